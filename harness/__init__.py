@@ -1,0 +1,3 @@
+"""Training Backend Bench, the launching half: reads suites, runs paired jobs, records what happened."""
+
+__version__ = "0.1.0"

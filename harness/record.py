@@ -1,0 +1,187 @@
+"""The record of one job and of one run: the only thing `harness` writes and `report` reads.
+
+Times are seconds unless a name ends in `_ns` (CLOCK_MONOTONIC, comparable between processes of one boot).
+`SCHEMA_VERSION` grows when a reader must know; new optional fields do not change it.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from harness.settings import Arm, Workload
+
+SCHEMA_VERSION = 1
+
+
+class State(StrEnum):
+    """How a job ended. Only `ok` is a result."""
+
+    OK = "ok"
+    OUT_OF_MEMORY = "out_of_memory"
+    TIMEOUT = "timeout"
+    DIVERGED = "diverged"
+    FALLBACK = "fallback"
+    CRASHED = "crashed"
+    INTERRUPTED = "interrupted"
+    CONTAMINATED = "contaminated"
+
+
+class Part(BaseModel):
+    """Part of a record: frozen, and tolerant of fields a newer harness may have written."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+
+class Timing(Part):
+    """The three times of a job (set-up, steady state, end to end) and where they come from.
+
+    `clock` is `cuda_events` or `perf_counter`. A step's duration runs from the end of the step before to its own end,
+    so data loading, logging and optimizer are inside.
+    """
+
+    clock: Literal["cuda_events", "perf_counter"] | None = None
+    imports_s: float | None = None
+    data_s: float | None = None
+    model_s: float | None = None
+    setup_s: float | None = Field(None, description="from the call of train() to the end of the first step")
+    steady_step_s: float | None = Field(None, description="mean seconds per step after the warm-up")
+    steady_step_median_s: float | None = None
+    steady_begin_step: int | None = Field(None, description="steps before this one (1-based) are warm-up")
+    steady_steps: int | None = None
+    steady_begin_ns: int | None = None
+    steady_end_ns: int | None = None
+    steady_samples_per_s: float | None = None
+    steps: int | None = Field(None, description="optimizer steps done")
+    train_runtime_s: float | None = Field(None, description="end to end, as Trainer prints it (what published tables show)")
+    train_samples_per_s: float | None = Field(None, description="as Trainer prints it, from train_runtime_s")
+    eval_runtime_s: float | None = None
+    wall_s: float | None = Field(None, description="life of the process, seen by the runner")
+
+
+class Memory(Part):
+    """Peaks in bytes."""
+
+    peak_rss_bytes: int | None = None
+    torch_peak_allocated_bytes: int | None = None
+    torch_peak_reserved_bytes: int | None = None
+
+
+class Engagement(Part):
+    """Proof that the backend named by the arm really ran the training graph."""
+
+    engaged: bool
+    reasons: list[str] = Field(default_factory=list, description="why not, one sentence each")
+    checked_after_steps: list[int] = Field(default_factory=list)
+    torch_module: str | None = None
+    provider: str | None = Field(None, description="first execution provider of the training session")
+    providers: list[str] = Field(default_factory=list)
+    yield_ops: int | None = None
+    node_counts: dict[str, int] = Field(default_factory=dict, description="optimized training graph, by operator type")
+    phases_s: dict[str, float] = Field(default_factory=dict, description="ORTModule's initialisation phases")
+
+
+class Fingerprint(Part):
+    """What the job resolved to: compared between the arms of a pair before a gain is believed."""
+
+    initial_weights_sha256: str | None = None
+    data_order_sha256: str | None = Field(None, description="input ids of every batch, in order")
+    optimizer: str | None = Field(None, description="class and fused flag")
+    attention: str | None = None
+    parameters: int | None = None
+    training_arguments: dict[str, Any] = Field(default_factory=dict)
+
+
+class Sources(Part):
+    """Where data and weights came from; tables say so when either is synthetic."""
+
+    data: Literal["hub", "folder", "synthetic"] | None = None
+    weights: Literal["pretrained", "random"] | None = None
+    train_samples: int | None = None
+    eval_samples: int | None = None
+    data_sha256: str | None = None
+
+
+class WorkerResult(Part):
+    """What a worker reports when training ended by itself."""
+
+    timing: Timing = Timing()
+    memory: Memory = Memory()
+    engagement: Engagement | None = None
+    fingerprint: Fingerprint = Fingerprint()
+    sources: Sources = Sources()
+    metrics: dict[str, float] = Field(default_factory=dict, description="evaluation metrics by the task's own names")
+    first_loss: float | None = None
+    last_loss: float | None = None
+    packages: dict[str, str] = Field(default_factory=dict, description="versions of the arm's stack")
+
+
+class JobRecord(WorkerResult):
+    """One line of jobs.jsonl."""
+
+    schema_version: int = SCHEMA_VERSION
+    id: str
+    run: str
+    suite: str
+    workload: Workload
+    arm: Arm
+    launch: int
+    position: int
+    seed: int
+    device: str = Field(description="cpu, or the GPU's name")
+    twin: bool = False
+    state: State
+    reason: str = Field("", description="one sentence, when the state is not ok")
+    started_at: str | None = Field(None, description="UTC, ISO 8601")
+    exit_code: int | None = None
+    signal: int | None = None
+    series: str | None = Field(None, description="Parquet with one row per step (step, duration_s, loss), relative to the run")
+    log: str | None = Field(None, description="relative to the run")
+    source: Literal["measured", "published"] = "measured"
+
+
+class Pair(Part):
+    """Two arms on one workload."""
+
+    workload: str
+    baseline: str
+    candidate: str
+    differs: list[str] = Field(default_factory=list, description="declared differences besides the backend")
+
+
+class Host(Part):
+    """The machine a run was made on."""
+
+    name_sha256: str | None = Field(None, description="hash of the host name: tells hosts apart without naming them")
+    os: str | None = None
+    kernel: str | None = None
+    cpu: str | None = None
+    cores: int | None = None
+    memory_bytes: int | None = None
+    gpus: list[dict[str, Any]] = Field(default_factory=list, description="name, uuid, memory_bytes, compute_capability")
+    driver: str | None = None
+    cuda_driver: str | None = None
+
+
+class RunInfo(Part):
+    """run.json: what was asked for, of which host, with which code."""
+
+    schema_version: int = SCHEMA_VERSION
+    run: str
+    suite: str
+    description: str = ""
+    created_at: str
+    finished_at: str | None = None
+    status: Literal["running", "complete", "incomplete"] = "running"
+    config: dict[str, Any] = Field(default_factory=dict, description="the resolved suite")
+    config_sha256: str = ""
+    pairs: list[Pair] = Field(default_factory=list)
+    host: Host = Host()
+    packages: dict[str, str] = Field(default_factory=dict)
+    git: dict[str, Any] = Field(default_factory=dict, description="commit, dirty")
+    environment: dict[str, str] = Field(default_factory=dict)
+    command: list[str] = Field(default_factory=list)
+    notes: list[str] = Field(default_factory=list, description="what a reader of the tables must know")
+    published_gains: list[dict[str, Any]] = Field(default_factory=list, description="only for published runs")

@@ -1,0 +1,143 @@
+"""What is trained and how: the models that config files, job specs and records share. Imports no torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+Scalar = bool | int | float | str | None
+GLUE_TASKS = ("cola", "sst2", "mrpc", "stsb", "qqp", "mnli", "qnli", "rte", "wnli")
+
+
+def _is_slug(name: str) -> str:
+    if not name or any(not (c.isalnum() or c in "-_.+") for c in name):
+        raise ValueError("a name is made of letters, digits and - _ . +")
+    return name
+
+
+Slug = Annotated[str, AfterValidator(_is_slug)]
+
+
+class Strict(BaseModel):
+    """Unknown keys are errors; values do not change after validation."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Model(Strict):
+    """A model by hub name or folder (`path`), or by architecture with random weights.
+
+    `weights: auto` takes pretrained weights from `path` where the hub (or folder) can be read, else random weights
+    of the shape `architecture`; what was taken is decided once per run and recorded.
+    """
+
+    name: Slug = Field(description="label in tables; defaults to the key in `models`")
+    path: str | None = Field(None, description="hub id (FacebookAI/roberta-base) or local folder")
+    architecture: str | None = Field(None, description="a built-in shape (roberta-base, bert-tiny, …) for random weights")
+    config: dict[str, Scalar] = Field(default_factory=dict, description="overrides of the transformers config")
+    weights: Literal["auto", "pretrained", "random"] = "auto"
+
+    @model_validator(mode="after")
+    def _has_a_source(self) -> Model:
+        if self.path is None and self.architecture is None:
+            raise ValueError("a model needs `path` (hub id or folder) or `architecture` (a built-in shape)")
+        if self.weights == "pretrained" and self.path is None:
+            raise ValueError("`weights: pretrained` needs `path`")
+        if self.weights == "random" and self.architecture is None:
+            raise ValueError("`weights: random` needs `architecture`")
+        return self
+
+
+class Task(Strict):
+    """A task and where its data comes from.
+
+    `source: auto` is the hub where it answers (or a cached copy), else the built-in learnable stand-in.
+    """
+
+    name: Slug = Field(description="label in tables; defaults to the key in `tasks`")
+    kind: Literal["glue"] = "glue"
+    subset: Literal["cola", "sst2", "mrpc", "stsb", "qqp", "mnli", "qnli", "rte", "wnli"] = Field(
+        "sst2", description="GLUE task; defaults to the key in `tasks`"
+    )
+    source: Literal["auto", "hub", "folder", "synthetic"] = "auto"
+    folder: Path | None = Field(None, description="folder with the hub's Parquet layout (SUBSET/train-*.parquet, …)")
+    train_samples: int | None = Field(None, gt=0, description="at most so many training samples (default: all)")
+    eval_samples: int | None = Field(None, gt=0, description="at most so many evaluation samples (default: all)")
+    data_seed: int = Field(0, ge=0, description="seed of the built-in corpus")
+
+    @model_validator(mode="after")
+    def _folder_goes_with_folder(self) -> Task:
+        if (self.source == "folder") != (self.folder is not None):
+            raise ValueError("`folder` and `source: folder` go together")
+        return self
+
+
+class Training(Strict):
+    """Settings both arms share; names follow transformers.TrainingArguments where one exists."""
+
+    precision: Literal["fp32", "fp16", "bf16"] = "fp32"
+    batch_size: int = Field(8, gt=0, description="per device")
+    eval_batch_size: int = Field(8, gt=0)
+    max_seq_length: int = Field(128, gt=1, le=4096)
+    pad_to_max_length: bool = True
+    epochs: float = Field(3.0, gt=0)
+    max_steps: int | None = Field(None, gt=0, description="stop after so many optimizer steps, whatever `epochs` says")
+    gradient_accumulation_steps: int = Field(1, gt=0)
+    learning_rate: float = Field(2e-5, gt=0)
+    lr_scheduler: Literal["linear", "cosine", "constant", "constant_with_warmup"] = "linear"
+    warmup_ratio: float = Field(0.0, ge=0, lt=1, description="share of the steps over which the learning rate rises")
+    weight_decay: float = Field(0.0, ge=0)
+    max_grad_norm: float = Field(1.0, ge=0)
+    optim: Literal["adamw_torch", "adamw_torch_fused", "sgd", "adafactor"] = "adamw_torch"
+    dropout: float | None = Field(None, ge=0, lt=1, description="every dropout of the model; null keeps the model's own")
+    dataloader_workers: int = Field(0, ge=0)
+    logging_steps: int = Field(500, gt=0)
+    evaluate: bool = Field(True, description="evaluate on the task's validation set after training")
+    seed: int = Field(42, ge=0, description="launch k of every arm uses seed + k")
+
+
+class Workload(Strict):
+    """One model, one task and the training settings both arms share."""
+
+    name: Slug
+    model: Model
+    task: Task
+    training: Training
+
+
+class Arm(Strict):
+    """What trains a workload: a backend with its options, in a named stack."""
+
+    name: Slug = Field(description="label in tables; defaults to the key in `arms`")
+    backend: Slug = Field(description="a registered backend: pytorch, onnxruntime, …")
+    stack: Slug = "ort"
+    attention: Literal["eager", "sdpa"] = "eager"
+    options: dict[str, Scalar] = Field(default_factory=dict, description="the backend's own switches")
+    training: dict[str, Any] = Field(
+        default_factory=dict, description="settings this arm alone changes; a pair must declare each as a difference"
+    )
+
+
+class JobSpec(Strict):
+    """One job, completely: what the child process gets, as JSON. `id` is a hash of everything that decides the result."""
+
+    id: str
+    run: str
+    suite: str
+    workload: Workload  # with the arm's own training settings applied
+    arm: Arm
+    launch: int = Field(ge=0, description="0-based; launch k of every arm of a workload forms one pair of fresh launches")
+    position: int = Field(ge=0, description="0-based order of execution within the run")
+    seed: int
+    device: Literal["cpu", "cuda"] = "cpu"
+    warmup_steps: int = Field(10, ge=1, description="steps never counted as steady state")
+    twin: bool = Field(False, description="parity twin: dropout 0, losses of every step compared")
+    do_train: bool = True
+    do_eval: bool = True
+    cache_dir: Path
+    output_dir: Path | None = Field(None, description="where to save the trained model; null: not saved")
+    memory_limit_gib: float | None = Field(None, gt=0, description="host memory the job may use (RLIMIT_DATA)")
+    threads: int | None = Field(None, gt=0, description="CPU threads of torch and ONNX Runtime; null: their defaults")
+    environment: dict[str, str] = Field(default_factory=dict, description="set before torch is imported")
