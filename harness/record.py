@@ -140,6 +140,11 @@ class JobRecord(WorkerResult):
     series: str | None = Field(None, description="Parquet with one row per step (step, duration_s, loss), relative to the run")
     log: str | None = Field(None, description="relative to the run")
     source: Literal["measured", "published"] = "measured"
+    unpublished: list[str] = Field(
+        default_factory=list,
+        description="only for published records: dotted names of fields that the source leaves out; their values here "
+        "mean nothing and are never shown (launch: how often a figure was repeated)",
+    )
 
 
 class Pair(Part):
@@ -179,7 +184,8 @@ class RunInfo(Part):
     config_sha256: str = ""
     pairs: list[Pair] = Field(default_factory=list)
     host: Host = Host()
-    packages: dict[str, str] = Field(default_factory=dict)
+    packages: dict[str, str] = Field(default_factory=dict, description="of other stacks than the harness's: `stack/package`")
+    stacks: dict[str, str] = Field(default_factory=dict, description="interpreter within the checkout, or its version")
     git: dict[str, Any] = Field(default_factory=dict, description="commit, dirty")
     environment: dict[str, str] = Field(default_factory=dict)
     command: list[str] = Field(default_factory=list)

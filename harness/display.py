@@ -1,0 +1,195 @@
+"""What the person at the terminal sees of a run: a live panel on a terminal, one line per event anywhere else."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterable, Sequence
+from statistics import mean
+from typing import TYPE_CHECKING, Any, Protocol, TextIO
+
+from harness.record import JobRecord, State
+from harness.settings import JobSpec
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.live import Live
+    from rich.progress import Progress
+
+
+class Display(Protocol):
+    """What the runner tells. Called from the runner's thread only."""
+
+    def run_started(self, run: str, jobs: Sequence[JobSpec], finished: Iterable[JobRecord], resumed: bool) -> None: ...
+    def job_started(self, job: JobSpec, number: int) -> None: ...
+    def job_event(self, event: dict[str, Any]) -> None: ...
+    def job_finished(self, record: JobRecord) -> None: ...
+    def message(self, text: str) -> None: ...
+    def close(self) -> None: ...
+
+
+def make_display(stream: TextIO | None = None) -> Display:
+    """Live on a terminal, plain lines otherwise; both on stderr, which leaves stdout to the tables."""
+    stream = stream if stream is not None else sys.stderr
+    return LiveDisplay(stream) if stream.isatty() else LineDisplay(stream)
+
+
+class TimeLeft:
+    """Seconds that the rest of a run will take, from the jobs that have ended."""
+
+    def __init__(self, jobs: Sequence[JobSpec], finished: Iterable[JobRecord]) -> None:
+        self._waiting = {job.id: (job.workload.name, job.arm.name) for job in jobs}
+        self._walls: dict[tuple[str, str], list[float]] = {}
+        for record in finished:
+            self.ended(record)
+
+    def ended(self, record: JobRecord) -> None:
+        self._waiting.pop(record.id, None)
+        if record.timing.wall_s is not None:
+            key = (record.workload.name, record.arm.name)
+            # A job that failed early says little about one that trains to its end: it counts only if nothing else does.
+            if record.state is State.OK or key not in self._walls:
+                self._walls.setdefault(key, []).append(record.timing.wall_s)
+
+    def seconds(self, running: JobSpec | None = None, ran_s: float = 0.0) -> float | None:
+        """None as long as no job has ended."""
+        if not self._walls:
+            return None
+        anything = mean(wall for walls in self._walls.values() for wall in walls)
+        left = 0.0
+        for job_id, key in self._waiting.items():
+            wall = mean(self._walls[key]) if key in self._walls else anything
+            left += max(0.0, wall - ran_s) if running is not None and job_id == running.id else wall
+        return left
+
+
+def duration(seconds: float) -> str:
+    """45 s, 12 min, 3 h 05 min."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def title(job: JobSpec | JobRecord) -> str:
+    return f"{job.workload.name} · {job.arm.name} · launch {job.launch + 1}" + (" · twin" if job.twin else "")
+
+
+def ending(record: JobRecord) -> str:
+    """One line on how a job ended: state, seconds, steady samples/s; the reason if it is no result."""
+    parts = [record.state.value]
+    if record.timing.wall_s is not None:
+        parts.append(f"{record.timing.wall_s:.1f} s")
+    rate = record.timing.steady_samples_per_s or record.timing.train_samples_per_s
+    if rate is not None:
+        parts.append(f"{rate:.4g} samples/s")
+    return ", ".join(parts) + (f": {record.reason}" if record.reason else "")
+
+
+class LineDisplay:
+    """One line when a job starts and one when it ends, for logs and CI."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._total = 0
+        self._number = 0
+        self._left = TimeLeft((), ())
+
+    def run_started(self, run: str, jobs: Sequence[JobSpec], finished: Iterable[JobRecord], resumed: bool) -> None:
+        records = list(finished)
+        self._total, self._left = len(jobs), TimeLeft(jobs, records)
+        done = f", resumed with {len(records)} finished" if resumed else ""
+        self.message(f"run {run}: {len(jobs)} jobs{done}")
+
+    def job_started(self, job: JobSpec, number: int) -> None:
+        self._number = number
+        left = self._left.seconds(job)
+        self.message(f"[{number}/{self._total}] {title(job)}" + (f" (about {duration(left)} left)" if left else ""))
+
+    def job_event(self, event: dict[str, Any]) -> None:
+        pass
+
+    def job_finished(self, record: JobRecord) -> None:
+        self._left.ended(record)
+        self.message(f"[{self._number}/{self._total}] {title(record)}: {ending(record)}")
+
+    def message(self, text: str) -> None:
+        print(text, file=self._stream, flush=True)
+
+    def close(self) -> None:
+        pass
+
+
+class LiveDisplay:
+    """The running job in a panel that redraws itself; ended jobs stay above it as lines."""
+
+    def __init__(self, stream: TextIO) -> None:
+        from rich.console import Console
+        from rich.live import Live
+
+        self._console: Console = Console(file=stream, highlight=False)
+        # Twice a second: drawing more often would take time from the job on a small host.
+        self._live: Live = Live(
+            console=self._console, get_renderable=self._render, refresh_per_second=2, transient=True
+        )
+        self._total = 0
+        self._number = 0
+        self._left = TimeLeft((), ())
+        self._job: JobSpec | None = None
+        self._began = 0.0
+        self._phase = "start"
+        self._progress: dict[str, Any] = {}
+
+    def run_started(self, run: str, jobs: Sequence[JobSpec], finished: Iterable[JobRecord], resumed: bool) -> None:
+        records = list(finished)
+        self._total, self._left = len(jobs), TimeLeft(jobs, records)
+        self.message(f"run {run}: {len(jobs)} jobs" + (f", resumed with {len(records)} finished" if resumed else ""))
+        self._live.start()
+
+    def job_started(self, job: JobSpec, number: int) -> None:
+        self._number, self._began, self._phase, self._progress = number, time.monotonic(), "start", {}
+        self._job = job
+
+    def job_event(self, event: dict[str, Any]) -> None:
+        if event["event"] == "phase":
+            self._phase = str(event.get("name", ""))
+        elif event["event"] == "progress":
+            self._progress = event
+
+    def job_finished(self, record: JobRecord) -> None:
+        self._left.ended(record)
+        self._job = None
+        colour = "green" if record.state is State.OK else "red"
+        self._console.print(f"{self._number}/{self._total} {title(record)}: ", end="", markup=False)
+        self._console.print(ending(record), style=colour, markup=False)
+
+    def message(self, text: str) -> None:
+        self._console.print(text, markup=False)
+
+    def close(self) -> None:
+        self._live.stop()
+
+    def _render(self) -> Progress | str:
+        from rich.progress import BarColumn, Progress, TextColumn
+
+        job = self._job
+        if job is None:
+            return ""
+        ran = time.monotonic() - self._began
+        progress = self._progress
+        step, total = progress.get("step") or 0, progress.get("total_steps")
+        facts = [f"{ran:.0f} s"]
+        if isinstance(progress.get("samples_per_s"), int | float):
+            facts.append(f"{progress['samples_per_s']:.4g} samples/s")
+        left = self._left.seconds(job, ran)
+        if left is not None:
+            facts.append(f"about {duration(left)} left")
+        bar = Progress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(bar_width=24),
+            TextColumn(", ".join(facts), markup=False),
+            console=self._console,
+        )
+        where = f"{self._phase} {step}/{total}" if total else self._phase
+        bar.add_task(f"{self._number}/{self._total} {title(job)} · {where}", total=total or None, completed=step)
+        return bar

@@ -1,0 +1,161 @@
+"""With what a run was made: package versions, code, environment. Never a secret, never a path of this machine."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+import platform
+import re
+import subprocess
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel
+
+from harness.errors import BenchError
+from harness.host import describe_host
+from harness.record import Host
+
+Model = TypeVar("Model", bound=BaseModel)
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+RECORDED_NAMES = {"LD_LIBRARY_PATH", "LD_PRELOAD", "PYTHONHASHSEED"}
+RECORDED_PREFIXES: tuple[str, ...] = (
+    "CUDA_",
+    "NVIDIA_",
+    "NCCL_",
+    "GLOO_",
+    "HF_",
+    "TRANSFORMERS_",
+    "TOKENIZERS_",
+    "ORT",
+    "BENCH_",
+)
+RECORDED_PREFIXES += ("OMP_", "GOMP_", "KMP_", "MKL_", "OPENBLAS_", "PYTORCH_", "TORCH", "MALLOC_")
+SECRET_NAMES = ("TOKEN", "KEY", "SECRET", "PASSW", "CREDENTIAL", "AUTH", "COOKIE")
+SECRET_VALUES = re.compile(r"\b(?:hf_|gh[a-z]_|github_pat_|sk-|xox[a-z]-|AKIA|eyJ)[A-Za-z0-9_\-.]{12,}")
+URL_USER = re.compile(r"(?<=://)[^/@\s]+@")
+ABSOLUTE_PATH = re.compile(r"(?<![\w.~<>/-])/(?!(?:usr|opt|lib|lib64|bin|etc|dev|proc|sys)\b)[\w.+@%-][^\s:;,'\"()]*")
+ASK_PACKAGES = (
+    "import importlib.metadata as m, json, platform; "
+    "print(json.dumps({'python': platform.python_version(), "
+    "**{d.name: d.version for d in m.distributions() if d.name}}))"
+)
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """What a run's results depend on besides its suite."""
+
+    host: Host
+    packages: dict[str, str] = field(default_factory=dict)  # those of other stacks as `stack/package`
+    stacks: dict[str, str] = field(default_factory=dict)
+    git: dict[str, Any] = field(default_factory=dict)
+    environment: dict[str, str] = field(default_factory=dict)
+    command: list[str] = field(default_factory=list)
+
+
+def collect(stacks: Mapping[str, str]) -> Provenance:
+    """Provenance of a run whose stacks have these interpreters. Raises BenchError if one of those does not answer."""
+    packages = own_packages()
+    for stack, interpreter in stacks.items():
+        if interpreter != sys.executable:
+            packages |= {f"{stack}/{name}": version for name, version in packages_of(stack, interpreter).items()}
+    return Provenance(
+        host=describe_host(),
+        packages=packages,
+        stacks={stack: describe_interpreter(stack, interpreter, packages) for stack, interpreter in stacks.items()},
+        git=git_state(CHECKOUT),
+        environment=relevant_environment(os.environ),
+        command=[Path(sys.argv[0]).name, *map(scrub, sys.argv[1:])],
+    )
+
+
+def own_packages() -> dict[str, str]:
+    """Every installed package of this interpreter, and the version of Python."""
+    versions = {d.name.lower(): d.version for d in importlib.metadata.distributions() if d.name}
+    return {"python": platform.python_version(), **dict(sorted(versions.items()))}
+
+
+def packages_of(stack: str, interpreter: str) -> dict[str, str]:
+    """The same of another interpreter. Raises BenchError if it cannot be asked."""
+    try:
+        # -I: neither this process' PYTHONPATH nor the current folder belongs to the other stack
+        answer = subprocess.run([interpreter, "-I", "-c", ASK_PACKAGES], capture_output=True, timeout=60, check=True)
+        return {name.lower(): version for name, version in sorted(json.loads(answer.stdout).items())}
+    except (OSError, subprocess.SubprocessError, ValueError) as error:
+        raise BenchError(
+            f"the interpreter of stack {stack} does not answer: {error}", place=interpreter, fix="run make setup"
+        ) from error
+
+
+def describe_interpreter(stack: str, interpreter: str, packages: Mapping[str, str]) -> str:
+    """An interpreter by its place in the checkout, or, outside of it, by its version alone."""
+    try:
+        return str(Path(interpreter).absolute().relative_to(CHECKOUT))
+    except ValueError:
+        return "Python " + packages.get(f"{stack}/python", packages.get("python", "unknown"))
+
+
+def git_state(checkout: Path) -> dict[str, Any]:
+    """`commit` and `dirty` (tracked files changed) of the code; empty if git does not track it here."""
+
+    def git(*arguments: str) -> str:
+        environment = {k: v for k, v in os.environ.items() if not k.startswith("GIT_")}  # a hook sets GIT_DIR
+        command = ["git", "-C", str(checkout), *arguments]
+        return subprocess.run(
+            command, capture_output=True, text=True, timeout=30, check=True, env=environment
+        ).stdout.strip()
+
+    try:
+        git("ls-files", "--error-unmatch", "harness/record.py")  # else: installed inside somebody else's checkout
+        return {"commit": git("rev-parse", "HEAD"), "dirty": bool(git("status", "--porcelain", "--untracked-files=no"))}
+    except (OSError, subprocess.SubprocessError):
+        return {}
+
+
+def relevant_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    """The variables that can change a result, by allow-list; secrets left out by name and by look, paths scrubbed."""
+    return {
+        name: scrub(value)
+        for name, value in sorted(environment.items())
+        if (name in RECORDED_NAMES or name.startswith(RECORDED_PREFIXES)) and not is_secret(name)
+    }
+
+
+def is_secret(name: str) -> bool:
+    """Whether a variable of this name may hold a secret. Errs on the side of secrecy, tokenizers excepted."""
+    plain = name.upper().replace("TOKENIZER", "")
+    return any(word in plain for word in SECRET_NAMES)
+
+
+def scrub(text: str) -> str:
+    """A text without this machine's paths (~, <checkout>, <path> stand in), credentials in URLs and known tokens."""
+    places: Iterable[tuple[str, str]] = [(str(CHECKOUT), "<checkout>"), (os.environ.get("HOME", ""), "~")]
+    for place, name in sorted(places, key=lambda item: -len(item[0])):
+        if len(place) > 1:
+            text = re.sub(re.escape(place.rstrip("/")) + r"(?![\w.-])", name, text)
+    text = SECRET_VALUES.sub("<secret>", URL_USER.sub("***@", text))
+    return ABSOLUTE_PATH.sub("<path>", text)
+
+
+def scrub_tree(model: Model) -> Model:
+    """A record with every text in it scrubbed, whatever a worker put there."""
+    return type(model).model_validate(_scrubbed(model.model_dump()))
+
+
+def _scrubbed(value: Any) -> Any:
+    match value:
+        case str():
+            return scrub(value) if type(value) is str else value  # an enum's value is no free text
+        case Path():
+            return Path(scrub(str(value)))
+        case dict():
+            return {key: _scrubbed(item) for key, item in value.items()}
+        case list() | tuple():
+            return [_scrubbed(item) for item in value]
+    return value

@@ -1,0 +1,212 @@
+"""A run folder: run.json, jobs.jsonl, series/ and logs/, written so that a kill at any moment loses no finished job."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+
+from pydantic import ValidationError
+
+from harness.errors import BenchError
+from harness.outcome import Series
+from harness.record import JobRecord, RunInfo
+
+LOCK_WAIT_S = 30.0  # for the guardian of a killed runner to clear away its job
+
+
+@dataclass
+class Damage:
+    """Lines of jobs.jsonl that are no records, as bytes, and whether the file needs rewriting."""
+
+    lines: list[bytes] = field(default_factory=list)
+    unterminated: bool = False
+
+
+def _fsync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Replace a file whole: readers and later runs see the old or the new content, never a part."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    with temporary.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+    _fsync_folder(path.parent)
+
+
+def read_info(folder: Path) -> RunInfo:
+    """run.json of a run folder. Raises BenchError if it is missing or damaged."""
+    path = folder / "run.json"
+    try:
+        return RunInfo.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise BenchError(f"cannot read it: {error.strerror}", place=str(path), fix="name a run folder") from error
+    except ValidationError as error:
+        detail = error.errors()[0]
+        raise BenchError(f"damaged: {detail['msg']}", place=str(path), fix="start a new run with --new") from error
+
+
+def read_records(folder: Path) -> tuple[list[JobRecord], Damage]:
+    """Every readable record of a run, in the order written (the last one of an id counts), and the damage."""
+    try:
+        data = (folder / "jobs.jsonl").read_bytes()
+    except FileNotFoundError:
+        return [], Damage()
+    records: list[JobRecord] = []
+    damage = Damage(unterminated=bool(data) and not data.endswith(b"\n"))
+    for line in data.split(b"\n"):
+        if not line.strip():
+            continue
+        try:
+            records.append(JobRecord.model_validate_json(line))
+        except ValidationError:
+            damage.lines.append(line)
+    return records, damage
+
+
+class RunFolder:
+    """One run's folder, locked for as long as it is open. Use as a context manager.
+
+    Opening repairs jobs.jsonl: what is no record goes to jobs.jsonl.rejected. Raises BenchError if another runner, or
+    a job that it left behind, holds the folder.
+    """
+
+    def __init__(self, path: Path) -> None:
+        path.mkdir(parents=True, exist_ok=True)
+        self.path = path
+        self.lock_fd = self._lock()
+        try:
+            (path / "series").mkdir(exist_ok=True)
+            (path / "logs").mkdir(exist_ok=True)
+            self.rejected = self._repair()
+            self.records, _ = read_records(path)
+        except BaseException:
+            os.close(self.lock_fd)
+            raise
+
+    def __enter__(self) -> RunFolder:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        if self.lock_fd >= 0:
+            os.close(self.lock_fd)
+            self.lock_fd = -1
+
+    def _lock(self) -> int:
+        descriptor = os.open(self.path / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
+        deadline = time.monotonic() + LOCK_WAIT_S
+        while True:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                holder = os.pread(descriptor, 64, 0).decode(errors="replace").strip()
+                # A killed runner's guardian keeps the lock until the job is gone: a new job must not run beside it.
+                if _is_alive(holder) or time.monotonic() > deadline:
+                    os.close(descriptor)
+                    raise BenchError(
+                        f"another runner (pid {holder.split()[0] if holder else 'unknown'}) is working on this run",
+                        place=str(self.path),
+                        fix="wait for it, or start a separate run with --new",
+                    ) from None
+                time.sleep(0.1)
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"{os.getpid()} {_start_time(os.getpid())}\n".encode(), 0)
+        return descriptor
+
+    def _repair(self) -> int:
+        records, damage = read_records(self.path)
+        if damage.lines:
+            # First the copy, then the rewrite: a kill between the two repeats a line, it loses none.
+            _append(self.path / "jobs.jsonl.rejected", damage.lines)
+        if damage.lines or damage.unterminated:
+            write_atomically(self.path / "jobs.jsonl", b"".join(_line(record) for record in records))
+        return len(damage.lines)
+
+    def write_info(self, info: RunInfo) -> None:
+        write_atomically(self.path / "run.json", info.model_dump_json(indent=2).encode() + b"\n")
+
+    def append(self, record: JobRecord) -> None:
+        """Add one record, on disk before this returns."""
+        _append(self.path / "jobs.jsonl", [_line(record).rstrip(b"\n")])
+        self.records.append(record)
+
+    def latest(self) -> dict[str, JobRecord]:
+        """The last record of each job id."""
+        return {record.id: record for record in self.records}
+
+    def attempt_name(self, job_id: str) -> str:
+        """A name no earlier attempt at this job has used for its log: the id, then id.2, id.3, …"""
+        name, attempt = job_id, 1
+        while (self.path / "logs" / f"{name}.log").exists():
+            attempt += 1
+            name = f"{job_id}.{attempt}"
+        return name
+
+    def write_series(self, name: str, series: Series) -> str | None:
+        """Per-step values as series/NAME.parquet (step int32, duration_s and loss float64); its path within the run."""
+        if not series.step:
+            return None
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        table = pa.table(
+            {
+                "step": pa.array(series.step, pa.int32()),
+                "duration_s": pa.array(series.duration_s, pa.float64()),
+                "loss": pa.array(series.loss, pa.float64()),
+            }
+        )
+        sink = pa.BufferOutputStream()
+        pq.write_table(table, sink, compression="zstd")
+        write_atomically(self.path / "series" / f"{name}.parquet", sink.getvalue().to_pybytes())
+        return f"series/{name}.parquet"
+
+
+def _line(record: JobRecord) -> bytes:
+    # Not model_dump_json: it turns a metric that is NaN into null, which then is no number and no longer loads.
+    return json.dumps(record.model_dump(mode="json"), ensure_ascii=False).encode() + b"\n"
+
+
+def _append(path: Path, lines: Iterable[bytes]) -> None:
+    is_new = not path.exists()
+    with path.open("ab") as file:
+        file.write(b"".join(line + b"\n" for line in lines))
+        file.flush()
+        os.fsync(file.fileno())
+    if is_new:
+        _fsync_folder(path.parent)
+
+
+def _start_time(pid: int) -> str:
+    """When a process started, in clock ticks since boot: tells a process from a later one of the same pid."""
+    return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[19]
+
+
+def _is_alive(holder: str) -> bool:
+    """Whether the lock's holder, written as `PID START`, still runs; a holder still to be written counts as alive."""
+    fields = holder.split()
+    if len(fields) != 2:
+        return True
+    with contextlib.suppress(OSError, ValueError):
+        return _start_time(int(fields[0])) == fields[1]
+    return False
