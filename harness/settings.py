@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 Scalar = bool | int | float | str | None
 GLUE_TASKS = ("cola", "sst2", "mrpc", "stsb", "qqp", "mnli", "qnli", "rte", "wnli")
@@ -25,6 +25,17 @@ class Strict(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    @field_validator("*", mode="before")
+    @classmethod
+    def _a_number_is_not_a_boolean(cls, value: Any, info: ValidationInfo) -> Any:
+        # pydantic would read `batch_size: true` as 1
+        kinds = get_args(cls.model_fields[str(info.field_name)].annotation) or (
+            cls.model_fields[str(info.field_name)].annotation,
+        )
+        if isinstance(value, bool) and bool not in kinds and (int in kinds or float in kinds):
+            raise ValueError(f"{str(value).lower()} is not a number")
+        return value
+
 
 class Model(Strict):
     """A model by hub name or folder (`path`), or by architecture with random weights.
@@ -35,7 +46,7 @@ class Model(Strict):
 
     name: Slug = Field(description="label in tables; defaults to the key in `models`")
     path: str | None = Field(None, description="hub id (FacebookAI/roberta-base) or local folder")
-    architecture: str | None = Field(None, description="a built-in shape (roberta-base, bert-tiny, …) for random weights")
+    architecture: str | None = Field(None, description="a built-in shape (roberta-base, …) for random weights")
     config: dict[str, Scalar] = Field(default_factory=dict, description="overrides of the transformers config")
     weights: Literal["auto", "pretrained", "random"] = "auto"
 
@@ -91,7 +102,7 @@ class Training(Strict):
     weight_decay: float = Field(0.0, ge=0)
     max_grad_norm: float = Field(1.0, ge=0)
     optim: Literal["adamw_torch", "adamw_torch_fused", "sgd", "adafactor"] = "adamw_torch"
-    dropout: float | None = Field(None, ge=0, lt=1, description="every dropout of the model; null keeps the model's own")
+    dropout: float | None = Field(None, ge=0, lt=1, description="every dropout of the model; null: the model's own")
     dataloader_workers: int = Field(0, ge=0)
     logging_steps: int = Field(500, gt=0)
     evaluate: bool = Field(True, description="evaluate on the task's validation set after training")
@@ -121,14 +132,14 @@ class Arm(Strict):
 
 
 class JobSpec(Strict):
-    """One job, completely: what the child process gets, as JSON. `id` is a hash of everything that decides the result."""
+    """One job, completely: what the child process gets, as JSON. `id` is a hash of all that decides the result."""
 
     id: str
     run: str
     suite: str
     workload: Workload  # with the arm's own training settings applied
     arm: Arm
-    launch: int = Field(ge=0, description="0-based; launch k of every arm of a workload forms one pair of fresh launches")
+    launch: int = Field(ge=0, description="0-based; launch k of two arms forms one pair of fresh launches")
     position: int = Field(ge=0, description="0-based order of execution within the run")
     seed: int
     device: Literal["cpu", "cuda"] = "cpu"

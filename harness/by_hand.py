@@ -1,0 +1,150 @@
+"""`harness train`: one job with the flags of transformers' and Optimum's text classification example script."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from pydantic import ValidationError
+
+from harness.config.errors import explain
+from harness.errors import BenchError
+from harness.plan import Plan, digest, with_id
+from harness.record import State
+from harness.settings import Arm, JobSpec, Model, Strict, Task, Training, Workload
+
+M = TypeVar("M", bound=Strict)
+
+
+def train(arguments: argparse.Namespace, device: Literal["cpu", "cuda"], cache_dir: Path) -> int:
+    """Run the job; print its metrics; leave model, metrics, log and record in --output-dir. 0 if the job ended ok."""
+    if not (arguments.do_train or arguments.do_eval):
+        raise BenchError("nothing to do", place="harness train", fix="give --do-train, --do-eval or both")
+    output: Path = arguments.output_dir
+    if output.is_dir() and any(output.iterdir()) and not arguments.overwrite_output_dir:
+        raise BenchError(
+            "the folder is not empty", place=f"--output-dir {output}", fix="--overwrite-output-dir, or another"
+        )
+    if arguments.fp16 and arguments.bf16:
+        raise BenchError("one precision at a time", place="--fp16 --bf16", fix="leave one out")
+    if device == "cpu" and (arguments.fp16 or arguments.bf16):
+        raise BenchError("half precision training needs a GPU", place="--fp16/--bf16", fix="leave it out on the CPU")
+    spec = _spec(arguments, device, cache_dir)
+    return _run(spec, output)
+
+
+def _spec(arguments: argparse.Namespace, device: Literal["cpu", "cuda"], cache_dir: Path) -> JobSpec:
+    name, data = arguments.model_name_or_path, arguments.data
+    local = Path(name).is_dir()
+    training = _validated(
+        Training,
+        precision="fp16" if arguments.fp16 else "bf16" if arguments.bf16 else "fp32",
+        batch_size=arguments.per_device_train_batch_size,
+        eval_batch_size=arguments.per_device_eval_batch_size,
+        max_seq_length=arguments.max_seq_length,
+        epochs=arguments.num_train_epochs,
+        max_steps=arguments.max_steps,
+        learning_rate=arguments.learning_rate,
+        optim=arguments.optim,
+        seed=arguments.seed,
+        logging_steps=500,
+    )
+    source = data if data in ("auto", "hub", "synthetic") else "folder"
+    task = _validated(
+        Task,
+        name=arguments.task_name,
+        subset=arguments.task_name,
+        source=source,
+        folder=Path(data) if source == "folder" else None,
+        train_samples=arguments.max_train_samples,
+        eval_samples=arguments.max_eval_samples,
+    )
+    model = _model(name, local)
+    arm = _arm(arguments)
+    return with_id(
+        JobSpec(
+            id="",
+            run="",
+            suite="train",
+            workload=Workload(name=f"{model.name}-{task.name}", model=model, task=task, training=training),
+            arm=arm,
+            launch=0,
+            position=0,
+            seed=training.seed,
+            device=device,
+            do_train=arguments.do_train,
+            do_eval=arguments.do_eval,
+            cache_dir=cache_dir,
+            output_dir=arguments.output_dir.absolute(),
+        )
+    )
+
+
+def _model(name: str, local: bool) -> Model:
+    """A local folder, a hub id, or a built-in shape; a hub id whose shape is built in can do without the hub."""
+    from harness.worker.shapes import SHAPES
+
+    last = name.rstrip("/").rsplit("/", 1)[-1]
+    shape = last if last in SHAPES else None
+    if local:
+        return _validated(Model, name=_slug(last), path=str(Path(name).absolute()), weights="pretrained")
+    if shape == name and shape.endswith("-tiny"):
+        return _validated(Model, name=shape, architecture=shape, weights="random")
+    return _validated(Model, name=_slug(last), path=name, architecture=shape)
+
+
+def _slug(name: str) -> str:
+    return "".join(c if c.isalnum() or c in "-_.+" else "-" for c in name)
+
+
+def _arm(arguments: argparse.Namespace) -> Arm:
+    from harness.worker import backends
+
+    backends.get(arguments.backend)  # an unknown one is refused before anything is written
+    return _validated(Arm, name=arguments.backend, backend=arguments.backend, attention=arguments.attention)
+
+
+def _validated(model: type[M], **values: Any) -> M:
+    try:
+        return model(**values)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        message, allowed = explain(first, model)
+        raise BenchError(message, place="--" + str(first["loc"][0] if first["loc"] else ""), fix=allowed) from None
+
+
+def _run(spec: JobSpec, output: Path) -> int:
+    from harness import runner
+    from harness.store import read_records
+
+    config = spec.model_dump(mode="json", exclude={"cache_dir", "output_dir"})
+    plan = Plan(
+        suite="train",
+        description="one job by hand",
+        jobs=(spec,),
+        pairs=(),
+        config=config,
+        config_sha256=digest(config),
+        timeout_s=7 * 24 * 3600.0,
+    )
+    outcome = runner.run(plan, output / "runs", fresh=True, resume_command="")
+    records, _ = read_records(outcome.folder)
+    record = records[-1]
+    metrics = {
+        "state": record.state.value,
+        "train_runtime": record.timing.train_runtime_s,
+        "train_samples_per_second": record.timing.train_samples_per_s,
+        "train_steps": record.timing.steps,
+        **{f"eval_{name}": value for name, value in record.metrics.items()},
+        "data": record.sources.data,
+        "weights": record.sources.weights,
+    }
+    (output / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
+    for name, metric in metrics.items():
+        print(f"{name:>26} = {metric}")
+    if record.state is not State.OK:
+        print(f"{'reason':>26} = {record.reason}\n{'log':>26} = {outcome.folder / (record.log or '')}")
+        return 1
+    return 0

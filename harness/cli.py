@@ -1,0 +1,101 @@
+"""The command line `harness`. Every subcommand imports what it needs when it runs, so that --help is instant."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from harness import __version__
+from harness.errors import BenchError
+
+EPILOG = "exit status: 0 every pair has a result; 1 some pair has none; 2 bad input or unusable host; 130 interrupted"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit status (see EPILOG)."""
+    parser = _parser()
+    arguments = parser.parse_args(argv)
+    if arguments.command is None:
+        parser.print_help()
+        return 2
+    from harness import commands
+
+    try:
+        status: int = getattr(commands, arguments.command)(arguments)
+        return status
+    except BenchError as error:
+        print(f"harness: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="harness", description="Paired benchmarks of PyTorch and ONNX Runtime training.", epilog=EPILOG
+    )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+
+    run = commands.add_parser("run", help="run a suite (or resume its unfinished run) and print the tables")
+    _suite_arguments(run)
+    run.add_argument("--run", dest="run_name", metavar="NAME", help="name of the run folder (default: SUITE-TIME)")
+    run.add_argument("--new", action="store_true", help="start a new run even if an unfinished one could be resumed")
+    run.add_argument("--retry-failed", action="store_true", help="run failed jobs of the resumed run again")
+    run.add_argument("--no-tables", action="store_true", help="do not print the tables at the end")
+
+    plan = commands.add_parser("plan", help="print what a suite would run and about how long it takes")
+    _suite_arguments(plan)
+    plan.add_argument("--json", action="store_true", help="the jobs as JSON lines")
+
+    schema = commands.add_parser("schema", help="print the JSON schema of suites, for editors")
+    schema.add_argument("--output", type=Path, metavar="FILE", help="write it there instead")
+
+    train = commands.add_parser("train", help="train one model with one backend, as the original example script does")
+    _train_arguments(train)
+    return parser
+
+
+def _suite_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "suite", nargs="?", metavar="SUITE", help="YAML file or name in configs/ (default: what fits the host)"
+    )
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="override, e.g. training.batch_size=16"
+    )
+    parser.add_argument(
+        "--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: cuda where a driver answers"
+    )
+    parser.add_argument("--results", type=Path, default=Path("results"), metavar="DIR", help="default: results")
+
+
+def _train_arguments(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--model-name-or-path", required=True, help="hub id, local folder, or a built-in shape with random weights")
+    add("--task-name", default="sst2", help="GLUE task (default: sst2)")
+    add("--backend", default="pytorch", help="pytorch or onnxruntime (default: pytorch)")
+    add("--attention", choices=("eager", "sdpa"), default="eager")
+    add("--output-dir", type=Path, required=True, help="metrics, log and the trained model go there")
+    add("--do-train", action="store_true")
+    add("--do-eval", action="store_true")
+    add("--data", default="auto", metavar="auto|hub|synthetic|FOLDER", help="where the task's data comes from")
+    add("--max-train-samples", type=int)
+    add("--max-eval-samples", type=int)
+    add("--max-seq-length", type=int, default=128)
+    add("--per-device-train-batch-size", type=int, default=8)
+    add("--per-device-eval-batch-size", type=int, default=8)
+    add("--num-train-epochs", type=float, default=3.0)
+    add("--max-steps", type=int)
+    add("--learning-rate", type=float, default=2e-5)
+    add("--optim", default="adamw_torch")
+    add("--seed", type=int, default=42)
+    add("--fp16", action="store_true")
+    add("--bf16", action="store_true")
+    add("--overwrite-output-dir", action="store_true")
+    add("--device", choices=("auto", "cpu", "cuda"), default="auto")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

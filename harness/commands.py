@@ -1,0 +1,154 @@
+"""What the subcommands of `harness` do."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from typing import Literal
+
+from harness.config import Suite, load_suite
+from harness.errors import BenchError
+from harness.plan import Plan, make_plan
+
+CHECKOUT = Path(__file__).resolve().parents[1]
+Device = Literal["cpu", "cuda"]
+
+
+def cache_dir() -> Path:
+    """Where tokenised data, tokenizers and compiled extensions are kept between runs."""
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "training-backend-bench"
+
+
+def find_suite(given: str | None, device: Device) -> Path:
+    """The file of a suite: a path, or a name in configs/ here or in the checkout. Default: what fits the device."""
+    name = given or ("glue-sst2" if device == "cuda" else "smoke")
+    candidates = [Path(name)] if name.endswith((".yaml", ".yml")) or "/" in name else []
+    candidates += [folder / f"{Path(name).stem}.yaml" for folder in (Path("configs"), CHECKOUT / "configs")]
+    only_the_path = given is not None and "/" in given
+    return next((c for c in candidates[: 1 if only_the_path else None] if c.is_file()), candidates[0])
+
+
+def find_device(asked: str) -> Device:
+    """`auto` is cuda where an NVIDIA driver answers and shows a card."""
+    if asked == "cpu":
+        return "cpu"
+    from harness.host import describe_host
+
+    if describe_host().gpus:
+        return "cuda"
+    if asked == "cuda":
+        raise BenchError("no NVIDIA GPU answers on this host", place="--device cuda", fix="`nvidia-smi` must list one")
+    return "cpu"
+
+
+def _load(arguments: argparse.Namespace) -> tuple[Suite, Plan, Path]:
+    device = find_device(arguments.device)
+    file = find_suite(arguments.suite, device)
+    suite = load_suite(file, arguments.set)
+    return suite, make_plan(suite, device=device, cache_dir=cache_dir()), file
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run or resume a suite, then print its tables. 0: every pair has a result; 1: not every pair has."""
+    _, plan, _ = _load(arguments)
+    _refuse_what_this_device_cannot(plan)
+    from harness import runner
+
+    outcome = runner.run(
+        plan,
+        arguments.results,
+        run_name=arguments.run_name,
+        fresh=arguments.new,
+        retry_failed=arguments.retry_failed,
+        resume_command=_resume_command(arguments),
+    )
+    if not arguments.no_tables and not outcome.interrupted:
+        print()
+        sys.stdout.flush()
+        # The report is a program of its own: it reads what was written, and knows nothing of the harness.
+        subprocess.run([sys.executable, "-m", "report.cli", "tables", str(outcome.folder)], check=False)
+    return outcome.exit_code
+
+
+def _resume_command(arguments: argparse.Namespace) -> str:
+    words = ["harness", "run", *([arguments.suite] if arguments.suite else [])]
+    for override in arguments.set:
+        words += ["--set", override]
+    for option, value, default in (
+        ("--device", arguments.device, "auto"),
+        ("--results", str(arguments.results), "results"),
+        ("--run", arguments.run_name, None),
+    ):
+        words += [option, value] if value != default else []
+    return shlex.join(words)
+
+
+def _refuse_what_this_device_cannot(plan: Plan) -> None:
+    for job in plan.jobs:
+        precision = job.workload.training.precision
+        if job.device == "cpu" and precision != "fp32":
+            raise BenchError(
+                f"{precision} training needs a GPU and this run is on the CPU",
+                place=f"workload {job.workload.name}",
+                fix="--set training.precision=fp32, or a host whose NVIDIA driver answers",
+            )
+
+
+def plan(arguments: argparse.Namespace) -> int:
+    """Print what a suite would run, in order, and about how long it takes."""
+    from harness.estimate import estimate_s, steps_of
+
+    suite, planned, file = _load(arguments)
+    if arguments.json:
+        for job in planned.jobs:
+            print(job.model_dump_json(exclude={"cache_dir"}))
+        return 0
+    device = planned.jobs[0].device
+    print(f"{suite.suite} ({file}): {suite.description}")
+    print(f"{len(planned.jobs)} jobs on {device}: launches of each workload in ABBA order\n")
+    for workload in suite.resolved_workloads():
+        jobs = [j for j in planned.jobs if j.workload.name == workload.name]
+        training = workload.training
+        print(
+            f"  {workload.name}: {training.precision}, batch {training.batch_size}, length {training.max_seq_length}, "
+            f"{steps_of(jobs[0])} steps"
+        )
+        print("    order: " + " ".join(f"{j.arm.name}#{j.launch + 1}" for j in jobs))
+    print("\npairs:")
+    for pair in planned.pairs:
+        declared = f"  (declared differences: {', '.join(pair.differs)})" if pair.differs else ""
+        print(f"  {pair.workload}: {pair.candidate} against {pair.baseline}{declared}")
+    seconds, from_runs, count = estimate_s(planned.jobs, arguments.results, suite.suite)
+    basis = f"{from_runs} of {count} jobs from earlier runs here" if from_runs else "a rough guess: no earlier run here"
+    print(f"\nestimated time: {_duration(seconds)} ({basis})")
+    return 0
+
+
+def _duration(seconds: float) -> str:
+    hours, rest = divmod(round(seconds), 3600)
+    return f"{hours} h {rest // 60:02} min" if hours else f"{rest // 60} min {rest % 60:02} s"
+
+
+def schema(arguments: argparse.Namespace) -> int:
+    """Print or write the JSON schema of suites (draft 2020-12)."""
+    from harness.config.schema import suite_schema
+
+    text = json.dumps(suite_schema(), indent=2) + "\n"
+    if arguments.output:
+        arguments.output.write_text(text, encoding="utf-8")
+    else:
+        print(text, end="")
+    return 0
+
+
+def train(arguments: argparse.Namespace) -> int:
+    """One job by hand."""
+    from harness.by_hand import train as train_by_hand
+
+    return train_by_hand(arguments, find_device(arguments.device), cache_dir())

@@ -1,0 +1,54 @@
+"""Where a suite is wrong, what with, and what is allowed: for people, from pydantic's errors."""
+
+from __future__ import annotations
+
+import difflib
+import typing
+from collections.abc import Sequence
+from typing import Any
+
+from pydantic import BaseModel
+
+Path = tuple[str | int, ...]
+
+
+class Finding(Exception):
+    """Something wrong at a place in the suite. `path` is the chain of keys and indices that leads there."""
+
+    def __init__(self, path: Path, message: str, allowed: str = "") -> None:
+        super().__init__(message)
+        self.path, self.message, self.allowed = path, message, allowed
+
+
+def explain(error: Any, root: type[BaseModel]) -> tuple[str, str]:
+    """One entry of ValidationError.errors() as (what is wrong, what is allowed). `root` is the model it came from."""
+    kind, context, value = error["type"], error.get("ctx", {}), error.get("input")
+    loc = tuple(error["loc"])
+    if kind == "extra_forbidden":
+        known = fields_at(root, loc[:-1])
+        close = difflib.get_close_matches(str(loc[-1]), known, n=1)
+        hint = f"did you mean {close[0]!r}? " if close else ""
+        return f"unknown key {loc[-1]!r}", f"{hint}known keys: {', '.join(known)}"
+    if kind == "missing":
+        return f"{loc[-1]!r} is missing", "it has no default"
+    shown = f"{value!r}" if not isinstance(value, dict | list) else f"a {type(value).__name__}"
+    if kind == "literal_error":
+        return f"{shown} is not a choice", str(context.get("expected", ""))
+    if kind in ("value_error", "assertion_error"):
+        return str(context.get("error", error["msg"])), ""
+    if kind in ("too_short", "list_type", "dict_type", "model_type", "model_attributes_type"):
+        return f"{shown} does not fit", error["msg"].replace("Input should be a valid", "a").replace(
+            "dictionary", "mapping"
+        )
+    return f"{shown} does not fit", error["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
+
+
+def fields_at(model: type[BaseModel], loc: Sequence[str | int]) -> list[str]:
+    """Names of the fields of the model that `loc` leads to, starting at `model`."""
+    current: Any = model
+    for key in loc:
+        if isinstance(current, type) and issubclass(current, BaseModel) and key in current.model_fields:
+            current = current.model_fields[str(key)].annotation
+        elif typing.get_origin(current) in (dict, list):
+            current = typing.get_args(current)[-1]
+    return list(current.model_fields) if isinstance(current, type) and issubclass(current, BaseModel) else []

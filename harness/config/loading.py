@@ -1,0 +1,189 @@
+"""Reads a suite from YAML: `extends`, `--set`, and errors that name file, line, value and what is allowed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path as FilePath
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from harness.config.errors import Finding, Path, explain
+from harness.config.suite import Suite
+from harness.errors import BenchError
+
+Origins = dict[Path, str]  # where the value at a path was written: "file:line" or "--set key=value"
+
+
+def load_suite(file: FilePath, overrides: Iterable[str] = ()) -> Suite:
+    """The validated suite in `file`, with `key.path=value` overrides applied.
+
+    Raises BenchError with place (file:line), the value and what is allowed; every finding is listed, the first first.
+    """
+    data, origins = _load(file, seen=())
+    for override in overrides:
+        _apply(data, origins, override)
+    try:
+        suite = Suite.model_validate(data)
+        suite.resolved_pairs()
+        _check_registered(suite)
+    except ValidationError as error:
+        findings = [Finding(tuple(e["loc"]), *explain(e, Suite)) for e in error.errors(include_url=False)]
+        raise _located(findings, origins, file) from None
+    except Finding as finding:
+        raise _located([finding], origins, file) from None
+    return suite
+
+
+def _check_registered(suite: Suite) -> None:
+    """Backends, their options and built-in shapes must exist. Imports no torch."""
+    from harness.worker import backends
+    from harness.worker.shapes import SHAPES
+
+    for name, arm in suite.arms.items():
+        try:
+            backend = backends.get(arm.backend)
+        except BenchError as error:
+            raise Finding(("arms", name, "backend"), error.message, error.fix) from None
+        try:
+            backend.Options.model_validate(arm.options)
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            raise Finding(("arms", name, "options", *first["loc"]), *explain(first, backend.Options)) from None
+        suite.arm_workload(suite.resolved_workloads()[0], arm)
+    for name, model in suite.models.items():
+        if model.architecture is not None and model.architecture not in SHAPES:
+            raise Finding(
+                ("models", name, "architecture"),
+                f"no built-in shape is called {model.architecture!r}",
+                ", ".join(SHAPES),
+            )
+
+
+def _located(findings: list[Finding], origins: Origins, file: FilePath) -> BenchError:
+    """All findings as one error; each with the line of the nearest enclosing key that was written somewhere."""
+    lines = []
+    for finding in findings:
+        path = finding.path
+        while path and path not in origins:
+            path = path[:-1]
+        place = origins.get(path, str(file))
+        key = ".".join(str(p) for p in finding.path)
+        lines.append((place, f"{key}: {finding.message}" if key else finding.message, finding.allowed))
+    place, message, allowed = lines[0]
+    rest = "".join(f"\n{p}: {m}" + (f"\n  allowed: {a}" if a else "") for p, m, a in lines[1:])
+    return BenchError(message + (f"\n  allowed: {allowed}" if allowed else "") + rest, place=place)
+
+
+def _load(file: FilePath, seen: tuple[FilePath, ...]) -> tuple[dict[str, Any], Origins]:
+    """File contents merged over what it extends, with the place of every key."""
+    resolved = file.resolve()
+    if resolved in seen:
+        raise BenchError(f"{file} extends itself", place=str(seen[-1]), fix="remove the circle of `extends`")
+    try:
+        text = file.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise BenchError(
+            f"no such suite: {file}", fix="give the path of a YAML file; `ls configs` lists the ones that come along"
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise BenchError(f"cannot be read: {error}", place=str(file), fix="a suite is a UTF-8 YAML file") from None
+    origins: Origins = {}
+    data = _parse(file, text, origins)
+    parent = data.pop("extends", None)
+    if parent is None:
+        return data, origins
+    if not isinstance(parent, str):
+        raise BenchError(f"extends: {parent!r} is not a file", place=origins[("extends",)], fix="one relative path")
+    if not (file.parent / parent).is_file():
+        raise BenchError(f"extends: no file {parent!r} beside it", place=origins[("extends",)], fix="a relative path")
+    base, base_origins = _load(file.parent / parent, (*seen, resolved))
+    _merge(base, data, base_origins, origins, ())
+    return base, base_origins
+
+
+def _parse(file: FilePath, text: str, origins: Origins) -> dict[str, Any]:
+    try:
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        if not isinstance(node, yaml.MappingNode):
+            raise BenchError("not a mapping of keys to values", place=f"{file}:1", fix="see configs/smoke.yaml")
+        _note_lines(node, (), file, origins)
+        loaded: dict[str, Any] = yaml.safe_load(text)
+        return loaded
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f":{mark.line + 1}" if mark else ""
+        problem = getattr(error, "problem", None) or str(error)
+        raise BenchError(
+            f"not valid YAML: {problem}", place=f"{file}{line}", fix="check indentation and quotes"
+        ) from None
+
+
+def _note_lines(node: yaml.Node, path: Path, file: FilePath, origins: Origins) -> None:
+    origins.setdefault(path, f"{file}:{node.start_mark.line + 1}")
+    if isinstance(node, yaml.MappingNode):
+        keys: dict[Any, int] = {}
+        for key, value in node.value:
+            line = key.start_mark.line + 1
+            if key.value in keys:
+                raise BenchError(
+                    f"{key.value!r} is written twice (first on line {keys[key.value]})",
+                    place=f"{file}:{line}",
+                    fix="keep one of them",
+                )
+            keys[key.value] = line
+            origins[(*path, key.value)] = f"{file}:{line}"
+            _note_lines(value, (*path, key.value), file, origins)
+    elif isinstance(node, yaml.SequenceNode):
+        for index, value in enumerate(node.value):
+            origins[(*path, index)] = f"{file}:{value.start_mark.line + 1}"
+            _note_lines(value, (*path, index), file, origins)
+
+
+def _merge(base: dict[str, Any], over: dict[str, Any], origins: Origins, over_origins: Origins, path: Path) -> None:
+    """`over` into `base`: mappings merge key by key, everything else is replaced whole."""
+    for key, value in over.items():
+        here = (*path, key)
+        if isinstance(value, dict) and isinstance(base.get(key), dict):
+            _merge(base[key], value, origins, over_origins, here)
+        else:
+            base[key] = value
+            for stale in [p for p in origins if p[: len(here)] == here]:
+                del origins[stale]
+        origins.update({p: place for p, place in over_origins.items() if p[: len(here)] == here})
+
+
+def _apply(data: dict[str, Any], origins: Origins, override: str) -> None:
+    """One `--set a.b.0.c=value`; the value is read as YAML."""
+    key, equals, raw = override.partition("=")
+    place = f"--set {override}"
+    if not equals or not key:
+        raise BenchError("needs KEY=VALUE", place=place, fix="for example --set training.batch_size=16")
+    try:
+        value = yaml.safe_load(raw)
+    except yaml.YAMLError:
+        raise BenchError(f"{raw!r} is not a YAML value", place=place, fix="quote it") from None
+    parts: list[str | int] = list(key.split("."))
+    target: Any = data
+    for depth, part in enumerate(parts):
+        last = depth == len(parts) - 1
+        if isinstance(target, list):
+            if not str(part).isdigit() or int(part) >= len(target):
+                raise BenchError(
+                    f"{'.'.join(map(str, parts[:depth]))} is a list of {len(target)}", place=place, fix="use its index"
+                )
+            part = parts[depth] = int(part)
+        elif not isinstance(target, dict):
+            raise BenchError(
+                f"{'.'.join(map(str, parts[:depth]))} holds a single value", place=place, fix="a shorter key"
+            )
+        if last:
+            target[part] = value
+        elif isinstance(target, dict):
+            target = target.setdefault(part, {})
+        else:
+            target = target[part]
+    for depth in range(1, len(parts) + 1):
+        origins.setdefault(tuple(parts[:depth]), place)
+    origins[tuple(parts)] = place

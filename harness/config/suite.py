@@ -1,0 +1,200 @@
+"""The format of a suite, and its expansion into resolved workloads and pairs."""
+
+from __future__ import annotations
+
+import fnmatch
+import itertools
+from collections.abc import Iterator
+from typing import Any, Literal
+
+from pydantic import Field, ValidationError, model_validator
+
+from harness.config.errors import Finding, Path, explain
+from harness.record import Pair
+from harness.settings import GLUE_TASKS, Arm, Model, Slug, Strict, Task, Training, Workload
+
+
+class WorkloadEntry(Strict):
+    """Models × tasks × swept settings. Each combination becomes one workload."""
+
+    model: Slug | list[Slug] = Field(description="key(s) of `models`")
+    task: Slug | list[Slug] = Field(description="key(s) of `tasks`")
+    training: dict[str, Any] = Field(
+        default_factory=dict, description="settings that differ from the suite's `training`"
+    )
+    sweep: dict[str, list[Any]] = Field(default_factory=dict, description="setting: [values], one workload for each")
+    name: Slug | None = Field(None, description="label; only for an entry that makes one workload")
+
+
+class PairEntry(Strict):
+    """A baseline and a candidate arm; the unit of every claim."""
+
+    baseline: Slug
+    candidate: Slug
+    differs: list[str] = Field(
+        default_factory=list,
+        description="differences besides the backend and its options: stack, attention, options, training.SETTING",
+    )
+    workloads: list[str] = Field(default_factory=lambda: ["*"], description="names or globs of workloads to compare on")
+
+
+class Measurement(Strict):
+    """How often and in which order."""
+
+    protocol: Literal["epochs"] = Field("epochs", description="each job trains its whole budget, in ABBA order")
+    launches: int = Field(4, ge=1, le=1000, description="fresh processes per arm")
+    warmup_steps: int = Field(10, ge=1, description="steps never counted as steady state")
+    order_seed: int = Field(0, ge=0, description="decides which arm starts each ABBA quad")
+    timeout_minutes: float = Field(240, gt=0, description="of one job")
+    memory_limit_gib: float | None = Field(None, gt=0, description="host memory one job may use")
+    threads: int | None = Field(None, gt=0, description="CPU threads of torch and ONNX Runtime; null: their defaults")
+
+
+def _named(entries: Any) -> Any:
+    """Entries of a mapping get their key as `name`, so that a config need not say it twice."""
+    if not isinstance(entries, dict):
+        return entries
+    return {k: {"name": k, **v} if isinstance(v, dict) else v for k, v in entries.items()}
+
+
+class Suite(Strict):
+    """A suite as written, after `extends` and `--set` were applied."""
+
+    suite: Slug = Field(description="name; runs are called after it")
+    description: str = ""
+    models: dict[Slug, Model] = Field(min_length=1)
+    tasks: dict[Slug, Task] = Field(min_length=1)
+    training: Training = Training()
+    workloads: list[WorkloadEntry] = Field(min_length=1)
+    arms: dict[Slug, Arm] = Field(min_length=1)
+    pairs: list[PairEntry] = Field(min_length=1)
+    measurement: Measurement = Measurement()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _keys_are_names(cls, data: Any) -> Any:
+        if not isinstance(data, dict):
+            return data
+        data = dict(data)
+        for section in ("models", "tasks", "arms"):
+            if section in data:
+                data[section] = _named(data[section])
+        tasks = data.get("tasks")
+        if isinstance(tasks, dict):
+            data["tasks"] = {
+                k: {"subset": k, **v} if isinstance(v, dict) and k in GLUE_TASKS else v for k, v in tasks.items()
+            }
+        return data
+
+    def resolved_workloads(self) -> list[Workload]:
+        """Every workload, in the order of the file. Raises Finding or ValidationError (the loader says where)."""
+        found: list[Workload] = []
+        for index, entry in enumerate(self.workloads):
+            found += list(self._expand(index, entry))
+        seen: set[str] = set()
+        for workload in found:
+            if workload.name in seen:
+                raise Finding(("workloads",), f"two workloads are called {workload.name!r}", "names that differ")
+            seen.add(workload.name)
+        return found
+
+    def _expand(self, index: int, entry: WorkloadEntry) -> Iterator[Workload]:
+        models = [entry.model] if isinstance(entry.model, str) else entry.model
+        tasks = [entry.task] if isinstance(entry.task, str) else entry.task
+        for key, names, known in (("model", models, self.models), ("task", tasks, self.tasks)):
+            for name in names:
+                if name not in known:
+                    raise Finding(("workloads", index, key), f"no {key} is called {name!r}", ", ".join(known))
+        points = list(itertools.product(*[[(key, v) for v in values] for key, values in entry.sweep.items()]))
+        combinations = list(itertools.product(models, tasks, points))
+        if entry.name and len(combinations) > 1:
+            raise Finding(("workloads", index, "name"), f"one name for {len(combinations)} workloads", "no `name` here")
+        for model, task, point in combinations:
+            swept = "".join(f"-{key}{value}" for key, value in point)
+            own = merge_training(self.training, ("workloads", index, "training"), entry.training)
+            yield Workload(
+                name=entry.name or f"{model}-{task}{swept}".replace("_", "-"),
+                model=self.models[model],
+                task=self.tasks[task],
+                training=merge_training(own, ("workloads", index, "sweep"), dict(point)),
+            )
+
+    def arm_workload(self, workload: Workload, arm: Arm) -> Workload:
+        """The workload as `arm` trains it: with the settings the arm alone changes."""
+        if not arm.training:
+            return workload
+        changed = merge_training(workload.training, ("arms", arm.name, "training"), arm.training)
+        return workload.model_copy(update={"training": changed})
+
+    def resolved_pairs(self) -> list[Pair]:
+        """Every pair on every workload it applies to; refuses unknown arms and undeclared differences (Finding)."""
+        workloads = self.resolved_workloads()
+        found: list[Pair] = []
+        for index, entry in enumerate(self.pairs):
+            for role in ("baseline", "candidate"):
+                if getattr(entry, role) not in self.arms:
+                    raise Finding(
+                        ("pairs", index, role), f"no arm is called {getattr(entry, role)!r}", ", ".join(self.arms)
+                    )
+            self._check_differences(index, entry)
+            matching = [w.name for w in workloads if any(fnmatch.fnmatch(w.name, g) for g in entry.workloads)]
+            if not matching:
+                raise Finding(
+                    ("pairs", index, "workloads"), "matches no workload", ", ".join(w.name for w in workloads)
+                )
+            found += [
+                Pair(workload=w, baseline=entry.baseline, candidate=entry.candidate, differs=list(entry.differs))
+                for w in matching
+            ]
+        keys = [(p.workload, p.baseline, p.candidate) for p in found]
+        for key in keys:
+            if keys.count(key) > 1:
+                raise Finding(("pairs",), f"{key[2]} against {key[1]} on {key[0]} is listed twice", "each pair once")
+        return found
+
+    def _check_differences(self, index: int, entry: PairEntry) -> None:
+        where = ("pairs", index)
+        if entry.baseline == entry.candidate:
+            raise Finding(
+                (*where, "candidate"), f"both arms are {entry.baseline!r}", "for an A/A pair, two arms of equal content"
+            )
+        actual = differences(self.arms[entry.baseline], self.arms[entry.candidate], self.training)
+        for name in sorted(actual.keys() - set(entry.differs)):
+            raise Finding(
+                where,
+                f"{entry.baseline!r} and {entry.candidate!r} differ in {name} ({actual[name]})"
+                " and the pair does not say so",
+                f"equal arms, or `differs: [{', '.join([*entry.differs, name])}]`",
+            )
+        for name in entry.differs:
+            if name not in actual:
+                raise Finding(
+                    (*where, "differs"),
+                    f"{name!r} is declared, but the arms do not differ in it",
+                    ", ".join(sorted(actual)) or "nothing: they differ in the backend at most",
+                )
+
+
+def merge_training(base: Training, where: Path, overrides: dict[str, Any]) -> Training:
+    """`base` with `overrides`; raises Finding at `where` + the first wrong key."""
+    try:
+        return Training.model_validate({**base.model_dump(), **overrides})
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        raise Finding((*where, *first["loc"]), *explain(first, Training)) from error
+
+
+def differences(a: Arm, b: Arm, base: Training) -> dict[str, str]:
+    """What two arms differ in besides the backend (and its own options, where the backends differ): name → `x / y`."""
+    found: dict[str, str] = {}
+    for name in ("stack", "attention"):
+        if getattr(a, name) != getattr(b, name):
+            found[name] = f"{getattr(a, name)} / {getattr(b, name)}"
+    if a.backend == b.backend and a.options != b.options:
+        found["options"] = f"{a.options} / {b.options}"
+    for key in sorted(a.training.keys() | b.training.keys()):
+        default = getattr(base, key, None)
+        left, right = a.training.get(key, default), b.training.get(key, default)
+        if left != right:
+            found[f"training.{key}"] = f"{left} / {right}"
+    return found

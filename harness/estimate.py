@@ -1,0 +1,80 @@
+"""How long a plan will take: from earlier runs of the same jobs on disk, else roughly from the work it asks for."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable
+from pathlib import Path
+from statistics import median
+
+from harness.settings import JobSpec
+
+# Samples of GLUE's training sets (https://gluebenchmark.com/tasks, as counted in the hub's nyu-mll/glue).
+TRAIN_SAMPLES = {
+    "cola": 8551, "sst2": 67349, "mrpc": 3668, "stsb": 5749, "qqp": 363846, "mnli": 392702, "qnli": 104743,
+    "rte": 2490, "wnli": 635,
+}  # fmt: skip
+# Rates that a launch-bound small batch reaches, for a first guess only: FLOP/s of one CPU core (fp32), of a GPU.
+NOMINAL_CPU_CORE_FLOPS = 2e10
+NOMINAL_GPU_FLOPS = 2e13
+NOMINAL_START_S = 12.0  # imports, data, model
+
+
+def steps_of(spec: JobSpec) -> int:
+    """Optimizer steps of a job (one device)."""
+    training, task = spec.workload.training, spec.workload.task
+    if training.max_steps is not None:
+        return training.max_steps
+    samples = min(task.train_samples or math.inf, TRAIN_SAMPLES[task.subset])
+    batches = math.ceil(samples / training.batch_size)
+    return math.ceil(training.epochs * max(batches // training.gradient_accumulation_steps, 1))
+
+
+def estimate_s(jobs: Iterable[JobSpec], results: Path, suite: str) -> tuple[float, int, int]:
+    """(seconds for all jobs, how many of them were estimated from earlier runs, how many there are)."""
+    known = _earlier_walls(results, suite)
+    total, from_runs, count = 0.0, 0, 0
+    for job in jobs:
+        count += 1
+        earlier = known.get((job.workload.name, job.arm.name, steps_of(job)))
+        total += earlier if earlier is not None else _guess_s(job)
+        from_runs += earlier is not None
+    return total, from_runs, count
+
+
+def _guess_s(job: JobSpec) -> float:
+    from harness.worker.shapes import SHAPES
+
+    training = job.workload.training
+    shape = {**SHAPES.get(job.workload.model.architecture or "roberta-base", {}), **job.workload.model.config}
+    layers = _number(shape, ("num_hidden_layers", "n_layers", "n_layer", "num_layers"), 12)
+    hidden = _number(shape, ("hidden_size", "dim", "n_embd", "d_model"), 768)
+    tokens = training.batch_size * training.gradient_accumulation_steps * training.max_seq_length
+    # 6 FLOPs per parameter and token for forward and backward (Kaplan et al. 2020, arXiv:2001.08361, section 2.1)
+    flops = 6.0 * 12 * layers * hidden**2 * tokens * steps_of(job)
+    if job.device == "cuda":
+        return NOMINAL_START_S + flops / NOMINAL_GPU_FLOPS
+    import os
+
+    return NOMINAL_START_S + flops / (NOMINAL_CPU_CORE_FLOPS * (os.cpu_count() or 1))
+
+
+def _number(shape: dict[str, object], names: tuple[str, ...], default: int) -> int:
+    value = next((shape[n] for n in names if n in shape), default)
+    return value if isinstance(value, int) else default
+
+
+def _earlier_walls(results: Path, suite: str) -> dict[tuple[str, str, int], float]:
+    """Median wall seconds of ok jobs in the newest three runs of the suite, by (workload, arm, steps)."""
+    found: dict[tuple[str, str, int], list[float]] = {}
+    for file in sorted(results.glob(f"{suite}-*/jobs.jsonl"))[-3:]:
+        for line in file.read_text(encoding="utf-8", errors="replace").splitlines():
+            try:
+                record = json.loads(line)
+                key = (record["workload"]["name"], record["arm"]["name"], record["timing"]["steps"])
+                if record["state"] == "ok" and record["timing"]["wall_s"]:
+                    found.setdefault(key, []).append(record["timing"]["wall_s"])
+            except (ValueError, KeyError, TypeError):
+                continue  # the report names damaged lines; an estimate does without them
+    return {key: median(walls) for key, walls in found.items()}
