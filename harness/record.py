@@ -55,7 +55,7 @@ class Timing(Part):
     steady_end_ns: int | None = None
     steady_samples_per_s: float | None = None
     steps: int | None = Field(None, description="optimizer steps done")
-    train_runtime_s: float | None = Field(None, description="end to end, as Trainer prints it (what published tables show)")
+    train_runtime_s: float | None = Field(None, description="end to end, as Trainer prints it (what is published)")
     train_samples_per_s: float | None = Field(None, description="as Trainer prints it, from train_runtime_s")
     eval_runtime_s: float | None = None
     wall_s: float | None = Field(None, description="life of the process, seen by the runner")
@@ -104,6 +104,77 @@ class Sources(Part):
     data_sha256: str | None = None
 
 
+class GpuTelemetry(Part):
+    """One card over the steady window (peak memory and temperature: over the whole job). None: could not be read.
+
+    Utilization is NVML's: the share of the driver's last 1/6 to 1 s in which any kernel ran, not how busy the card was.
+    """
+
+    index: int = Field(description="NVML's, in PCI bus order")
+    uuid: str | None = None
+    name: str | None = None
+    memory_total_bytes: int | None = None
+    power_limit_w: float | None = None
+    samples: int = Field(0, description="ticks within the window at which this card answered")
+    utilization_mean: float | None = Field(None, description="percent")
+    utilization_p10: float | None = Field(None, description="percent")
+    memory_utilization_mean: float | None = Field(None, description="percent of time memory was read or written")
+    memory_peak_bytes: int | None = Field(None, description="whole card, other processes included")
+    power_mean_w: float | None = None
+    energy_j: float | None = None
+    energy_source: Literal["counter", "power"] | None = Field(
+        None, description="the card's energy counter, or power integrated where it has none"
+    )
+    sm_clock_median_mhz: float | None = None
+    sm_clock_p10_mhz: float | None = None
+    memory_clock_median_mhz: float | None = None
+    temperature_max_c: float | None = None
+    clock_limits: dict[str, float] = Field(
+        default_factory=dict, description="share of samples at which NVML named this reason for the clock; 0 left out"
+    )
+    foreign_processes: int | None = Field(None, description="most processes of others on the card at one time")
+    unreadable: list[str] = Field(default_factory=list, description="`field: reason`, each once")
+
+
+class Telemetry(Part):
+    """What the sampler saw of a job; window values are None if the job had no steady window."""
+
+    interval_s: float | None = Field(None, description="between ticks; processes, temperature, … about every second")
+    window_s: float | None = Field(None, description="length of the steady window")
+    samples: int = Field(0, description="ticks within the window")
+    missed_ticks: int | None = Field(None, description="over the whole job")
+    cores: int | None = Field(None, description="logical CPUs that shares refer to")
+    host_cpu_share_mean: float | None = Field(None, description="0 to 1, all processes, of all cores")
+    job_cpu_share_mean: float | None = Field(None, description="0 to 1, the job's process tree, of all cores")
+    job_rss_peak_bytes: int | None = Field(None, description="sum over the tree, whole job; shared pages count twice")
+    joules_per_sample: float | None = Field(None, description="all cards' energy per training sample in the window")
+    gpus: list[GpuTelemetry] = Field(default_factory=list)
+    unreadable: list[str] = Field(default_factory=list)
+    series: str | None = Field(None, description="Parquet, a row per tick and card (and one for the host), in the run")
+
+
+class ModelShape(Part):
+    """What decides how many floating-point operations a transformer classifier needs."""
+
+    layers: int
+    hidden_size: int
+    intermediate_size: int
+    labels: int = 2
+    head_layers: int = Field(1, description="hidden x hidden layers on the pooled token, before the classifier")
+    embedding_size: int | None = Field(None, description="if it is not the hidden size (ALBERT)")
+    gated: bool = Field(False, description="a feed-forward block of three matrices (SwiGLU) instead of two")
+
+
+class Efficiency(Part):
+    """Model FLOPs utilization and what it is made of (harness.flops). None: the card's peak or the shape is unknown."""
+
+    flops_per_sample: float | None = Field(None, description="forward and backward pass of one training sample")
+    peak_flops_per_s: float | None = Field(
+        None, description="dense peak of the card at this precision, from its data sheet"
+    )
+    model_flops_utilization: float | None = Field(None, description="0 to 1, in the steady window")
+
+
 class WorkerResult(Part):
     """What a worker reports when training ended by itself."""
 
@@ -116,6 +187,7 @@ class WorkerResult(Part):
     first_loss: float | None = None
     last_loss: float | None = None
     packages: dict[str, str] = Field(default_factory=dict, description="versions of the arm's stack")
+    shape: ModelShape | None = Field(None, description="from the model's configuration (harness.flops.shape_of)")
 
 
 class JobRecord(WorkerResult):
@@ -137,8 +209,10 @@ class JobRecord(WorkerResult):
     started_at: str | None = Field(None, description="UTC, ISO 8601")
     exit_code: int | None = None
     signal: int | None = None
-    series: str | None = Field(None, description="Parquet with one row per step (step, duration_s, loss), relative to the run")
+    series: str | None = Field(None, description="Parquet, a row per step (step, duration_s, loss), in the run folder")
     log: str | None = Field(None, description="relative to the run")
+    telemetry: Telemetry | None = None
+    efficiency: Efficiency | None = None
     source: Literal["measured", "published"] = "measured"
     unpublished: list[str] = Field(
         default_factory=list,
@@ -184,7 +258,7 @@ class RunInfo(Part):
     config_sha256: str = ""
     pairs: list[Pair] = Field(default_factory=list)
     host: Host = Host()
-    packages: dict[str, str] = Field(default_factory=dict, description="of other stacks than the harness's: `stack/package`")
+    packages: dict[str, str] = Field(default_factory=dict, description="of further stacks too, as `stack/package`")
     stacks: dict[str, str] = Field(default_factory=dict, description="interpreter within the checkout, or its version")
     git: dict[str, Any] = Field(default_factory=dict, description="commit, dirty")
     environment: dict[str, str] = Field(default_factory=dict)
