@@ -128,10 +128,6 @@ class LiveDisplay:
         from rich.live import Live
 
         self._console: Console = Console(file=stream, highlight=False)
-        # Twice a second: drawing more often would take time from the job on a small host.
-        self._live: Live = Live(
-            console=self._console, get_renderable=self._render, refresh_per_second=2, transient=True
-        )
         self._total = 0
         self._number = 0
         self._left = TimeLeft((), ())
@@ -139,6 +135,10 @@ class LiveDisplay:
         self._began = 0.0
         self._phase = "start"
         self._progress: dict[str, Any] = {}
+        # Twice a second: drawing more often would take time from the job on a small host.
+        self._live: Live = Live(
+            console=self._console, get_renderable=self._render, refresh_per_second=2, transient=True
+        )
 
     def run_started(self, run: str, jobs: Sequence[JobSpec], finished: Iterable[JobRecord], resumed: bool) -> None:
         records = list(finished)

@@ -153,15 +153,19 @@ class RunningJob:
             self._guardian.stdin.flush()
 
     def _receive(self, peer: Peer) -> list[Event]:
+        garbage: Exception | None = None
         try:
             events = self._listener.receive(peer)
+        except ProtocolError as error:
+            events, garbage = error.events, error
+        try:
             for event in events:
                 self._note(event)
-        except (ProtocolError, ValueError, TypeError) as error:
-            if self.seen.stopped is None and self.seen.exit_code is None:  # a killed worker may stop mid-word
-                self.seen.garbage = str(error)[:300].replace("\n", " ")
-                self._kill(STOP_GRACE_S)
-            return []
+        except (ValueError, TypeError) as error:
+            garbage = error
+        if garbage is not None and self.seen.stopped is None:
+            self.seen.garbage = self.seen.garbage or " ".join(str(garbage).split())[:300]
+            self._kill(STOP_GRACE_S)
         return events
 
     def _note(self, event: Event) -> None:

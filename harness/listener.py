@@ -16,7 +16,11 @@ CHUNK_BYTES = 1 << 16
 
 
 class ProtocolError(ValueError):
-    """A worker sent what is not an event."""
+    """A worker sent what is not an event; `events` came before it."""
+
+    def __init__(self, message: str, events: list[Event]) -> None:
+        super().__init__(message)
+        self.events = events
 
 
 class Peer:
@@ -52,23 +56,21 @@ class Peer:
                 return events, False
             self._buffer += chunk
             if b"\n" in chunk:
-                events += self._complete_lines()
+                self._take_lines(events)
             if len(self._buffer) > MAX_LINE_BYTES:
-                raise ProtocolError(f"a line of more than {MAX_LINE_BYTES} bytes")
+                raise ProtocolError(f"a line of more than {MAX_LINE_BYTES} bytes", events)
 
-    def _complete_lines(self) -> list[Event]:
+    def _take_lines(self, events: list[Event]) -> None:
         *lines, rest = bytes(self._buffer).split(b"\n")
         self._buffer = bytearray(rest)
-        events = []
         for line in lines:
             try:
                 event = decode(line)
                 if event["event"] == "hello":
                     self.rank, self.pid = int(event.get("rank", 0)), event.get("pid")
             except (ValueError, TypeError) as error:
-                raise ProtocolError(f"{error}"[:200]) from error
+                raise ProtocolError(f"{error} in {line[:80]!r}", events) from error
             events.append({"rank": self.rank or 0, **event})
-        return events
 
 
 class Listener:

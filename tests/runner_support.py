@@ -1,0 +1,89 @@
+"""Plans of scripted jobs, and what tests of the runner look at."""
+
+import os
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from harness.record import Pair
+from harness.settings import Arm, JobSpec, Model, Task, Training, Workload
+
+WORKER = (sys.executable, str(Path(__file__).parent / "scripted_worker.py"))
+BASELINE, CANDIDATE = "pytorch", "onnxruntime"
+
+
+@dataclass(frozen=True)
+class ScriptedPlan:
+    """The part of harness.plan.Plan that the runner reads."""
+
+    jobs: tuple[JobSpec, ...]
+    pairs: tuple[Pair, ...]
+    timeout_s: float
+    suite: str = "scripted"
+    description: str = "jobs that only pretend"
+    config: dict[str, Any] = field(default_factory=lambda: {"suite": "scripted"})
+    config_sha256: str = "c0ffee"
+    notes: list[str] = field(default_factory=list)
+    stacks: dict[str, str] = field(default_factory=lambda: {"ort": sys.executable})
+
+
+def make_job(position: int = 0, **options: Any) -> JobSpec:
+    """A job of a scripted worker: even positions are the baseline's, two following ones form a launch."""
+    workload = Workload(
+        name="tiny",
+        model=Model(name="bert-tiny", architecture="bert-tiny", weights="random"),
+        task=Task(name="sst2", source="synthetic"),
+        training=Training(),
+    )
+    arm = Arm(name=(BASELINE, CANDIDATE)[position % 2], backend="pytorch", options=options)
+    return JobSpec(
+        id=f"job{position}",
+        run="",
+        suite="scripted",
+        workload=workload,
+        arm=arm,
+        launch=position // 2,
+        position=position,
+        seed=42 + position // 2,
+        cache_dir=Path("cache"),
+    )
+
+
+def make_plan(behaviours: Sequence[dict[str, Any]], timeout_s: float = 60.0, **changes: Any) -> ScriptedPlan:
+    jobs = tuple(make_job(position, **options) for position, options in enumerate(behaviours))
+    pair = Pair(workload="tiny", baseline=BASELINE, candidate=CANDIDATE)
+    return ScriptedPlan(jobs, (pair,), timeout_s, **changes)
+
+
+def wait_until(condition: Callable[[], Any], seconds: float = 20.0) -> Any:
+    """The first true value of the condition; fails the test after `seconds`."""
+    end = time.monotonic() + seconds
+    while not (value := condition()):
+        assert time.monotonic() < end, f"not within {seconds} s"
+        time.sleep(0.02)
+    return value
+
+
+def processes_of(folder: Path) -> list[int]:
+    """Living processes that carry this test's mark in their environment, wherever they hide, this one excepted."""
+    mark = f"BENCH_TEST_FOLDER={folder}".encode()
+    found = []
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit() or int(entry.name) == os.getpid():
+            continue
+        try:
+            is_zombie = (entry / "stat").read_text().rsplit(")", 1)[1].split()[0] == "Z"
+            if not is_zombie and mark in (entry / "environ").read_bytes().split(b"\0"):
+                found.append(int(entry.name))
+        except OSError:
+            continue
+    return found
+
+
+def executions(folder: Path) -> list[str]:
+    """Ids of the jobs whose worker started, in order."""
+    path = folder / "executions"
+    return path.read_text().split() if path.exists() else []

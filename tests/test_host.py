@@ -1,0 +1,171 @@
+"""Host and provenance: what is recorded is true, and nothing secret or private is."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from harness import provenance
+from harness.errors import BenchError
+from harness.host import describe_host, device_name
+from harness.provenance import (
+    CHECKOUT,
+    collect,
+    describe_interpreter,
+    git_state,
+    is_secret,
+    own_packages,
+    packages_of,
+    relevant_environment,
+    scrub,
+    scrub_tree,
+)
+from harness.record import Host, RunInfo
+
+
+def test_the_host_is_described_with_or_without_a_driver() -> None:
+    host = describe_host()
+    assert host.cores
+    assert host.memory_bytes
+    assert host.memory_bytes > 2**28
+    assert host.cpu
+    assert host.kernel
+    assert host.name_sha256
+    assert len(host.name_sha256) == 64
+    assert bool(host.gpus) == (host.driver is not None)
+
+
+def test_no_driver_is_a_host_without_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    import pynvml
+
+    def missing() -> None:
+        raise pynvml.NVMLError(pynvml.NVML_ERROR_LIBRARY_NOT_FOUND)
+
+    monkeypatch.setattr(pynvml, "nvmlInit", missing)
+    host = describe_host()
+    assert (host.gpus, host.driver, host.cuda_driver) == ([], None, None)
+
+
+def test_the_device_of_a_record_is_the_first_visible_card() -> None:
+    host = Host(gpus=[{"name": "A", "uuid": "GPU-aa"}, {"name": "B", "uuid": "GPU-bb"}])
+    assert device_name("cpu", host, {}) == "cpu"
+    assert device_name("cuda", host, {}) == "A"
+    assert device_name("cuda", host, {"CUDA_VISIBLE_DEVICES": "1,0"}) == "B"
+    assert device_name("cuda", host, {"CUDA_VISIBLE_DEVICES": "GPU-bb"}) == "B"
+    assert device_name("cuda", Host(), {}) == "cuda"
+
+
+@pytest.mark.parametrize(
+    "name",
+    "HF_TOKEN HF_TOKEN_PATH HUGGING_FACE_HUB_TOKEN NVIDIA_API_KEY CUDA_SECRET ORT_PASSWORD hf_credentials NCCL_AUTH "
+    "TORCH_PASSWD TOKENIZERS_TOKEN".split(),
+)
+def test_secrets_are_dropped_by_name(name: str) -> None:
+    assert is_secret(name)
+    assert relevant_environment({name: "hunter2", name.upper(): "hunter2"}) == {}
+
+
+def test_relevant_variables_are_kept_and_others_are_not() -> None:
+    environment = {
+        "OMP_NUM_THREADS": "2",
+        "ORTMODULE_FALLBACK_POLICY": "FALLBACK_DISABLE",
+        "CUDA_VISIBLE_DEVICES": "0",
+        "TOKENIZERS_PARALLELISM": "false",
+        "PYTORCH_CUDA_ALLOC_CONF": "x",
+        "USER": "somebody",
+        "AWS_REGION": "moon",
+        "SSH_CONNECTION": "192.0.2.1",
+    }
+    kept = relevant_environment(environment)
+    assert sorted(kept) == [
+        "CUDA_VISIBLE_DEVICES",
+        "OMP_NUM_THREADS",
+        "ORTMODULE_FALLBACK_POLICY",
+        "PYTORCH_CUDA_ALLOC_CONF",
+        "TOKENIZERS_PARALLELISM",
+    ]
+    assert kept["ORTMODULE_FALLBACK_POLICY"] == "FALLBACK_DISABLE"
+
+
+def test_secrets_are_dropped_by_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    token = "hf_" + "a" * 34
+    assert relevant_environment({"HF_EXTRA": f"x {token}"}) == {"HF_EXTRA": "x <secret>"}
+    assert scrub("https://me:pass@hub.example/x") == "https://***@hub.example/x"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("{home}/.cache/hub", "~/.cache/hub"),
+        ("{checkout}/results", "<checkout>/results"),
+        ("--out={checkout}/results", "--out=<checkout>/results"),
+        ("/usr/lib:/data/me/lib:{home}/lib", "/usr/lib:<path>:~/lib"),
+        ("cannot open '/srv/secret/file.txt' now", "cannot open '<path>' now"),
+        ("FacebookAI/roberta-base at 12 samples/s", "FacebookAI/roberta-base at 12 samples/s"),
+        ("https://hub.example/a/b", "https://hub.example/a/b"),
+        ("</s> and and/or", "</s> and and/or"),
+        ("{home}-other/x", "<path>"),
+    ],
+)
+def test_paths_of_the_machine_are_scrubbed(monkeypatch: pytest.MonkeyPatch, text: str, expected: str) -> None:
+    monkeypatch.setenv("HOME", "/home/somebody")
+    assert scrub(text.format(home="/home/somebody", checkout=CHECKOUT)) == expected
+
+
+def test_a_whole_record_is_scrubbed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/somebody")
+    info = RunInfo(
+        run="r",
+        suite="s",
+        created_at="now",
+        config={"tasks": [{"folder": "/home/somebody/glue", "samples": 3}]},
+        command=["harness", "/mnt/x"],
+    )
+    clean = scrub_tree(info)
+    assert clean.config == {"tasks": [{"folder": "~/glue", "samples": 3}]}
+    assert clean.command == ["harness", "<path>"]
+
+
+def test_packages_of_this_and_another_interpreter_agree() -> None:
+    own = own_packages()
+    assert own["pydantic"]
+    assert own["python"] == ".".join(map(str, sys.version_info[:3]))
+    assert packages_of("again", sys.executable)["pydantic"] == own["pydantic"]
+
+
+def test_a_stack_that_does_not_answer_is_named() -> None:
+    with pytest.raises(BenchError, match="stack latest") as refused:
+        collect({"ort": sys.executable, "latest": "/nowhere/bin/python"})
+    assert refused.value.fix
+
+
+def test_interpreters_are_named_by_checkout_or_version() -> None:
+    assert describe_interpreter("ort", str(CHECKOUT / ".venv/bin/python"), {}) == ".venv/bin/python"
+    assert describe_interpreter("latest", "/opt/py/bin/python", {"latest/python": "3.13.1"}) == "Python 3.13.1"
+
+
+def test_git_state_of_a_repository_and_of_none(tmp_path: Path) -> None:
+    assert git_state(tmp_path) == {}
+    (tmp_path / "harness").mkdir()
+    (tmp_path / "harness" / "record.py").write_text("one\n")
+    git = ["git", "-C", str(tmp_path), "-c", "user.name=n", "-c", "user.email=e@example.org"]
+    subprocess.run([*git, "init", "-q"], check=True)
+    assert git_state(tmp_path) == {}, "an untracked package inside somebody's repository is not its code"
+    subprocess.run([*git, "add", "harness"], check=True)
+    subprocess.run([*git, "commit", "-q", "-m", "one"], check=True)
+    clean = git_state(tmp_path)
+    assert len(clean["commit"]) == 40
+    assert clean["dirty"] is False
+    (tmp_path / "harness" / "record.py").write_text("two\n")
+    assert git_state(tmp_path) == {"commit": clean["commit"], "dirty": True}
+
+
+def test_no_git_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert git_state(CHECKOUT) == {}
+
+
+def test_the_command_is_recorded_without_paths(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(provenance.sys, "argv", ["/some/where/harness", "run", "/some/suite.yaml"])
+    assert collect({}).command == ["harness", "run", "<path>"]

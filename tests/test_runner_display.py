@@ -1,0 +1,75 @@
+"""What the terminal shows."""
+
+import io
+
+import pytest
+from runner_support import make_job
+
+from harness.display import LineDisplay, LiveDisplay, TimeLeft, duration, make_display
+from harness.outcome import Seen
+from harness.record import Host, JobRecord, State, Timing, WorkerResult
+from harness.runner import make_record
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def ended(position: int, wall_s: float, state: State = State.OK, reason: str = "") -> JobRecord:
+    seen = Seen(exit_code=0, wall_s=wall_s, result=WorkerResult(timing=Timing(steady_samples_per_s=123.44)))
+    return make_record(make_job(position), seen, state, reason, Host())
+
+
+def test_a_pipe_gets_one_line_per_event() -> None:
+    stream = io.StringIO()
+    display = make_display(stream)
+    assert isinstance(display, LineDisplay)
+    jobs = [make_job(position) for position in range(4)]
+    display.run_started("smoke-1", jobs, [ended(0, 100.0)], resumed=True)
+    display.job_started(jobs[1], 2)
+    display.job_event({"event": "progress", "step": 1, "total_steps": 2})
+    display.job_finished(ended(1, 20.0, State.DIVERGED, "in phase train: loss is NaN"))
+    display.close()
+    assert stream.getvalue().splitlines() == [
+        "run smoke-1: 4 jobs, resumed with 1 finished",
+        "[2/4] tiny · onnxruntime · launch 1 (about 5 min left)",
+        "[2/4] tiny · onnxruntime · launch 1: diverged, 20.0 s, 123.4 samples/s: in phase train: loss is NaN",
+    ]
+
+
+def test_a_terminal_gets_a_live_panel(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "160")
+    stream = Terminal()
+    display = make_display(stream)
+    assert isinstance(display, LiveDisplay)
+    jobs = [make_job(position) for position in range(4)]
+    display.run_started("smoke-1", jobs, [ended(0, 100.0)], resumed=False)
+    display.job_started(jobs[1], 2)
+    display.job_event({"event": "phase", "name": "train"})
+    display.job_event({"event": "progress", "step": 30, "total_steps": 120, "samples_per_s": 55.55, "loss": None})
+    display._live.refresh()
+    panel = stream.getvalue()
+    for part in ("2/4 tiny · onnxruntime · launch 1 · train 30/120", "55.55 samples/s", "about 5 min left"):
+        assert part in panel
+    display.job_finished(ended(1, 20.0, State.CRASHED, "killed by [SIGKILL]"))
+    display.close()
+    assert "killed by [SIGKILL]" in stream.getvalue(), "brackets are text, not markup"
+
+
+def test_time_left_prefers_the_same_arm_and_results() -> None:
+    jobs = [make_job(position) for position in range(4)]
+    assert TimeLeft(jobs, []).seconds() is None
+    left = TimeLeft(jobs, [ended(0, 10.0)])
+    assert left.seconds() == pytest.approx(30.0), "other arm: the mean of all"
+    left.ended(ended(1, 40.0))
+    assert left.seconds() == pytest.approx(50.0)
+    assert left.seconds(jobs[2], 4.0) == pytest.approx(46.0)
+    assert left.seconds(jobs[2], 400.0) == pytest.approx(40.0)
+    left.ended(ended(2, 1.0, State.CRASHED))
+    assert left.seconds() == pytest.approx(40.0)
+
+
+def test_durations_read_like_a_person_writes_them() -> None:
+    assert [duration(s) for s in (4.4, 89, 90, 3000, 11100)] == ["4 s", "89 s", "2 min", "50 min", "3 h 05 min"]
