@@ -58,7 +58,9 @@ class RunningJob:
         self.seen = Seen()
         self.done = False
         self._selector = selectors.DefaultSelector()
-        self._folder = Path(tempfile.mkdtemp(prefix="bench-"))  # short: a Unix socket's path has at most 107 bytes
+        # A Unix socket's path has at most 107 bytes: a long TMPDIR will not do.
+        parent = tempfile.gettempdir() if len(tempfile.gettempdir()) < 70 else "/tmp"
+        self._folder = Path(tempfile.mkdtemp(prefix="bench-", dir=parent))
         self._give_up_at: float | None = None
         self._exit_by: float | None = None
         self._status = b""
@@ -76,6 +78,7 @@ class RunningJob:
                 environment = environment_for(job, os.environ, importable_harness(self._folder))
             self._guardian = self._start_guardian(arguments, environment, lock_fd)
         except OSError as error:
+            self._selector.close()
             shutil.rmtree(self._folder, ignore_errors=True)
             raise BenchError(f"cannot start a job: {error}", place=job.id) from error
 

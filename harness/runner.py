@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 from collections import Counter
@@ -107,7 +108,12 @@ def run(
             with folder:
                 execution = _Execution(plan, folder, info, display, stop, worker_command)
                 execution.begin(resumed, here.git)
-                execution.execute(retry_failed, keep_going)
+                try:
+                    execution.execute(retry_failed, keep_going)
+                except BaseException:
+                    with contextlib.suppress(OSError):  # the disk may be what failed
+                        execution.end()
+                    raise
                 outcome = execution.end()
         if outcome.interrupted:
             again = f"; to resume: {resume_command}" if resume_command else ""

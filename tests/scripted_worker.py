@@ -111,6 +111,10 @@ def main() -> None:
         case "result and exit":
             send_result(channel)
             sys.exit(int(OPTIONS["code"]))
+        case "result and hang":
+            send_result(channel)
+            ignore_everything()
+            time.sleep(600)
         case "not engaged":
             send_result(channel, engagement={"engaged": False, "reasons": ["the torch module is not ORT's"]})
         case "nan":

@@ -2,18 +2,21 @@
 
 import json
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 from runner_support import WORKER, executions, make_job, make_plan, processes_of, wait_until
 
+from harness import launch
 from harness.display import LineDisplay
+from harness.errors import BenchError
 from harness.launch import RunningJob, run_to_end
 from harness.outcome import OomCounter, judge
 from harness.record import JobRecord, State
 from harness.runner import RunOutcome, has_result, run
-from harness.store import read_records
+from harness.store import read_info, read_records
 
 
 @pytest.fixture(autouse=True)
@@ -103,6 +106,14 @@ def test_a_job_that_hangs_is_killed_with_its_grandchild_and_the_phase_is_named(t
     assert good.state is State.OK
 
 
+def test_a_job_that_has_said_its_last_word_must_exit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(launch, "EXIT_GRACE_S", 0.5)
+    _, (record,) = run_jobs(tmp_path, {"do": "result and hang"})
+    assert record.state is State.TIMEOUT
+    assert record.reason.startswith("did not exit within 0.5 s of its last word in phase train")
+    assert record.metrics == {"accuracy": 0.5}, "what it had measured stays in the record"
+
+
 def test_what_a_finished_job_leaves_behind_is_killed_and_noted(tmp_path: Path) -> None:
     outcome, (record,) = run_jobs(tmp_path, {"do": "leave grandchild"})
     assert record.state is State.OK
@@ -161,6 +172,24 @@ def test_a_stack_whose_interpreter_vanished_between_jobs_fails_by_name(tmp_path:
     assert record.state is State.CRASHED
     assert "exited with 127" in record.reason
     assert "No such file" in record.reason
+
+
+def test_a_runner_that_cannot_go_on_leaves_the_run_incomplete(tmp_path: Path) -> None:
+    plan = make_plan([{}, {}])
+    plan = replace(plan, jobs=(plan.jobs[0], plan.jobs[1].model_copy(update={"id": "no/such/folder"})))
+    with pytest.raises(BenchError, match="cannot start a job"):
+        run(plan, tmp_path / "results", display=quiet(), worker_command=WORKER)
+    (folder,) = (tmp_path / "results").iterdir()
+    assert read_info(folder).status == "incomplete"
+    assert [record.id for record in read_records(folder)[0]] == ["job0"]
+
+
+def test_a_long_tmpdir_is_no_obstacle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    long = tmp_path / ("x" * 90)
+    long.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(long))
+    _, (record,) = run_jobs(tmp_path, {})
+    assert record.state is State.OK
 
 
 def test_the_environment_of_a_job_is_chosen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
