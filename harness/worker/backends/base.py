@@ -1,0 +1,46 @@
+"""What a backend has to answer. Its module must import without torch: the parent process validates options with it."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from harness.record import Engagement
+from harness.settings import JobSpec, Strict
+
+
+class NoOptions(Strict):
+    """Options of a backend that has none."""
+
+
+class Backend:
+    """One way to train. Lives as long as the job; torch may be imported in every method but `environment`."""
+
+    name: ClassVar[str]
+    Options: ClassVar[type[Strict]] = NoOptions
+
+    def __init__(self, spec: JobSpec) -> None:
+        self.spec = spec
+        self.options = self.Options.model_validate(spec.arm.options)
+
+    def environment(self) -> dict[str, str]:
+        """Environment variables to set before torch is imported."""
+        return {}
+
+    def prepare(self) -> None:
+        """Called once, after torch is imported and before the model is built."""
+
+    def trainer_class(self) -> Any:
+        """A transformers.Trainer or a subclass of it."""
+        raise NotImplementedError
+
+    def arguments_class(self) -> Any:
+        """The TrainingArguments class that goes with `trainer_class`."""
+        raise NotImplementedError
+
+    def engagement(self, trainer: Any, after_step: int) -> Engagement | None:
+        """Proof, taken after optimizer step `after_step`, that the backend runs the training; None: nothing to prove."""
+        return None
+
+    def is_fallback(self, error: BaseException) -> bool:
+        """Whether an error raised before the first proof means that the backend could not take the model."""
+        return False

@@ -1,0 +1,147 @@
+"""ONNX Runtime Training: Optimum's ORTTrainer over ORTModule, with fallback to PyTorch forbidden and engagement proven."""
+
+from __future__ import annotations
+
+import hashlib
+import traceback
+from collections import Counter
+from typing import Any, cast
+
+from pydantic import Field
+
+from harness.record import Engagement
+from harness.settings import Strict
+from harness.worker.backends.base import Backend
+
+PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+
+
+class Options(Strict):
+    """ORTModule's switches; all of them are off by default, as in ONNX Runtime."""
+
+    triton: bool = Field(False, description="ORTMODULE_USE_TRITON: fuse element-wise operators with Triton")
+    efficient_attention: bool = Field(False, description="ORTMODULE_USE_EFFICIENT_ATTENTION")
+    flash_attention: bool = Field(False, description="ORTMODULE_USE_FLASH_ATTENTION (Triton)")
+    aten_sdpa_fallback: bool = Field(False, description="ORTMODULE_ATEN_SDPA_FALLBACK: torch's sdpa inside the graph")
+    memory_opt_level: int = Field(0, ge=0, le=2, description="ORTMODULE_MEMORY_OPT_LEVEL: 1 and 2 recompute by layer")
+    export_cache: bool = Field(False, description="ORTMODULE_CACHE_DIR: keep exported graphs, a folder per configuration")
+
+
+class OnnxRuntime(Backend):
+    """The model's forward and backward passes as one ONNX graph; the optimizer stays torch's."""
+
+    name = "onnxruntime"
+    Options = Options
+
+    def environment(self) -> dict[str, str]:
+        options = cast(Options, self.options)
+        variables = {"ORTMODULE_FALLBACK_POLICY": "FALLBACK_DISABLE"}
+        switches = {
+            "ORTMODULE_USE_TRITON": options.triton,
+            "ORTMODULE_USE_EFFICIENT_ATTENTION": options.efficient_attention,
+            "ORTMODULE_USE_FLASH_ATTENTION": options.flash_attention,
+            "ORTMODULE_ATEN_SDPA_FALLBACK": options.aten_sdpa_fallback,
+        }
+        variables |= {name: "1" for name, on in switches.items() if on}
+        if options.memory_opt_level:
+            variables["ORTMODULE_MEMORY_OPT_LEVEL"] = str(options.memory_opt_level)
+        if options.export_cache:
+            variables["ORTMODULE_CACHE_DIR"] = str(self.spec.cache_dir / "ortmodule" / self._configuration())
+        return variables
+
+    def _configuration(self) -> str:
+        """Everything the exported graph may depend on, hashed: ORTModule itself looks at the model's class only."""
+        spec = self.spec
+        parts = (spec.workload.model, spec.workload.task, spec.workload.training, spec.arm)
+        text = "\n".join([*(part.model_dump_json() for part in parts), str(spec.twin), spec.device])
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def prepare(self) -> None:
+        """Bound the threads of ORTModule's sessions: it offers no setting for them."""
+        if self.spec.threads is None:
+            return
+        from onnxruntime.training.ortmodule._graph_execution_manager import GraphExecutionManager
+
+        threads, original = self.spec.threads, GraphExecutionManager._get_session_config
+
+        def with_threads(manager: Any) -> Any:
+            session_options, providers, provider_options = original(manager)
+            session_options.intra_op_num_threads = threads
+            return session_options, providers, provider_options
+
+        GraphExecutionManager._get_session_config = with_threads
+
+    def trainer_class(self) -> Any:
+        from optimum.onnxruntime import ORTTrainer
+
+        return ORTTrainer
+
+    def arguments_class(self) -> Any:
+        from optimum.onnxruntime import ORTTrainingArguments
+
+        return ORTTrainingArguments
+
+    def engagement(self, trainer: Any, after_step: int) -> Engagement:
+        module = trainer.model
+        reasons: list[str] = []
+        if type(module).__name__ != "ORTModule":
+            reasons.append(f"the trained module is a {type(module).__name__}, not an ORTModule")
+            return Engagement(engaged=False, reasons=_after(after_step, reasons), checked_after_steps=[after_step])
+        if module._fallback_manager.is_pending():
+            reasons.append(f"a fallback to PyTorch is pending: {module._fallback_manager._exception}")
+        inner = type(module._torch_module).__name__
+        if inner != "TorchModuleORT":
+            reasons.append(f"ORTModule runs {inner}, not TorchModuleORT")
+            return Engagement(
+                engaged=False,
+                reasons=_after(after_step, reasons),
+                checked_after_steps=[after_step],
+                torch_module=inner,
+            )
+        manager = module._torch_module._execution_manager(True)
+        agent = manager._execution_agent
+        providers = list(agent._inference_session.get_providers()) if agent is not None else []
+        expected = PROVIDERS[self.spec.device]
+        if agent is None:
+            reasons.append("no training session was created")
+        elif not providers or providers[0] != expected:
+            reasons.append(f"the training session runs on {providers[0] if providers else 'nothing'}, not on {expected}")
+        graph = manager._onnx_models.optimized_model
+        nodes = Counter(node.op_type for node in graph.graph.node) if graph is not None else Counter[str]()
+        if nodes["YieldOp"] != 1:
+            reasons.append(f"the optimized training graph has {nodes['YieldOp']} YieldOp nodes, not one")
+        return Engagement(
+            engaged=not reasons,
+            reasons=_after(after_step, reasons),
+            checked_after_steps=[after_step],
+            torch_module=inner,
+            provider=providers[0] if providers else None,
+            providers=providers,
+            yield_ops=nodes["YieldOp"],
+            node_counts=dict(sorted(nodes.items())),
+            phases_s=_phases(manager.time_tracker),
+        )
+
+    def is_fallback(self, error: BaseException) -> bool:
+        """ORTModule's own exceptions, and whatever was raised inside it: export, graph building, missing kernels."""
+        seen: BaseException | None = error
+        while seen is not None:
+            if any(kind.__module__.startswith("onnxruntime") for kind in type(seen).__mro__):
+                return True
+            frames = traceback.walk_tb(seen.__traceback__)
+            if any(frame.f_globals.get("__name__", "").startswith("onnxruntime.training") for frame, _ in frames):
+                return True
+            seen = seen.__cause__ or seen.__context__
+        return False
+
+
+def _after(step: int, reasons: list[str]) -> list[str]:
+    return [f"after step {step}: {reason}" for reason in reasons]
+
+
+def _phases(tracker: Any) -> dict[str, float]:
+    """Seconds ORTModule spent in each phase of its initialisation; phases that did not happen are left out."""
+    from onnxruntime.training.ortmodule._logger import ORTModuleInitPhase, TimeTracker
+
+    durations = {phase.name.lower(): tracker._get_duration(phase) for phase in ORTModuleInitPhase}
+    return {name: float(value) for name, value in durations.items() if value != TimeTracker.NOT_RECORD}
