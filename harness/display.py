@@ -157,11 +157,13 @@ class LiveDisplay:
             self._progress = event
 
     def job_finished(self, record: JobRecord) -> None:
+        from rich.text import Text
+
         self._left.ended(record)
         self._job = None
-        colour = "green" if record.state is State.OK else "red"
-        self._console.print(f"{self._number}/{self._total} {title(record)}: ", end="", markup=False)
-        self._console.print(ending(record), style=colour, markup=False)
+        self._live.refresh()  # or the ended job's panel is drawn once more below its line
+        line = Text(f"{self._number}/{self._total} {title(record)}: ")
+        self._console.print(line.append(ending(record), "green" if record.state is State.OK else "red"))
 
     def message(self, text: str) -> None:
         self._console.print(text, markup=False)
