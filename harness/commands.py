@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import shlex
 import subprocess
 import sys
@@ -14,15 +13,10 @@ from typing import Literal
 from harness.config import Suite, load_suite
 from harness.errors import BenchError
 from harness.plan import Plan, make_plan
+from harness.setup.stack import cache_root
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 Device = Literal["cpu", "cuda"]
-
-
-def cache_dir() -> Path:
-    """Where tokenised data, tokenizers and compiled extensions are kept between runs."""
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "training-backend-bench"
 
 
 def find_suite(given: str | None, device: Device) -> Path:
@@ -34,10 +28,10 @@ def find_suite(given: str | None, device: Device) -> Path:
     return next((c for c in candidates[: 1 if only_the_path else None] if c.is_file()), candidates[0])
 
 
-def find_device(asked: str) -> Device:
-    """`auto` is cuda where an NVIDIA driver answers and shows a card."""
-    if asked == "cpu":
-        return "cpu"
+def find_device(asked: str, must_answer: bool = True) -> Device:
+    """`auto` is cuda where an NVIDIA driver answers and shows a card. BenchError: `cuda` must and does not."""
+    if asked == "cpu" or (asked == "cuda" and not must_answer):
+        return asked  # type: ignore[return-value]  # narrowed by argparse's choices
     from harness.host import describe_host
 
     if describe_host().gpus:
@@ -47,17 +41,20 @@ def find_device(asked: str) -> Device:
     return "cpu"
 
 
-def _load(arguments: argparse.Namespace) -> tuple[Suite, Plan, Path]:
-    device = find_device(arguments.device)
+def _load(arguments: argparse.Namespace, must_answer: bool = True) -> tuple[Suite, Plan, Path]:
+    device = find_device(arguments.device, must_answer)
     file = find_suite(arguments.suite, device)
     suite = load_suite(file, arguments.set)
-    return suite, make_plan(suite, device=device, cache_dir=cache_dir()), file
+    return suite, make_plan(suite, device=device, cache_dir=cache_root()), file
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Run or resume a suite, then print its tables. 0: every pair has a result; 1: not every pair has."""
     _, plan, _ = _load(arguments)
-    _refuse_what_this_device_cannot(plan)
+    if reason := _what_this_device_cannot(plan):
+        raise BenchError(
+            reason, place=plan.suite, fix="--set training.precision=fp32, or a host whose NVIDIA driver answers"
+        )
     from harness import runner
 
     outcome = runner.run(
@@ -89,22 +86,20 @@ def _resume_command(arguments: argparse.Namespace) -> str:
     return shlex.join(words)
 
 
-def _refuse_what_this_device_cannot(plan: Plan) -> None:
+def _what_this_device_cannot(plan: Plan) -> str:
+    """Why no job of the plan's kind can work on its device; empty if they can."""
     for job in plan.jobs:
         precision = job.workload.training.precision
         if job.device == "cpu" and precision != "fp32":
-            raise BenchError(
-                f"{precision} training needs a GPU and this run is on the CPU",
-                place=f"workload {job.workload.name}",
-                fix="--set training.precision=fp32, or a host whose NVIDIA driver answers",
-            )
+            return f"workload {job.workload.name} trains in {precision}, which needs a GPU"
+    return ""
 
 
 def plan(arguments: argparse.Namespace) -> int:
     """Print what a suite would run, in order, and about how long it takes."""
     from harness.estimate import estimate_s, steps_of
 
-    suite, planned, file = _load(arguments)
+    suite, planned, file = _load(arguments, must_answer=False)
     if arguments.json:
         for job in planned.jobs:
             print(job.model_dump_json(exclude={"cache_dir"}))
@@ -127,6 +122,8 @@ def plan(arguments: argparse.Namespace) -> int:
     seconds, from_runs, count = estimate_s(planned.jobs, arguments.results, suite.suite)
     basis = f"{from_runs} of {count} jobs from earlier runs here" if from_runs else "a rough guess: no earlier run here"
     print(f"\nestimated time: {_duration(seconds)} ({basis})")
+    if reason := _what_this_device_cannot(planned):
+        print(f"this device cannot run it: {reason}")
     return 0
 
 
@@ -151,4 +148,4 @@ def train(arguments: argparse.Namespace) -> int:
     """One job by hand."""
     from harness.by_hand import train as train_by_hand
 
-    return train_by_hand(arguments, find_device(arguments.device), cache_dir())
+    return train_by_hand(arguments, find_device(arguments.device), cache_root())
