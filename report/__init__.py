@@ -1,0 +1,1 @@
+"""Reads results and never runs anything. Meets the harness only in its record's schema; imports no torch."""

@@ -1,0 +1,157 @@
+"""Reads runs from disk. Damaged lines are named and set aside, never repaired: the report writes no results."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from harness.errors import BenchError
+from harness.record import SCHEMA_VERSION, JobRecord, RunInfo
+
+RUN_FILE, JOBS_FILE = "run.json", "jobs.jsonl"
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run folder. `problems` has one sentence for everything that could not be read, with its file and line."""
+
+    folder: Path
+    info: RunInfo
+    jobs: list[JobRecord]
+    problems: list[str] = field(default_factory=list)
+
+
+class UnreadableLine(Exception):
+    """Why a line is not a record this report can read: one phrase."""
+
+
+def read_line(line: bytes) -> JobRecord:
+    """One line of jobs.jsonl as a record. Raises UnreadableLine. The only place that knows how a line is read.
+
+    Unknown fields are tolerated at any depth: a newer harness may add optional ones without a new schema version.
+    """
+    try:
+        record = JobRecord.model_validate_json(line)
+    except ValidationError as first:
+        record = _read_tolerantly(line, first)
+    if record.schema_version > SCHEMA_VERSION:
+        raise UnreadableLine(_too_new(record.schema_version))
+    return record
+
+
+def load_run(folder: Path | str) -> Run:
+    """The run in `folder`. No run.json, or one that is no RunInfo: BenchError. Damaged job lines: `problems`."""
+    folder = Path(folder)
+    info, problems = _read_info(folder)
+    jobs: list[JobRecord] = []
+    path = folder / JOBS_FILE
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        content = b""  # a run that was killed before its first job ended has none
+    except OSError as error:
+        raise BenchError(f"cannot be read: {error.strerror}", place=str(path), fix="check its permissions") from None
+    lines = content.split(b"\n")
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            jobs.append(read_line(line))
+        except UnreadableLine as why:
+            torn = " (last line, torn: the writer was stopped in the middle)" if number == len(lines) else ""
+            problems.append(f"{path}:{number}: {why}{torn}; set aside")
+    return Run(folder, info, jobs, problems)
+
+
+def load_runs(paths: Iterable[Path | str]) -> tuple[list[Run], list[str]]:
+    """Every run in `paths`, each a run folder or a folder of runs (then by name), once; and all problems found.
+
+    A folder named by the caller must be readable (BenchError); one that was only found beside others is a problem.
+    """
+    runs: dict[Path, Run] = {}
+    problems: list[str] = []
+    for path in map(Path, paths):
+        if (path / RUN_FILE).is_file() or (path / JOBS_FILE).is_file() or not path.is_dir():
+            runs.setdefault(path.resolve(), load_run(path))
+            continue
+        found = [child for child in sorted(path.iterdir()) if _is_run(child)]
+        if not found:
+            raise BenchError("holds no run", place=str(path), fix=f"name a folder with a {RUN_FILE}, or one above such")
+        for child in found:
+            try:
+                runs.setdefault(child.resolve(), load_run(child))
+            except BenchError as error:
+                problems.append(f"{error.place}: {error.message}; this run is set aside")
+    return list(runs.values()), [problem for run in runs.values() for problem in run.problems] + problems
+
+
+def find_run(name: str, results: Path) -> Path:
+    """The folder of a run given as a folder or by its name under `results`; BenchError lists the names there are."""
+    for candidate in (Path(name), results / name):
+        if candidate.is_dir():
+            return candidate
+    known = [child.name for child in sorted(results.iterdir()) if _is_run(child)] if results.is_dir() else []
+    listed = ", ".join(known[:20]) + (", …" if len(known) > 20 else "") if known else "none"
+    raise BenchError("no such run", place=name, fix=f"name a folder, or a run under {results}: {listed}")
+
+
+def _is_run(folder: Path) -> bool:
+    return (folder / RUN_FILE).is_file() or (folder / JOBS_FILE).is_file()
+
+
+def _read_info(folder: Path) -> tuple[RunInfo, list[str]]:
+    path = folder / RUN_FILE
+    try:
+        info = RunInfo.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        raise BenchError(
+            f"no {RUN_FILE} here: not a run", place=str(folder), fix="name a folder that `harness run` made"
+        ) from None
+    except ValidationError as error:
+        raise BenchError(_first(error), place=str(path), fix="restore the file, or remove the run") from None
+    except OSError as error:
+        raise BenchError(f"cannot be read: {error.strerror}", place=str(path), fix="name a run's folder") from None
+    newer = info.schema_version > SCHEMA_VERSION
+    return info, [f"{path}: {_too_new(info.schema_version)}; read as far as it is known"] if newer else []
+
+
+def _read_tolerantly(line: bytes, first: ValidationError) -> JobRecord:
+    """Second reading of a line the schema refused: without the fields that only a newer harness knows."""
+    try:
+        fields = json.loads(line)
+    except (ValueError, RecursionError):
+        raise UnreadableLine("not JSON") from None
+    if not isinstance(fields, dict):
+        raise UnreadableLine("not a record")
+    version = fields.get("schema_version")
+    if isinstance(version, int) and version > SCHEMA_VERSION:
+        raise UnreadableLine(_too_new(version))
+    for error in first.errors(include_url=False):
+        # pydantic writes NaN as null, so a metric that came out as NaN would cost the whole record
+        if error["type"] == "extra_forbidden" or (error["loc"][0] == "metrics" and error["input"] is None):
+            _remove(fields, error["loc"])
+    try:
+        return JobRecord.model_validate(fields)
+    except ValidationError as error:
+        raise UnreadableLine(_first(error)) from None
+
+
+def _remove(fields: Any, location: tuple[int | str, ...]) -> None:
+    for key in location[:-1]:
+        fields = fields[key]
+    del fields[location[-1]]
+
+
+def _first(error: ValidationError) -> str:
+    first = error.errors(include_url=False, include_input=False)[0]
+    where = ".".join(map(str, first["loc"]))
+    return f"{where}: {first['msg']}" if where else first["msg"]
+
+
+def _too_new(version: int) -> str:
+    return f"schema_version {version} is newer than this report reads ({SCHEMA_VERSION})"

@@ -1,0 +1,137 @@
+"""Reading runs: what is damaged is named and set aside, what is merely newer is tolerated."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from report_factory import four_pairs, make_job, make_run, write_run
+
+from harness.errors import BenchError
+from harness.record import SCHEMA_VERSION
+from report.load import UnreadableLine, find_run, load_run, load_runs, read_line
+
+
+def line_with(**changes: Any) -> bytes:
+    return json.dumps(json.loads(make_job().model_dump_json()) | changes).encode()
+
+
+def test_a_run_comes_back_as_written(tmp_path: Path) -> None:
+    run = make_run(four_pairs())
+    loaded = load_run(write_run(tmp_path / "run", run))
+    assert (loaded.info, loaded.jobs, loaded.problems) == (run.info, run.jobs, [])
+
+
+def test_a_torn_last_line_is_named_and_set_aside(tmp_path: Path) -> None:
+    torn = make_job(launch=9).model_dump_json().encode()[:200]
+    folder = write_run(tmp_path / "run", make_run(four_pairs()), tail=torn)
+    before = (folder / "jobs.jsonl").read_bytes()
+    run = load_run(folder)
+    assert len(run.jobs) == 8
+    (problem,) = run.problems
+    assert problem.startswith(f"{folder / 'jobs.jsonl'}:9: not JSON")
+    assert "torn" in problem
+    assert (folder / "jobs.jsonl").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "damage", [b"\xff\xfe\n", b"[]\n", b"null\n", b"{}\n", b'{"id": \n', b"\x00\x00\n", b"[" * 9999 + b"\n"]
+)
+def test_a_damaged_line_between_good_ones_costs_only_itself(tmp_path: Path, damage: bytes) -> None:
+    good = make_job(launch=5).model_dump_json().encode() + b"\n"
+    run = load_run(write_run(tmp_path / "run", make_run(four_pairs()), tail=damage + good))
+    assert len(run.jobs) == 9
+    (problem,) = run.problems
+    assert ":9: " in problem
+    assert "torn" not in problem
+
+
+def test_a_last_line_without_its_newline_is_complete_if_it_reads(tmp_path: Path) -> None:
+    run = load_run(write_run(tmp_path / "run", make_run([]), tail=line_with()))
+    assert len(run.jobs) == 1
+    assert not run.problems
+
+
+def test_unknown_fields_are_tolerated_at_any_depth() -> None:
+    fields = json.loads(line_with(novelty={"a": 1}))
+    fields["workload"]["training"]["novelty"] = 1
+    fields["workload"]["novelty"] = fields["arm"]["novelty"] = fields["timing"]["novelty"] = [2]
+    assert read_line(json.dumps(fields).encode()) == make_job()
+
+
+def test_a_metric_that_was_nan_costs_only_itself() -> None:
+    written = make_job(metrics={"accuracy": 0.5, "pearson": float("nan")}).model_dump_json().encode()
+    assert read_line(written).metrics == {"accuracy": 0.5}
+
+
+@pytest.mark.parametrize("changes", [{}, {"workload": "of another shape"}])
+def test_a_future_schema_is_a_problem_not_a_guess(changes: dict[str, Any]) -> None:
+    with pytest.raises(UnreadableLine, match=f"schema_version {SCHEMA_VERSION + 1} is newer"):
+        read_line(line_with(schema_version=SCHEMA_VERSION + 1, **changes))
+
+
+def test_a_wrong_value_is_named_by_its_field() -> None:
+    with pytest.raises(UnreadableLine, match="^state: "):
+        read_line(line_with(state="splendid"))
+    with pytest.raises(UnreadableLine, match=r"^timing\.train_runtime_s: "):
+        read_line(line_with(timing={"train_runtime_s": "soon"}))
+
+
+def test_a_run_of_a_newer_schema_is_read_as_far_as_known(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "run", make_run(four_pairs(), schema_version=SCHEMA_VERSION + 1))
+    run = load_run(folder)
+    assert len(run.jobs) == 8
+    assert "newer" in run.problems[0]
+
+
+def test_a_run_without_jobs_yet_is_a_run(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "run", make_run([]))
+    (folder / "jobs.jsonl").unlink()
+    assert load_run(folder).jobs == []
+
+
+def test_a_folder_that_is_no_run_says_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(BenchError) as caught:
+        load_run(tmp_path)
+    assert str(tmp_path) in str(caught.value)
+    assert "run.json" in caught.value.message
+    assert caught.value.fix
+    (tmp_path / "run.json").write_text("{")
+    with pytest.raises(BenchError, match="run.json"):
+        load_run(tmp_path)
+
+
+def test_a_results_folder_gives_its_runs_by_name_each_once(tmp_path: Path) -> None:
+    for name in ("b", "a"):
+        write_run(tmp_path / name, make_run(four_pairs(), run=name))
+    (tmp_path / "notes").mkdir()
+    runs, problems = load_runs([tmp_path, tmp_path / "a"])
+    assert [run.info.run for run in runs] == ["a", "b"]
+    assert not problems
+
+
+def test_a_damaged_run_beside_others_is_set_aside_but_not_when_named(tmp_path: Path) -> None:
+    write_run(tmp_path / "good", make_run(four_pairs()))
+    (write_run(tmp_path / "bad", make_run([])) / "run.json").write_text("{")
+    (write_run(tmp_path / "headless", make_run([])) / "run.json").unlink()
+    runs, problems = load_runs([tmp_path])
+    assert len(runs) == 1
+    assert [f"{tmp_path / name}" in problem for name, problem in zip(("bad", "headless"), problems, strict=True)] == [
+        True,
+        True,
+    ]
+    for name in ("bad", "headless"):
+        with pytest.raises(BenchError):
+            load_runs([tmp_path / name])
+    with pytest.raises(BenchError, match="holds no run"):
+        load_runs([(tmp_path / "good" / "empty").mkdir() or tmp_path / "good" / "empty"])
+
+
+def test_runs_are_found_by_folder_or_by_name(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "mine", make_run([]))
+    assert find_run("mine", tmp_path) == folder
+    assert find_run(str(folder), tmp_path / "elsewhere") == folder
+    with pytest.raises(BenchError, match=r"(?s)no such run.*mine"):
+        find_run("yours", tmp_path)
