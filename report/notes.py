@@ -1,0 +1,138 @@
+"""What a reader of the tables must know: plain sentences, to stand directly under them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable
+
+from harness.record import JobRecord, State
+from report.launches import OK, arms_of, verdict
+from report.load import Run
+from report.published import check_gains, check_samples
+from report.rows import known
+
+MAX_REASON = 300  # characters: a reason is a sentence, not a traceback
+
+
+def runtime_notes(run: Run) -> list[str]:
+    """Under the runtimes: synthetic data, random weights, why jobs failed, what was run again."""
+    return [*_labels(run), *_failures(run), *_reruns(run), *check_samples(run)]
+
+
+def gain_notes(run: Run) -> list[str]:
+    """Under the gains: synthetic data, random weights, and whether published gains are reproduced."""
+    declared = [
+        f"{pair.candidate} differs from {pair.baseline} in {', '.join(pair.differs)}"
+        for pair in run.info.pairs
+        if pair.differs
+    ]
+    return [*_labels(run), *dict.fromkeys(declared), *check_gains(run)]
+
+
+def run_notes(run: Run) -> list[str]:
+    """What the run was: machine, settings of every workload, the run's own notes."""
+    said = [f"{_machine(run)}{_when(run)}", *_grouped(run, _settings)]
+    if run.info.status != "complete":
+        said.append("not finished: rows may still change")
+    return [*said, *run.info.notes]
+
+
+def _labels(run: Run) -> list[str]:
+    def synthetic(job: JobRecord) -> str:
+        if job.sources.data == "synthetic":
+            return f"synthetic data: the built-in stand-in for {job.workload.task.subset}, not the real task"
+        return "" if job.sources.data or job.state is not State.OK else "where the data came from was not recorded"
+
+    def random(job: JobRecord) -> str:
+        if job.sources.weights == "random":
+            return "random weights: no pretrained model was loaded"
+        return (
+            "" if job.sources.weights or job.state is not State.OK else "where the weights came from was not recorded"
+        )
+
+    return [*_grouped(run, synthetic), *_grouped(run, random)]
+
+
+def _failures(run: Run) -> list[str]:
+    """One sentence per arm and verdict, with the reason of its first launch."""
+    said = []
+    for (workload, arm), launches in arms_of(run).launches.items():
+        reasons: dict[str, str] = {}
+        for job in launches.values():
+            if (why := verdict(job)) != OK:
+                reasons.setdefault(why, _reason(job))
+        said += [f"{arm} on {workload}, {why}: {reason}" for why, reason in reasons.items() if reason]
+    return said
+
+
+def _reason(job: JobRecord) -> str:
+    reason = job.reason
+    if job.state is State.OK and job.engagement is not None:
+        reason = "; ".join(job.engagement.reasons)
+    one_line = " ".join(reason.split())
+    return one_line if len(one_line) <= MAX_REASON else one_line[:MAX_REASON] + "…"
+
+
+def _reruns(run: Run) -> list[str]:
+    superseded = arms_of(run).superseded
+    if not superseded:
+        return []
+    states = sorted({job.state.value.replace("_", " ") for job in superseded})
+    attempts = "1 earlier attempt" if len(superseded) == 1 else f"{len(superseded)} earlier attempts"
+    return [f"{attempts} ({', '.join(states)}) not counted: run again"]
+
+
+def _machine(run: Run) -> str:
+    host = run.info.host
+    gpus = sorted({job.device for job in run.jobs} - {"cpu"})
+    if not run.jobs:
+        gpus = sorted({str(gpu.get("name", "GPU")) for gpu in host.gpus})
+    cpu = ", ".join(filter(None, [host.cpu, f"{host.cores} cores" if host.cores else ""]))
+    if not gpus:
+        return f"on CPU ({cpu})" if cpu else "on CPU"
+    return f"on {', '.join(gpus)}" + (f" (host: {cpu})" if cpu else "")
+
+
+def _when(run: Run) -> str:
+    commit = str(run.info.git.get("commit") or "")[:12]
+    dirty = ", with uncommitted changes" if run.info.git.get("dirty") else ""
+    if not run.info.created_at:
+        return ""  # a published run has no suite of ours, and nobody knows its date
+    return f", suite {run.info.suite}, {run.info.created_at[:10]}" + (f", commit {commit}{dirty}" if commit else "")
+
+
+def _settings(job: JobRecord) -> str:
+    training = job.workload.training
+    length = ("" if training.max_steps is None else f"{training.max_steps} steps") or f"{training.epochs:g} epochs"
+    parts = [
+        ("workload.task.name", job.workload.task.name),
+        ("workload.training.precision", training.precision),
+        ("workload.training.batch_size", f"batch {training.batch_size}"),
+        ("workload.training.max_seq_length", f"length {training.max_seq_length}"),
+        ("workload.training.epochs", length),
+        ("workload.training.optim", training.optim),
+    ]
+    return ", ".join(text for name, text in parts if known(job, name, text) is not None)
+
+
+def _grouped(run: Run, say: Callable[[JobRecord], str]) -> list[str]:
+    """What `say` says of the jobs, once each, in the order of the tables; names what it is about if that is not all."""
+    launched = {key: launches for key, launches in arms_of(run).launches.items() if launches}
+    said: dict[str, set[tuple[str, str]]] = {}
+    for key, launches in launched.items():
+        for job in launches.values():
+            if text := say(job):
+                said.setdefault(text, set()).add(key)
+    return [text if about == launched.keys() else f"{text} ({_names(about, launched)})" for text, about in said.items()]
+
+
+def _names(about: Collection[tuple[str, str]], every: Iterable[tuple[str, str]]) -> str:
+    """The workloads in `about`; of one that is not there with all its arms, those that are."""
+    arms: dict[str, list[str]] = {}
+    for workload, arm in every:
+        arms.setdefault(workload, []).append(arm)
+    named = []
+    for workload, all_arms in arms.items():
+        there = [arm for arm in all_arms if (workload, arm) in about]
+        if there:
+            named.append(workload if there == all_arms else f"{', '.join(there)} on {workload}")
+    return ", ".join(named)

@@ -1,0 +1,110 @@
+"""The command line as a user meets it: real processes, exit codes, one message per error, a fast start."""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from report_factory import four_pairs, make_run, write_run
+
+from report import cli
+from report.formats import FORMATS
+from report.tables import VIEWS
+
+ROOT = Path(__file__).parent.parent
+
+
+def report(*arguments: str | Path, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "report.cli", *map(str, arguments)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=60)
+
+
+def test_the_published_tables_by_name_and_by_folder() -> None:
+    by_name = report("tables", "published")
+    assert (by_name.returncode, by_name.stderr) == (0, "")
+    assert "| roberta-large | ONNX Runtime |" in by_name.stdout
+    assert report("tables", ROOT / "results" / "published").stdout == by_name.stdout
+
+
+def test_formats_and_views(tmp_path: Path) -> None:
+    write_run(tmp_path / "results" / "mine", make_run(four_pairs()))
+    done = report("tables", "mine", "--format", "json", "--view", "gains", cwd=tmp_path)
+    assert list(json.loads(done.stdout)["tables"]) == ["gains"]
+    assert report("tables", "mine", "--format", "csv", "--results", tmp_path / "results").stdout.startswith(
+        "table,run,"
+    )
+
+
+def test_what_was_set_aside_is_on_stderr_and_in_the_exit_code(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "torn", make_run(four_pairs()), tail=b'{"id": "x')
+    done = report("tables", folder)
+    assert done.returncode == 1
+    assert "| tiny" in done.stdout
+    assert "jobs.jsonl:9: not JSON" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("arguments", [["tables", "nowhere"], ["tables"], ["readme", "nowhere.md"], [], ["sing"]])
+def test_bad_input_is_one_message_and_exit_code_2(arguments: list[str]) -> None:
+    done = report(*arguments)
+    assert done.returncode == 2
+    assert "report" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+
+
+def test_readme_rewrites_and_checks(tmp_path: Path) -> None:
+    write_run(tmp_path / "results" / "mine", make_run(four_pairs()))
+    (tmp_path / "README.md").write_text("<!-- table: mine -->\n<!-- /table -->\n")
+    assert report("readme", "--check", "README.md", cwd=tmp_path).returncode == 1
+    assert report("readme", "README.md", cwd=tmp_path).returncode == 0
+    assert report("readme", "--check", "README.md", cwd=tmp_path).returncode == 0
+
+
+def test_output_cut_short_by_the_reader_is_no_error(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "run", make_run(four_pairs(), notes=["x" * 1000] * 1000))
+    command = [sys.executable, "-m", "report.cli", "tables", str(folder)]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.read(10)
+        process.stdout.close()
+        said = process.stderr.read()
+    assert (process.returncode, said) == (0, b"")
+
+
+def test_help_is_fast() -> None:
+    def seconds() -> float:
+        begin = time.perf_counter()
+        assert report("--help").returncode == 0
+        return time.perf_counter() - begin
+
+    assert statistics.median(seconds() for _ in range(3)) < 0.3
+
+
+def test_the_report_loads_no_training_stack_and_meets_the_harness_only_in_its_record() -> None:
+    code = (
+        "import sys, report.cli as cli; cli.main(['tables', 'published']); "
+        "print('\\n'.join(sorted(sys.modules)), file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    loaded = set(done.stderr.splitlines())
+    assert not loaded & {"torch", "transformers", "onnxruntime", "optimum", "pandas", "matplotlib"}
+    assert {name for name in loaded if name.startswith("harness")} == {
+        "harness",
+        "harness.errors",
+        "harness.record",
+        "harness.settings",
+    }
+
+
+def test_the_choices_named_for_a_fast_help_are_those_there_are() -> None:
+    assert tuple(FORMATS) == cli.FORMATS
+    assert cli.VIEWS == VIEWS

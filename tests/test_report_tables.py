@@ -1,0 +1,265 @@
+"""What the tables print: the published form, raw numbers behind it, and every row with its state."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+
+import pytest
+from report_factory import PROVEN, four_pairs, make_job, make_run
+
+from harness.errors import BenchError
+from harness.record import Engagement, Host, JobRecord, Pair, Sources, State, Timing
+from harness.settings import Training
+from report.formats import FORMATS
+from report.load import Run
+from report.rows import describe_key
+from report.tables import VIEWS, build, decimals, percent, render
+
+
+def cells(run: Run, view: str) -> list[dict[str, str]]:
+    """The displayed rows of one table, by column title, read back from the Markdown."""
+    lines = [line for line in render([run], "markdown", view).splitlines() if line.startswith("|")]
+    split = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    return [dict(zip(split[0], row, strict=True)) for row in split[2:]]
+
+
+def titles(run: Run, view: str) -> list[str]:
+    return [column.title for column in build([run], view).tables[0].columns]
+
+
+def test_the_published_form_comes_first() -> None:
+    run = make_run(four_pairs())
+    assert titles(run, "runtimes")[:4] == ["Model", "Backend", "Runtime(s)", "Train samples(/s)"]
+    assert [title for title in titles(run, "gains") if title in ("Model", "Latency", "Throughput")] == [
+        "Model",
+        "Latency",
+        "Throughput",
+    ]
+
+
+def test_runtimes_by_hand() -> None:
+    # PyTorch: 100 and 104 s: mean 102; s/√2 = 2, t(0.975, 1) = 12.7062 -> ±25.4. 800/100 and 800/104 samples/s: 7.846.
+    jobs = [make_job("pytorch", 0, runtime_s=100, step_s=0.4), make_job("pytorch", 1, runtime_s=104, step_s=0.4)]
+    jobs += [make_job("onnxruntime", launch, runtime_s=80, step_s=0.3) for launch in (0, 1)]
+    pytorch, ort = cells(make_run(jobs), "runtimes")
+    assert pytorch["Backend"] == "PyTorch"
+    assert ort["Backend"] == "ONNX Runtime"
+    assert pytorch["Runtime(s)"] == "102.0"
+    assert pytorch["Runtime ±95%"] == "25.4"
+    assert pytorch["Train samples(/s)"] == "7.846"
+    assert (pytorch["Steady step(ms)"], pytorch["Steady samples(/s)"]) == ("400.0", "20.00")
+    assert (pytorch["n"], pytorch["Task"], pytorch["Precision"], pytorch["State"]) == ("2", "sst2", "fp32", "ok")
+
+
+def test_gains_by_hand() -> None:
+    end_to_end, steady = cells(make_run(four_pairs(100.0, 80.0)), "gains")
+    assert (end_to_end["Time"], steady["Time"]) == ("end to end", "steady state")
+    assert (end_to_end["Latency"], end_to_end["Throughput"]) == ("20.00%", "25.00%")
+    assert end_to_end["Latency 95%"] == "20.00% to 20.00%"
+    assert (end_to_end["n"], end_to_end["State"]) == ("4", "ok")
+
+
+def test_a_loss_is_printed_as_a_loss() -> None:
+    assert cells(make_run(four_pairs(80.0, 100.0)), "gains")[0]["Latency"] == "-25.00%"
+    assert percent(-0.00001) == "0.00%"
+
+
+def test_one_launch_has_no_interval_column() -> None:
+    run = make_run([make_job(), make_job("onnxruntime")])
+    assert not [title for view in VIEWS for title in titles(run, view) if "95%" in title]
+
+
+def test_failed_arms_keep_their_row_with_the_reason_in_the_gains_place() -> None:
+    jobs = [make_job("pytorch", launch) for launch in range(4)]
+    jobs += [make_job("onnxruntime", launch, state=State.FALLBACK, reason="the export failed") for launch in range(4)]
+    run = make_run(jobs)
+    ort = cells(run, "runtimes")[1]
+    assert (ort["Runtime(s)"], ort["n"]) == ("", "0 of 4")
+    assert ort["State"] == "no result: fallback in 4 of 4 launches"
+    for gain in cells(run, "gains"):
+        assert (gain["Latency"], gain["Throughput"]) == ("", "")
+        assert gain["State"] == "no result: onnxruntime: fallback in 4 of 4 launches"
+    assert "- onnxruntime on tiny-sst2, fallback: the export failed" in render([run], view="runtimes")
+
+
+def test_figures_of_an_unproven_backend_are_not_shown() -> None:
+    unproven = Engagement(engaged=False, reasons=["the provider is not the expected one"])
+    run = make_run([make_job(), make_job("onnxruntime", engagement=unproven)])
+    assert cells(run, "runtimes")[1]["Runtime(s)"] == ""
+    assert "not proven engaged: the provider is not the expected one" in render([run], view="runtimes")
+
+
+def test_some_failures_are_counted_beside_the_result() -> None:
+    jobs = four_pairs()
+    jobs[0] = make_job("pytorch", 0, state=State.CRASHED)
+    row = cells(make_run(jobs), "runtimes")[0]
+    assert (row["n"], row["State"]) == ("3 of 4", "ok; left out: crashed in 1 of 4 launches")
+    assert cells(make_run(jobs), "gains")[0]["n"] == "3 of 4"
+
+
+def test_declared_arms_without_a_job_have_rows() -> None:
+    run = make_run([], [Pair(workload="tiny-sst2", baseline="pytorch", candidate="onnxruntime")], status="running")
+    assert [row["State"] for row in cells(run, "runtimes")] == ["no result: no job recorded"] * 2
+    assert "not finished" in render([run])
+
+
+def test_reruns_are_told() -> None:
+    jobs = [make_job(state=State.CONTAMINATED, started_at="2001-01-01"), make_job(started_at="2001-01-02")]
+    assert "- 1 earlier attempt (contaminated) not counted: run again" in render([make_run(jobs)], view="runtimes")
+
+
+def test_synthetic_sources_are_told_under_each_table_and_real_ones_are_not() -> None:
+    told = render([make_run(four_pairs())])
+    assert told.count("- synthetic data: the built-in stand-in for sst2, not the real task") == 2
+    assert told.count("- random weights") == 2
+    real = Sources(data="hub", weights="pretrained")
+    text = render([make_run([make_job(sources=real), make_job("onnxruntime", sources=real)])])
+    assert "synthetic" not in text
+    assert "random" not in text
+
+
+def test_a_label_names_what_it_is_about_if_that_is_not_everything() -> None:
+    real = Sources(data="hub", weights="pretrained")
+    jobs = [make_job(arm, model=model, sources=sources) for arm in ("pytorch", "onnxruntime") for model, sources in
+            (("tiny", real), ("small", make_job().sources))]  # fmt: skip
+    assert "not the real task (small-sst2)\n" in render([make_run(jobs)])
+    mixed = [make_job(), make_job("onnxruntime", sources=real)]
+    assert "not the real task (pytorch on tiny-sst2)\n" in render([make_run(mixed)])
+
+
+def test_sources_nobody_recorded_are_told() -> None:
+    text = render([make_run([make_job(sources=Sources()), make_job("onnxruntime", sources=Sources())])])
+    assert "- where the data came from was not recorded" in text
+    assert "- where the weights came from was not recorded" in text
+
+
+def test_what_was_run_is_told() -> None:
+    text = render([make_run(four_pairs(), git={"commit": "0123456789abcdef", "dirty": True}, notes=["made up"])])
+    assert (
+        "- run made-up, on CPU (Abacus, 2 cores), suite test, 2001-02-03, commit 0123456789ab, with uncommitted" in text
+    )
+    assert "- sst2, fp32, batch 8, length 128, 3 epochs, adamw_torch\n" in text
+    assert text.endswith("- made up\n")
+    gpu = [make_job(device="NVIDIA Abacus")]
+    assert "on NVIDIA Abacus (host: Abacus, 2 cores)" in render([make_run(gpu)])
+    assert "on NVIDIA Abacus" in render([make_run([], host=Host(gpus=[{"name": "NVIDIA Abacus"}]))])
+
+
+def test_an_arm_with_settings_of_its_own_is_told_apart() -> None:
+    jobs = [make_job(), make_job("onnxruntime", training=Training(batch_size=16))]
+    pair = Pair(workload="tiny-sst2", baseline="pytorch", candidate="onnxruntime", differs=["training.batch_size"])
+    text = render([make_run(jobs, [pair])])
+    assert "batch 16, length 128, 3 epochs, adamw_torch (onnxruntime on tiny-sst2)" in text
+    assert "- onnxruntime differs from pytorch in training.batch_size" in text
+
+
+def test_arms_that_share_a_backend_go_by_name() -> None:
+    jobs = [make_job("eager", backend="pytorch"), make_job("sdpa", backend="pytorch", attention="sdpa")]
+    run = make_run([*jobs, make_job("onnxruntime")], [
+        Pair(workload="tiny-sst2", baseline="eager", candidate="onnxruntime"),
+        Pair(workload="tiny-sst2", baseline="sdpa", candidate="onnxruntime"),
+    ])  # fmt: skip
+    assert [(row["Arm"], row["Attention"]) for row in cells(run, "runtimes")] == [
+        ("eager", "eager"),
+        ("onnxruntime", "eager"),
+        ("sdpa", "sdpa"),
+    ]
+    assert {row["Gain of"] for row in cells(run, "gains")} == {"onnxruntime over eager", "onnxruntime over sdpa"}
+    assert "Arm" not in titles(make_run(four_pairs()), "runtimes")
+
+
+def test_workloads_that_look_alike_go_by_name() -> None:
+    jobs = [make_job(workload=f"tiny-sst2-batch-size{size}", training=Training(batch_size=size)) for size in (8, 64)]
+    assert [row["Workload"] for row in cells(make_run(jobs), "runtimes") if row["Backend"] == "PyTorch"] == [
+        "tiny-sst2-batch-size64",
+        "tiny-sst2-batch-size8",
+    ]
+
+
+def test_several_runs_stand_side_by_side() -> None:
+    runs = [make_run(four_pairs(), run="one"), make_run(four_pairs(200.0, 80.0), run="two")]
+    table = build(runs, "gains").tables[0]
+    assert [row["run"] for row in table.rows] == ["one", "one", "two", "two"]
+    assert table.columns[0].title == "Run"
+    assert "- two: synthetic data" in render(runs)
+
+
+def test_rendering_twice_gives_the_same_bytes_whatever_the_order_of_records() -> None:
+    jobs = four_pairs() + [make_job(arm, model="small") for arm in ("onnxruntime", "pytorch")]
+    for form in FORMATS:
+        first = render([make_run(jobs)], form)
+        assert render([make_run(jobs)], form) == first
+        assert render([make_run(jobs[::-1])], form) == first
+
+
+@pytest.mark.parametrize(
+    "name", ["a|b", "two\nlines", "<script>alert(1)</script>", "`code` *x* [l](u)", "<!-- /table -->"]
+)
+def test_names_stay_text_in_markdown(name: str) -> None:
+    pair = Pair(workload=name, baseline="pytorch", candidate=name)
+    failing = make_job("onnxruntime", state=State.CRASHED, reason=f"{name} broke")
+    run = make_run([make_job(), failing], [pair], run=name, notes=[name])
+    for view in VIEWS:
+        text = render([run, make_run([], [pair], run="other")], view=view)
+        assert "<script" not in text
+        assert "<!--" not in text
+        assert "[l](" not in text
+        table = [line for line in text.splitlines() if line.startswith("|")]
+        assert len({line.replace("\\|", "").count("|") for line in table}) == 1
+        assert len(table) == len(build([run, make_run([], [pair], run="other")], view).tables[0].rows) + 2
+        assert ("a\\|b" in text) == ("|" in name)
+
+
+@pytest.mark.parametrize("name", ["a|b", "two\nlines", 'quo"ted,', "<script>alert(1)</script>"])
+def test_names_survive_csv_and_json(name: str) -> None:
+    run = make_run(four_pairs(), run=name)
+    rows = list(csv.DictReader(io.StringIO(render([run], "csv"), newline="")))
+    assert {row["run"] for row in rows} == {name}
+    assert json.loads(render([run], "json"))["tables"]["runtimes"][0]["run"] == name
+
+
+def test_csv_and_json_hold_raw_numbers_and_only_documented_keys() -> None:
+    run = make_run([make_job(runtime_s=100.0), make_job("onnxruntime", runtime_s=30.0)])
+    content = json.loads(render([run], "json"))
+    assert content["tables"]["gains"][0]["throughput_gain"] == pytest.approx(100 / 30 - 1, abs=1e-14)
+    keys = {key for rows in content["tables"].values() for row in rows for key in row}
+    assert content["keys"].keys() == keys
+    rows = list(csv.DictReader(io.StringIO(render([run], "csv"))))
+    assert [row["table"] for row in rows] == ["runtimes", "runtimes", "gains", "gains"]
+    assert float(rows[2]["throughput_gain"]) == content["tables"]["gains"][0]["throughput_gain"]
+    assert rows[0]["throughput_gain"] == ""
+    assert keys | {"table"} == rows[0].keys()
+    with pytest.raises(KeyError):
+        describe_key("nonsense_low")
+
+
+def test_a_view_is_one_table() -> None:
+    content = json.loads(render([make_run(four_pairs())], "json", "gains"))
+    assert list(content["tables"]) == ["gains"]
+
+
+def test_an_interval_that_overflows_is_still_json() -> None:
+    def job(arm: str, launch: int, runtime_s: float) -> JobRecord:
+        return make_job(arm, launch, timing=Timing(train_runtime_s=runtime_s), engagement=PROVEN)
+
+    jobs = [job("pytorch", 0, 1e300), job("onnxruntime", 0, 1e-3), job("pytorch", 1, 1.0), job("onnxruntime", 1, 1e3)]
+    row = json.loads(render([make_run(jobs)], "json"))["tables"]["gains"][0]
+    assert row["throughput_gain_high"] is None
+    assert row["throughput_gain"] is not None
+
+
+def test_bad_requests_are_told() -> None:
+    run = make_run(four_pairs())
+    with pytest.raises(BenchError, match="no such format"):
+        render([run], "papyrus")
+    with pytest.raises(BenchError, match="no such view"):
+        render([run], "markdown", "sideways")
+    with pytest.raises(BenchError, match="no run"):
+        render([])
+
+
+@pytest.mark.parametrize(("value", "shown"), [(3523.7, 1), (752.3, 1), (57.3, 2), (0.1234, 4), (0.0, 1), (-0.5, 4)])
+def test_four_significant_digits(value: float, shown: int) -> None:
+    assert decimals(value) == shown
