@@ -1,0 +1,144 @@
+"""The runner's side of the sampler: start it beside a job, stop it, and put what it saw into the job's record."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from harness.telemetry.sampler import INTERVAL_S
+
+if TYPE_CHECKING:  # pydantic is no business of those who only start and stop a sampler
+    from harness.record import JobRecord
+    from harness.settings import JobSpec
+    from harness.telemetry.series import Series
+
+STOP_S = 3.0  # a driver call that hangs (a card falling off the bus) must not hold up the runner
+
+
+class Sampling:
+    """A running sampler. Use as a context manager around the job; then `summarise` its record.
+
+    Nothing here raises because of telemetry: what went wrong is in the record's `telemetry.unreadable`.
+    """
+
+    def __init__(
+        self, roots: Sequence[int], *, gpus: str | None = None, interval_s: float = INTERVAL_S, python: str = ""
+    ) -> None:
+        """Sample the processes `roots` with all below them, and the cards that CUDA_VISIBLE_DEVICES=`gpus` shows
+        (None: all; empty: none). `interval_s`: seconds between ticks."""
+        self.problem = ""
+        self._process: subprocess.Popen[bytes] | None = None
+        # A file without a name: the sampler never waits for a reader, and no kill leaves anything behind.
+        self._output = tempfile.TemporaryFile()  # noqa: SIM115
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115
+        command = [python or sys.executable, "-m", "harness.telemetry.sampler", "--parent", str(os.getpid())]
+        command += ["--roots", ",".join(map(str, roots)), "--interval", str(interval_s)]
+        command += [] if gpus is None else ["--gpus", gpus]
+        try:
+            self._process = subprocess.Popen(
+                command,
+                stdin=subprocess.PIPE,
+                stdout=self._output,
+                stderr=self._errors,
+                env=_environment(),
+                start_new_session=True,  # out of Ctrl-C's reach
+            )
+        except OSError as error:
+            self.problem = f"the sampler could not be started: {error}"
+
+    @classmethod
+    def start(
+        cls,
+        job: JobSpec,
+        roots: Sequence[int],
+        *,
+        interval_s: float = INTERVAL_S,
+        environment: Mapping[str, str] | None = None,
+    ) -> Sampling:
+        """For a job: the cards it sees, none if it trains on the CPU. `environment`: the job's, if not the usual."""
+        if environment is None:
+            from harness.environment import environment_for
+
+            environment = environment_for(job, os.environ, Path())
+        visible = environment.get("CUDA_VISIBLE_DEVICES") if job.device == "cuda" else ""
+        return cls(roots, gpus=visible, interval_s=interval_s)
+
+    @property
+    def pid(self) -> int | None:
+        """The sampler's process id; None if it could not be started."""
+        return self._process.pid if self._process else None
+
+    def __enter__(self) -> Sampling:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """End the sampler; it writes its last lines first. Idempotent."""
+        if self._process is None or self._process.returncode is not None:
+            return
+        assert self._process.stdin is not None
+        with contextlib.suppress(OSError):
+            self._process.stdin.close()
+        try:
+            self._process.wait(STOP_S)
+        except subprocess.TimeoutExpired:
+            self.problem = f"the sampler did not end within {STOP_S:g} s and was killed"
+            self._process.kill()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(1)
+        if self._process.returncode not in (0, None) and not self.problem:
+            self._errors.seek(0)
+            last = self._errors.read().decode(errors="replace").strip().splitlines()[-1:]
+            self.problem = f"the sampler exited with {self._process.returncode}: {last[0] if last else 'no message'}"
+
+    def lines_so_far(self) -> int:
+        """Lines that the sampler has written."""
+        data = os.pread(self._output.fileno(), os.fstat(self._output.fileno()).st_size, 0)
+        return data.count(b"\n")
+
+    def series(self) -> Series:
+        """What the sampler wrote; call after `stop`."""
+        from harness.telemetry.series import Series
+
+        self._output.seek(0)
+        try:
+            return Series.from_lines(self._output)
+        except ValueError as error:
+            self.problem = f"the sampler's output is damaged: {error}"
+            return Series()
+
+    def summarise(self, record: JobRecord, run_folder: Path, relative: str) -> JobRecord:
+        """The record with its telemetry; the series goes to `run_folder`/`relative` (series/NAME.telemetry.parquet)."""
+        from harness.store import write_atomically
+        from harness.telemetry.summary import summarise
+
+        self.stop()
+        series = self.series()
+        if series.ticks:
+            write_atomically(run_folder / relative, series.to_parquet())
+        telemetry = summarise(series, record.timing, relative if series.ticks else None)
+        if self.problem:
+            telemetry = telemetry.model_copy(update={"unreadable": [*telemetry.unreadable, self.problem]})
+        return record.model_copy(update={"telemetry": telemetry})
+
+
+def _environment() -> dict[str, str]:
+    """The runner's own, in which `harness` can be imported from wherever this package lies."""
+    package = Path(__file__).resolve().parents[2]
+    path = os.environ.get("PYTHONPATH")
+    return {
+        **os.environ,
+        "PYTHONPATH": f"{package}{os.pathsep}{path}" if path else str(package),
+        "PYTHONSAFEPATH": "1",
+    }

@@ -1,0 +1,134 @@
+"""What the sampler reads from: interfaces with a real implementation (nvml, processes) and a replayed one (replay)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+Value = int | float | list[int]
+
+# Read at every tick, in this order: cheap, or needed as a curve.
+FAST = ("utilization", "memory_used_bytes", "power_w", "energy_mj", "sm_clock_mhz", "clock_reasons")
+# Read about once per second: slow to change, or slow to ask for.
+SLOW = ("memory_clock_mhz", "temperature_c", "pids")
+# Read once, at the start, and by the guard.
+ONCE = ("memory_total_bytes", "power_limit_w", "mig_mode", "persistence_mode")
+
+# One driver call answers two fields.
+FIELDS_OF = {"utilization": ("utilization_gpu", "utilization_memory")}
+
+
+def fields_of(reading: str) -> tuple[str, ...]:
+    """The fields that a reading of FAST, SLOW or ONCE fills."""
+    return FIELDS_OF.get(reading, (reading,))
+
+
+# Bits of nvmlDeviceGetCurrentClocksEventReasons (nvml.h: nvmlClocksEventReasons).
+CLOCK_REASONS = {
+    0x001: "gpu_idle",
+    0x002: "applications_clocks_setting",
+    0x004: "sw_power_cap",
+    0x008: "hw_slowdown",
+    0x010: "sync_boost",
+    0x020: "sw_thermal_slowdown",
+    0x040: "hw_thermal_slowdown",
+    0x080: "hw_power_brake_slowdown",
+    0x100: "display_clock_setting",
+}
+# The host failed the card: too hot, or too little power. Not here: sw_power_cap, the normal state of many cards at
+# full load, which both arms meet alike; it is recorded.
+THROTTLING = ("hw_slowdown", "sw_thermal_slowdown", "hw_thermal_slowdown", "hw_power_brake_slowdown")
+
+
+def reason_names(mask: int) -> list[str]:
+    """Names of the bits set in a clock-reasons mask; a bit of a newer driver as `bit_0x…`."""
+    known = [name for bit, name in CLOCK_REASONS.items() if mask & bit]
+    rest = mask & ~sum(CLOCK_REASONS)
+    return [*known, f"bit_{rest:#x}"] if rest else known
+
+
+class Unreadable(Exception):
+    """A reading failed. `permanent`: asking again is useless (not supported, no permission)."""
+
+    def __init__(self, reason: str, *, permanent: bool = True) -> None:
+        super().__init__(reason)
+        self.permanent = permanent
+
+
+class CardLost(Exception):
+    """The card is gone (fell off the bus): nothing more can be read from it."""
+
+
+@dataclass(frozen=True)
+class Gpu:
+    """One card as NVML counts: `index` in PCI bus order."""
+
+    index: int
+    uuid: str
+    name: str
+
+
+class GpuSource(Protocol):
+    """Cards to read from; `problems` says why there are fewer than were asked for."""
+
+    gpus: Sequence[Gpu]
+    problems: Sequence[str]
+
+    def read(self, gpu: Gpu, reading: str) -> dict[str, Value]:
+        """The fields of one reading. Raises Unreadable or CardLost."""
+        ...
+
+
+class HostSource(Protocol):
+    """The host and the job's process tree. CPU times are cumulative seconds over all cores."""
+
+    cores: int
+
+    def tree(self) -> list[int]:
+        """Process ids of the job now; slow, for it looks at every process of the host."""
+        ...
+
+    def job(self) -> tuple[float, int]:
+        """CPU seconds of the job so far (processes that ended included) and resident bytes now."""
+        ...
+
+    def host(self) -> tuple[float, float]:
+        """Busy and total CPU seconds of the host since boot."""
+        ...
+
+    def hidden(self, pids: Iterable[int]) -> list[int]:
+        """Those pids that this process cannot see: another pid namespace, or already ended."""
+        ...
+
+
+class Clock(Protocol):
+    """CLOCK_MONOTONIC, or its replay."""
+
+    def now_ns(self) -> int: ...
+
+    def wait_until(self, t_ns: int) -> bool:
+        """Sleep until then; False if the sampler shall stop instead."""
+        ...
+
+
+def choose(visible: str | None, gpus: Sequence[Gpu]) -> tuple[list[Gpu], list[str]]:
+    """The cards that a process with this CUDA_VISIBLE_DEVICES sees (None: unset, all), and what named no card.
+
+    As CUDA does: the list ends at the first entry that names no card. Needs CUDA_DEVICE_ORDER=PCI_BUS_ID, which the
+    runner sets, for indices to mean the same in NVML and CUDA.
+    """
+    if visible is None:
+        return list(gpus), []
+    chosen: list[Gpu] = []
+    for entry in filter(None, (part.strip() for part in visible.split(","))):
+        if re.fullmatch(r"\d+", entry):
+            found = [gpu for gpu in gpus if gpu.index == int(entry)]
+        else:
+            found = [gpu for gpu in gpus if gpu.uuid.startswith(entry)]
+        if len(found) != 1:
+            # -1 is how CUDA is told to see no card
+            return chosen, [] if entry == "-1" else [f"CUDA_VISIBLE_DEVICES: no card {entry}"]
+        chosen.append(found[0])
+    return chosen, []
