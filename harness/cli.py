@@ -50,6 +50,11 @@ def _parser() -> argparse.ArgumentParser:
     _suite_arguments(plan)
     plan.add_argument("--json", action="store_true", help="the jobs as JSON lines")
 
+    doctor = commands.add_parser(
+        "doctor", help="check driver, cards, disk, stack and a real training step; say what to do"
+    )
+    doctor.add_argument("--results", type=Path, default=Path("results"), metavar="DIR", help="default: results")
+
     schema = commands.add_parser("schema", help="print the JSON schema of suites, for editors")
     schema.add_argument("--output", type=Path, metavar="FILE", help="write it there instead")
 

@@ -132,6 +132,21 @@ def _duration(seconds: float) -> str:
     return f"{hours} h {rest // 60:02} min" if hours else f"{rest // 60} min {rest % 60:02} s"
 
 
+def doctor(arguments: argparse.Namespace) -> int:
+    """Print every check as it is made. 0: ready (warnings may stand); 1: some check failed."""
+    from harness.doctor import examine
+    from harness.host import describe_host
+
+    marks = {"ok": "ok     ", "warning": "WARNING", "failure": "FAILURE"}
+    failed = False
+    for check in examine(describe_host(), arguments.results):
+        failed |= check.level == "failure"
+        print(f"{marks[check.level]}  {check.name}: {check.detail}", flush=True)
+        if check.fix:
+            print(f"           fix: {check.fix}")
+    return 1 if failed else 0
+
+
 def schema(arguments: argparse.Namespace) -> int:
     """Print or write the JSON schema of suites (draft 2020-12)."""
     from harness.config.schema import suite_schema

@@ -1,0 +1,197 @@
+"""`harness doctor`: is this host ready, and if not, what to do. Each check is one function; each says its fix."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Literal
+
+from harness.record import Host
+from harness.setup.stack import KERNEL_CACHE_BYTES, REQUIREMENTS, cache_root, cuda11_library_path, installed_variant
+
+NEEDED_DISK_BYTES = 10 << 30
+NEEDED_GPU_BYTES = 8 << 30  # roberta-base, batch 8, fp16 with its optimizer state, and room
+OLDEST_CAPABILITY = (6, 0)  # ONNX Runtime 1.19.2's CUDA wheel: native code for sm_60 … sm_86, PTX for what is newer
+NEWEST_NATIVE_CAPABILITY = (8, 6)
+
+
+@dataclass(frozen=True)
+class Check:
+    """One answer: `ok`, `warning` (a run may go on) or `failure` (it will not work)."""
+
+    name: str
+    level: Literal["ok", "warning", "failure"]
+    detail: str
+    fix: str = ""
+
+
+def examine(host: Host, results: Path) -> Iterator[Check]:
+    """All checks, cheapest first, each yielded as soon as it is known."""
+    checks: list[Callable[[], Iterator[Check]]] = [
+        platform_check,
+        lambda: gpu_checks(host),
+        lambda: disk_checks(results),
+        stack_checks,
+        extension_checks,
+        lambda: guard_checks(host, results),
+        lambda: training_check(host),
+        hub_check,
+    ]
+    for check in checks:
+        yield from check()
+
+
+def platform_check() -> Iterator[Check]:
+    """ONNX Runtime Training exists for Linux on x86-64 and Python up to 3.11."""
+    here = f"{platform.system()} {platform.machine()}, Python {platform.python_version()}"
+    if (platform.system(), platform.machine(), sys.version_info[:2]) == ("Linux", "x86_64", (3, 11)):
+        yield Check("platform", "ok", here)
+    else:
+        yield Check("platform", "failure", here, "Linux on x86-64 with Python 3.11; `make setup` provides the Python")
+
+
+def gpu_checks(host: Host) -> Iterator[Check]:
+    """Driver, cards, their memory, and whether ONNX Runtime has native kernels for them."""
+    if not host.gpus:
+        yield Check(
+            "GPU", "warning", "no NVIDIA driver answers: CPU runs only", "install the driver; `nvidia-smi` must work"
+        )
+        return
+    yield Check("driver", "ok", f"{host.driver}, CUDA {host.cuda_driver}")
+    for gpu in host.gpus:
+        name, memory = f"{gpu.get('name')}", int(gpu.get("memory_bytes") or 0)
+        capability = tuple(int(part) for part in re.findall(r"\d+", str(gpu.get("compute_capability") or "")))
+        if memory and memory < NEEDED_GPU_BYTES:
+            yield Check(
+                "GPU", "warning", f"{name}: {memory / 2**30:.0f} GiB", "a smaller batch: --set training.batch_size=1"
+            )
+        if not capability:
+            yield Check("GPU", "warning", f"{name}: its compute capability cannot be read")
+        elif capability < OLDEST_CAPABILITY:
+            yield Check(
+                "GPU",
+                "failure",
+                f"{name}: sm_{capability[0]}{capability[1]}",
+                "a card of compute capability 6.0 or newer",
+            )
+        else:
+            yield Check("GPU", "ok", f"{name}, {memory / 2**30:.0f} GiB, {kernel_origin(capability)}")
+    size = int(os.environ.get("CUDA_CACHE_MAXSIZE") or KERNEL_CACHE_BYTES)  # jobs get the default where it is unset
+    if size < KERNEL_CACHE_BYTES:
+        yield Check(
+            "kernel cache", "warning", f"CUDA_CACHE_MAXSIZE={size}", f"at least {KERNEL_CACHE_BYTES}, or unset it"
+        )
+
+
+def kernel_origin(capability: tuple[int, ...]) -> str:
+    """Whether ONNX Runtime 1.19.2's CUDA wheel has machine code for a card, or the driver compiles its PTX once."""
+    if capability <= NEWEST_NATIVE_CAPABILITY:
+        return "ONNX Runtime's kernels are native"
+    return "ONNX Runtime's kernels are compiled from PTX at first use (about two minutes, then cached)"
+
+
+def disk_checks(results: Path) -> Iterator[Check]:
+    """Room for caches and results."""
+    for name, folder in (("cache disk", cache_root()), ("results disk", results)):
+        existing = next(p for p in (folder.absolute(), *folder.absolute().parents) if p.exists())
+        free = shutil.disk_usage(existing).free
+        level: Literal["ok", "failure"] = "ok" if free >= NEEDED_DISK_BYTES else "failure"
+        yield Check(name, level, f"{free / 2**30:.0f} GiB free", "" if level == "ok" else "free 10 GiB")
+
+
+def stack_checks() -> Iterator[Check]:
+    """Installed versions against the pins."""
+    variant = installed_variant()
+    if variant is None:
+        yield Check("stack", "failure", "ONNX Runtime Training is not installed", "make setup")
+        return
+    pins = dict(re.findall(r"^([a-z0-9._-]+)==(\S+)", (REQUIREMENTS / f"ort-{variant}.txt").read_text(), re.MULTILINE))
+    wrong = [
+        f"{name} {_version(name) or 'missing'} (pinned: {pin})" for name, pin in pins.items() if _version(name) != pin
+    ]
+    if wrong:
+        yield Check("stack", "failure", "; ".join(wrong[:5]), "make setup")
+    else:
+        yield Check("stack", "ok", f"{variant}: {len(pins)} packages as pinned, torch {pins['torch']}")
+
+
+def _version(name: str) -> str | None:
+    try:
+        return metadata.version(name).partition("+")[0]
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def extension_checks() -> Iterator[Check]:
+    """The compiled extensions, where ONNX Runtime looks for them."""
+    from harness.setup.extensions import CPU_EXTENSIONS, CUDA_EXTENSIONS
+
+    variant = installed_variant()
+    if variant is None:
+        return
+    import importlib.util
+
+    spec = importlib.util.find_spec("onnxruntime")
+    assert spec is not None
+    assert spec.origin is not None
+    folder = Path(spec.origin).parent / "training" / "ortmodule" / "torch_cpp_extensions"
+    names = CUDA_EXTENSIONS if variant == "cuda" else CPU_EXTENSIONS
+    missing = [name for name in names if not (folder / f"{name}.so").exists()]
+    if missing:
+        yield Check("extensions", "failure", f"not compiled: {', '.join(missing)}", "make setup")
+    else:
+        yield Check("extensions", "ok", ", ".join(names))
+
+
+def guard_checks(host: Host, results: Path) -> Iterator[Check]:
+    """What would disturb a measurement right now."""
+    from harness import guard
+
+    levels: dict[str, Literal["warning", "failure"]] = {"warning": "warning", "error": "failure"}
+    findings = guard.inspect("cuda" if host.gpus else "cpu", (cache_root(), results))
+    for finding in findings:
+        yield Check("measuring", levels[finding.severity], finding.message, finding.fix)
+    if not findings:
+        yield Check("measuring", "ok", "nothing else runs on the card" if host.gpus else "nothing disturbs")
+
+
+def training_check(host: Host) -> Iterator[Check]:
+    """Three real steps under ORTModule with fallback forbidden, on the card where there is one."""
+    if installed_variant() is None:
+        return
+    provider = "CUDAExecutionProvider" if host.gpus else "CPUExecutionProvider"
+    paths = [*cuda11_library_path(), os.environ.get("LD_LIBRARY_PATH", "")]
+    environment = {**os.environ, "LD_LIBRARY_PATH": ":".join(p for p in paths if p)}
+    environment.setdefault("CUDA_CACHE_MAXSIZE", str(KERNEL_CACHE_BYTES))
+    command = [sys.executable, "-m", "harness.setup.prove", "--provider", provider]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    if done.returncode == 0:
+        seen = json.loads(done.stdout.strip().splitlines()[-1])
+        yield Check(
+            "training", "ok", f"3 steps under ORTModule on {seen['device']}, {provider} first, {seen['seconds']} s"
+        )
+    else:
+        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+        yield Check("training", "failure", last[:300], "make setup; with a GPU, see also the checks above")
+
+
+def hub_check() -> Iterator[Check]:
+    """Whether real data and weights can be had."""
+    from harness.sources import DATASETS, Hub
+
+    if Hub().has_dataset(DATASETS["glue"], "sst2"):
+        yield Check("hub", "ok", "answers, or its GLUE data is cached")
+    else:
+        yield Check(
+            "hub", "warning", "does not answer: built-in data and random weights",
+            "a network or HF_ENDPOINT; or `source: folder` with a copy of the data",
+        )  # fmt: skip
