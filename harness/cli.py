@@ -44,6 +44,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--run", dest="run_name", metavar="NAME", help="name of the run folder (default: SUITE-TIME)")
     run.add_argument("--new", action="store_true", help="start a new run even if an unfinished one could be resumed")
     run.add_argument("--retry-failed", action="store_true", help="run failed jobs of the resumed run again")
+    run.add_argument("--allow-shared-gpu", action="store_true", help="measure although others use the card; says so")
     run.add_argument("--no-tables", action="store_true", help="do not print the tables at the end")
 
     plan = commands.add_parser("plan", help="print what a suite would run and about how long it takes")

@@ -64,6 +64,7 @@ def run(arguments: argparse.Namespace) -> int:
         fresh=arguments.new,
         retry_failed=arguments.retry_failed,
         resume_command=_resume_command(arguments),
+        allow_shared_gpu=arguments.allow_shared_gpu,
     )
     if not arguments.no_tables and not outcome.interrupted:
         print()
@@ -83,7 +84,7 @@ def _resume_command(arguments: argparse.Namespace) -> str:
         ("--run", arguments.run_name, None),
     ):
         words += [option, value] if value != default else []
-    return shlex.join(words)
+    return shlex.join([*words, *(["--allow-shared-gpu"] if arguments.allow_shared_gpu else [])])
 
 
 def _what_this_device_cannot(plan: Plan) -> str:

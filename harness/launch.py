@@ -113,6 +113,11 @@ class RunningJob:
         return self._selector.fileno() if isinstance(self._selector, selectors.EpollSelector) else -1
 
     @property
+    def pid(self) -> int:
+        """Process above all of the job's processes (its guardian), for those who watch the job's process tree."""
+        return self._guardian.pid
+
+    @property
     def peers(self) -> list[Peer]:
         return self._listener.peers
 

@@ -30,6 +30,7 @@ class Plan:
     config: dict[str, Any]
     config_sha256: str
     timeout_s: float
+    telemetry_interval_s: float = 0.1  # 0: no sampler
     notes: list[str] = field(default_factory=list)
     stacks: dict[str, str] = field(default_factory=lambda: {"ort": sys.executable})
 
@@ -51,6 +52,7 @@ def make_plan(suite: Suite, *, device: Literal["cpu", "cuda"], cache_dir: Path) 
         config=config,
         config_sha256=digest({"config": config, "device": device}),
         timeout_s=60 * suite.measurement.timeout_minutes,
+        telemetry_interval_s=suite.measurement.telemetry_interval_ms / 1000,
     )
 
 

@@ -7,13 +7,16 @@ import os
 import signal
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Any
 
+from harness import guard
 from harness.display import Display, make_display
 from harness.environment import environment_for
+from harness.flops import efficiency
 from harness.host import device_name
 from harness.launch import RunningJob, run_to_end
 from harness.outcome import Seen, judge
@@ -23,6 +26,8 @@ from harness.runs import now_utc, open_run
 from harness.settings import JobSpec
 from harness.sources import Hub, Resolved, apply, resolve
 from harness.store import RunFolder
+from harness.telemetry.session import Sampling
+from harness.telemetry.summary import contamination
 
 if TYPE_CHECKING:
     from harness.plan import Plan
@@ -91,23 +96,29 @@ def run(
     keep_going: bool = True,
     resume_command: str = "",
     worker_command: Sequence[str] | None = None,
+    allow_shared_gpu: bool = False,
 ) -> RunOutcome:
     """Run (or resume) a plan; every ended job is a record in the run's folder when this returns or is killed.
 
     `keep_going=False` ends after the first job without a result. `resume_command` is what an interrupted user is told
-    to type. `worker_command` replaces the stack's `INTERPRETER -m harness.worker`. Must be called from the main thread.
-    Raises BenchError if the run cannot be opened (see harness.runs.open_run) or a stack does not answer.
+    to type. `worker_command` replaces the stack's `INTERPRETER -m harness.worker`. `allow_shared_gpu`: other processes
+    on the card neither keep the run from starting nor contaminate its jobs. Must be called from the main thread.
+    Raises BenchError if the run cannot be opened (see harness.runs.open_run), a stack does not answer, or the host is
+    not fit to measure on (harness.guard).
     """
     display = display if display is not None else make_display()
     try:
         with Stop() as stop:
             here = collect(plan.stacks)
+            warnings = _guard(plan, results_dir, allow_shared_gpu)
             folder, info, resumed = open_run(
                 results_dir, plan, here, run_name=run_name, fresh=fresh, retry_failed=retry_failed
             )
             with folder:
-                execution = _Execution(plan, folder, info, display, stop, worker_command)
+                execution = _Execution(plan, folder, info, display, stop, worker_command, allow_shared_gpu)
                 execution.begin(resumed, here.git)
+                for warning in warnings:
+                    display.message(warning)
                 try:
                     execution.execute(retry_failed, keep_going)
                 except BaseException:
@@ -123,12 +134,31 @@ def run(
         display.close()
 
 
+def _guard(plan: Plan, results_dir: Path, allow_shared_gpu: bool) -> list[str]:
+    """What to warn of before the first job. Raises BenchError if this host is not fit to measure on now."""
+    if not plan.jobs:
+        return []
+    device = plan.jobs[0].device
+    folders = (results_dir, plan.jobs[0].cache_dir)
+    findings = guard.inspect(device, folders, visible=os.environ.get("CUDA_VISIBLE_DEVICES"))
+    return [
+        f"{finding.message} ({finding.fix})" for finding in guard.enforce(findings, allow_shared_gpu=allow_shared_gpu)
+    ]
+
+
 class _Execution:
     def __init__(
-        self, plan: Plan, folder: RunFolder, info: RunInfo, display: Display, stop: Stop, command: Sequence[str] | None
+        self,
+        plan: Plan,
+        folder: RunFolder,
+        info: RunInfo,
+        display: Display,
+        stop: Stop,
+        command: Sequence[str] | None,
+        allow_shared_gpu: bool,
     ) -> None:
         self.plan, self.folder, self.info, self.display, self.stop = plan, folder, info, display, stop
-        self.command = command
+        self.command, self.allow_shared_gpu = command, allow_shared_gpu
         self.resolved = Resolved()
 
     def begin(self, resumed: bool, git: Mapping[str, Any]) -> None:
@@ -201,14 +231,25 @@ class _Execution:
             lock_fd=self.folder.lock_fd,
             wake_fd=self.stop.fd,
         )
-        with running:
+        interval = self.plan.telemetry_interval_s
+        with (
+            running,
+            Sampling.start(job, [running.pid], interval_s=interval) if interval else nullcontext() as sampling,
+        ):
             seen = run_to_end(
                 running, self.plan.timeout_s, on_event=self.display.job_event, stop_reason=lambda: self.stop.reason
             )
         state, reason = judge(seen, log)
         series = self.folder.write_series(name, seen.series)
         record = make_record(job, seen, state, reason, self.info.host)
-        return record.model_copy(update={"started_at": started, "series": series, "log": f"logs/{name}.log"})
+        record = record.model_copy(update={"started_at": started, "series": series, "log": f"logs/{name}.log"})
+        if sampling is not None:
+            record = sampling.summarise(record, self.folder.path, f"series/{name}.telemetry.parquet")
+        record = record.model_copy(update={"efficiency": efficiency(record)})
+        disturbed = contamination(record.telemetry, allow_shared_gpu=self.allow_shared_gpu)
+        if record.state is State.OK and disturbed:
+            record = record.model_copy(update={"state": State.CONTAMINATED, "reason": disturbed})
+        return record
 
     def _write(self, **changes: Any) -> None:
         self.info = self.info.model_copy(update=changes)

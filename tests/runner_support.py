@@ -22,6 +22,7 @@ class ScriptedPlan:
     jobs: tuple[JobSpec, ...]
     pairs: tuple[Pair, ...]
     timeout_s: float
+    telemetry_interval_s: float = 0.0
     suite: str = "scripted"
     description: str = "jobs that only pretend"
     config: dict[str, Any] = field(default_factory=lambda: {"suite": "scripted"})

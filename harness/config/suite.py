@@ -47,6 +47,7 @@ class Measurement(Strict):
     order_seed: int = Field(0, ge=0, description="decides which arm starts each ABBA quad")
     timeout_minutes: float = Field(240, gt=0, description="of one job")
     memory_limit_gib: float | None = Field(None, gt=0, description="host memory one job may use")
+    telemetry_interval_ms: float = Field(100, ge=0, le=60_000, description="between samples of GPU and CPU; 0: none")
     threads: int | None = Field(None, gt=0, description="CPU threads of torch and ONNX Runtime; null: their defaults")
 
 

@@ -1,0 +1,166 @@
+"""Before a run: is this host fit to measure on? Findings say what is wrong and what to do; errors stop the run."""
+
+from __future__ import annotations
+
+import shutil
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+from harness.errors import BenchError
+from harness.telemetry.sources import THROTTLING, CardLost, Gpu, GpuSource, Unreadable, reason_names
+
+# A card without processes holds some megabytes; more is somebody whose process this host or container does not show.
+IDLE_MEMORY_BYTES = 512 << 20
+MIN_FREE_BYTES = 1 << 30  # error: series, logs and Parquet caches of a small suite already come near it
+ROOM_BYTES = 10 << 30  # warning: hub models, CUDA kernel caches and datasets of a full suite
+CPU_FOLDER = Path("/sys/devices/system/cpu")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing about the host. `shared`: an error that --allow-shared-gpu makes a warning."""
+
+    severity: Literal["error", "warning"]
+    message: str
+    fix: str
+    shared: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.severity}: {self.message}\n  fix: {self.fix}"
+
+
+class Cards(GpuSource, Protocol):
+    """A GpuSource that also knows programs by process id."""
+
+    def process_name(self, pid: int) -> str: ...
+
+
+def inspect(
+    device: Literal["cpu", "cuda"],
+    folders: Iterable[Path] = (),
+    *,
+    visible: str | None = None,
+    cards: Cards | None = None,
+    cpu_folder: Path = CPU_FOLDER,
+) -> list[Finding]:
+    """Everything worth saying before a run; never raises.
+
+    `folders`: where results and caches will go (need not exist yet). `visible`: CUDA_VISIBLE_DEVICES of the jobs.
+    `cards` replaces NVML. A CPU run, and a host without a driver, has no findings about cards.
+    """
+    findings: list[Finding] = []
+    if device == "cuda":
+        if cards is not None:
+            findings += _cards(cards)
+        else:
+            from harness.telemetry.nvml import NvmlSource
+
+            source = NvmlSource(visible)
+            try:
+                findings += _cards(source)
+            finally:
+                source.close()
+    return [*findings, *_disk(folders, device), *_governor(cpu_folder)]
+
+
+def enforce(findings: Iterable[Finding], *, allow_shared_gpu: bool = False) -> list[Finding]:
+    """The findings to show as warnings. Raises BenchError with all errors, if any.
+
+    With `allow_shared_gpu` errors about a shared card become warnings; a card that throttles or a full disk does not.
+    """
+    waived = [
+        replace(f, severity="warning") if allow_shared_gpu and f.shared and f.severity == "error" else f
+        for f in findings
+    ]
+    errors = [f for f in waived if f.severity == "error"]
+    if errors:
+        fixes = list(dict.fromkeys(f.fix for f in errors))
+        if any(f.shared for f in errors):
+            fixes.append("or measure all the same with --allow-shared-gpu")
+        raise BenchError("; ".join(f.message for f in errors), place="this host", fix="; ".join(fixes))
+    return waived
+
+
+def _cards(source: Cards) -> list[Finding]:
+    return [finding for gpu in source.gpus for finding in _card(source, gpu)]
+
+
+def _card(source: Cards, gpu: Gpu) -> list[Finding]:
+    name = f"GPU {gpu.index} ({gpu.name})"
+    findings: list[Finding] = []
+    pids = _read(source, gpu, "pids") or []
+    if pids:
+        programs = Counter(source.process_name(pid) for pid in pids)
+        listed = ", ".join(program if n == 1 else f"{n} x {program}" for program, n in sorted(programs.items()))
+        findings.append(
+            Finding("error", f"{name} runs other processes: {listed} (pids {_some(pids)})", "end them", shared=True)
+        )
+    used = _read(source, gpu, "memory_used_bytes") or 0
+    if used > IDLE_MEMORY_BYTES and not pids:
+        message = f"{name} has {used / 2**30:.1f} GiB in use by processes that are not visible here"
+        findings.append(Finding("error", message, "look for them outside this container (nvidia-smi)", shared=True))
+    if _read(source, gpu, "mig_mode"):
+        message = f"{name} is in MIG mode: a slice has no clock, power or utilization of its own"
+        findings.append(Finding("error", message, "nvidia-smi -mig 0", shared=True))
+    reasons = [r for r in reason_names(_read(source, gpu, "clock_reasons") or 0) if r in THROTTLING]
+    if reasons:
+        degrees = _read(source, gpu, "temperature_c")
+        at = f" at {degrees} °C" if degrees is not None else ""
+        message = f"{name} is throttled{at} before anything runs: {', '.join(reasons)}"
+        findings.append(Finding("error", message, "let it cool; check airflow and power supply"))
+    if _read(source, gpu, "persistence_mode") == 0:
+        message = f"{name} has persistence mode off: the driver may reload between jobs"
+        findings.append(Finding("warning", message, "nvidia-smi -pm 1 (as root)"))
+    return findings
+
+
+def _read(source: GpuSource, gpu: Gpu, reading: str) -> Any:
+    try:
+        return source.read(gpu, reading).get(reading)
+    except (Unreadable, CardLost):
+        return None  # harness doctor and the telemetry say what a card does not tell
+
+
+def _some(pids: list[int], most: int = 8) -> str:
+    return ", ".join(map(str, pids[:most])) + (", …" if len(pids) > most else "")
+
+
+def _disk(folders: Iterable[Path], device: str) -> list[Finding]:
+    findings: list[Finding] = []
+    seen: Mapping[int, Path] = {}
+    for folder in folders:
+        there = next((p for p in (folder.absolute(), *folder.absolute().parents) if p.exists()), None)
+        if there is None or (disk := there.stat().st_dev) in seen:
+            continue
+        seen = {**seen, disk: there}
+        free = shutil.disk_usage(there).free
+        message = f"{free / 2**30:.1f} GiB free for {folder}"
+        if free < MIN_FREE_BYTES:
+            findings.append(Finding("error", message, f"make room: at least {MIN_FREE_BYTES >> 30} GiB"))
+        elif free < ROOM_BYTES and device == "cuda":
+            fix = f"a GPU suite with hub models and kernel caches may need {ROOM_BYTES >> 30} GiB"
+            findings.append(Finding("warning", message, fix))
+    return findings
+
+
+def _governor(folder: Path) -> list[Finding]:
+    governors: Counter[str] = Counter()
+    for file in folder.glob("cpu[0-9]*/cpufreq/scaling_governor"):
+        try:
+            governors[file.read_text().strip()] += 1
+        except OSError:
+            continue
+    slow = {name: n for name, n in governors.items() if name != "performance"}
+    if not slow:
+        return []  # virtual machines have no governor at all
+    listed = ", ".join(f"{name} on {n} CPUs" for name, n in sorted(slow.items()))
+    return [
+        Finding(
+            "warning",
+            f"CPU frequency governor: {listed}: clocks follow the load",
+            "cpupower frequency-set -g performance",
+        )
+    ]
