@@ -38,7 +38,7 @@ class Backend:
         raise NotImplementedError
 
     def engagement(self, trainer: Any, after_step: int) -> Engagement | None:
-        """Proof, taken after optimizer step `after_step`, that the backend runs the training; None: nothing to prove."""
+        """Proof, taken after optimizer step `after_step`, that the backend runs the training; None: none needed."""
         return None
 
     def is_fallback(self, error: BaseException) -> bool:

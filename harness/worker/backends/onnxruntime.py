@@ -1,4 +1,4 @@
-"""ONNX Runtime Training: Optimum's ORTTrainer over ORTModule, with fallback to PyTorch forbidden and engagement proven."""
+"""ONNX Runtime Training: Optimum's ORTTrainer over ORTModule, fallback to PyTorch forbidden, engagement proven."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Options(Strict):
     flash_attention: bool = Field(False, description="ORTMODULE_USE_FLASH_ATTENTION (Triton)")
     aten_sdpa_fallback: bool = Field(False, description="ORTMODULE_ATEN_SDPA_FALLBACK: torch's sdpa inside the graph")
     memory_opt_level: int = Field(0, ge=0, le=2, description="ORTMODULE_MEMORY_OPT_LEVEL: 1 and 2 recompute by layer")
-    export_cache: bool = Field(False, description="ORTMODULE_CACHE_DIR: keep exported graphs, a folder per configuration")
+    export_cache: bool = Field(False, description="ORTMODULE_CACHE_DIR: keep exported graphs, per configuration")
 
 
 class OnnxRuntime(Backend):
@@ -105,7 +105,7 @@ class OnnxRuntime(Backend):
         if agent is None:
             reasons.append("no training session was created")
         elif not providers or providers[0] != expected:
-            reasons.append(f"the training session runs on {providers[0] if providers else 'nothing'}, not on {expected}")
+            reasons.append(f"the training session runs on {', '.join(providers[:1]) or 'nothing'}, not on {expected}")
         graph = manager._onnx_models.optimized_model
         nodes = Counter(node.op_type for node in graph.graph.node) if graph is not None else Counter[str]()
         if nodes["YieldOp"] != 1:

@@ -1,0 +1,82 @@
+"""`python -m harness.worker SPEC.json SOCKET`: one job, in a process of its own. Speaks to the runner by the channel.
+
+Exits with 0 after `result` and `bye`, with 1 after `failure`, with 3 when the runner is gone. Until the environment is
+set only the standard library is imported: what torch and ONNX Runtime read at import must be there by then.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sys
+import traceback
+from pathlib import Path
+from typing import Any
+
+from harness.protocol import PROTOCOL_VERSION, Channel
+from harness.worker import process
+
+
+def _leave(code: int) -> None:
+    # Not by sys.exit: tearing down torch and ONNX Runtime takes a second and can crash after the work is done.
+    with contextlib.suppress(OSError, ValueError):
+        sys.stdout.flush()
+        sys.stderr.flush()
+    os._exit(code)
+
+
+def _run(raw: dict[str, Any], channel: Channel) -> int:
+    os.environ.update(process.environment_of(raw))
+    process.limit_memory(raw.get("memory_limit_gib"))
+    from harness.settings import JobSpec
+    from harness.worker import backends, failures
+
+    job = None
+    try:
+        spec = JobSpec.model_validate(raw)
+        backend = backends.get(spec.arm.backend)(spec)
+        os.environ.update({**backend.environment(), **spec.environment})
+        from harness.worker.job import Job
+
+        job = Job(spec, backend, channel)
+        result = job.run()
+        channel.send("result", **result.model_dump(mode="json"))
+        channel.send("bye")
+    except BrokenPipeError:
+        raise
+    except BaseException as error:
+        process.lift_memory_limit()
+        state, reason = failures.classify(error, job.is_fallback if job else lambda _: False)
+        text = traceback.format_exc()
+        partial = job.partial() if job else None
+        channel.send(
+            "failure",
+            state=state.value,
+            reason=reason,
+            traceback=text,
+            result=partial.model_dump(mode="json") if partial else None,
+        )
+        return 1
+    return 0
+
+
+def main() -> None:
+    process.die_with_parent()
+    if len(sys.argv) != 3:
+        print("usage: python -m harness.worker SPEC.json SOCKET", file=sys.stderr)
+        sys.exit(2)
+    channel = Channel(sys.argv[2])
+    raw = json.loads(Path(sys.argv[1]).read_text())
+    channel.send("hello", pid=os.getpid(), rank=int(os.environ.get("RANK", "0")), protocol=PROTOCOL_VERSION)
+    process.exit_with_runner(channel)
+    try:
+        code = _run(raw, channel)
+    except BaseException:
+        traceback.print_exc()
+        code = process.LOST_RUNNER_EXIT
+    _leave(code)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,75 @@
+"""TrainingArguments of a job: identical for every arm, from settings.Training alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from harness.errors import BenchError
+from harness.settings import JobSpec
+
+# What the fingerprint keeps: everything that changes how a model is trained, no paths.
+DECISIVE = (
+    "adafactor adam_beta1 adam_beta2 adam_epsilon auto_find_batch_size average_tokens_across_devices bf16 data_seed "
+    "dataloader_drop_last dataloader_num_workers dataloader_pin_memory ddp_find_unused_parameters full_determinism "
+    "fp16 gradient_accumulation_steps gradient_checkpointing group_by_length half_precision_backend label_names "
+    "label_smoothing_factor learning_rate logging_nan_inf_filter logging_steps lr_scheduler_kwargs lr_scheduler_type "
+    "max_grad_norm max_steps neftune_noise_alpha num_train_epochs optim optim_args per_device_eval_batch_size "
+    "per_device_train_batch_size remove_unused_columns seed tf32 torch_compile use_cpu warmup_ratio warmup_steps "
+    "weight_decay"
+).split()
+
+
+def check_precision(spec: JobSpec) -> None:
+    """Raises BenchError for half precision on a CPU: Trainer refuses fp16 there, ONNX Runtime has no bf16 kernels."""
+    precision = spec.workload.training.precision
+    if spec.device == "cpu" and precision != "fp32":
+        raise BenchError(
+            f"{precision} needs a GPU", place="training.precision", fix="precision: fp32, or a host with a GPU"
+        )
+
+
+def build(spec: JobSpec, arguments_class: Any, folder: Path) -> Any:
+    """The arguments, of the class that goes with the backend's trainer. `folder` is only where Trainer may write."""
+    training = spec.workload.training
+    return arguments_class(
+        output_dir=str(folder),
+        seed=spec.seed,
+        data_seed=spec.seed,
+        use_cpu=spec.device == "cpu",
+        fp16=training.precision == "fp16",
+        bf16=training.precision == "bf16",
+        per_device_train_batch_size=training.batch_size,
+        per_device_eval_batch_size=training.eval_batch_size,
+        gradient_accumulation_steps=training.gradient_accumulation_steps,
+        num_train_epochs=training.epochs,
+        max_steps=training.max_steps or -1,
+        learning_rate=training.learning_rate,
+        lr_scheduler_type=training.lr_scheduler,
+        warmup_ratio=training.warmup_ratio,
+        weight_decay=training.weight_decay,
+        max_grad_norm=training.max_grad_norm,
+        optim=training.optim,
+        dataloader_num_workers=training.dataloader_workers,
+        dataloader_pin_memory=spec.device == "cuda",
+        logging_steps=training.logging_steps,
+        save_strategy="no",
+        eval_strategy="no",
+        report_to=[],
+        disable_tqdm=True,
+        label_names=["labels"],  # ORTModule hides the model's forward signature, from which they are guessed otherwise
+    )
+
+
+def decisive(arguments: Any) -> dict[str, Any]:
+    """The arguments that decide how a model is trained, as plain values."""
+    values = arguments.to_dict()
+    return {name: values[name] for name in DECISIVE if name in values}
+
+
+def optimizer_name(trainer: Any) -> str | None:
+    """Class and fused flag of the optimizer that ran, e.g. `AdamW(fused=False)`; None before training."""
+    optimizer = getattr(trainer.optimizer, "optimizer", trainer.optimizer)  # accelerate wraps it
+    if optimizer is None:
+        return None
+    return f"{type(optimizer).__name__}(fused={bool(optimizer.defaults.get('fused'))})"

@@ -1,0 +1,62 @@
+"""From an exception to the state a job ends in and one sentence why."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from harness.errors import BenchError
+from harness.record import State
+from harness.worker.losses import DivergedError
+
+OUT_OF_MEMORY_TEXTS = (
+    "CUDA out of memory",
+    "CUDA_ERROR_OUT_OF_MEMORY",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "can't allocate memory",  # torch's DefaultCPUAllocator
+    "Cannot allocate memory",  # errno ENOMEM, also from loading shared libraries
+    "cannot allocate memory",
+    "Failed to allocate memory",  # ONNX Runtime's arenas
+    "bad_alloc",
+    "malloc of size",  # Arrow
+)
+
+
+class NotEngagedError(Exception):
+    """The backend was asked for proof that it runs the training, and had none."""
+
+
+def chain(error: BaseException) -> Iterator[BaseException]:
+    """The exception, what caused it, and so on."""
+    seen: BaseException | None = error
+    visited: set[int] = set()
+    while seen is not None and id(seen) not in visited:
+        visited.add(id(seen))
+        yield seen
+        seen = seen.__cause__ or seen.__context__
+
+
+def classify(error: BaseException, is_fallback: Callable[[BaseException], bool]) -> tuple[State, str]:
+    """State and reason of a job that raised. `is_fallback` is asked only for what nothing else explains."""
+    for link in chain(error):
+        if isinstance(link, DivergedError):
+            return State.DIVERGED, str(link)
+        if _is_out_of_memory(link):
+            return State.OUT_OF_MEMORY, _sentence(link)
+    if isinstance(error, NotEngagedError):
+        return State.FALLBACK, str(error)
+    if isinstance(error, BenchError):
+        return State.CRASHED, str(error)
+    if is_fallback(error):
+        return State.FALLBACK, f"the backend could not take the model: {_sentence(error)}"
+    return State.CRASHED, _sentence(error)
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    return any(text in str(error) for text in OUT_OF_MEMORY_TEXTS)
+
+
+def _sentence(error: BaseException) -> str:
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text[:400]}" if text else type(error).__name__

@@ -1,0 +1,210 @@
+"""One job: imports → data → model → train → evaluate → save, and what is known of it at any moment."""
+
+from __future__ import annotations
+
+import contextlib
+import resource
+import tempfile
+import time
+from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from harness.protocol import Channel
+from harness.record import Engagement, Fingerprint, Memory, Sources, Timing, WorkerResult
+from harness.settings import JobSpec
+from harness.worker import arguments, models, tasks
+from harness.worker.backends.base import Backend
+from harness.worker.failures import NotEngagedError
+
+PACKAGES = (
+    "torch transformers optimum onnxruntime onnxruntime-training onnxruntime-training-cpu torch-ort onnx datasets "
+    "tokenizers accelerate numpy"
+).split()
+
+
+class Job:
+    """Runs a spec with its backend; `run` returns the result or raises, `partial` is what there is until then."""
+
+    def __init__(self, spec: JobSpec, backend: Backend, channel: Channel) -> None:
+        self.spec, self.backend, self.channel = spec, backend, channel
+        self.engagement: Engagement | None = None
+        self._clock: Any = None
+        self._losses: Any = None
+        self._trainer: Any = None
+        self._data: Any = None
+        self._seconds: dict[str, float] = {}
+        self._train_metrics: dict[str, float] = {}
+        self._metrics: dict[str, float] = {}
+        self._eval_runtime_s: float | None = None
+        self._fingerprint: dict[str, Any] = {}
+        self._memory = Memory()
+
+    @contextlib.contextmanager
+    def _phase(self, name: str) -> Iterator[None]:
+        self.channel.send("phase", name=name)
+        begin = time.perf_counter()
+        yield
+        self._seconds[name] = time.perf_counter() - begin
+
+    def run(self) -> WorkerResult:
+        """Do the job. Raises whatever ends it early."""
+        spec = self.spec
+        arguments.check_precision(spec)
+        with self._phase("imports"):
+            self._import()
+        with self._phase("data"):
+            self._data = tasks.get(spec.workload.task.kind).load(spec)
+        with self._phase("model"):
+            model = models.build(spec, self._data.labels, self._data.tokenizer)
+            self._fingerprint |= {
+                "initial_weights_sha256": models.weights_sha256(model),
+                "attention": getattr(model.config, "_attn_implementation", None),
+                "parameters": sum(parameter.numel() for parameter in model.parameters()),
+            }
+        with tempfile.TemporaryDirectory(prefix="bench-trainer-") as folder:
+            self._prepare(model, Path(folder))
+            if spec.do_train:
+                with self._phase("train"):
+                    self._train()
+            if spec.do_eval and spec.workload.training.evaluate:
+                with self._phase("evaluate"):
+                    self._evaluate()
+        if spec.output_dir is not None:
+            with self._phase("save"):
+                # Not trainer.save_model: ORTTrainer's writes no config. The module itself is trained in every arm.
+                model.save_pretrained(spec.output_dir)
+                self._data.tokenizer.save_pretrained(spec.output_dir)
+        return self._result()
+
+    def _import(self) -> None:
+        import torch
+
+        if self.spec.threads is not None:
+            torch.set_num_threads(self.spec.threads)
+        if self.spec.device == "cuda" and not torch.cuda.is_available():
+            raise RuntimeError("torch sees no CUDA device")
+        self.backend.trainer_class()
+        self.backend.prepare()
+
+    def _prepare(self, model: Any, folder: Path) -> None:
+        from transformers import DataCollatorWithPadding, default_data_collator
+
+        from harness.worker.clock import StepClock
+        from harness.worker.losses import LossRecorder
+        from harness.worker.order import OrderRecorder
+
+        settings = arguments.build(self.spec, self.backend.arguments_class(), folder)
+        self._fingerprint["training_arguments"] = arguments.decisive(settings)
+        padded = self.spec.workload.training.pad_to_max_length
+        self._trainer = self.backend.trainer_class()(
+            model=model,
+            args=settings,
+            train_dataset=self._data.train,
+            eval_dataset=self._data.validation,
+            data_collator=default_data_collator if padded else DataCollatorWithPadding(self._data.tokenizer),
+            compute_metrics=self._data.metrics,
+        )
+        cuda = self.spec.device == "cuda"
+        self._order = OrderRecorder(self._trainer)
+        self._losses = LossRecorder(self._trainer, cuda)
+        self._clock = StepClock(self.channel, self._losses, cuda, self._prove)
+        self._trainer.add_callback(self._clock)
+
+    def _train(self) -> None:
+        self._clock.start()
+        self._train_metrics = self._trainer.train().metrics
+        self._clock.finish()
+        self._losses.finish()
+        self._prove(self._clock.steps)
+        self._memory = _peaks(self.spec.device)
+        self._fingerprint |= {
+            "optimizer": arguments.optimizer_name(self._trainer),
+            "data_order_sha256": self._order.sha256(sum(self._losses.samples), self._data.sources.data_sha256),
+        }
+        self._clock.send_series()
+
+    def _prove(self, step: int) -> None:
+        """Take the backend's proof after a step. Raises NotEngagedError if it fails."""
+        proof = self.backend.engagement(self._trainer, step)
+        if proof is None:
+            return
+        earlier = self.engagement
+        self.engagement = proof.model_copy(
+            update={
+                "checked_after_steps": [*(earlier.checked_after_steps if earlier else []), *proof.checked_after_steps],
+                "reasons": [*(earlier.reasons if earlier else []), *proof.reasons],
+            }
+        )
+        if not proof.engaged:
+            raise NotEngagedError("; ".join(proof.reasons))
+
+    def _evaluate(self) -> None:
+        found = self._trainer.evaluate()
+        self._eval_runtime_s = found.get("eval_runtime")
+        bookkeeping = ("runtime", "samples_per_second", "steps_per_second", "jit_compilation_time")
+        values = {name.removeprefix("eval_"): value for name, value in found.items() if name.startswith("eval_")}
+        self._metrics = {name: float(value) for name, value in values.items() if name not in bookkeeping}
+
+    def is_fallback(self, error: BaseException) -> bool:
+        """Whether an error means that the backend could not take the model; never once it was proven to run it."""
+        return self.engagement is None and self.backend.is_fallback(error)
+
+    def partial(self) -> WorkerResult:
+        """What is known of a job that failed. Sends the steps it did; raises nothing."""
+        with contextlib.suppress(Exception):  # the GPU may refuse everything after an error
+            if self._clock is not None and self._clock.steps:
+                self._clock.finish()
+                self._memory = _peaks(self.spec.device)
+                self._clock.send_series()
+        try:
+            return self._result()
+        except Exception:
+            return WorkerResult(engagement=self.engagement, packages=_packages())
+
+    def _result(self) -> WorkerResult:
+        timing = self._clock.timing(self.spec.warmup_steps) if self._clock and self._clock.steps else Timing()
+        losses = self._losses.values if self._losses else []
+        return WorkerResult(
+            timing=timing.model_copy(
+                update={
+                    "imports_s": self._seconds.get("imports"),
+                    "data_s": self._seconds.get("data"),
+                    "model_s": self._seconds.get("model"),
+                    "train_runtime_s": self._train_metrics.get("train_runtime"),
+                    "train_samples_per_s": self._train_metrics.get("train_samples_per_second"),
+                    "eval_runtime_s": self._eval_runtime_s,
+                }
+            ),
+            memory=self._memory,
+            engagement=self.engagement,
+            fingerprint=Fingerprint(**self._fingerprint),
+            sources=self._data.sources if self._data else Sources(),
+            metrics=self._metrics,
+            first_loss=losses[0] if losses else None,
+            last_loss=losses[-1] if losses else None,
+            packages=_packages(),
+        )
+
+
+def _peaks(device: str) -> Memory:
+    """Peaks so far: of the process, and of torch's allocator (ONNX Runtime allocates from it too) on a GPU."""
+    rss = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    if device != "cuda":
+        return Memory(peak_rss_bytes=rss)
+    import torch
+
+    return Memory(
+        peak_rss_bytes=rss,
+        torch_peak_allocated_bytes=torch.cuda.max_memory_allocated(),
+        torch_peak_reserved_bytes=torch.cuda.max_memory_reserved(),
+    )
+
+
+def _packages() -> dict[str, str]:
+    found = {}
+    for name in PACKAGES:
+        with contextlib.suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found

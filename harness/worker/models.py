@@ -1,0 +1,97 @@
+"""The model of a job: pretrained from the hub or a folder, or a built-in shape with weights drawn from the seed."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any, Literal
+
+from harness.errors import BenchError
+from harness.settings import JobSpec, Model
+from harness.worker.shapes import SHAPES
+
+
+def source(model: Model) -> Literal["pretrained", "random"]:
+    """Where the weights come from. The runner decides `auto`; where it did not, only what is local counts."""
+    if model.weights != "auto":
+        return model.weights
+    local = model.path is not None and (Path(model.path).expanduser() / "config.json").is_file()
+    return "pretrained" if local or model.architecture is None else "random"
+
+
+def shape(model: Model) -> dict[str, Any]:
+    """Config arguments of the model's architecture with its own overrides. Raises BenchError if there is none."""
+    if model.architecture not in SHAPES:
+        raise BenchError(
+            f"no built-in shape is called {model.architecture!r}",
+            place=f"models.{model.name}.architecture",
+            fix=f"one of: {', '.join(SHAPES)}",
+        )
+    return {**SHAPES[model.architecture], **model.config}
+
+
+def build(spec: JobSpec, labels: int, tokenizer: Any) -> Any:
+    """A transformers sequence classifier in fp32 on the CPU, the same for both arms of a launch.
+
+    Raises BenchError if the model cannot be had or does not know the attention asked for.
+    """
+    from transformers import AutoConfig, AutoModelForSequenceClassification, set_seed
+
+    model = spec.workload.model
+    place = f"models.{model.name}"
+    pretrained = source(model) == "pretrained"
+    try:
+        if pretrained:
+            config = AutoConfig.from_pretrained(model.path, num_labels=labels, **model.config)
+        else:
+            config = AutoConfig.for_model(**shape(model), num_labels=labels)
+            if config.vocab_size < len(tokenizer):
+                raise BenchError(
+                    f"vocab_size {config.vocab_size} is smaller than the tokenizer's {len(tokenizer)} tokens",
+                    place=f"{place}.config",
+                )
+        config.pad_token_id = tokenizer.pad_token_id
+        dropout = 0.0 if spec.twin else spec.workload.training.dropout
+        _set_dropout(config, dropout)
+        set_seed(spec.seed)  # a pretrained encoder still gets a new classifier
+        if pretrained:
+            built = AutoModelForSequenceClassification.from_pretrained(
+                model.path, config=config, attn_implementation=spec.arm.attention
+            )
+        else:
+            built = AutoModelForSequenceClassification.from_config(config, attn_implementation=spec.arm.attention)
+    except (OSError, ValueError, TypeError) as error:
+        raise BenchError(f"{type(error).__name__}: {error}", place=place) from error
+    _set_module_dropout(built, dropout)
+    return built
+
+
+def _set_dropout(config: Any, dropout: float | None) -> None:
+    """Every dropout probability of a config, by name: hidden, attention, embedding, classifier (None: inherits)."""
+    if dropout is None:
+        return
+    for name, value in config.to_dict().items():
+        is_layer_drop = "layerdrop" in name or "layer_drop" in name  # drops whole layers: another thing, but at 0 off
+        if "drop" in name and not isinstance(value, bool | str | dict | list) and not (is_layer_drop and dropout):
+            setattr(config, name, dropout)
+
+
+def _set_module_dropout(model: Any, dropout: float | None) -> None:
+    """What a model's code fixes itself, whatever its config says."""
+    import torch
+
+    for module in model.modules() if dropout is not None else ():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = dropout
+
+
+def weights_sha256(model: Any) -> str:
+    """SHA-256 over name, type and bytes of every tensor of the state dict (about a second per 1.5 GB)."""
+    import torch
+
+    digest = hashlib.sha256()
+    for name, tensor in model.state_dict().items():
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        flat = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
+        digest.update(memoryview(flat.numpy()))
+    return digest.hexdigest()

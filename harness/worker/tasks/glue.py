@@ -1,0 +1,160 @@
+"""The nine GLUE tasks: raw text → tokens, cached on disk by content and shared by all arms and jobs; metrics."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from harness.record import Sources
+from harness.settings import JobSpec
+from harness.worker import models, tokenizer
+from harness.worker.tasks.sources import Raw, Split, open_raw
+from harness.worker.tasks.store import build_once, key_of
+
+VERSION = 1  # part of the cache key
+BATCH = 1000
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Text columns as the hub names them, number of labels (1: regression), and the validation split's name."""
+
+    texts: tuple[str, ...]
+    labels: int = 2
+    validation: str = "validation"
+
+
+COLUMNS = {
+    "cola": Columns(("sentence",)),
+    "sst2": Columns(("sentence",)),
+    "mrpc": Columns(("sentence1", "sentence2")),
+    "stsb": Columns(("sentence1", "sentence2"), labels=1),
+    "qqp": Columns(("question1", "question2")),
+    "mnli": Columns(("premise", "hypothesis"), labels=3, validation="validation_matched"),
+    "qnli": Columns(("question", "sentence")),
+    "rte": Columns(("sentence1", "sentence2")),
+    "wnli": Columns(("sentence1", "sentence2")),
+}
+
+
+@dataclass(frozen=True)
+class TaskData:
+    """A tokenised task. Splits are datasets.Dataset with the tokenizer's outputs and `labels`."""
+
+    train: Any
+    validation: Any
+    tokenizer: Any
+    labels: int
+    sources: Sources
+    metrics: Callable[[Any], dict[str, float]]
+
+
+def load(spec: JobSpec) -> TaskData:
+    """Data of a job, from the cache where it is. Raises BenchError for unusable sources."""
+    from datasets import disable_progress_bars, load_from_disk
+
+    disable_progress_bars()
+    task, training = spec.workload.task, spec.workload.training
+    columns = COLUMNS[task.subset]
+    raw = open_raw(task, columns.texts, columns.validation)
+    tokens, tokenizer_key = tokenizer.load(spec, raw.identity, lambda: _training_texts(raw))
+    length = min(training.max_seq_length, tokens.model_max_length)
+    limits = {"train": task.train_samples, "validation": task.eval_samples}
+    key = key_of(
+        version=VERSION,
+        raw=raw.identity,
+        tokenizer=tokenizer_key,
+        length=length,
+        pad=training.pad_to_max_length,
+        limits=limits,
+        subset=task.subset,
+    )
+
+    def build(folder: Path) -> None:
+        digest = hashlib.sha256()
+        for split, limit in limits.items():
+            read = raw.read(split)  # type: ignore[arg-type]
+            encoded = _encode(read, tokens, length, training.pad_to_max_length, limit, columns.labels)
+            encoded.save_to_disk(folder / split)
+            _update(digest, encoded)
+        (folder / "meta.json").write_text(json.dumps({"data_sha256": digest.hexdigest()}))
+
+    folder = build_once(spec.cache_dir / "tokenised", key, build)
+    train, validation = load_from_disk(folder / "train"), load_from_disk(folder / "validation")
+    return TaskData(
+        train=train,
+        validation=validation,
+        tokenizer=tokens,
+        labels=columns.labels,
+        sources=Sources(
+            data=raw.origin,
+            weights=models.source(spec.workload.model),
+            train_samples=len(train),
+            eval_samples=len(validation),
+            data_sha256=json.loads((folder / "meta.json").read_text())["data_sha256"],
+        ),
+        metrics=lambda prediction: metrics(task.subset, prediction),
+    )
+
+
+def _training_texts(raw: Raw) -> list[str]:
+    return [text for texts in raw.read("train").texts for text in texts]
+
+
+def _encode(split: Split, tokens: Any, length: int, pad: bool, limit: int | None, labels: int) -> Any:
+    from datasets import Dataset, concatenate_datasets
+
+    count = min(limit or len(split.labels), len(split.labels))
+    parts = []
+    for begin in range(0, count, BATCH):  # in batches: Python lists of a whole large task would take many GB
+        end = min(begin + BATCH, count)
+        encoded = tokens(
+            *[texts[begin:end] for texts in split.texts],
+            padding="max_length" if pad else False,
+            truncation=True,
+            max_length=length,
+        )
+        values = [float(x) if labels == 1 else int(x) for x in split.labels[begin:end]]
+        parts.append(Dataset.from_dict({**encoded, "labels": values}))
+    return concatenate_datasets(parts)
+
+
+def _update(digest: Any, dataset: Any) -> None:
+    """Hash values and lengths of every column, whatever the chunks they are stored in."""
+    import numpy as np
+
+    for name in sorted(dataset.column_names):
+        column = dataset.data.column(name).combine_chunks()
+        if hasattr(column, "flatten") and hasattr(column, "offsets"):
+            digest.update(np.diff(column.offsets.to_numpy()).astype(np.int64).tobytes())
+            column = column.flatten()
+        digest.update(name.encode() + np.ascontiguousarray(column.to_numpy(zero_copy_only=False)).tobytes())
+
+
+def metrics(subset: str, prediction: Any) -> dict[str, float]:
+    """GLUE's metrics of a transformers.EvalPrediction: logits of shape (samples, labels) and true labels."""
+    import numpy as np
+
+    logits = prediction.predictions[0] if isinstance(prediction.predictions, tuple) else prediction.predictions
+    logits, truth = np.asarray(logits, dtype=np.float64), np.asarray(prediction.label_ids)
+    if subset == "stsb":
+        from scipy.stats import pearsonr, spearmanr
+
+        scores = logits.reshape(len(truth))
+        return {
+            "pearson": float(pearsonr(scores, truth).statistic),
+            "spearmanr": float(spearmanr(scores, truth).statistic),
+        }
+    from sklearn.metrics import f1_score, matthews_corrcoef
+
+    guess = logits.argmax(axis=-1)
+    if subset == "cola":
+        return {"matthews_correlation": float(matthews_corrcoef(truth, guess))}
+    found = {"accuracy": float((guess == truth).mean())}
+    if subset in ("mrpc", "qqp"):
+        found["f1"] = float(f1_score(truth, guess))
+    return found
