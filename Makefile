@@ -1,0 +1,29 @@
+# `make` lists the targets. Variables: SUITE=configs/….yaml  ARGS="…"  PYTEST_ARGS="…"  STACK=cpu|cuda  PYTHON=…
+.DEFAULT_GOAL := help
+.PHONY: help setup bench test lint lock clean
+export STACK PYTHON
+BIN := .venv/bin
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: ## .venv with the pinned stack this host needs (STACK=cpu|cuda overrides), compiled extensions, proof; quick when done
+	@sh harness/setup/bootstrap.sh
+
+bench: setup ## paired jobs and their tables: the suite that fits this host, or SUITE=configs/….yaml (more options: ARGS="…")
+	@$(BIN)/harness run $(SUITE) $(ARGS)
+
+test: setup ## all tests, the fast ones first (PYTEST_ARGS="-m 'not slow'" for these only)
+	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+lint: setup ## ruff (check and format) and mypy --strict
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/mypy
+
+lock: ## resolve requirements/*.in anew into hashed pins
+	@python3 -m harness.setup.lock
+
+clean: ## remove .venv, .cache and build leftovers; results stay, and so do compiled extensions in the user's cache
+	rm -rf .venv .cache build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +

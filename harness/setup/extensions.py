@@ -1,0 +1,115 @@
+"""ONNX Runtime's torch extensions: compiled once per version without a CUDA toolkit, kept outside the checkout.
+
+ORT's own installer (`python -m torch_ort.configure`) insists on `fused_ops`, which needs nvcc; training needs only the
+extensions named here, and they are plain C++. Standard library only: the compiling child is `compile_extension`.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.errors import BenchError
+from harness.setup.packages import how_to_install
+from harness.setup.stack import REQUIREMENTS, Variant, cache_root
+from harness.setup.steps import Steps, clean_environment
+
+CPU_EXTENSIONS = ("aten_op_executor", "torch_interop_utils")
+CUDA_EXTENSIONS = (*CPU_EXTENSIONS, "torch_gpu_allocator")
+
+
+@dataclass(frozen=True)
+class Extensions:
+    """The extensions of one environment. `python` is its interpreter, `build` a scratch folder."""
+
+    python: Path
+    site_packages: Path
+    variant: Variant
+    build: Path
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return CUDA_EXTENSIONS if self.variant == "cuda" else CPU_EXTENSIONS
+
+    @property
+    def target(self) -> Path:
+        """Where ONNX Runtime looks for them."""
+        return self.site_packages / "onnxruntime" / "training" / "ortmodule" / "torch_cpp_extensions"
+
+    @property
+    def cache(self) -> Path:
+        """The cached files: one folder per torch, ORT, Python ABI and variant."""
+        ort = "onnxruntime-training" if self.variant == "cuda" else "onnxruntime-training-cpu"
+        pins = (REQUIREMENTS / f"ort-{self.variant}.txt").read_text()
+        return cache_root() / "extensions" / f"torch{_pin(pins, 'torch')}-ort{_pin(pins, ort)}-cp311-{self.variant}"
+
+    def in_place(self) -> bool:
+        """Whether ONNX Runtime would find every one."""
+        return all((self.target / f"{name}.so").exists() for name in self.names)
+
+    def missing(self) -> list[str]:
+        """Those that the cache does not hold."""
+        return [name for name in self.names if not (self.cache / f"{name}.so").exists()]
+
+    def check_compiler(self) -> None:
+        """Refuse a host that has to compile and cannot. Raises BenchError."""
+        if self.missing() and shutil.which(_compiler()) is None:
+            raise BenchError(f"no C++ compiler `{_compiler()}` on this host", fix=how_to_install("g++"))
+
+    def provide(self, steps: Steps) -> bool:
+        """Compile what the cache lacks and copy all into place; returns whether everything came from the cache."""
+        self.check_compiler()
+        missing = self.missing()
+        for name in missing:
+            self._compile(name, steps)
+        for name in self.names:
+            _copy_atomically(self.cache / f"{name}.so", self.target / f"{name}.so")
+        steps.note(f"compiled {', '.join(missing)}" if missing else f"{', '.join(self.names)} from the cache")
+        return not missing
+
+    def forget(self) -> None:
+        """Drop the cached files (made on another host, say, and unfit for this one)."""
+        shutil.rmtree(self.cache, ignore_errors=True)
+
+    def _compile(self, name: str, steps: Steps) -> None:
+        # A fresh folder: torch's build lock survives a killed build and would stall the next one for ever.
+        folder = self.build / name
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        path = (
+            f"{self.python.parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"  # ninja is a package of the stack
+        )
+        command = [str(self.python), "-m", "harness.setup.compile_extension", name, str(self.target), str(folder)]
+        environment = clean_environment(PATH=path, CXX=_compiler(), PYTHONUNBUFFERED="1")
+        steps.run(command, doing=f"compiling {name}", environment=environment)
+        self.cache.mkdir(parents=True, exist_ok=True)
+        _copy_atomically(folder / f"{name}.so", self.cache / f"{name}.so")
+        shutil.rmtree(folder)
+
+
+def _compiler() -> str:
+    return os.environ.get("CXX") or "g++"
+
+
+def _pin(pins: str, package: str) -> str:
+    match = re.search(rf"^{re.escape(package)}==([^ ;]+)", pins, re.MULTILINE)
+    if match is None:
+        raise BenchError(f"no pin of {package}", place=str(REQUIREMENTS), fix="make lock")
+    return match[1]
+
+
+def _copy_atomically(source: Path, target: Path) -> None:
+    """Copy a file so that `target` is never half there, whoever is killed or reads meanwhile."""
+    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    os.close(handle)
+    try:
+        shutil.copyfile(source, temporary)
+        Path(temporary).chmod(0o755)
+        Path(temporary).replace(target)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise

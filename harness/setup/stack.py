@@ -1,0 +1,92 @@
+"""Which variant of the stack `ort` fits this host, and where its parts lie. Standard library only; imports no torch."""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import os
+import shutil
+import subprocess
+from importlib import metadata
+from pathlib import Path
+from typing import Literal
+
+from harness.errors import BenchError
+
+Variant = Literal["cpu", "cuda"]
+ROOT = Path(__file__).resolve().parents[2]
+REQUIREMENTS = ROOT / "requirements"
+CUDA11_LIBS = REQUIREMENTS / "cuda11-libs.txt"
+# ORT's CUDA 11.8 kernels reach cards newer than sm_86 as PTX: the driver's default cache (1 GiB) is too small for them.
+KERNEL_CACHE_BYTES = 4 << 30
+
+
+def driver_answers() -> bool:
+    """Whether an NVIDIA driver with at least one GPU answers, asked through NVML, else through nvidia-smi."""
+    try:
+        nvml = ctypes.CDLL("libnvidia-ml.so.1")
+    except OSError:
+        return _nvidia_smi_lists_a_gpu()
+    if nvml.nvmlInit_v2() != 0:
+        return False
+    count = ctypes.c_uint(0)
+    answered = nvml.nvmlDeviceGetCount_v2(ctypes.byref(count)) == 0
+    nvml.nvmlShutdown()
+    return bool(answered and count.value > 0)
+
+
+def _nvidia_smi_lists_a_gpu() -> bool:
+    program = shutil.which("nvidia-smi")
+    if program is None:
+        return False
+    try:
+        answer = subprocess.run([program, "-L"], capture_output=True, text=True, timeout=30)
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return answer.returncode == 0 and "GPU 0" in answer.stdout
+
+
+def chosen_variant(*, driver: bool) -> Variant:
+    """`cuda` where a driver answers, else `cpu`; the environment variable STACK overrides. Raises BenchError."""
+    wanted = os.environ.get("STACK", "")
+    if wanted == "":
+        return "cuda" if driver else "cpu"
+    if wanted == "cpu":
+        return "cpu"
+    if wanted == "cuda":
+        return "cuda"
+    raise BenchError(f"no variant {wanted!r}", place="STACK", fix="STACK=cpu or STACK=cuda, or leave it unset")
+
+
+def installed_variant() -> Variant | None:
+    """The variant whose ONNX Runtime Training is installed in this interpreter; None when neither is."""
+    names: tuple[tuple[str, Variant], ...] = (("onnxruntime-training", "cuda"), ("onnxruntime-training-cpu", "cpu"))
+    for name, variant in names:
+        try:
+            metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+        return variant
+    return None
+
+
+def cache_root() -> Path:
+    """Where compiled extensions and the CUDA 11.8 libraries are kept: outside the checkout, shared by all checkouts."""
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "training-backend-bench"
+
+
+def cuda11_folder() -> Path:
+    """Folder of the CUDA 11.8 libraries; its name hashes their pins, so other pins get another folder."""
+    return cache_root() / "cuda11" / hashlib.sha256(CUDA11_LIBS.read_bytes()).hexdigest()[:16]
+
+
+def cuda11_library_path() -> list[str]:
+    """Folders that the ORT arm, and only that arm, needs on LD_LIBRARY_PATH.
+
+    Empty where no driver answers (there these libraries make ONNX Runtime abort), for the cpu variant, and where they
+    were not installed by set-up (an installation from a wheel, or one that brings its own library path).
+    """
+    if not CUDA11_LIBS.exists() or installed_variant() != "cuda" or not driver_answers():
+        return []
+    return [str(folder) for folder in sorted(cuda11_folder().glob("nvidia/*/lib"))]
