@@ -1,0 +1,189 @@
+"""What the telemetry sampler costs a training loop: step time with the sampler on against off, in turn, in one process.
+
+Each launch is a fresh process that trains one model with random weights on one synthetic batch. It runs short blocks of
+steps in ABBA order (off on on off, the first order drawn by seed), with the sampler process stopped (SIGSTOP) in
+the off blocks. Neighbouring blocks form a pair; a pair's value is ln(time on) - ln(time off).
+
+Printed: the median ratio over all pairs; and, with launches as the independent replicates, the mean over launches
+of each launch's mean log ratio, with Student's 95% interval, both transformed through exp.
+
+    python benchmarks/sampler_cost.py --model roberta-base --batch-size 64 --seconds 60 --json out.json
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import json
+import math
+import os
+import random
+import signal
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from harness.telemetry.session import Sampling
+
+WARMUP_STEPS = 10
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default="roberta-base", help="a built-in shape, e.g. roberta-tiny")
+    parser.add_argument("--batch-size", type=int, default=64)
+    parser.add_argument("--sequence-length", type=int, default=128)
+    parser.add_argument("--seconds", type=float, default=60.0, help="timed seconds over all launches together")
+    parser.add_argument("--launches", type=int, default=4)
+    parser.add_argument("--block-seconds", type=float, default=0.5, help="length of a block, about")
+    parser.add_argument("--interval", type=float, default=0.1, help="of the sampler, in seconds")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--launch", type=int, help=argparse.SUPPRESS)  # set in the processes that measure
+    return parser.parse_args()
+
+
+def training_step(options: argparse.Namespace) -> tuple[Any, Any, str]:
+    """A function that trains one step, one that waits for the device, and the device's name."""
+    import torch
+    from transformers import AutoConfig, AutoModelForSequenceClassification
+
+    from harness.worker.shapes import SHAPES
+
+    torch.manual_seed(options.seed)
+    shape = dict(SHAPES[options.model])
+    config = AutoConfig.for_model(shape.pop("model_type"), **shape)
+    model = AutoModelForSequenceClassification.from_config(config, attn_implementation="eager").train()
+    cuda = torch.cuda.is_available()
+    device = "cuda" if cuda else "cpu"
+    model.to(device)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=2e-5)
+    scaler = torch.amp.GradScaler(device, enabled=cuda)
+    size = (options.batch_size, options.sequence_length)
+    ids = torch.randint(5, config.vocab_size, size, device=device)
+    mask = torch.ones_like(ids)
+    labels = torch.randint(0, 2, size[:1], device=device)
+
+    def step() -> None:
+        with torch.autocast(device, dtype=torch.float16, enabled=cuda):
+            loss = model(input_ids=ids, attention_mask=mask, labels=labels).loss
+        scaler.scale(loss).backward()
+        scaler.step(optimizer)
+        scaler.update()
+        optimizer.zero_grad()
+
+    return step, torch.cuda.synchronize if cuda else lambda: None, torch.cuda.get_device_name() if cuda else "cpu"
+
+
+def set_running(pid: int, running: bool) -> None:
+    """Let the sampler go on, or stop it and wait until it has stopped."""
+    os.kill(pid, signal.SIGCONT if running else signal.SIGSTOP)
+    for _ in range(1000):
+        state = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+        if (state == "T") != running:
+            return
+        time.sleep(0.001)
+    raise RuntimeError("the sampler did not stop")
+
+
+def measure(options: argparse.Namespace) -> dict[str, Any]:
+    """One launch, in this process."""
+    step, synchronize, device = training_step(options)
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES") if device != "cpu" else ""
+    for _ in range(WARMUP_STEPS):
+        step()
+    synchronize()
+    begin = time.perf_counter()
+    for _ in range(WARMUP_STEPS):
+        step()
+    synchronize()
+    steps = max(1, round(options.block_seconds / (time.perf_counter() - begin) * WARMUP_STEPS))
+    gc.collect()
+    gc.freeze()
+    first = random.Random(1000 * options.seed + options.launch).random() < 0.5
+    pairs: list[dict[str, float]] = []
+    on_s = timed = 0.0
+    with Sampling([os.getpid()], gpus=visible, interval_s=options.interval) as sampling:
+        while sampling.lines_so_far() < 3:
+            time.sleep(0.05)
+            if sampling.pid is None or not Path(f"/proc/{sampling.pid}").exists():
+                raise RuntimeError("the sampler did not start")
+        while timed < options.seconds / options.launches or len(pairs) % 2:
+            pair: dict[str, float] = {}
+            for on in (first, not first) if len(pairs) % 2 == 0 else (not first, first):
+                set_running(sampling.pid, on)
+                step()  # untimed: the change of state is over before the clock starts
+                synchronize()
+                begin = time.perf_counter()
+                for _ in range(steps):
+                    step()
+                synchronize()
+                pair["on" if on else "off"] = (time.perf_counter() - begin) / steps
+            pairs.append(pair)
+            on_s += steps * pair["on"]
+            timed += steps * (pair["on"] + pair["off"])
+        set_running(sampling.pid, True)
+    series = sampling.series()
+    return {
+        "device": device,
+        "steps_per_block": steps,
+        "pairs": pairs,
+        "on_s": on_s,
+        "ticks": len(series.ticks),
+        "fields": sorted({name for tick in series.ticks for card in tick["gpus"].values() for name in card}),
+        "unreadable": [entry["reason"] for entry in series.unreadable],
+    }
+
+
+def summarise(launches: list[dict[str, Any]]) -> dict[str, Any]:
+    from scipy import stats
+
+    logs = [[math.log(p["on"] / p["off"]) for p in launch["pairs"]] for launch in launches]
+    means = [statistics.fmean(values) for values in logs]
+    result = {"median_ratio": math.exp(statistics.median(x for values in logs for x in values))}
+    result |= {"mean_ratio": math.exp(statistics.fmean(means)), "pairs": sum(map(len, logs)), "launches": len(logs)}
+    result["step_off_s"] = statistics.median(p["off"] for launch in launches for p in launch["pairs"])
+    if len(means) > 1:
+        half = stats.t.ppf(0.975, len(means) - 1) * statistics.stdev(means) / math.sqrt(len(means))
+        middle = statistics.fmean(means)
+        result |= {"low": math.exp(middle - half), "high": math.exp(middle + half)}
+    return result
+
+
+def main() -> None:
+    options = parse()
+    if options.launch is not None:
+        print("RESULT " + json.dumps(measure(options)))
+        return
+    launches = []
+    for number in range(options.launches):
+        command = [sys.executable, __file__, *sys.argv[1:], "--launch", str(number)]
+        answer = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+        lines = [line for line in answer.stdout.splitlines() if line.startswith("RESULT ")]
+        launches.append(json.loads(lines[-1].removeprefix("RESULT ")))
+        print(f"launch {number + 1} of {options.launches}: {len(launches[-1]['pairs'])} pairs", file=sys.stderr)
+    result = summarise(launches)
+    first = launches[0]
+    print(
+        f"{options.model}, batch {options.batch_size}, length {options.sequence_length}, {first['device']}, "
+        f"step {1e3 * result['step_off_s']:.2f} ms without sampler, {first['steps_per_block']} steps per block"
+    )
+    print(f"fields per card: {', '.join(first['fields']) or 'none'}; unreadable: {first['unreadable'] or 'none'}")
+    print(f"median of time on / time off over {result['pairs']} pairs of blocks: {result['median_ratio']:.4f}")
+    interval = f", 95% interval {result['low']:.4f} to {result['high']:.4f}" if "low" in result else ""
+    print(
+        f"mean ratio (exp of the mean over {result['launches']} launches of the mean log ratio): "
+        f"{result['mean_ratio']:.4f}{interval} (Student's t over launches)"
+    )
+    if options.json:
+        settings = {key: value for key, value in vars(options).items() if key not in ("json", "launch")}
+        options.json.write_text(json.dumps({"settings": settings, **result, "runs": launches}, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
