@@ -124,10 +124,14 @@ class Sampling:
         from harness.telemetry.summary import summarise
 
         self.stop()
-        series = self.series()
+        series, written = self.series(), None
         if series.ticks:
-            write_atomically(run_folder / relative, series.to_parquet())
-        telemetry = summarise(series, record.timing, relative if series.ticks else None)
+            try:
+                write_atomically(run_folder / relative, series.to_parquet())
+                written = relative
+            except OSError as error:
+                self.problem = f"the series could not be written: {error.strerror}"
+        telemetry = summarise(series, record.timing, written)
         if self.problem:
             telemetry = telemetry.model_copy(update={"unreadable": [*telemetry.unreadable, self.problem]})
         return record.model_copy(update={"telemetry": telemetry})
