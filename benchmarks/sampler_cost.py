@@ -113,13 +113,16 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
             time.sleep(0.05)
             if sampling.pid is None or not Path(f"/proc/{sampling.pid}").exists():
                 raise RuntimeError("the sampler did not start")
+        set_running(sampling.pid, False)
+        before_ns = time.monotonic_ns()
         while timed < options.seconds / options.launches or len(pairs) % 2:
             pair: dict[str, float] = {}
             for on in (first, not first) if len(pairs) % 2 == 0 else (not first, first):
-                set_running(sampling.pid, on)
-                step()  # untimed: the change of state is over before the clock starts
-                synchronize()
+                if not on:
+                    set_running(sampling.pid, False)
                 begin = time.perf_counter()
+                if on:  # timed: a sampler that goes on reads at once, and that reading is part of its cost
+                    set_running(sampling.pid, True)
                 for _ in range(steps):
                     step()
                 synchronize()
@@ -127,14 +130,17 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
             pairs.append(pair)
             on_s += steps * pair["on"]
             timed += steps * (pair["on"] + pair["off"])
+        after_ns = time.monotonic_ns()
         set_running(sampling.pid, True)
     series = sampling.series()
+    ticks = [tick for tick in series.ticks if before_ns <= tick["t_ns"] <= after_ns]
     return {
         "device": device,
         "steps_per_block": steps,
         "pairs": pairs,
         "on_s": on_s,
-        "ticks": len(series.ticks),
+        "ticks_per_on_s": len(ticks) / on_s,
+        "slow_ticks_per_on_s": sum("tree" in tick for tick in ticks) / on_s,
         "fields": sorted({name for tick in series.ticks for card in tick["gpus"].values() for name in card}),
         "unreadable": [entry["reason"] for entry in series.unreadable],
     }
@@ -174,6 +180,10 @@ def main() -> None:
         f"step {1e3 * result['step_off_s']:.2f} ms without sampler, {first['steps_per_block']} steps per block"
     )
     print(f"fields per card: {', '.join(first['fields']) or 'none'}; unreadable: {first['unreadable'] or 'none'}")
+    print(
+        f"readings per second of on time: {statistics.fmean(r['ticks_per_on_s'] for r in launches):.1f}, "
+        f"of them with the slow fields {statistics.fmean(r['slow_ticks_per_on_s'] for r in launches):.1f}"
+    )
     print(f"median of time on / time off over {result['pairs']} pairs of blocks: {result['median_ratio']:.4f}")
     interval = f", 95% interval {result['low']:.4f} to {result['high']:.4f}" if "low" in result else ""
     print(
