@@ -263,6 +263,9 @@ def main() -> int:
     except BenchError as error:
         print(f"setup: FAILED: {error}", file=sys.stderr)
         return 2
+    except OSError as error:
+        print(f"setup: FAILED: {error}", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         print("setup: interrupted; `make setup` goes on from here", file=sys.stderr)
         return 130

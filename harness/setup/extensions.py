@@ -62,6 +62,10 @@ class Extensions:
 
     def provide(self, steps: Steps) -> bool:
         """Compile what the cache lacks and copy all into place; returns whether everything came from the cache."""
+        if not self.target.is_dir():
+            raise BenchError(
+                "ONNX Runtime is not where it should be", place=str(self.target), fix="rm -r .venv; make setup"
+            )
         self.check_compiler()
         missing = self.missing()
         for name in missing:

@@ -34,7 +34,9 @@ def diagnose(log: str) -> str:
         )
     if "Python.h" in log and "No such file" in log:
         return how_to_install("Python.h")
-    if re.search(r"cc1plus|g\+\+: (not found|No such file)|'c\+\+'", log):
+    if "Killed signal terminated program cc1plus" in log:
+        return "the compiler ran out of memory: free 2 GB, or set MAX_JOBS=1, and run `make setup` again"
+    if re.search(r"'cc1plus'|g\+\+: (not found|No such file)|'c\+\+'", log):
         return how_to_install("g++")
     if "No space left on device" in log:
         return (
@@ -44,6 +46,4 @@ def diagnose(log: str) -> str:
         return (
             "the package index did not answer: check the network, proxy and index settings, then run `make setup` again"
         )
-    if "Killed" in log or "signal terminated program cc1plus" in log:
-        return "the compiler ran out of memory: free 2 GB, or set MAX_JOBS=1, and run `make setup` again"
     return ""
