@@ -29,6 +29,7 @@ from harness.setup.stack import (
     cache_root,
     chosen_variant,
     cuda11_folder,
+    cuda11_libraries,
     driver_answers,
 )
 from harness.setup.steps import Steps, clean_environment
@@ -195,8 +196,7 @@ def prove(plan: Plan, steps: Steps) -> dict[str, list[str]]:
     if plan.variant == "cuda":
         provider = "CUDAExecutionProvider"
         inherited = os.environ.get("LD_LIBRARY_PATH", "")
-        folders = [str(folder) for folder in sorted(cuda11_folder().glob("nvidia/*/lib"))]
-        extra["LD_LIBRARY_PATH"] = ":".join([*folders, inherited]).strip(":")
+        extra["LD_LIBRARY_PATH"] = ":".join([*cuda11_libraries(), inherited]).strip(":")
         extra["CUDA_CACHE_MAXSIZE"] = os.environ.get("CUDA_CACHE_MAXSIZE", str(KERNEL_CACHE_BYTES))
     output = steps.run(
         [str(plan.python), "-m", "harness.setup.prove", "--provider", provider], environment=clean_environment(**extra)

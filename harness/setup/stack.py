@@ -81,6 +81,11 @@ def cuda11_folder() -> Path:
     return cache_root() / "cuda11" / hashlib.sha256(CUDA11_LIBS.read_bytes()).hexdigest()[:16]
 
 
+def cuda11_libraries() -> list[str]:
+    """The folders that hold the installed CUDA 11.8 libraries, whatever the host; empty when they are not installed."""
+    return [str(folder) for folder in sorted(cuda11_folder().glob("nvidia/*/lib"))]
+
+
 def cuda11_library_path() -> list[str]:
     """Folders that the ORT arm, and only that arm, needs on LD_LIBRARY_PATH.
 
@@ -89,4 +94,4 @@ def cuda11_library_path() -> list[str]:
     """
     if not CUDA11_LIBS.exists() or installed_variant() != "cuda" or not driver_answers():
         return []
-    return [str(folder) for folder in sorted(cuda11_folder().glob("nvidia/*/lib"))]
+    return cuda11_libraries()
