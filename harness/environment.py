@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from harness.settings import JobSpec
+from harness.worker import backends
 
 # What a job may see of the caller's environment. Everything else (PYTHONPATH, virtual environments, …) stays outside.
 PASSED_NAMES = {"PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "TZ", "TMPDIR", "TERM", "CC", "CXX"}
@@ -52,7 +53,11 @@ def environment_for(job: JobSpec, caller: Mapping[str, str], harness_path: Path)
         "WANDB_MODE": "disabled",
     }
     threads = {} if job.threads is None else {"OMP_NUM_THREADS": str(job.threads), "MKL_NUM_THREADS": str(job.threads)}
-    return {**defaults, **passed, **fixed, **threads, **job.environment}
+    libraries = ":".join(
+        [*backends.get(job.arm.backend).library_path(job.device), passed.get("LD_LIBRARY_PATH", "")]
+    ).strip(":")
+    loader = {"LD_LIBRARY_PATH": libraries} if libraries else {}
+    return {**defaults, **passed, **loader, **fixed, **threads, **job.environment}
 
 
 def importable_harness(private: Path) -> Path:

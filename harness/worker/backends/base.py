@@ -26,6 +26,11 @@ class Backend:
         """Environment variables to set before torch is imported."""
         return {}
 
+    @classmethod
+    def library_path(cls, device: str) -> list[str]:
+        """Folders the dynamic loader needs in this arm's processes only; asked in the parent, before they start."""
+        return []
+
     def prepare(self) -> None:
         """Called once, after torch is imported and before the model is built."""
 

@@ -49,6 +49,13 @@ class OnnxRuntime(Backend):
             variables["ORTMODULE_CACHE_DIR"] = str(self.spec.cache_dir / "ortmodule" / self._configuration())
         return variables
 
+    @classmethod
+    def library_path(cls, device: str) -> list[str]:
+        """The CUDA 11.8 libraries, where set-up put them apart from torch's own."""
+        from harness.setup.stack import cuda11_library_path
+
+        return cuda11_library_path() if device == "cuda" else []
+
     def _configuration(self) -> str:
         """Everything the exported graph may depend on, hashed: ORTModule itself looks at the model's class only."""
         spec = self.spec
