@@ -11,8 +11,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from harness.flops import shape_of
 from harness.protocol import Channel
-from harness.record import Engagement, Fingerprint, Memory, Sources, Timing, WorkerResult
+from harness.record import Engagement, Fingerprint, Memory, ModelShape, Sources, Timing, WorkerResult
 from harness.settings import JobSpec
 from harness.worker import arguments, models, tasks
 from harness.worker.backends.base import Backend
@@ -40,6 +41,7 @@ class Job:
         self._eval_runtime_s: float | None = None
         self._fingerprint: dict[str, Any] = {}
         self._memory = Memory()
+        self._shape: ModelShape | None = None
 
     @contextlib.contextmanager
     def _phase(self, name: str) -> Iterator[None]:
@@ -63,6 +65,7 @@ class Job:
                 "attention": getattr(model.config, "_attn_implementation", None),
                 "parameters": sum(parameter.numel() for parameter in model.parameters()),
             }
+            self._shape = shape_of(model.config.to_dict(), self._data.labels)
         with tempfile.TemporaryDirectory(prefix="bench-trainer-") as folder:
             self._prepare(model, Path(folder))
             if spec.do_train:
@@ -185,6 +188,7 @@ class Job:
             first_loss=losses[0] if losses else None,
             last_loss=losses[-1] if losses else None,
             packages=_packages(),
+            shape=self._shape,
         )
 
 

@@ -1,8 +1,8 @@
 """The built-in stand-in for SST-2: short reviews from a template grammar, with the sign of their words as the label.
 
-Deterministic by seed, on every host and in every process. A sentence has one to four clauses; each may carry a
-polarity word (frequencies fall like 1/rank), an intensifier, a negation that turns it around, and neutral filler. What
-follows `but` weighs twice. 3% of the labels are wrong on purpose. A model has to learn some hundreds of word
+Deterministic by seed, on every host and in every process. A sentence has one to four clauses; each may carry one or two
+polarity words (frequencies fall like a power of the rank), an intensifier, a negation that turns it around, and neutral
+filler. What follows `but` weighs twice. 3% of the labels are wrong on purpose. A model has to learn hundreds of word
 polarities, negation and `but`; a bag of words alone does not reach the top.
 """
 
@@ -11,7 +11,7 @@ from __future__ import annotations
 import random
 from itertools import accumulate
 
-VERSION = 1  # part of every cache key: raise it when the text of the corpus changes
+VERSION = 2  # part of every cache key: raise it when the text of the corpus changes
 TRAIN_SENTENCES, EVAL_SENTENCES = 67_349, 872  # as SST-2 in GLUE
 LABEL_NOISE = 0.03
 
@@ -40,8 +40,8 @@ CODAS = ["", "", "l", "n", "r", "s", "nd", "rt", "m"]
 Weighted = tuple[list[str], list[float]]
 
 
-def _zipf(words: list[str]) -> Weighted:
-    return words, list(accumulate(1 / (rank + 2) for rank in range(len(words))))
+def _zipf(words: list[str], exponent: float = 1.0) -> Weighted:
+    return words, list(accumulate(rank**-exponent for rank in range(1, len(words) + 1)))
 
 
 class Lexicon:
@@ -50,8 +50,8 @@ class Lexicon:
     def __init__(self) -> None:
         draw = random.Random(20240229)
         taken = {*POSITIVE_STEMS, *NEGATIVE_STEMS, *NOUNS, *VERBS}
-        self.positive = _zipf([*POSITIVE_STEMS, *self._invent(draw, 160, taken, 2, "")])
-        self.negative = _zipf([*NEGATIVE_STEMS, *self._invent(draw, 160, taken, 2, "")])
+        self.positive = _zipf([*POSITIVE_STEMS, *self._invent(draw, 160, taken, 2, "")], 1.2)
+        self.negative = _zipf([*NEGATIVE_STEMS, *self._invent(draw, 160, taken, 2, "")], 1.2)
         self.nouns = _zipf([*NOUNS, *self._invent(draw, 800, taken, 2, "")])
         self.names = _zipf(self._invent(draw, 1600, taken, 3, ""))
         self.adverbs = _zipf(self._invent(draw, 300, taken, 2, "ly"))
@@ -120,8 +120,10 @@ def _clause(draw: random.Random, lexicon: Lexicon, polarity: int) -> list[str]:
         if draw.random() < 0.3:
             words.append(draw.choice(INTENSIFIERS))
         words.append(_pick(draw, lexicon.positive if (polarity > 0) != negated else lexicon.negative))
+        if not negated and draw.random() < 0.5:
+            words += ["and", _pick(draw, lexicon.positive if polarity > 0 else lexicon.negative)]
     if draw.random() < 0.1:
         words.append(_pick(draw, lexicon.adverbs))
-    while draw.random() < 0.25:
+    while draw.random() < 0.15:
         words += [*draw.choice(FILLERS).split(), _pick(draw, lexicon.names)]
     return words
