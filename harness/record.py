@@ -81,6 +81,9 @@ class Engagement(Part):
     yield_ops: int | None = None
     node_counts: dict[str, int] = Field(default_factory=dict, description="optimized training graph, by operator type")
     phases_s: dict[str, float] = Field(default_factory=dict, description="ORTModule's initialisation phases")
+    kernels: Literal["native", "ptx"] | None = Field(
+        None, description="machine code for this card in ONNX Runtime's wheel, or compiled by the driver from its PTX"
+    )
 
 
 class Fingerprint(Part):

@@ -11,7 +11,7 @@ from pathlib import Path
 from harness.errors import BenchError
 
 FORMATS = ("markdown", "csv", "json")  # named here too, so that --help need not import them; a test compares
-VIEWS = ("runtimes", "gains")
+VIEWS = ("runtimes", "steady", "gains", "gpu", "comparison")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -66,7 +66,9 @@ def _parser() -> argparse.ArgumentParser:
     tables = commands.add_parser("tables", help="print the tables of runs", description="Print the tables of runs.")
     tables.add_argument("runs", nargs="+", metavar="RUN", help="a run's folder or its name, or a folder of runs")
     tables.add_argument("--format", choices=FORMATS, default="markdown", help="default: markdown")
-    tables.add_argument("--view", choices=VIEWS, help="only this table (default: both)")
+    tables.add_argument(
+        "--view", choices=VIEWS, help="only this table (default: all that the runs have something for, but comparison)"
+    )
     tables.set_defaults(run=_tables)
 
     readme = commands.add_parser(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 from harness.record import JobRecord, State
 from report.launches import OK, arms_of, verdict
@@ -15,41 +15,68 @@ MAX_REASON = 300  # characters: a reason is a sentence, not a traceback
 
 def runtime_notes(run: Run) -> list[str]:
     """Under the runtimes: synthetic data, random weights, why jobs failed, what was run again."""
-    return [*_labels(run), *_failures(run), *_reruns(run), *check_samples(run)]
+    return [*source_notes(run), *_failures(run), *_reruns(run), *check_samples(run)]
 
 
 def gain_notes(run: Run) -> list[str]:
-    """Under the gains: synthetic data, random weights, and whether published gains are reproduced."""
-    declared = [
-        f"{pair.candidate} differs from {pair.baseline} in {', '.join(pair.differs)}"
-        for pair in run.info.pairs
-        if pair.differs
+    """Under the gains: synthetic data, random weights, declared differences, and whether published gains are met."""
+    return [*source_notes(run), *_differences(run), *check_gains(run)]
+
+
+def per_run(runs: Sequence[Run], about: Callable[[Run], list[str]], legend: Iterable[str] = ()) -> list[str]:
+    """`legend`, then the notes of every run; a note names its runs where it is not one of all `runs`."""
+    said: dict[str, list[str]] = {}
+    for run in runs:
+        for note in dict.fromkeys(about(run)):
+            said.setdefault(note, []).append(run.info.run)
+    return [
+        *legend,
+        *(note if len(names) == len(runs) else f"{', '.join(names)}: {note}" for note, names in said.items()),
     ]
-    return [*_labels(run), *dict.fromkeys(declared), *check_gains(run)]
 
 
 def run_notes(run: Run) -> list[str]:
-    """What the run was: machine, settings of every workload, the run's own notes."""
-    said = [f"{_machine(run)}{_when(run)}", *_grouped(run, _settings)]
+    """What the run was: settings of every workload, the run's own notes."""
+    said = grouped(run, _settings)
     if run.info.status != "complete":
         said.append("not finished: rows may still change")
     return [*said, *run.info.notes]
 
 
-def _labels(run: Run) -> list[str]:
-    def synthetic(job: JobRecord) -> str:
+def source_notes(run: Run) -> list[str]:
+    """Under every table: synthetic data and random weights."""
+
+    def synthetic(job: JobRecord) -> list[str]:
         if job.sources.data == "synthetic":
-            return f"synthetic data: the built-in stand-in for {job.workload.task.subset}, not the real task"
-        return "" if job.sources.data or job.state is not State.OK else "where the data came from was not recorded"
+            return [f"synthetic data: the built-in stand-in for {job.workload.task.subset}, not the real task"]
+        return [] if job.sources.data or job.state is not State.OK else ["where the data came from was not recorded"]
 
-    def random(job: JobRecord) -> str:
+    def random(job: JobRecord) -> list[str]:
         if job.sources.weights == "random":
-            return "random weights: no pretrained model was loaded"
-        return (
-            "" if job.sources.weights or job.state is not State.OK else "where the weights came from was not recorded"
-        )
+            return ["random weights: no pretrained model was loaded"]
+        unknown = not job.sources.weights and job.state is State.OK
+        return ["where the weights came from was not recorded"] if unknown else []
 
-    return [*_grouped(run, synthetic), *_grouped(run, random)]
+    return [*grouped(run, synthetic), *grouped(run, random)]
+
+
+def _differences(run: Run) -> list[str]:
+    """What each pair declares; of a publication nobody knows it. Workloads are named where they differ in it."""
+    arms = arms_of(run)
+    said: dict[str, dict[str, list[str]]] = {}
+    for pair in run.info.pairs:
+        if any(job.source == "published" for job in arms.of_workload(pair.workload)):
+            continue
+        what = "nothing but the backend differs"
+        if pair.differs:
+            what = f"{', '.join(pair.differs)} {'differ' if len(pair.differs) > 1 else 'differs'} (declared)"
+        declared = said.setdefault(f"{pair.baseline} against {pair.candidate}", {})
+        declared.setdefault(what, []).append(pair.workload)
+    return [
+        f"{pair}: {what}" + (f" ({', '.join(workloads)})" if len(declared) > 1 else "")
+        for pair, declared in said.items()
+        for what, workloads in declared.items()
+    ]
 
 
 def _failures(run: Run) -> list[str]:
@@ -68,6 +95,11 @@ def _reason(job: JobRecord) -> str:
     reason = job.reason
     if job.state is State.OK and job.engagement is not None:
         reason = "; ".join(job.engagement.reasons)
+    return in_one_line(reason)
+
+
+def in_one_line(reason: str) -> str:
+    """A reason of any length as one line of MAX_REASON characters at most."""
     one_line = " ".join(reason.split())
     return one_line if len(one_line) <= MAX_REASON else one_line[:MAX_REASON] + "…"
 
@@ -79,6 +111,11 @@ def _reruns(run: Run) -> list[str]:
     states = sorted({job.state.value.replace("_", " ") for job in superseded})
     attempts = "1 earlier attempt" if len(superseded) == 1 else f"{len(superseded)} earlier attempts"
     return [f"{attempts} ({', '.join(states)}) not counted: run again"]
+
+
+def run_headline(run: Run) -> str:
+    """Name, machine, suite, date and code of a run."""
+    return f"run {run.info.run}, {_machine(run)}{_when(run)}"
 
 
 def _machine(run: Run) -> str:
@@ -100,7 +137,7 @@ def _when(run: Run) -> str:
     return f", suite {run.info.suite}, {run.info.created_at[:10]}" + (f", commit {commit}{dirty}" if commit else "")
 
 
-def _settings(job: JobRecord) -> str:
+def _settings(job: JobRecord) -> list[str]:
     training = job.workload.training
     length = ("" if training.max_steps is None else f"{training.max_steps} steps") or f"{training.epochs:g} epochs"
     parts = [
@@ -111,22 +148,24 @@ def _settings(job: JobRecord) -> str:
         ("workload.training.epochs", length),
         ("workload.training.optim", training.optim),
     ]
-    return ", ".join(text for name, text in parts if known(job, name, text) is not None)
+    return [", ".join(text for name, text in parts if known(job, name, text) is not None)]
 
 
-def _grouped(run: Run, say: Callable[[JobRecord], str]) -> list[str]:
-    """What `say` says of the jobs, once each, in the order of the tables; names what it is about if that is not all."""
+def grouped(run: Run, say: Callable[[JobRecord], Iterable[str]]) -> list[str]:
+    """What `say` says of the jobs, each thing once, in the tables' order; names what it is about if not all."""
     launched = {key: launches for key, launches in arms_of(run).launches.items() if launches}
     said: dict[str, set[tuple[str, str]]] = {}
     for key, launches in launched.items():
         for job in launches.values():
-            if text := say(job):
+            for text in say(job):
                 said.setdefault(text, set()).add(key)
-    return [text if about == launched.keys() else f"{text} ({_names(about, launched)})" for text, about in said.items()]
+    return [f"{text}{name_arms(about, launched)}" for text, about in said.items()]
 
 
-def _names(about: Collection[tuple[str, str]], every: Iterable[tuple[str, str]]) -> str:
-    """The workloads in `about`; of one that is not there with all its arms, those that are."""
+def name_arms(about: Collection[tuple[str, str]], every: Collection[tuple[str, str]]) -> str:
+    """In brackets the workloads in `about`; of one not there with all its arms, those that are. Nothing if all are."""
+    if len(about) == len(every):
+        return ""
     arms: dict[str, list[str]] = {}
     for workload, arm in every:
         arms.setdefault(workload, []).append(arm)
@@ -135,4 +174,4 @@ def _names(about: Collection[tuple[str, str]], every: Iterable[tuple[str, str]])
         there = [arm for arm in all_arms if (workload, arm) in about]
         if there:
             named.append(workload if there == all_arms else f"{', '.join(there)} on {workload}")
-    return ", ".join(named)
+    return f" ({', '.join(named)})"

@@ -1,6 +1,6 @@
 """Tables inside Markdown files: between markers that name the runs, rewritten from the committed results.
 
-<!-- table: RUN [RUN …] [view=runtimes|gains] -->
+<!-- table: RUN [RUN …] [view=runtimes|steady|gains|gpu|comparison] -->
 …
 <!-- /table -->
 
@@ -15,7 +15,8 @@ from pathlib import Path
 
 from harness.errors import BenchError
 from report.load import find_run, load_runs
-from report.tables import VIEWS, render
+from report.tables import render
+from report.views import VIEWS
 
 _BEGIN = re.compile(r"\s*<!--\s*table:(.*?)-->\s*")
 _END = re.compile(r"\s*<!--\s*/table\s*-->\s*")

@@ -12,10 +12,12 @@ from report_factory import PROVEN, four_pairs, make_job, make_run
 from harness.errors import BenchError
 from harness.record import Engagement, Host, JobRecord, Pair, Sources, State, Timing
 from harness.settings import Training
+from report.columns import decimals, format_percent
 from report.formats import FORMATS
 from report.load import Run
 from report.rows import describe_key
-from report.tables import VIEWS, build, decimals, percent, render
+from report.tables import build, render
+from report.views import VIEWS
 
 
 def cells(run: Run, view: str) -> list[dict[str, str]]:
@@ -49,21 +51,42 @@ def test_runtimes_by_hand() -> None:
     assert pytorch["Runtime(s)"] == "102.0"
     assert pytorch["Runtime ±95%"] == "25.4"
     assert pytorch["Train samples(/s)"] == "7.846"
-    assert (pytorch["Steady step(ms)"], pytorch["Steady samples(/s)"]) == ("400.0", "20.00")
-    assert (pytorch["n"], pytorch["Task"], pytorch["Precision"], pytorch["State"]) == ("2", "sst2", "fp32", "ok")
+    assert (pytorch["n"], pytorch["State"]) == ("2", "ok")
+
+
+def test_steady_state_by_hand() -> None:
+    # Steps of 0.4 and 0.44 s: mean 420 ms; s/√2 = 20, t(0.975, 1) = 12.7062 -> ±254.1. 8/0.4 and 8/0.44: 19.09.
+    jobs = [make_job("pytorch", 0, step_s=0.4), make_job("pytorch", 1, step_s=0.44)]
+    jobs += [make_job("onnxruntime", launch, state=State.CRASHED) for launch in (0, 1)]
+    pytorch, ort = cells(make_run(jobs), "steady")
+    assert (pytorch["Set-up(s)"], pytorch["Steady step(ms)"], pytorch["Step ±95%"]) == ("2.000", "420.0", "254.1")
+    assert (pytorch["Steady samples(/s)"], pytorch["n"], pytorch["State"]) == ("19.09", "2", "")
+    assert (ort["Steady step(ms)"], ort["State"]) == ("", "no result: crashed in 2 of 2 launches")
+
+
+def test_what_all_rows_share_is_in_the_title_and_what_varies_has_a_column() -> None:
+    alike = make_run(four_pairs())
+    for view in ("runtimes", "gains"):
+        assert "(sst2, fp32, batch 8, " in build([alike], view).tables[0].title
+        assert not {"Task", "Precision", "Batch", "Attention"} & set(titles(alike, view))
+    jobs = [make_job(arm, workload=f"tiny-{precision}", training=Training(precision=precision))
+            for arm in ("pytorch", "onnxruntime") for precision in ("fp32", "fp16")]  # fmt: skip
+    for view in ("runtimes", "steady", "gains"):
+        assert {row["Precision"] for row in cells(make_run(jobs), view)} == {"fp16", "fp32"}
+        assert build([make_run(jobs)], view).tables[0].title.count("fp") == 0
 
 
 def test_gains_by_hand() -> None:
     end_to_end, steady = cells(make_run(four_pairs(100.0, 80.0)), "gains")
     assert (end_to_end["Time"], steady["Time"]) == ("end to end", "steady state")
     assert (end_to_end["Latency"], end_to_end["Throughput"]) == ("20.00%", "25.00%")
-    assert end_to_end["Latency 95%"] == "20.00% to 20.00%"
-    assert (end_to_end["n"], end_to_end["State"]) == ("4", "ok")
+    assert end_to_end["Throughput 95%"] == steady["Throughput 95%"] == "25.00% to 25.00%"
+    assert (end_to_end["n"], end_to_end["State"]) == (steady["n"], steady["State"]) == ("4", "ok")
 
 
 def test_a_loss_is_printed_as_a_loss() -> None:
     assert cells(make_run(four_pairs(80.0, 100.0)), "gains")[0]["Latency"] == "-25.00%"
-    assert percent(-0.00001) == "0.00%"
+    assert format_percent(-0.00001) == "0.00%"
 
 
 def test_one_launch_has_no_interval_column() -> None:
@@ -112,8 +135,8 @@ def test_reruns_are_told() -> None:
 
 def test_synthetic_sources_are_told_under_each_table_and_real_ones_are_not() -> None:
     told = render([make_run(four_pairs())])
-    assert told.count("- synthetic data: the built-in stand-in for sst2, not the real task") == 2
-    assert told.count("- random weights") == 2
+    assert told.count("- synthetic data: the built-in stand-in for sst2, not the real task") == 3
+    assert told.count("- random weights") == 3
     real = Sources(data="hub", weights="pretrained")
     text = render([make_run([make_job(sources=real), make_job("onnxruntime", sources=real)])])
     assert "synthetic" not in text
@@ -152,7 +175,18 @@ def test_an_arm_with_settings_of_its_own_is_told_apart() -> None:
     pair = Pair(workload="tiny-sst2", baseline="pytorch", candidate="onnxruntime", differs=["training.batch_size"])
     text = render([make_run(jobs, [pair])])
     assert "batch 16, length 128, 3 epochs, adamw_torch (onnxruntime on tiny-sst2)" in text
-    assert "- onnxruntime differs from pytorch in training.batch_size" in text
+    assert "- pytorch against onnxruntime: training.batch_size differs (declared)\n" in text
+
+
+def test_every_pair_says_what_it_declares() -> None:
+    jobs = [make_job(arm, model=model) for model in ("small", "tiny") for arm in ("pytorch", "onnxruntime")]
+    alike = Pair(workload="tiny-sst2", baseline="pytorch", candidate="onnxruntime")
+    text = render([make_run(jobs, [alike])], view="gains")
+    assert "- pytorch against onnxruntime: nothing but the backend differs\n" in text
+    other = Pair(workload="small-sst2", baseline="pytorch", candidate="onnxruntime", differs=["attention", "stack"])
+    text = render([make_run(jobs, [alike, other])], view="gains")
+    assert "- pytorch against onnxruntime: nothing but the backend differs (tiny-sst2)\n" in text
+    assert "- pytorch against onnxruntime: attention, stack differ (declared) (small-sst2)\n" in text
 
 
 def test_arms_that_share_a_backend_go_by_name() -> None:
@@ -167,14 +201,37 @@ def test_arms_that_share_a_backend_go_by_name() -> None:
         ("sdpa", "sdpa"),
     ]
     assert {row["Gain of"] for row in cells(run, "gains")} == {"onnxruntime over eager", "onnxruntime over sdpa"}
+    assert [row["Arm"] for row in cells(run, "steady")] == ["eager", "onnxruntime", "sdpa"]
     assert "Arm" not in titles(make_run(four_pairs()), "runtimes")
 
 
+def test_the_attention_of_a_pair_is_told() -> None:
+    pair = Pair(workload="tiny-sst2", baseline="pytorch", candidate="onnxruntime", differs=["attention"])
+    run = make_run([make_job(attention="sdpa"), make_job("onnxruntime")], [pair])
+    assert "attention eager over sdpa" in build([run], "gains").tables[0].title
+    both = cells(run, "runtimes")
+    assert [row["Attention"] for row in both] == ["sdpa", "eager"]
+    second = [make_job(arm, model="small") for arm in ("pytorch", "onnxruntime")]
+    mixed = make_run(
+        [*run.jobs, *second], [pair, Pair(workload="small-sst2", baseline="pytorch", candidate="onnxruntime")]
+    )
+    assert [row["Attention"] for row in cells(mixed, "gains")[::2]] == ["eager over sdpa", "eager"]
+
+
+def test_batch_sizes_are_told_apart() -> None:
+    jobs = [make_job(arm, workload=f"tiny-b{size}", training=Training(batch_size=size))
+            for size in (8, 64) for arm in ("pytorch", "onnxruntime")]  # fmt: skip
+    for view in ("runtimes", "steady", "gains", "gpu", "comparison"):
+        rows = cells(make_run(jobs), view)
+        assert {row["Batch"] for row in rows} == {"8", "64"}
+        assert "Workload" not in rows[0]
+
+
 def test_workloads_that_look_alike_go_by_name() -> None:
-    jobs = [make_job(workload=f"tiny-sst2-batch-size{size}", training=Training(batch_size=size)) for size in (8, 64)]
+    jobs = [make_job(workload=f"tiny-length{n}", training=Training(max_seq_length=n)) for n in (64, 128)]
     assert [row["Workload"] for row in cells(make_run(jobs), "runtimes") if row["Backend"] == "PyTorch"] == [
-        "tiny-sst2-batch-size64",
-        "tiny-sst2-batch-size8",
+        "tiny-length128",
+        "tiny-length64",
     ]
 
 
@@ -183,7 +240,11 @@ def test_several_runs_stand_side_by_side() -> None:
     table = build(runs, "gains").tables[0]
     assert [row["run"] for row in table.rows] == ["one", "one", "two", "two"]
     assert table.columns[0].title == "Run"
-    assert "- two: synthetic data" in render(runs)
+    text = render([*runs, make_run([make_job(sources=Sources(data="hub", weights="random"))], run="real")])
+    assert "- one, two: synthetic data" in text
+    assert "- random weights: no pretrained model was loaded\n" in text
+    for name in ("one", "two", "real"):
+        assert f"- run {name}, on CPU" in text
 
 
 def test_rendering_twice_gives_the_same_bytes_whatever_the_order_of_records() -> None:
@@ -227,8 +288,8 @@ def test_csv_and_json_hold_raw_numbers_and_only_documented_keys() -> None:
     keys = {key for rows in content["tables"].values() for row in rows for key in row}
     assert content["keys"].keys() == keys
     rows = list(csv.DictReader(io.StringIO(render([run], "csv"))))
-    assert [row["table"] for row in rows] == ["runtimes", "runtimes", "gains", "gains"]
-    assert float(rows[2]["throughput_gain"]) == content["tables"]["gains"][0]["throughput_gain"]
+    assert [row["table"] for row in rows] == ["runtimes", "runtimes", "steady", "steady", "gains", "gains"]
+    assert float(rows[4]["throughput_gain"]) == content["tables"]["gains"][0]["throughput_gain"]
     assert rows[0]["throughput_gain"] == ""
     assert keys | {"table"} == rows[0].keys()
     with pytest.raises(KeyError):
