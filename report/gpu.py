@@ -122,14 +122,13 @@ def _clock_limits(run: Run) -> list[str]:
                         worst = seen.setdefault(reason, {})
                         worst[key] = max(share, worst.get(key, 0.0))
     return [
-        f"clock limit {reason} in up to {_share(max(worst.values()))} of a launch's samples"
-        + name_arms(worst, launched)
+        f"clock limit {reason} in {_share(max(worst.values()))} of a launch's samples" + name_arms(worst, launched)
         for reason, worst in sorted(seen.items())
     ]
 
 
 def _share(fraction: float) -> str:
-    return f"{fraction:.0%}" if fraction >= 0.01 else "less than 1%"
+    return f"up to {fraction:.0%}" if fraction >= 0.01 else "less than 1%"
 
 
 def _contaminations(run: Run) -> list[str]:

@@ -67,7 +67,7 @@ def _differences(run: Run) -> list[str]:
     for pair in run.info.pairs:
         if any(job.source == "published" for job in arms.of_workload(pair.workload)):
             continue
-        what = "nothing but the backend differs"
+        what = "no declared difference but the backend"
         if pair.differs:
             what = f"{', '.join(pair.differs)} {'differ' if len(pair.differs) > 1 else 'differs'} (declared)"
         declared = said.setdefault(f"{pair.baseline} against {pair.candidate}", {})
@@ -163,9 +163,15 @@ def grouped(run: Run, say: Callable[[JobRecord], Iterable[str]]) -> list[str]:
 
 
 def name_arms(about: Collection[tuple[str, str]], every: Collection[tuple[str, str]]) -> str:
-    """In brackets the workloads in `about`; of one not there with all its arms, those that are. Nothing if all are."""
+    """In brackets what `about` is of `every` (workload, arm); nothing if it is all.
+
+    Arms that are there with all of several workloads; else workloads, of those not there with all their arms the arms.
+    """
     if len(about) == len(every):
         return ""
+    of_arms = [(workload, arm) for workload, arm in every if arm in {arm for _, arm in about}]
+    if len(of_arms) == len(about) and len({workload for workload, _ in every}) > 1:
+        return f" ({', '.join(dict.fromkeys(arm for _, arm in of_arms))})"
     arms: dict[str, list[str]] = {}
     for workload, arm in every:
         arms.setdefault(workload, []).append(arm)

@@ -93,6 +93,8 @@ def gains(runs: Sequence[Run]) -> list[Table]:
     columns = [
         *run_column(rows),
         Column("Model", text("model")),
+        *facts,
+        *workload_column(rows),
         *([Column("Gain of", arms)] if len(labels) > 1 else []),
         *([Column("Time", _time)] if len({row["measure"] for row in rows}) > 1 else []),
         Column("Latency", percent("latency_gain"), right=True),
@@ -100,8 +102,6 @@ def gains(runs: Sequence[Run]) -> list[Table]:
         Column("Throughput 95%", interval("throughput_gain"), right=True, optional=True),
         _AS_PUBLISHED,
         Column("n", count, right=True, optional=True),
-        *facts,
-        *workload_column(rows),
         Column("State", state),
     ]
     title = f"Gain of {labels[0]}{shared}:" if len(labels) == 1 else f"Gains by pair{shared}:"

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 
 import pytest
-from report_factory import PROVEN, four_pairs, make_job, make_run
+from report_factory import four_pairs, make_job, make_run
 
 from harness.errors import BenchError
-from harness.record import Engagement, Host, JobRecord, Pair, Sources, State, Timing
+from harness.record import Engagement, Host, Pair, Sources, State
 from harness.settings import Training
 from report.columns import decimals, format_percent
 from report.formats import FORMATS
 from report.load import Run
-from report.rows import describe_key
 from report.tables import build, render
 from report.views import VIEWS
 
@@ -182,10 +179,10 @@ def test_every_pair_says_what_it_declares() -> None:
     jobs = [make_job(arm, model=model) for model in ("small", "tiny") for arm in ("pytorch", "onnxruntime")]
     alike = Pair(workload="tiny-sst2", baseline="pytorch", candidate="onnxruntime")
     text = render([make_run(jobs, [alike])], view="gains")
-    assert "- pytorch against onnxruntime: nothing but the backend differs\n" in text
+    assert "- pytorch against onnxruntime: no declared difference but the backend\n" in text
     other = Pair(workload="small-sst2", baseline="pytorch", candidate="onnxruntime", differs=["attention", "stack"])
     text = render([make_run(jobs, [alike, other])], view="gains")
-    assert "- pytorch against onnxruntime: nothing but the backend differs (tiny-sst2)\n" in text
+    assert "- pytorch against onnxruntime: no declared difference but the backend (tiny-sst2)\n" in text
     assert "- pytorch against onnxruntime: attention, stack differ (declared) (small-sst2)\n" in text
 
 
@@ -255,60 +252,9 @@ def test_rendering_twice_gives_the_same_bytes_whatever_the_order_of_records() ->
         assert render([make_run(jobs[::-1])], form) == first
 
 
-@pytest.mark.parametrize(
-    "name", ["a|b", "two\nlines", "<script>alert(1)</script>", "`code` *x* [l](u)", "<!-- /table -->"]
-)
-def test_names_stay_text_in_markdown(name: str) -> None:
-    pair = Pair(workload=name, baseline="pytorch", candidate=name)
-    failing = make_job("onnxruntime", state=State.CRASHED, reason=f"{name} broke")
-    run = make_run([make_job(), failing], [pair], run=name, notes=[name])
-    for view in VIEWS:
-        text = render([run, make_run([], [pair], run="other")], view=view)
-        assert "<script" not in text
-        assert "<!--" not in text
-        assert "[l](" not in text
-        table = [line for line in text.splitlines() if line.startswith("|")]
-        assert len({line.replace("\\|", "").count("|") for line in table}) == 1
-        assert len(table) == len(build([run, make_run([], [pair], run="other")], view).tables[0].rows) + 2
-        assert ("a\\|b" in text) == ("|" in name)
-
-
-@pytest.mark.parametrize("name", ["a|b", "two\nlines", 'quo"ted,', "<script>alert(1)</script>"])
-def test_names_survive_csv_and_json(name: str) -> None:
-    run = make_run(four_pairs(), run=name)
-    rows = list(csv.DictReader(io.StringIO(render([run], "csv"), newline="")))
-    assert {row["run"] for row in rows} == {name}
-    assert json.loads(render([run], "json"))["tables"]["runtimes"][0]["run"] == name
-
-
-def test_csv_and_json_hold_raw_numbers_and_only_documented_keys() -> None:
-    run = make_run([make_job(runtime_s=100.0), make_job("onnxruntime", runtime_s=30.0)])
-    content = json.loads(render([run], "json"))
-    assert content["tables"]["gains"][0]["throughput_gain"] == pytest.approx(100 / 30 - 1, abs=1e-14)
-    keys = {key for rows in content["tables"].values() for row in rows for key in row}
-    assert content["keys"].keys() == keys
-    rows = list(csv.DictReader(io.StringIO(render([run], "csv"))))
-    assert [row["table"] for row in rows] == ["runtimes", "runtimes", "steady", "steady", "gains", "gains"]
-    assert float(rows[4]["throughput_gain"]) == content["tables"]["gains"][0]["throughput_gain"]
-    assert rows[0]["throughput_gain"] == ""
-    assert keys | {"table"} == rows[0].keys()
-    with pytest.raises(KeyError):
-        describe_key("nonsense_low")
-
-
 def test_a_view_is_one_table() -> None:
     content = json.loads(render([make_run(four_pairs())], "json", "gains"))
     assert list(content["tables"]) == ["gains"]
-
-
-def test_an_interval_that_overflows_is_still_json() -> None:
-    def job(arm: str, launch: int, runtime_s: float) -> JobRecord:
-        return make_job(arm, launch, timing=Timing(train_runtime_s=runtime_s), engagement=PROVEN)
-
-    jobs = [job("pytorch", 0, 1e300), job("onnxruntime", 0, 1e-3), job("pytorch", 1, 1.0), job("onnxruntime", 1, 1e3)]
-    row = json.loads(render([make_run(jobs)], "json"))["tables"]["gains"][0]
-    assert row["throughput_gain_high"] is None
-    assert row["throughput_gain"] is not None
 
 
 def test_bad_requests_are_told() -> None:
