@@ -29,10 +29,11 @@ class Strict(BaseModel):
     @classmethod
     def _a_number_is_not_a_boolean(cls, value: Any, info: ValidationInfo) -> Any:
         # pydantic would read `batch_size: true` as 1
-        kinds = get_args(cls.model_fields[str(info.field_name)].annotation) or (
-            cls.model_fields[str(info.field_name)].annotation,
-        )
-        if isinstance(value, bool) and bool not in kinds and (int in kinds or float in kinds):
+        if not isinstance(value, bool):  # first, for this runs for every field of every record that is read
+            return value
+        annotation = cls.model_fields[str(info.field_name)].annotation
+        kinds = get_args(annotation) or (annotation,)
+        if bool not in kinds and (int in kinds or float in kinds):
             raise ValueError(f"{str(value).lower()} is not a number")
         return value
 

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
+from pydantic_core import from_json
 
 from harness.errors import BenchError
 from harness.record import SCHEMA_VERSION, JobRecord, RunInfo
+from harness.settings import Arm, Workload
 
 RUN_FILE, JOBS_FILE = "run.json", "jobs.jsonl"
+MAX_KNOWN_SETTINGS = 10_000
+
+_SHARED: dict[str, type[Workload] | type[Arm]] = {"workload": Workload, "arm": Arm}
+_known_settings: dict[tuple[type, str], Workload | Arm] = {}  # by their text: equal ones are one frozen object
 
 
 @dataclass(frozen=True)
@@ -36,12 +41,20 @@ def read_line(line: bytes) -> JobRecord:
     Unknown fields are tolerated at any depth: a newer harness may add optional ones without a new schema version.
     """
     try:
-        record = JobRecord.model_validate_json(line)
-    except ValidationError as first:
-        record = _read_tolerantly(line, first)
-    if record.schema_version > SCHEMA_VERSION:
-        raise UnreadableLine(_too_new(record.schema_version))
-    return record
+        fields = from_json(line)
+    except ValueError:
+        raise UnreadableLine("not JSON") from None
+    if not isinstance(fields, dict):
+        raise UnreadableLine("not a record")
+    version = fields.get("schema_version", SCHEMA_VERSION)
+    if isinstance(version, int) and version > SCHEMA_VERSION:
+        raise UnreadableLine(_too_new(version))
+    # Records of a run share a few workloads and arms, whose validation takes longer than that of all the rest.
+    shared = {key: _settings(kind, fields[key]) for key, kind in _SHARED.items() if key in fields}
+    try:
+        return JobRecord.model_validate({**fields, **shared})
+    except ValidationError as error:
+        return _read_tolerantly(fields, error)
 
 
 def load_run(folder: Path | str) -> Run:
@@ -120,17 +133,21 @@ def _read_info(folder: Path) -> tuple[RunInfo, list[str]]:
     return info, [f"{path}: {_too_new(info.schema_version)}; read as far as it is known"] if newer else []
 
 
-def _read_tolerantly(line: bytes, first: ValidationError) -> JobRecord:
+def _settings(kind: type[Workload] | type[Arm], fields: Any) -> Any:
+    """`fields` as a workload or arm, validated once; as they are if they are not valid, for the record to say so."""
+    key = (kind, repr(fields))
+    if key not in _known_settings:
+        if len(_known_settings) >= MAX_KNOWN_SETTINGS:
+            _known_settings.clear()
+        try:
+            _known_settings[key] = kind.model_validate(fields)
+        except ValidationError:
+            return fields
+    return _known_settings[key]
+
+
+def _read_tolerantly(fields: dict[str, Any], first: ValidationError) -> JobRecord:
     """Second reading of a line the schema refused: without the fields that only a newer harness knows."""
-    try:
-        fields = json.loads(line)
-    except (ValueError, RecursionError):
-        raise UnreadableLine("not JSON") from None
-    if not isinstance(fields, dict):
-        raise UnreadableLine("not a record")
-    version = fields.get("schema_version")
-    if isinstance(version, int) and version > SCHEMA_VERSION:
-        raise UnreadableLine(_too_new(version))
     for error in first.errors(include_url=False):
         # pydantic writes NaN as null, so a metric that came out as NaN would cost the whole record
         if error["type"] == "extra_forbidden" or (error["loc"][0] == "metrics" and error["input"] is None):

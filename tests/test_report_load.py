@@ -61,6 +61,19 @@ def test_unknown_fields_are_tolerated_at_any_depth() -> None:
     assert read_line(json.dumps(fields).encode()) == make_job()
 
 
+def test_settings_that_records_share_are_validated_once_and_told_apart() -> None:
+    one, same = read_line(line_with(launch=1)), read_line(line_with(launch=2))
+    assert one.workload is same.workload
+    assert one.arm is same.arm
+    other = json.loads(line_with())
+    other["workload"]["training"]["batch_size"] = 16
+    assert read_line(json.dumps(other).encode()).workload.training.batch_size == 16
+    assert one.workload.training.batch_size == 8
+    other["workload"]["training"]["batch_size"] = True
+    with pytest.raises(UnreadableLine, match=r"^workload\.training\.batch_size: .*true is not a number"):
+        read_line(json.dumps(other).encode())
+
+
 def test_a_metric_that_was_nan_costs_only_itself() -> None:
     written = make_job(metrics={"accuracy": 0.5, "pearson": float("nan")}).model_dump_json().encode()
     assert read_line(written).metrics == {"accuracy": 0.5}
