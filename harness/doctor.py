@@ -20,8 +20,11 @@ from harness.setup.stack import KERNEL_CACHE_BYTES, REQUIREMENTS, cache_root, cu
 
 NEEDED_DISK_BYTES = 10 << 30
 NEEDED_GPU_BYTES = 8 << 30  # roberta-base, batch 8, fp16 with its optimizer state, and room
-OLDEST_CAPABILITY = (6, 0)  # ONNX Runtime 1.19.2's CUDA wheel: native code for sm_60 … sm_86, PTX for what is newer
-NEWEST_NATIVE_CAPABILITY = (8, 6)
+OLDEST_CAPABILITY = (6, 0)  # of ONNX Runtime 1.19.2's CUDA wheel
+KERNELS = {
+    "native": "ONNX Runtime's kernels are native",
+    "ptx": "ONNX Runtime's kernels are compiled from PTX at first use (about two minutes, then cached)",
+}
 
 
 @dataclass(frozen=True)
@@ -67,6 +70,8 @@ def gpu_checks(host: Host) -> Iterator[Check]:
         )
         return
     yield Check("driver", "ok", f"{host.driver}, CUDA {host.cuda_driver}")
+    from harness.worker.backends.onnxruntime import kernel_origin
+
     for gpu in host.gpus:
         name, memory = f"{gpu.get('name')}", int(gpu.get("memory_bytes") or 0)
         capability = tuple(int(part) for part in re.findall(r"\d+", str(gpu.get("compute_capability") or "")))
@@ -84,19 +89,12 @@ def gpu_checks(host: Host) -> Iterator[Check]:
                 "a card of compute capability 6.0 or newer",
             )
         else:
-            yield Check("GPU", "ok", f"{name}, {memory / 2**30:.0f} GiB, {kernel_origin(capability)}")
+            yield Check("GPU", "ok", f"{name}, {memory / 2**30:.0f} GiB, {KERNELS[kernel_origin(capability)]}")
     size = int(os.environ.get("CUDA_CACHE_MAXSIZE") or KERNEL_CACHE_BYTES)  # jobs get the default where it is unset
     if size < KERNEL_CACHE_BYTES:
         yield Check(
             "kernel cache", "warning", f"CUDA_CACHE_MAXSIZE={size}", f"at least {KERNEL_CACHE_BYTES}, or unset it"
         )
-
-
-def kernel_origin(capability: tuple[int, ...]) -> str:
-    """Whether ONNX Runtime 1.19.2's CUDA wheel has machine code for a card, or the driver compiles its PTX once."""
-    if capability <= NEWEST_NATIVE_CAPABILITY:
-        return "ONNX Runtime's kernels are native"
-    return "ONNX Runtime's kernels are compiled from PTX at first use (about two minutes, then cached)"
 
 
 def disk_checks(results: Path) -> Iterator[Check]:
