@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 
 from harness.errors import BenchError
@@ -41,14 +42,14 @@ def classify(error: BaseException, is_fallback: Callable[[BaseException], bool])
         if isinstance(link, DivergedError):
             return State.DIVERGED, str(link)
         if _is_out_of_memory(link):
-            return State.OUT_OF_MEMORY, _sentence(link)
+            return State.OUT_OF_MEMORY, sentence(link)
     if isinstance(error, NotEngagedError):
         return State.FALLBACK, str(error)
     if isinstance(error, BenchError):
         return State.CRASHED, str(error)
     if is_fallback(error):
-        return State.FALLBACK, f"the backend could not take the model: {_sentence(error)}"
-    return State.CRASHED, _sentence(error)
+        return State.FALLBACK, f"the backend could not take the model: {sentence(error)}"
+    return State.CRASHED, sentence(error)
 
 
 def _is_out_of_memory(error: BaseException) -> bool:
@@ -57,6 +58,9 @@ def _is_out_of_memory(error: BaseException) -> bool:
     return any(text in str(error) for text in OUT_OF_MEMORY_TEXTS)
 
 
-def _sentence(error: BaseException) -> str:
-    text = " ".join(str(error).split())
+def sentence(error: BaseException | None) -> str:
+    """The error in one line: of a message that quotes a whole traceback, what comes before it and its last error."""
+    head, _, quoted = str(error).partition("Traceback (most recent call last):")
+    errors = re.findall(r"^[A-Za-z_][\w.]*: .*", quoted, re.MULTILINE)
+    text = " ".join(f"{head} {errors[-1] if errors else ''}".split())
     return f"{type(error).__name__}: {text[:400]}" if text else type(error).__name__

@@ -5,15 +5,17 @@ from __future__ import annotations
 import hashlib
 import traceback
 from collections import Counter
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 from pydantic import Field
 
 from harness.record import Engagement
 from harness.settings import Strict
 from harness.worker.backends.base import Backend
+from harness.worker.failures import sentence
 
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+NEWEST_NATIVE_CAPABILITY = (8, 6)  # 1.19.2's CUDA wheel: machine code for sm_60 … sm_86, PTX for what is newer
 
 
 class Options(Strict):
@@ -95,7 +97,7 @@ class OnnxRuntime(Backend):
             reasons.append(f"the trained module is a {type(module).__name__}, not an ORTModule")
             return Engagement(engaged=False, reasons=_after(after_step, reasons), checked_after_steps=[after_step])
         if module._fallback_manager.is_pending():
-            reasons.append(f"a fallback to PyTorch is pending: {module._fallback_manager._exception}")
+            reasons.append(f"a fallback to PyTorch is pending: {sentence(module._fallback_manager._exception)}")
         inner = type(module._torch_module).__name__
         if inner != "TorchModuleORT":
             reasons.append(f"ORTModule runs {inner}, not TorchModuleORT")
@@ -127,7 +129,16 @@ class OnnxRuntime(Backend):
             yield_ops=nodes["YieldOp"],
             node_counts=dict(sorted(nodes.items())),
             phases_s=_phases(manager.time_tracker),
+            kernels=self._kernels(),
         )
+
+    def _kernels(self) -> Literal["native", "ptx"] | None:
+        """Whether the kernels run on this card as they are, or compiled from PTX by the driver (once, cached)."""
+        if self.spec.device != "cuda":
+            return None
+        import torch
+
+        return kernel_origin(torch.cuda.get_device_capability())
 
     def is_fallback(self, error: BaseException) -> bool:
         """ORTModule's own exceptions, and whatever was raised inside it: export, graph building, missing kernels."""
@@ -140,6 +151,11 @@ class OnnxRuntime(Backend):
                 return True
             seen = seen.__cause__ or seen.__context__
         return False
+
+
+def kernel_origin(capability: tuple[int, ...]) -> Literal["native", "ptx"]:
+    """Where the CUDA wheel's kernels for a card of this compute capability (major, minor) come from."""
+    return "native" if capability <= NEWEST_NATIVE_CAPABILITY else "ptx"
 
 
 def _after(step: int, reasons: list[str]) -> list[str]:
