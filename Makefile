@@ -1,11 +1,11 @@
 # `make` lists the targets. Variables: SUITE=configs/….yaml  ARGS="…"  PYTEST_ARGS="…"  STACK=cpu|cuda  PYTHON=…
 .DEFAULT_GOAL := help
-.PHONY: help setup bench test lint lock clean
+.PHONY: help setup bench test lint lock clean docker docker-bench
 export STACK PYTHON
 BIN := .venv/bin
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: ## .venv with the pinned stack this host needs (STACK=cpu|cuda overrides), compiled extensions, proof; quick when done
 	@sh harness/setup/bootstrap.sh
@@ -20,6 +20,12 @@ lint: setup ## ruff (check and format) and mypy --strict
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
+
+docker: ## container image with the stack this host needs (STACK=cpu|cuda overrides; more variables: docker/docker.sh)
+	@sh docker/docker.sh build
+
+docker-bench: docker ## `make bench` in a container, on the GPUs where there are any: SUITE, ARGS, GPUS=all|…
+	@sh docker/docker.sh bench
 
 lock: ## resolve requirements/*.in anew into hashed pins
 	@python3 -m harness.setup.lock
