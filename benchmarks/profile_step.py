@@ -96,6 +96,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("suite", type=Path)
     parser.add_argument("workload", nargs="?")
+    parser.add_argument("--arms", help="comma-separated; default: all")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     if arguments.workload is None:  # the child
@@ -109,7 +110,9 @@ def main() -> None:
     plan = make_plan(suite, device="cuda", cache_dir=cache_root())
     found = []
     for job in plan.jobs:
-        if job.workload.name != arguments.workload:
+        if job.workload.name != arguments.workload or (
+            arguments.arms and job.arm.name not in arguments.arms.split(",")
+        ):
             continue
         training = job.workload.training.model_copy(update={"max_steps": BEFORE + PROFILED})
         task = job.workload.task.model_copy(update={"source": "synthetic"})
