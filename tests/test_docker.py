@@ -157,7 +157,7 @@ def test_base_and_stack_can_be_given() -> None:
 
 
 def test_packages_are_those_set_up_asks_for() -> None:
-    installed = re.search(r"apt-get install --yes --no-install-recommends ([^&]+)&&", last("cpu", "RUN") + steps_text())
+    installed = re.search(r"apt-get install --yes --no-install-recommends ([^&]+)&&", steps_text())
     assert installed is not None
     assert set(installed[1].split()) == {"ca-certificates", "g++", "git", "make"}
 
@@ -192,6 +192,12 @@ def test_everything_written_at_run_time_lies_in_a_volume(variant: str, monkeypat
     monkeypatch.setenv("XDG_CACHE_HOME", variables["SETUP_CACHE"])
     assert not any(str(stack.cuda11_folder()).startswith(volume) for volume in volumes)
     assert f"XDG_CACHE_HOME={variables['SETUP_CACHE']} " in steps_text()
+
+
+def test_set_up_asks_the_network_when_the_image_is_built_and_not_in_a_container() -> None:
+    names = [name if name != "ENV" else text for name, text in steps("cuda")]
+    offline = next(i for i, text in enumerate(names) if "UV_OFFLINE=1" in text)
+    assert offline > max(i for i, name in enumerate(names) if name == "RUN")
 
 
 def test_jobs_see_the_caches(job_spec: JobSpec) -> None:
