@@ -174,7 +174,7 @@ def test_accumulated_steps_equal_larger_batches(tmp_path: Path) -> None:
 def test_too_few_steps_give_no_steady_state(tmp_path: Path) -> None:
     """And unpadded batches, dropout, another seed, and no evaluation on the way."""
     training = {"max_steps": 4, "pad_to_max_length": False, "dropout": 0.3, "evaluate": False}
-    ended = worker.run(tmp_path, worker.spec(tmp_path, training=training, seed=43, threads=1))
+    ended = worker.run(tmp_path, worker.spec(tmp_path, training=training, seed=43, threads=2))
     timing = ended.result["timing"]
     assert timing["steps"] == 4
     assert timing["steady_step_s"] is None

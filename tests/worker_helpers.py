@@ -119,6 +119,7 @@ def spec(folder: Path, backend: str = "pytorch", **changes: Any) -> dict[str, An
         "position": 0,
         "seed": 42,
         "warmup_steps": 5,
+        "threads": 1,  # more spin while they wait for each other: on a busy host a step then takes ten times as long
         "cache_dir": str(folder / "cache"),
         **changes,
     }
