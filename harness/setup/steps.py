@@ -14,7 +14,7 @@ from harness.errors import BenchError
 from harness.setup.packages import diagnose
 
 TICK_S = 0.2  # how often a running command is looked at
-HEARTBEAT_S = 15.0  # how often a log file (no terminal) hears that a step is still running
+HEARTBEAT_S = 30.0  # how often a log file (no terminal) hears that a step is still running
 # These would send a child to another interpreter, or switch its bytecode off (importing transformers: 8 s → 20 s).
 FOREIGN = ("PYTHONHOME", "PYTHONPATH", "PYTHONDONTWRITEBYTECODE", "VIRTUAL_ENV")
 
