@@ -110,6 +110,8 @@ def plan(arguments: argparse.Namespace) -> int:
     print(f"{len(planned.jobs)} jobs on {device}: launches of each workload in ABBA order\n")
     for workload in suite.resolved_workloads():
         jobs = [j for j in planned.jobs if j.workload.name == workload.name]
+        if not jobs:
+            continue  # no pair asks for it
         training = workload.training
         print(
             f"  {workload.name}: {training.precision}, batch {training.batch_size}, length {training.max_seq_length}, "
