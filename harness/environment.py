@@ -21,19 +21,12 @@ PASSED_NAMES |= {
 PASSED_NAMES |= {
     name for proxy in ("http_proxy", "https_proxy", "all_proxy", "no_proxy") for name in (proxy, proxy.upper())
 }
-PASSED_PREFIXES: tuple[str, ...] = (
-    "LC_",
-    "XDG_",
-    "CUDA_",
-    "NVIDIA_",
-    "NCCL_",
-    "GLOO_",
-    "HF_",
-    "TRANSFORMERS_",
-    "TOKENIZERS_",
-    "ORT",
+# Variables that may decide what a job measures: passed on to it, and recorded as provenance.
+DECISIVE_PREFIXES = tuple(
+    "CUDA_ NVIDIA_ NCCL_ GLOO_ HF_ TRANSFORMERS_ TOKENIZERS_ ORT BENCH_ "
+    "OMP_ GOMP_ KMP_ MKL_ OPENBLAS_ PYTORCH_ TORCH MALLOC_".split()
 )
-PASSED_PREFIXES += ("OMP_", "GOMP_", "KMP_", "MKL_", "OPENBLAS_", "PYTORCH_", "TORCH", "MALLOC_", "SLURM_", "BENCH_")
+PASSED_PREFIXES = (*DECISIVE_PREFIXES, "LC_", "XDG_", "SLURM_")
 
 
 def environment_for(job: JobSpec, caller: Mapping[str, str], harness_path: Path) -> dict[str, str]:

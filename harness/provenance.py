@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
+from harness.environment import DECISIVE_PREFIXES
 from harness.errors import BenchError
 from harness.host import describe_host
 from harness.record import Host
@@ -24,18 +25,6 @@ Model = TypeVar("Model", bound=BaseModel)
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 RECORDED_NAMES = {"LD_LIBRARY_PATH", "LD_PRELOAD", "PYTHONHASHSEED"}
-RECORDED_PREFIXES: tuple[str, ...] = (
-    "CUDA_",
-    "NVIDIA_",
-    "NCCL_",
-    "GLOO_",
-    "HF_",
-    "TRANSFORMERS_",
-    "TOKENIZERS_",
-    "ORT",
-    "BENCH_",
-)
-RECORDED_PREFIXES += ("OMP_", "GOMP_", "KMP_", "MKL_", "OPENBLAS_", "PYTORCH_", "TORCH", "MALLOC_")
 SECRET_NAMES = ("TOKEN", "KEY", "SECRET", "PASSW", "CREDENTIAL", "AUTH", "COOKIE")
 SECRET_VALUES = re.compile(r"\b(?:hf_|gh[a-z]_|github_pat_|sk-|xox[a-z]-|AKIA|eyJ)[A-Za-z0-9_\-.]{12,}")
 URL_USER = re.compile(r"(?<=://)[^/@\s]+@")
@@ -127,7 +116,7 @@ def relevant_environment(environment: Mapping[str, str]) -> dict[str, str]:
     return {
         name: scrub(value)
         for name, value in sorted(environment.items())
-        if (name in RECORDED_NAMES or name.startswith(RECORDED_PREFIXES)) and not is_secret(name)
+        if (name in RECORDED_NAMES or name.startswith(DECISIVE_PREFIXES)) and not is_secret(name)
     }
 
 
