@@ -1,13 +1,16 @@
 """What the telemetry sampler costs a training loop: step time with the sampler on against off, in turn, in one process.
 
-Each launch is a fresh process that trains one model with random weights on one synthetic batch. It runs short blocks of
-steps in ABBA order (off on on off, the first order drawn by seed), with the sampler process stopped (SIGSTOP) in
-the off blocks. Neighbouring blocks form a pair; a pair's value is ln(time on) - ln(time off).
+Each launch is a fresh process that trains one model with random weights on one synthetic batch, at each of the batch
+sizes in turn. It runs short blocks of steps in ABBA order (off on on off, the first order drawn by seed), with the
+sampler process stopped (SIGSTOP) in the off blocks. Neighbouring blocks form a pair; a pair's value is
+ln(time on) - ln(time off). `--cores` pins the training process, not the sampler, so that the operating system's moving
+it about does not drown what is sought.
 
-Printed: the median ratio over all pairs; and, with launches as the independent replicates, the mean over launches
-of each launch's mean log ratio, with Student's 95% interval, both transformed through exp.
+Printed: the median ratio over all pairs with its distribution-free interval (order statistics); and, with launches
+as the independent replicates, the mean over launches of each launch's mean log ratio, with Student's 95% interval,
+both transformed through exp.
 
-    python benchmarks/sampler_cost.py --model roberta-base --batch-size 64 --seconds 60 --json out.json
+    python benchmarks/sampler_cost.py --model roberta-base --batch-size 8,512 --seconds 60 --json out.json
 """
 
 from __future__ import annotations
@@ -36,9 +39,10 @@ WARMUP_STEPS = 10
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="roberta-base", help="a built-in shape, e.g. roberta-tiny")
-    parser.add_argument("--batch-size", type=int, default=64)
+    parser.add_argument("--batch-size", default="64", help="one, or several separated by commas")
     parser.add_argument("--sequence-length", type=int, default=128)
-    parser.add_argument("--seconds", type=float, default=60.0, help="timed seconds over all launches together")
+    parser.add_argument("--seconds", type=float, default=60.0, help="timed, per batch size, over all launches together")
+    parser.add_argument("--cores", help="of the training process, such as 2,3; default: all")
     parser.add_argument("--launches", type=int, default=4)
     parser.add_argument("--block-seconds", type=float, default=0.5, help="length of a block, about")
     parser.add_argument("--interval", type=float, default=0.1, help="of the sampler, in seconds")
@@ -49,7 +53,7 @@ def parse() -> argparse.Namespace:
 
 
 def training_step(options: argparse.Namespace) -> tuple[Any, Any, str]:
-    """A function that trains one step, one that waits for the device, and the device's name."""
+    """A function that takes a batch size and gives one that trains a step; one that waits for the device; its name."""
     import torch
     from transformers import AutoConfig, AutoModelForSequenceClassification
 
@@ -64,20 +68,24 @@ def training_step(options: argparse.Namespace) -> tuple[Any, Any, str]:
     model.to(device)
     optimizer = torch.optim.AdamW(model.parameters(), lr=2e-5)
     scaler = torch.amp.GradScaler(device, enabled=cuda)
-    size = (options.batch_size, options.sequence_length)
-    ids = torch.randint(5, config.vocab_size, size, device=device)
-    mask = torch.ones_like(ids)
-    labels = torch.randint(0, 2, size[:1], device=device)
 
-    def step() -> None:
-        with torch.autocast(device, dtype=torch.float16, enabled=cuda):
-            loss = model(input_ids=ids, attention_mask=mask, labels=labels).loss
-        scaler.scale(loss).backward()
-        scaler.step(optimizer)
-        scaler.update()
-        optimizer.zero_grad()
+    def of_size(batch: int) -> Any:
+        size = (batch, options.sequence_length)
+        ids = torch.randint(5, config.vocab_size, size, device=device)
+        mask = torch.ones_like(ids)
+        labels = torch.randint(0, 2, size[:1], device=device)
 
-    return step, torch.cuda.synchronize if cuda else lambda: None, torch.cuda.get_device_name() if cuda else "cpu"
+        def step() -> None:
+            with torch.autocast(device, dtype=torch.float16, enabled=cuda):
+                loss = model(input_ids=ids, attention_mask=mask, labels=labels).loss
+            scaler.scale(loss).backward()
+            scaler.step(optimizer)
+            scaler.update()
+            optimizer.zero_grad()
+
+        return step
+
+    return of_size, torch.cuda.synchronize if cuda else lambda: None, torch.cuda.get_device_name() if cuda else "cpu"
 
 
 def set_running(pid: int, running: bool) -> None:
@@ -92,9 +100,40 @@ def set_running(pid: int, running: bool) -> None:
 
 
 def measure(options: argparse.Namespace) -> dict[str, Any]:
-    """One launch, in this process."""
-    step, synchronize, device = training_step(options)
+    """One launch, in this process: `pairs` for each batch size."""
+    of_size, synchronize, device = training_step(options)
     visible = os.environ.get("CUDA_VISIBLE_DEVICES") if device != "cpu" else ""
+    gc.collect()
+    gc.freeze()
+    with Sampling([os.getpid()], gpus=visible, interval_s=options.interval) as sampling:
+        while sampling.lines_so_far() < 3:
+            time.sleep(0.05)
+            if sampling.pid is None or not Path(f"/proc/{sampling.pid}").exists():
+                raise RuntimeError("the sampler did not start")
+        if options.cores:  # after the sampler's start: it keeps the whole host
+            os.sched_setaffinity(0, {int(core) for core in options.cores.split(",")})
+        set_running(sampling.pid, False)
+        measured = {
+            size: blocks(options, of_size(int(size)), synchronize, sampling.pid)
+            for size in options.batch_size.split(",")
+        }
+        set_running(sampling.pid, True)
+    series = sampling.series()
+    for one in measured.values():
+        begin, end = one.pop("window_ns")
+        ticks = [tick for tick in series.ticks if begin <= tick["t_ns"] <= end]
+        one["ticks_per_on_s"] = len(ticks) / one["on_s"]
+        one["slow_ticks_per_on_s"] = sum("tree" in tick for tick in ticks) / one["on_s"]
+    return {
+        "device": device,
+        "batch_sizes": measured,
+        "fields": sorted({name for tick in series.ticks for card in tick["gpus"].values() for name in card}),
+        "unreadable": [entry["reason"] for entry in series.unreadable],
+    }
+
+
+def blocks(options: argparse.Namespace, step: Any, synchronize: Any, sampler: int) -> dict[str, Any]:
+    """Pairs of blocks at one batch size, from a stopped sampler to a stopped or running one."""
     for _ in range(WARMUP_STEPS):
         step()
     synchronize()
@@ -103,47 +142,28 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         step()
     synchronize()
     steps = max(1, round(options.block_seconds / (time.perf_counter() - begin) * WARMUP_STEPS))
-    gc.collect()
-    gc.freeze()
     first = random.Random(1000 * options.seed + options.launch).random() < 0.5
     pairs: list[dict[str, float]] = []
     on_s = timed = 0.0
-    with Sampling([os.getpid()], gpus=visible, interval_s=options.interval) as sampling:
-        while sampling.lines_so_far() < 3:
-            time.sleep(0.05)
-            if sampling.pid is None or not Path(f"/proc/{sampling.pid}").exists():
-                raise RuntimeError("the sampler did not start")
-        set_running(sampling.pid, False)
-        before_ns = time.monotonic_ns()
-        while timed < options.seconds / options.launches or len(pairs) % 2:
-            pair: dict[str, float] = {}
-            for on in (first, not first) if len(pairs) % 2 == 0 else (not first, first):
-                if not on:
-                    set_running(sampling.pid, False)
-                begin = time.perf_counter()
-                if on:  # timed: a sampler that goes on reads at once, and that reading is part of its cost
-                    set_running(sampling.pid, True)
-                for _ in range(steps):
-                    step()
-                synchronize()
-                pair["on" if on else "off"] = (time.perf_counter() - begin) / steps
-            pairs.append(pair)
-            on_s += steps * pair["on"]
-            timed += steps * (pair["on"] + pair["off"])
-        after_ns = time.monotonic_ns()
-        set_running(sampling.pid, True)
-    series = sampling.series()
-    ticks = [tick for tick in series.ticks if before_ns <= tick["t_ns"] <= after_ns]
-    return {
-        "device": device,
-        "steps_per_block": steps,
-        "pairs": pairs,
-        "on_s": on_s,
-        "ticks_per_on_s": len(ticks) / on_s,
-        "slow_ticks_per_on_s": sum("tree" in tick for tick in ticks) / on_s,
-        "fields": sorted({name for tick in series.ticks for card in tick["gpus"].values() for name in card}),
-        "unreadable": [entry["reason"] for entry in series.unreadable],
-    }
+    before_ns = time.monotonic_ns()
+    while timed < options.seconds / options.launches or len(pairs) % 2:
+        pair: dict[str, float] = {}
+        for on in (first, not first) if len(pairs) % 2 == 0 else (not first, first):
+            if not on:
+                set_running(sampler, False)
+            begin = time.perf_counter()
+            if on:  # timed: a sampler that goes on reads at once, and that reading is part of its cost
+                set_running(sampler, True)
+            for _ in range(steps):
+                step()
+            synchronize()
+            pair["on" if on else "off"] = (time.perf_counter() - begin) / steps
+        pairs.append(pair)
+        on_s += steps * pair["on"]
+        timed += steps * (pair["on"] + pair["off"])
+    after_ns = time.monotonic_ns()
+    set_running(sampler, False)
+    return {"steps_per_block": steps, "pairs": pairs, "on_s": on_s, "window_ns": (before_ns, after_ns)}
 
 
 def summarise(launches: list[dict[str, Any]]) -> dict[str, Any]:
@@ -151,7 +171,10 @@ def summarise(launches: list[dict[str, Any]]) -> dict[str, Any]:
 
     logs = [[math.log(p["on"] / p["off"]) for p in launch["pairs"]] for launch in launches]
     means = [statistics.fmean(values) for values in logs]
-    result = {"median_ratio": math.exp(statistics.median(x for values in logs for x in values))}
+    every = sorted(x for values in logs for x in values)
+    outside = max(0, int(stats.binom.ppf(0.025, len(every), 0.5)) - 1)  # interval of the median: order statistics
+    result = {"median_ratio": math.exp(statistics.median(every))}
+    result |= {"median_low": math.exp(every[outside]), "median_high": math.exp(every[-1 - outside])}
     result |= {"mean_ratio": math.exp(statistics.fmean(means)), "pairs": sum(map(len, logs)), "launches": len(logs)}
     result["step_off_s"] = statistics.median(p["off"] for launch in launches for p in launch["pairs"])
     if len(means) > 1:
@@ -172,27 +195,30 @@ def main() -> None:
         answer = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
         lines = [line for line in answer.stdout.splitlines() if line.startswith("RESULT ")]
         launches.append(json.loads(lines[-1].removeprefix("RESULT ")))
-        print(f"launch {number + 1} of {options.launches}: {len(launches[-1]['pairs'])} pairs", file=sys.stderr)
-    result = summarise(launches)
+        print(f"launch {number + 1} of {options.launches}: done", file=sys.stderr)
     first = launches[0]
     print(
-        f"{options.model}, batch {options.batch_size}, length {options.sequence_length}, {first['device']}, "
-        f"step {1e3 * result['step_off_s']:.2f} ms without sampler, {first['steps_per_block']} steps per block"
+        f"{first['device']}; fields per card: {', '.join(first['fields']) or 'none'}; unreadable: {first['unreadable']}"
     )
-    print(f"fields per card: {', '.join(first['fields']) or 'none'}; unreadable: {first['unreadable'] or 'none'}")
-    print(
-        f"readings per second of on time: {statistics.fmean(r['ticks_per_on_s'] for r in launches):.1f}, "
-        f"of them with the slow fields {statistics.fmean(r['slow_ticks_per_on_s'] for r in launches):.1f}"
-    )
-    print(f"median of time on / time off over {result['pairs']} pairs of blocks: {result['median_ratio']:.4f}")
-    interval = f", 95% interval {result['low']:.4f} to {result['high']:.4f}" if "low" in result else ""
-    print(
-        f"mean ratio (exp of the mean over {result['launches']} launches of the mean log ratio): "
-        f"{result['mean_ratio']:.4f}{interval} (Student's t over launches)"
-    )
+    results = {}
+    for size in options.batch_size.split(","):
+        runs = [launch["batch_sizes"][size] for launch in launches]
+        result = results[size] = summarise(runs)
+        print(
+            f"{options.model}, batch {size}, length {options.sequence_length}: "
+            f"step {1e3 * result['step_off_s']:.2f} ms without sampler, {runs[0]['steps_per_block']} steps per block, "
+            f"{statistics.fmean(r['ticks_per_on_s'] for r in runs):.1f} readings per second of on time, "
+            f"of them with the slow fields {statistics.fmean(r['slow_ticks_per_on_s'] for r in runs):.1f}"
+        )
+        interval = f", 95% interval {result['low']:.4f} to {result['high']:.4f}" if "low" in result else ""
+        print(
+            f"  time on / time off: median {result['median_ratio']:.4f} "
+            f"(95%: {result['median_low']:.4f} to {result['median_high']:.4f}) over {result['pairs']} pairs of blocks; "
+            f"mean {result['mean_ratio']:.4f} over {result['launches']} launches{interval} (Student's t over launches)"
+        )
     if options.json:
         settings = {key: value for key, value in vars(options).items() if key not in ("json", "launch")}
-        options.json.write_text(json.dumps({"settings": settings, **result, "runs": launches}, indent=1) + "\n")
+        options.json.write_text(json.dumps({"settings": settings, "batch_sizes": results, "runs": launches}) + "\n")
 
 
 if __name__ == "__main__":
