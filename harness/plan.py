@@ -16,7 +16,7 @@ from harness.record import Pair
 from harness.settings import Arm, JobSpec, Strict, Workload
 
 # What decides where or when a job runs, not what it computes.
-_NOT_IN_ID = {"id", "run", "position", "cache_dir", "output_dir"}
+_NOT_IN_ID = {"id", "run", "position", "cache_dir", "output_dir", "cores"}
 
 
 @dataclass(frozen=True)

@@ -51,6 +51,7 @@ class Timing(Part):
     steady_step_median_s: float | None = None
     steady_begin_step: int | None = Field(None, description="steps before this one (1-based) are warm-up")
     steady_steps: int | None = None
+    settled: bool | None = Field(None, description="false: no steady state was found; the minimum warm-up was cut")
     steady_begin_ns: int | None = None
     steady_end_ns: int | None = None
     steady_samples_per_s: float | None = None
@@ -93,8 +94,27 @@ class Fingerprint(Part):
     data_order_sha256: str | None = Field(None, description="input ids of every batch, in order")
     optimizer: str | None = Field(None, description="class and fused flag")
     attention: str | None = None
+    dtype_policy: str | None = Field(
+        None, description="parameters' dtype, autocast dtype and whether losses are scaled"
+    )
     parameters: int | None = None
     training_arguments: dict[str, Any] = Field(default_factory=dict)
+
+
+class BlockTimes(Part):
+    """What a job of the `blocks` protocol did, one entry per pair of blocks; the partner's entries have equal index.
+
+    Only timed steps count: a block begins with `lead_in_steps` that take what it costs to hand over the device.
+    """
+
+    lead_in_steps: int
+    steps: list[int] = Field(default_factory=list, description="timed steps of each block")
+    first: list[bool] = Field(default_factory=list, description="whether this arm went first in the pair of blocks")
+    step_s: list[float] = Field(default_factory=list, description="mean seconds of a block's timed steps")
+    lead_in_s: list[float] = Field(default_factory=list, description="mean seconds of its lead-in steps; [] without")
+    begin_ns: list[int] = Field(default_factory=list, description="when the block's first step began")
+    pilot: int = Field(0, description="pairs of blocks at the head that chose the block length and do not count")
+    levers: dict[str, Any] = Field(default_factory=dict, description="what was done against noise: cores, …")
 
 
 class Sources(Part):
@@ -189,6 +209,8 @@ class WorkerResult(Part):
     metrics: dict[str, float] = Field(default_factory=dict, description="evaluation metrics by the task's own names")
     first_loss: float | None = None
     last_loss: float | None = None
+    losses: list[float] | None = Field(None, description="of every step; only parity twins carry them here")
+    blocks: BlockTimes | None = Field(None, description="only under the blocks protocol")
     packages: dict[str, str] = Field(default_factory=dict, description="versions of the arm's stack")
     shape: ModelShape | None = Field(None, description="from the model's configuration (harness.flops.shape_of)")
 
@@ -207,6 +229,8 @@ class JobRecord(WorkerResult):
     seed: int
     device: str = Field(description="cpu, or the GPU's name")
     twin: bool = False
+    partner: str | None = Field(None, description="blocks protocol: the arm it was measured against")
+    attempt: int = Field(1, description="1-based; a disturbed quad runs again, and its last attempt counts")
     state: State
     reason: str = Field("", description="one sentence, when the state is not ok")
     started_at: str | None = Field(None, description="UTC, ISO 8601")
@@ -231,6 +255,30 @@ class Pair(Part):
     baseline: str
     candidate: str
     differs: list[str] = Field(default_factory=list, description="declared differences besides the backend")
+
+
+class Stopping(Part):
+    """How adaptive stopping ended for a pair."""
+
+    workload: str
+    baseline: str
+    candidate: str
+    state: Literal["precision reached", "precision not reached"]
+    pairs: int
+    half_width_pp: float | None = Field(None, description="of the 95% interval of the throughput gain")
+    target_pp: float
+    minutes: float = Field(description="wall time of the workload's jobs so far")
+    needed_pairs: int | None = Field(None, description="estimated number of pairs that would reach the target")
+    needed_minutes: float | None = None
+
+
+class Refusal(Part):
+    """A pair that was not measured because its arms differ in more than it declares."""
+
+    workload: str
+    baseline: str
+    candidate: str
+    reasons: list[str] = Field(description="one sentence per undeclared difference, with both values")
 
 
 class Host(Part):
@@ -267,4 +315,6 @@ class RunInfo(Part):
     environment: dict[str, str] = Field(default_factory=dict)
     command: list[str] = Field(default_factory=list)
     notes: list[str] = Field(default_factory=list, description="what a reader of the tables must know")
+    stopping: list[Stopping] = Field(default_factory=list)
+    refusals: list[Refusal] = Field(default_factory=list)
     published_gains: list[dict[str, Any]] = Field(default_factory=list, description="only for published runs")

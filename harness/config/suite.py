@@ -38,12 +38,55 @@ class PairEntry(Strict):
     workloads: list[str] = Field(default_factory=lambda: ["*"], description="names or globs of workloads to compare on")
 
 
+class Adaptive(Strict):
+    """Stop a workload's pairs when the answer is precise enough; looked at after every ABBA quad (two launches)."""
+
+    half_width_pp: float = Field(
+        0.5, gt=0, description="target: half-width of the 95% interval of the throughput gain, in percentage points"
+    )
+    measure: Literal["steady_state", "end_to_end"] = "steady_state"
+    min_pairs: int = Field(8, ge=2, description="pairs of fresh launches before the first look")
+    max_pairs: int = Field(40, ge=2)
+    budget_minutes: float = Field(240, gt=0, description="wall time of a workload's jobs together")
+
+
+class Blocks(Strict):
+    """The `blocks` protocol: how the two resident jobs of a pair take turns."""
+
+    seconds: float = Field(45, gt=0, description="measured time of one launch of the pair, both arms together")
+    steps: int | Literal["auto"] = Field(
+        "auto", description="timed steps per block; auto: chosen from the noise itself"
+    )
+    lead_in_steps: int = Field(1, ge=0, description="steps at the head of each block that are not timed")
+    cores: int = Field(2, ge=0, description="CPU cores the two jobs are pinned to; 0: not pinned")
+    same_cores: bool = Field(True, description="both jobs on the same cores; false: each on `cores` of its own")
+    freeze_collector: bool = Field(True, description="Python's garbage collector frozen after the warm-up, both jobs")
+    realtime: bool = Field(False, description="SCHED_FIFO for both jobs after the warm-up, where the host allows it")
+
+
+class Parity(Strict):
+    """The gate: both arms must learn alike before a gain counts."""
+
+    twin_steps: int = Field(20, ge=2, description="steps of the twin runs at dropout 0, same seed, same order")
+    tolerance: float | None = Field(
+        None, gt=0, description="largest difference of a step's loss between twins; null: by precision (harness.parity)"
+    )
+
+
 class Measurement(Strict):
     """How often and in which order."""
 
-    protocol: Literal["epochs"] = Field("epochs", description="each job trains its whole budget, in ABBA order")
-    launches: int = Field(4, ge=1, le=1000, description="fresh processes per arm")
-    warmup_steps: int = Field(10, ge=1, description="steps never counted as steady state")
+    protocol: Literal["epochs", "blocks"] = Field(
+        "epochs",
+        description="epochs: each job trains its whole budget, in ABBA order; blocks: both jobs of a pair are resident "
+        "and take turns",
+    )
+    launches: int = Field(4, ge=1, le=1000, description="fresh processes per arm; without effect under `adaptive`")
+    adaptive: Adaptive | None = Field(None, description="epochs protocol: as many launches as the precision asks for")
+    blocks: Blocks = Blocks()
+    parity: Parity | None = Field(Parity(), description="null: no twins, and no gain is said to be at parity")
+    max_reruns: int = Field(2, ge=0, description="how often a disturbed quad is run again")
+    warmup_steps: int = Field(10, ge=1, description="steps never counted as steady state, at least")
     order_seed: int = Field(0, ge=0, description="decides which arm starts each ABBA quad")
     timeout_minutes: float = Field(240, gt=0, description="of one job")
     memory_limit_gib: float | None = Field(None, gt=0, description="host memory one job may use")
