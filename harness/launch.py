@@ -193,6 +193,8 @@ class RunningJob:
                 seen.phase = str(event["name"]) if "name" in event else seen.phase
             case "progress" if main:
                 seen.step, seen.total_steps = event.get("step"), event.get("total_steps")
+            case "block" if main:
+                seen.step = event.get("step")
             case "series" if main:
                 seen.series.extend(event)
             case "result" if main:

@@ -3,7 +3,7 @@
 The runner listens; every worker process (each rank under torchrun) connects to the path it was given and sends events.
 A worker that sees the runner's end close exits at once, so no worker outlives its runner.
 
-Events, each a JSON object with `event` and `t_ns` (CLOCK_MONOTONIC):
+Each message is a JSON object with `event` and `t_ns` (CLOCK_MONOTONIC). Worker to runner:
 
 hello     pid, rank
 phase     name (imports, data, model, train, evaluate, save)
@@ -12,6 +12,17 @@ series    first_step, duration_s [..], loss [..]: one entry per step, in chunks
 result    the fields of record.WorkerResult
 failure   state (record.State), reason, traceback
 bye       nothing follows: the worker is about to exit with 0
+
+Blocks protocol (a job with `partner`), worker to runner:
+
+ready     step, levers {..}: warmed up and parked at the border after `step`, the device idle, waiting for the runner
+block     step, lead_in_s [..], timed_s [..], begin_ns, end_ns: the steps of one turn are done (seconds of each) and the
+          job is parked again; begin_ns: when its first step began. A job whose training ends within a turn sends none.
+
+and runner to worker, which reads them only while parked:
+
+go        lead_in, steps, counts: a turn of `lead_in` untimed and `steps` timed steps; counts: false in the pilot
+finish    end the training here
 """
 
 from __future__ import annotations
@@ -19,6 +30,7 @@ from __future__ import annotations
 import json
 import socket
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -37,10 +49,12 @@ class Channel:
         line = json.dumps({"event": event, "t_ns": time.monotonic_ns(), **fields}, allow_nan=True)
         self._socket.sendall(line.encode() + b"\n")
 
-    def wait_for_close(self) -> None:
-        """Block until the runner's end is gone (used by the worker's watchdog thread)."""
-        while self._socket.recv(4096):
-            pass
+    def messages(self) -> Iterator[dict[str, Any]]:
+        """What the runner sends, until its end is gone (for the watchdog thread). Raises ValueError on garbage."""
+        rest = b""
+        while data := self._socket.recv(1 << 16):
+            *lines, rest = (rest + data).split(b"\n")
+            yield from map(decode, lines)
 
     def close(self) -> None:
         self._socket.close()

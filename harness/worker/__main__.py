@@ -26,7 +26,7 @@ def _leave(code: int) -> None:
     os._exit(code)
 
 
-def _run(raw: dict[str, Any], channel: Channel) -> int:
+def _run(raw: dict[str, Any], channel: Channel, inbox: process.Inbox) -> int:
     os.environ.update(process.environment_of(raw))
     process.limit_memory(raw.get("memory_limit_gib"))
     from harness.settings import JobSpec
@@ -34,12 +34,13 @@ def _run(raw: dict[str, Any], channel: Channel) -> int:
 
     job = None
     try:
+        process.pin(raw.get("cores"))
         spec = JobSpec.model_validate(raw)
         backend = backends.get(spec.arm.backend)(spec)
         os.environ.update({**backend.environment(), **spec.environment})
         from harness.worker.job import Job
 
-        job = Job(spec, backend, channel)
+        job = Job(spec, backend, channel, inbox)
         result = job.run()
         channel.send("result", **result.model_dump(mode="json"))
         channel.send("bye")
@@ -69,9 +70,9 @@ def main() -> None:
     channel = Channel(sys.argv[2])
     raw = json.loads(Path(sys.argv[1]).read_text())
     channel.send("hello", pid=os.getpid(), rank=int(os.environ.get("RANK", "0")), protocol=PROTOCOL_VERSION)
-    process.exit_with_runner(channel)
+    inbox = process.exit_with_runner(channel)
     try:
-        code = _run(raw, channel)
+        code = _run(raw, channel, inbox)
     except BaseException:
         traceback.print_exc()
         code = process.LOST_RUNNER_EXIT

@@ -73,3 +73,14 @@ def optimizer_name(trainer: Any) -> str | None:
     if optimizer is None:
         return None
     return f"{type(optimizer).__name__}(fused={bool(optimizer.defaults.get('fused'))})"
+
+
+def dtype_policy(trainer: Any) -> str:
+    """Dtypes of the parameters, what autocast computes in, whether the loss is scaled: as training resolved them."""
+    dtypes = sorted({str(parameter.dtype).removeprefix("torch.") for parameter in trainer.model.parameters()})
+    computed = {"fp16": "autocast float16", "bf16": "autocast bfloat16"}.get(
+        trainer.accelerator.mixed_precision, "no autocast"
+    )
+    scaler = trainer.accelerator.scaler
+    scaled = "loss scaled" if scaler is not None and scaler.is_enabled() else "loss not scaled"
+    return f"parameters {'/'.join(dtypes)}, {computed}, {scaled}"

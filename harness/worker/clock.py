@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from statistics import median
 from typing import Any
 
@@ -11,6 +11,7 @@ from transformers import TrainerCallback
 
 from harness.protocol import Channel
 from harness.record import Timing
+from harness.worker.gate import Gate
 from harness.worker.losses import LossRecorder
 
 PROGRESS_EVERY_NS = 1_000_000_000
@@ -26,31 +27,40 @@ class StepClock(TrainerCallback):  # type: ignore[misc]
     """Marks when training begins and each optimizer step ends: CUDA events on a GPU, perf_counter on a CPU.
 
     A step lasts from the border before it to its own, so data loading, logging and the optimizer are inside. The GPU
-    is waited for twice: after the first step, which is set-up, and in `finish`. Host times (`*_ns`, for telemetry) of
-    borders on a GPU are when the step had been queued, a few ms at most before it was done, as Trainer itself reads
-    the loss of every step. The proof taken after the first step is in no step's duration.
+    is waited for after the first step, which is set-up, in `finish`, and by a gate. Host times (`*_ns`, for telemetry)
+    of borders on a GPU are when the step had been queued, a few ms at most before it was done, as Trainer itself reads
+    the loss of every step. The proof taken after the first step and the pauses of a gate are in no step's duration.
     """
 
-    def __init__(self, channel: Channel, losses: LossRecorder, cuda: bool, prove: Callable[[int], None]) -> None:
-        """`prove(step)` is called after the first step and may raise to end the job."""
-        self._channel, self._losses, self._cuda, self._prove = channel, losses, cuda, prove
-        self._marks: list[Any] = []  # perf_counter seconds or CUDA events; mark k is the end of step k + 1
-        self._begin: Any = None
-        self._second: Any = None  # where step 2 begins: after the proof
-        self._host_ns: list[int] = []
-        self._second_ns = 0
-        self._told_ns, self._told_step, self._told_samples = 0, 0, 0
+    def __init__(
+        self, channel: Channel, losses: LossRecorder, cuda: bool, prove: Callable[[int], None], gate: Gate | None = None
+    ) -> None:
+        """`prove(step)` is called after the first step and may raise to end the job; `gate` may pause at borders."""
+        self._channel, self._losses, self._cuda, self._prove, self._gate = channel, losses, cuda, prove, gate
+        # Marks are perf_counter seconds or CUDA events. Step k + 1 runs from _starts[k] to _ends[k].
+        self._starts: list[Any] = []
+        self._ends: list[Any] = []
+        self._starts_ns: list[int] = []
+        self._ends_ns: list[int] = []
+        self._told_ns, self._told_step = 0, 0
         self._called_at: float | None = None
         self.setup_s: float | None = None
 
     @property
     def steps(self) -> int:
         """Optimizer steps done."""
-        return len(self._marks)
+        return len(self._ends)
 
     def start(self) -> None:
         """To be called right before trainer.train()."""
         self._called_at = time.perf_counter()
+
+    def synchronise(self) -> None:
+        """Wait for the GPU."""
+        if self._cuda:
+            import torch
+
+            torch.cuda.synchronize()
 
     def _mark(self) -> Any:
         if not self._cuda:
@@ -62,71 +72,87 @@ class StepClock(TrainerCallback):  # type: ignore[misc]
         return event
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        self._begin = self._mark()
         self._told_ns = time.monotonic_ns()
+        self._next_starts(self._mark(), self._told_ns)
+
+    def _next_starts(self, mark: Any, now_ns: int) -> None:
+        self._starts.append(mark)
+        self._starts_ns.append(now_ns)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        self._marks.append(self._mark())
-        now = time.monotonic_ns()
-        self._host_ns.append(now)
+        mark, now = self._mark(), time.monotonic_ns()
+        self._ends.append(mark)
+        self._ends_ns.append(now)
         self._losses.close_step()
-        if len(self._marks) == 1:
+        if self.steps == 1:
             self._first_step()
-        if now - self._told_ns >= PROGRESS_EVERY_NS or len(self._marks) == state.max_steps:
+            mark, now = self._mark(), time.monotonic_ns()
+        if now - self._told_ns >= PROGRESS_EVERY_NS or self.steps == state.max_steps:
             self._tell(now, state.max_steps)
+        if self._gate is not None:
+            last = control.should_training_stop or state.global_step >= state.max_steps
+            before = time.monotonic_ns()
+            if self._gate.border(self, control, last):
+                mark, now = self._mark(), time.monotonic_ns()
+                self._told_ns += now - before  # a rate of samples is one of work, not of waiting
+        self._next_starts(mark, now)
 
     def _first_step(self) -> None:
-        if self._cuda:
-            import torch
-
-            torch.cuda.synchronize()
+        self.synchronise()
         assert self._called_at is not None
         self.setup_s = time.perf_counter() - self._called_at
         self._prove(1)
-        self._second, self._second_ns = self._mark(), time.monotonic_ns()
 
     def _tell(self, now: int, total: int) -> None:
         samples = sum(self._losses.samples[self._told_step :])
         rate = samples / ((now - self._told_ns) / 1e9) if now > self._told_ns else None
-        self._told_ns, self._told_step = now, len(self._marks)
+        self._told_ns, self._told_step = now, self.steps
         loss = self._losses.last
-        self._channel.send("progress", step=len(self._marks), total_steps=total, samples_per_s=rate, loss=loss)
+        self._channel.send("progress", step=self.steps, total_steps=total, samples_per_s=rate, loss=loss)
 
     def finish(self) -> None:
         """Wait for the GPU: every event has happened. Call once, when training is over."""
-        if self._cuda and self._marks:
-            import torch
+        if self._ends:
+            self.synchronise()
 
-            torch.cuda.synchronize()
-
-    def durations_s(self) -> list[float]:
-        """Seconds of every step, in order. After `finish`."""
-        starts = [self._begin, self._second, *self._marks[1:-1]][: len(self._marks)]
+    def durations_s(self, begin: int = 0, end: int | None = None) -> list[float]:
+        """Seconds of the steps with 0-based indices from `begin` up to `end`, in order. After `synchronise`."""
+        borders = zip(self._starts[begin:end], self._ends[begin:end], strict=False)  # the next step's start is known
         if self._cuda:
-            return [start.elapsed_time(end) / 1e3 for start, end in zip(starts, self._marks, strict=True)]
-        return [end - start for start, end in zip(starts, self._marks, strict=True)]
+            return [start.elapsed_time(end) / 1e3 for start, end in borders]
+        return [end - start for start, end in borders]
 
     def timing(self, warmup_steps: int) -> Timing:
-        """What steps were measured to take; the steady fields are null if training was too short. After `finish`."""
+        """What steps were measured to take; the steady fields are null if training was too short. After `finish`.
+
+        Under the blocks protocol the steady state is made of the timed steps that count, wherever they lie.
+        """
         durations = self.durations_s()
+        window = self._steady(durations, warmup_steps)
         fields: dict[str, Any] = {
             "clock": "cuda_events" if self._cuda else "perf_counter",
             "setup_s": self.setup_s,
             "steps": len(durations),
         }
-        begin = steady_begin(durations, warmup_steps)
-        if begin is not None:
-            window = durations[begin - 1 :]
+        if window:
+            seconds = [durations[index] for index in window]
             fields |= {
-                "steady_begin_step": begin,
+                "steady_begin_step": window[0] + 1,
                 "steady_steps": len(window),
-                "steady_step_s": sum(window) / len(window),
-                "steady_step_median_s": median(window),
-                "steady_samples_per_s": sum(self._losses.samples[begin - 1 :]) / sum(window),
-                "steady_begin_ns": self._second_ns if begin == 2 else self._host_ns[begin - 2],
-                "steady_end_ns": self._host_ns[-1],
+                "steady_step_s": sum(seconds) / len(window),
+                "steady_step_median_s": median(seconds),
+                "steady_samples_per_s": sum(self._losses.samples[index] for index in window) / sum(seconds),
+                "steady_begin_ns": self._starts_ns[window[0]],
+                "steady_end_ns": self._ends_ns[window[-1]],
             }
         return Timing(**fields)
+
+    def _steady(self, durations: list[float], warmup_steps: int) -> Sequence[int]:
+        """0-based indices of the steps that count."""
+        if self._gate is not None:
+            return [index for turn in self._gate.turns if turn.counts for index in turn.timed]
+        begin = steady_begin(durations, warmup_steps)
+        return range(begin - 1, len(durations)) if begin is not None else ()
 
     def send_series(self) -> None:
         """Durations and losses of every step, in chunks; a loss that never left the GPU is null. After `finish`."""

@@ -18,6 +18,7 @@ from harness.settings import JobSpec
 from harness.worker import arguments, models, tasks
 from harness.worker.backends.base import Backend
 from harness.worker.failures import NotEngagedError
+from harness.worker.process import Inbox
 
 PACKAGES = (
     "torch transformers optimum onnxruntime onnxruntime-training onnxruntime-training-cpu torch-ort onnx datasets "
@@ -28,8 +29,11 @@ PACKAGES = (
 class Job:
     """Runs a spec with its backend; `run` returns the result or raises, `partial` is what there is until then."""
 
-    def __init__(self, spec: JobSpec, backend: Backend, channel: Channel) -> None:
+    def __init__(self, spec: JobSpec, backend: Backend, channel: Channel, inbox: Inbox | None = None) -> None:
+        """`inbox`: where the runner's control messages arrive, which a job with a partner waits for."""
         self.spec, self.backend, self.channel = spec, backend, channel
+        self._inbox = inbox
+        self._gate: Any = None
         self.engagement: Engagement | None = None
         self._clock: Any = None
         self._losses: Any = None
@@ -95,6 +99,7 @@ class Job:
         from transformers import DataCollatorWithPadding, default_data_collator
 
         from harness.worker.clock import StepClock
+        from harness.worker.gate import Gate
         from harness.worker.losses import LossRecorder
         from harness.worker.order import OrderRecorder
 
@@ -112,18 +117,24 @@ class Job:
         cuda = self.spec.device == "cuda"
         self._order = OrderRecorder(self._trainer)
         self._losses = LossRecorder(self._trainer, cuda)
-        self._clock = StepClock(self.channel, self._losses, cuda, self._prove)
+        if self.spec.partner is not None:
+            assert self._inbox is not None
+            self._gate = Gate(self.spec, self.channel, self._inbox)
+        self._clock = StepClock(self.channel, self._losses, cuda, self._prove, self._gate)
         self._trainer.add_callback(self._clock)
 
     def _train(self) -> None:
         self._clock.start()
         self._train_metrics = self._trainer.train().metrics
         self._clock.finish()
+        if self._gate is not None:
+            self._gate.release()
         self._losses.finish()
         self._prove(self._clock.steps)
         self._memory = _peaks(self.spec.device)
         self._fingerprint |= {
             "optimizer": arguments.optimizer_name(self._trainer),
+            "dtype_policy": arguments.dtype_policy(self._trainer),
             "data_order_sha256": self._order.sha256(sum(self._losses.samples), self._data.sources.data_sha256),
         }
         self._clock.send_series()
@@ -169,14 +180,16 @@ class Job:
     def _result(self) -> WorkerResult:
         timing = self._clock.timing(self.spec.warmup_steps) if self._clock and self._clock.steps else Timing()
         losses = self._losses.values if self._losses else []
+        # Trainer's own time has the waiting of a gated job in it, and its steps are not what was planned.
+        end_to_end = self._train_metrics if self._gate is None else {}
         return WorkerResult(
             timing=timing.model_copy(
                 update={
                     "imports_s": self._seconds.get("imports"),
                     "data_s": self._seconds.get("data"),
                     "model_s": self._seconds.get("model"),
-                    "train_runtime_s": self._train_metrics.get("train_runtime"),
-                    "train_samples_per_s": self._train_metrics.get("train_samples_per_second"),
+                    "train_runtime_s": end_to_end.get("train_runtime"),
+                    "train_samples_per_s": end_to_end.get("train_samples_per_second"),
                     "eval_runtime_s": self._eval_runtime_s,
                 }
             ),
@@ -187,6 +200,7 @@ class Job:
             metrics=self._metrics,
             first_loss=losses[0] if losses else None,
             last_loss=losses[-1] if losses else None,
+            losses=list(losses) if self.spec.twin else None,
             packages=_packages(),
             shape=self._shape,
         )

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import ctypes
 import os
+import queue
 import resource
 import signal
 import threading
+from collections.abc import Iterable
 from typing import Any
 
 from harness.protocol import Channel
+
+Inbox = queue.SimpleQueue[dict[str, Any]]  # control messages of the runner, in the order they came
 
 PR_SET_PDEATHSIG = 1
 LOST_RUNNER_EXIT = 3
@@ -23,16 +27,44 @@ def die_with_parent() -> None:
         os._exit(LOST_RUNNER_EXIT)
 
 
-def exit_with_runner(channel: Channel) -> None:
-    """Watch the channel from a thread of its own and leave, without any clean-up, when the runner's end is gone."""
+def exit_with_runner(channel: Channel) -> Inbox:
+    """Read the channel in a thread of its own: control messages come out of the returned queue.
+
+    The thread leaves the process, without any clean-up, as soon as the runner's end is gone, also while the job waits.
+    """
+    inbox: Inbox = queue.SimpleQueue()
 
     def watch() -> None:
         try:
-            channel.wait_for_close()
+            for message in channel.messages():
+                inbox.put(message)
         finally:
             os._exit(LOST_RUNNER_EXIT)
 
     threading.Thread(target=watch, name="watchdog", daemon=True).start()
+    return inbox
+
+
+def pin(cores: Iterable[int] | None) -> None:
+    """Keep this process, and every thread it will start, on these CPUs. Raises OSError if the host forbids them."""
+    if cores:
+        os.sched_setaffinity(0, cores)
+
+
+def real_time(on: bool) -> str:
+    """Put every thread of this process under SCHED_FIFO, or back; what the kernel said if it refused, else "".
+
+    Every thread, for the backward pass runs in a thread of torch's own; and the watchdog must be able to interrupt.
+    """
+    policy, parameter = (os.SCHED_FIFO, os.sched_param(1)) if on else (os.SCHED_OTHER, os.sched_param(0))
+    for thread in os.listdir("/proc/self/task"):
+        try:
+            os.sched_setscheduler(int(thread), policy, parameter)
+        except ProcessLookupError:
+            continue
+        except OSError as error:
+            return error.strerror or str(error)
+    return ""
 
 
 def environment_of(spec: dict[str, Any]) -> dict[str, str]:

@@ -66,12 +66,17 @@ class OnnxRuntime(Backend):
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def prepare(self) -> None:
-        """Bound the threads of ORTModule's sessions: it offers no setting for them."""
-        if self.spec.threads is None:
+        """Bound the threads of ORTModule's sessions: it offers no setting for them.
+
+        Left to itself, ONNX Runtime starts a thread for every core of the host and binds each to one: a pinned job
+        would run where it must not.
+        """
+        threads = self.spec.threads or len(self.spec.cores or ())
+        if not threads:
             return
         from onnxruntime.training.ortmodule._graph_execution_manager import GraphExecutionManager
 
-        threads, original = self.spec.threads, GraphExecutionManager._get_session_config
+        original = GraphExecutionManager._get_session_config
 
         def with_threads(manager: Any) -> Any:
             session_options, providers, provider_options = original(manager)
