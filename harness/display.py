@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from statistics import mean
 from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
-from harness.record import JobRecord, State
+from harness.record import JobRecord, State, Stopping
 from harness.settings import JobSpec
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ class Display(Protocol):
     def job_started(self, job: JobSpec, number: int) -> None: ...
     def job_event(self, event: dict[str, Any]) -> None: ...
     def job_finished(self, record: JobRecord) -> None: ...
+    def jobs_dropped(self, jobs: Iterable[JobSpec]) -> None: ...
     def message(self, text: str) -> None: ...
     def close(self) -> None: ...
 
@@ -38,18 +39,25 @@ class TimeLeft:
     """Seconds that the rest of a run will take, from the jobs that have ended."""
 
     def __init__(self, jobs: Sequence[JobSpec], finished: Iterable[JobRecord]) -> None:
-        self._waiting = {job.id: (job.workload.name, job.arm.name) for job in jobs}
-        self._walls: dict[tuple[str, str], list[float]] = {}
+        self._waiting = {job.id: (job.workload.name, job.arm.name, job.twin) for job in jobs}
+        self._walls: dict[tuple[str, str, bool], list[float]] = {}
         for record in finished:
             self.ended(record)
 
     def ended(self, record: JobRecord) -> None:
         self._waiting.pop(record.id, None)
         if record.timing.wall_s is not None:
-            key = (record.workload.name, record.arm.name)
+            key = (record.workload.name, record.arm.name, record.twin)
+            # Two that run together take the time of one.
+            wall_s = record.timing.wall_s / (1 if record.partner is None else 2)
             # A job that failed early says little about one that trains to its end: it counts only if nothing else does.
             if record.state is State.OK or key not in self._walls:
-                self._walls.setdefault(key, []).append(record.timing.wall_s)
+                self._walls.setdefault(key, []).append(wall_s)
+
+    def dropped(self, jobs: Iterable[JobSpec]) -> None:
+        """These jobs will not run."""
+        for job in jobs:
+            self._waiting.pop(job.id, None)
 
     def seconds(self, running: JobSpec | None = None, ran_s: float = 0.0) -> float | None:
         """None as long as no job has ended."""
@@ -72,7 +80,12 @@ def duration(seconds: float) -> str:
 
 
 def title(job: JobSpec | JobRecord) -> str:
-    return f"{job.workload.name} · {job.arm.name} · launch {job.launch + 1}" + (" · twin" if job.twin else "")
+    """What a job is called in lines and panels; of a record also which attempt it was, if not the first."""
+    arm = job.arm.name + (f" beside {job.partner}" if job.partner is not None else "")
+    if job.twin:
+        return f"{job.workload.name} · {arm} · parity twin"
+    attempt = f" · attempt {job.attempt}" if isinstance(job, JobRecord) and job.attempt > 1 else ""
+    return f"{job.workload.name} · {arm} · launch {job.launch + 1}{attempt}"
 
 
 def ending(record: JobRecord) -> str:
@@ -84,6 +97,18 @@ def ending(record: JobRecord) -> str:
     if rate is not None:
         parts.append(f"{rate:.4g} samples/s")
     return ", ".join(parts) + (f": {record.reason}" if record.reason else "")
+
+
+def stopped(pair: Stopping) -> str:
+    """One line on how adaptive stopping ended for a pair, with what the target would take if it was not met."""
+    text = f"{pair.workload}: {pair.candidate} against {pair.baseline}: {pair.state} after {pair.pairs} pairs"
+    text += f" and {pair.minutes:.0f} min: " + ("no interval" if pair.half_width_pp is None else "")
+    text += f"±{pair.half_width_pp:.2f} pp" if pair.half_width_pp is not None else ""
+    text += f" (target ±{pair.target_pp:g} pp)"
+    if pair.needed_pairs is not None:
+        minutes = f", {pair.needed_minutes:.0f} min" if pair.needed_minutes is not None else ""
+        text += f"; it would take about {pair.needed_pairs} pairs{minutes}"
+    return text
 
 
 class LineDisplay:
@@ -112,6 +137,9 @@ class LineDisplay:
     def job_finished(self, record: JobRecord) -> None:
         self._left.ended(record)
         self.message(f"[{self._number}/{self._total}] {title(record)}: {ending(record)}")
+
+    def jobs_dropped(self, jobs: Iterable[JobSpec]) -> None:
+        self._left.dropped(jobs)
 
     def message(self, text: str) -> None:
         print(text, file=self._stream, flush=True)
@@ -164,6 +192,9 @@ class LiveDisplay:
         self._live.refresh()  # or the ended job's panel is drawn once more below its line
         line = Text(f"{self._number}/{self._total} {title(record)}: ")
         self._console.print(line.append(ending(record), "green" if record.state is State.OK else "red"))
+
+    def jobs_dropped(self, jobs: Iterable[JobSpec]) -> None:
+        self._left.dropped(jobs)
 
     def message(self, text: str) -> None:
         self._console.print(text, markup=False)

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import random
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from harness.config import Suite
+from harness.config.suite import Adaptive, Blocks
 from harness.record import Pair
 from harness.settings import Arm, JobSpec, Strict, Workload
+
+Device = Literal["cpu", "cuda"]
 
 # What decides where or when a job runs, not what it computes.
 _NOT_IN_ID = {"id", "run", "position", "cache_dir", "output_dir", "cores"}
@@ -21,7 +25,12 @@ _NOT_IN_ID = {"id", "run", "position", "cache_dir", "output_dir", "cores"}
 
 @dataclass(frozen=True)
 class Plan:
-    """What one run will do. `jobs` are in order of execution; `run` and `auto` sources are the runner's to fill."""
+    """What one run will do at most. `run` and `auto` sources are the runner's to fill.
+
+    `jobs` are in order of execution: of each workload first the parity twins, then the measured jobs. Under the
+    `blocks` protocol two following jobs with `partner` run together. What `adaptive` makes superfluous and a refused
+    pair would have needed is not run; disturbed launches run again, up to `max_reruns` times.
+    """
 
     suite: str
     description: str
@@ -33,16 +42,19 @@ class Plan:
     telemetry_interval_s: float = 0.1  # 0: no sampler
     notes: list[str] = field(default_factory=list)
     stacks: dict[str, str] = field(default_factory=lambda: {"ort": sys.executable})
+    adaptive: Adaptive | None = None
+    blocks: Blocks = field(default_factory=Blocks)
+    max_reruns: int = 0
 
 
-def make_plan(suite: Suite, *, device: Literal["cpu", "cuda"], cache_dir: Path) -> Plan:
-    """All jobs of `suite` on `device`, launches of each workload in ABBA order."""
-    workloads, pairs = suite.resolved_workloads(), suite.resolved_pairs()
+def make_plan(suite: Suite, *, device: Device, cache_dir: Path) -> Plan:
+    """All jobs of `suite` on `device`, launches of each workload in ABBA order (or the pairs' launches, in blocks)."""
+    pairs = suite.resolved_pairs()
     jobs: list[JobSpec] = []
-    for workload in workloads:
-        arms = _arms_of(workload, pairs, suite)
-        for launch, arm in abba(arms, suite.measurement.launches, f"{suite.measurement.order_seed}/{workload.name}"):
-            jobs.append(_job(suite, workload, arm, launch, len(jobs), device, cache_dir))
+    for workload in suite.resolved_workloads():
+        for spec in _jobs_of(suite, workload, [pair for pair in pairs if pair.workload == workload.name]):
+            changes = {"position": len(jobs), "device": device, "cache_dir": cache_dir}
+            jobs.append(with_id(spec.model_copy(update=changes)))
     config = suite.model_dump(mode="json")
     return Plan(
         suite=suite.suite,
@@ -53,13 +65,29 @@ def make_plan(suite: Suite, *, device: Literal["cpu", "cuda"], cache_dir: Path) 
         config_sha256=digest({"config": config, "device": device}),
         timeout_s=60 * suite.measurement.timeout_minutes,
         telemetry_interval_s=suite.measurement.telemetry_interval_ms / 1000,
+        adaptive=suite.measurement.adaptive,
+        blocks=suite.measurement.blocks,
+        max_reruns=suite.measurement.max_reruns,
     )
 
 
-def _arms_of(workload: Workload, pairs: Sequence[Pair], suite: Suite) -> list[Arm]:
-    """The arms that some pair needs on this workload, in the order of the file: an arm shared by pairs runs once."""
-    needed = {name for p in pairs if p.workload == workload.name for name in (p.baseline, p.candidate)}
-    return [arm for name, arm in suite.arms.items() if name in needed]
+def _jobs_of(suite: Suite, workload: Workload, pairs: Sequence[Pair]) -> Iterator[JobSpec]:
+    """A workload's jobs in order of execution, without position, device and id."""
+    measurement = suite.measurement
+    needed = {name for pair in pairs for name in (pair.baseline, pair.candidate)}
+    arms = [arm for name, arm in suite.arms.items() if name in needed]  # an arm shared by pairs runs once
+    if measurement.parity is not None:
+        for arm in arms:
+            yield _twin(suite, workload, arm, measurement.parity.twin_steps)
+    if measurement.protocol == "blocks":
+        for pair, launch in itertools.product(range(len(pairs)), range(measurement.launches)):
+            names = pairs[pair].baseline, pairs[pair].candidate
+            for name, partner in (names, names[::-1]):
+                spec = _job(suite, workload, suite.arms[name], pair * measurement.launches + launch)
+                yield in_blocks(spec, partner, measurement.blocks)
+    else:
+        for launch, arm in abba(arms, measurement.most_launches, f"{measurement.order_seed}/{workload.name}"):
+            yield _job(suite, workload, arm, launch)
 
 
 def abba(arms: Sequence[Arm], launches: int, seed: str) -> list[tuple[int, Arm]]:
@@ -78,27 +106,49 @@ def abba(arms: Sequence[Arm], launches: int, seed: str) -> list[tuple[int, Arm]]
     return order
 
 
-def _job(
-    suite: Suite, workload: Workload, arm: Arm, launch: int, position: int, device: Literal["cpu", "cuda"], cache: Path
-) -> JobSpec:
+def _job(suite: Suite, workload: Workload, arm: Arm, launch: int) -> JobSpec:
     resolved = suite.arm_workload(workload, arm)
-    spec = JobSpec(
+    return JobSpec(
         id="",
         run="",
         suite=suite.suite,
         workload=resolved,
         arm=arm,
         launch=launch,
-        position=position,
+        position=0,
         seed=resolved.training.seed + launch,
-        device=device,
         warmup_steps=suite.measurement.warmup_steps,
         do_eval=resolved.training.evaluate,
         memory_limit_gib=suite.measurement.memory_limit_gib,
         threads=suite.measurement.threads,
-        cache_dir=cache,
+        cache_dir=Path(),
     )
-    return with_id(spec)
+
+
+def _twin(suite: Suite, workload: Workload, arm: Arm, steps: int) -> JobSpec:
+    """The arm's parity twin: launch 0 without dropout, for so many steps."""
+    spec = _job(suite, workload, arm, launch=0)
+    training = spec.workload.training.model_copy(update={"dropout": 0.0, "max_steps": steps, "evaluate": False})
+    changes = {"workload": spec.workload.model_copy(update={"training": training}), "twin": True, "do_eval": False}
+    return spec.model_copy(update={**changes, "warmup_steps": 1})
+
+
+def in_blocks(spec: JobSpec, partner: str, blocks: Blocks) -> JobSpec:
+    """The job as it shares the device with `partner`; its id is no longer right."""
+    return spec.model_copy(
+        update={
+            "partner": partner,
+            "lead_in_steps": blocks.lead_in_steps,
+            "freeze_collector": blocks.freeze_collector,
+            "realtime": blocks.realtime,
+        }
+    )
+
+
+def alone(spec: JobSpec) -> JobSpec:
+    """A job of the `blocks` protocol as the `epochs` protocol runs it: for a pair that does not fit on the device."""
+    names = ("partner", "lead_in_steps", "cores", "freeze_collector", "realtime")
+    return with_id(spec.model_copy(update={name: JobSpec.model_fields[name].default for name in names}))
 
 
 def with_id(spec: JobSpec) -> JobSpec:

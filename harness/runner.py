@@ -7,27 +7,22 @@ import os
 import signal
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Any
 
 from harness import guard
-from harness.display import Display, make_display
-from harness.environment import environment_for
-from harness.flops import efficiency
-from harness.host import device_name
-from harness.launch import RunningJob, run_to_end
-from harness.outcome import Seen, judge
+from harness.display import Display, make_display, stopped
+from harness.execution import Executor
+from harness.plan import alone
 from harness.provenance import collect, scrub_tree
-from harness.record import Host, JobRecord, Pair, RunInfo, State, WorkerResult
+from harness.record import JobRecord, Pair, Refusal, RunInfo, State, Stopping
 from harness.runs import now_utc, open_run
+from harness.schedule import Looked, Note, Refused, Schedule, Work
 from harness.settings import JobSpec
 from harness.sources import Hub, Resolved, apply, resolve
-from harness.store import RunFolder
-from harness.telemetry.session import Sampling
-from harness.telemetry.summary import contamination
+from harness.stopping import Decision
 
 if TYPE_CHECKING:
     from harness.plan import Plan
@@ -115,7 +110,10 @@ def run(
                 results_dir, plan, here, run_name=run_name, fresh=fresh, retry_failed=retry_failed
             )
             with folder:
-                execution = _Execution(plan, folder, info, display, stop, worker_command, allow_shared_gpu)
+                executor = Executor(
+                    plan, folder, info.host, display, stop.fd, lambda: stop.reason, worker_command, allow_shared_gpu
+                )
+                execution = _Execution(plan, info, stop, executor)
                 execution.begin(resumed, here.git)
                 for warning in warnings:
                     display.message(warning)
@@ -147,19 +145,10 @@ def _guard(plan: Plan, results_dir: Path, allow_shared_gpu: bool) -> list[str]:
 
 
 class _Execution:
-    def __init__(
-        self,
-        plan: Plan,
-        folder: RunFolder,
-        info: RunInfo,
-        display: Display,
-        stop: Stop,
-        command: Sequence[str] | None,
-        allow_shared_gpu: bool,
-    ) -> None:
-        self.plan, self.folder, self.info, self.display, self.stop = plan, folder, info, display, stop
-        self.command, self.allow_shared_gpu = command, allow_shared_gpu
-        self.resolved = Resolved()
+    def __init__(self, plan: Plan, info: RunInfo, stop: Stop, executor: Executor) -> None:
+        self.plan, self.info, self.stop, self.executor = plan, info, stop, executor
+        self.folder, self.display = executor.folder, executor.display
+        self.resolved, self.complete = Resolved(), False
 
     def begin(self, resumed: bool, git: Mapping[str, Any]) -> None:
         """Decide the sources, write run.json, say what is going to happen."""
@@ -175,31 +164,67 @@ class _Execution:
             notes=list(dict.fromkeys(notes)),
             config={**self.info.config, "resolved_sources": self.resolved.as_config()},
         )
-        self.display.run_started(self.info.run, self.plan.jobs, self._finished(False).values(), resumed)
+        finished = [record for record in self._records().values() if record.state is not State.INTERRUPTED]
+        self.display.run_started(self.info.run, self.plan.jobs, finished, resumed)
         for text in (*self.resolved.warnings, *self.info.notes):
             self.display.message(text)
 
     def execute(self, retry_failed: bool, keep_going: bool) -> None:
-        finished = self._finished(retry_failed)
-        for number, job in enumerate(self.plan.jobs, 1):
-            if job.id in finished:
-                continue
-            if self.stop.reason:
-                return
-            self.display.job_started(job, number)
-            record = self._run_one(apply(job, self.resolved).model_copy(update={"run": self.info.run}))
-            self.folder.append(record)
+        """Do what the schedule asks for until nothing is left or the run is to stop."""
+        bad = False
+        for item in Schedule(self.plan, self.folder.records, retry_failed):
+            match item:
+                case Work(jobs, attempt):
+                    if self.stop.reason or (bad and not keep_going):
+                        return
+                    records = self._run(jobs, attempt)
+                    bad = bad or any(record.state is not State.OK for record in records)
+                case Note(text):
+                    self._note(text)
+                case Refused(refusal, dropped):
+                    self._refuse(refusal, dropped)
+                case Looked(decision, dropped):
+                    self._look(decision, dropped)
+        self.complete = True
+
+    def _run(self, jobs: Sequence[JobSpec], attempt: int) -> list[JobRecord]:
+        self.display.job_started(jobs[0], jobs[0].position + 1)
+        ready = [apply(job, self.resolved).model_copy(update={"run": self.info.run}) for job in jobs]
+        records = self.executor.run(ready, attempt)
+        self.folder.append(*records)
+        for record in records:
             self.display.job_finished(record)
-            if not keep_going and record.state is not State.OK:
-                return
+        return records
+
+    def _note(self, text: str) -> None:
+        if text not in self.info.notes:  # a resumed run comes by here again
+            self._write(notes=[*self.info.notes, text])
+            self.display.message(text)
+
+    def _refuse(self, refusal: Refusal, dropped: Sequence[JobSpec]) -> None:
+        others = [other for other in self.info.refusals if _names(other) != _names(refusal)]
+        self._write(refusals=[*others, refusal])
+        self.display.jobs_dropped(dropped)
+        self.display.message(
+            f"{refusal.workload}: {refusal.candidate} against {refusal.baseline} is refused, for the arms differ in "
+            "what the pair does not declare:" + "".join(f"\n  {reason}" for reason in refusal.reasons)
+        )
+
+    def _look(self, decision: Decision, dropped: Sequence[JobSpec]) -> None:
+        looked = {_names(pair) for pair in decision.pairs}
+        stopping = [*(s for s in self.info.stopping if _names(s) not in looked), *decision.pairs]
+        if stopping != self.info.stopping:
+            self._write(stopping=stopping)
+        if decision.stop:
+            self.display.jobs_dropped(dropped)
+            for pair in decision.pairs:
+                self.display.message(stopped(pair))
 
     def end(self) -> RunOutcome:
         """Write the run's final state."""
-        finished = self._finished(False)
-        complete = all(job.id in finished for job in self.plan.jobs)
+        complete = self.complete
         self._write(status="complete" if complete else "incomplete", finished_at=now_utc() if complete else None)
-        latest = self.folder.latest()
-        records = [latest[job.id] for job in self.plan.jobs if job.id in latest]
+        records = list(self._records().values())
         return RunOutcome(
             folder=self.folder.path,
             counts=dict(Counter(record.state for record in records)),
@@ -208,78 +233,15 @@ class _Execution:
             complete=complete,
         )
 
-    def _finished(self, retry_failed: bool) -> dict[str, JobRecord]:
-        """Jobs not to be run (again), by id."""
+    def _records(self) -> dict[str, JobRecord]:
+        """The last record of every job of the plan, by id; of a pair in blocks also the jobs it had to run alone."""
         planned = {job.id for job in self.plan.jobs}
-        return {
-            key: record
-            for key, record in self.folder.latest().items()
-            if key in planned
-            and record.state is not State.INTERRUPTED
-            and not (retry_failed and record.state is not State.OK)
-        }
-
-    def _run_one(self, job: JobSpec) -> JobRecord:
-        name = self.folder.attempt_name(job.id)
-        log = self.folder.path / "logs" / f"{name}.log"
-        started = now_utc()
-        running = RunningJob(
-            job,
-            log,
-            interpreter=self.plan.stacks[job.arm.stack],
-            command=self.command,
-            lock_fd=self.folder.lock_fd,
-            wake_fd=self.stop.fd,
-        )
-        interval = self.plan.telemetry_interval_s
-        with (
-            running,
-            Sampling.start(job, [running.pid], interval_s=interval) if interval else nullcontext() as sampling,
-        ):
-            seen = run_to_end(
-                running, self.plan.timeout_s, on_event=self.display.job_event, stop_reason=lambda: self.stop.reason
-            )
-        state, reason = judge(seen, log)
-        series = self.folder.write_series(name, seen.series)
-        record = make_record(job, seen, state, reason, self.info.host)
-        record = record.model_copy(update={"started_at": started, "series": series, "log": f"logs/{name}.log"})
-        if sampling is not None:
-            record = sampling.summarise(record, self.folder.path, f"series/{name}.telemetry.parquet")
-        record = record.model_copy(update={"efficiency": efficiency(record)})
-        disturbed = contamination(record.telemetry, allow_shared_gpu=self.allow_shared_gpu)
-        if record.state is State.OK and disturbed:
-            record = record.model_copy(update={"state": State.CONTAMINATED, "reason": disturbed})
-        return record
+        planned |= {alone(job).id for job in self.plan.jobs if job.partner is not None}
+        return {key: record for key, record in self.folder.latest().items() if key in planned}
 
     def _write(self, **changes: Any) -> None:
         self.info = self.info.model_copy(update=changes)
         self.folder.write_info(scrub_tree(self.info))
-
-
-def make_record(job: JobSpec, seen: Seen, state: State, reason: str, host: Host) -> JobRecord:
-    """A job's record, without this machine's paths."""
-    result = seen.result or WorkerResult()
-    fields = {name: getattr(result, name) for name in WorkerResult.model_fields}
-    fields["timing"] = result.timing.model_copy(update={"wall_s": seen.wall_s})
-    code = seen.exit_code
-    record = JobRecord(
-        **fields,
-        id=job.id,
-        run=job.run,
-        suite=job.suite,
-        workload=job.workload,
-        arm=job.arm,
-        launch=job.launch,
-        position=job.position,
-        seed=job.seed,
-        device=device_name(job.device, host, environment_for(job, os.environ, Path())),
-        twin=job.twin,
-        state=state,
-        reason=reason,
-        exit_code=code,
-        signal=-code if code is not None and code < 0 else None,
-    )
-    return scrub_tree(record)
 
 
 def has_result(pair: Pair, records: Iterable[JobRecord]) -> bool:
@@ -289,3 +251,7 @@ def has_result(pair: Pair, records: Iterable[JobRecord]) -> bool:
         if record.state is State.OK and not record.twin and record.workload.name == pair.workload:
             launches.setdefault(record.arm.name, set()).add(record.launch)
     return bool(launches[pair.baseline] & launches[pair.candidate])
+
+
+def _names(part: Stopping | Refusal) -> tuple[str, str, str]:
+    return part.workload, part.baseline, part.candidate

@@ -145,10 +145,10 @@ class RunFolder:
     def write_info(self, info: RunInfo) -> None:
         write_atomically(self.path / "run.json", info.model_dump_json(indent=2).encode() + b"\n")
 
-    def append(self, record: JobRecord) -> None:
-        """Add one record, on disk before this returns."""
-        _append(self.path / "jobs.jsonl", [_line(record).rstrip(b"\n")])
-        self.records.append(record)
+    def append(self, *records: JobRecord) -> None:
+        """Add records, in one write and on disk before this returns."""
+        _append(self.path / "jobs.jsonl", [_line(record).rstrip(b"\n") for record in records])
+        self.records.extend(records)
 
     def latest(self) -> dict[str, JobRecord]:
         """The last record of each job id."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from harness.config.suite import Adaptive, Blocks
 from harness.record import Pair
 from harness.settings import Arm, JobSpec, Model, Task, Training, Workload
 
@@ -29,6 +30,9 @@ class ScriptedPlan:
     config_sha256: str = "c0ffee"
     notes: list[str] = field(default_factory=list)
     stacks: dict[str, str] = field(default_factory=lambda: {"ort": sys.executable})
+    adaptive: Adaptive | None = None
+    blocks: Blocks = field(default_factory=Blocks)
+    max_reruns: int = 0
 
 
 def make_job(position: int = 0, **options: Any) -> JobSpec:

@@ -6,9 +6,9 @@ import pytest
 from runner_support import make_job
 
 from harness.display import LineDisplay, LiveDisplay, TimeLeft, duration, make_display
+from harness.execution import make_record
 from harness.outcome import Seen
 from harness.record import Host, JobRecord, State, Timing, WorkerResult
-from harness.runner import make_record
 
 
 class Terminal(io.StringIO):

@@ -7,9 +7,9 @@ import pytest
 from runner_support import make_job
 
 from harness.errors import BenchError
+from harness.execution import make_record
 from harness.outcome import Seen, Series
 from harness.record import Host, JobRecord, RunInfo, State
-from harness.runner import make_record
 from harness.store import RunFolder, read_info, read_records, write_atomically
 
 

@@ -46,8 +46,16 @@ class Adaptive(Strict):
     )
     measure: Literal["steady_state", "end_to_end"] = "steady_state"
     min_pairs: int = Field(8, ge=2, description="pairs of fresh launches before the first look")
-    max_pairs: int = Field(40, ge=2)
+    max_pairs: int = Field(40, ge=2, description="even: launches are made and judged two at a time")
     budget_minutes: float = Field(240, gt=0, description="wall time of a workload's jobs together")
+
+    @model_validator(mode="after")
+    def _bounds_fit(self) -> Adaptive:
+        if self.min_pairs > self.max_pairs:
+            raise ValueError(f"min_pairs ({self.min_pairs}) is more than max_pairs ({self.max_pairs})")
+        if self.max_pairs % 2:
+            raise ValueError(f"max_pairs ({self.max_pairs}) must be even: launches are made and judged two at a time")
+        return self
 
 
 class Blocks(Strict):
@@ -92,6 +100,17 @@ class Measurement(Strict):
     memory_limit_gib: float | None = Field(None, gt=0, description="host memory one job may use")
     telemetry_interval_ms: float = Field(100, ge=0, le=60_000, description="between samples of GPU and CPU; 0: none")
     threads: int | None = Field(None, gt=0, description="CPU threads of torch and ONNX Runtime; null: their defaults")
+
+    @model_validator(mode="after")
+    def _adaptive_is_for_epochs(self) -> Measurement:
+        if self.adaptive is not None and self.protocol == "blocks":
+            raise ValueError("`adaptive` goes with `protocol: epochs`; under blocks `launches` says how many")
+        return self
+
+    @property
+    def most_launches(self) -> int:
+        """Fresh processes per arm (and pair, under blocks) at most."""
+        return self.adaptive.max_pairs if self.adaptive is not None else self.launches
 
 
 def _named(entries: Any) -> Any:
@@ -180,14 +199,14 @@ class Suite(Strict):
                     raise Finding(
                         ("pairs", index, role), f"no arm is called {getattr(entry, role)!r}", ", ".join(self.arms)
                     )
-            self._check_differences(index, entry)
-            matching = [w.name for w in workloads if any(fnmatch.fnmatch(w.name, g) for g in entry.workloads)]
+            matching = [w for w in workloads if any(fnmatch.fnmatch(w.name, g) for g in entry.workloads)]
             if not matching:
                 raise Finding(
                     ("pairs", index, "workloads"), "matches no workload", ", ".join(w.name for w in workloads)
                 )
+            self._check_differences(index, entry, matching)
             found += [
-                Pair(workload=w, baseline=entry.baseline, candidate=entry.candidate, differs=list(entry.differs))
+                Pair(workload=w.name, baseline=entry.baseline, candidate=entry.candidate, differs=list(entry.differs))
                 for w in matching
             ]
         keys = [(p.workload, p.baseline, p.candidate) for p in found]
@@ -196,13 +215,20 @@ class Suite(Strict):
                 raise Finding(("pairs",), f"{key[2]} against {key[1]} on {key[0]} is listed twice", "each pair once")
         return found
 
-    def _check_differences(self, index: int, entry: PairEntry) -> None:
+    def _check_differences(self, index: int, entry: PairEntry, workloads: list[Workload]) -> None:
         where = ("pairs", index)
         if entry.baseline == entry.candidate:
             raise Finding(
                 (*where, "candidate"), f"both arms are {entry.baseline!r}", "for an A/A pair, two arms of equal content"
             )
-        actual = differences(self.arms[entry.baseline], self.arms[entry.candidate], self.training)
+        baseline, candidate = self.arms[entry.baseline], self.arms[entry.candidate]
+        actual = differences(baseline, candidate)
+        for workload in workloads:  # a setting that one arm changes may be what a workload has anyway
+            left, right = self.arm_workload(workload, baseline), self.arm_workload(workload, candidate)
+            for key in Training.model_fields:
+                if getattr(left.training, key) != getattr(right.training, key):
+                    both = f"{getattr(left.training, key)} / {getattr(right.training, key)}"
+                    actual.setdefault(f"training.{key}", both)
         for name in sorted(actual.keys() - set(entry.differs)):
             raise Finding(
                 where,
@@ -228,17 +254,15 @@ def merge_training(base: Training, where: Path, overrides: dict[str, Any]) -> Tr
         raise Finding((*where, *first["loc"]), *explain(first, Training)) from error
 
 
-def differences(a: Arm, b: Arm, base: Training) -> dict[str, str]:
-    """What two arms differ in besides the backend (and its own options, where the backends differ): name → `x / y`."""
+def differences(a: Arm, b: Arm) -> dict[str, str]:
+    """What two arms differ in besides the backend (and its own options, where the backends differ): name → `x / y`.
+
+    Their training settings are not among it: what those resolve to depends on the workload.
+    """
     found: dict[str, str] = {}
     for name in ("stack", "attention"):
         if getattr(a, name) != getattr(b, name):
             found[name] = f"{getattr(a, name)} / {getattr(b, name)}"
     if a.backend == b.backend and a.options != b.options:
         found["options"] = f"{a.options} / {b.options}"
-    for key in sorted(a.training.keys() | b.training.keys()):
-        default = getattr(base, key, None)
-        left, right = a.training.get(key, default), b.training.get(key, default)
-        if left != right:
-            found[f"training.{key}"] = f"{left} / {right}"
     return found
