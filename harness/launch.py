@@ -21,6 +21,7 @@ from harness.environment import environment_for, importable_harness
 from harness.errors import BenchError
 from harness.listener import Event, Listener, Peer, ProtocolError
 from harness.outcome import OomCounter, Seen
+from harness.protocol import block_seconds
 from harness.record import State, WorkerResult
 from harness.settings import JobSpec
 
@@ -194,7 +195,8 @@ class RunningJob:
             case "progress" if main:
                 seen.step, seen.total_steps = event.get("step"), event.get("total_steps")
             case "block" if main:
-                seen.step = event.get("step")
+                block_seconds(event)
+                seen.step = event["step"]
             case "series" if main:
                 seen.series.extend(event)
             case "result" if main:

@@ -28,6 +28,7 @@ finish    end the training here
 from __future__ import annotations
 
 import json
+import math
 import socket
 import time
 from collections.abc import Iterator
@@ -66,3 +67,14 @@ def decode(line: bytes) -> dict[str, Any]:
     if not isinstance(message, dict) or not isinstance(message.get("event"), str):
         raise ValueError(f"not an event: {line[:80]!r}")
     return message
+
+
+def block_seconds(event: dict[str, Any]) -> tuple[list[float], list[float]]:
+    """Lead-in and timed seconds of a `block` event. Raises ValueError if it is not one."""
+    columns = (event.get("lead_in_s"), event.get("timed_s"))
+    for column in columns:
+        if not isinstance(column, list) or not all(isinstance(s, int | float) and 0 < s < math.inf for s in column):
+            raise ValueError("block needs lead_in_s and timed_s: seconds above 0")
+    if not isinstance(event.get("step"), int) or not isinstance(event.get("begin_ns"), int) or not columns[1]:
+        raise ValueError("block needs step, begin_ns and at least one timed step")
+    return columns  # type: ignore[return-value]
