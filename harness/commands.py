@@ -98,33 +98,20 @@ def _what_this_device_cannot(plan: Plan) -> str:
 
 def plan(arguments: argparse.Namespace) -> int:
     """Print what a suite would run, in order, and about how long it takes."""
-    from harness.estimate import estimate_s, steps_of
+    from harness.estimate import estimate_s
+    from harness.outline import outline
 
     suite, planned, file = _load(arguments, must_answer=False)
     if arguments.json:
         for job in planned.jobs:
             print(job.model_dump_json(exclude={"cache_dir"}))
         return 0
-    device = planned.jobs[0].device
     print(f"{suite.suite} ({file}): {suite.description}")
-    print(f"{len(planned.jobs)} jobs on {device}: launches of each workload in ABBA order\n")
-    for workload in suite.resolved_workloads():
-        jobs = [j for j in planned.jobs if j.workload.name == workload.name]
-        if not jobs:
-            continue  # no pair asks for it
-        training = workload.training
-        print(
-            f"  {workload.name}: {training.precision}, batch {training.batch_size}, length {training.max_seq_length}, "
-            f"{steps_of(jobs[0])} steps"
-        )
-        print("    order: " + " ".join(f"{j.arm.name}#{j.launch + 1}" for j in jobs))
-    print("\npairs:")
-    for pair in planned.pairs:
-        declared = f"  (declared differences: {', '.join(pair.differs)})" if pair.differs else ""
-        print(f"  {pair.workload}: {pair.candidate} against {pair.baseline}{declared}")
-    seconds, from_runs, count = estimate_s(planned.jobs, arguments.results, suite.suite)
+    print(outline(planned, suite.measurement))
+    seconds, from_runs, count = estimate_s(planned.jobs, arguments.results, suite.suite, planned.blocks.seconds)
     basis = f"{from_runs} of {count} jobs from earlier runs here" if from_runs else "a rough guess: no earlier run here"
-    print(f"\nestimated time: {_duration(seconds)} ({basis})")
+    at_most = "at most " if planned.adaptive is not None else ""
+    print(f"\nestimated time: {at_most}{_duration(seconds)} ({basis})")
     if reason := _what_this_device_cannot(planned):
         print(f"this device cannot run it: {reason}")
     return 0

@@ -31,15 +31,23 @@ def steps_of(spec: JobSpec) -> int:
     return math.ceil(training.epochs * max(batches // training.gradient_accumulation_steps, 1))
 
 
-def estimate_s(jobs: Iterable[JobSpec], results: Path, suite: str) -> tuple[float, int, int]:
-    """(seconds for all jobs, how many of them were estimated from earlier runs, how many there are)."""
+def estimate_s(
+    jobs: Iterable[JobSpec], results: Path, suite: str, block_seconds: float = 0.0
+) -> tuple[float, int, int]:
+    """(seconds for all jobs, how many of them were estimated from earlier runs, how many there are).
+
+    `block_seconds`: measured time of a launch of a pair in blocks, of which each of its two jobs counts as half.
+    """
     known = _earlier_walls(results, suite)
     total, from_runs, count = 0.0, 0, 0
     for job in jobs:
         count += 1
-        earlier = known.get((job.workload.name, job.arm.name, steps_of(job)))
-        total += earlier if earlier is not None else _guess_s(job)
-        from_runs += earlier is not None
+        earlier = known.get((job.workload.name, job.arm.name, job.partner or steps_of(job)))
+        if earlier is None:
+            earlier = _guess_s(job) if job.partner is None else NOMINAL_START_S + block_seconds / 2
+        else:
+            from_runs += 1
+        total += earlier
     return total, from_runs, count
 
 
@@ -65,16 +73,20 @@ def _number(shape: dict[str, object], names: tuple[str, ...], default: int) -> i
     return value if isinstance(value, int) else default
 
 
-def _earlier_walls(results: Path, suite: str) -> dict[tuple[str, str, int], float]:
-    """Median wall seconds of ok jobs in the newest three runs of the suite, by (workload, arm, steps)."""
-    found: dict[tuple[str, str, int], list[float]] = {}
+def _earlier_walls(results: Path, suite: str) -> dict[tuple[str, str, int | str], float]:
+    """Median wall seconds of ok jobs in the newest three runs of the suite, by (workload, arm, steps or partner).
+
+    Of two jobs that ran together each counts for half the time.
+    """
+    found: dict[tuple[str, str, int | str], list[float]] = {}
     for file in sorted(results.glob(f"{suite}-*/jobs.jsonl"))[-3:]:
         for line in file.read_text(encoding="utf-8", errors="replace").splitlines():
             try:
                 record = json.loads(line)
-                key = (record["workload"]["name"], record["arm"]["name"], record["timing"]["steps"])
+                partner = record.get("partner")
+                key = (record["workload"]["name"], record["arm"]["name"], partner or record["timing"]["steps"])
                 if record["state"] == "ok" and record["timing"]["wall_s"]:
-                    found.setdefault(key, []).append(record["timing"]["wall_s"])
+                    found.setdefault(key, []).append(record["timing"]["wall_s"] / (2 if partner else 1))
             except (ValueError, KeyError, TypeError):
                 continue  # the report names damaged lines; an estimate does without them
     return {key: median(walls) for key, walls in found.items()}

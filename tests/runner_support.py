@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from harness.config.suite import Adaptive, Blocks
-from harness.record import Pair
+from harness.execution import make_record
+from harness.outcome import Seen
+from harness.record import Host, JobRecord, Pair, State, WorkerResult
 from harness.settings import Arm, JobSpec, Model, Task, Training, Workload
 
 WORKER = (sys.executable, str(Path(__file__).parent / "scripted_worker.py"))
@@ -55,6 +57,13 @@ def make_job(position: int = 0, **options: Any) -> JobSpec:
         seed=42 + position // 2,
         cache_dir=Path("cache"),
     )
+
+
+def ended(job: JobSpec, state: State = State.OK, reason: str = "", attempt: int = 1, **result: Any) -> JobRecord:
+    """A record of the job; `result` holds fields of WorkerResult, and `wall_s`."""
+    wall_s = result.pop("wall_s", 60.0)
+    seen = Seen(exit_code=0, wall_s=wall_s, result=WorkerResult(**result))
+    return make_record(job, seen, state, reason, Host()).model_copy(update={"attempt": attempt})
 
 
 def make_plan(behaviours: Sequence[dict[str, Any]], timeout_s: float = 60.0, **changes: Any) -> ScriptedPlan:

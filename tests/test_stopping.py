@@ -1,0 +1,163 @@
+"""When adaptive stopping stops, and what it says the target would take."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from runner_support import BASELINE, CANDIDATE, ended, make_job
+
+from harness.config.suite import Adaptive
+from harness.display import stopped
+from harness.record import JobRecord, Pair, State, Timing
+from harness.stats import mean_interval
+from harness.stopping import decide, half_width_pp, needed_pairs, ratios
+
+PAIR = Pair(workload="tiny", baseline=BASELINE, candidate=CANDIDATE)
+
+
+def records(log_ratios: Sequence[float], wall_s: float = 60.0) -> list[JobRecord]:
+    """Launches whose baseline takes exp(ratio) times the candidate's second per step; end to end all alike."""
+    found = []
+    for launch, ratio in enumerate(log_ratios):
+        for arm, seconds in ((0, math.exp(ratio)), (1, 1.0)):
+            timing = Timing(steady_step_s=seconds, train_runtime_s=10.0)
+            found.append(ended(make_job(2 * launch + arm), timing=timing, wall_s=wall_s))
+    return found
+
+
+def test_a_precise_pair_stops_at_the_minimum_and_not_before() -> None:
+    found = records([0.30, 0.301, 0.299, 0.3, 0.3005, 0.2995])
+    target = Adaptive(half_width_pp=0.5, min_pairs=4, max_pairs=40)
+    assert not decide(target, [PAIR], found, 2).stop
+    decision = decide(target, [PAIR], found, 4)
+    (pair,) = decision.pairs
+    assert decision.stop
+    assert (pair.state, pair.pairs, pair.target_pp) == ("precision reached", 4, 0.5)
+    assert pair.half_width_pp is not None
+    assert pair.half_width_pp <= 0.5
+    assert (pair.needed_pairs, pair.minutes) == (None, 8.0)
+
+
+def test_half_width_is_that_of_the_throughput_gain() -> None:
+    estimate = mean_interval([0.2, 0.3, 0.4])
+    assert estimate.low is not None
+    assert estimate.high is not None
+    width = half_width_pp(estimate)
+    assert width == pytest.approx(100 * (math.exp(estimate.high) - 1 - (math.exp(estimate.low) - 1)) / 2)
+
+
+def test_noise_that_stays_ends_at_the_most_pairs_and_says_what_it_would_take() -> None:
+    values = [0.0, 0.2, 0.1, 0.3, -0.1, 0.2]
+    target = Adaptive(half_width_pp=1, min_pairs=2, max_pairs=6)
+    assert not decide(target, [PAIR], records(values), 4).stop
+    decision = decide(target, [PAIR], records(values), 6)
+    (pair,) = decision.pairs
+    assert decision.stop
+    assert pair.state == "precision not reached"
+    assert pair.needed_pairs is not None
+    assert pair.needed_minutes == pytest.approx(pair.needed_pairs * 2.0)
+    line = stopped(pair)
+    assert line.startswith("tiny: onnxruntime against pytorch: precision not reached after 6 pairs and 12 min: ±")
+    assert line.endswith(f"(target ±1 pp); it would take about {pair.needed_pairs} pairs, {2 * pair.needed_pairs} min")
+
+
+def test_needed_pairs_of_a_textbook_case() -> None:
+    # s = 0.01, mean 0: a half-width of 0.5 pp needs t(n-1) · 0.01 / √n ≤ 0.005; t(17) = 2.110, t(16) = 2.120
+    estimate = mean_interval([0.01 * math.sqrt(3 / 4) * sign for sign in (1, -1, 1, -1)])
+    assert 2.110 * 0.01 / math.sqrt(18) <= 0.005 < 2.120 * 0.01 / math.sqrt(17)
+    assert needed_pairs(estimate, 0.5) == 18
+    assert needed_pairs(estimate, 0.5, at_least=30) == 30
+    assert needed_pairs(estimate, 1e-9) is None, "more than anyone would make"
+    assert needed_pairs(mean_interval([1.0]), 0.5) is None
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.floats(-0.5, 0.5), min_size=2, max_size=12).filter(lambda v: max(v) - min(v) > 1e-6),
+    st.floats(0.05, 20),
+)
+def test_needed_pairs_is_the_smallest_that_suffices(values: list[float], target_pp: float) -> None:
+    from scipy.stats import t
+
+    estimate = mean_interval(values)
+    needed = needed_pairs(estimate, target_pp)
+    mean, deviation = (
+        sum(values) / len(values),
+        math.sqrt(sum((v - sum(values) / len(values)) ** 2 for v in values) / (len(values) - 1)),
+    )
+
+    def width(n: int) -> float:
+        half = t.ppf(0.975, n - 1) * deviation / math.sqrt(n)
+        return 100 * (math.exp(mean + half) - math.exp(mean - half)) / 2
+
+    if needed is not None:
+        assert width(needed) <= target_pp * (1 + 1e-6)
+        assert needed == 2 or width(needed - 1) > target_pp * (1 - 1e-6)
+
+
+def test_the_budget_is_the_wall_time_of_all_the_workloads_jobs() -> None:
+    target = Adaptive(half_width_pp=0.1, min_pairs=2, max_pairs=40, budget_minutes=10)
+    found = records([0.0, 0.2, 0.1, 0.3], wall_s=75)  # 10 minutes
+    twin = ended(make_job(0).model_copy(update={"id": "t", "twin": True}), wall_s=1)
+    assert not decide(target, [PAIR], found[:-1], 4).stop
+    assert decide(target, [PAIR], [twin, *found], 4).stop
+    assert decide(target, [PAIR], [twin, *found], 4).pairs[0].minutes == pytest.approx(10 + 1 / 60)
+    assert not decide(target, [PAIR], [twin, *found], 2).stop, "a look counts what was there at the time"
+
+
+def test_every_pair_of_the_workload_must_be_precise() -> None:
+    third = [
+        record.model_copy(
+            update={"arm": record.arm.model_copy(update={"name": "other"}), "id": f"o{record.id}", "timing": timing}
+        )
+        for record, timing in zip(
+            records([0.1] * 4)[::2], [Timing(steady_step_s=s) for s in (1.0, 1.5, 0.7, 1.2)], strict=True
+        )
+    ]
+    other = Pair(workload="tiny", baseline=BASELINE, candidate="other")
+    target = Adaptive(half_width_pp=0.5, min_pairs=4, max_pairs=40)
+    found = [*records([0.1] * 4), *third]
+    assert decide(target, [PAIR], found, 4).stop
+    decision = decide(target, [PAIR, other], found, 4)
+    assert not decision.stop
+    assert [pair.state for pair in decision.pairs] == ["precision reached", "precision not reached"]
+
+
+def test_a_pair_that_never_works_is_not_waited_for() -> None:
+    found = [
+        record.model_copy(update={"state": State.FALLBACK}) if record.arm.name == CANDIDATE else record
+        for record in records([0.1] * 8)
+    ]
+    target = Adaptive(half_width_pp=0.5, min_pairs=4, max_pairs=40)
+    assert not decide(target, [PAIR], found, 2).stop
+    decision = decide(target, [PAIR], found, 4)
+    assert decision.stop
+    assert (decision.pairs[0].pairs, decision.pairs[0].half_width_pp) == (0, None)
+    assert "no interval" in stopped(decision.pairs[0])
+
+
+def test_the_measure_is_chosen_and_the_last_attempt_counts() -> None:
+    found = records([0.1, 0.2])
+    assert ratios(PAIR, found, "steady_state") == pytest.approx([0.1, 0.2])
+    assert ratios(PAIR, found, "end_to_end") == [0.0, 0.0]
+    again = found[0].model_copy(update={"timing": Timing(steady_step_s=math.exp(0.5)), "attempt": 2})
+    assert ratios(PAIR, [*found, again], "steady_state") == pytest.approx([0.5, 0.2])
+    bad = found[0].model_copy(update={"state": State.CONTAMINATED, "attempt": 2})
+    assert ratios(PAIR, [*found, bad], "steady_state") == pytest.approx([0.2])
+
+
+def test_a_precise_answer_costs_fewer_pairs_than_a_noisy_one() -> None:
+    """Looks every two launches at seeded noise: how many pairs are spent follows the noise."""
+    draw = random.Random(4)
+    target = Adaptive(half_width_pp=1.0, min_pairs=4, max_pairs=40)
+    spent = []
+    for deviation in (0.002, 0.01, 0.02, 0.2):
+        found = records([0.2 + draw.gauss(0, deviation) for _ in range(40)])
+        spent.append(next(n for n in range(2, 41, 2) if decide(target, [PAIR], found, n).stop))
+    assert spent == sorted(spent)
+    assert (spent[0], spent[-1]) == (4, 40)
