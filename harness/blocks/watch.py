@@ -6,7 +6,7 @@ import contextlib
 import selectors
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 from harness.blocks.schedule import Block
 from harness.launch import RunningJob
@@ -130,17 +130,18 @@ class Watch:
         Raises BrokenError if the runner is told to stop, at the time limit, or (`together`) as soon as a job cannot go
         on; the jobs concerned have then been told to stop, and `drain` waits for them.
         """
-        while not condition():
-            self._pump(min(LOOK_EVERY_S, max(0.0, self._deadline - time.monotonic())))
+        while True:
             if together:
                 self._check_partners()
+            if reason := self._stop_reason():
+                for arm in self.arms:
+                    arm.running.stop("interrupted", reason)
+                raise BrokenError(reason)
             if condition():
                 return
-            if reason := self._stop_reason():
-                self._stop_all("interrupted", reason)
-                raise BrokenError(reason)
-            if time.monotonic() >= self._deadline:
+            if (left := self._deadline - time.monotonic()) <= 0:
                 self._time_out()
+            self._pump(min(LOOK_EVERY_S, left))
 
     def drain(self) -> None:
         """Wait until both jobs, finished or told to stop, are gone. Bounded by harness.launch's own graces."""
@@ -171,7 +172,7 @@ class Watch:
                 partner.running.stop("interrupted", f"stopped because its partner {arm.name} {trouble},")
                 raise BrokenError(f"{arm.name} {trouble}")
 
-    def _time_out(self) -> None:
+    def _time_out(self) -> NoReturn:
         """Stop both: who still had something to do took too long, who waited is the other's victim."""
         late = [arm for arm in self.arms if not arm.waiting and not arm.running.done] or self.arms
         text = f"killed after the time limit of {self._timeout_s:g} s"
@@ -182,7 +183,3 @@ class Watch:
             else:
                 arm.running.stop("interrupted", f"stopped because its partner {names} took too long,")
         raise BrokenError(f"the time limit of {self._timeout_s:g} s was reached, waiting for {names}")
-
-    def _stop_all(self, why: Any, reason: str) -> None:
-        for arm in self.arms:
-            arm.running.stop(why, reason)

@@ -13,14 +13,10 @@ from harness.protocol import Channel
 from harness.record import Timing
 from harness.worker.gate import Gate
 from harness.worker.losses import LossRecorder
+from harness.worker.steady import find_steady
 
 PROGRESS_EVERY_NS = 1_000_000_000
 SERIES_CHUNK = 5000  # steps per `series` event
-
-
-def steady_begin(durations_s: list[float], warmup_steps: int) -> int | None:
-    """The first step (1-based) of the steady state, or None if fewer than two steps are left after the warm-up."""
-    return warmup_steps + 1 if len(durations_s) >= warmup_steps + 2 else None
 
 
 class StepClock(TrainerCallback):  # type: ignore[misc]
@@ -128,7 +124,7 @@ class StepClock(TrainerCallback):  # type: ignore[misc]
         Under the blocks protocol the steady state is made of the timed steps that count, wherever they lie.
         """
         durations = self.durations_s()
-        window = self._steady(durations, warmup_steps)
+        window, settled = self._steady(durations, warmup_steps)
         fields: dict[str, Any] = {
             "clock": "cuda_events" if self._cuda else "perf_counter",
             "setup_s": self.setup_s,
@@ -141,18 +137,19 @@ class StepClock(TrainerCallback):  # type: ignore[misc]
                 "steady_steps": len(window),
                 "steady_step_s": sum(seconds) / len(window),
                 "steady_step_median_s": median(seconds),
-                "steady_samples_per_s": sum(self._losses.samples[index] for index in window) / sum(seconds),
+                "settled": settled,
                 "steady_begin_ns": self._starts_ns[window[0]],
                 "steady_end_ns": self._ends_ns[window[-1]],
+                "steady_samples_per_s": sum(self._losses.samples[index] for index in window) / sum(seconds),
             }
         return Timing(**fields)
 
-    def _steady(self, durations: list[float], warmup_steps: int) -> Sequence[int]:
-        """0-based indices of the steps that count."""
+    def _steady(self, durations: list[float], warmup_steps: int) -> tuple[Sequence[int], bool | None]:
+        """0-based indices of the steps that count, and whether the job was seen to settle before them."""
         if self._gate is not None:
-            return [index for turn in self._gate.turns if turn.counts for index in turn.timed]
-        begin = steady_begin(durations, warmup_steps)
-        return range(begin - 1, len(durations)) if begin is not None else ()
+            return [index for turn in self._gate.turns if turn.counts for index in turn.timed], None
+        steady = find_steady(durations, warmup_steps)
+        return range(steady.begin - 1, len(durations)) if steady.begin is not None else (), steady.settled
 
     def send_series(self) -> None:
         """Durations and losses of every step, in chunks; a loss that never left the GPU is null. After `finish`."""

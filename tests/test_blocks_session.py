@@ -1,0 +1,205 @@
+"""A launch of a pair with real processes that speak the protocol and go wrong in every way."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from blocks_support import SCRIPTED, Launch, pair_of
+from runner_support import processes_of
+
+from harness.blocks import PairOutcome, run_pair_launch
+from harness.blocks.schedule import LEAST_PAIRS
+from harness.config.suite import Blocks
+from harness.errors import BenchError
+from harness.launch import RunningJob
+from harness.listener import Event
+from harness.outcome import judge
+from harness.record import State
+from harness.settings import JobSpec
+
+SETTINGS = Blocks(seconds=1, steps=2, cores=0)
+
+
+@pytest.fixture
+def launch(tmp_path: Path) -> Launch:
+    return Launch(tmp_path, command=SCRIPTED)
+
+
+def states(launch: Launch, outcome: PairOutcome) -> list[State]:
+    return [judge(seen, log)[0] for seen, log in zip(outcome.seen, launch.logs, strict=True)]
+
+
+def run(launch: Launch, candidate: dict[str, Any], settings: Blocks = SETTINGS, timeout_s: float = 60) -> PairOutcome:
+    """A launch whose candidate behaves as told; nothing of it may be left."""
+    outcome = launch.run(pair_of(launch.folder, ("base", "cand"), options=({}, candidate)), settings, timeout_s)
+    assert processes_of(launch.folder) == []
+    return outcome
+
+
+def test_a_whole_launch(launch: Launch) -> None:
+    outcome = run(launch, {"step_s": 0.02})
+    assert (outcome.problem, outcome.note, outcome.fits, outcome.block_steps, outcome.ok) == ("", "", True, 2, True)
+    assert states(launch, outcome) == [State.OK, State.OK]
+    baseline, candidate = outcome.blocks
+    # A pair of blocks: (1 lead-in of twice a step + 2 steps) of 10 ms and of 20 ms make 120 ms; 1 s ends after 10.
+    assert len(baseline.steps) == len(candidate.steps) == 10
+    assert [a != b for a, b in zip(baseline.first, candidate.first, strict=True)] == [True] * 10
+    assert (baseline.step_s, candidate.step_s) == ([pytest.approx(0.01)] * 10, [pytest.approx(0.02)] * 10)
+    assert (baseline.lead_in_s, candidate.lead_in_s) == ([pytest.approx(0.02)] * 10, [pytest.approx(0.04)] * 10)
+    assert [a < b for a, b in zip(baseline.begin_ns, candidate.begin_ns, strict=True)] == baseline.first
+    assert baseline.levers == {"collector": "frozen"}
+    assert [seen.result.blocks if seen.result else None for seen in outcome.seen] == [baseline, candidate]
+    # One at a time: a turn is over before the next begins.
+    turns = sorted((event["begin_ns"], event["end_ns"]) for _, event in launch.named("block"))
+    assert all(end <= begin for (_, end), (begin, _) in itertools.pairwise(turns))
+    assert launch.pids == tuple(job.pid for job in launch.jobs)
+
+
+def test_pilot_pairs_are_marked(launch: Launch) -> None:
+    outcome = run(launch, {}, Blocks(seconds=30, steps="auto", cores=0, lead_in_steps=0))
+    times = outcome.blocks[0]
+    assert times.pilot > 16
+    assert set(times.steps[1 : times.pilot]) == {1, 2, 4, 8}
+    assert set(times.steps[times.pilot :]) == {outcome.block_steps}
+    assert times.lead_in_s == []
+    counts = [event["timed_s"] for _, event in launch.named("block")]
+    assert len(counts) == 2 * len(times.steps)
+
+
+@pytest.mark.parametrize("at", [0, 1, 7])
+@pytest.mark.parametrize(
+    ("do", "state", "words"),
+    [
+        ("die", State.CRASHED, "cand was killed by SIGKILL"),
+        ("exit", State.CRASHED, "cand exited with 7 without a result"),
+        ("diverge", State.DIVERGED, "cand ended as diverged (the loss became nan at step 9)"),
+        ("garbage", State.CRASHED, "cand broke the protocol"),
+        ("nonsense", State.CRASHED, "cand broke the protocol"),
+        ("too many steps", State.CRASHED, "cand broke the protocol"),
+    ],
+)
+def test_whatever_ends_one_job_stops_the_other(launch: Launch, do: str, at: int, state: State, words: str) -> None:
+    begin = time.monotonic()
+    outcome = run(launch, {"do": do, "at": at})
+    assert time.monotonic() - begin < 15
+    assert not outcome.ok
+    assert outcome.problem == words
+    assert outcome.fits
+    assert states(launch, outcome) == [State.INTERRUPTED, state]
+    assert judge(outcome.seen[0], launch.logs[0])[1].startswith(f"stopped because its partner {words}, in phase")
+    lengths = {len(times.steps) for times in outcome.blocks}
+    assert lengths == {max(0, at - 1)}  # pairs that both finished
+
+
+@pytest.mark.parametrize("at", [0, 3])
+def test_a_pair_that_does_not_fit(launch: Launch, at: int) -> None:
+    outcome = run(launch, {"do": "out of memory", "at": at})
+    assert not outcome.fits
+    assert outcome.problem.startswith("the two jobs do not fit together: cand ended as out_of_memory (CUDA out of mem")
+    assert states(launch, outcome) == [State.INTERRUPTED, State.OUT_OF_MEMORY]
+
+
+@pytest.mark.parametrize("at", [0, 2])
+def test_a_job_that_hangs_is_killed_at_the_time_limit(launch: Launch, at: int) -> None:
+    outcome = run(launch, {"do": "hang", "at": at}, timeout_s=3)
+    assert outcome.problem == "the time limit of 3 s was reached, waiting for cand"
+    assert states(launch, outcome) == [State.INTERRUPTED, State.TIMEOUT]
+    assert "its partner cand took too long" in outcome.seen[0].stop_reason
+
+
+def test_training_that_ends_by_itself_counts_if_there_is_enough(launch: Launch) -> None:
+    outcome = run(launch, {"do": "end early", "at": LEAST_PAIRS + 3})
+    assert outcome.ok
+    assert "the training of cand (at step 40) ended by itself after 10 pairs of blocks" in outcome.note
+    assert len(outcome.blocks[0].steps) == LEAST_PAIRS + 2
+    assert states(launch, outcome) == [State.OK, State.OK]
+
+
+@pytest.mark.parametrize("at", [0, 2])
+def test_training_that_ends_too_early_is_no_measurement(launch: Launch, at: int) -> None:
+    outcome = run(launch, {"do": "end early", "at": at})
+    assert "ended by itself after" in outcome.problem
+    assert states(launch, outcome) == [State.OK, State.OK]
+
+
+def test_a_job_that_fails_after_its_last_block(launch: Launch) -> None:
+    outcome = run(launch, {"do": "fail at the end"})
+    assert outcome.problem == "cand exited with 5"
+    assert states(launch, outcome) == [State.OK, State.CRASHED]
+
+
+def test_told_to_stop(launch: Launch) -> None:
+    def stop_after_five(arm: str, event: Event) -> None:
+        if len(launch.named("block")) == 5:
+            launch.reason = "stopped by SIGINT"
+
+    launch.watch = stop_after_five
+    outcome = run(launch, {})
+    assert outcome.problem == "stopped by SIGINT"
+    assert states(launch, outcome) == [State.INTERRUPTED, State.INTERRUPTED]
+
+
+def test_a_wake_up_is_heard_at_once(launch: Launch) -> None:
+    """The pipe of a signal handler ends a wait that nothing else would end."""
+    wake, write_end = os.pipe()
+    times: list[float] = []
+
+    def started(pids: tuple[int, int]) -> None:
+        os.write(write_end, b"x")
+
+    def reason() -> str:
+        times.append(time.monotonic())
+        return "stopped by SIGTERM"
+
+    begin = time.monotonic()
+    outcome = run_pair_launch(
+        *pair_of(launch.folder, ("base", "cand"), options=({}, {"do": "hang", "at": 0})),
+        launch.logs,
+        settings=SETTINGS,
+        start=launch._start,
+        timeout_s=60,
+        on_event=lambda spec, event: None,
+        stop_reason=reason,
+        wake_fd=wake,
+        on_started=started,
+    )
+    os.close(wake)
+    os.close(write_end)
+    assert times[0] - begin < 1
+    assert outcome.problem == "stopped by SIGTERM"
+    assert processes_of(launch.folder) == []
+
+
+def test_a_second_job_that_cannot_start_takes_the_first_with_it(launch: Launch) -> None:
+    def start(spec: JobSpec, log: Path) -> RunningJob:
+        if spec.arm.name == "cand":
+            raise BenchError("cannot start a job")
+        return launch._start(spec, log)
+
+    with pytest.raises(BenchError):
+        run_pair_launch(
+            *pair_of(launch.folder, ("base", "cand")),
+            launch.logs,
+            settings=SETTINGS,
+            start=start,
+            timeout_s=60,
+            on_event=lambda spec, event: None,
+            stop_reason=lambda: "",
+        )
+    assert processes_of(launch.folder) == []
+
+
+def test_cores_are_assigned_unless_the_specs_have_their_own(launch: Launch) -> None:
+    own = {"cores": [0]}
+    pair = pair_of(launch.folder, ("base", "cand"))
+    settings = Blocks(seconds=0.1, steps=1, cores=1)
+    outcome = launch.run(pair, settings)
+    assert {len(spec.cores or ()) for spec in outcome.jobs} == {1}
+    assert outcome.blocks[0].levers["same_cores"]
+    kept = launch.run(pair_of(launch.folder, ("base", "cand"), **own), settings)
+    assert [spec.cores for spec in kept.jobs] == [[0], [0]]
