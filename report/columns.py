@@ -141,12 +141,18 @@ def count(row: Row) -> str:
     return str(n) if n == launches else f"{n} of {launches}"
 
 
+JUDGED = ("refused: ", "failed parity: ", "ambiguous: ")  # there are results, and why they make no gain
+
+
 def state(row: Row) -> str:
-    if row["state"] != "ok":
-        return f"no result: {row['state']}"
+    said = str(row["state"])
+    if said != "ok":
+        return said if said.startswith(JUDGED) else f"no result: {said}"
     if row["source"] == "published":
         return "published"
-    return f"ok; left out: {row['left_out']}" if row["left_out"] else "ok"
+    unmet = row.get("precision_target") == "precision not reached"
+    left_out = f"left out: {row['left_out']}" if row["left_out"] else ""
+    return "; ".join(filter(None, ["ok", "precision not reached" if unmet else "", left_out]))
 
 
 def state_if_telling(row: Row) -> str:

@@ -8,7 +8,8 @@ import json
 import re
 from collections.abc import Callable
 
-from report.rows import Value, describe_key
+from report.keys import describe_key
+from report.rows import Value
 from report.tables import Document
 
 JSON_VERSION = 1

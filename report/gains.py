@@ -1,28 +1,36 @@
-"""The gain of every declared pair, or the reason why there is none. From unrounded times."""
+"""The gain of every declared pair, or the reason why there is none. From unrounded times.
+
+A gain counts only if the pair was not refused, both arms finished the same work, they learned alike (report.parity)
+and the gain in time is one in clock cycles too (report.cycles).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 
-from harness.record import JobRecord, Pair, Timing
-from report.launches import OK, Arms, Launches, arms_of, count_verdicts, verdict
+from harness.record import BlockTimes, JobRecord, Pair
+from harness.stats import block_interval
+from report.breakeven import BreakEven, break_even
+from report.cycles import disagree, sm_clock_mhz
+from report.launches import OK, Arms, Launches, arms_of, by_blocks, count_verdicts, verdict
 from report.load import Run
-from report.stats import Estimate, latency_gain, log_ratios, mean_interval, throughput_gain, usable
+from report.parity import Parity, check_parity
+from report.stats import Estimate, format_gain, latency_gain, throughput_gain, usable
 
 
 @dataclass(frozen=True)
 class Measure:
-    """A time that gains are made of: `time` reads it, in seconds, from a job's timing."""
+    """A time that gains are made of: `time` reads it, in seconds, from a job that has it."""
 
     key: str
     label: str
-    time: Callable[[Timing], float | None]
+    time: Callable[[JobRecord], float | None]
 
 
-END_TO_END = Measure("end_to_end", "end to end", lambda timing: timing.train_runtime_s)
-STEADY_STATE = Measure("steady_state", "steady state", lambda timing: timing.steady_step_s)
+END_TO_END = Measure("end_to_end", "end to end", lambda job: None if job.partner else job.timing.train_runtime_s)
+STEADY_STATE = Measure("steady_state", "steady state", lambda job: job.timing.steady_step_s)
 MEASURES = (END_TO_END, STEADY_STATE)
 
 
@@ -32,6 +40,8 @@ class Gain:
 
     `ratio` estimates ln T_baseline − ln T_candidate over the `ratio.n` launches that count, of `launches` there were;
     None if there is no gain, and then `state` says why, else it is `ok`. `left_out` says why launches do not count.
+    `cycles` is the same of clock cycles (steady state, where every card's clock is known). `break_even`: the step from
+    which the set-up is repaid, with the gain in the steady state.
     """
 
     pair: Pair
@@ -40,39 +50,57 @@ class Gain:
     launches: int
     state: str
     left_out: str = ""
-
-    def transformed(self, gain: Callable[[float], float]) -> tuple[float | None, float | None, float | None]:
-        """Value and 95% interval of `stats.latency_gain` or `stats.throughput_gain`, as fractions; both rise with d."""
-        if self.ratio is None:
-            return None, None, None
-        low, high = self.ratio.low, self.ratio.high
-        return gain(self.ratio.mean), None if low is None else gain(low), None if high is None else gain(high)
+    cycles: Estimate | None = None
+    break_even: BreakEven | None = None
+    parity: Parity | None = None
 
     @property
     def latency(self) -> tuple[float | None, float | None, float | None]:
         """1 − T_candidate / T_baseline: value, low, high."""
-        return self.transformed(latency_gain)
+        return transformed(self.ratio, latency_gain)
 
     @property
     def throughput(self) -> tuple[float | None, float | None, float | None]:
         """T_baseline / T_candidate − 1: value, low, high."""
-        return self.transformed(throughput_gain)
+        return transformed(self.ratio, throughput_gain)
+
+
+def transformed(
+    ratio: Estimate | None, gain: Callable[[float], float]
+) -> tuple[float | None, float | None, float | None]:
+    """Value and 95% interval of `stats.latency_gain` or `stats.throughput_gain`, as fractions; both rise with d."""
+    if ratio is None:
+        return None, None, None
+    low, high = ratio.low, ratio.high
+    return gain(ratio.mean), None if low is None else gain(low), None if high is None else gain(high)
 
 
 def gains_of(run: Run, arms: Arms | None = None) -> list[Gain]:
-    """Every declared pair by every measure, in the order declared. `arms`: arms_of(run), if at hand.
+    """Every declared pair by every measure it has, in the order declared. `arms`: arms_of(run), if at hand.
 
-    Published runs have end-to-end times only, so nothing is said of their steady state.
+    Published runs have end-to-end times only, so nothing is said of their steady state; jobs that took turns on the
+    device have a steady state only.
     """
     arms = arms or arms_of(run)
+    refused = {(said.workload, said.baseline, said.candidate): said.reasons for said in run.info.refusals}
     gains = []
     for pair in run.info.pairs:
-        baseline = arms.launches[pair.workload, pair.baseline]
-        candidate = arms.launches[pair.workload, pair.candidate]
-        published = {job.source for job in (*baseline.values(), *candidate.values())} == {"published"}
-        gains += [
-            _gain(pair, measure, baseline, candidate) for measure in MEASURES if measure is END_TO_END or not published
-        ]
+        baseline, candidate = arms.of_pair(pair)
+        jobs = [*baseline.values(), *candidate.values()]
+        reasons = refused.get((pair.workload, pair.baseline, pair.candidate), [])
+        parity = None if _published(jobs) else check_parity(run, pair, arms)
+        for measure in MEASURES:
+            if (measure is STEADY_STATE and _published(jobs)) or (measure is END_TO_END and by_blocks(run, jobs)):
+                continue
+            gain = replace(_gain(pair, measure, baseline, candidate), parity=parity)
+            if reasons:
+                gain = _without_gain(gain, f"refused: {'; '.join(reasons)}")
+            elif gain.ratio and parity and parity.outcome == "failed":
+                gain = _without_gain(gain, f"failed parity: {parity.reason}")
+            elif gain.ratio and gain.cycles and disagree(gain.ratio, gain.cycles):
+                said = f"throughput {format_gain(gain.ratio)} in time, {format_gain(gain.cycles)} in clock cycles"
+                gain = _without_gain(gain, f"ambiguous: {said}")
+            gains.append(gain)
     return gains
 
 
@@ -84,37 +112,102 @@ def matched(baseline: Launches, candidate: Launches) -> Iterator[tuple[JobRecord
             yield one, other
 
 
+def _published(jobs: Sequence[JobRecord]) -> bool:
+    return {job.source for job in jobs} == {"published"}
+
+
+def _without_gain(gain: Gain, state: str) -> Gain:
+    return replace(gain, ratio=None, cycles=None, break_even=None, state=state, left_out="")
+
+
 def _gain(pair: Pair, measure: Measure, baseline: Launches, candidate: Launches) -> Gain:
-    times = [
-        (one_s, other_s)
+    jobs = [
+        (one, other)
         for one, other in matched(baseline, candidate)
-        if usable(one_s := measure.time(one.timing)) and usable(other_s := measure.time(other.timing))
+        if usable(measure.time(one)) and usable(measure.time(other))
     ]
     launches = baseline.keys() | candidate.keys()
     why = _why_left_out(pair, measure, baseline, candidate)
     make = partial(Gain, pair, measure)
-    if times:
-        return make(mean_interval(log_ratios(times)), len(launches), OK, why)
+    if jobs:
+        times = [_times(measure, one, other) for one, other in jobs]
+        gain = make(block_interval(times), len(launches), OK, why)
+        if measure is not STEADY_STATE:
+            return gain
+        return replace(gain, cycles=_cycles(jobs, times), break_even=_break_even(jobs))
     finished = [any(_judge(measure, job) == OK for job in arm.values()) for arm in (baseline, candidate)]
     if all(finished) and not any(_mismatch(baseline[k], candidate[k]) for k in baseline.keys() & candidate.keys()):
         why = f"no launch in which both arms finished ({why})"
     return make(None, len(launches), why)
 
 
+def _times(measure: Measure, one: JobRecord, other: JobRecord) -> list[tuple[float, float]]:
+    """The seconds of both arms of a launch for the same steps: one entry per pair of blocks, or one in all."""
+    if measure is STEADY_STATE and one.blocks and other.blocks:
+        return _block_times(one.blocks, other.blocks)
+    return [(measure.time(one) or 0.0, measure.time(other) or 0.0)]
+
+
+def _block_times(one: BlockTimes, other: BlockTimes) -> list[tuple[float, float]]:
+    return [
+        (steps * one_s, steps * other_s)
+        for steps, one_s, other_s in list(zip(one.steps, one.step_s, other.step_s, strict=False))[one.pilot :]
+    ]
+
+
+def _cycles(jobs: Sequence[tuple[JobRecord, JobRecord]], times: Sequence[list[tuple[float, float]]]) -> Estimate | None:
+    """The interval of ln(T_b · f_b) − ln(T_c · f_c), f: a job's SM clock; None unless every job's is known."""
+    scaled = []
+    for (one, other), launch in zip(jobs, times, strict=True):
+        one_mhz, other_mhz = sm_clock_mhz(one), sm_clock_mhz(other)
+        if one_mhz is None or other_mhz is None:
+            return None
+        scaled.append([(one_s * one_mhz, other_s * other_mhz) for one_s, other_s in launch])
+    return block_interval(scaled)
+
+
+def _break_even(jobs: Sequence[tuple[JobRecord, JobRecord]]) -> BreakEven | None:
+    launches = [
+        (one_setup, other_setup, one_step, other_step)
+        for one, other in jobs
+        if usable(one_setup := one.timing.setup_s)
+        and usable(other_setup := other.timing.setup_s)
+        and usable(one_step := one.timing.steady_step_s)
+        and usable(other_step := other.timing.steady_step_s)
+    ]
+    return break_even(launches) if launches else None
+
+
 def _judge(measure: Measure, job: JobRecord | None) -> str:
     if job is None:
         return "missing"
     why = verdict(job)
-    return why if why != OK or usable(measure.time(job.timing)) else f"no {measure.label} time"
+    return why if why != OK or usable(measure.time(job)) else f"no {measure.label} time"
 
 
 def _mismatch(one: JobRecord, other: JobRecord) -> str:
     """Why two finished jobs cannot be compared, or nothing: a ratio of times needs the same work on the same device."""
     if one.device != other.device:
         return "arms ran on different devices"
+    if one.attempt != other.attempt:
+        return "arms were not run again together"
+    if (one.partner is None) != (other.partner is None):
+        return "arms were measured by different protocols"
+    if one.partner is not None:
+        return _blocks_mismatch(one.blocks, other.blocks)
     if one.timing.steps != other.timing.steps and None not in (one.timing.steps, other.timing.steps):
         return "arms did different numbers of steps"
     return ""
+
+
+def _blocks_mismatch(one: BlockTimes | None, other: BlockTimes | None) -> str:
+    """Jobs that took turns may stop at any step, but their pairs of blocks must be of the same steps."""
+    if one is None or other is None:
+        return "no block times recorded"
+    if (one.steps, one.pilot, len(one.step_s)) != (other.steps, other.pilot, len(other.step_s)):
+        return "arms did different blocks"
+    times = _block_times(one, other)
+    return "" if times and all(usable(s) for both in times for s in both) else "no pair of blocks was timed"
 
 
 def _why_left_out(pair: Pair, measure: Measure, baseline: Launches, candidate: Launches) -> str:

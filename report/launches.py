@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from harness.record import JobRecord, State
+from harness.record import JobRecord, Pair, State
 from report.load import Run
 
 OK = "ok"
@@ -17,10 +17,33 @@ Launches = Mapping[int, JobRecord]  # launch number -> its latest attempt
 
 @dataclass(frozen=True)
 class Arms:
-    """The launches of a run by (workload, arm), in the order tables show them; `superseded` attempts were run again."""
+    """The launches of a run by (workload, arm), in the order tables show them; `superseded` attempts were run again.
+
+    `twins` are the parity twins, the latest of each (workload, arm).
+    """
 
     launches: dict[tuple[str, str], Launches]
     superseded: list[JobRecord]
+    twins: dict[tuple[str, str], JobRecord]
+
+    def of_pair(self, pair: Pair) -> tuple[Launches, Launches]:
+        """The launches of a pair's baseline and candidate that were made for it.
+
+        Under the blocks protocol a job was measured against its partner, so it belongs to no other pair; a pair that
+        did not fit on the card together was measured by epochs instead, in the same run.
+        """
+        sides = (pair.baseline, pair.candidate)
+        baseline, candidate = (
+            {k: job for k, job in self.launches[pair.workload, arm].items() if job.partner in (None, other)}
+            for arm, other in zip(sides, reversed(sides), strict=True)
+        )
+        if any(job.partner for job in self.of_workload(pair.workload)):
+            # Launch numbers are unique over such a workload's pairs: a job without a partner, alone at its number, was
+            # measured by epochs for another pair of its arm.
+            for one, other in ((baseline, candidate), (candidate, baseline)):
+                for launch in [k for k, job in one.items() if k not in other and not job.partner]:
+                    del one[launch]
+        return baseline, candidate
 
     def of_workload(self, workload: str) -> list[JobRecord]:
         """The jobs of all its arms that were recorded."""
@@ -28,23 +51,24 @@ class Arms:
 
 
 def arms_of(run: Run) -> Arms:
-    """Group a run's records. Parity twins are left out: they train without dropout and are no measurement.
+    """Group a run's records. Parity twins are no launches: they train without dropout and are no measurement.
 
-    Of several attempts at one launch the one started last counts, whatever became of it: choosing by outcome would
-    bias the result. Declared arms without any record are there, with no launch.
+    Of several attempts at one launch the last counts (by when it started, then by its number), whatever became of it:
+    choosing by outcome would bias the result. Declared arms without any record are there, with no launch.
     """
     attempts: dict[tuple[str, str], dict[int, JobRecord]] = {}
+    twins: dict[tuple[str, str], JobRecord] = {}
     superseded: list[JobRecord] = []
     for job in run.jobs:
+        key = (job.workload.name, job.arm.name)
         if job.twin:
+            twins[key] = max(twins.get(key, job), job, key=_order)
             continue
-        launches = attempts.setdefault((job.workload.name, job.arm.name), {})
-        other = launches.get(job.launch)
-        if other is None:
+        launches = attempts.setdefault(key, {})
+        if (other := launches.get(job.launch)) is None:
             launches[job.launch] = job
             continue
-        earlier, later = (job, other) if (job.started_at or "") < (other.started_at or "") else (other, job)
-        launches[job.launch] = later
+        earlier, launches[job.launch] = sorted((other, job), key=_order)
         superseded.append(earlier)
     declared = [(pair.workload, arm) for pair in run.info.pairs for arm in (pair.baseline, pair.candidate)]
     workloads = list(dict.fromkeys(workload for workload, _ in declared))
@@ -59,7 +83,24 @@ def arms_of(run: Run) -> Arms:
         )
 
     keys = sorted({*declared, *attempts}, key=place)
-    return Arms({key: dict(sorted(attempts.get(key, {}).items())) for key in keys}, superseded)
+    return Arms({key: dict(sorted(attempts.get(key, {}).items())) for key in keys}, superseded, twins)
+
+
+def _order(job: JobRecord) -> tuple[str, int]:
+    # By time first: where a pair in blocks went on by epochs, its launches begin again at attempt 1.
+    return job.started_at or "", job.attempt
+
+
+def by_blocks(run: Run, jobs: Iterable[JobRecord]) -> bool:
+    """Whether `jobs` of `run` were all measured by the blocks protocol; without any, whether its suite asks for that.
+
+    Such jobs wait for one another, so they have no time end to end.
+    """
+    partners = [job.partner for job in jobs]
+    if partners:
+        return None not in partners
+    measurement = run.info.config.get("measurement")
+    return isinstance(measurement, dict) and measurement.get("protocol") == "blocks"
 
 
 def verdict(job: JobRecord) -> str:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +24,16 @@ _known_settings: dict[tuple[type, str], Workload | Arm] = {}  # by their text: e
 
 @dataclass(frozen=True)
 class Run:
-    """One run folder. `problems` has one sentence for everything that could not be read, with its file and line."""
+    """One run folder. `problems` has one sentence for everything that could not be read, with its file and line.
+
+    `beside`: folders of other runs in which an A/A run of the same host may be found (report.noise).
+    """
 
     folder: Path
     info: RunInfo
     jobs: list[JobRecord]
     problems: list[str] = field(default_factory=list)
+    beside: tuple[Path, ...] = ()
 
 
 class UnreadableLine(Exception):
@@ -81,10 +86,11 @@ def load_run(folder: Path | str) -> Run:
     return Run(folder, info, jobs, problems)
 
 
-def load_runs(paths: Iterable[Path | str]) -> tuple[list[Run], list[str]]:
+def load_runs(paths: Iterable[Path | str], beside: Iterable[Path] | None = None) -> tuple[list[Run], list[str]]:
     """Every run in `paths`, each a run folder or a folder of runs (then by name), once; and all problems found.
 
     A folder named by the caller must be readable (BenchError); one that was only found beside others is a problem.
+    `beside`: folders that may hold an A/A run of a run's host; None: all in the same folder as the run.
     """
     runs: dict[Path, Run] = {}
     problems: list[str] = []
@@ -100,7 +106,13 @@ def load_runs(paths: Iterable[Path | str]) -> tuple[list[Run], list[str]]:
                 runs.setdefault(child.resolve(), load_run(child))
             except BenchError as error:
                 problems.append(f"{error.place}: {error.message}; this run is set aside")
-    return list(runs.values()), [problem for run in runs.values() for problem in run.problems] + problems
+    around = {folder.parent: _runs_in(folder.parent) for folder in runs} if beside is None else {}
+    others = None if beside is None else tuple(sorted({folder.resolve() for folder in beside}))
+    found_runs = [
+        replace(run, beside=tuple(other for other in (others or around[folder.parent]) if other != folder))
+        for folder, run in runs.items()
+    ]
+    return found_runs, [problem for run in found_runs for problem in run.problems] + problems
 
 
 def find_run(name: str, results: Path) -> Path:
@@ -111,6 +123,13 @@ def find_run(name: str, results: Path) -> Path:
     known = [child.name for child in sorted(results.iterdir()) if _is_run(child)] if results.is_dir() else []
     listed = ", ".join(known[:20]) + (", …" if len(known) > 20 else "") if known else "none"
     raise BenchError("no such run", place=name, fix=f"name a folder, or a run under {results}: {listed}")
+
+
+def _runs_in(folder: Path) -> tuple[Path, ...]:
+    try:
+        return tuple(child for child in sorted(folder.iterdir()) if _is_run(child))
+    except OSError:
+        return ()  # a run can be read by its own path where what stands beside it cannot be listed
 
 
 def _is_run(folder: Path) -> bool:
@@ -150,7 +169,9 @@ def _read_tolerantly(fields: dict[str, Any], first: ValidationError) -> JobRecor
     """Second reading of a line the schema refused: without the fields that only a newer harness knows."""
     for error in first.errors(include_url=False):
         # pydantic writes NaN as null, so a metric that came out as NaN would cost the whole record
-        if error["type"] == "extra_forbidden" or (error["loc"][0] == "metrics" and error["input"] is None):
+        if error["loc"][0] == "losses" and error["input"] is None:
+            fields["losses"][error["loc"][1]] = math.nan  # stays in its place: parity must see that the step had none
+        elif error["type"] == "extra_forbidden" or (error["loc"][0] == "metrics" and error["input"] is None):
             _remove(fields, error["loc"])
     try:
         return JobRecord.model_validate(fields)

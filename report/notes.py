@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
 
 from harness.record import JobRecord, State
+from report.cycles import sm_clock_mhz
 from report.launches import OK, arms_of, verdict
 from report.load import Run
-from report.published import check_gains, check_samples
+from report.published import check_samples
 from report.rows import known
 
+CLOCKS_APART = 1.01  # ratio of SM clocks from which the harness runs a quad again
 MAX_REASON = 300  # characters: a reason is a sentence, not a traceback
 
 
 def runtime_notes(run: Run) -> list[str]:
     """Under the runtimes: synthetic data, random weights, why jobs failed, what was run again."""
-    return [*source_notes(run), *_failures(run), *_reruns(run), *check_samples(run)]
-
-
-def gain_notes(run: Run) -> list[str]:
-    """Under the gains: synthetic data, random weights, declared differences, and whether published gains are met."""
-    return [*source_notes(run), *_differences(run), *check_gains(run)]
+    return [*source_notes(run), *failure_notes(run), *rerun_notes(run), *check_samples(run)]
 
 
 def per_run(runs: Sequence[Run], about: Callable[[Run], list[str]], legend: Iterable[str] = ()) -> list[str]:
@@ -60,26 +58,7 @@ def source_notes(run: Run) -> list[str]:
     return [*grouped(run, synthetic), *grouped(run, random)]
 
 
-def _differences(run: Run) -> list[str]:
-    """What each pair declares; of a publication nobody knows it. Workloads are named where they differ in it."""
-    arms = arms_of(run)
-    said: dict[str, dict[str, list[str]]] = {}
-    for pair in run.info.pairs:
-        if any(job.source == "published" for job in arms.of_workload(pair.workload)):
-            continue
-        what = "no declared difference but the backend"
-        if pair.differs:
-            what = f"{', '.join(pair.differs)} {'differ' if len(pair.differs) > 1 else 'differs'} (declared)"
-        declared = said.setdefault(f"{pair.baseline} against {pair.candidate}", {})
-        declared.setdefault(what, []).append(pair.workload)
-    return [
-        f"{pair}: {what}" + (f" ({', '.join(workloads)})" if len(declared) > 1 else "")
-        for pair, declared in said.items()
-        for what, workloads in declared.items()
-    ]
-
-
-def _failures(run: Run) -> list[str]:
+def failure_notes(run: Run) -> list[str]:
     """One sentence per arm and verdict, with the reason of its first launch."""
     said = []
     for (workload, arm), launches in arms_of(run).launches.items():
@@ -104,13 +83,29 @@ def in_one_line(reason: str) -> str:
     return one_line if len(one_line) <= MAX_REASON else one_line[:MAX_REASON] + "…"
 
 
-def _reruns(run: Run) -> list[str]:
+def rerun_notes(run: Run) -> list[str]:
+    """How many earlier attempts do not count, and why they were run again."""
     superseded = arms_of(run).superseded
     if not superseded:
         return []
-    states = sorted({job.state.value.replace("_", " ") for job in superseded})
+    why = Counter(_why_again(job, superseded) for job in superseded)
+    said = "; ".join(f"{count} {reason}" if len(why) > 1 else reason for reason, count in why.items())
     attempts = "1 earlier attempt" if len(superseded) == 1 else f"{len(superseded)} earlier attempts"
-    return [f"{attempts} ({', '.join(states)}) not counted: run again"]
+    return [f"{attempts} not counted, run again: {said}"]
+
+
+def _why_again(job: JobRecord, superseded: Sequence[JobRecord]) -> str:
+    if job.state is not State.OK:
+        return job.state.value.replace("_", " ") + (f" ({in_one_line(job.reason)})" if job.reason else "")
+    beside = [
+        other
+        for other in superseded
+        if (other.workload.name, other.launch, other.attempt) == (job.workload.name, job.launch, job.attempt)
+    ]
+    clocks = [clock for other in beside if (clock := sm_clock_mhz(other))]
+    if clocks and max(clocks) > min(clocks) * CLOCKS_APART:
+        return "SM clocks of the arms more than 1% apart"
+    return "undisturbed, but of a disturbed quad"
 
 
 def run_headline(run: Run) -> str:

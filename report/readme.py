@@ -19,6 +19,7 @@ from report.tables import render
 from report.views import VIEWS
 
 _BEGIN = re.compile(r"\s*<!--\s*table:(.*?)-->\s*")
+_MARKER = re.compile(r"^\s*<!--\s*table:(.*?)-->\s*$", re.MULTILINE)
 _END = re.compile(r"\s*<!--\s*/table\s*-->\s*")
 _FENCE = re.compile(r" {0,3}(```+|~~~+)")
 
@@ -29,9 +30,12 @@ def refresh(files: Iterable[Path], results: Path, *, check: bool = False) -> tup
     A file that cannot be read, a marker without its end or with an unknown run or view: BenchError with file and line.
     """
     problems: dict[str, None] = {}
+    named: set[str] = set()
 
     def table(names: list[str], view: str | None) -> str:
-        runs, found = load_runs(find_run(name, results) for name in names)
+        # A document's tables come from the runs it names: an A/A run that only this checkout has must not change them.
+        folders = [folder for name in sorted(named) if (folder := _folder(name, results))]
+        runs, found = load_runs((find_run(name, results) for name in names), beside=folders)
         problems.update(dict.fromkeys(found))
         return render(runs, "markdown", view)
 
@@ -42,6 +46,7 @@ def refresh(files: Iterable[Path], results: Path, *, check: bool = False) -> tup
                 text = file.read()
         except (OSError, UnicodeDecodeError) as error:
             raise BenchError(f"cannot be read: {error}", place=str(path), fix="name a Markdown file in UTF-8") from None
+        named = {word for names in _MARKER.findall(text) for word in names.split() if "=" not in word}
         fresh = rewrite(text, table, place=str(path))
         if fresh != text:
             stale.append(path)
@@ -78,6 +83,14 @@ def rewrite(text: str, table: Callable[[list[str], str | None], str], *, place: 
     if opened is not None:
         raise BenchError("no end of this table", place=f"{place}:{opened}", fix="close it with <!-- /table -->")
     return "".join(out)
+
+
+def _folder(name: str, results: Path) -> Path | None:
+    """The folder of a run that some marker names, one in a code block perhaps, which need not be there."""
+    try:
+        return find_run(name, results)
+    except BenchError:
+        return None
 
 
 def _arguments(words: list[str], place: str) -> tuple[list[str], str | None]:

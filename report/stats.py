@@ -6,7 +6,16 @@ import math
 
 from harness.stats import CONFIDENCE, Estimate, log_ratios, mean_interval, usable
 
-__all__ = ["CONFIDENCE", "Estimate", "latency_gain", "log_ratios", "mean_interval", "throughput_gain", "usable"]
+__all__ = [
+    "CONFIDENCE",
+    "Estimate",
+    "format_gain",
+    "latency_gain",
+    "log_ratios",
+    "mean_interval",
+    "throughput_gain",
+    "usable",
+]
 
 
 def latency_gain(d: float) -> float:
@@ -23,3 +32,11 @@ def throughput_gain(d: float) -> float:
         return math.expm1(d)
     except OverflowError:
         return math.inf
+
+
+def format_gain(ratio: Estimate) -> str:
+    """The throughput gain of a log ratio with its interval: "18.0% (17.1% to 18.9%)"."""
+    value, low, high = (
+        None if d is None else f"{throughput_gain(d) * 100:z.2f}%" for d in (ratio.mean, ratio.low, ratio.high)
+    )
+    return f"{value} ({low} to {high})" if low and high else f"{value}"

@@ -33,18 +33,21 @@ from report.columns import (
     text,
     workload_column,
 )
+from report.gain_notes import gain_notes
+from report.gain_rows import gain_rows
 from report.gains import MEASURES
+from report.launches import arms_of, by_blocks
 from report.load import Run
-from report.notes import gain_notes, per_run, runtime_notes, source_notes
-from report.rows import END_TO_END, STEADY_STATE, Row, arm_rows, gain_rows
+from report.notes import per_run, runtime_notes, source_notes
+from report.rows import END_TO_END, STEADY_STATE, Row, arm_rows
 from report.tables import Table, make_table
 
 MEASURE_LABELS = {measure.key: measure.label for measure in MEASURES}
 
 
 def runtimes(runs: Sequence[Run]) -> list[Table]:
-    """End to end, every arm of every workload."""
-    rows = [row for run in runs for row in arm_rows(run, END_TO_END)]
+    """End to end, every arm of every workload; jobs that took turns on the device have no such time."""
+    rows = [row for run in runs if not _only_blocks(run) for row in arm_rows(run, END_TO_END)]
     facts, shared = split_facts(rows, (TASK, PRECISION, BATCH, ATTENTION))
     columns = [
         *run_column(rows),
@@ -101,6 +104,7 @@ def gains(runs: Sequence[Run]) -> list[Table]:
         Column("Throughput", percent("throughput_gain"), right=True),
         Column("Throughput 95%", interval("throughput_gain"), right=True, optional=True),
         _AS_PUBLISHED,
+        *_CHECKS,
         Column("n", count, right=True, optional=True),
         Column("State", state),
     ]
@@ -126,6 +130,7 @@ def comparison(runs: Sequence[Run]) -> list[Table]:
         Column("Latency", _as_printed("latency_gain"), right=True),
         Column("Throughput", _as_printed("throughput_gain"), right=True),
         Column("Throughput 95%", interval("throughput_gain"), right=True, optional=True),
+        *_CHECKS,
         Column("n", count, right=True, optional=True),
         *facts,
         Column("State", state_if_telling, optional=True),
@@ -185,13 +190,18 @@ View = tuple[Callable[[Sequence[Run]], list[Table]], Callable[[Sequence[Run]], b
 
 # name: how it is made, and of which runs it is made when no view is asked for
 VIEWS: dict[str, View] = {
-    "runtimes": (runtimes, lambda runs: True),
+    "runtimes": (runtimes, lambda runs: not all(map(_only_blocks, runs))),
     "steady": (steady, lambda runs: any(job.timing.steady_step_s is not None for run in runs for job in run.jobs)),
     "gains": (gains, lambda runs: True),
     "gpu": (gpu_use, lambda runs: any(job.telemetry and job.telemetry.gpus for run in runs for job in run.jobs)),
     "comparison": (comparison, lambda runs: False),
 }
 
+_CHECKS = (  # what a reader holds against a gain, in every table of gains
+    Column("A/A", text("noise_floor"), right=True, optional=True),
+    Column("Break-even", text("break_even"), right=True, optional=True),
+    Column("Parity", text("parity"), optional=True),
+)
 _AS_PUBLISHED = Column(
     "As published", percent("published_latency_gain", "published_throughput_gain"), right=True, optional=True
 )
@@ -200,6 +210,10 @@ _AS_PUBLISHED = Column(
 def _as_printed(key: str) -> Show:
     """A gain as published where it was; the one made from published times knows them only as rounded."""
     return lambda row: percent(f"published_{key}")(row) or percent(key)(row)
+
+
+def _only_blocks(run: Run) -> bool:
+    return by_blocks(run, [job for launches in arms_of(run).launches.values() for job in launches.values()])
 
 
 def _time(row: Row) -> str:
@@ -229,6 +243,6 @@ def _pair_labels(runs: Sequence[Run]) -> Show:
 
     def label(row: Row) -> str:
         candidate, baseline = (labels[row["run"], row["workload"], row[arm]] for arm in ("candidate", "baseline"))
-        return f"{candidate} over {baseline}"
+        return f"{candidate} over {baseline}{' (A/A)' if row['a_a'] else ''}"
 
     return label

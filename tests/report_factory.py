@@ -5,7 +5,20 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from harness.record import Engagement, Host, JobRecord, Pair, RunInfo, Sources, State, Timing
+from harness.record import (
+    BlockTimes,
+    Engagement,
+    Fingerprint,
+    GpuTelemetry,
+    Host,
+    JobRecord,
+    Pair,
+    RunInfo,
+    Sources,
+    State,
+    Telemetry,
+    Timing,
+)
 from harness.settings import Arm, Model, Task, Training, Workload
 from report.load import Run
 
@@ -95,3 +108,34 @@ def four_pairs(baseline_s: float = 100.0, candidate_s: float = 80.0) -> list[Job
         for launch in range(4)
         for arm, runtime_s in (("pytorch", baseline_s), ("onnxruntime", candidate_s))
     ]
+
+
+ALIKE = Fingerprint(initial_weights_sha256="weights", data_order_sha256="order")
+GATED: dict[str, Any] = {"measurement": {"protocol": "epochs", "parity": {"twin_steps": 3, "tolerance": None}}}
+
+
+def make_twin(arm: str, losses: list[float] | None, **fields: Any) -> JobRecord:
+    """A parity twin with these losses, of the same weights and batches as every other unless `fields` say otherwise."""
+    return make_job(arm, twin=True, losses=losses, **{"fingerprint": ALIKE, **fields})
+
+
+def make_block_job(
+    arm: str, partner: str, launch: int, step_s: list[float], *, steps: int = 1, pilot: int = 0, **fields: Any
+) -> JobRecord:
+    """A job of the blocks protocol: `steps` timed steps of `step_s[j]` seconds in pair of blocks j."""
+    counted = step_s[pilot:]
+    times = BlockTimes(lead_in_steps=1, steps=[steps] * len(step_s), step_s=step_s, pilot=pilot)
+    timing = Timing(
+        clock="perf_counter",
+        setup_s=2.0,
+        steady_step_s=sum(counted) / len(counted) if counted else None,
+        train_runtime_s=1e3,  # with the waiting: it must never be shown
+        train_samples_per_s=1.0,
+        steps=1000 + launch,
+    )
+    return make_job(arm, launch, **{"partner": partner, "blocks": times, "timing": timing, **fields})
+
+
+def clock(mhz: float | None) -> Telemetry:
+    """Telemetry of one card with this median SM clock."""
+    return Telemetry(gpus=[GpuTelemetry(index=0, samples=10, sm_clock_median_mhz=mhz)])

@@ -10,7 +10,7 @@ import pytest
 from report_factory import PROVEN, four_pairs, make_job, make_run
 
 from harness.record import JobRecord, Pair, State, Timing
-from report.rows import describe_key
+from report.keys import describe_key
 from report.tables import build, render
 from report.views import VIEWS
 

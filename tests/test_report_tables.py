@@ -127,7 +127,7 @@ def test_declared_arms_without_a_job_have_rows() -> None:
 
 def test_reruns_are_told() -> None:
     jobs = [make_job(state=State.CONTAMINATED, started_at="2001-01-01"), make_job(started_at="2001-01-02")]
-    assert "- 1 earlier attempt (contaminated) not counted: run again" in render([make_run(jobs)], view="runtimes")
+    assert "- 1 earlier attempt not counted, run again: contaminated\n" in render([make_run(jobs)], view="runtimes")
 
 
 def test_synthetic_sources_are_told_under_each_table_and_real_ones_are_not() -> None:

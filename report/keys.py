@@ -1,0 +1,77 @@
+"""What the keys of raw rows mean: columns of CSV, fields of JSON."""
+
+from __future__ import annotations
+
+KEYS = {
+    "run": "name of the run",
+    "workload": "name of the workload within the run",
+    "model": "label of the model",
+    "task": "label of the task",
+    "precision": "fp32, fp16 or bf16",
+    "batch_size": "training samples per device and step (null: not published, or the arms of the pair differ in it)",
+    "arm": "name of the arm within the run",
+    "backend": "label of the arm's backend",
+    "attention": "the arm's attention implementation",
+    "device": "cpu, or the GPU's name",
+    "source": "measured, or published (taken from a publication)",
+    "launches": "launches recorded, whatever became of them (null: not published)",
+    "n": "launches that count: of the arm, or of both arms of the pair (null: not published)",
+    "runtime_s": "end-to-end training time in seconds, mean over the launches that count",
+    "train_samples_per_s": "end-to-end training samples per second, mean",
+    "setup_s": "seconds from the call of train() to the end of the first step, mean",
+    "steady_step_s": "seconds per step after the warm-up, mean",
+    "steady_samples_per_s": "training samples per second after the warm-up, mean",
+    "gpu_utilization_percent": "NVML's GPU utilization in the steady window, mean over cards and launches",
+    "gpu_utilization_p10_percent": "its 10th percentile over the samples of a window, mean over cards and launches",
+    "gpu_memory_peak_bytes": "peak of the whole card's memory in use by NVML, of the fullest card, mean over launches",
+    "torch_peak_allocated_bytes": "peak that torch's allocator had handed out, mean over launches",
+    "torch_peak_reserved_bytes": "peak that torch's allocator had taken from the card, mean over launches",
+    "power_w": "power in the steady window, all cards together, mean over launches",
+    "joules_per_sample": "energy of all cards per training sample in the steady window, mean over launches",
+    "model_flops_utilization": "the model's FLOPs over the card's dense peak, as a fraction, mean over launches",
+    "sm_clock_mhz": "median SM clock in the steady window, mean over cards and launches",
+    "kernels": "native, or ptx if the driver compiled ONNX Runtime's kernels for this card",
+    "job_cpu_share": "CPU time of the job's processes over that of all cores in the steady window, as a fraction, mean",
+    "host_cpu_share": "CPU time of all processes over that of all cores in the steady window, as a fraction, mean",
+    "peak_rss_bytes": "peak resident memory of the job's process, mean over launches",
+    "job_rss_peak_bytes": "peak resident memory summed over the job's processes (shared pages twice), mean",
+    "baseline": "arm that the candidate is compared with",
+    "candidate": "arm whose gain this is",
+    "baseline_attention": "the baseline's attention implementation",
+    "candidate_attention": "the candidate's attention implementation",
+    "measure": "end_to_end or steady_state: the time that is compared",
+    "log_ratio": "mean of ln T_baseline - ln T_candidate over the launches that count",
+    "latency_gain": "1 - T_candidate / T_baseline, as a fraction, from unrounded times",
+    "throughput_gain": "T_baseline / T_candidate - 1, as a fraction, from unrounded times",
+    "published_latency_gain": "the gain as printed in the publication (published runs only)",
+    "published_throughput_gain": "the gain as printed in the publication (published runs only)",
+    "protocol": "epochs, or blocks: the jobs of both arms took turns on the device",
+    "cycles_throughput_gain": "the throughput gain in clock cycles: each launch's times multiplied by its SM clock",
+    "break_even": "the step from which the candidate has repaid its set-up, with its 95% interval, in words",
+    "break_even_step": "that step, counted from 1 (null: never, or not known)",
+    "break_even_step_low": "lower end of its 95% interval by Fieller (null: never, or not known)",
+    "break_even_step_high": "upper end of its 95% interval by Fieller (null: unbounded, or not known)",
+    "a_a": "whether the arms of the pair are identical, so that the gain is noise",
+    "noise_floor": "half-width of the 95% interval of identical arms on this host, with its middle if 0 is outside",
+    "noise_floor_throughput_gain_low": "lower end of the 95% interval of identical arms' throughput gain, a fraction",
+    "noise_floor_throughput_gain_high": "upper end of the 95% interval of identical arms' throughput gain, a fraction",
+    "noise_floor_run": "the run in which the identical arms were measured",
+    "parity": "passed, failed, or not checked: whether both arms learned alike (null: no twins asked for)",
+    "parity_reason": "why parity failed or was not checked",
+    "parity_metric": "how the task's metric after training compares with the baseline's spread between seeds",
+    "parity_loss_difference": "largest difference of a step's loss between the twin runs",
+    "parity_loss_tolerance": "what it was allowed to be",
+    "precision_target": "precision reached or precision not reached (null: no adaptive stopping on this measure)",
+    "differs": "declared differences of the pair besides the backend",
+    "left_out": "why some launches do not count",
+    "state": "ok, or why there is no result",
+}
+INTERVAL_KEYS = {"_low": "lower end of the 95% Student t interval", "_high": "upper end of the 95% Student t interval"}
+
+
+def describe_key(key: str) -> str:
+    """What a key of a row means. KeyError for a key that no row has."""
+    if key in KEYS:
+        return KEYS[key]
+    stem, end = key.rsplit("_", 1)
+    return f"{INTERVAL_KEYS['_' + end]} of {stem} (null where n < 2)" if stem in KEYS else KEYS[key]
