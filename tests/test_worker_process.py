@@ -1,0 +1,110 @@
+"""The worker as a process: cores, priority, the runner's messages."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from harness.listener import Peer
+from harness.protocol import Channel, block_seconds
+from harness.worker import process
+
+ROOT = Path(__file__).parent.parent
+
+
+def _child(script: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", f"import os, resource, threading\nfrom harness.worker import process\n{script}"],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        timeout=60,
+    )
+
+
+def test_threads_inherit_the_cores() -> None:
+    core = max(os.sched_getaffinity(0))
+    started = "t = threading.Thread(target=lambda: print(os.sched_getaffinity(0))); t.start(); t.join()"
+    ended = _child(f"process.pin([{core}]); {started}")
+    assert ended.stdout.strip() == str({core})
+
+
+def test_cores_that_the_host_does_not_have() -> None:
+    ended = _child("process.pin([100_000])")
+    assert "OSError: [Errno 22]" in ended.stderr
+
+
+def test_no_cores_means_all() -> None:
+    before = os.sched_getaffinity(0)
+    process.pin(None)
+    assert os.sched_getaffinity(0) == before
+
+
+def test_a_refused_priority_is_said() -> None:
+    """Without the right to it, as most users are."""
+    drop = "resource.setrlimit(resource.RLIMIT_RTPRIO, (0, 0)); os.getuid() or os.setuid(65534)"
+    ended = _child(f"{drop}; print(process.real_time(True), os.sched_getscheduler(0) == os.SCHED_OTHER)")
+    assert ended.stdout.strip() == "Operation not permitted True", ended.stderr
+
+
+def test_every_thread_gets_the_priority_and_gives_it_back() -> None:
+    script = """
+go = threading.Event()
+t = threading.Thread(target=go.wait); t.start()
+said = process.real_time(True)
+policies = lambda: {os.sched_getscheduler(int(n)) for n in os.listdir('/proc/self/task')}
+high = policies()
+process.real_time(False)
+print(said or (high == {os.SCHED_FIFO}, policies() == {os.SCHED_OTHER}))
+go.set()
+"""
+    said = _child(script).stdout.strip()
+    if said == "Operation not permitted":
+        pytest.skip("this user may not use SCHED_FIFO")
+    assert said == "(True, True)"
+
+
+def test_messages_arrive_whole_and_in_order(tmp_path: Path) -> None:
+    """However the socket cuts them."""
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    listener.bind(os.path.relpath(tmp_path / "s"))
+    listener.listen(1)
+    channel = Channel(os.path.relpath(tmp_path / "s"))
+    connection, _ = listener.accept()
+    received: list[dict[str, object]] = []
+    reader = threading.Thread(target=lambda: received.extend(channel.messages()))
+    reader.start()
+    peer = Peer(connection)
+    for steps in range(50):
+        peer.send("go", lead_in=1, steps=steps, counts=True, padding="x" * 3000)
+    connection.sendall(b'{"event": "fin')  # the runner dies in the middle of a message
+    connection.close()
+    reader.join(10)
+    assert [message["steps"] for message in received] == list(range(50))
+    channel.close()
+    listener.close()
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"timed_s": []},
+        {"timed_s": [0.0]},
+        {"timed_s": [float("nan")]},
+        {"lead_in_s": None},
+        {"lead_in_s": ["1"]},
+        {"step": "9"},
+        {"begin_ns": None},
+    ],
+)
+def test_a_block_that_makes_no_sense(wrong: dict[str, object]) -> None:
+    event = {"event": "block", "step": 9, "lead_in_s": [0.2], "timed_s": [0.1, 0.1], "begin_ns": 1, "end_ns": 2}
+    assert block_seconds(event) == ([0.2], [0.1, 0.1])
+    with pytest.raises(ValueError, match="block needs"):
+        block_seconds({**event, **wrong})
