@@ -55,11 +55,14 @@ class Executor:
     command: Sequence[str] | None = None
     allow_shared_gpu: bool = False
 
-    def run(self, jobs: Sequence[JobSpec], attempt: int) -> list[JobRecord]:
-        """The records of one job, or of the two (baseline, candidate) that share the device. Nothing is written yet
-        but logs and series. Raises BenchError if a job cannot be started at all."""
+    def run(self, jobs: Sequence[JobSpec], attempt: int) -> tuple[list[JobRecord], str]:
+        """The records of one job, or of the two (baseline, candidate) that share the device, and what a reader should
+        know besides, one sentence or nothing.
+
+        Nothing is written yet but logs and series. Raises BenchError if a job cannot be started at all.
+        """
         if len(jobs) == 1:
-            return [self._run_one(jobs[0], attempt)]
+            return [self._run_one(jobs[0], attempt)], ""
         return self._run_pair(jobs[0], jobs[1], attempt)
 
     def _start(self, job: JobSpec, log: Path) -> RunningJob:
@@ -91,7 +94,7 @@ class Executor:
         record = record.model_copy(update={"efficiency": efficiency(record)})
         return self._judged([record])[0]
 
-    def _run_pair(self, baseline: JobSpec, candidate: JobSpec, attempt: int) -> list[JobRecord]:
+    def _run_pair(self, baseline: JobSpec, candidate: JobSpec, attempt: int) -> tuple[list[JobRecord], str]:
         from harness.blocks import run_pair_launch
 
         names = self.folder.attempt_name(baseline.id), self.folder.attempt_name(candidate.id)
@@ -124,7 +127,22 @@ class Executor:
                 record = sampling.summarise(record, self.folder.path, f"series/{name}.telemetry.parquet")
                 record = record.model_copy(update={"telemetry": shared(record.telemetry)})
             records.append(record.model_copy(update={"efficiency": efficiency(record)}))
-        return self._judged(records)
+        where = (
+            f"{baseline.workload.name}, launch {baseline.launch + 1} of {baseline.arm.name} and {candidate.arm.name}"
+        )
+        return self._judged(self._together(records, outcome.problem)), outcome.note and f"{where}: {outcome.note}"
+
+    def _together(self, records: list[JobRecord], problem: str) -> list[JobRecord]:
+        """The records of a launch, such that a launch with a problem is no result and one without end has a failure."""
+        states = {record.state for record in records}
+        if problem and states == {State.OK}:
+            # Both trained well, but not long enough for blocks to be compared: what was asked for came too late.
+            changes = {"state": State.TIMEOUT, "reason": problem}
+            return [record.model_copy(update=changes) for record in records]
+        if states == {State.INTERRUPTED} and not self.stop_reason():
+            # Or it would be launched for ever: `interrupted` is what the user does, or a partner that failed.
+            return [record.model_copy(update={"state": State.CRASHED}) for record in records]
+        return records
 
     def _record(self, job: JobSpec, seen: Seen, name: str, attempt: int, started: str) -> JobRecord:
         state, reason = judge(seen, self._log(name))

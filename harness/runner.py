@@ -190,10 +190,12 @@ class _Execution:
     def _run(self, jobs: Sequence[JobSpec], attempt: int) -> list[JobRecord]:
         self.display.job_started(jobs[0], jobs[0].position + 1)
         ready = [apply(job, self.resolved).model_copy(update={"run": self.info.run}) for job in jobs]
-        records = self.executor.run(ready, attempt)
+        records, note = self.executor.run(ready, attempt)
         self.folder.append(*records)
         for record in records:
             self.display.job_finished(record)
+        if note:
+            self._note(note)
         return records
 
     def _note(self, text: str) -> None:

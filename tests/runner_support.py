@@ -15,6 +15,7 @@ from harness.record import Host, JobRecord, Pair, State, WorkerResult
 from harness.settings import Arm, JobSpec, Model, Task, Training, Workload
 
 WORKER = (sys.executable, str(Path(__file__).parent / "scripted_worker.py"))
+BLOCKS_WORKER = (sys.executable, str(Path(__file__).parent / "scripted_blocks.py"))
 BASELINE, CANDIDATE = "pytorch", "onnxruntime"
 
 
@@ -70,6 +71,17 @@ def make_plan(behaviours: Sequence[dict[str, Any]], timeout_s: float = 60.0, **c
     jobs = tuple(make_job(position, **options) for position, options in enumerate(behaviours))
     pair = Pair(workload="tiny", baseline=BASELINE, candidate=CANDIDATE)
     return ScriptedPlan(jobs, (pair,), timeout_s, **changes)
+
+
+def make_pair_plan(options: Sequence[tuple[dict[str, Any], dict[str, Any]]], **changes: Any) -> ScriptedPlan:
+    """Launches of the pair in blocks; `options` of (baseline, candidate) for each launch, for scripted_blocks.py."""
+    jobs = []
+    for position, arm_options in enumerate(option for both in options for option in both):
+        job = make_job(position, **arm_options)
+        jobs.append(job.model_copy(update={"partner": (CANDIDATE, BASELINE)[position % 2], "freeze_collector": True}))
+    pair = Pair(workload="tiny", baseline=BASELINE, candidate=CANDIDATE)
+    blocks = Blocks(seconds=0.3, steps=1, cores=0)
+    return ScriptedPlan(tuple(jobs), (pair,), **{"timeout_s": 60.0, "blocks": blocks, **changes})
 
 
 def wait_until(condition: Callable[[], Any], seconds: float = 20.0) -> Any:

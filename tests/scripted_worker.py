@@ -48,6 +48,20 @@ def send_result(channel: Channel, **fields: object) -> None:
     channel.send("bye")
 
 
+def measured() -> dict[str, object]:
+    """What a job that is ok reports besides: options `step_s` and `optimizer`."""
+    fingerprint = {"optimizer": OPTIONS.get("optimizer")}
+    return {"timing": {**TIMING, "steady_step_s": OPTIONS.get("step_s")}, "fingerprint": fingerprint}
+
+
+def throttle(folder: Path) -> None:
+    """Option `throttled`: at so many of its first executions the job leaves a mark, as a hot card would."""
+    mark = folder / "throttled"
+    mark.unlink(missing_ok=True)
+    if (folder / "executions").read_text().split().count(SPEC["id"]) <= int(OPTIONS.get("throttled", 0)):
+        mark.touch()
+
+
 def main() -> None:
     folder = Path(os.environ["BENCH_TEST_FOLDER"])
     with (folder / "executions").open("a") as file:
@@ -66,7 +80,8 @@ def main() -> None:
     match OPTIONS.get("do", "ok"):
         case "ok":
             time.sleep(float(OPTIONS.get("seconds", 0)))
-            send_result(channel)
+            throttle(folder)
+            send_result(channel, **measured())
         case "environment":
             print(json.dumps(dict(os.environ)), flush=True)
             send_result(channel)

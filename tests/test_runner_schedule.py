@@ -64,7 +64,8 @@ def suite_plan(*overrides: str) -> Plan:
 
 
 def test_twins_come_first_and_everything_runs_once() -> None:
-    plan, records = suite_plan(), []
+    plan = suite_plan()
+    records: list[JobRecord] = []
     items, done = play(plan, records)
     assert done
     assert ids(items) == [job.id for job in plan.jobs]
