@@ -1,0 +1,242 @@
+"""Coverage of the printed 95% intervals, by simulation of a host as noisy as the H100 that results/ were recorded on.
+
+Noise: log step times follow an AR(1) process whose means of 10 steps scatter by 9% with a lag-1 autocorrelation of 0.4
+(recorded: 8 to 10%, 0.4). On top the host drifts, for both arms alike: linearly, by a random walk, or both. The true
+log ratio is known, so an interval either covers it or not. Three parts, each calling the code that prints and stops:
+
+epochs    harness.stats.mean_interval over n pairs of fresh launches in ABBA order with a drawn start. Each launch has
+          a level of its own (0.5%).
+blocks    harness.stats.block_interval over 2, 4 and 8 launches of n pairs of blocks in random order. `shared` noise is
+          the host's: it goes on in time, whoever is running; `own` noise belongs to each process and goes on in its own
+          steps, so that neighbouring pairs of blocks are alike. `effect`: how far launches differ in their true ratio,
+          in standard deviations of a launch's noise.
+adaptive  epochs, stopped by the rule of harness.stopping at the first look at which the half-width meets a target.
+
+A cell is `fair` if its coverage lies between 93% and 97%. 4,000 replications leave a standard error of 0.35 points.
+
+    python benchmarks/coverage.py --json benchmarks/coverage.json
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import sys
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy.signal import lfilter
+from tabulate import tabulate
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from harness.stats import Estimate, block_interval, mean_interval
+from harness.stopping import half_width_pp
+
+Array = np.ndarray[Any, np.dtype[np.float64]]
+
+FAIR = (0.93, 0.97)
+TRUE = math.log(1.3)  # ln T_baseline - ln T_candidate
+BLOCK_SD, BLOCK_LAG1 = 0.09, 0.4  # of means of 10 steps
+STEP_LAG1, STEP_SD = 0.8548, 0.1129  # the AR(1) process of single steps whose means of 10 steps are like that
+LAUNCH_SD = 0.005
+DRIFTS = {  # (linear, random walk's sd), both per job of the epochs protocol
+    "none": (0.0, 0.0),
+    "linear": (0.005, 0.0),
+    "walk": (0.0, 0.005),
+    "both": (0.005, 0.005),
+}
+JOB_STEPS = (300, 3000)
+PAIRS = (4, 6, 8, 10, 12, 16, 20)
+LAUNCHES = (2, 4, 8)
+BLOCKS = ((10, 4), (10, 8), (10, 12), (10, 20), (1, 200))  # (steps of a block, pairs of blocks in a launch)
+EFFECTS = (0.0, 0.5, 1.0, 2.0)
+BLOCK_DRIFT = (0.1, 0.05)  # linear and random walk's sd, over one launch of the blocks protocol
+MIN_PAIRS, MAX_PAIRS = 8, 40  # the defaults of config.suite.Adaptive
+CHUNK = 250  # replications simulated at a time: bounds memory
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Coverage of one situation; `width`: median half-width of the interval, in percent (of the log ratio)."""
+
+    part: str
+    situation: str
+    n: int
+    coverage: float
+    width: float
+    replications: int
+
+    @property
+    def fair(self) -> bool:
+        return FAIR[0] <= self.coverage <= FAIR[1]
+
+
+def autocorrelated(rng: np.random.Generator, shape: tuple[int, ...], lag1: float, sd: float) -> Array:
+    """Stationary AR(1) series along the last axis."""
+    innovations = rng.standard_normal(shape)
+    innovations[..., 1:] *= math.sqrt(1 - lag1**2)
+    return np.asarray(sd * lfilter([1.0], [1.0, -lag1], innovations, axis=-1))
+
+
+def drifting(rng: np.random.Generator, shape: tuple[int, ...], linear: float, walk: float) -> Array:
+    """A slope of random sign and a random walk along the last axis; both are given as their size at its end."""
+    length = shape[-1]
+    sign = rng.choice((-1.0, 1.0), size=(*shape[:-1], 1))
+    slope = sign * linear * np.linspace(0, 1, length)
+    return slope + walk / math.sqrt(length) * np.cumsum(rng.standard_normal(shape), axis=-1) if walk else slope
+
+
+def epoch_ratios(
+    rng: np.random.Generator, replications: int, pairs: int, steps: int, drift: tuple[float, float]
+) -> Array:
+    """Log ratios of `pairs` (even) pairs of launches: an array (replications, pairs)."""
+    jobs, blocks = 2 * pairs, steps // 10
+    shape = (replications, jobs * blocks)
+    host = drifting(rng, shape, drift[0] * jobs, drift[1] * math.sqrt(jobs))
+    host += autocorrelated(rng, shape, BLOCK_LAG1, BLOCK_SD)
+    seconds = np.exp(host).reshape(replications, jobs, blocks).mean(axis=2)
+    seconds *= np.exp(LAUNCH_SD * rng.standard_normal((replications, jobs)))
+    quads = np.log(seconds).reshape(replications, pairs // 2, 4)
+    # The arm that begins a quad runs first and last, the other one in between.
+    outer, inner = quads[:, :, [0, 3]], quads[:, :, [1, 2]]
+    baseline_begins = rng.random((replications, pairs // 2, 1)) < 0.5
+    ratios = np.where(baseline_begins, outer - inner, inner - outer)
+    return np.asarray(TRUE + ratios.reshape(replications, pairs))
+
+
+def block_times(rng: np.random.Generator, launches: tuple[int, int], blocks: tuple[int, int], own: bool) -> Array:
+    """Seconds of both arms in pairs of blocks: an array (replications, launches, pairs, 2), given the first two."""
+    steps, pairs = blocks
+    host = drifting(rng, (*launches, 2 * pairs * steps), *BLOCK_DRIFT)
+    if not own:
+        host += autocorrelated(rng, host.shape, STEP_LAG1, STEP_SD)
+    host = host.reshape(*launches, pairs, 2, steps)
+    baseline_first = rng.random((*launches, pairs, 1, 1)) < 0.5
+    by_arm = np.where(baseline_first, host, host[..., ::-1, :])
+    if own:
+        noise = autocorrelated(rng, (*launches, 2, pairs * steps), STEP_LAG1, STEP_SD)
+        by_arm = by_arm + noise.reshape(*launches, 2, pairs, steps).swapaxes(2, 3)
+    seconds = np.exp(by_arm).sum(axis=-1)
+    seconds[..., 0] *= math.exp(TRUE)
+    return np.asarray(seconds)
+
+
+def cell(part: str, situation: str, n: int, estimates: Iterable[Estimate]) -> Cell:
+    covered, widths = 0, []
+    for estimate in estimates:
+        assert estimate.low is not None
+        assert estimate.high is not None
+        covered += estimate.low <= TRUE <= estimate.high
+        widths.append((estimate.high - estimate.low) / 2)
+    return Cell(part, situation, n, covered / len(widths), 100 * float(np.median(widths)), len(widths))
+
+
+def chunks(replications: int) -> list[int]:
+    return [min(CHUNK, replications - done) for done in range(0, replications, CHUNK)]
+
+
+def epochs(
+    replications: int, seed: int, counts: Sequence[int] = PAIRS, lengths: Sequence[int] = JOB_STEPS
+) -> list[Cell]:
+    """Intervals over a number of pairs of launches that was fixed beforehand."""
+    cells = []
+    for steps in lengths:
+        for number, (name, drift) in enumerate(DRIFTS.items()):
+            rng = np.random.default_rng([seed, 1, steps, number])
+            rows = [
+                row for r in chunks(replications) for row in epoch_ratios(rng, r, max(counts), steps, drift).tolist()
+            ]
+            situation = f"jobs of {steps} steps, drift: {name}"
+            cells += [cell("epochs", situation, n, (mean_interval(row[:n]) for row in rows)) for n in counts]
+    return cells
+
+
+def adaptive(replications: int, seed: int, lengths: Sequence[int] = JOB_STEPS) -> list[Cell]:
+    """Intervals over as many pairs as the stopping rule took; targets that about 10, 20 and 30 pairs would reach."""
+    cells = []
+    for steps in lengths:
+        rng = np.random.default_rng([seed, 2, steps])
+        rows = [
+            r for n in chunks(replications) for r in epoch_ratios(rng, n, MAX_PAIRS, steps, DRIFTS["both"]).tolist()
+        ]
+        for goal in (10, 20, 30):
+            target = float(np.median([half_width_pp(mean_interval(row[:goal])) for row in rows]))
+            stopped = [_stopped(row, target) for row in rows]
+            pairs = round(float(np.mean([estimate.n for estimate in stopped])))
+            cells.append(cell("adaptive", f"jobs of {steps} steps, target {target:.2f} pp", pairs, stopped))
+    return cells
+
+
+def _stopped(ratios: Sequence[float], target_pp: float) -> Estimate:
+    for n in range(MIN_PAIRS, MAX_PAIRS + 1, 2):
+        estimate = mean_interval(ratios[:n])
+        width = half_width_pp(estimate)
+        if width is not None and width <= target_pp:
+            break
+    return estimate
+
+
+def blocks(replications: int, seed: int, shapes: Sequence[tuple[int, int]] = BLOCKS) -> list[Cell]:
+    """Intervals of the blocks protocol."""
+    cells = []
+    for own in (False, True):
+        for number, shape in enumerate(shapes):
+            rng = np.random.default_rng([seed, 3, own, number])
+            times = np.concatenate([block_times(rng, (r, max(LAUNCHES)), shape, own) for r in chunks(replications)])
+            sums = np.log(times.sum(axis=2))
+            noise_sd = float((sums[..., 0] - sums[..., 1]).std())
+            levels = rng.standard_normal(times.shape[:2])
+            for effect in EFFECTS:
+                shifted = times.copy()
+                shifted[..., 0] *= np.exp(effect * noise_sd * levels)[..., None]
+                kind = f"{'own' if own else 'shared'} noise, {shape[0]}-step blocks"
+                for launches in LAUNCHES:
+                    situation = f"{kind}, {launches} launches, effect {effect:g}"
+                    estimates = (block_interval(_pairs(of)) for of in shifted[:, :launches])
+                    cells.append(cell("blocks", situation, shape[1], estimates))
+    return cells
+
+
+def _pairs(launches: Array) -> list[list[tuple[float, float]]]:
+    return [[(one, other) for one, other in launch] for launch in launches.tolist()]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--replications", type=int, default=4000, help="per cell; default: %(default)s")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--json", type=Path, metavar="FILE")
+    options = parser.parse_args()
+    began = time.monotonic()
+    cells = [part(options.replications, options.seed) for part in (epochs, adaptive, blocks)]
+    rows = [c for part in cells for c in part]
+    print(
+        tabulate(
+            [
+                [c.part, c.situation, c.n, f"{100 * c.coverage:.1f}", f"{c.width:.2f}", "" if c.fair else "!"]
+                for c in rows
+            ],
+            headers=["part", "situation", "n", "covered (%)", "half-width (%)", ""],
+            disable_numparse=True,
+        )
+    )
+    unfair = [c for c in rows if not c.fair]
+    print(
+        f"\n{len(rows)} cells of {options.replications} replications in {time.monotonic() - began:.0f} s; "
+        f"{len(unfair)} outside {FAIR[0]:.0%} to {FAIR[1]:.0%}, marked with !"
+    )
+    if options.json:
+        settings = {"replications": options.replications, "seed": options.seed, "fair": FAIR}
+        lines = ",\n".join("  " + json.dumps({**asdict(c), "fair": c.fair}) for c in rows)
+        options.json.write_text(f'{{"settings": {json.dumps(settings)},\n "cells": [\n{lines}\n]}}\n')
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
