@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from harness.config import Suite, load_suite
 from harness.estimate import estimate_s, steps_of
+from harness.outline import outline
 from harness.plan import abba, make_plan
 from harness.settings import Arm
 
@@ -92,9 +93,10 @@ def test_job_ids_are_stable_and_depend_on_what_decides_the_result(tmp_path: Path
         return [j.id for j in make_plan(load_suite(GOOD, overrides), device="cpu", cache_dir=cache).jobs]
 
     assert ids() == ids(cache=tmp_path)
-    assert len(set(ids())) == len(ids()) == 8
+    assert len(set(ids())) == len(ids()) == 10
     assert not set(ids()) & set(ids("training.batch_size=4"))
     assert set(ids()) < set(ids("measurement.launches=6"))
+    assert len(set(ids("measurement.protocol=blocks")) & set(ids())) == 2, "of a job in blocks only the twins are alike"
 
 
 def test_launch_k_of_both_arms_shares_its_seed() -> None:
@@ -103,22 +105,94 @@ def test_launch_k_of_both_arms_shares_its_seed() -> None:
         assert {j.seed for j in jobs if j.launch == launch} == {42 + launch}
 
 
+def test_parity_twins_come_before_a_workloads_jobs() -> None:
+    jobs = make_plan(load_suite(GOOD, ["training.warmup_ratio=0.1"]), device="cpu", cache_dir=CACHE).jobs
+    assert [job.twin for job in jobs] == [True] * 2 + [False] * 8
+    for twin, measured in zip(jobs[:2], (jobs[2:4], jobs[2:4]), strict=True):
+        assert (twin.launch, twin.seed, twin.warmup_steps, twin.do_eval) == (0, 42, 1, False)
+        (same,) = [job for job in measured if job.arm.name == twin.arm.name]
+        changed = {
+            key
+            for key, value in twin.workload.training.model_dump().items()
+            if value != getattr(same.workload.training, key)
+        }
+        assert changed == {"dropout", "max_steps", "evaluate"}
+        assert (twin.workload.training.dropout, twin.workload.training.max_steps) == (0.0, 20)
+    assert not any(
+        j.twin for j in make_plan(load_suite(GOOD, ["measurement.parity=null"]), device="cpu", cache_dir=CACHE).jobs
+    )
+
+
+def test_an_adaptive_plan_holds_the_most_launches() -> None:
+    plan = make_plan(load_suite(GOOD, ["measurement.adaptive={max_pairs: 10}"]), device="cpu", cache_dir=CACHE)
+    assert plan.adaptive is not None
+    assert {job.launch for job in plan.jobs} == set(range(10))
+    fixed = make_plan(load_suite(GOOD, ["measurement.launches=10"]), device="cpu", cache_dir=CACHE)
+    assert [job.id for job in fixed.jobs] == [job.id for job in plan.jobs], "order and jobs do not depend on why"
+
+
+def outlined(*overrides: str) -> str:
+    suite = load_suite(GOOD, overrides)
+    return outline(make_plan(suite, device="cuda", cache_dir=CACHE), suite.measurement)
+
+
+def test_a_plan_in_words_names_twins_order_and_pairs() -> None:
+    text = outlined("measurement.launches=2")
+    assert "6 jobs on cuda: launches of each workload in ABBA order" in text
+    assert "twins: pytorch onnxruntime" in text
+    assert "order: onnxruntime#1 pytorch#1 pytorch#2 onnxruntime#2" in text
+    assert "tiny-sst2: onnxruntime against pytorch" in text
+    assert "runs again, up to 2 times" in text
+    assert "twin" not in outlined("measurement.parity=null")
+
+
+def test_a_plan_in_words_says_when_it_stops() -> None:
+    text = outlined("measurement.adaptive={half_width_pp: 0.75, max_pairs: 30, budget_minutes: 90}")
+    assert text.startswith("at most 62 jobs")
+    assert "stops at ±0.75 pp (steady state), looked at every two launches from 8 pairs on" in text
+    assert "at most 30 pairs or 90 min" in text
+    assert "… 36 more" in text
+
+
+def test_a_plan_in_words_describes_blocks() -> None:
+    text = outlined("measurement={protocol: blocks, launches: 3, blocks: {steps: 5, seconds: 30}}")
+    assert "blocks of 5 steps, 1 more before each untimed, 30 s a launch, pinned to 2 cores, the same" in text
+    assert "pytorch beside onnxruntime: launches 1 to 3" in text
+    assert "as many steps as the noise asks for" in outlined("measurement.protocol=blocks")
+
+
 def test_steps_of_the_published_experiment() -> None:
-    job = make_plan(load_suite(CONFIGS / "glue-sst2.yaml"), device="cuda", cache_dir=CACHE).jobs[0]
+    jobs = make_plan(load_suite(CONFIGS / "glue-sst2.yaml"), device="cuda", cache_dir=CACHE).jobs
+    job = next(job for job in jobs if not job.twin)
     assert steps_of(job) == 3 * 8419  # 67,349 samples in batches of 8
 
 
 def test_estimate_prefers_earlier_runs(tmp_path: Path) -> None:
     jobs = make_plan(load_suite(GOOD, ["training.max_steps=5"]), device="cpu", cache_dir=CACHE).jobs
     _, from_runs, count = estimate_s(jobs, tmp_path, "good")
-    assert (from_runs, count) == (0, 8)
+    assert (from_runs, count) == (0, 10)
     run = tmp_path / "good-20260101-000000"
     run.mkdir()
     record = {"workload": {"name": "tiny-sst2"}, "arm": {"name": "pytorch"}, "state": "ok"}
     lines = [json.dumps({**record, "timing": {"steps": 5, "wall_s": wall}}) for wall in (10.0, 11.0, 30.0)]
     (run / "jobs.jsonl").write_text("\n".join([*lines, '{"torn']))
-    seconds, from_runs, _ = estimate_s([j for j in jobs if j.arm.name == "pytorch"], tmp_path, "good")
+    measured = [j for j in jobs if not j.twin]
+    seconds, from_runs, _ = estimate_s([j for j in measured if j.arm.name == "pytorch"], tmp_path, "good")
     assert (seconds, from_runs) == (44.0, 4)
+
+
+def test_a_launch_in_blocks_is_estimated_once_for_both_jobs(tmp_path: Path) -> None:
+    overrides = ["measurement={protocol: blocks, launches: 3, parity: null}"]
+    jobs = make_plan(load_suite(GOOD, overrides), device="cpu", cache_dir=CACHE).jobs
+    assert estimate_s(jobs, tmp_path, "good", 45.0) == (3 * (45 + 2 * 12), 0, 6)
+    run = tmp_path / "good-20260101-000000"
+    run.mkdir()
+    lines = [
+        {"workload": {"name": "tiny-sst2"}, "arm": {"name": a}, "partner": b, "state": "ok", "timing": {"wall_s": 60.0}}
+        for a, b in (("pytorch", "onnxruntime"), ("onnxruntime", "pytorch"))
+    ]
+    (run / "jobs.jsonl").write_text("\n".join(json.dumps(line) for line in lines))
+    assert estimate_s(jobs, tmp_path, "good", 45.0) == (180.0, 6, 6)
 
 
 def test_suite_round_trips_through_its_dump() -> None:

@@ -5,7 +5,7 @@ import io
 import pytest
 from runner_support import make_job
 
-from harness.display import LineDisplay, LiveDisplay, TimeLeft, duration, make_display
+from harness.display import LineDisplay, LiveDisplay, TimeLeft, duration, make_display, title
 from harness.execution import make_record
 from harness.outcome import Seen
 from harness.record import Host, JobRecord, State, Timing, WorkerResult
@@ -73,3 +73,21 @@ def test_time_left_prefers_the_same_arm_and_results() -> None:
 
 def test_durations_read_like_a_person_writes_them() -> None:
     assert [duration(s) for s in (4.4, 89, 90, 3000, 11100)] == ["4 s", "89 s", "2 min", "50 min", "3 h 05 min"]
+
+
+def test_twins_attempts_and_partners_are_named() -> None:
+    job = make_job(1)
+    assert title(job.model_copy(update={"twin": True})) == "tiny · onnxruntime · parity twin"
+    assert title(job.model_copy(update={"partner": "pytorch"})) == "tiny · onnxruntime beside pytorch · launch 1"
+    assert title(ended(1, 1.0).model_copy(update={"attempt": 3})) == "tiny · onnxruntime · launch 1 · attempt 3"
+
+
+def test_time_left_knows_of_dropped_jobs_twins_and_jobs_that_run_together() -> None:
+    jobs = [make_job(position) for position in range(4)]
+    left = TimeLeft(jobs, [ended(0, 10.0)])
+    left.dropped(jobs[2:])
+    assert left.seconds() == pytest.approx(10.0)
+    together = TimeLeft(jobs, [ended(p, 30.0).model_copy(update={"partner": "other"}) for p in (0, 1)])
+    assert together.seconds() == pytest.approx(30.0), "the two others take as long as these, together"
+    twin = ended(0, 2.0).model_copy(update={"twin": True, "id": "twin"})
+    assert TimeLeft(jobs[2:], [twin, ended(0, 50.0)]).seconds() == pytest.approx(50 + 26), "other arm: mean of all"
