@@ -19,7 +19,6 @@ LEGEND = (
     "MFU: model FLOPs utilization, the arithmetic that the model needs by definition over the card's dense peak",
 )
 HOST_LEGEND = ("means over the launches that count (n); shares are of all cores in the steady window",)
-BOTH_RESIDENT = "blocks protocol: the jobs of both arms were on the device, so its figures are of both together"
 NO_LIMIT = frozenset({"gpu_idle"})  # NVML's reason for a low clock when there is nothing to do
 
 
@@ -81,7 +80,6 @@ def gpu_notes(run: Run) -> list[str]:
     return [
         *source_notes(run),
         *grouped(run, _how_measured),
-        *([BOTH_RESIDENT] if any(job.partner for job in run.jobs) else []),
         *_clock_limits(run),
         *_contaminations(run),
         *grouped(run, _unread),

@@ -20,10 +20,11 @@ A classifier's loss starts near ln(labels), 0.7 to 1.1, so these are about relat
 fp32: on the CPU, Trainer and ORTTrainer were 1.3e-6 apart at most over 50 steps; kernels on a GPU sum in another order,
     and each step feeds its difference to the next, for which two more digits are left.
 fp16: one rounding is 2^-11 = 5e-4 of a value. Logits, hence the loss, pass through some tens of them, and fused
-    kernels round where separate ones do not; a loss scale that is wrong shows as a loss that does not fall.
+    kernels round where separate ones do not.
 bf16: one rounding is 2^-8 = 4e-3, eight times that of fp16; the bound is not eight times as wide, for that would pass
     an arm that learns at another rate.
-A suite's `parity.tolerance` takes their place.
+A suite's `parity.tolerance` takes their place. What twins can show grows with their steps and the learning rate.
+AdamW's steps do not depend on the gradients' scale, so a wrong one shows only by clipping, overflow or underflow.
 """
 MAIN_METRICS = ("matthews_correlation", "pearson", "f1", "accuracy")  # GLUE's; the first that both arms have
 MIN_SEEDS = 3  # baseline launches: fewer say nothing of the spread between seeds
@@ -124,6 +125,8 @@ def _compare_metric(pair: Pair, arms: Arms) -> tuple[bool, str]:
     values spread as the baseline's do between seeds (s_b: their standard deviation).
     """
     both = arms.of_pair(pair)
+    if any(job.partner for side in both for job in side.values()):
+        return False, "metric not compared: jobs that take turns stop wherever their training is"
     name = next((name for name in MAIN_METRICS if all(_metrics(side.values(), name) for side in both)), None)
     if name is None:
         return False, "metric not compared: not evaluated after training"

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from report_factory import clock, four_pairs, make_block_job, make_job, make_run
+from report_factory import GATED, clock, four_pairs, make_block_job, make_job, make_run, make_twin
 
 from harness.record import JobRecord, Pair, State
 from harness.stats import block_interval, log_ratios, mean_interval
@@ -62,6 +62,18 @@ def test_there_is_no_end_to_end_row_and_no_runtimes_table() -> None:
     assert "- an interval from one launch (n = 1) holds what varies within it" in text
     planned = make_run([], [PAIR], config={"measurement": {"protocol": "blocks"}})
     assert [gain.measure for gain in gains_of(planned)] == [STEADY_STATE]
+
+
+def test_what_jobs_that_were_told_to_stop_had_learned_is_not_compared() -> None:
+    jobs = [job for k in range(4) for job in both(k, [0.5] * 4, [0.4] * 4, metrics={"accuracy": 0.5 + k / 100})]
+    apart = [
+        job.model_copy(update={"metrics": {"accuracy": 0.9}}) if job.arm.name == "pytorch" else job for job in jobs
+    ]
+    run = make_run([*apart, *(make_twin(arm, [0.7]) for arm in ("pytorch", "onnxruntime"))], [PAIR], config=GATED)
+    (gain,) = gains_of(run)
+    assert gain.parity is not None
+    assert (gain.state, gain.parity.outcome) == ("ok", "passed")
+    assert gain.parity.metric == "metric not compared: jobs that take turns stop wherever their training is"
 
 
 def test_why_a_job_failed_is_told_under_the_gains_of_such_a_run() -> None:
