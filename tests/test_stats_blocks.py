@@ -42,17 +42,26 @@ def test_one_launch_by_hand() -> None:
     assert half(estimate) == pytest.approx(0.2054260, abs=1e-6)
 
 
-def test_the_larger_variance_makes_the_interval() -> None:
-    # Launches at d = 0 and 0.02 without noise inside: V_w = 0, so it is Student's interval of two values.
+def test_launches_that_differ_make_the_interval() -> None:
+    # Launches at d = 0 and 0.02 without noise inside: V_w = 0, so it is Student's interval of the launches' values.
     apart = [[(1.0, 1.0)] * 8, [(math.exp(0.02), 1.0)] * 8]
     assert half(block_interval(apart)) == pytest.approx(half(mean_interval([0.0, 0.02])))
-    # Two launches of equal value with noise inside: V_b = 0. 8 blocks of ratio 1.1 and 1/1.1 by turns, one a batch:
-    # s² = Σd²/(8 − 1) per launch, V_w = 2 · (8 · 0.0953102²/7)/8/4, 14 degrees: t = 2.144787.
-    by_turns = [(1.1, 1.0), (1.0, 1.1)] * 4
-    estimate = block_interval([by_turns, by_turns])
-    variance = 2 * (8 * math.log(1.1) ** 2 / 7) / 8 / 4
-    assert half(estimate) == pytest.approx(2.144787 * math.sqrt(variance), rel=1e-6)
+    assert half(block_interval(apart * 2)) == pytest.approx(half(mean_interval([0.0, 0.02, 0.0, 0.02])))
+
+
+def test_launches_that_agree_are_pooled_with_the_noise_inside() -> None:
+    # Four launches of equal value: V_b = 0. 4 blocks of ratio 1.1 and 1/1.1 by turns, one a batch: 16 squares over
+    # 16 − 4 = 12 degrees, V_w = 16·0.0953102²/12 · (4/4) / 4², pooled with 3 degrees of zero: 15 degrees, t = 2.131450.
+    estimate = block_interval([[(1.1, 1.0), (1.0, 1.1)] * 2] * 4)
+    within = 16 * math.log(1.1) ** 2 / 12 / 16
+    assert half(estimate) == pytest.approx(2.131450 * math.sqrt(within * 12 / 15), rel=1e-6)
     assert estimate.mean == pytest.approx(0)
+
+
+def test_two_launches_cannot_tell_whether_launches_differ() -> None:
+    noisy = [[(1.1, 1.0), (1.0, 1.1)] * 4, [(1.2, 1.0), (1.0, 1.1)] * 4]
+    values = [math.log(4 * 1.1 + 4) - math.log(4 * 1.1 + 4), math.log(4 * 1.2 + 4) - math.log(4 * 1.1 + 4)]
+    assert half(block_interval(noisy)) == pytest.approx(half(mean_interval(values)))
 
 
 def test_long_launches_are_cut_into_twenty_batches() -> None:
