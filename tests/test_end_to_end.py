@@ -46,7 +46,14 @@ def test_a_suite_runs_and_prints_both_tables(tmp_path: Path) -> None:
     assert "Latency" in done.stdout
     assert "synthetic" in done.stdout
     folder, records = records_of(tmp_path)
-    assert [r.state for r in records] == [State.OK] * 4
+    assert [r.state for r in records] == [State.OK] * 6
+    twins, records = records[:2], records[2:]
+    for twin in twins:
+        assert (twin.twin, twin.workload.training.dropout, twin.timing.steps) == (True, 0.0, 10)
+        assert twin.losses is not None
+        assert len(twin.losses) == 10
+    assert twins[0].losses == pytest.approx(twins[1].losses, abs=1e-5)
+    assert read_info(folder).refusals == []
     for record in records:
         assert (record.timing.steps, record.timing.steady_steps) == (14, 4)
         assert (folder / str(record.series)).exists()
@@ -66,6 +73,7 @@ def test_a_suite_runs_and_prints_both_tables(tmp_path: Path) -> None:
 
 def test_a_killed_run_is_resumed_and_repeats_nothing(tmp_path: Path) -> None:
     command = [*HARNESS, "run", "smoke", *QUICK, "--results", str(tmp_path), "--no-tables"]
+    command += ["--set", "measurement.parity=null"]  # four jobs of equal length
     runner = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 200
     while time.monotonic() < deadline:  # until one job is on disk and the next trains
@@ -96,7 +104,9 @@ def test_one_failing_arm_does_not_stop_the_suite(tmp_path: Path) -> None:
     done = run("run", "smoke", *QUICK, *diverging, "--results", str(tmp_path), check=False)
     assert done.returncode == 1
     _, records = records_of(tmp_path)
-    assert {r.arm.name: r.state for r in records} == {"pytorch": State.OK, "onnxruntime": State.DIVERGED}
+    states = {(r.arm.name, r.twin): r.state for r in records}
+    assert states[("pytorch", False)] is State.OK
+    assert states[("onnxruntime", False)] is State.DIVERGED
     assert "diverged" in done.stdout
 
 
