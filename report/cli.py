@@ -49,6 +49,15 @@ def _readme(options: argparse.Namespace) -> int:
     return max(_say_problems(problems), int(options.check and bool(stale)))
 
 
+def _draw(options: argparse.Namespace) -> int:
+    from report.draw import draw_steps
+    from report.load import find_run
+
+    for path in draw_steps(find_run(options.run_name, options.results), options.out):
+        print(path)
+    return 0
+
+
 def _say_problems(problems: Sequence[str]) -> int:
     for problem in problems:
         print(f"report: {problem}", file=sys.stderr)
@@ -80,7 +89,16 @@ def _parser() -> argparse.ArgumentParser:
     readme.add_argument("--check", action="store_true", help="rewrite nothing; exit with 1 if a table is stale")
     readme.set_defaults(run=_readme)
 
-    for command in (tables, readme):
+    draw = commands.add_parser(
+        "draw",
+        help="draw step times",
+        description="Draw the step times of a run's jobs, with the cut between warm-up and steady state: a PNG a workload.",
+    )
+    draw.add_argument("run_name", metavar="RUN", help="a run's folder or its name")
+    draw.add_argument("--out", type=Path, default=Path("plots"), metavar="DIR", help="default: %(default)s")
+    draw.set_defaults(run=_draw)
+
+    for command in (tables, readme, draw):
         command.add_argument(
             "--results", type=Path, default=Path("results"), metavar="DIR", help="where runs are by name: %(default)s"
         )

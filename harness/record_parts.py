@@ -1,0 +1,176 @@
+"""What a job's record is made of (harness.record): times, memory, proof, telemetry, each a part of its own."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Part(BaseModel):
+    """Part of a record: frozen, and tolerant of fields a newer harness may have written."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+
+class Timing(Part):
+    """The three times of a job (set-up, steady state, end to end) and where they come from.
+
+    `clock` is `cuda_events` or `perf_counter`. A step's duration runs from the end of the step before to its own end,
+    so data loading, logging and optimizer are inside.
+    """
+
+    clock: Literal["cuda_events", "perf_counter"] | None = None
+    imports_s: float | None = None
+    data_s: float | None = None
+    model_s: float | None = None
+    setup_s: float | None = Field(None, description="from the call of train() to the end of the first step")
+    steady_step_s: float | None = Field(None, description="mean seconds per step after the warm-up")
+    steady_step_median_s: float | None = None
+    steady_begin_step: int | None = Field(None, description="steps before this one (1-based) are warm-up")
+    steady_steps: int | None = None
+    settled: bool | None = Field(None, description="false: no steady state was found; the minimum warm-up was cut")
+    steady_begin_ns: int | None = None
+    steady_end_ns: int | None = None
+    steady_samples_per_s: float | None = None
+    steps: int | None = Field(None, description="optimizer steps done")
+    train_runtime_s: float | None = Field(None, description="end to end, as Trainer prints it (what is published)")
+    train_samples_per_s: float | None = Field(None, description="as Trainer prints it, from train_runtime_s")
+    eval_runtime_s: float | None = None
+    wall_s: float | None = Field(None, description="life of the process, seen by the runner")
+
+
+class Memory(Part):
+    """Peaks in bytes."""
+
+    peak_rss_bytes: int | None = None
+    torch_peak_allocated_bytes: int | None = None
+    torch_peak_reserved_bytes: int | None = None
+
+
+class Engagement(Part):
+    """Proof that the backend named by the arm really ran the training graph."""
+
+    engaged: bool
+    reasons: list[str] = Field(default_factory=list, description="why not, one sentence each")
+    checked_after_steps: list[int] = Field(default_factory=list)
+    torch_module: str | None = None
+    provider: str | None = Field(None, description="first execution provider of the training session")
+    providers: list[str] = Field(default_factory=list)
+    yield_ops: int | None = None
+    node_counts: dict[str, int] = Field(default_factory=dict, description="optimized training graph, by operator type")
+    phases_s: dict[str, float] = Field(default_factory=dict, description="ORTModule's initialisation phases")
+    kernels: Literal["native", "ptx"] | None = Field(
+        None, description="machine code for this card in ONNX Runtime's wheel, or compiled by the driver from its PTX"
+    )
+
+
+class Fingerprint(Part):
+    """What the job resolved to: compared between the arms of a pair before a gain is believed."""
+
+    initial_weights_sha256: str | None = None
+    data_order_sha256: str | None = Field(None, description="input ids of every batch, in order")
+    optimizer: str | None = Field(None, description="class and fused flag")
+    attention: str | None = None
+    dtype_policy: str | None = Field(
+        None, description="parameters' dtype, autocast dtype and whether losses are scaled"
+    )
+    parameters: int | None = None
+    training_arguments: dict[str, Any] = Field(default_factory=dict)
+
+
+class BlockTimes(Part):
+    """What a job of the `blocks` protocol did, one entry per pair of blocks; the partner's entries have equal index.
+
+    Only timed steps count: a block begins with `lead_in_steps` that take what it costs to hand over the device.
+    """
+
+    lead_in_steps: int
+    steps: list[int] = Field(default_factory=list, description="timed steps of each block")
+    first: list[bool] = Field(default_factory=list, description="whether this arm went first in the pair of blocks")
+    step_s: list[float] = Field(default_factory=list, description="mean seconds of a block's timed steps")
+    lead_in_s: list[float] = Field(default_factory=list, description="mean seconds of its lead-in steps; [] without")
+    begin_ns: list[int] = Field(default_factory=list, description="when the block's first step began")
+    pilot: int = Field(0, description="pairs of blocks at the head that chose the block length and do not count")
+    levers: dict[str, Any] = Field(default_factory=dict, description="what was done against noise: cores, …")
+
+
+class Sources(Part):
+    """Where data and weights came from; tables say so when either is synthetic."""
+
+    data: Literal["hub", "folder", "synthetic"] | None = None
+    weights: Literal["pretrained", "random"] | None = None
+    train_samples: int | None = None
+    eval_samples: int | None = None
+    data_sha256: str | None = None
+
+
+class GpuTelemetry(Part):
+    """One card over the steady window (peak memory and temperature: over the whole job). None: could not be read.
+
+    Utilization is NVML's: the share of the driver's last 1/6 to 1 s in which any kernel ran, not how busy the card was.
+    """
+
+    index: int = Field(description="NVML's, in PCI bus order")
+    uuid: str | None = None
+    name: str | None = None
+    memory_total_bytes: int | None = None
+    power_limit_w: float | None = None
+    samples: int = Field(0, description="ticks within the window at which this card answered")
+    utilization_mean: float | None = Field(None, description="percent")
+    utilization_p10: float | None = Field(None, description="percent")
+    memory_utilization_mean: float | None = Field(None, description="percent of time memory was read or written")
+    memory_peak_bytes: int | None = Field(None, description="whole card, other processes included")
+    power_mean_w: float | None = None
+    energy_j: float | None = None
+    energy_source: Literal["counter", "power"] | None = Field(
+        None, description="the card's energy counter, or power integrated where it has none"
+    )
+    sm_clock_median_mhz: float | None = None
+    sm_clock_p10_mhz: float | None = None
+    memory_clock_median_mhz: float | None = None
+    temperature_max_c: float | None = None
+    clock_limits: dict[str, float] = Field(
+        default_factory=dict, description="share of samples at which NVML named this reason for the clock; 0 left out"
+    )
+    foreign_processes: int | None = Field(None, description="most processes of others on the card at one time")
+    unreadable: list[str] = Field(default_factory=list, description="`field: reason`, each once")
+
+
+class Telemetry(Part):
+    """What the sampler saw of a job; window values are None if the job had no steady window."""
+
+    interval_s: float | None = Field(None, description="between ticks; processes, temperature, … about every second")
+    window_s: float | None = Field(None, description="length of the steady window")
+    samples: int = Field(0, description="ticks within the window")
+    missed_ticks: int | None = Field(None, description="over the whole job")
+    cores: int | None = Field(None, description="logical CPUs that shares refer to")
+    host_cpu_share_mean: float | None = Field(None, description="0 to 1, all processes, of all cores")
+    job_cpu_share_mean: float | None = Field(None, description="0 to 1, the job's process tree, of all cores")
+    job_rss_peak_bytes: int | None = Field(None, description="sum over the tree, whole job; shared pages count twice")
+    joules_per_sample: float | None = Field(None, description="all cards' energy per training sample in the window")
+    gpus: list[GpuTelemetry] = Field(default_factory=list)
+    unreadable: list[str] = Field(default_factory=list)
+    series: str | None = Field(None, description="Parquet, a row per tick and card (and one for the host), in the run")
+
+
+class ModelShape(Part):
+    """What decides how many floating-point operations a transformer classifier needs."""
+
+    layers: int
+    hidden_size: int
+    intermediate_size: int
+    labels: int = 2
+    head_layers: int = Field(1, description="hidden x hidden layers on the pooled token, before the classifier")
+    embedding_size: int | None = Field(None, description="if it is not the hidden size (ALBERT)")
+    gated: bool = Field(False, description="a feed-forward block of three matrices (SwiGLU) instead of two")
+
+
+class Efficiency(Part):
+    """Model FLOPs utilization and what it is made of (harness.flops). None: the card's peak or the shape is unknown."""
+
+    flops_per_sample: float | None = Field(None, description="forward and backward pass of one training sample")
+    peak_flops_per_s: float | None = Field(
+        None, description="dense peak of the card at this precision, from its data sheet"
+    )
+    model_flops_utilization: float | None = Field(None, description="0 to 1, in the steady window")
