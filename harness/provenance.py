@@ -91,10 +91,14 @@ def describe_interpreter(stack: str, interpreter: str, packages: Mapping[str, st
 
 
 def git_state(checkout: Path) -> dict[str, Any]:
-    """`commit` and `dirty` (tracked files changed) of the code; what BENCH_COMMIT says if git does not track it here.
+    """`commit` and `dirty` (tracked files changed) of the code; what BENCH_COMMIT says if it is set.
 
-    A container image or a copied tree has no .git: whoever made it can hand the commit on (`told`: not looked up).
+    A container image or a copied tree has no .git, or a stale one: whoever made it can hand the commit on (`told`: not
+    looked up).
     """
+    told = os.environ.get("BENCH_COMMIT", "")
+    if re.fullmatch(r"[0-9a-f]{7,64}", told):
+        return {"commit": told, "told": True}
 
     def git(*arguments: str) -> str:
         environment = {k: v for k, v in os.environ.items() if not k.startswith("GIT_")}  # a hook sets GIT_DIR
@@ -107,8 +111,7 @@ def git_state(checkout: Path) -> dict[str, Any]:
         git("ls-files", "--error-unmatch", "harness/record.py")  # else: installed inside somebody else's checkout
         return {"commit": git("rev-parse", "HEAD"), "dirty": bool(git("status", "--porcelain", "--untracked-files=no"))}
     except (OSError, subprocess.SubprocessError):
-        told = os.environ.get("BENCH_COMMIT", "")
-        return {"commit": told, "told": True} if re.fullmatch(r"[0-9a-f]{7,64}", told) else {}
+        return {}
 
 
 def relevant_environment(environment: Mapping[str, str]) -> dict[str, str]:

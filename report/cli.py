@@ -92,7 +92,7 @@ def _parser() -> argparse.ArgumentParser:
     draw = commands.add_parser(
         "draw",
         help="draw step times",
-        description="Draw the step times of a run's jobs, with the cut between warm-up and steady state: a PNG a workload.",
+        description="A PNG a workload: the step times of a run's jobs and where each one's warm-up ends.",
     )
     draw.add_argument("run_name", metavar="RUN", help="a run's folder or its name")
     draw.add_argument("--out", type=Path, default=Path("plots"), metavar="DIR", help="default: %(default)s")

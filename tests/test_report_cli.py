@@ -109,3 +109,11 @@ def test_the_report_loads_no_training_stack_and_meets_the_harness_only_in_its_re
 def test_the_choices_named_for_a_fast_help_are_those_there_are() -> None:
     assert tuple(FORMATS) == cli.FORMATS
     assert tuple(VIEWS) == cli.VIEWS
+
+
+def test_draw_names_the_pictures_it_made(tmp_path: Path) -> None:
+    done = report("draw", "smoke-20261123-012757", "--out", tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    pictures = [tmp_path / f"{model}-tiny-sst2-steps.png" for model in ("roberta", "bert")]
+    assert done.stdout.split() == [str(picture) for picture in pictures]
+    assert all(picture.read_bytes().startswith(b"\x89PNG") for picture in pictures)
