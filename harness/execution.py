@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness.config.suite import Blocks
 from harness.display import Display
 from harness.environment import environment_for
 from harness.flops import efficiency
@@ -110,7 +111,7 @@ class Executor:
                 baseline,
                 candidate,
                 (self._log(names[0]), self._log(names[1])),
-                settings=self.plan.blocks,
+                settings=self._with_known_length(baseline),
                 start=self._start,
                 timeout_s=self.plan.timeout_s,
                 on_event=lambda job, event: self.display.job_event(event),
@@ -131,6 +132,19 @@ class Executor:
             f"{baseline.workload.name}, launch {baseline.launch + 1} of {baseline.arm.name} and {candidate.arm.name}"
         )
         return self._judged(self._together(records, outcome.problem)), outcome.note and f"{where}: {outcome.note}"
+
+    def _with_known_length(self, baseline: JobSpec) -> Blocks:
+        """The settings, with the block length that an earlier launch of this pair has chosen by its pilot."""
+        settings = self.plan.blocks
+        for record in self.folder.latest().values():
+            same = (record.workload.name, record.arm.name, record.partner) == (
+                baseline.workload.name,
+                baseline.arm.name,
+                baseline.partner,
+            )
+            if settings.steps == "auto" and same and record.state is State.OK and record.blocks is not None:
+                settings = settings.model_copy(update={"steps": record.blocks.steps[-1]})
+        return settings
 
     def _together(self, records: list[JobRecord], problem: str) -> list[JobRecord]:
         """The records of a launch, such that a launch with a problem is no result and one without end has a failure."""

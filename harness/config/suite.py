@@ -63,7 +63,7 @@ class Blocks(Strict):
 
     seconds: float = Field(45, gt=0, description="measured time of one launch of the pair, both arms together")
     steps: int | Literal["auto"] = Field(
-        "auto", description="timed steps per block; auto: chosen from the noise itself"
+        "auto", description="timed steps per block; auto: chosen from the noise itself, in a pair's first launch"
     )
     lead_in_steps: int = Field(1, ge=0, description="steps at the head of each block that are not timed")
     cores: int = Field(2, ge=0, description="CPU cores the two jobs are pinned to; 0: not pinned")
