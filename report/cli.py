@@ -6,12 +6,11 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from harness.errors import BenchError
+from report.commands import draw, readme, tables
 
-FORMATS = ("markdown", "csv", "json")  # named here too, so that --help need not import them; a test compares
-VIEWS = ("runtimes", "steady", "gains", "gpu", "comparison")
+COMMANDS = (tables, readme, draw)  # in the order of --help; heavy imports are inside their handlers
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -31,39 +30,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return code
 
 
-def _tables(options: argparse.Namespace) -> int:
-    from report.load import find_run, load_runs
-    from report.tables import render
-
-    runs, problems = load_runs(find_run(name, options.results) for name in options.runs)
-    sys.stdout.write(render(runs, options.format, options.view))
-    return _say_problems(problems)
-
-
-def _readme(options: argparse.Namespace) -> int:
-    from report.readme import refresh
-
-    stale, problems = refresh(options.files, options.results, check=options.check)
-    for path in stale:
-        print(f"{path}: {'stale: run `report readme` on it' if options.check else 'rewritten'}")
-    return max(_say_problems(problems), int(options.check and bool(stale)))
-
-
-def _draw(options: argparse.Namespace) -> int:
-    from report.draw import draw_steps
-    from report.load import find_run
-
-    for path in draw_steps(find_run(options.run_name, options.results), options.out):
-        print(path)
-    return 0
-
-
-def _say_problems(problems: Sequence[str]) -> int:
-    for problem in problems:
-        print(f"report: {problem}", file=sys.stderr)
-    return 1 if problems else 0
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="report",
@@ -72,36 +38,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
-    tables = commands.add_parser("tables", help="print the tables of runs", description="Print the tables of runs.")
-    tables.add_argument("runs", nargs="+", metavar="RUN", help="a run's folder or its name, or a folder of runs")
-    tables.add_argument("--format", choices=FORMATS, default="markdown", help="default: markdown")
-    tables.add_argument(
-        "--view", choices=VIEWS, help="only this table (default: all that the runs have something for, but comparison)"
-    )
-    tables.set_defaults(run=_tables)
-
-    readme = commands.add_parser(
-        "readme",
-        help="rewrite the tables in Markdown files",
-        description="Rewrite the tables between `<!-- table: RUN … [view=gains] -->` and `<!-- /table -->`.",
-    )
-    readme.add_argument("files", nargs="+", type=Path, metavar="FILE", help="a Markdown file")
-    readme.add_argument("--check", action="store_true", help="rewrite nothing; exit with 1 if a table is stale")
-    readme.set_defaults(run=_readme)
-
-    draw = commands.add_parser(
-        "draw",
-        help="draw step times",
-        description="A PNG a workload: the step times of a run's jobs and where each one's warm-up ends.",
-    )
-    draw.add_argument("run_name", metavar="RUN", help="a run's folder or its name")
-    draw.add_argument("--out", type=Path, default=Path("plots"), metavar="DIR", help="default: %(default)s")
-    draw.set_defaults(run=_draw)
-
-    for command in (tables, readme, draw):
-        command.add_argument(
-            "--results", type=Path, default=Path("results"), metavar="DIR", help="where runs are by name: %(default)s"
-        )
+    for module in COMMANDS:
+        module.register(commands)
     return parser
 
 

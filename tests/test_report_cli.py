@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from report_factory import four_pairs, make_run, write_run
 
-from report import cli
+from report.commands import tables
 from report.formats import FORMATS
 from report.views import VIEWS
 
@@ -108,8 +108,8 @@ def test_the_report_loads_no_training_stack_and_meets_the_harness_only_in_its_re
 
 
 def test_the_choices_named_for_a_fast_help_are_those_there_are() -> None:
-    assert tuple(FORMATS) == cli.FORMATS
-    assert tuple(VIEWS) == cli.VIEWS
+    assert tuple(FORMATS) == tables.FORMATS
+    assert tuple(VIEWS) == tables.VIEWS
 
 
 def test_draw_names_the_pictures_it_made(tmp_path: Path) -> None:

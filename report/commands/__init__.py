@@ -1,0 +1,1 @@
+"""The subcommands of `report`, one module each: `register(commands)` adds its parser and sets `run` to its handler."""
