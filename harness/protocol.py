@@ -16,8 +16,9 @@ bye       nothing follows: the worker is about to exit with 0
 Blocks protocol (a job with `partner`), worker to runner:
 
 ready     step, levers {..}: warmed up and parked at the border after `step`, the device idle, waiting for the runner
-block     step, lead_in_s [..], timed_s [..], begin_ns, end_ns: the steps of one turn are done (seconds of each) and the
-          job is parked again; begin_ns: when its first step began. A job whose training ends within a turn sends none.
+block     step, lead_in_s [..], timed_s [..], begin_ns, end_ns, host {..}: the steps of one turn are done (seconds of
+          each) and the job is parked again; begin_ns: when its first step began; host: what worker.pressure counted
+          meanwhile (may be missing). A job whose training ends within a turn sends none.
 
 and runner to worker, which reads them only while parked:
 

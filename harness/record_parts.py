@@ -91,6 +91,11 @@ class BlockTimes(Part):
     step_s: list[float] = Field(default_factory=list, description="mean seconds of a block's timed steps")
     lead_in_s: list[float] = Field(default_factory=list, description="mean seconds of its lead-in steps; [] without")
     begin_ns: list[int] = Field(default_factory=list, description="when the block's first step began")
+    host: dict[str, list[float]] = Field(
+        default_factory=dict,
+        description="what the host did to the job in each turn, lead-in included: run_delay_s (its threads waited for "
+        "a core), steal_s (the hypervisor had its cores), cpu_s, involuntary_switches, major_faults",
+    )
     pilot: int = Field(0, description="pairs of blocks at the head that chose the block length and do not count")
     levers: dict[str, Any] = Field(default_factory=dict, description="what was done against noise: cores, …")
 

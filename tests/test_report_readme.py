@@ -86,5 +86,9 @@ def test_a_file_that_cannot_be_read_is_told(tmp_path: Path, results: Path) -> No
 
 
 def test_the_projects_own_tables_are_fresh() -> None:
-    files = [path for path in (ROOT / "README.md", ROOT / "results" / "README.md", *sorted((ROOT / "docs").glob("*.md"))) if path.exists()]
+    files = [
+        path
+        for path in (ROOT / "README.md", ROOT / "results" / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+        if path.exists()
+    ]
     assert refresh(files, ROOT / "results", check=True) == ([], [])

@@ -21,6 +21,8 @@ from harness.outcome import Seen, judge
 from harness.record import BlockTimes, State
 from harness.settings import JobSpec
 
+Measured = tuple[Block, int, dict[str, float]]  # seconds, when it began, what the host did meanwhile
+
 
 @dataclass(frozen=True)
 class PairOutcome:
@@ -92,7 +94,7 @@ class _Launch:
         baseline, candidate = (arm.spec for arm in arms)
         seed = f"{baseline.workload.name}/{baseline.arm.name}/{candidate.arm.name}/{baseline.launch}/{baseline.seed}"
         self.schedule = Schedule(settings, seed)
-        self.pairs: list[tuple[PairOfBlocks, list[tuple[Block, int]]]] = []
+        self.pairs: list[tuple[PairOfBlocks, list[Measured]]] = []
 
     def run(self, logs: tuple[Path, Path]) -> PairOutcome:
         problem = note = ""
@@ -123,7 +125,7 @@ class _Launch:
                 self.watch.until(lambda arm=arm: arm.block is not None or arm.trained)  # type: ignore[misc]
                 if arm.block is None:
                     return
-            measured = [(arm.block, arm.begin_ns) for arm in self.arms if arm.block is not None]
+            measured = [(arm.block, arm.begin_ns, arm.host) for arm in self.arms if arm.block is not None]
             self.schedule.add(measured[0][0], measured[1][0])
             self.pairs.append((pair, measured))
 
@@ -158,15 +160,17 @@ class _Launch:
         mine = [(pair, *measured[index]) for pair, measured in self.pairs]
         ours, theirs = self.arms[index].spec, self.arms[1 - index].spec
         done = dict(self.arms[index].levers or {})
+        told = sorted(set.intersection(*(set(host) for *_, host in mine))) if mine else []
         if ours.cores:
             done["same_cores"] = ours.cores == theirs.cores
         return BlockTimes(
             lead_in_steps=self.settings.lead_in_steps,
-            steps=[pair.steps for pair, _, _ in mine],
-            first=[pair.baseline_first == (index == 0) for pair, _, _ in mine],
-            step_s=[fmean(block.timed_s) for _, block, _ in mine],
-            lead_in_s=[fmean(block.lead_in_s) for _, block, _ in mine if block.lead_in_s],
-            begin_ns=[begin_ns for _, _, begin_ns in mine],
+            steps=[pair.steps for pair, *_ in mine],
+            first=[pair.baseline_first == (index == 0) for pair, *_ in mine],
+            step_s=[fmean(block.timed_s) for _, block, *_ in mine],
+            lead_in_s=[fmean(block.lead_in_s) for _, block, *_ in mine if block.lead_in_s],
+            begin_ns=[begin_ns for _, _, begin_ns, _ in mine],
+            host={name: [host[name] for *_, host in mine] for name in told},
             pilot=self.schedule.pilot_pairs,
             levers=done,
         )

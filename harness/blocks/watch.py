@@ -31,6 +31,7 @@ class Arm:
         self.trained = False  # training is over, by `finish` or by itself
         self.block: Block | None = None  # of the turn under way or just over
         self.begin_ns = 0
+        self.host: dict[str, float] = {}
         self._turn: tuple[int, int] | None = None  # lead-in and timed steps of the turn under way
 
     @property
@@ -70,6 +71,7 @@ class Arm:
                 if (len(lead_in_s), len(timed_s)) != self._turn:
                     raise ValueError(f"a block of {len(lead_in_s)} + {len(timed_s)} steps was not asked for")
                 self.block, self.begin_ns, self._turn = Block(lead_in_s, timed_s), event["begin_ns"], None
+                self.host = {str(name): float(value) for name, value in dict(event.get("host") or {}).items()}
             case "series" | "result":
                 self.trained = True
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.protocol import Channel
 from harness.settings import JobSpec
-from harness.worker import process
+from harness.worker import pressure, process
 
 if TYPE_CHECKING:
     from harness.worker.clock import StepClock
@@ -48,6 +48,7 @@ class Gate:
         self._settled = False
         self._order: dict[str, Any] = {}
         self._begin_ns = 0
+        self._pressure: dict[str, float] = {}
         self._primer: Any = None
         self.turns: list[Turn] = []
 
@@ -75,6 +76,7 @@ class Gate:
                 control.should_training_stop = True
             case unknown:
                 raise ValueError(f"the runner sent {unknown!r} to a parked job")
+        self._pressure = pressure.read()
         self._prime()
         self._begin_ns = time.monotonic_ns()
         return True
@@ -96,7 +98,7 @@ class Gate:
             torch.cuda.synchronize()
 
     def _end_turn(self, clock: StepClock) -> None:
-        end_ns = time.monotonic_ns()
+        end_ns, host = time.monotonic_ns(), pressure.since(self._pressure)
         lead_in, steps = self._order["lead_in"], self._order["steps"]
         turn = Turn(clock.steps - lead_in - steps, lead_in, steps, self._order["counts"], self._begin_ns, end_ns)
         self.turns.append(turn)
@@ -110,6 +112,7 @@ class Gate:
             timed_s=durations[lead_in:],
             begin_ns=turn.begin_ns,
             end_ns=end_ns,
+            host=host,
         )
 
     def _pull_levers(self) -> dict[str, Any]:

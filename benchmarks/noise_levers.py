@@ -1,0 +1,214 @@
+"""What each lever against noise gives: one resident pair of jobs is taken through all of them, in rounds, drawn order.
+
+    python benchmarks/noise_levers.py configs/aa.yaml roberta-base-b8 --seconds 120 --json levers.json
+
+The processes stay the same, so levers are compared on one launch: block lengths, which cores both jobs may use (the
+same few, cores of their own, all of them), real-time priority. For each: sd of a pair's log ratio, the half-width that
+three minutes would give (batch means of four neighbouring pairs), how often a turn was slow (over 1.5 times its
+arm's median per step) and what the kernel's counters say of slow and of other turns. The step times by block length
+show whether short and long blocks agree.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import math
+import os
+import random
+import statistics
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import psutil
+
+from harness.blocks import levers
+from harness.blocks.watch import Arm, Watch
+from harness.config import load_suite
+from harness.config.suite import Blocks
+from harness.launch import RunningJob
+from harness.plan import make_plan
+from harness.setup.stack import cache_root
+from harness.sources import Hub, apply, resolve
+
+PRECISION_AT_S = 180.0
+BATCH = 4  # neighbouring pairs
+SLOW = 1.5
+
+
+@dataclass(frozen=True)
+class Lever:
+    name: str
+    steps: int = 2
+    lead_in: int = 1
+    cores: int = 2  # 0: all
+    same_cores: bool = True
+    realtime: bool = False
+
+
+LEVERS = (
+    Lever("1 step", steps=1),
+    Lever("2 steps", steps=2),
+    Lever("4 steps", steps=4),
+    Lever("8 steps", steps=8),
+    Lever("1 step, no lead-in", steps=1, lead_in=0),
+    Lever("one core", cores=1),
+    Lever("four cores", cores=4),
+    Lever("cores of their own", same_cores=False),
+    Lever("not pinned", cores=0),
+    Lever("real-time", realtime=True),
+)
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("suite", type=Path, help="of the blocks protocol")
+    parser.add_argument("workload")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="as for `harness run`")
+    parser.add_argument("--seconds", type=float, default=120.0, help="measured, all levers together")
+    parser.add_argument("--rounds", type=int, default=4)
+    parser.add_argument("--levers", help="comma-separated names; default: all")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cuda")
+    parser.add_argument("--json", type=Path)
+    return parser.parse_args()
+
+
+def threads_below(pid: int) -> Iterator[int]:
+    """Every thread of a process and of all below it."""
+    with contextlib.suppress(psutil.Error):
+        process = psutil.Process(pid)
+        for one in (process, *process.children(recursive=True)):
+            yield from (thread.id for thread in one.threads())
+
+
+def pull(lever: Lever, arms: list[Arm], device: str) -> str:
+    """Apply a lever to both jobs; why it could not be, or nothing."""
+    settings = Blocks(cores=lever.cores, same_cores=lever.same_cores)
+    pinning = levers.assign(settings, device)
+    everything = sorted(os.sched_getaffinity(0))
+    refused = ""
+    for arm, cores in zip(arms, (pinning.baseline, pinning.candidate), strict=True):
+        for thread in threads_below(arm.running.pid):
+            policy, priority = (os.SCHED_FIFO, 1) if lever.realtime else (os.SCHED_OTHER, 0)
+            try:
+                os.sched_setaffinity(thread, cores or everything)
+                os.sched_setscheduler(thread, policy, os.sched_param(priority))
+            except ProcessLookupError:
+                continue
+            except OSError as error:
+                refused = error.strerror or str(error)
+    return refused
+
+
+def take_turns(
+    lever: Lever, arms: list[Arm], watch: Watch, seconds: float, draw: random.Random
+) -> list[dict[str, Any]]:
+    pairs: list[dict[str, Any]] = []
+    spent = 0.0
+    while spent < seconds or len(pairs) < BATCH:
+        order = arms if draw.random() < 0.5 else arms[::-1]
+        for arm in order:
+            arm.go(lever.lead_in, lever.steps, counts=True)
+            watch.until(lambda arm=arm: arm.block is not None)
+        pair = {}
+        for role, arm in zip(("baseline", "candidate"), arms, strict=True):
+            assert arm.block is not None
+            pair[role] = {"lead_in_s": list(arm.block.lead_in_s), "timed_s": list(arm.block.timed_s), **arm.host}
+            spent += arm.block.seconds
+        pairs.append(pair)
+    return pairs
+
+
+def summarise(pairs: list[dict[str, Any]]) -> dict[str, Any]:
+    ratios = [math.log(sum(p["baseline"]["timed_s"]) / sum(p["candidate"]["timed_s"])) for p in pairs]
+    seconds = [sum(sum(p[r]["lead_in_s"] + p[r]["timed_s"]) for r in ("baseline", "candidate")) for p in pairs]
+    batches = [ratios[i : i + BATCH] for i in range(0, len(ratios) - BATCH + 1, BATCH)]
+    means = [statistics.fmean(batch) for batch in batches]
+    found: dict[str, Any] = {"pairs": len(pairs), "seconds": sum(seconds), "sd_of_a_pair": statistics.stdev(ratios)}
+    if len(means) > 1:
+        variance = statistics.variance(means) / len(means)  # of the mean over `seconds`
+        found["half_width_pp_at_180_s"] = 196 * math.sqrt(variance * sum(seconds) / PRECISION_AT_S)
+    found["gain_percent"] = 100 * math.expm1(statistics.fmean(ratios))
+    for role in ("baseline", "candidate"):
+        steps = [statistics.fmean(p[role]["timed_s"]) for p in pairs]
+        middle = statistics.median(steps)
+        slow = [p[role] for p, step in zip(pairs, steps, strict=True) if step > SLOW * middle]
+        other = [p[role] for p, step in zip(pairs, steps, strict=True) if step <= SLOW * middle]
+        lead_in = [s for p in pairs for s in p[role]["lead_in_s"]]
+        found[role] = {
+            "mean_step_ms": 1e3 * statistics.fmean(s for p in pairs for s in p[role]["timed_s"]),
+            "median_step_ms": 1e3 * middle,
+            "mean_lead_in_ms": 1e3 * statistics.fmean(lead_in) if lead_in else None,
+            "slow_share": len(slow) / len(pairs),
+            "slow": counters(slow),
+            "other": counters(other),
+        }
+    return found
+
+
+def counters(turns: list[dict[str, Any]]) -> dict[str, float]:
+    """Mean of each counter per turn."""
+    names = sorted({name for turn in turns for name, value in turn.items() if isinstance(value, float)})
+    return {name: statistics.fmean(turn.get(name, 0.0) for turn in turns) for name in names}
+
+
+def main() -> None:
+    options = parse()
+    chosen = [lever for lever in LEVERS if options.levers is None or lever.name in options.levers.split(",")]
+    suite = load_suite(options.suite, [*options.set, "measurement.launches=1", "measurement.parity=null"])
+    plan = make_plan(suite, device=options.device, cache_dir=cache_root())
+    jobs = [job for job in plan.jobs if job.workload.name == options.workload and job.partner is not None]
+    if len(jobs) != 2:
+        sys.exit(f"{options.suite} has no one pair in blocks on a workload {options.workload!r}")
+    sources = resolve(jobs, Hub(), None)
+    draw = random.Random(0)
+    measured: dict[str, list[dict[str, Any]]] = {lever.name: [] for lever in chosen}
+    refusals: Counter[str] = Counter()
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
+        stack.enter_context(levers.keep_off(levers.assign(Blocks(cores=4), options.device).all))
+        arms = []
+        for job in jobs:
+            log = Path(folder) / f"{job.arm.name}.log"
+            arms.append(Arm(apply(job, sources), stack.enter_context(RunningJob(apply(job, sources), log))))
+        watch = stack.enter_context(Watch(arms, 600 + 3 * options.seconds, lambda job, event: None, lambda: "", None))
+        watch.until(lambda: all(arm.levers is not None for arm in arms))
+        for _ in range(options.rounds):
+            for lever in draw.sample(chosen, len(chosen)):
+                if refused := pull(lever, arms, options.device):
+                    refusals[f"{lever.name}: {refused}"] += 1
+                    continue
+                share = options.seconds / len(chosen) / options.rounds
+                measured[lever.name] += take_turns(lever, arms, watch, share, draw)
+        for arm in arms:
+            arm.finish()
+        watch.until(lambda: all(arm.running.done for arm in arms), together=False)
+    result = {}
+    for lever in chosen:
+        if pairs := measured[lever.name]:
+            found = result[lever.name] = {"lever": asdict(lever), **summarise(pairs)}
+            half = found.get("half_width_pp_at_180_s", math.nan)
+            steps = [found[role]["mean_step_ms"] for role in ("baseline", "candidate")]
+            print(
+                f"{lever.name:>20}: ±{half:5.2f} pp at {PRECISION_AT_S:g} s, sd of a pair {found['sd_of_a_pair']:.3f}, "
+                f"slow {found['baseline']['slow_share']:.0%}, steps {steps[0]:.2f} and {steps[1]:.2f} ms, "
+                f"gain {found['gain_percent']:+.1f}%, {found['pairs']} pairs in {found['seconds']:.1f} s"
+            )
+    for refused, times in refusals.items():
+        print(f"not possible, {times} times: {refused}")
+    if options.json:
+        settings = {"suite": options.suite.name, "workload": options.workload, "rounds": options.rounds}
+        answer = {"settings": settings, "levers": result, "refused": dict(refusals), "pairs": measured}
+        options.json.write_text(json.dumps(answer) + "\n")
+
+
+if __name__ == "__main__":
+    main()
