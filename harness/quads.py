@@ -50,6 +50,38 @@ def disturbance(records: Iterable[JobRecord], pairs: Iterable[Pair]) -> str:
     return ""
 
 
+def systematic(earlier: Iterable[JobRecord], now: Iterable[JobRecord], pairs: Iterable[Pair]) -> bool:
+    """Whether clocks alone speak against both attempts, and they were apart in the same direction.
+
+    An arm that keeps the card at its power limit is slowed every time; running the quad again would not change that,
+    and the report judges such a pair by cycles too.
+    """
+    before, after = list(earlier), list(now)
+    if any(record.state is State.CONTAMINATED for record in (*before, *after)):
+        return False
+    pairs = list(pairs)
+    return bool(_slower(before, pairs) & _slower(after, pairs))
+
+
+def _slower(records: Sequence[JobRecord], pairs: Iterable[Pair]) -> set[tuple[str, str, bool]]:
+    """(baseline, candidate, whether the baseline had the lower clock) of each pair with clocks apart in some launch."""
+    found = set()
+    by_arm = {(record.arm.name, record.launch): record for record in records if record.state is State.OK}
+    for pair in pairs:
+        for launch in sorted({launch for _, launch in by_arm}):
+            baseline, candidate = by_arm.get((pair.baseline, launch)), by_arm.get((pair.candidate, launch))
+            if baseline is not None and candidate is not None and _clocks(baseline, candidate):
+                found.add((pair.baseline, pair.candidate, _clock(baseline) < _clock(candidate)))
+    return found
+
+
+def _clock(record: JobRecord) -> float:
+    """Mean over the cards of their median SM clocks; 0 without a reading."""
+    cards = record.telemetry.gpus if record.telemetry else []
+    clocks = [card.sm_clock_median_mhz for card in cards if card.sm_clock_median_mhz]
+    return sum(clocks) / len(clocks) if clocks else 0.0
+
+
 def _clocks(baseline: JobRecord, candidate: JobRecord) -> str:
     """Why the SM clocks of two jobs do not allow to compare them; cards without a reading are passed over."""
     left, right = ({g.index: g for g in r.telemetry.gpus} if r.telemetry else {} for r in (baseline, candidate))

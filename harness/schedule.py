@@ -119,10 +119,15 @@ class Schedule:
             for job in quad:
                 while not self._ended([job], attempt):
                     yield self._work([job], attempt)
-            reason = quads.disturbance(quads.of_attempt(quad, self.records, attempt).values(), pairs)
+            found = quads.of_attempt(quad, self.records, attempt).values()
+            reason = quads.disturbance(found, pairs)
+            again = attempt <= self.plan.max_reruns
+            if again and attempt > 1:
+                earlier = quads.of_attempt(quad, self.records, attempt - 1).values()
+                again = not quads.systematic(earlier, found, pairs)
             if reason:
-                yield self._rerun_note(quad, attempt, reason, attempt <= self.plan.max_reruns)
-            if not reason or attempt > self.plan.max_reruns:
+                yield self._rerun_note(quad, attempt, reason, again)
+            if not reason or not again:
                 return
             attempt += 1
 

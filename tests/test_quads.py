@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from runner_support import BASELINE, CANDIDATE, ended, make_job
 
-from harness.quads import attempt_of, disturbance, of_attempt, quads
+from harness.quads import attempt_of, disturbance, of_attempt, quads, systematic
 from harness.record import GpuTelemetry, JobRecord, Pair, State, Telemetry
 
 PAIR = Pair(workload="tiny", baseline=BASELINE, candidate=CANDIDATE)
@@ -56,3 +56,14 @@ def test_a_contaminated_job_disturbs_its_quad() -> None:
     bad = ended(make_job(2), State.CONTAMINATED, "GPU 0 was throttled")
     assert disturbance([ended(make_job(0)), bad], [PAIR]) == "pytorch in launch 2: GPU 0 was throttled"
     assert disturbance([ended(make_job(0), State.CRASHED)], [PAIR]) == ""
+
+
+def test_clocks_apart_in_the_same_direction_twice_are_systematic() -> None:
+    capped, free = [clocked(0, 1800.0), clocked(1, 1980.0)], [clocked(0, 1980.0), clocked(1, 1980.0)]
+    other_way = [clocked(0, 1980.0), clocked(1, 1800.0)]
+    assert systematic(capped, capped, [PAIR])
+    assert not systematic(capped, other_way, [PAIR]), "noise of the host: worth another attempt"
+    assert not systematic(free, capped, [PAIR])
+    assert not systematic(capped, capped, []), "nobody pairs them"
+    throttled = [capped[0].model_copy(update={"state": State.CONTAMINATED}), capped[1]]
+    assert not systematic(throttled, capped, [PAIR]), "something else may have slowed it"
