@@ -73,35 +73,56 @@ class Schedule:
         for twin in (job for job in jobs if job.twin):
             while not self._ended([twin], 1):
                 yield self._work([twin], 1)
-        jobs, left = [job for job in jobs if not job.twin], []
-        for pair in pairs:
-            if reasons := self._confounds(pair):
-                others = [other for other in pairs if other != pair and not self._confounds(other)]
-                dropped = tuple(job for job in jobs if _needs(pair, job) and not any(_needs(o, job) for o in others))
-                names = {"workload": pair.workload, "baseline": pair.baseline, "candidate": pair.candidate}
-                yield Refused(Refusal(**names, reasons=reasons), dropped)
-                jobs = [job for job in jobs if job not in dropped]
-            else:
-                left.append(pair)
+        jobs = [job for job in jobs if not job.twin]
+        refused = [item for pair in pairs if (item := self._refused(pair, pairs, jobs))]
+        yield from refused
+        left, jobs = _without(refused, pairs, jobs)
         yield from self._epochs([job for job in jobs if job.partner is None], left)
         for pair in left:
             yield from self._blocks(pair, [job for job in jobs if job.partner is not None and _needs(pair, job)])
 
+    def _refused(self, pair: Pair, pairs: Sequence[Pair], jobs: Sequence[JobSpec]) -> Refused | None:
+        """The refusal of a pair, with those of `jobs` that no sound pair needs; None if nothing speaks against it."""
+        if not (reasons := self._confounds(pair)):
+            return None
+        others = [other for other in pairs if other != pair and not self._confounds(other)]
+        dropped = tuple(job for job in jobs if _needs(pair, job) and not any(_needs(o, job) for o in others))
+        names = {"workload": pair.workload, "baseline": pair.baseline, "candidate": pair.candidate}
+        return Refused(Refusal(**names, reasons=reasons), dropped)
+
     def _confounds(self, pair: Pair) -> list[str]:
-        """What the parity twins of a pair differ in undeclared; nothing if they did not both end well."""
-        twins = {
-            record.arm.name: record
+        """What the parity twins of a pair differ in undeclared; nothing if they did not both end well.
+
+        A suite without twins is looked at when its first launches by epochs are there. (Jobs that take turns are never
+        compared: how far each gets is not its own doing.)
+        """
+        twins = any(job.twin for job in self.plan.jobs)
+        probes = [
+            record
             for record in self.records
-            if record.twin and record.workload.name == pair.workload and record.state is State.OK
+            if record.workload.name == pair.workload and record.state is State.OK and record.partner is None
+        ]
+        first = {
+            arm: next((r for r in probes if r.arm.name == arm and (r.twin if twins else r.launch == 0)), None)
+            for arm in (pair.baseline, pair.candidate)
         }
-        if pair.baseline not in twins or pair.candidate not in twins:
+        baseline, candidate = first.values()
+        if baseline is None or candidate is None:
             return []
-        return confound.undeclared(twins[pair.baseline], twins[pair.candidate], pair.differs)
+        return confound.undeclared(baseline, candidate, pair.differs)
 
     def _epochs(self, jobs: Sequence[JobSpec], pairs: Sequence[Pair]) -> Iterator[Item]:
         launches = 0
         for quad in quads.quads(jobs):
+            quad = [job for job in quad if job in jobs]  # those of pairs refused meanwhile are gone
+            if not quad:
+                return
             yield from self._quad(quad, pairs)
+            rest = [job for job in jobs if job.launch > max(job.launch for job in quad)]
+            refused = [item for pair in pairs if (item := self._refused(pair, pairs, rest))]
+            yield from refused
+            pairs, rest = _without(refused, pairs, rest)
+            jobs = [job for job in jobs if job in rest or job in quad]
             launches += len({job.launch for job in quad})
             if self.plan.adaptive is not None and pairs:
                 of_workload = [record for record in self.records if record.workload.name == quad[0].workload.name]
@@ -195,6 +216,16 @@ class Schedule:
             what += f" of {jobs[0].arm.name} and {jobs[0].partner}"
         done = f"run again, attempt {attempt + 1}" if again else f"left as it is after {attempt} attempt(s)"
         return Note(f"{what}: {done}: {reason}")
+
+
+def _without(
+    refused: Sequence[Refused], pairs: Sequence[Pair], jobs: Sequence[JobSpec]
+) -> tuple[list[Pair], list[JobSpec]]:
+    """Pairs and jobs that are left."""
+    gone = {(item.refusal.baseline, item.refusal.candidate) for item in refused}
+    dropped = {job.id for item in refused for job in item.dropped}
+    left = [pair for pair in pairs if (pair.baseline, pair.candidate) not in gone]
+    return left, [job for job in jobs if job.id not in dropped]
 
 
 def _needs(pair: Pair, job: JobSpec) -> bool:

@@ -217,6 +217,24 @@ def test_all_pairs_refused_leaves_only_the_twins() -> None:
     assert len([item for item in items if isinstance(item, Refused)]) == 1
 
 
+def test_without_twins_the_first_quad_is_the_probe() -> None:
+    records: list[JobRecord] = []
+    plan = suite_plan(*THREE_ARMS, "measurement.parity=null", "measurement.launches=4")
+    items, done = play(plan, records, with_fingerprints(pytorch="A", onnxruntime="B", third="A"))
+    assert done
+    (refused,) = [item for item in items if isinstance(item, Refused)]
+    assert refused.refusal.reasons == ["optimizer is A in pytorch and B in onnxruntime"]
+    launches = {arm: [r.launch for r in records if r.arm.name == arm] for arm in ("pytorch", "onnxruntime", "third")}
+    assert {arm: sorted(ran) for arm, ran in launches.items()} == {
+        "pytorch": [0, 1, 2, 3],
+        "onnxruntime": [0, 1],
+        "third": [0, 1, 2, 3],
+    }
+    again, _ = play(plan, records)
+    assert ids(again) == []
+    assert [item.refusal for item in again if isinstance(item, Refused)] == [refused.refusal]
+
+
 def test_a_twin_that_fails_refuses_nothing() -> None:
     def outcome(job: JobSpec, attempt: int) -> JobRecord:
         if job.twin and job.arm.name == CANDIDATE:
