@@ -1,0 +1,155 @@
+"""Loss curves of the arms of a workload: of the launches, and step by step of the parity twins where there are any."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from harness.record import JobRecord
+from report.launches import Arms, arms_of
+from report.load import Run
+from report.parity import check_parity
+from report.plots.drawing import Drawing, Files, by_workload, left_out, missing
+from report.plots.style import Look, listed, name, new_figure, style, wrapped
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from report.plots.drawing import Values
+
+RUNNING_MEAN = 11  # steps: a batch's own loss varies more than what is learned in a step
+SHORT = 3 * RUNNING_MEAN  # curves of fewer steps are drawn as they are
+BAND = 0.18
+MARKS = 8  # markers of a curve
+
+
+@style()
+def draw(runs: Sequence[Run], looks: Mapping[str, Look]) -> list[Drawing]:
+    """A figure per workload of every run."""
+    drawings = []
+    for run in runs:
+        arms = arms_of(run)
+        for workload, jobs in by_workload(run).items():
+            if any(jobs.values()):
+                drawings.append(_of_workload(run, arms, workload, jobs, looks))
+    return drawings or [Drawing((), "Losses", "Left out: no launch counts.")]
+
+
+def smoothed(losses: Values) -> Values:
+    """The centred mean of RUNNING_MEAN steps, of fewer at the ends; NaN where a step in it has no loss."""
+    import numpy as np
+
+    if len(losses) < SHORT:
+        return losses
+    kernel = np.ones(RUNNING_MEAN)
+    return np.convolve(losses, kernel, "same") / np.convolve(np.ones(len(losses)), kernel, "same")
+
+
+def _of_workload(
+    run: Run, arms: Arms, workload: str, jobs: Mapping[str, Sequence[JobRecord]], looks: Mapping[str, Look]
+) -> Drawing:
+    title = f"Training loss: {name(workload)}"
+    files = Files()
+    curves: dict[str, list[Values]] = {}
+    drawn: list[str | None] = []
+    for arm, of_arm in jobs.items():
+        for job in of_arm:
+            series = files.read(run, job.series, ["loss"])
+            if series is not None and (series["loss"] == series["loss"]).any():
+                curves.setdefault(arm, []).append(series["loss"])
+                drawn.append(job.series)
+    twins = {arm: losses for arm in jobs if (losses := _twin(run, arms.twins.get((workload, arm)), files)) is not None}
+    if not curves and not twins:
+        return left_out(run, workload, title, "losses", [job for of_arm in jobs.values() for job in of_arm], files)
+    panels = [bool(curves), bool(twins)].count(True)
+    figure = new_figure(0.6 + 2.0 * panels)
+    grid = figure.subplots(panels, 1, squeeze=False)[:, 0]
+    caption, said = "", []
+    if curves:
+        for arm, launches in curves.items():
+            _draw_arm(grid[0], wrapped(arm, 24), launches, looks[arm])
+            said.append(f"{arm} from {_ends(launches)}")
+        caption = "Loss of every step, " if _are_short(curves) else f"Loss, running mean of {RUNNING_MEAN} steps, "
+        caption += "mean over launches; the band reaches from the lowest to the highest launch."
+        caption += missing(jobs, drawn)
+        _finish(grid[0], "launches, dropout as configured" if twins else "")
+    if twins:
+        for arm, losses in twins.items():
+            _draw_line(grid[-1], wrapped(arm, 24), losses, looks[arm])
+        _finish(grid[-1], "twins, dropout 0, the same weights and batches")
+        caption += " " * bool(caption) + _twins_caption(run, arms, workload)
+    figure.suptitle(title, x=0.01, ha="left")
+    alt = f"Loss against optimizer steps. {listed(said, 12)}." if said else "Losses of twin runs against steps."
+    return Drawing((run.info.run, workload), title, caption.strip(), alt, figure, files.take())
+
+
+def _twin(run: Run, job: JobRecord | None, files: Files) -> Values | None:
+    """The losses of a twin: in its record, else in its series."""
+    import numpy as np
+
+    if job is None:
+        return None
+    if job.losses:
+        return np.asarray(job.losses, dtype=np.float64)
+    series = files.read(run, job.series, ["loss"])
+    return series["loss"] if series is not None and len(series["loss"]) else None
+
+
+def _draw_arm(axes: Axes, label: str, launches: Sequence[Values], look: Look) -> None:
+    import numpy as np
+
+    # Launches cut short end earlier: each step is the mean of those that reached it.
+    longest = max(map(len, launches))
+    table = np.full((len(launches), longest), np.nan)
+    for row, losses in zip(table, launches, strict=True):
+        row[: len(losses)] = smoothed(losses)
+    there = np.isfinite(table).any(axis=0)
+    table = np.where(np.isfinite(table), table, np.nan)[:, there]
+    steps = np.arange(1, longest + 1)[there]
+    if len(launches) > 1:
+        low, high = np.nanmin(table, axis=0), np.nanmax(table, axis=0)
+        axes.fill_between(steps, low, high, color=look.colour, alpha=BAND, linewidth=0)
+    _draw_line(axes, f"{label} (n = {len(launches)})", np.nanmean(table, axis=0), look, steps)
+
+
+def _draw_line(axes: Axes, label: str, losses: Values, look: Look, steps: Values | None = None) -> None:
+    import numpy as np
+
+    axes.plot(
+        np.arange(1, len(losses) + 1) if steps is None else steps, losses, label=label, color=look.colour,
+        linestyle=look.line, linewidth=1.4, marker=look.marker, markersize=4,
+        markevery=max(1, len(losses) // MARKS),
+    )  # fmt: skip
+
+
+def _finish(axes: Axes, title: str) -> None:
+    axes.grid(True)
+    axes.set_ylabel("loss")
+    axes.set_xlabel("optimizer step")
+    axes.set_title(title)
+    axes.margins(x=0.02)
+    axes.legend(loc="best", frameon=True, framealpha=0.9, edgecolor="none", handlelength=2.8)
+
+
+def _are_short(curves: Mapping[str, Sequence[Values]]) -> bool:
+    return all(len(losses) < SHORT for launches in curves.values() for losses in launches)
+
+
+def _twins_caption(run: Run, arms: Arms, workload: str) -> str:
+    """What the parity gate says of the workload's pairs."""
+    said = []
+    for pair in run.info.pairs:
+        parity = check_parity(run, pair, arms) if pair.workload == workload else None
+        if parity and parity.difference is not None and parity.tolerance is not None:
+            numbers = f"{parity.difference:.2g} apart at most, {parity.tolerance:.2g} allowed: {parity.outcome}"
+            said.append(f"{pair.candidate} and {pair.baseline} {numbers}")
+        elif parity:
+            said.append(f"{pair.candidate} and {pair.baseline} {parity.outcome}: {parity.reason}")
+    return f"Twins: {'; '.join(said)}." if said else "Twins as recorded."
+
+
+def _ends(launches: Sequence[Values]) -> str:
+    import numpy as np
+
+    first, last = (float(np.nanmean([smoothed(losses)[at] for losses in launches])) for at in (0, -1))
+    return f"{first:.3g} to {last:.3g}"

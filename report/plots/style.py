@@ -1,0 +1,176 @@
+"""How every plot looks and how it becomes bytes: colours, lines, text sizes, names, SVG and PNG.
+
+Plots are drawn for a width of 8 to 11 cm, one column of a paper or a phone: text of 8 points stays above 5.5.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from report.load import Run
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from matplotlib.text import Text
+
+# Okabe and Ito's colours, told apart with any kind of colour vision; their yellow is too pale for lines on white.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
+# As many of each as have no divisor with the colours' number in common only by accident: the first 6 differ in all.
+LINES: tuple[object, ...] = ("-", (0, (5, 1.6)), (0, (1.2, 1.2)), (0, (6, 1.4, 1.2, 1.4)), (0, (2.5, 1.2)))
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+HATCHES = ("", "////", "....", "\\\\\\\\", "xxxx")
+INK, GREY, PALE = "#222222", "#666666", "#dddddd"
+WIDTH = 4.4  # inches
+SMALL = 7.0  # points
+DPI = 220  # of PNG
+ELLIPSIS = "…"
+
+SETTINGS: dict[str, object] = {
+    "axes.axisbelow": True,
+    "axes.edgecolor": GREY,
+    "axes.formatter.use_mathtext": False,
+    "axes.grid": False,
+    "axes.labelcolor": INK,
+    "axes.labelsize": 8,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "axes.titlesize": 8.5,
+    "axes.titlelocation": "left",
+    "figure.constrained_layout.use": True,
+    "figure.titlesize": 9,
+    "figure.titleweight": "bold",
+    "font.family": ["DejaVu Sans"],  # comes with matplotlib, so a plot looks the same on every host
+    "font.size": 8,
+    "grid.color": PALE,
+    "grid.linewidth": 0.6,
+    "hatch.linewidth": 0.6,
+    "legend.fontsize": 7.5,
+    "legend.frameon": False,
+    "path.simplify_threshold": 0.3,  # pixels: a step of a long series that moves a line by less is not written
+    "savefig.dpi": DPI,
+    "svg.fonttype": "path",  # readable without any font installed, and a name in it can never be markup
+    "svg.hashsalt": "training-backend-bench",
+    "text.color": INK,
+    "text.parse_math": False,  # a `$` in a name is a `$`
+    "xtick.color": GREY,
+    "xtick.labelcolor": INK,
+    "xtick.labelsize": 7.5,
+    "ytick.color": GREY,
+    "ytick.labelcolor": INK,
+    "ytick.labelsize": 7.5,
+}
+
+
+@contextmanager
+def style() -> Iterator[None]:
+    """What plots are drawn and saved in, whatever the reader's matplotlibrc says. Good as a decorator, too."""
+    import matplotlib.style
+
+    with matplotlib.style.context(["default", SETTINGS]):
+        yield
+
+
+@dataclass(frozen=True)
+class Look:
+    """How an arm is drawn: in colour, in grey and with a marker of its own."""
+
+    colour: str
+    line: object
+    marker: str
+    hatch: str
+
+
+def looks_of(runs: Iterable[Run]) -> dict[str, Look]:
+    """A look for every arm, the same in all plots of `runs`: in the order in which pairs name them."""
+    declared = [arm for run in runs for pair in run.info.pairs for arm in (pair.baseline, pair.candidate)]
+    recorded = [job.arm.name for run in runs for job in run.jobs]
+    names = list(dict.fromkeys([*declared, *recorded]))
+    return {name: look(number) for number, name in enumerate(names)}
+
+
+def look(number: int) -> Look:
+    """The look of the arm of this number, from 0."""
+    one_of = (COLOURS, LINES, MARKERS, HATCHES)
+    colour, line, marker, hatch = (choices[number % len(choices)] for choices in one_of)
+    return Look(str(colour), line, str(marker), str(hatch))
+
+
+def new_figure(height: float) -> Figure:
+    """An empty figure of the common width and this height in inches."""
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(WIDTH, height), layout="constrained")
+
+
+def name(text: str, most: int = 40) -> str:
+    """A name as it is drawn: on one line, without control characters, its middle left out from `most` letters on."""
+    clean = "".join(" " if unicodedata.category(letter)[0] in "CZ" else letter for letter in text)
+    clean = " ".join(clean.split())
+    if len(clean) <= most:
+        return clean
+    head = (most - 1) * 2 // 3
+    return clean[:head] + ELLIPSIS + clean[head + 1 - most :]
+
+
+def wrapped(text: str, width: int, lines: int = 2) -> str:
+    """A text over `lines` lines of `width` letters at most, cut at its end. It breaks behind blanks and - _ . / too."""
+    broken = [""]
+    for piece in re.findall(r".+?(?:[-_./ ]+|$)", name(text, 10_000)):
+        if broken[-1] and len(broken[-1]) + len(piece.rstrip()) > width:
+            broken.append("")
+        broken[-1] += piece
+    shown = [name(line, width) for line in broken[:lines]]
+    if len(broken) > lines:
+        shown[-1] = shown[-1][: width - 1].rstrip(ELLIPSIS) + ELLIPSIS
+    return "\n".join(shown)
+
+
+def minus(text: str) -> str:
+    """A number in words with a typographic minus, as axes have it."""
+    return text.replace("-", "−")
+
+
+def note(figure: Figure, text: str) -> Text:
+    """A line of small print under a figure."""
+    return figure.supxlabel(text, fontsize=SMALL, color=GREY)
+
+
+def slug(*parts: str) -> str:
+    """`parts` as one name that is good for a file and an XML id: ASCII letters, digits and - _ . only."""
+    return "-".join(filter(None, (re.sub(r"[^\w.]+", "-", part, flags=re.ASCII).strip("-.") for part in parts)))[:120]
+
+
+def listed(names: Sequence[str], most: int = 4) -> str:
+    """ "a, b and c", or "a, b and 5 more"."""
+    if len(names) > most:
+        names = [*names[: most - 1], f"{len(names) - most + 1} more"]
+    return " and ".join(filter(None, (", ".join(names[:-1]), *names[-1:])))
+
+
+def to_svg(figure: Figure, prefix: str = "") -> str:
+    """The figure as one `<svg>` element; ids begin with `prefix`, for a page may hold several."""
+    text = io.StringIO()
+    with style():
+        figure.savefig(text, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
+    svg = text.getvalue()
+    svg = re.sub(r"<!--.*?-->\n?", "", svg[svg.index("<svg ") :], flags=re.DOTALL)
+    # Its style sheet would hold for a whole page; inherited from the root it does the same here.
+    svg = re.sub(r" *<style type=\"text/css\">.*?</style>\n", "", svg, flags=re.DOTALL)
+    svg = svg.replace("<svg ", '<svg style="stroke-linejoin: round; stroke-linecap: butt" ', 1)
+    return re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{prefix}-", svg) if prefix else svg
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Write a figure as SVG or PNG, by the path's suffix; the same figure gives the same bytes."""
+    if path.suffix == ".svg":
+        path.write_text('<?xml version="1.0" encoding="utf-8"?>\n' + to_svg(figure), encoding="utf-8")
+        return
+    with style():
+        figure.savefig(path, format=path.suffix.lstrip("."), dpi=DPI, metadata={"Software": None})
