@@ -20,12 +20,16 @@ POOL_BELOW = 1.2  # ratio of variances; 1 covers just over 97% where launches do
 
 @dataclass(frozen=True)
 class Estimate:
-    """The mean of n values with its interval; `low` and `high` are None where n < 2 gives none."""
+    """The mean of n values with its interval; `low` and `high` are None where n < 2 gives none.
+
+    `freedom`: the degrees of freedom of the t quantile in the interval, for what is computed from it.
+    """
 
     n: int
     mean: float
     low: float | None = None
     high: float | None = None
+    freedom: int | None = None
 
 
 def usable(seconds: float | None) -> TypeGuard[float]:
@@ -53,7 +57,7 @@ def mean_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> Es
         return Estimate(n, mean)
     deviation = math.hypot(*(value - mean for value in values)) / math.sqrt(n - 1)
     half = t_quantile(n - 1, confidence) * deviation / math.sqrt(n)
-    return Estimate(n, mean, mean - half, mean + half)
+    return Estimate(n, mean, mean - half, mean + half, n - 1)
 
 
 def block_interval(launches: Sequence[Sequence[tuple[float, float]]], confidence: float = CONFIDENCE) -> Estimate:
@@ -97,7 +101,7 @@ def block_interval(launches: Sequence[Sequence[tuple[float, float]]], confidence
         variance = ((count - 1) * launch_variance + freedom * within) / (count - 1 + freedom)
         freedom += count - 1
     half = t_quantile(freedom, confidence) * math.sqrt(variance)
-    return Estimate(count, between.mean, between.mean - half, between.mean + half)
+    return Estimate(count, between.mean, between.mean - half, between.mean + half, freedom)
 
 
 def t_quantile(freedom: int, confidence: float = CONFIDENCE) -> float:
