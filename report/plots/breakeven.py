@@ -12,7 +12,7 @@ from report.gains import STEADY_STATE, Gain, gains_of, matched
 from report.launches import Arms, arms_of
 from report.load import Run
 from report.plots.drawing import Drawing
-from report.plots.style import GREY, INK, Look, listed, name, new_figure, style, wrapped
+from report.plots.style import GREY, INK, Look, entry, heading, listed, name, new_figure, style
 from report.stats import usable
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ BEYOND = 2.0  # times the break-even step that are shown
 INTERVAL_SHOWN = 4.0  # times the break-even step at most, for its interval's sake
 MARKS = 5
 FEWEST = 20.0  # steps shown
+TITLE_WIDTH = 64  # letters
 
 
 @dataclass(frozen=True)
@@ -72,19 +73,19 @@ def costs_of(gain: Gain, arms: Arms) -> tuple[Cost, Cost]:
 
 def _figure(run: Run, arms: Arms, workload: str, gains: Sequence[Gain], looks: Mapping[str, Look]) -> Drawing:
     title = f"Break-even: {name(workload)}"
-    figure = new_figure(0.5 + 2.1 * len(gains))
+    figure = new_figure(0.65 + 2.1 * len(gains))
     grid = figure.subplots(len(gains), 1, squeeze=False)[:, 0]
     said = []
     for axes, gain in zip(grid, gains, strict=True):
         _panel(axes, gain, costs_of(gain, arms), looks)
         said.append(f"{gain.pair.candidate} over {gain.pair.baseline}: {in_words(gain.break_even)}")
     grid[-1].set_xlabel("optimizer step")
-    figure.suptitle(title, x=0.01, ha="left")
+    heading(figure, title, [run])
     caption = "Seconds from the start of training: recorded set-up, which ends with the first step, then steady steps, "
     caption += "means over launches. Dotted: the step from which the candidate is ahead; shaded: its 95% interval."
     if any(job.partner for gain in gains for side in arms.of_pair(gain.pair) for job in side.values()):
         caption += " Blocks protocol: set-ups are of jobs side by side."
-    alt = f"Cumulative training time against steps. {listed(said, 12)}."
+    alt = f"Cumulative training time against steps. {listed(said)}."
     return Drawing((run.info.run, workload), title, caption, alt, figure)
 
 
@@ -103,10 +104,10 @@ def _panel(axes: Axes, gain: Gain, costs: tuple[Cost, Cost], looks: Mapping[str,
     assert found is not None  # gains without one are not drawn
     last = _last_step(found, *costs)
     steps = np.linspace(1, last, 2)
-    marks = np.linspace(1, last, MARKS)
+    marks = 1 + (last - 1) * (np.arange(MARKS) + 0.5) / MARKS  # none at the edges, which would cut them
     for arm, cost in zip((gain.pair.baseline, gain.pair.candidate), costs, strict=True):
         look = looks[arm]
-        label = wrapped(arm, 24)
+        label = entry(arm)
         axes.plot(steps, [cost.at(step) for step in steps], color=look.colour, linestyle=look.line, linewidth=1.5)
         axes.plot(marks, [cost.at(step) for step in marks], color=look.colour, marker=look.marker, markersize=4.5,
                   linestyle="", gid=f"cost {arm}")  # fmt: skip
@@ -116,12 +117,22 @@ def _panel(axes: Axes, gain: Gain, costs: tuple[Cost, Cost], looks: Mapping[str,
         axes.axvspan(found.low, min(found.high, last), color=GREY, alpha=0.18, linewidth=0, label="_interval")
     if found.step <= last:
         axes.axvline(found.step, color=INK, linestyle=":", linewidth=1.2, label="_break-even")
-        axes.plot(found.step, costs[1].at(found.step), marker="o", markersize=6, color=INK, markerfacecolor="white")
+        axes.plot(
+            found.step,
+            costs[1].at(found.step),
+            marker="o",
+            markersize=6,
+            color=INK,
+            markerfacecolor="white",
+            clip_on=False,
+        )
     axes.set_xlim(1, last)
     axes.set_ylim(bottom=0)
+    axes.locator_params(axis="x", integer=True)
     axes.grid(True)
     axes.set_ylabel("seconds")
-    axes.set_title(wrapped(f"{gain.pair.candidate}: {in_words(found)}", 66))
+    pair, ahead = f"{name(gain.pair.candidate, 30)} over {name(gain.pair.baseline, 30)}:", in_words(found)
+    axes.set_title(f"{pair}{' ' if len(pair) + len(ahead) < TITLE_WIDTH else chr(10)}{ahead}")
     axes.legend(loc="lower right", frameon=True, framealpha=0.9, edgecolor="none", handlelength=2.8)
 
 

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 from harness.record import JobRecord
 from report.load import Run
 from report.plots.drawing import Drawing, Files, by_workload, left_out, missing
-from report.plots.style import Look, listed, name, new_figure, style, wrapped
+from report.plots.style import Look, entry, heading, listed, name, new_figure, style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from report.plots.drawing import Values
 
-SHOWN = 0.995  # of an arm's steps are left of the edge; a rare long step would squeeze all others
+SHOWN = 0.99  # of an arm's steps are left of the edge; a rare long step would squeeze all others
 FAINT = 0.35
 MARKS = (0.1, 0.5, 0.9)
 LOG_FROM = 8.0  # largest over smallest
@@ -67,17 +67,17 @@ def _of_workload(
                 drawn.append(job.series)
     if not steps:
         return left_out(run, workload, title, "step times", [job for jobs in arms.values() for job in jobs], files)
-    figure = new_figure(2.6)
+    figure = new_figure(2.75)
     axes = figure.subplots()
     for arm, launches in steps.items():
-        _draw_arm(axes, f"{wrapped(arm, 24)} ({_launches(launches)})", launches, looks[arm])
+        _draw_arm(axes, f"{entry(arm)} ({_launches(launches)})", launches, looks[arm])
     edge = _scale(axes, steps)
-    axes.set_ylim(0, 1)
+    axes.set_ylim(0, 1.02)
     axes.grid(True)
     axes.set_xlabel("milliseconds per step")
     axes.set_ylabel("share of steps")
     axes.legend(loc="lower right", frameon=True, framealpha=0.9, edgecolor="none", handlelength=2.8)
-    figure.suptitle(title, x=0.01, ha="left")
+    heading(figure, title, [run])
     beyond = max(float((value > edge).mean()) for launches in steps.values() for value in [_pooled(launches)])
     caption = "Share of steps in the steady state that took no longer than this; markers at 10, 50 and 90%. "
     caption += "Bold: all launches of an arm together, faint: each launch."
@@ -140,4 +140,4 @@ def _alt(steps: Mapping[str, Sequence[Values]]) -> str:
     for arm, launches in steps.items():
         low, middle, high = np.quantile(_pooled(launches), MARKS)
         said.append(f"{arm}: median {middle:.4g} ms, 10% below {low:.4g}, 10% above {high:.4g}")
-    return f"Distribution of step times. {listed(said, 12)}."
+    return f"Distribution of step times. {listed(said)}."

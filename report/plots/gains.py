@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from report.columns import as_number
@@ -11,21 +12,54 @@ from report.gain_rows import gain_rows
 from report.gains import END_TO_END, STEADY_STATE
 from report.load import Run
 from report.plots.drawing import Drawing
-from report.plots.style import COLOURS, GREY, INK, PALE, SMALL, Look, listed, minus, name, new_figure, style, wrapped
+from report.plots.style import (
+    COLOURS,
+    GREY,
+    INK,
+    PALE,
+    SMALL,
+    Look,
+    heading,
+    listed,
+    minus,
+    name,
+    new_figure,
+    style,
+    wrapped,
+)
 from report.rows import Row
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 PAIRS = 14  # of a figure; more go into a further one on the same scale
-LABELS = {STEADY_STATE.key: "steady state", END_TO_END.key: "end to end"}
+ANY = "any time"
+LABELS = {ANY: ANY, STEADY_STATE.key: "steady state", END_TO_END.key: "end to end"}
 LOOKS = {STEADY_STATE.key: (COLOURS[0], "o", COLOURS[0]), END_TO_END.key: (COLOURS[1], "s", "white")}
-FLOOR, RUN = "identical arms (A/A), 95%", "run"
+FLOOR = "identical arms (A/A), 95%"
 ROW, GAP = 1.0, 0.55  # heights of a line and between pairs, in lines
 LINE_INCHES = 0.175
-REASON_WIDTH = 62  # letters of small print that fit
+REASON_WIDTH = 76  # letters of small print that fit
 
-Pair = tuple[str, list[Row]]
+
+@dataclass(frozen=True)
+class Block:
+    """The gains of a pair under its name, and above that its run's name where a new run begins; `top` in lines."""
+
+    top: float
+    run: str
+    pair: str
+    rows: list[Row]
+
+    @property
+    def places(self) -> list[float]:
+        """Where the rows are, in lines."""
+        first = self.top + ROW * (2 if self.run else 1) + 0.5
+        return list(itertools.accumulate([first, *map(_lines, self.rows[:-1])]))
+
+    @property
+    def bottom(self) -> float:
+        return self.places[-1] - 0.5 + _lines(self.rows[-1]) + GAP
 
 
 @style()
@@ -35,70 +69,70 @@ def draw(runs: Sequence[Run], looks: Mapping[str, Look]) -> list[Drawing]:
     title = "Throughput gains"
     if not rows:
         return [Drawing((), title, "Left out: no run declares a pair.")]
-    pairs = _pairs(rows, several=len({row["run"] for row in rows}) > 1)
+    pairs = _by_pair(rows)
     limits = _limits(rows)
     chunks = [pairs[begin : begin + PAIRS] for begin in range(0, len(pairs), PAIRS)]
     drawings = []
     for number, chunk in enumerate(chunks, start=1):
         of = f" ({number} of {len(chunks)})" if len(chunks) > 1 else ""
-        drawings.append(_figure(chunk, limits, title + of, str(number) if of else ""))
+        drawings.append(_figure(runs, chunk, limits, title + of, str(number) if of else ""))
     return drawings
 
 
-def _pairs(rows: Iterable[Row], several: bool) -> list[Pair]:
-    """The rows of each pair under its label, the steady state first."""
-    pairs: list[Pair] = []
+def _by_pair(rows: Iterable[Row]) -> list[list[Row]]:
+    """The rows of each pair, the steady state first."""
     keys = ("run", "workload", "baseline", "candidate")
-    for key, of_pair in itertools.groupby(rows, lambda row: tuple(str(row[key]) for key in keys)):
-        run, workload, baseline, candidate = key
-        found = sorted(of_pair, key=lambda row: row["measure"] != STEADY_STATE.key)
-        arms = f"{name(candidate, 28)} over {name(baseline, 28)}" + (" (identical)" if found[0]["a_a"] else "")
-        label = f"{name(workload, 36)}: {arms}"
-        pairs.append((f"{name(run, 40)}\n{label}" if several else label, found))
-    return pairs
+    groups = itertools.groupby(rows, lambda row: [row[key] for key in keys])
+    return [_merged(sorted(pair, key=lambda row: row["measure"] != STEADY_STATE.key)) for _, pair in groups]
 
 
-def _figure(pairs: Sequence[Pair], limits: tuple[float, float], title: str, part: str) -> Drawing:
-    lines = _heights(pairs)
-    total = lines[-1][1]
-    figure = new_figure(0.75 + LINE_INCHES * total)
+def _merged(rows: list[Row]) -> list[Row]:
+    """A reason that is the same for all measures is said once."""
+    if len(rows) == 1 or any(_value(row) is not None or row["state"] != rows[0]["state"] for row in rows):
+        return rows
+    return [{**rows[0], "measure": ANY}]
+
+
+def _blocks(pairs: Iterable[list[Row]], several: bool) -> list[Block]:
+    """Where everything is; runs are named where there are `several`."""
+    blocks: list[Block] = []
+    previous, top = None, 0.0
+    for rows in pairs:
+        first = rows[0]
+        arms = f"{name(str(first['candidate']), 28)} over {name(str(first['baseline']), 28)}"
+        label = f"{name(str(first['workload']), 36)}: {arms}" + (" (identical)" if first["a_a"] else "")
+        run = name(str(first["run"]), 50) if several and first["run"] != previous else ""
+        blocks.append(Block(top, run, label, rows))
+        previous, top = first["run"], blocks[-1].bottom
+    return blocks
+
+
+def _figure(
+    runs: Sequence[Run], pairs: Sequence[list[Row]], limits: tuple[float, float], title: str, part: str
+) -> Drawing:
+    shown = [row for rows in pairs for row in rows]
+    names = {row["run"] for row in shown}
+    of_runs = [run for run in runs if run.info.run in names]
+    blocks = _blocks(pairs, several=len(runs) > 1)
+    figure = new_figure(0.95 + LINE_INCHES * blocks[-1].bottom)
     axes = figure.subplots()
     axes.set_xlim(*limits)
-    axes.set_ylim(total, -0.4)
-    axes.axvline(0, color=INK, linewidth=0.9)
-    previous = ""
-    for (label, rows), (top, _) in zip(pairs, lines, strict=True):
-        run, _, pair = label.rpartition("\n")
-        if run and run != previous:
-            _say(axes, top + 0.45, run, fontweight="bold", fontsize=8)
-        previous = run
-        _say(axes, top + 0.45 + (ROW if run else 0), pair, fontsize=7.5)
-        for row, y in zip(rows, _places(rows, top + ROW * (2 if run else 1)), strict=True):
+    axes.set_ylim(blocks[-1].bottom, -0.4)
+    axes.axvline(0, color=INK, linewidth=0.9, label="_zero")
+    for block in blocks:
+        if block.run:
+            _say(axes, block.top + 0.45, block.run, fontweight="bold", fontsize=8)
+        _say(axes, block.places[0] - ROW, block.pair, fontsize=7.5)
+        for row, y in zip(block.rows, block.places, strict=True):
             _draw_row(axes, row, y, limits)
     axes.set_yticks([])
     axes.spines["left"].set_visible(False)
     axes.xaxis.grid(True)
-    axes.set_xlabel("throughput gain of the candidate, %")
-    figure.suptitle(title, x=0.01, ha="left")
-    shown = [row for _, rows in pairs for row in rows]
+    axes.set_xlabel("throughput gain of the candidate, % (95% interval)", loc="left")
     _legend(axes, shown)
-    runs = list(dict.fromkeys(str(row["run"]) for row in shown))
-    return Drawing((*(runs if len(runs) == 1 else ["of-runs"]), part), title, _caption(shown), _alt(shown), figure)
-
-
-def _heights(pairs: Sequence[Pair]) -> list[tuple[float, float]]:
-    """Top and bottom of every pair, in lines. A run's name takes a line of its own."""
-    places, top = [], 0.0
-    for label, rows in pairs:
-        bottom = top + ROW * (1 + label.count("\n")) + sum(_lines(row) for row in rows) + GAP
-        places.append((top, bottom))
-        top = bottom
-    return places
-
-
-def _places(rows: Sequence[Row], top: float) -> list[float]:
-    tops = itertools.accumulate([top, *map(_lines, rows)])
-    return [begin + 0.5 for begin, _ in zip(tops, rows, strict=False)]
+    heading(figure, title, of_runs)
+    of = (of_runs[0].info.run if len(runs) == 1 else "of-runs", part)
+    return Drawing(of, title, _caption(shown, limits), _alt(shown), figure)
 
 
 def _lines(row: Row) -> float:
@@ -108,11 +142,12 @@ def _lines(row: Row) -> float:
 def _draw_row(axes: Axes, row: Row, y: float, limits: tuple[float, float]) -> None:
     """Marker, interval and numbers of one gain, on the noise floor's band; or why there is none."""
     measure = str(row["measure"])
-    colour, marker, fill = LOOKS[measure]
     value, low, high = _value(row), _percent(row, "throughput_gain_low"), _percent(row, "throughput_gain_high")
     if value is None:
-        _say(axes, y, _reason(row), fontsize=SMALL, color=GREY, style="italic", gid=f"{measure} reason")
+        middle = y + (_lines(row) - ROW) / 2
+        _say(axes, middle, _reason(row), fontsize=SMALL, color=GREY, style="italic", gid=f"{measure} reason")
         return
+    colour, marker, fill = LOOKS[measure]
     floor = _percent(row, "noise_floor_throughput_gain_low"), _percent(row, "noise_floor_throughput_gain_high")
     if floor[0] is not None and floor[1] is not None:
         axes.barh(
@@ -122,14 +157,15 @@ def _draw_row(axes: Axes, row: Row, y: float, limits: tuple[float, float]) -> No
     if low is not None and high is not None:
         ends = max(low, left), min(high, right)
         axes.plot(ends, (y, y), color=colour, linewidth=1.4, label=f"_{measure} interval", solid_capstyle="butt")
-        for end, shown, beyond, cap in ((low, ends[0], low < left, "<"), (high, ends[1], high > right, ">")):
-            del end
-            axes.plot(shown, y, marker=cap if beyond else "|", color=colour, markersize=5, clip_on=False)
+        for end, beyond, arrow in ((ends[0], low < left, "<"), (ends[1], high > right, ">")):
+            axes.plot(
+                end, y, marker=arrow if beyond else "|", color=colour, markersize=5 if beyond else 7, clip_on=False
+            )
     axes.plot(
-        value, y, marker=marker, color=colour, markerfacecolor=fill, markersize=5, label=f"_{measure}", linestyle=""
+        value, y, marker=marker, color=colour, markerfacecolor=fill, markersize=4.2, label=f"_{measure}", linestyle=""
     )
     axes.annotate(
-        _numbers(row), (1, y), xycoords=("axes fraction", "data"), xytext=(4, 0), textcoords="offset points",
+        _numbers(row), (1, y), xycoords=("axes fraction", "data"), xytext=(7, 0), textcoords="offset points",
         va="center", fontsize=SMALL,
     )  # fmt: skip
 
@@ -146,7 +182,7 @@ def _legend(axes: Axes, rows: Sequence[Row]) -> None:
 
     entries: list[tuple[object, str]] = []
     for key, label in LABELS.items():
-        if any(row["measure"] == key and _value(row) is not None for row in rows):
+        if key in LOOKS and any(row["measure"] == key and _value(row) is not None for row in rows):
             colour, marker, fill = LOOKS[key]
             entries.append((Line2D([], [], color=colour, marker=marker, markerfacecolor=fill, markersize=5), label))
     if any(row["noise_floor"] for row in rows):
@@ -163,7 +199,8 @@ def _numbers(row: Row) -> str:
 
 
 def _reason(row: Row) -> str:
-    return wrapped(f"{LABELS[str(row['measure'])]}: no gain: {row['state']}", REASON_WIDTH, lines=3)
+    measure = f"{LABELS[str(row['measure'])]}: " if row["measure"] != ANY else ""
+    return wrapped(f"{measure}no gain: {row['state']}", REASON_WIDTH, lines=3)
 
 
 def _value(row: Row) -> float | None:
@@ -181,20 +218,21 @@ def _limits(rows: Sequence[Row]) -> tuple[float, float]:
     keys = ("throughput_gain_low", "throughput_gain_high", "noise_floor_throughput_gain_low")
     ends = [end for row in rows for key in keys if _value(row) is not None and (end := _percent(row, key)) is not None]
     low, high = min(points), max(points)
-    room = max(high - low, 1.0)
+    highs = [(_value(row), _percent(row, "throughput_gain_high")) for row in rows]
+    widths = sorted(end - value for value, end in highs if value is not None and end is not None)
+    room = max([high - low, 1.0, *(1.05 * width for width in widths[len(widths) // 2 :][:1])])  # the median one's
     low, high = max(min([low, *ends]), low - room), min(max([high, *ends]), high + room)
     margin = 0.04 * (high - low or 1.0)
     return low - margin, high + margin
 
 
-def _caption(rows: Sequence[Row]) -> str:
+def _caption(rows: Sequence[Row], limits: tuple[float, float]) -> str:
     said = "Gain in samples per second of the candidate over the baseline, with its 95% interval over launches"
     said += "; right of zero the candidate is faster." if any(_value(row) is not None for row in rows) else "."
     if any(row["noise_floor"] for row in rows):
         said += " Hatched: what identical arms differ by on the same host."
     if any(_value(row) is not None and row["n"] is None for row in rows):
         said += " Published gains have no interval."
-    limits = _limits(rows)
     ends = [_percent(row, f"throughput_gain_{end}") for row in rows for end in ("low", "high")]
     if any(end is not None and not limits[0] <= end <= limits[1] for end in ends):
         said += " An arrow: the interval goes on beyond the axis."
@@ -204,7 +242,7 @@ def _caption(rows: Sequence[Row]) -> str:
 def _alt(rows: Sequence[Row]) -> str:
     said = [
         f"{row['workload']}, {row['candidate']} over {row['baseline']}, {LABELS[str(row['measure'])]}: "
-        + (f"{_numbers(row)} %" if _value(row) is not None else "no gain")
+        + (_numbers(row) if _value(row) is not None else "no gain")
         for row in rows
     ]
-    return f"Forest plot of throughput gains. {listed(said, 40)}."
+    return f"Forest plot of throughput gains in percent. {listed(said)}."

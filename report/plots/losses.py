@@ -10,7 +10,7 @@ from report.launches import Arms, arms_of
 from report.load import Run
 from report.parity import check_parity
 from report.plots.drawing import Drawing, Files, by_workload, left_out, missing
-from report.plots.style import Look, listed, name, new_figure, style, wrapped
+from report.plots.style import Look, entry, heading, listed, name, new_figure, style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -62,24 +62,24 @@ def _of_workload(
     if not curves and not twins:
         return left_out(run, workload, title, "losses", [job for of_arm in jobs.values() for job in of_arm], files)
     panels = [bool(curves), bool(twins)].count(True)
-    figure = new_figure(0.6 + 2.0 * panels)
+    figure = new_figure(0.75 + 2.0 * panels)
     grid = figure.subplots(panels, 1, squeeze=False)[:, 0]
     caption, said = "", []
     if curves:
-        for arm, launches in curves.items():
-            _draw_arm(grid[0], wrapped(arm, 24), launches, looks[arm])
+        for number, (arm, launches) in enumerate(curves.items()):
+            _draw_arm(grid[0], entry(arm), launches, looks[arm], number / len(curves))
             said.append(f"{arm} from {_ends(launches)}")
         caption = "Loss of every step, " if _are_short(curves) else f"Loss, running mean of {RUNNING_MEAN} steps, "
         caption += "mean over launches; the band reaches from the lowest to the highest launch."
         caption += missing(jobs, drawn)
         _finish(grid[0], "launches, dropout as configured" if twins else "")
     if twins:
-        for arm, losses in twins.items():
-            _draw_line(grid[-1], wrapped(arm, 24), losses, looks[arm])
+        for number, (arm, losses) in enumerate(twins.items()):
+            _draw_line(grid[-1], entry(arm), losses, looks[arm], number / len(twins))
         _finish(grid[-1], "twins, dropout 0, the same weights and batches")
         caption += " " * bool(caption) + _twins_caption(run, arms, workload)
-    figure.suptitle(title, x=0.01, ha="left")
-    alt = f"Loss against optimizer steps. {listed(said, 12)}." if said else "Losses of twin runs against steps."
+    heading(figure, title, [run])
+    alt = f"Loss against optimizer steps. {listed(said)}." if said else "Losses of twin runs against steps."
     return Drawing((run.info.run, workload), title, caption.strip(), alt, figure, files.take())
 
 
@@ -95,7 +95,7 @@ def _twin(run: Run, job: JobRecord | None, files: Files) -> Values | None:
     return series["loss"] if series is not None and len(series["loss"]) else None
 
 
-def _draw_arm(axes: Axes, label: str, launches: Sequence[Values], look: Look) -> None:
+def _draw_arm(axes: Axes, label: str, launches: Sequence[Values], look: Look, shift: float) -> None:
     import numpy as np
 
     # Launches cut short end earlier: each step is the mean of those that reached it.
@@ -109,16 +109,18 @@ def _draw_arm(axes: Axes, label: str, launches: Sequence[Values], look: Look) ->
     if len(launches) > 1:
         low, high = np.nanmin(table, axis=0), np.nanmax(table, axis=0)
         axes.fill_between(steps, low, high, color=look.colour, alpha=BAND, linewidth=0)
-    _draw_line(axes, f"{label} (n = {len(launches)})", np.nanmean(table, axis=0), look, steps)
+    _draw_line(axes, f"{label} (n = {len(launches)})", np.nanmean(table, axis=0), look, shift, steps)
 
 
-def _draw_line(axes: Axes, label: str, losses: Values, look: Look, steps: Values | None = None) -> None:
+def _draw_line(axes: Axes, label: str, losses: Values, look: Look, shift: float, steps: Values | None = None) -> None:
+    """A curve; `shift`: its first marker, as a share of their distance, so that equal curves both show theirs."""
     import numpy as np
 
+    every = max(1, len(losses) // MARKS)
     axes.plot(
         np.arange(1, len(losses) + 1) if steps is None else steps, losses, label=label, color=look.colour,
         linestyle=look.line, linewidth=1.4, marker=look.marker, markersize=4,
-        markevery=max(1, len(losses) // MARKS),
+        markevery=(int(shift * every), every),
     )  # fmt: skip
 
 
@@ -128,6 +130,7 @@ def _finish(axes: Axes, title: str) -> None:
     axes.set_xlabel("optimizer step")
     axes.set_title(title)
     axes.margins(x=0.02)
+    axes.locator_params(axis="x", integer=True)
     axes.legend(loc="best", frameon=True, framealpha=0.9, edgecolor="none", handlelength=2.8)
 
 

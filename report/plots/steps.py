@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from harness.record import JobRecord, State
 from report.load import Run
 from report.plots.drawing import Drawing, Files, left_out
-from report.plots.style import GREY, PALE, Look, listed, look, name, new_figure, style, wrapped
+from report.plots.style import GREY, PALE, SMALL, Look, heading, listed, look, name, new_figure, style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -21,6 +21,7 @@ LOG_FROM = 20.0  # largest over smallest: from here on a linear scale hides the 
 LOG_STEPS_FROM = 1000  # steps from which on a linear axis hides the warm-up
 MOST_NAMED = 4  # jobs a legend names one by one
 FAINT = 0.3
+LEGEND_COLUMNS, LEGEND_LINE = 2, 10  # and points
 
 Series = Mapping[str | None, Sequence[float]]  # seconds of every step, by the record's `series`
 
@@ -65,8 +66,9 @@ def _of_workload(
     for arm, of_arm in arms.items():
         cuts = _cuts(of_arm)
         said.append(f"{arm}: {_jobs(len(of_arm))}" + (f", steady from {_steps(cuts)}" if cuts else ""))
-    alt = f"Step times of every job. {listed(said, 12)}."
+    alt = f"Step times of every job. {listed(said)}."
     figure = steps_figure(workload, arms, series, looks)
+    heading(figure, title, [run])
     return Drawing((run.info.run, workload), title, caption, alt, figure, files.take())
 
 
@@ -76,12 +78,11 @@ def steps_figure(
 ) -> Figure:
     """One panel per arm, all on the same scales: step times, a running median, and the recorded cut of every job."""
     looks = looks or {arm: look(number) for number, arm in enumerate(arms)}
-    figure = new_figure(0.7 + 1.45 * len(arms))
+    figure = new_figure(0.75 + 1.6 * len(arms))
     panels = figure.subplots(len(arms), 1, sharex=True, sharey=True, squeeze=False)[:, 0]
     for axes, (arm, jobs) in zip(panels, arms.items(), strict=True):
         _draw_arm(axes, arm, jobs, series, looks[arm].colour)
     _scale(panels[0], [series[job.series] for jobs in arms.values() for job in jobs if job.series in series])
-    figure.suptitle(f"Time of every step: {name(workload)}", x=0.01, ha="left")
     figure.supylabel("milliseconds per step", fontsize=8)
     panels[-1].set_xlabel("optimizer step (the first is set-up and not drawn)")
     return figure
@@ -122,13 +123,12 @@ def _draw_arm(axes: Axes, arm: str, jobs: Sequence[JobRecord], series: Series, c
             axes.axvline(
                 job.timing.steady_begin_step, color=cut, linestyle=":", linewidth=1.1, label=f"_{job_name} cut"
             )
-    axes.set_title(wrapped(arm, 26), color=colour, fontweight="bold", fontsize=8)
     axes.grid(axis="y", color=PALE)
-    _explain(axes, drawn, len(jobs) - len(drawn), named, colour)
+    _explain(axes, arm, drawn, len(jobs) - len(drawn), named, colour)
 
 
 def _explain(
-    axes: Axes, drawn: Sequence[JobRecord], missing: int, named: Sequence[tuple[object, str]], colour: str
+    axes: Axes, arm: str, drawn: Sequence[JobRecord], missing: int, named: Sequence[tuple[object, str]], colour: str
 ) -> None:
     """The legend: what the lines are, where the cut is, which jobs did not settle and how many are not drawn."""
     from matplotlib.lines import Line2D
@@ -145,9 +145,15 @@ def _explain(
     if missing:
         notes.append(f"{_jobs(missing)} without step times")
     entries += [(Line2D([], [], linestyle=""), note) for note in notes]
+    rows = -(-len(entries) // LEGEND_COLUMNS)
+    # between the panel and its title: there it hides no step and runs into no name
+    axes.set_title(name(arm, 48), color=colour, fontweight="bold", fontsize=8, pad=3 + LEGEND_LINE * rows)
     if entries:
-        # above the panel, where it hides no step
-        axes.legend(*zip(*entries, strict=True), loc="lower right", bbox_to_anchor=(1, 1), ncols=3, fontsize=7)
+        handles, texts = zip(*entries, strict=True)
+        axes.legend(
+            handles, texts, loc="lower left", bbox_to_anchor=(-0.01, 0.98), ncols=LEGEND_COLUMNS, fontsize=SMALL,
+            borderaxespad=0.2, labelspacing=0.2,
+        )  # fmt: skip
 
 
 def _scale(axes: Axes, drawn: Sequence[Sequence[float]]) -> None:

@@ -18,7 +18,6 @@ from report.load import Run
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-    from matplotlib.text import Text
 
 # Okabe and Ito's colours, told apart with any kind of colour vision; their yellow is too pale for lines on white.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
@@ -132,14 +131,24 @@ def wrapped(text: str, width: int, lines: int = 2) -> str:
     return "\n".join(shown)
 
 
+def entry(text: str, width: int = 24) -> str:
+    """A name as the label of a legend's entry, which matplotlib leaves out if it begins with an underscore."""
+    label = wrapped(text, width)
+    return f" {label}" if label.startswith("_") else label
+
+
 def minus(text: str) -> str:
     """A number in words with a typographic minus, as axes have it."""
     return text.replace("-", "−")
 
 
-def note(figure: Figure, text: str) -> Text:
-    """A line of small print under a figure."""
-    return figure.supxlabel(text, fontsize=SMALL, color=GREY)
+def heading(figure: Figure, title: str, runs: Sequence[Run]) -> None:
+    """A figure's title, and in small print below it which run it is of and on which device."""
+    devices = sorted({job.device for run in runs for job in run.jobs})
+    of = f"{len(runs)} runs" if len(runs) > 1 else name(runs[0].info.run, 50)
+    figure.suptitle(f"{name(title, 60)}\n", x=0.012, ha="left", linespacing=1.3)
+    below = 1 - 0.2 / float(figure.get_size_inches()[1])
+    figure.text(0.012, below, name(f"{of}; {', '.join(devices)}", 88), va="top", fontsize=SMALL, color=GREY)
 
 
 def slug(*parts: str) -> str:
@@ -147,11 +156,9 @@ def slug(*parts: str) -> str:
     return "-".join(filter(None, (re.sub(r"[^\w.]+", "-", part, flags=re.ASCII).strip("-.") for part in parts)))[:120]
 
 
-def listed(names: Sequence[str], most: int = 4) -> str:
-    """ "a, b and c", or "a, b and 5 more"."""
-    if len(names) > most:
-        names = [*names[: most - 1], f"{len(names) - most + 1} more"]
-    return " and ".join(filter(None, (", ".join(names[:-1]), *names[-1:])))
+def listed(said: Sequence[str], most: int = 30) -> str:
+    """ "a; b; c", or "a; b; 5 more"."""
+    return "; ".join([*said[:most], f"{len(said) - most} more"] if len(said) > most else said)
 
 
 def to_svg(figure: Figure, prefix: str = "") -> str:

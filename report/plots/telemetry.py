@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from harness.record import JobRecord
 from report.load import Run
 from report.plots.drawing import Drawing, Files, by_workload, left_out
-from report.plots.style import GREY, Look, listed, name, new_figure, style, wrapped
+from report.plots.style import GREY, Look, heading, listed, name, new_figure, style, wrapped
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -102,31 +102,37 @@ def _of_workload(
     drawings = []
     for number, chunk in enumerate(chunks, start=1):
         part = f"{number} of {len(chunks)}" if len(chunks) > 1 else ""
-        of = (run.info.run, workload, part)
+        of = (workload, part)
         said = f"{title} ({part})" if part else title
-        drawings.append(_figure(of, said, chunk, looks, problems if number == 1 else ()))
+        drawings.append(_figure(run, of, said, chunk, looks, problems if number == 1 else ()))
     return drawings
 
 
 def _figure(
-    of: tuple[str, ...], title: str, chunk: Sequence[Timeline], looks: Mapping[str, Look], problems: tuple[str, ...]
+    run: Run,
+    of: tuple[str, ...],
+    title: str,
+    chunk: Sequence[Timeline],
+    looks: Mapping[str, Look],
+    problems: tuple[str, ...],
 ) -> Drawing:
     quantities = list(dict.fromkeys(quantity for each in chunk for quantity in each.lines))
-    figure = new_figure(0.75 + 0.85 * len(quantities))
+    figure = new_figure(0.9 + 0.85 * len(quantities))
     grid = figure.subplots(len(quantities), len(chunk), sharex=True, sharey="row", squeeze=False)
     for column, each in zip(grid.T, chunk, strict=True):
         for axes, quantity in zip(column, quantities, strict=True):
             _panel(axes, each, quantity, looks[each.job.arm.name])
         column[0].set_title(wrapped(each.job.arm.name, 54 // len(chunk)), fontsize=7.5)
+    grid[0, 0].set_xlim(0, max(_end(each) for each in chunk))
     for row, quantity in zip(grid, quantities, strict=True):
         row[0].set_ylabel(quantity.label, fontsize=7.5)
         row[0].set_ylim(0, 105 if quantity.label.endswith(("%", "cores")) else None)
     figure.align_ylabels(grid[:, 0])
     figure.supxlabel("seconds since the job was started", fontsize=8)
-    figure.suptitle(title, x=0.01, ha="left")
+    heading(figure, title, [run])
     launches = sorted({each.job.launch for each in chunk})
     which = "launch" if len(launches) == 1 else "launches"
-    caption = f"One job of each arm ({which} {listed([str(launch) for launch in launches])}). "
+    caption = f"One job of each arm ({which} {', '.join(map(str, launches))}). "
     caption += "Shaded: the steady window. "
     if GPU[0] in quantities:
         caption += "GPU use is NVML's: the share of time in which any kernel ran. Memory is the whole card's."
@@ -134,7 +140,7 @@ def _figure(
         caption += "CPU is the share of all cores that the job's processes had; RSS is their resident memory."
     if any(each.job.partner for each in chunk):
         caption += " Both arms of the pair were on the card at a time, and are seen together."
-    return Drawing(of, title, caption, _alt(chunk), figure, problems)
+    return Drawing((run.info.run, *of), title, caption, _alt(chunk), figure, problems)
 
 
 def _panel(axes: Axes, each: Timeline, quantity: Quantity, look: Look) -> None:
@@ -145,10 +151,15 @@ def _panel(axes: Axes, each: Timeline, quantity: Quantity, look: Look) -> None:
         axes.plot(seconds, values, color=look.colour, linewidth=1.0, linestyle=styles[number % 4], label=f"_{number}")
     axes.grid(True, axis="y")
     axes.margins(x=0)
-    axes.set_xlim(left=0)
     axes.locator_params(axis="y", nbins=4)
     axes.locator_params(axis="x", nbins=5)
     axes.tick_params(labelsize=7)
+
+
+def _end(each: Timeline) -> float:
+    return max(
+        (float(seconds[-1]) for found in each.lines.values() for seconds, _ in found if len(seconds)), default=1.0
+    )
 
 
 def _seconds(begin_ns: int, end_ns: int, origin_ns: int) -> tuple[float, float]:
@@ -191,6 +202,7 @@ def _alt(chunk: Sequence[Timeline]) -> str:
             values = np.concatenate(inside)
             if len(values):
                 what, unit = quantity.label.split("\n")
-                means.append(f"{what} {values.mean():.3g} {unit}")
+                mean = float(values.mean())
+                means.append(f"{what} {mean:.{0 if mean >= 100 else 1}f} {unit}")
         said.append(f"{each.job.arm.name}: {', '.join(means)}" if means else each.job.arm.name)
-    return f"Timelines of a job of each arm. Means{' of the steady window'}: {'; '.join(said)}."
+    return f"Timelines of a job of each arm. Means of the steady window: {listed(said)}."

@@ -6,10 +6,10 @@ import itertools
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from report.columns import as_number
+from report.columns import as_number, decimals
 from report.load import Run
 from report.plots.drawing import Drawing
-from report.plots.style import GREY, INK, SMALL, Look, listed, name, new_figure, style, wrapped
+from report.plots.style import GREY, INK, SMALL, Look, heading, listed, name, new_figure, style, wrapped
 from report.rows import STEADY_STATE, Row, arm_rows
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def draw(runs: Sequence[Run], looks: Mapping[str, Look]) -> list[Drawing]:
 
 
 def _of_run(run: Run, looks: Mapping[str, Look]) -> list[Drawing]:
-    title = f"Steady throughput: {name(run.info.run)}"
+    title = "Steady throughput"
     rows = [row for row in arm_rows(run, STEADY_STATE) if row["source"] == "measured"]
     if not any(row[KEY] for row in rows):
         why = "no job has one" if rows else "publications have none"
@@ -46,17 +46,17 @@ def _of_run(run: Run, looks: Mapping[str, Look]) -> list[Drawing]:
 
 def _figure(run: Run, panels: Mapping[str, list[Row]], looks: Mapping[str, Look], title: str, part: str) -> Drawing:
     sizes = [len(rows) for rows in panels.values()]
-    figure = new_figure(0.55 + sum(0.42 + 0.3 * size for size in sizes))
+    figure = new_figure(0.7 + sum(0.42 + 0.3 * size for size in sizes))
     grid = figure.subplots(len(panels), 1, squeeze=False, height_ratios=[0.4 + size for size in sizes])[:, 0]
     for axes, (workload, rows) in zip(grid, panels.items(), strict=True):
         _panel(axes, workload, rows, looks)
     grid[-1].set_xlabel("training samples per second")
-    figure.suptitle(title, x=0.01, ha="left")
+    heading(figure, title, [run])
     everything = [row for rows in panels.values() for row in rows]
     caption = "Samples per second after the warm-up, mean over launches; the line is its 95% interval. "
     caption += "Scales begin at 0 and differ between workloads." if len(panels) > 1 else "The scale begins at 0."
     said = [f"{row['workload']}, {row['arm']}: {_numbers(row)}" for row in everything]
-    alt = f"Bars of steady training samples per second. {listed(said, 40)}."
+    alt = f"Bars of steady training samples per second. {listed(said)}."
     return Drawing((run.info.run, part), title, caption, alt, figure)
 
 
@@ -79,7 +79,7 @@ def _panel(axes: Axes, workload: str, rows: Sequence[Row], looks: Mapping[str, L
         )  # fmt: skip
     axes.set_yticks(range(len(rows)), [wrapped(str(row["arm"]), 18) for row in rows])
     axes.set_ylim(len(rows) - 0.5, -0.5)
-    axes.set_xlim(0, 1.42 * (most or 1.0))  # the numbers stand behind the bars
+    axes.set_xlim(0, 1.5 * (most or 1.0))  # the numbers stand behind the bars
     axes.tick_params(axis="y", length=0)
     axes.xaxis.grid(True)
     axes.set_title(name(workload, 60))
@@ -89,5 +89,6 @@ def _numbers(row: Row) -> str:
     value, low, high = (as_number(row[key]) for key in (KEY, f"{KEY}_low", f"{KEY}_high"))
     if value is None:
         return wrapped(str(row["state"]), 44)
-    half = f" ± {(high - low) / 2:.3g}" if low is not None and high is not None else ""
-    return f"{value:.4g}{half}, n = {row['n']}"
+    digits = decimals(value)
+    half = f" ± {(high - low) / 2:.{digits}f}" if low is not None and high is not None else ""
+    return f"{value:.{digits}f}{half}, n = {row['n']}"
