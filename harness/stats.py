@@ -104,7 +104,7 @@ def block_interval(launches: Sequence[Sequence[tuple[float, float]]], confidence
     return Estimate(count, between.mean, between.mean - half, between.mean + half, freedom)
 
 
-def t_quantile(freedom: int, confidence: float = CONFIDENCE) -> float:
+def t_quantile(freedom: float, confidence: float = CONFIDENCE) -> float:
     """Student's t that a two-sided interval of `confidence` needs with `freedom` degrees of freedom."""
     from scipy.special import stdtrit  # the quantile alone: scipy.stats takes a second to import
 

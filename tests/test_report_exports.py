@@ -18,7 +18,8 @@ from report_factory import clock, four_pairs, make_job, make_run, write_run
 from harness.errors import BenchError
 from harness.record import Pair, State
 from report.commands import export as command
-from report.exports.points import distinct_points, points_of
+from report.exports.parquet import INTEGERS, TEXTS
+from report.exports.points import ARM_FIGURES, distinct_points, points_of
 from report.exports.registry import FORMATS, export
 from report.gain_rows import gain_rows
 from report.load import Run, load_run
@@ -57,8 +58,6 @@ def test_names_are_unique_and_values_are_those_of_the_tables(folder: Path) -> No
     run = load_run(folder)
     points = {point.name: point for point in points_of(run)}
     assert len(points) == len(points_of(run)) > 0
-    from report.exports.points import ARM_FIGURES
-
     for row in arm_rows(run, ARM_FIGURES):
         name = f"{row['workload']}/{row['arm']}/steady-step-time"
         assert (name in points) == (row["steady_step_s"] is not None)
@@ -145,6 +144,19 @@ def test_parquet_holds_the_rows_of_the_tables() -> None:
     run = load_run(SMOKE)
     gains = pyarrow.parquet.read_table(io.BytesIO(FORMATS["parquet"].files([run])["gains.parquet"]))
     assert gains.to_pylist() == [row for row in gain_rows(run) if row["state"] == "ok"]
+
+
+def test_parquet_knows_the_type_of_every_key() -> None:
+    kinds: dict[str, set[str]] = {}
+    for run in map(load_run, COMMITTED):
+        for row in (*arm_rows(run, ARM_FIGURES), *gain_rows(run)):
+            for key, value in row.items():
+                kinds.setdefault(key, set()).add(type(value).__name__)
+    assert {key for key, seen in kinds.items() if "str" in seen} <= TEXTS
+    numbers = {key for key, seen in kinds.items() if seen & {"int", "float"}}
+    assert not numbers & TEXTS
+    assert not [key for key in numbers & INTEGERS if "float" in kinds[key]]
+    assert {key for key, seen in kinds.items() if seen & {"list", "bool"}} == {"differs", "a_a"}
 
 
 def test_otava_orders_runs_by_time_and_splits_off_what_some_lack(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import csv
 import io
 from collections.abc import Sequence
 
-from report.exports.points import all_points
+from report.exports.points import nothing_to_export, points_of
 from report.load import Run
 
 COLUMNS = (
@@ -17,12 +17,14 @@ COLUMNS = (
 
 def files(runs: Sequence[Run]) -> dict[str, bytes]:
     """values.csv. Nothing to export: BenchError."""
-    infos = {run.info.run: run.info for run in runs}
+    values = [(run.info, point) for run in runs for point in points_of(run)]
+    if not values:
+        raise nothing_to_export(runs)
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
-    for point in all_points(runs):
-        info, measure = infos[point.run], point.measure
+    for info, point in values:
+        measure = point.measure
         about = (point.run, info.created_at, info.git.get("commit"), point.device, point.source)
         better = "bigger" if measure.bigger_is_better else "smaller"
         what = (point.workload, point.arm, point.baseline, measure.name)

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 TEXTS = frozenset(
     {
         *("run", "workload", "model", "task", "precision", "arm", "backend", "attention", "device", "source"),
-        *("baseline", "candidate", "baseline_attention", "candidate_attention", "protocol", "measure"),
+        *("baseline", "candidate", "baseline_backend", "candidate_backend", "baseline_attention"),
+        *("candidate_attention", "protocol", "measure"),
         *("break_even", "noise_floor", "noise_floor_run", "parity", "parity_reason", "parity_metric"),
         *("precision_target", "left_out", "state", "kernels"),
     }

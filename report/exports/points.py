@@ -108,17 +108,11 @@ def points_of(run: Run) -> list[Point]:
     return list(dict.fromkeys(points))  # a pair that was declared twice is one series
 
 
-def all_points(runs: Sequence[Run]) -> list[Point]:
-    """The points of all runs. None at all: BenchError."""
+def distinct_points(runs: Sequence[Run]) -> list[Point]:
+    """The points of all runs, each of another series: for formats that hold one value a series. Else BenchError."""
     points = [point for run in runs for point in points_of(run)]
     if not points:
         raise nothing_to_export(runs)
-    return points
-
-
-def distinct_points(runs: Sequence[Run]) -> list[Point]:
-    """The points of all runs, each of another series: for formats that hold one value a series. Else BenchError."""
-    points = all_points(runs)
     seen: dict[str, str] = {}
     for point in points:
         reject_clash(seen, point.name, point.run)
