@@ -22,7 +22,7 @@ BEYOND = 2.0  # times the break-even step that are shown
 INTERVAL_SHOWN = 4.0  # times the break-even step at most, for its interval's sake
 MARKS = 5
 FEWEST = 20.0  # steps shown
-TITLE_WIDTH = 64  # letters
+TITLE_WIDTH = 58  # letters
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,7 @@ def _panel(axes: Axes, gain: Gain, costs: tuple[Cost, Cost], looks: Mapping[str,
     axes.locator_params(axis="x", integer=True)
     axes.grid(True)
     axes.set_ylabel("seconds")
-    pair, ahead = f"{name(gain.pair.candidate, 30)} over {name(gain.pair.baseline, 30)}:", in_words(found)
+    pair, ahead = f"{name(gain.pair.candidate, 27)} over {name(gain.pair.baseline, 27)}:", in_words(found)
     axes.set_title(f"{pair}{' ' if len(pair) + len(ahead) < TITLE_WIDTH else chr(10)}{ahead}")
     axes.legend(loc="lower right", frameon=True, framealpha=0.9, edgecolor="none", handlelength=2.8)
 

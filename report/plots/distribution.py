@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from harness.record import JobRecord
 from report.load import Run
 from report.plots.drawing import Drawing, Files, by_workload, left_out, missing
-from report.plots.style import Look, entry, heading, listed, name, new_figure, style
+from report.plots.style import Look, entry, heading, legend_above, listed, name, new_figure, style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -76,7 +76,7 @@ def _of_workload(
     axes.grid(True)
     axes.set_xlabel("milliseconds per step")
     axes.set_ylabel("share of steps")
-    axes.legend(loc="lower right", frameon=True, framealpha=0.9, edgecolor="none", handlelength=2.8)
+    legend_above(axes)
     heading(figure, title, [run])
     beyond = max(float((value > edge).mean()) for launches in steps.values() for value in [_pooled(launches)])
     caption = "Share of steps in the steady state that took no longer than this; markers at 10, 50 and 90%. "

@@ -10,7 +10,7 @@ from report.launches import Arms, arms_of
 from report.load import Run
 from report.parity import check_parity
 from report.plots.drawing import Drawing, Files, by_workload, left_out, missing
-from report.plots.style import Look, entry, heading, listed, name, new_figure, style
+from report.plots.style import Look, entry, heading, legend_above, listed, name, new_figure, style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -128,10 +128,9 @@ def _finish(axes: Axes, title: str) -> None:
     axes.grid(True)
     axes.set_ylabel("loss")
     axes.set_xlabel("optimizer step")
-    axes.set_title(title)
     axes.margins(x=0.02)
     axes.locator_params(axis="x", integer=True)
-    axes.legend(loc="best", frameon=True, framealpha=0.9, edgecolor="none", handlelength=2.8)
+    legend_above(axes, title)
 
 
 def _are_short(curves: Mapping[str, Sequence[Values]]) -> bool:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from harness.record import JobRecord, State
 from report.load import Run
 from report.plots.drawing import Drawing, Files, left_out
-from report.plots.style import GREY, PALE, SMALL, Look, heading, listed, look, name, new_figure, style
+from report.plots.style import GREY, PALE, Look, heading, legend_above, listed, look, name, new_figure, style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -21,7 +21,6 @@ LOG_FROM = 20.0  # largest over smallest: from here on a linear scale hides the 
 LOG_STEPS_FROM = 1000  # steps from which on a linear axis hides the warm-up
 MOST_NAMED = 4  # jobs a legend names one by one
 FAINT = 0.3
-LEGEND_COLUMNS, LEGEND_LINE = 2, 10  # and points
 
 Series = Mapping[str | None, Sequence[float]]  # seconds of every step, by the record's `series`
 
@@ -145,15 +144,7 @@ def _explain(
     if missing:
         notes.append(f"{_jobs(missing)} without step times")
     entries += [(Line2D([], [], linestyle=""), note) for note in notes]
-    rows = -(-len(entries) // LEGEND_COLUMNS)
-    # between the panel and its title: there it hides no step and runs into no name
-    axes.set_title(name(arm, 48), color=colour, fontweight="bold", fontsize=8, pad=3 + LEGEND_LINE * rows)
-    if entries:
-        handles, texts = zip(*entries, strict=True)
-        axes.legend(
-            handles, texts, loc="lower left", bbox_to_anchor=(-0.01, 0.98), ncols=LEGEND_COLUMNS, fontsize=SMALL,
-            borderaxespad=0.2, labelspacing=0.2,
-        )  # fmt: skip
+    legend_above(axes, name(arm, 48), entries, color=colour, fontweight="bold", fontsize=8)
 
 
 def _scale(axes: Axes, drawn: Sequence[Sequence[float]]) -> None:

@@ -12,12 +12,15 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from report.load import Run
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+Entries = Sequence[tuple[Any, str]]  # handles and labels
 
 # Okabe and Ito's colours, told apart with any kind of colour vision; their yellow is too pale for lines on white.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
@@ -29,6 +32,7 @@ INK, GREY, PALE = "#222222", "#666666", "#dddddd"
 WIDTH = 4.4  # inches
 SMALL = 7.0  # points
 DPI = 220  # of PNG
+LEGEND_COLUMNS, LEGEND_LINE = 2, 10  # and points
 ELLIPSIS = "…"
 
 SETTINGS: dict[str, object] = {
@@ -131,10 +135,22 @@ def wrapped(text: str, width: int, lines: int = 2) -> str:
     return "\n".join(shown)
 
 
-def entry(text: str, width: int = 24) -> str:
+def entry(text: str, most: int = 22) -> str:
     """A name as the label of a legend's entry, which matplotlib leaves out if it begins with an underscore."""
-    label = wrapped(text, width)
+    label = name(text, most)
     return f" {label}" if label.startswith("_") else label
+
+
+def legend_above(axes: Axes, title: str = "", entries: Entries | None = None, **title_style: Any) -> None:
+    """A legend between the panel and its title, where it hides nothing; of all that is labelled, or of `entries`."""
+    handles, labels = zip(*entries, strict=True) if entries else axes.get_legend_handles_labels()
+    rows = -(-len(labels) // LEGEND_COLUMNS)
+    axes.set_title(title, pad=3 + LEGEND_LINE * rows, **title_style)
+    if labels:
+        axes.legend(
+            handles, labels, loc="lower left", bbox_to_anchor=(-0.01, 0.98), ncols=LEGEND_COLUMNS, fontsize=SMALL,
+            borderaxespad=0.2, labelspacing=0.2, handlelength=2.8,
+        )  # fmt: skip
 
 
 def minus(text: str) -> str:
