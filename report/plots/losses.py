@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
     from report.plots.drawing import Values
 
-RUNNING_MEAN = 11  # steps: a batch's own loss varies more than what is learned in a step
+RUNNING_MEAN = 11  # steps at least: a batch's own loss varies more than what is learned in a step
+STRETCHES = 100  # of a long curve, each as long as its running mean
 SHORT = 3 * RUNNING_MEAN  # curves of fewer steps are drawn as they are
 BAND = 0.18
 MARKS = 8  # markers of a curve
@@ -35,13 +36,16 @@ def draw(runs: Sequence[Run], looks: Mapping[str, Look]) -> list[Drawing]:
     return drawings or [Drawing((), "Losses", "Left out: no launch counts.")]
 
 
-def smoothed(losses: Values) -> Values:
-    """The centred mean of RUNNING_MEAN steps, of fewer at the ends; NaN where a step in it has no loss."""
+def window_of(steps: int) -> int:
+    """Over how many steps a curve of so many is averaged: an odd number, 1 for a short one."""
+    return 1 if steps < SHORT else max(RUNNING_MEAN, steps // STRETCHES // 2 * 2 + 1)
+
+
+def smoothed(losses: Values, window: int) -> Values:
+    """The centred mean of `window` steps, of fewer at the ends; NaN where a step in it has no loss."""
     import numpy as np
 
-    if len(losses) < SHORT:
-        return losses
-    kernel = np.ones(RUNNING_MEAN)
+    kernel = np.ones(window)
     return np.convolve(losses, kernel, "same") / np.convolve(np.ones(len(losses)), kernel, "same")
 
 
@@ -66,10 +70,11 @@ def _of_workload(
     grid = figure.subplots(panels, 1, squeeze=False)[:, 0]
     caption, said = "", []
     if curves:
+        window = window_of(max(len(losses) for launches in curves.values() for losses in launches))
         for number, (arm, launches) in enumerate(curves.items()):
-            _draw_arm(grid[0], entry(arm), launches, looks[arm], number / len(curves))
-            said.append(f"{arm} from {_ends(launches)}")
-        caption = "Loss of every step, " if _are_short(curves) else f"Loss, running mean of {RUNNING_MEAN} steps, "
+            _draw_arm(grid[0], entry(arm), launches, looks[arm], window, number / len(curves))
+            said.append(f"{arm} from {_ends(launches, window)}")
+        caption = "Loss of every step, " if window == 1 else f"Loss, running mean of {window} steps, "
         caption += "mean over launches; the band reaches from the lowest to the highest launch."
         caption += missing(jobs, drawn)
         _finish(grid[0], "launches, dropout as configured" if twins else "")
@@ -95,17 +100,19 @@ def _twin(run: Run, job: JobRecord | None, files: Files) -> Values | None:
     return series["loss"] if series is not None and len(series["loss"]) else None
 
 
-def _draw_arm(axes: Axes, label: str, launches: Sequence[Values], look: Look, shift: float) -> None:
+def _draw_arm(axes: Axes, label: str, launches: Sequence[Values], look: Look, window: int, shift: float) -> None:
     import numpy as np
 
     # Launches cut short end earlier: each step is the mean of those that reached it.
     longest = max(map(len, launches))
     table = np.full((len(launches), longest), np.nan)
     for row, losses in zip(table, launches, strict=True):
-        row[: len(losses)] = smoothed(losses)
+        row[: len(losses)] = smoothed(losses, window)
     there = np.isfinite(table).any(axis=0)
+    # Of what is averaged over many steps, not every one needs a point.
+    there = np.flatnonzero(there)[:: max(1, window // RUNNING_MEAN)]
     table = np.where(np.isfinite(table), table, np.nan)[:, there]
-    steps = np.arange(1, longest + 1)[there]
+    steps = there + 1
     if len(launches) > 1:
         low, high = np.nanmin(table, axis=0), np.nanmax(table, axis=0)
         axes.fill_between(steps, low, high, color=look.colour, alpha=BAND, linewidth=0)
@@ -133,10 +140,6 @@ def _finish(axes: Axes, title: str) -> None:
     legend_above(axes, title)
 
 
-def _are_short(curves: Mapping[str, Sequence[Values]]) -> bool:
-    return all(len(losses) < SHORT for launches in curves.values() for losses in launches)
-
-
 def _twins_caption(run: Run, arms: Arms, workload: str) -> str:
     """What the parity gate says of the workload's pairs."""
     said = []
@@ -150,8 +153,8 @@ def _twins_caption(run: Run, arms: Arms, workload: str) -> str:
     return f"Twins: {'; '.join(said)}." if said else "Twins as recorded."
 
 
-def _ends(launches: Sequence[Values]) -> str:
+def _ends(launches: Sequence[Values], window: int) -> str:
     import numpy as np
 
-    first, last = (float(np.nanmean([smoothed(losses)[at] for losses in launches])) for at in (0, -1))
+    first, last = (float(np.nanmean([smoothed(losses, window)[at] for losses in launches])) for at in (0, -1))
     return f"{first:.3g} to {last:.3g}"
