@@ -18,13 +18,13 @@ exit code:
   2  no judgement: bad input, a pair without a result tonight (state "missing"), or no pair with an earlier night
 
 confirmation:
-  An alarm (state "regression" or "improvement" with "confirmed": null in the JSON) wants its pair measured again the
-  same night. Give that second run with --again, or call it NIGHT-again: then it is found by its name. Runs called
-  *-again are never nights of the history. With the second run an alarmed pair is
+  A finding with "measure_again": true in the JSON is an alarm whose pair wants to be measured again the same night:
+  its "reproduce" is the command. Give that second run with --again, or call it NIGHT-again: then it is found by its
+  name. Runs called *-again are never nights of the history. With the second run an alarmed pair is
     regression or improvement, "confirmed": true     if the second run fires too
     watch, "confirmed": false                        if it does not
-    regression or improvement, "confirmed": null     if the second run has no result of it: it could not be confirmed
-  Without a second run every alarm counts as it is: exit code 1 for a regression.
+  Without one (or where it has no result of the pair), "confirmed" is null: an alarm that is loud enough to stand alone
+  (sigmas_alone in the config) is a regression or improvement, any other is watch.
 """
 
 

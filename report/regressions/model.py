@@ -63,6 +63,9 @@ class Finding(Frozen):
     gain_high: float | None = None
     changes: list[Change] = Field(default_factory=list)
     confirmed: bool | None = Field(None, description="true or false once the pair ran again tonight; null: it did not")
+    measure_again: bool = Field(
+        False, description="an alarm that was not measured a second time tonight: do, then `report check --again`"
+    )
     different: list[str] = Field(default_factory=list, description="what changed in provenance since the last good run")
     reproduce: str = Field("", description="the command that measures this pair again")
     history: list[Point] = Field(default_factory=list, description="nights on comparable hosts, oldest first")
