@@ -83,11 +83,11 @@ def block_interval(launches: Sequence[Sequence[tuple[float, float]]], confidence
         raise ValueError("the mean of no blocks")
     count = len(launches)
     values = [_log_ratio_of_sums(launch) for launch in launches]
-    batches = [_batch_values(launch, max(MIN_BATCHES, BATCHES // count)) for launch in launches]
     between = mean_interval(values, confidence)
+    if all(len(launch) == 1 for launch in launches):
+        return between  # as under the `epochs` protocol: nothing is known from within a launch
+    batches = [_batch_values(launch, max(MIN_BATCHES, BATCHES // count)) for launch in launches]
     freedom = sum(map(len, batches)) - count
-    if freedom == 0:
-        return between
     squares = math.fsum((value - math.fsum(of) / len(of)) ** 2 for of in batches for value in of)
     within = squares / freedom * math.fsum(1 / len(of) for of in batches) / count**2
     if count == 1:

@@ -17,9 +17,12 @@ def register(commands: Commands) -> None:
     readme = commands.add_parser(
         "readme",
         help="rewrite the tables in Markdown files",
-        description="Rewrite the tables between `<!-- table: RUN … [view=gains] -->` and `<!-- /table -->`.",
+        description="Rewrite the tables between `<!-- table: RUN … [view=gains] -->` and `<!-- /table -->`, and nothing "
+        "else.",
     )
-    readme.add_argument("files", nargs="+", type=Path, metavar="FILE", help="a Markdown file")
+    readme.add_argument(
+        "files", nargs="*", type=Path, metavar="FILE", help="a Markdown file; default: README.md and those under docs/"
+    )
     readme.add_argument("--check", action="store_true", help="rewrite nothing; exit with 1 if a table is stale")
     add_results(readme)
     readme.set_defaults(run=run)
@@ -29,7 +32,8 @@ def run(options: argparse.Namespace) -> int:
     """Do it; returns the exit code."""
     from report.readme import refresh
 
-    stale, problems = refresh(options.files, options.results, check=options.check)
+    files = options.files or [Path("README.md"), *sorted(Path("docs").glob("**/*.md"))]
+    stale, problems = refresh(files, options.results, check=options.check)
     for path in stale:
         print(f"{path}: {'stale: run `report readme` on it' if options.check else 'rewritten'}")
     return max(say_problems(problems), int(options.check and bool(stale)))
