@@ -23,7 +23,7 @@ def register(commands: Commands) -> None:
     )
     plot.add_argument("names", nargs="+", metavar="RUN", help="a run's folder or its name")
     plot.add_argument(
-        "--kind", default=",".join(KINDS), metavar="KIND,…", help="what to draw, of: %(default)s (default: all)"
+        "--kind", default=",".join(KINDS), metavar="KIND,…", help=f"what to draw, of: {', '.join(KINDS)} (default: all)"
     )
     plot.add_argument("--format", choices=FORMATS, default=FORMATS[0], help="default: %(default)s")
     plot.add_argument("--out", type=Path, default=Path("plots"), metavar="DIR", help="default: %(default)s")
