@@ -1,6 +1,6 @@
 # `make` lists the targets. Variables: SUITE=configs/….yaml  ARGS="…"  PYTEST_ARGS="…"  STACK=cpu|cuda  PYTHON=…
 .DEFAULT_GOAL := help
-.PHONY: help setup bench report test lint lock clean docker docker-bench
+.PHONY: help setup bench nightly report test lint lock clean docker docker-bench
 export STACK PYTHON
 BIN := .venv/bin
 
@@ -15,6 +15,9 @@ bench: setup ## paired jobs and their tables: the suite that fits this host, or 
 
 report: setup ## the tables in README.md and docs/ anew from results/, and nothing else (ARGS=--check only says which are stale)
 	@$(BIN)/report readme $(ARGS)
+
+nightly: setup ## bench, check against earlier nights, alarmed pairs once more, alert: docs/nightly.md (ARGS="--channel slack …")
+	@$(BIN)/harness nightly $(SUITE) $(ARGS)
 
 test: setup ## all tests, the fast ones first (PYTEST_ARGS="-m 'not slow'" for these only)
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
