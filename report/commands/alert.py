@@ -30,7 +30,7 @@ def register(commands: Commands) -> None:
     alert = commands.add_parser(
         "alert",
         help="tell what `report check` found",
-        description="Tell what became slower, faster, stopped running or is steady again, once, on every channel named.",
+        description="Tell what became slower or faster, stopped running or is steady again, once on each channel named.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -57,4 +57,10 @@ def register(commands: Commands) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Do it; returns the exit code."""
-    raise BenchError("not built yet")
+    import os
+
+    from report.alerts.pipeline import alert
+
+    if not 0 < options.patience < float("inf"):
+        raise BenchError("not a number of seconds above 0", place="--patience", fix="for example --patience 60")
+    return alert(options.verdict, options.channel, options.state, options.patience, os.environ, dry_run=options.dry_run)
