@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from report.columns import as_number, count, device, format_percent, percent, state
-from report.gain_rows import gain_rows
+from report.columns import Show, as_number, count, device, format_percent, percent, state
+from report.gain_views import gains, pair_labels
 from report.load import Run
 from report.notes import run_headline, source_notes
 from report.rows import Row
@@ -74,9 +74,11 @@ class Panel:
 
 def panels(runs: Sequence[Run]) -> tuple[list[Panel], float]:
     """A panel a run, and how far the bars of all reach from zero, in ln of the ratio of throughputs."""
-    rows = [gain_rows(run) for run in runs]
+    parts = [gains(run) for run in runs]
+    label = pair_labels(parts)
+    rows = [part.rows for part in parts]
     reach = _reach(row for of_run in rows for row in of_run)
-    return [_panel(run, of_run, reach) for run, of_run in zip(runs, rows, strict=True)], reach
+    return [_panel(run, of_run, label, reach) for run, of_run in zip(runs, rows, strict=True)], reach
 
 
 def scale_ends(reach: float) -> tuple[str, str]:
@@ -85,7 +87,7 @@ def scale_ends(reach: float) -> tuple[str, str]:
     return f"−{-low:.0%}", f"+{high:.0%}"
 
 
-def _panel(run: Run, rows: Sequence[Row], reach: float) -> Panel:
+def _panel(run: Run, rows: Sequence[Row], label: Show, reach: float) -> Panel:
     pairs: dict[tuple[object, ...], list[Row]] = {}
     for row in rows:
         pairs.setdefault((row["workload"], row["baseline"], row["candidate"]), []).append(row)
@@ -97,11 +99,11 @@ def _panel(run: Run, rows: Sequence[Row], reach: float) -> Panel:
         run.info.description,
         run_headline(run).removeprefix(f"run {run.info.run}, "),
         tuple(warnings),
-        tuple(_line(of_pair, reach) for of_pair in pairs.values()),
+        tuple(_line(of_pair, label, reach) for of_pair in pairs.values()),
     )
 
 
-def _line(rows: Sequence[Row], reach: float) -> Line:
+def _line(rows: Sequence[Row], label: Show, reach: float) -> Line:
     first = rows[0]
     batch = "" if first["batch_size"] is None else f"batch {first['batch_size']}"
     facts = [first["task"], first["precision"], batch]
@@ -109,7 +111,7 @@ def _line(rows: Sequence[Row], reach: float) -> Line:
     return Line(
         model=str(first["model"]),
         detail=" · ".join(str(fact) for fact in facts if fact),
-        pair=f"{first['candidate']} over {first['baseline']}" + (" (A/A)" if first["a_a"] else ""),
+        pair=label(first),
         answers={str(row["measure"]): _answer(row, reach) for row in rows},
         break_even=str(last["break_even"] or ""),
         break_even_sort=_key(last["break_even_step"]),
