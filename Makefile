@@ -1,6 +1,6 @@
 # `make` lists the targets. Variables: SUITE=configs/….yaml  ARGS="…"  PYTEST_ARGS="…"  STACK=cpu|cuda  PYTHON=…
 .DEFAULT_GOAL := help
-.PHONY: help setup bench test lint lock clean docker docker-bench
+.PHONY: help setup bench nightly report test lint lock clean docker docker-bench
 export STACK PYTHON
 BIN := .venv/bin
 
@@ -12,6 +12,12 @@ setup: ## .venv with the pinned stack this host needs (STACK=cpu|cuda overrides)
 
 bench: setup ## paired jobs and their tables: the suite that fits this host, or SUITE=configs/….yaml (more options: ARGS="…")
 	@$(BIN)/harness run $(SUITE) $(ARGS)
+
+report: setup ## the tables in README.md, results/README.md and docs/ anew from results/, and nothing else (ARGS=--check only says which are stale)
+	@$(BIN)/report readme $(ARGS)
+
+nightly: setup ## bench, check against earlier nights, alarmed pairs once more, alert: docs/nightly.md (ARGS="--channel slack …")
+	@$(BIN)/harness nightly $(SUITE) $(ARGS)
 
 test: setup ## all tests, the fast ones first (PYTEST_ARGS="-m 'not slow'" for these only)
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)

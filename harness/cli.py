@@ -51,6 +51,16 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--allow-shared-gpu", action="store_true", help="measure although others use the card; says so")
     run.add_argument("--no-tables", action="store_true", help="do not print the tables at the end")
 
+    nightly = commands.add_parser(
+        "nightly",
+        help="one night: run a suite, check it against earlier nights, run alarmed pairs again, check, alert",
+        description="Runs a suite, checks it against the nights before, measures alarmed pairs once more, checks again "
+        "and alerts. Killed at any moment, the same command goes on from there. State and logs: RESULTS/nightly/.",
+        epilog="exit status: 0 nothing worse; 1 a regression; 2 could not judge or not deliver; 130 interrupted",
+    )
+    _suite_arguments(nightly)
+    _nightly_arguments(nightly)
+
     plan = commands.add_parser("plan", help="print what a suite would run and about how long it takes")
     _suite_arguments(plan)
     plan.add_argument("--json", action="store_true", help="the jobs as JSON lines")
@@ -76,9 +86,26 @@ def _suite_arguments(parser: argparse.ArgumentParser) -> None:
         "--set", action="append", default=[], metavar="KEY=VALUE", help="override, e.g. training.batch_size=16"
     )
     parser.add_argument(
+        "--pairs", action="append", default=[], metavar="WORKLOAD:BASELINE:CANDIDATE", help="only this pair; repeatable"
+    )
+    parser.add_argument(
         "--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: cuda where a driver answers"
     )
     parser.add_argument("--results", type=Path, default=Path("results"), metavar="DIR", help="default: results")
+
+
+def _nightly_arguments(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add(
+        "--channel", action="append", default=[], metavar="NAME[=TARGET]",
+        help="where to alert, as in `report alert --help`; repeatable (default: email, which prints)",
+    )  # fmt: skip
+    add(
+        "--budget-minutes", type=float, default=480, metavar="N",
+        help="no training after that (default: %(default)s); check and alert follow, each 10 minutes at most",
+    )  # fmt: skip
+    add("--acknowledged", type=Path, metavar="FILE", help="accepted changes, as in `report check --help`")
+    add("--lock", type=Path, metavar="FILE", help="held all night (default: nightly.lock in the user's cache)")
 
 
 def _train_arguments(parser: argparse.ArgumentParser) -> None:

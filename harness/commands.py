@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from harness.config import Suite, load_suite
+from harness.config.selection import only_pairs
 from harness.errors import BenchError
 from harness.plan import Plan, make_plan
 from harness.setup.stack import cache_root
@@ -45,6 +46,8 @@ def _load(arguments: argparse.Namespace, must_answer: bool = True) -> tuple[Suit
     device = find_device(arguments.device, must_answer)
     file = find_suite(arguments.suite, device)
     suite = load_suite(file, arguments.set)
+    if arguments.pairs:
+        suite = only_pairs(suite, arguments.pairs)
     return suite, make_plan(suite, device=device, cache_dir=cache_root()), file
 
 
@@ -74,10 +77,37 @@ def run(arguments: argparse.Namespace) -> int:
     return outcome.exit_code
 
 
+def nightly(arguments: argparse.Namespace) -> int:
+    """One night. 0: nothing worse; 1: a regression; 2: could not judge or deliver; 130: interrupted."""
+    from harness.nightly.lock import night_lock
+    from harness.nightly.night import Settings, run_nights
+    from harness.runner import Stop
+
+    if not arguments.budget_minutes > 0:
+        raise BenchError("needs a number above 0", place=f"--budget-minutes {arguments.budget_minutes:g}", fix="480")
+    suite, planned, _ = _load(arguments, must_answer=False)
+    options = [arguments.suite] if arguments.suite else []
+    options += [word for override in arguments.set for word in ("--set", override)]
+    settings = Settings(
+        results=arguments.results,
+        suite=suite.suite,
+        config_sha256=planned.config_sha256,
+        bench_options=[*options, "--device", arguments.device],
+        channels=arguments.channel or ["email"],
+        budget_minutes=arguments.budget_minutes,
+        pairs=arguments.pairs,
+        check_options=["--acknowledged", str(arguments.acknowledged)] if arguments.acknowledged else [],
+    )
+    with Stop() as stop, night_lock(arguments.lock or cache_root() / "nightly.lock") as lock_fd:
+        return run_nights(settings, stop, lock_fd)
+
+
 def _resume_command(arguments: argparse.Namespace) -> str:
     words = ["harness", "run", *([arguments.suite] if arguments.suite else [])]
     for override in arguments.set:
         words += ["--set", override]
+    for pair in arguments.pairs:
+        words += ["--pairs", pair]
     for option, value, default in (
         ("--device", arguments.device, "auto"),
         ("--results", str(arguments.results), "results"),

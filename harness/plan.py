@@ -68,6 +68,11 @@ def make_plan(suite: Suite, *, device: Device, cache_dir: Path) -> Plan:
         adaptive=suite.measurement.adaptive,
         blocks=suite.measurement.blocks,
         max_reruns=suite.measurement.max_reruns,
+        notes=[
+            f"a fault was injected: {arm.name} sleeps {arm.injected_delay_ms:g} ms before every batch"
+            for arm in suite.arms.values()
+            if arm.injected_delay_ms
+        ],
     )
 
 

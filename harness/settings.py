@@ -130,6 +130,9 @@ class Arm(Strict):
     training: dict[str, Any] = Field(
         default_factory=dict, description="settings this arm alone changes; a pair must declare each as a difference"
     )
+    injected_delay_ms: float = Field(
+        0.0, ge=0, description="sleep in the data collator for every batch: a fault to rehearse alarms with"
+    )
 
 
 class JobSpec(Strict):

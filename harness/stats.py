@@ -20,12 +20,16 @@ POOL_BELOW = 1.2  # ratio of variances; 1 covers just over 97% where launches do
 
 @dataclass(frozen=True)
 class Estimate:
-    """The mean of n values with its interval; `low` and `high` are None where n < 2 gives none."""
+    """The mean of n values with its interval; `low` and `high` are None where n < 2 gives none.
+
+    `freedom`: the degrees of freedom of the t quantile in the interval, for what is computed from it.
+    """
 
     n: int
     mean: float
     low: float | None = None
     high: float | None = None
+    freedom: int | None = None
 
 
 def usable(seconds: float | None) -> TypeGuard[float]:
@@ -53,7 +57,7 @@ def mean_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> Es
         return Estimate(n, mean)
     deviation = math.hypot(*(value - mean for value in values)) / math.sqrt(n - 1)
     half = t_quantile(n - 1, confidence) * deviation / math.sqrt(n)
-    return Estimate(n, mean, mean - half, mean + half)
+    return Estimate(n, mean, mean - half, mean + half, n - 1)
 
 
 def block_interval(launches: Sequence[Sequence[tuple[float, float]]], confidence: float = CONFIDENCE) -> Estimate:
@@ -79,11 +83,11 @@ def block_interval(launches: Sequence[Sequence[tuple[float, float]]], confidence
         raise ValueError("the mean of no blocks")
     count = len(launches)
     values = [_log_ratio_of_sums(launch) for launch in launches]
-    batches = [_batch_values(launch, max(MIN_BATCHES, BATCHES // count)) for launch in launches]
     between = mean_interval(values, confidence)
+    if all(len(launch) == 1 for launch in launches):
+        return between  # as under the `epochs` protocol: nothing is known from within a launch
+    batches = [_batch_values(launch, max(MIN_BATCHES, BATCHES // count)) for launch in launches]
     freedom = sum(map(len, batches)) - count
-    if freedom == 0:
-        return between
     squares = math.fsum((value - math.fsum(of) / len(of)) ** 2 for of in batches for value in of)
     within = squares / freedom * math.fsum(1 / len(of) for of in batches) / count**2
     if count == 1:
@@ -97,10 +101,10 @@ def block_interval(launches: Sequence[Sequence[tuple[float, float]]], confidence
         variance = ((count - 1) * launch_variance + freedom * within) / (count - 1 + freedom)
         freedom += count - 1
     half = t_quantile(freedom, confidence) * math.sqrt(variance)
-    return Estimate(count, between.mean, between.mean - half, between.mean + half)
+    return Estimate(count, between.mean, between.mean - half, between.mean + half, freedom)
 
 
-def t_quantile(freedom: int, confidence: float = CONFIDENCE) -> float:
+def t_quantile(freedom: float, confidence: float = CONFIDENCE) -> float:
     """Student's t that a two-sided interval of `confidence` needs with `freedom` degrees of freedom."""
     from scipy.special import stdtrit  # the quantile alone: scipy.stats takes a second to import
 

@@ -9,16 +9,21 @@ from dataclasses import dataclass
 from report.rows import Row, Value
 
 Show = Callable[[Row], str]
+DETAIL, ESSENTIAL = 0, 2  # importance of a column
 
 
 @dataclass(frozen=True)
 class Column:
-    """A displayed column: what a cell says of its row. `optional`: left out where no row has anything to say."""
+    """A displayed column: what a cell says of its row. `optional`: left out where no row has anything to say.
+
+    `importance`: where a table is wider than a terminal, columns of DETAIL are left out first, ESSENTIAL ones never.
+    """
 
     title: str
     show: Show
     right: bool = False
     optional: bool = False
+    importance: int = 1
 
 
 @dataclass(frozen=True)
@@ -49,12 +54,12 @@ def pair_attention(row: Row) -> str:
     return candidate if candidate == baseline or not baseline else f"{candidate} over {baseline}"
 
 
-TASK = Fact(Column("Task", text("task")))
-PRECISION = Fact(Column("Precision", text("precision")))
-BATCH = Fact(Column("Batch", text("batch_size"), right=True), "batch {}")
+TASK = Fact(Column("Task", text("task"), importance=ESSENTIAL))
+PRECISION = Fact(Column("Precision", text("precision"), importance=ESSENTIAL))
+BATCH = Fact(Column("Batch", text("batch_size"), right=True, importance=ESSENTIAL), "batch {}")
 ATTENTION = Fact(Column("Attention", text("attention")), "{} attention")
-PAIR_ATTENTION = Fact(Column("Attention", pair_attention), "attention {}")
-GPU = Fact(Column("GPU", device))
+PAIR_ATTENTION = Fact(Column("Attention", pair_attention, importance=DETAIL), "attention {}")
+GPU = Fact(Column("GPU", device, importance=ESSENTIAL))
 
 
 def split_facts(rows: Sequence[Row], facts: Sequence[Fact]) -> tuple[list[Column], str]:
@@ -65,7 +70,7 @@ def split_facts(rows: Sequence[Row], facts: Sequence[Fact]) -> tuple[list[Column
 
 
 def run_column(rows: Sequence[Row]) -> list[Column]:
-    return [Column("Run", text("run"))] if len({row["run"] for row in rows}) > 1 else []
+    return [Column("Run", text("run"), importance=ESSENTIAL)] if len({row["run"] for row in rows}) > 1 else []
 
 
 def workload_column(rows: Sequence[Row]) -> list[Column]:
@@ -74,7 +79,13 @@ def workload_column(rows: Sequence[Row]) -> list[Column]:
     for row in rows:
         seen = (row["run"], row["model"], row["task"], row["precision"], row["batch_size"])
         told.setdefault(seen, set()).add(row["workload"])
-    return [Column("Workload", text("workload"))] if any(len(names) > 1 for names in told.values()) else []
+    alike = any(len(names) > 1 for names in told.values())
+    return [Column("Workload", text("workload"), importance=ESSENTIAL)] if alike else []
+
+
+def backends_are_shared(rows: Sequence[Row]) -> bool:
+    """Whether two arms of one workload have the same backend, so that its label does not tell them apart."""
+    return len({(row["run"], row["workload"], row["backend"]) for row in rows}) < len(rows)
 
 
 def as_number(value: Value) -> float | None:

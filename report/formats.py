@@ -9,8 +9,10 @@ import re
 from collections.abc import Callable
 
 from report.keys import describe_key
-from report.rows import Value
+from report.latex import latex
+from report.rows import Row, Value
 from report.tables import Document
+from report.terminal import terminal
 
 JSON_VERSION = 1
 
@@ -56,16 +58,25 @@ def csv_text(document: Document) -> str:
 def json_text(document: Document) -> str:
     """`tables`: name -> rows of raw numbers; `keys`: what each key means; `notes`: what a reader must know."""
     keys = dict.fromkeys(key for table in document.tables for row in table.rows for key in row)
+    tables: dict[str, list[Row]] = {}
+    for table in document.tables:  # grouped tables share a name
+        tables.setdefault(table.name, []).extend(table.rows)
     content = {
         "version": JSON_VERSION,
-        "tables": {table.name: list(table.rows) for table in document.tables},
+        "tables": tables,
         "notes": list(dict.fromkeys([*(note for table in document.tables for note in table.notes), *document.footer])),
         "keys": {key: describe_key(key) for key in keys},
     }
     return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-FORMATS: dict[str, Callable[[Document], str]] = {"markdown": markdown, "csv": csv_text, "json": json_text}
+FORMATS: dict[str, Callable[[Document], str]] = {
+    "markdown": markdown,
+    "terminal": terminal,
+    "latex": latex,
+    "csv": csv_text,
+    "json": json_text,
+}
 
 
 def _bullets(notes: tuple[str, ...]) -> list[str]:

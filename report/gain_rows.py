@@ -10,7 +10,7 @@ from report.load import Run
 from report.noise import Floor, floor_for, floors_of, is_a_a
 from report.parity import Parity
 from report.published import printed_gains
-from report.rows import Row, Value, attention, devices, finite, identity, known, with_interval
+from report.rows import Row, Value, attention, backend_label, devices, finite, identity, known, with_interval
 from report.stats import throughput_gain
 
 
@@ -31,6 +31,10 @@ def gain_rows(run: Run) -> list[Row]:
             **identity(jobs, pair.workload),
             "baseline": pair.baseline,
             "candidate": pair.candidate,
+            "baseline_backend": backend_label([*arms.launches[pair.workload, pair.baseline].values()], pair.baseline),
+            "candidate_backend": backend_label(
+                [*arms.launches[pair.workload, pair.candidate].values()], pair.candidate
+            ),
             "baseline_attention": attention(baseline),
             "candidate_attention": attention(candidate),
             "device": devices(jobs),

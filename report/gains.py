@@ -15,7 +15,7 @@ from harness.stats import block_interval
 from report.breakeven import BreakEven, break_even
 from report.cycles import disagree, sm_clock_mhz
 from report.launches import OK, Arms, Launches, arms_of, by_blocks, count_verdicts, verdict
-from report.load import Run
+from report.load import Run, once_per_run
 from report.parity import Parity, check_parity
 from report.stats import Estimate, format_gain, latency_gain, throughput_gain, usable
 
@@ -76,12 +76,20 @@ def transformed(
 
 
 def gains_of(run: Run, arms: Arms | None = None) -> list[Gain]:
-    """Every declared pair by every measure it has, in the order declared. `arms`: arms_of(run), if at hand.
+    """Every declared pair by every measure it has, in the order declared; worked out once for each run.
 
     Published runs have end-to-end times only, so nothing is said of their steady state; jobs that took turns on the
-    device have a steady state only.
+    device have a steady state only. `arms`: other launches than arms_of(run).
     """
-    arms = arms or arms_of(run)
+    return _gains_of_run(run) if arms is None or arms is arms_of(run) else _gains_of(run, arms)
+
+
+@once_per_run
+def _gains_of_run(run: Run) -> list[Gain]:
+    return _gains_of(run, arms_of(run))
+
+
+def _gains_of(run: Run, arms: Arms) -> list[Gain]:
     refused = {(said.workload, said.baseline, said.candidate): said.reasons for said in run.info.refusals}
     gains = []
     for pair in run.info.pairs:
@@ -89,10 +97,11 @@ def gains_of(run: Run, arms: Arms | None = None) -> list[Gain]:
         jobs = [*baseline.values(), *candidate.values()]
         reasons = refused.get((pair.workload, pair.baseline, pair.candidate), [])
         parity = None if _published(jobs) else check_parity(run, pair, arms)
+        both = [*matched(baseline, candidate)]
         for measure in MEASURES:
             if (measure is STEADY_STATE and _published(jobs)) or (measure is END_TO_END and by_blocks(run, jobs)):
                 continue
-            gain = replace(_gain(pair, measure, baseline, candidate), parity=parity)
+            gain = _gain(pair, measure, baseline, candidate, both, parity)
             if reasons:
                 gain = _without_gain(gain, f"refused: {'; '.join(reasons)}")
             elif gain.ratio and parity and parity.outcome == "failed":
@@ -120,21 +129,26 @@ def _without_gain(gain: Gain, state: str) -> Gain:
     return replace(gain, ratio=None, cycles=None, break_even=None, state=state, left_out="")
 
 
-def _gain(pair: Pair, measure: Measure, baseline: Launches, candidate: Launches) -> Gain:
-    jobs = [
-        (one, other)
-        for one, other in matched(baseline, candidate)
-        if usable(measure.time(one)) and usable(measure.time(other))
-    ]
+def _gain(
+    pair: Pair,
+    measure: Measure,
+    baseline: Launches,
+    candidate: Launches,
+    both: Sequence[tuple[JobRecord, JobRecord]],
+    parity: Parity | None,
+) -> Gain:
+    """The gain by the launches of `both` (matched) that have the time; the reason why launches do not count."""
+    jobs = [(one, other) for one, other in both if usable(measure.time(one)) and usable(measure.time(other))]
     launches = baseline.keys() | candidate.keys()
-    why = _why_left_out(pair, measure, baseline, candidate)
-    make = partial(Gain, pair, measure)
+    why = "" if launches and len(jobs) == len(launches) else _why_left_out(pair, measure, baseline, candidate)
+    make = partial(Gain, pair, measure, parity=parity)
     if jobs:
         times = [_times(measure, one, other) for one, other in jobs]
-        gain = make(block_interval(times), len(launches), OK, why)
+        ratio = block_interval(times)
         if measure is not STEADY_STATE:
-            return gain
-        return replace(gain, cycles=_cycles(jobs, times), break_even=_break_even(jobs))
+            return make(ratio, len(launches), OK, why)
+        cycles, even = _cycles(jobs, times), _break_even(jobs)
+        return make(ratio, len(launches), OK, why, cycles=cycles, break_even=even)
     finished = [any(_judge(measure, job) == OK for job in arm.values()) for arm in (baseline, candidate)]
     if all(finished) and not any(_mismatch(baseline[k], candidate[k]) for k in baseline.keys() & candidate.keys()):
         why = f"no launch in which both arms finished ({why})"

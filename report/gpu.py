@@ -79,7 +79,7 @@ def gpu_notes(run: Run) -> list[str]:
     """Under the table: what could not be read, limited clocks, contaminated launches, and where figures come from."""
     return [
         *source_notes(run),
-        *grouped(run, _how_measured),
+        *grouped(run, how_measured),
         *_clock_limits(run),
         *_contaminations(run),
         *grouped(run, _unread),
@@ -95,7 +95,8 @@ def _kernels(counted: Sequence[JobRecord]) -> Row:
     return {"kernels": ", ".join(sorted(named)) or None}
 
 
-def _how_measured(job: JobRecord) -> list[str]:
+def how_measured(job: JobRecord) -> list[str]:
+    """Where a job's figures come from, as far as it is not the same for all."""
     said = []
     if verdict(job) == OK and job.engagement is not None and job.engagement.kernels == "ptx":
         said.append("ptx: ONNX Runtime has no native kernels for this card, the driver compiled them from PTX")

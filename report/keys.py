@@ -37,6 +37,8 @@ KEYS = {
     "job_rss_peak_bytes": "peak resident memory summed over the job's processes (shared pages twice), mean",
     "baseline": "arm that the candidate is compared with",
     "candidate": "arm whose gain this is",
+    "baseline_backend": "label of the baseline's backend",
+    "candidate_backend": "label of the candidate's backend",
     "baseline_attention": "the baseline's attention implementation",
     "candidate_attention": "the candidate's attention implementation",
     "measure": "end_to_end or steady_state: the time that is compared",
@@ -65,7 +67,15 @@ KEYS = {
     "differs": "declared differences of the pair besides the backend",
     "left_out": "why some launches do not count",
     "state": "ok, or why there is no result",
+    "runs": "runs that have the pair",
+    "runs_with_gain": "runs in which its gain is valid",
+    "first_run_at": "when the first of them was made (UTC, ISO 8601; empty: not known)",
+    "latest_run_at": "when the latest of them was made, to which all other keys of the row belong",
+    "median_throughput_gain": "median over the runs with a valid gain",
+    "lowest_throughput_gain": "lowest of the runs with a valid gain",
+    "highest_throughput_gain": "highest of the runs with a valid gain",
 }
+_SIDES = {"baseline_": "the pair's baseline", "candidate_": "the pair's candidate"}
 INTERVAL_KEYS = {"_low": "lower end of the 95% Student t interval", "_high": "upper end of the 95% Student t interval"}
 
 
@@ -73,5 +83,8 @@ def describe_key(key: str) -> str:
     """What a key of a row means. KeyError for a key that no row has."""
     if key in KEYS:
         return KEYS[key]
+    for start, whose in _SIDES.items():
+        if key.startswith(start):
+            return f"{describe_key(key.removeprefix(start))}; of {whose}"
     stem, end = key.rsplit("_", 1)
     return f"{INTERVAL_KEYS['_' + end]} of {stem} (null where n < 2)" if stem in KEYS else KEYS[key]

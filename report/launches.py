@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from harness.record import JobRecord, Pair, State
-from report.load import Run
+from report.load import Run, once_per_run
 
 OK = "ok"
 NEEDS_NO_PROOF = frozenset({"pytorch"})  # plain PyTorch is what every other backend could fall back to
@@ -25,13 +25,22 @@ class Arms:
     launches: dict[tuple[str, str], Launches]
     superseded: list[JobRecord]
     twins: dict[tuple[str, str], JobRecord]
+    _of_pairs: dict[tuple[str, str, str], tuple[Launches, Launches]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     def of_pair(self, pair: Pair) -> tuple[Launches, Launches]:
-        """The launches of a pair's baseline and candidate that were made for it.
+        """The launches of a pair's baseline and candidate that were made for it; worked out once.
 
         Under the blocks protocol a job was measured against its partner, so it belongs to no other pair; a pair that
         did not fit on the card together was measured by epochs instead, in the same run.
         """
+        key = (pair.workload, pair.baseline, pair.candidate)
+        if key not in self._of_pairs:
+            self._of_pairs[key] = self._made_for(pair)
+        return self._of_pairs[key]
+
+    def _made_for(self, pair: Pair) -> tuple[Launches, Launches]:
         sides = (pair.baseline, pair.candidate)
         baseline, candidate = (
             {k: job for k, job in self.launches[pair.workload, arm].items() if job.partner in (None, other)}
@@ -50,6 +59,7 @@ class Arms:
         return [job for (name, _), launches in self.launches.items() if name == workload for job in launches.values()]
 
 
+@once_per_run
 def arms_of(run: Run) -> Arms:
     """Group a run's records. Parity twins are no launches: they train without dropout and are no measurement.
 
@@ -103,6 +113,11 @@ def by_blocks(run: Run, jobs: Iterable[JobRecord]) -> bool:
     return isinstance(measurement, dict) and measurement.get("protocol") == "blocks"
 
 
+def only_blocks(run: Run) -> bool:
+    """Whether all launches of a run took turns on the device."""
+    return by_blocks(run, [job for launches in arms_of(run).launches.values() for job in launches.values()])
+
+
 def verdict(job: JobRecord) -> str:
     """`ok`, or why this job is no result, as a phrase. A backend that was not proven engaged has no result."""
     if job.state is not State.OK:
@@ -114,7 +129,10 @@ def verdict(job: JobRecord) -> str:
 
 def count_verdicts(verdicts: Iterable[str]) -> str:
     """Everything but `ok`, counted: "fallback in 3 of 4 launches, crashed in 1 of 4 launches"; empty if all are ok."""
-    counted = Counter(verdicts)
+    said = list(verdicts)
+    if said.count(OK) == len(said):
+        return ""
+    counted = Counter(said)
     total = counted.total()
     return ", ".join(
         f"{what} in {count} of {total} launch{'es' if total > 1 else ''}"

@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
+import gc
+import marshal
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 from pydantic_core import from_json
 
 from harness.errors import BenchError
-from harness.record import SCHEMA_VERSION, JobRecord, RunInfo
+from harness.record import SCHEMA_VERSION, JobRecord, ModelShape, RunInfo, Sources
 from harness.settings import Arm, Workload
+from report.beside import Neighbours
 
 RUN_FILE, JOBS_FILE = "run.json", "jobs.jsonl"
-MAX_KNOWN_SETTINGS = 10_000
+MAX_KNOWN_PARTS = 10_000
 
-_SHARED: dict[str, type[Workload] | type[Arm]] = {"workload": Workload, "arm": Arm}
-_known_settings: dict[tuple[type, str], Workload | Arm] = {}  # by their text: equal ones are one frozen object
+Part = Workload | Arm | ModelShape | Sources
+_SHARED: dict[str, type[Part]] = {"workload": Workload, "arm": Arm, "shape": ModelShape, "sources": Sources}
+_known_parts: dict[tuple[str, bytes], Part] = {}  # by their bytes: equal ones are one frozen object
+_Answer = TypeVar("_Answer")
 
 
 @dataclass(frozen=True)
@@ -34,6 +41,20 @@ class Run:
     jobs: list[JobRecord]
     problems: list[str] = field(default_factory=list)
     beside: tuple[Path, ...] = ()
+    remembered: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+
+def once_per_run(answer: Callable[[Run], _Answer]) -> Callable[[Run], _Answer]:
+    """`answer(run)`, worked out once for each run: every view asks for the same launches and gains again."""
+
+    @wraps(answer)
+    def remembering(run: Run) -> _Answer:
+        if answer.__qualname__ not in run.remembered:
+            run.remembered[answer.__qualname__] = answer(run)
+        found: _Answer = run.remembered[answer.__qualname__]
+        return found
+
+    return remembering
 
 
 class UnreadableLine(Exception):
@@ -55,11 +76,23 @@ def read_line(line: bytes) -> JobRecord:
     if isinstance(version, int) and version > SCHEMA_VERSION:
         raise UnreadableLine(_too_new(version))
     # Records of a run share a few workloads and arms, whose validation takes longer than that of all the rest.
-    shared = {key: _settings(kind, fields[key]) for key, kind in _SHARED.items() if key in fields}
+    shared = {key: _shared_part(key, kind, fields[key]) for key, kind in _SHARED.items() if key in fields}
     try:
         return JobRecord.model_validate({**fields, **shared})
     except ValidationError as error:
         return _read_tolerantly(fields, error)
+
+
+@contextmanager
+def collector_paused() -> Iterator[None]:
+    """Without Python's cycle collector: records hold no cycles, and it would walk over all of them again and again."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def load_run(folder: Path | str) -> Run:
@@ -69,20 +102,19 @@ def load_run(folder: Path | str) -> Run:
     jobs: list[JobRecord] = []
     path = folder / JOBS_FILE
     try:
-        content = path.read_bytes()
+        with path.open("rb") as lines:
+            for number, line in enumerate(lines, start=1):
+                if not line.strip():
+                    continue
+                try:
+                    jobs.append(read_line(line))
+                except UnreadableLine as why:
+                    torn = "" if line.endswith(b"\n") else " (last line, torn: the writer was stopped in the middle)"
+                    problems.append(f"{path}:{number}: {why}{torn}; set aside")
     except FileNotFoundError:
-        content = b""  # a run that was killed before its first job ended has none
+        pass  # a run that was killed before its first job ended has none
     except OSError as error:
         raise BenchError(f"cannot be read: {error.strerror}", place=str(path), fix="check its permissions") from None
-    lines = content.split(b"\n")
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        try:
-            jobs.append(read_line(line))
-        except UnreadableLine as why:
-            torn = " (last line, torn: the writer was stopped in the middle)" if number == len(lines) else ""
-            problems.append(f"{path}:{number}: {why}{torn}; set aside")
     return Run(folder, info, jobs, problems)
 
 
@@ -90,29 +122,65 @@ def load_runs(paths: Iterable[Path | str], beside: Iterable[Path] | None = None)
     """Every run in `paths`, each a run folder or a folder of runs (then by name), once; and all problems found.
 
     A folder named by the caller must be readable (BenchError); one that was only found beside others is a problem.
-    `beside`: folders that may hold an A/A run of a run's host; None: all in the same folder as the run.
+    `beside`: folders that may hold an A/A run of a run's host; None: all in the same folder as the run. All records
+    are held in memory: report.many has tables of more runs than fit.
     """
-    runs: dict[Path, Run] = {}
+    found = find_folders(paths)
+    neighbours = neighbours_of(found, beside)
+    runs: list[Run] = []
     problems: list[str] = []
+    with collector_paused():
+        for folder in found:
+            try:
+                runs.append(place_run(load_run(folder.path), neighbours))
+            except BenchError as error:
+                problems.append(set_aside(folder, error))
+    return runs, [problem for run in runs for problem in run.problems] + problems
+
+
+@dataclass(frozen=True)
+class Folder:
+    """A run's folder; `named`: by the caller, not only found in a folder that was."""
+
+    path: Path
+    named: bool
+
+
+def find_folders(paths: Iterable[Path | str]) -> list[Folder]:
+    """The run folders in `paths`, as `load_runs` says; BenchError for a folder without any."""
+    folders: dict[Path, Folder] = {}
     for path in map(Path, paths):
-        if (path / RUN_FILE).is_file() or (path / JOBS_FILE).is_file() or not path.is_dir():
-            runs.setdefault(path.resolve(), load_run(path))
+        if _is_run(path) or not path.is_dir():
+            folders.setdefault(path.resolve(), Folder(path, named=True))
             continue
         found = [child for child in sorted(path.iterdir()) if _is_run(child)]
         if not found:
             raise BenchError("holds no run", place=str(path), fix=f"name a folder with a {RUN_FILE}, or one above such")
         for child in found:
-            try:
-                runs.setdefault(child.resolve(), load_run(child))
-            except BenchError as error:
-                problems.append(f"{error.place}: {error.message}; this run is set aside")
-    around = {folder.parent: _runs_in(folder.parent) for folder in runs} if beside is None else {}
-    others = None if beside is None else tuple(sorted({folder.resolve() for folder in beside}))
-    found_runs = [
-        replace(run, beside=tuple(other for other in (others or around[folder.parent]) if other != folder))
-        for folder, run in runs.items()
-    ]
-    return found_runs, [problem for run in found_runs for problem in run.problems] + problems
+            folders.setdefault(child.resolve(), Folder(child, named=False))
+    return list(folders.values())
+
+
+def set_aside(folder: Folder, error: BenchError) -> str:
+    """The problem to tell where a run that was only found cannot be read; one that was named raises `error`."""
+    if folder.named:
+        raise error
+    return f"{error.place}: {error.message}; this run is set aside"
+
+
+def neighbours_of(folders: Iterable[Folder], beside: Iterable[Path] | None = None) -> dict[Path | None, Neighbours]:
+    """The A/A runs around every folder, by the folder they are in; under None those of `beside`, if it is given."""
+    if beside is not None:
+        return {None: Neighbours(sorted({folder.resolve() for folder in beside}), RUN_FILE)}
+    parents = {folder.path.resolve().parent for folder in folders}
+    return {parent: Neighbours(_runs_in(parent), RUN_FILE) for parent in sorted(parents)}
+
+
+def place_run(run: Run, neighbours: dict[Path | None, Neighbours]) -> Run:
+    """`run` with the A/A runs of its host beside it."""
+    folder = run.folder.resolve()
+    around = neighbours[None] if None in neighbours else neighbours[folder.parent]
+    return replace(run, beside=around.of(folder, run.info.host))
 
 
 def find_run(name: str, results: Path) -> Path:
@@ -152,17 +220,17 @@ def _read_info(folder: Path) -> tuple[RunInfo, list[str]]:
     return info, [f"{path}: {_too_new(info.schema_version)}; read as far as it is known"] if newer else []
 
 
-def _settings(kind: type[Workload] | type[Arm], fields: Any) -> Any:
-    """`fields` as a workload or arm, validated once; as they are if they are not valid, for the record to say so."""
-    key = (kind, repr(fields))
-    if key not in _known_settings:
-        if len(_known_settings) >= MAX_KNOWN_SETTINGS:
-            _known_settings.clear()
+def _shared_part(key: str, kind: type[Part], fields: Any) -> Any:
+    """`fields` as a part, validated once; as they are if they are not valid, for the record to say so."""
+    known = key, marshal.dumps(fields, 2)  # version 2: equal values have equal bytes, and 1, 1.0 and true have not
+    if known not in _known_parts:
+        if len(_known_parts) >= MAX_KNOWN_PARTS:
+            _known_parts.clear()
         try:
-            _known_settings[key] = kind.model_validate(fields)
+            _known_parts[known] = kind.model_validate(fields)
         except ValidationError:
             return fields
-    return _known_settings[key]
+    return _known_parts[known]
 
 
 def _read_tolerantly(fields: dict[str, Any], first: ValidationError) -> JobRecord:

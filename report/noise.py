@@ -6,14 +6,14 @@ import math
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 from harness.errors import BenchError
-from harness.record import Host, JobRecord, Pair, RunInfo
+from harness.record import Host, JobRecord, Pair
 from harness.settings import Arm
+from report.beside import declared_a_a, same_host
 from report.gains import Gain, gains_of
 from report.launches import Arms, arms_of
-from report.load import JOBS_FILE, RUN_FILE, Run, load_run
+from report.load import JOBS_FILE, RUN_FILE, Run, load_run, once_per_run
 from report.stats import throughput_gain
 
 Settings = tuple[object, ...]
@@ -48,18 +48,20 @@ def is_a_a(run: Run, pair: Pair, arms: Arms) -> bool:
     """Whether a pair's arms are identical apart from their names: by their records, else by the suite."""
     jobs = [next(iter(arms.launches.get((pair.workload, arm), {}).values()), None) for arm in _sides(pair)]
     if jobs[0] and jobs[1]:
-        return _nameless(jobs[0].arm) == _nameless(jobs[1].arm)
-    return _declared_a_a(run.info.config, pair)
+        one, other = jobs[0].arm, jobs[1].arm
+        return one.backend == other.backend and _nameless(one) == _nameless(other)
+    return declared_a_a(run.info.config, pair)
 
 
+@once_per_run
 def floors_of(run: Run) -> list[Floor]:
     """The A/A pairs of the run itself, then those of runs of its host in the folders beside it, the latest first."""
     # Own pairs come from the records at hand, for a run need not be on disk.
-    found = _floors_in(run)
+    found = list(_floors_in(run))
     others = [other for folder in run.beside if (other := _a_a_run(folder, _stamp(folder))) is not None]
-    for other in sorted(others, key=lambda other: other.info.created_at, reverse=True):
-        if same_host(run.info.host, other.info.host):
-            found += _floors_in(other)
+    for other in sorted(others, key=lambda other: other.created_at, reverse=True):
+        if same_host(run.info.host, other.host):
+            found += other.floors
     return found
 
 
@@ -71,16 +73,10 @@ def floor_for(gain: Gain, arms: Arms, floors: list[Floor]) -> Floor | None:
         return None
     wanted = (gain.measure.key, _settings(jobs[0]))
     fitting = [floor for floor in floors if (floor.measure, floor.settings) == wanted]
+    if not fitting:
+        return None
     of_pair = [_nameless(job.arm) for job in jobs]
-    return next((floor for floor in fitting if floor.arm in of_pair), fitting[0] if fitting else None)
-
-
-def same_host(one: Host, other: Host) -> bool:
-    """By the cards, whose ids are their own wherever they are plugged in; without cards by the host's hashed name."""
-    cards = [{str(gpu["uuid"]) for gpu in host.gpus if gpu.get("uuid")} for host in (one, other)]
-    if all(cards):
-        return bool(cards[0] & cards[1])
-    return one.name_sha256 is not None and one.name_sha256 == other.name_sha256 and not any(cards)
+    return next((floor for floor in fitting if floor.arm in of_pair), fitting[0])
 
 
 def _floors_in(run: Run) -> list[Floor]:
@@ -120,13 +116,6 @@ def _sides(pair: Pair) -> tuple[str, str]:
     return pair.baseline, pair.candidate
 
 
-def _declared_a_a(config: dict[str, Any], pair: Pair) -> bool:
-    declared = config.get("arms")
-    sides = [declared.get(arm) for arm in _sides(pair)] if isinstance(declared, dict) else []
-    known = [{key: value for key, value in arm.items() if key != "name"} for arm in sides if isinstance(arm, dict)]
-    return len(known) == 2 and known[0] == known[1]
-
-
 def _stamp(folder: Path) -> tuple[int, ...]:
     stamps: list[int] = []
     for name in (RUN_FILE, JOBS_FILE):
@@ -138,16 +127,20 @@ def _stamp(folder: Path) -> tuple[int, ...]:
     return tuple(stamps)
 
 
-@lru_cache(maxsize=1024)
-def _a_a_run(folder: Path, stamp: tuple[int, ...]) -> Run | None:
-    """The run in `folder` if its suite has an A/A pair. Only run.json is read of the others; cached by `stamp`.
+@dataclass(frozen=True)
+class _Other:
+    """What is kept of an A/A run beside a run."""
 
-    Nobody asked for this run, so one that cannot be read is none.
-    """
+    created_at: str
+    host: Host
+    floors: list[Floor]
+
+
+@lru_cache(maxsize=1024)
+def _a_a_run(folder: Path, stamp: tuple[int, ...]) -> _Other | None:
+    """The floors of the run in `folder`; cached by `stamp`. Nobody asked for it, so one that cannot be read is none."""
     try:
-        info = RunInfo.model_validate_json((folder / RUN_FILE).read_bytes())
-        if not any(_declared_a_a(info.config, pair) for pair in info.pairs):
-            return None
-        return load_run(folder)
-    except (OSError, ValueError, BenchError):  # pydantic's ValidationError is a ValueError
+        run = load_run(folder)
+    except BenchError:
         return None
+    return _Other(run.info.created_at, run.info.host, _floors_in(run))

@@ -14,6 +14,9 @@ from report.rows import known
 
 CLOCKS_APART = 1.01  # ratio of SM clocks from which the harness runs a quad again
 MAX_REASON = 300  # characters: a reason is a sentence, not a traceback
+MANY_RUNS = 30  # more of them are told together: nobody reads a line for each
+MOST_NOTES = 30  # under a table of many runs
+FEW_NAMES = 3
 
 
 def runtime_notes(run: Run) -> list[str]:
@@ -21,21 +24,44 @@ def runtime_notes(run: Run) -> list[str]:
     return [*source_notes(run), *failure_notes(run), *rerun_notes(run), *check_samples(run)]
 
 
-def per_run(runs: Sequence[Run], about: Callable[[Run], list[str]], legend: Iterable[str] = ()) -> list[str]:
-    """`legend`, then the notes of every run; a note names its runs where it is not one of all `runs`."""
+def merge_notes(of: Sequence[tuple[str, Sequence[str]]], legend: Iterable[str] = ()) -> list[str]:
+    """`legend`, then the notes of runs, (name, notes) each; a note names its runs where it is not one of all.
+
+    Of more runs than anybody reads, only the first that say it, and not every note (MOST_NOTES): each is under the
+    tables of its run by itself.
+    """
     said: dict[str, list[str]] = {}
-    for run in runs:
-        for note in dict.fromkeys(about(run)):
-            said.setdefault(note, []).append(run.info.run)
+    for name, notes in of:
+        for note in dict.fromkeys(notes):
+            said.setdefault(note, []).append(name)
+    kept = list(said)
+    if len(of) > MANY_RUNS and len(kept) > MOST_NOTES:
+        kept = sorted(kept, key=lambda note: -len(said[note]))[:MOST_NOTES]
+    left = len(said) - len(kept)
     return [
         *legend,
-        *(note if len(names) == len(runs) else f"{', '.join(names)}: {note}" for note, names in said.items()),
+        *(note if len(said[note]) == len(of) else f"{_few(said[note], len(of))}: {note}" for note in kept),
+        *([f"{left:,} more notes, each of some runs only: they stand under the tables of one run"] if left else []),
     ]
+
+
+def _few(names: Sequence[str], of: int) -> str:
+    if of <= MANY_RUNS or len(names) <= FEW_NAMES:
+        return ", ".join(names)
+    return f"{', '.join(names[:FEW_NAMES])} and {len(names) - FEW_NAMES:,} more runs"
 
 
 def run_notes(run: Run) -> list[str]:
     """What the run was: settings of every workload, the run's own notes."""
-    said = grouped(run, _settings)
+    settings: dict[tuple[int, tuple[str, ...]], list[str]] = {}  # equal workloads are one object (report.load)
+
+    def once(job: JobRecord) -> list[str]:
+        key = id(job.workload), tuple(job.unpublished)
+        if key not in settings:
+            settings[key] = _settings(job)
+        return settings[key]
+
+    said = grouped(run, once)
     if run.info.status != "complete":
         said.append("not finished: rows may still change")
     return [*said, *run.info.notes]
@@ -110,10 +136,11 @@ def _why_again(job: JobRecord, superseded: Sequence[JobRecord]) -> str:
 
 def run_headline(run: Run) -> str:
     """Name, machine, suite, date and code of a run."""
-    return f"run {run.info.run}, {_machine(run)}{_when(run)}"
+    return f"run {run.info.run}, {machine(run)}{_when(run)}"
 
 
-def _machine(run: Run) -> str:
+def machine(run: Run) -> str:
+    """Its GPUs and host, as "on …"."""
     host = run.info.host
     gpus = sorted({job.device for job in run.jobs} - {"cpu"})
     if not run.jobs:

@@ -1,6 +1,6 @@
 """Tables inside Markdown files: between markers that name the runs, rewritten from the committed results.
 
-<!-- table: RUN [RUN …] [view=runtimes|steady|gains|gpu|comparison] -->
+<!-- table: RUN [RUN …] [view=runtimes|steady|gains|gpu|comparison|full|summary] -->
 …
 <!-- /table -->
 

@@ -66,17 +66,24 @@ def arm_rows(
             "launches": known(jobs[0], "launch", len(jobs)) if jobs else 0,
             "n": known(jobs[0], "launch", len(counted)) if jobs else 0,
         }
-        for figure in figures:
-            read = [value for job in counted if (value := figure.read(job)) is not None]
-            if figure.interval:
-                values = [value for value in read if usable(value)]
-                row |= with_interval(figure.key, mean_interval(values) if values else None)
-            else:
-                row[figure.key] = finite(math.fsum(read) / len(read)) if read else None
+        row |= figure_means(figures, counted)
         failures = count_verdicts(verdicts)
         state = OK if counted else failures or "no job recorded"
         rows.append({**row, **more(counted), "left_out": failures if counted else "", "state": state})
     return rows
+
+
+def figure_means(figures: Sequence[Figure], counted: Sequence[JobRecord]) -> Row:
+    """The mean of every figure over the launches that have it, with its interval where the figure has one."""
+    row: Row = {}
+    for figure in figures:
+        read = [value for job in counted if (value := figure.read(job)) is not None]
+        if figure.interval:
+            values = [value for value in read if usable(value)]
+            row |= with_interval(figure.key, mean_interval(values) if values else None)
+        else:
+            row[figure.key] = finite(math.fsum(read) / len(read)) if read else None
+    return row
 
 
 def backend_label(jobs: Sequence[JobRecord], arm: str) -> str:

@@ -6,13 +6,20 @@ A view is one kind of table (report.views); an output format is one function of 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from harness.errors import BenchError
 from report.columns import Column
 from report.load import Run
-from report.notes import per_run, run_headline, run_notes
+from report.notes import MANY_RUNS, merge_notes
 from report.rows import Row
+
+if TYPE_CHECKING:
+    from report.digest import Digest, Part
+
+DISPLAYS = frozenset({"markdown", "terminal", "latex"})  # for people: many runs are summed up
+SUMMARY = "summary"
 
 
 @dataclass(frozen=True)
@@ -36,28 +43,63 @@ class Document:
 
 
 def render(runs: Sequence[Run], form: str = "markdown", view: str | None = None) -> str:
-    """The tables of `runs` as markdown, csv or json, ending in a newline. `view`: of views.VIEWS; None: the usual."""
+    """The tables of `runs` in a format of formats.FORMATS, ending in a newline. `view`: of views.VIEWS; None: usual."""
+    return written(build(runs, view, brief=form in DISPLAYS), form)
+
+
+def written(document: Document, form: str) -> str:
+    """A document in a format of formats.FORMATS; BenchError for another."""
     from report.formats import FORMATS
 
     if form not in FORMATS:
         raise BenchError("no such format", place=form, fix=f"choose one of {', '.join(FORMATS)}")
-    return FORMATS[form](build(runs, view))
+    return FORMATS[form](document)
 
 
-def build(runs: Sequence[Run], view: str | None = None) -> Document:
+def build(runs: Sequence[Run], view: str | None = None, *, brief: bool = False) -> Document:
     """The tables of `runs`, in the runs' order. No run, or a view that does not exist: BenchError.
 
-    Without `view`: every table that has something to say, but the comparison, which holds what the gains hold.
+    Without `view`: every table that has something to say, but those that repeat what others hold; `brief`: of more
+    than MANY_RUNS runs the summary alone.
     """
+    from report.digest import digest
+
+    names = views_for(view, len(runs), brief=brief)
+    return assemble([found for run in runs if (found := digest(run, names)) is not None], view)
+
+
+def views_for(view: str | None, runs: int, *, brief: bool) -> list[str]:
+    """The views that are made of so many runs, as far as they have something to say; see `build`."""
     from report.views import VIEWS
 
     if view is not None and view not in VIEWS:
         raise BenchError("no such view", place=view, fix=f"choose one of {', '.join(VIEWS)}")
-    if not runs:
+    if view is None and brief and runs > MANY_RUNS:
+        return [SUMMARY]
+    return [view] if view else [name for name, made in VIEWS.items() if not made.asked_only]
+
+
+def assemble(digests: Sequence[Digest], view: str | None = None, group_by: str | None = None) -> Document:
+    """The document of digested runs, in their order; `group_by`: of selection.GROUPS, a table for each of its values.
+
+    No run: BenchError.
+    """
+    from report.views import VIEWS
+
+    if not digests:
         raise BenchError("no run to tabulate", fix="name a run folder")
-    chosen = [view] if view else [name for name, (_, usual) in VIEWS.items() if usual(runs)]
-    footer = [*map(run_headline, runs), *per_run(runs, run_notes)]
-    return Document(tuple(table for name in chosen for table in VIEWS[name][0](runs)), tuple(footer))
+    tables: list[Table] = []
+    for name in VIEWS:
+        parts = [digest.parts[name] for digest in digests if name in digest.parts]
+        if not parts or (view is None and name != SUMMARY and not any(part.usual for part in parts)):
+            continue
+        for title, of_group in _grouped(parts, group_by):
+            tables += [
+                replace(table, title=f"{title}: {table.title}" if title else table.title)
+                for table in VIEWS[name].tables(of_group)
+            ]
+    notes = merge_notes([(digest.run, digest.notes) for digest in digests])
+    return Document(tuple(tables), (*_headlines(digests), *notes))
 
 
 def make_table(name: str, title: str, columns: Iterable[Column], rows: Sequence[Row], notes: Iterable[str]) -> Table:
@@ -65,3 +107,38 @@ def make_table(name: str, title: str, columns: Iterable[Column], rows: Sequence[
     kept = tuple(column for column in columns if not column.optional or any(column.show(row) for row in rows))
     cells = tuple(tuple(column.show(row) for column in kept) for row in rows)
     return Table(name, title, kept, tuple(rows), cells, tuple(dict.fromkeys(notes)))
+
+
+def _grouped(parts: Sequence[Part], by: str | None) -> list[tuple[str, list[Part]]]:
+    """The parts with the rows of each group; the notes of a run stand under the last group that it has rows in."""
+    if by is None:
+        return [("", list(parts))]
+    from report.selection import GROUPS, groups_of
+
+    groups: dict[str, list[Part]] = {group: [] for group in groups_of([part.rows for part in parts], by)}
+    for part in parts:
+        rows: dict[str, list[Row]] = {}
+        for row in part.rows:
+            rows.setdefault(GROUPS[by](row), []).append(row)
+        last = max(rows, key=[*groups].index, default=None)
+        for group, of_group in rows.items():
+            groups[group].append(replace(part, rows=of_group, notes=part.notes if group == last else []))
+    return [(group or f"{by} not known", of_group) for group, of_group in groups.items()]
+
+
+def _headlines(digests: Sequence[Digest]) -> list[str]:
+    """A line for every run; of more than anybody reads one for all of a suite on a machine."""
+    if len(digests) <= MANY_RUNS:
+        return [digest.headline for digest in digests]
+    alike: dict[tuple[str, str], list[Digest]] = {}
+    for digest in digests:
+        alike.setdefault((digest.machine, digest.suite), []).append(digest)
+    said = []
+    for (machine, suite), of in alike.items():
+        if len(of) == 1:
+            said.append(of[0].headline)
+            continue
+        first, *_, last = sorted(of, key=lambda digest: digest.created_at)
+        when = f"{first.created_at[:10]} ({first.run}) to {last.created_at[:10]} ({last.run})"
+        said.append(f"{len(of):,} runs {machine}, suite {suite}, {when}")
+    return said

@@ -198,3 +198,10 @@ def test_a_launch_in_blocks_is_estimated_once_for_both_jobs(tmp_path: Path) -> N
 def test_suite_round_trips_through_its_dump() -> None:
     suite = load_suite(GOOD)
     assert Suite.model_validate(suite.model_dump(mode="json")) == suite
+
+
+def test_an_injected_fault_is_told() -> None:
+    suite = load_suite(GOOD, ["arms.onnxruntime.injected_delay_ms=5"])
+    plan = make_plan(suite, device="cpu", cache_dir=Path("cache"))
+    assert plan.notes == ["a fault was injected: onnxruntime sleeps 5 ms before every batch"]
+    assert make_plan(load_suite(GOOD), device="cpu", cache_dir=Path("cache")).notes == []

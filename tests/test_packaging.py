@@ -101,6 +101,7 @@ def test_wheel_holds_types_and_set_up_and_no_tests(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
     assert {"harness/py.typed", "report/py.typed", "harness/setup/bootstrap.sh"} <= names
+    assert {f"report/page/page.{kind}" for kind in ("html.jinja", "css", "js")} <= names
     assert {name.split("/")[0] for name in names if ".dist-info" not in name} == {"harness", "report"}
 
 

@@ -112,9 +112,9 @@ def test_the_choices_named_for_a_fast_help_are_those_there_are() -> None:
     assert tuple(VIEWS) == tables.VIEWS
 
 
-def test_draw_names_the_pictures_it_made(tmp_path: Path) -> None:
-    done = report("draw", "smoke-20261123-012757", "--out", tmp_path)
+def test_plot_names_the_pictures_it_made(tmp_path: Path) -> None:
+    done = report("plot", "smoke-20261123-012757", "--kind", "steps", "--format", "png", "--out", tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
-    pictures = [tmp_path / f"{model}-tiny-sst2-steps.png" for model in ("roberta", "bert")]
-    assert done.stdout.split() == [str(picture) for picture in pictures]
-    assert all(picture.read_bytes().startswith(b"\x89PNG") for picture in pictures)
+    names = [f"steps-smoke-20261123-012757-{model}-tiny-sst2.png" for model in ("roberta", "bert")]
+    assert done.stdout.split() == [str(tmp_path / name) for name in names]
+    assert all((tmp_path / name).read_bytes().startswith(b"\x89PNG") for name in names)

@@ -190,3 +190,10 @@ def test_too_few_steps_give_no_steady_state(tmp_path: Path) -> None:
     assert ended.result["metrics"] == {}
     assert ended.result["losses"] is None  # no twin
     assert "evaluate" not in [event["name"] for event in ended.named("phase")]
+
+
+def test_an_injected_delay_is_in_every_step(folder: Path, pytorch: Ended) -> None:
+    job = worker.spec(folder, "pytorch", arm={"name": "slow", "injected_delay_ms": 80.0}, do_eval=False)
+    slow = WorkerResult.model_validate(worker.run(folder, job).result)
+    assert slow.timing.steady_step_s is not None
+    assert slow.timing.steady_step_s > 0.08

@@ -6,7 +6,7 @@ import contextlib
 import resource
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -111,7 +111,10 @@ class Job:
             args=settings,
             train_dataset=self._data.train,
             eval_dataset=self._data.validation,
-            data_collator=default_data_collator if padded else DataCollatorWithPadding(self._data.tokenizer),
+            data_collator=_delayed(
+                default_data_collator if padded else DataCollatorWithPadding(self._data.tokenizer),
+                self.spec.arm.injected_delay_ms / 1e3,
+            ),
             compute_metrics=self._data.metrics,
         )
         cuda = self.spec.device == "cuda"
@@ -204,6 +207,16 @@ class Job:
             packages=_packages(),
             shape=self._shape,
         )
+
+
+def _delayed(collate: Callable[[Any], Any], seconds: float) -> Callable[[Any], Any]:
+    """The collator, with the fault that the arm asks for: a sleep before every batch."""
+
+    def slow(features: Any) -> Any:
+        time.sleep(seconds)
+        return collate(features)
+
+    return slow if seconds else collate
 
 
 def _peaks(device: str) -> Memory:

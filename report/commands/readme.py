@@ -17,9 +17,16 @@ def register(commands: Commands) -> None:
     readme = commands.add_parser(
         "readme",
         help="rewrite the tables in Markdown files",
-        description="Rewrite the tables between `<!-- table: RUN … [view=gains] -->` and `<!-- /table -->`.",
+        description="Rewrite the tables between `<!-- table: RUN … [view=gains] -->` and `<!-- /table -->`, nothing "
+        "else.",
     )
-    readme.add_argument("files", nargs="+", type=Path, metavar="FILE", help="a Markdown file")
+    readme.add_argument(
+        "files",
+        nargs="*",
+        type=Path,
+        metavar="FILE",
+        help="a Markdown file; default: README.md, that of the results, docs/",
+    )
     readme.add_argument("--check", action="store_true", help="rewrite nothing; exit with 1 if a table is stale")
     add_results(readme)
     readme.set_defaults(run=run)
@@ -29,7 +36,9 @@ def run(options: argparse.Namespace) -> int:
     """Do it; returns the exit code."""
     from report.readme import refresh
 
-    stale, problems = refresh(options.files, options.results, check=options.check)
+    ours = [Path("README.md"), options.results / "README.md", *sorted(Path("docs").glob("**/*.md"))]
+    files = options.files or [path for path in ours if path == ours[0] or path.exists()]
+    stale, problems = refresh(files, options.results, check=options.check)
     for path in stale:
         print(f"{path}: {'stale: run `report readme` on it' if options.check else 'rewritten'}")
     return max(say_problems(problems), int(options.check and bool(stale)))

@@ -11,27 +11,58 @@ from report.commands.common import add_results, say_problems
 if TYPE_CHECKING:
     from report.commands.common import Commands
 
-FORMATS = ("markdown", "csv", "json")  # named here too, so that --help need not import them; a test compares
-VIEWS = ("runtimes", "steady", "gains", "gpu", "comparison")
+# Named here too, so that --help need not import them; a test compares.
+FORMATS = ("markdown", "terminal", "latex", "csv", "json")
+VIEWS = ("runtimes", "steady", "gains", "gpu", "comparison", "full", "summary")
+GROUPS = ("model", "task", "backend", "gpu", "run")
 
 
 def register(commands: Commands) -> None:
     """Add this command."""
     tables = commands.add_parser("tables", help="print the tables of runs", description="Print the tables of runs.")
     tables.add_argument("runs", nargs="+", metavar="RUN", help="a run's folder or its name, or a folder of runs")
-    tables.add_argument("--format", choices=FORMATS, default="markdown", help="default: markdown")
-    tables.add_argument(
-        "--view", choices=VIEWS, help="only this table (default: all that the runs have something for, but comparison)"
+    tables.add_argument("--format", choices=FORMATS, help="default: terminal where it is printed to one, else markdown")
+    which = tables.add_mutually_exclusive_group()
+    which.add_argument(
+        "--view",
+        choices=VIEWS,
+        help="only this table (default: all that the runs have something for, but comparison, full and summary; of "
+        "more than 30 runs the summary, except as csv or json)",
     )
+    which.add_argument(
+        "--full", action="store_const", const="full", dest="view", help="all of every gain in one table: --view full"
+    )
+    for kind in GROUPS:
+        tables.add_argument(
+            f"--{kind}",
+            dest=f"only_{kind}",  # `run` is the handler
+            action="append",
+            default=[],
+            metavar="PATTERN",
+            help=f"only of this {kind}: a name or a shell pattern, any case; may be given again",
+        )
+    tables.add_argument("--group-by", choices=GROUPS, help="a table for each of them")
     add_results(tables)
     tables.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
     """Do it; returns the exit code."""
-    from report.load import find_run, load_runs
-    from report.tables import render
+    from functools import partial
 
-    runs, problems = load_runs(find_run(name, options.results) for name in options.runs)
-    sys.stdout.write(render(runs, options.format, options.view))
+    from report.load import find_run
+    from report.many import document_of
+    from report.selection import Selection
+    from report.tables import DISPLAYS, views_for, written
+
+    form = options.format or ("terminal" if sys.stdout.isatty() else "markdown")
+    selection = Selection(**{kind: tuple(getattr(options, f"only_{kind}")) for kind in GROUPS})
+    document, problems = document_of(
+        [find_run(name, options.results) for name in options.runs],
+        partial(views_for, options.view, brief=form in DISPLAYS),
+        options.view,
+        selection,
+        options.group_by,
+    )
+    sys.stdout.write(written(document, form))
     return say_problems(problems)

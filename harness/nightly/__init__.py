@@ -1,0 +1,1 @@
+"""One night: bench, check, the alarmed pairs once more, check again, alert. Survives being killed at any moment."""

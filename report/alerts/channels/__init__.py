@@ -1,0 +1,1 @@
+"""Where alerts go: a module per channel, a line per channel in registry."""

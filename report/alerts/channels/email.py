@@ -1,0 +1,33 @@
+"""E-mails as text: a file per alert for `sendmail -t`, or standard output."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from report.alerts.channels.base import Channel
+from report.alerts.escape import terminal
+from report.alerts.message import Message
+from report.alerts.render_text import message_email, message_text
+from report.alerts.state import write_atomically
+
+
+class Email(Channel):
+    """TARGET/<identity>.eml, written whole and once; without a target subject and text go to standard output."""
+
+    name = "email"
+
+    def deliver(self, message: Message) -> str:
+        if not self.target or self.target == "-":
+            sys.stdout.write(self.shown(message) + "\n")
+            sys.stdout.flush()
+            return "printed"
+        path = Path(self.target) / f"{message.identity}.eml"
+        if path.exists():
+            return f"{path.name} already there"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, message_email(message, self.context.environ).as_bytes())
+        return f"{path.name} written"
+
+    def shown(self, message: Message) -> str:
+        return terminal(f"Subject: [bench] {message.title}\n\n{message_text(message)}")

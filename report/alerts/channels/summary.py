@@ -1,0 +1,47 @@
+"""The job summary of GitHub Actions, or any Markdown file."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from report.alerts.channels.base import Channel, file_from
+from report.alerts.message import Message
+from report.alerts.render_markdown import message_markdown, overview_markdown
+from report.regressions.model import Verdict
+
+
+class Summary(Channel):
+    """Appends to $GITHUB_STEP_SUMMARY, or to its target. A hidden marker keeps a text from being there twice."""
+
+    name = "summary"
+
+    def prepare(self) -> None:
+        file_from(self, "GITHUB_STEP_SUMMARY")
+
+    def deliver(self, message: Message) -> str:
+        return self._append(f"bench-alert {message.identity}", message_markdown(message))
+
+    def overview(self, verdict: Verdict) -> str:
+        return self._append(f"bench-night {verdict.run.encode().hex()[:200]}", overview_markdown(verdict))
+
+    def shown(self, message: Message) -> str:
+        return message_markdown(message)
+
+    def _append(self, mark: str, text: str) -> str:
+        path = file_from(self, "GITHUB_STEP_SUMMARY")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # The marker comes last: a text torn by a kill has none, and is written again.
+        marker = f"<!-- {mark} -->\n"
+        if path.exists() and marker in path.read_text(encoding="utf-8", errors="replace"):
+            return "already there"
+        append(path, f"\n{text}\n{marker}")
+        return "written"
+
+
+def append(path: Path, text: str) -> None:
+    """Add text to a file, on disk before this returns."""
+    with path.open("ab") as file:
+        file.write(text.encode())
+        file.flush()
+        os.fsync(file.fileno())

@@ -1,0 +1,36 @@
+"""Slack's incoming webhook, and those that take the same JSON (Mattermost, Rocket.Chat, Discord's /slack)."""
+
+from __future__ import annotations
+
+import json
+from urllib.parse import urlsplit
+
+from harness.errors import BenchError
+from report.alerts.channels.base import Channel
+from report.alerts.delivery import Http
+from report.alerts.message import Message
+from report.alerts.render_slack import message_slack
+from report.alerts.secrets import WEBHOOK
+
+
+class Webhook(Channel):
+    """One POST per alert.
+
+    A webhook cannot be asked what it has. If the process is killed, or the answer lost, between the receiver's taking
+    a message and the note of it in the state file, the next attempt repeats it: at least once, seldom twice."""
+
+    name = "slack"
+
+    def prepare(self) -> None:
+        parts = urlsplit(self.context.secrets.get(WEBHOOK))
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise BenchError(f"${WEBHOOK} is no http address", place=self.name, fix="copy it from the receiver whole")
+
+    def deliver(self, message: Message) -> str:
+        http, patience = Http(self.context.secrets, self.context.patience), self.context.patience
+        url, content = self.context.secrets.get(WEBHOOK), message_slack(message)
+        patience.run(lambda: http.request("POST", url, content=content))
+        return "posted"
+
+    def shown(self, message: Message) -> str:
+        return json.dumps(message_slack(message), indent=2, ensure_ascii=False)

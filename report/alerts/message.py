@@ -1,0 +1,201 @@
+"""An event in words and numbers: what every channel says, as plain text without any format's markup."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from report.alerts.escape import lines, one_line
+from report.alerts.events import Event, Kind, leading
+from report.alerts.plot import Course, bars, course_of
+from report.regressions.model import Change, Finding
+
+Level = Literal["error", "warning", "notice"]
+LEVELS: dict[Kind, Level] = {"regression": "error", "missing": "error", "no judgement": "error"}
+MOST_NAME, MOST_TITLE, MOST_CHANGED = 60, 220, 25
+SERIES = {"baseline_s": "baseline time", "candidate_s": "candidate time", "ratio": "candidate / baseline"}
+STATES = {"steady": "Steady again", "missing": "Stopped running", "moved": "No longer comparable"}
+
+
+@dataclass(frozen=True)
+class Number:
+    """One series: its level before and now, formatted, with units."""
+
+    series: str
+    before: str
+    now: str
+    change: str
+    nights: str
+
+
+@dataclass(frozen=True)
+class Message:
+    """What is told. Texts are one line each, `reproduce` as many as the command has."""
+
+    event: Event
+    level: Level
+    title: str
+    summary: str
+    cause: str
+    numbers: tuple[Number, ...]
+    changed: tuple[str, ...]
+    changed_since: str
+    reproduce: str
+    course: Course | None
+    bars: tuple[tuple[str, str], ...]
+
+    @property
+    def identity(self) -> str:
+        return self.event.identity
+
+    @property
+    def finding(self) -> Finding:
+        return self.event.finding
+
+
+def compose(event: Event) -> Message:
+    """The message of an event."""
+    finding = event.finding
+    course = course_of(finding, event.since if finding.since is None else finding.since)
+    changed = [one_line(text, 300) for text in finding.different]
+    more = len(changed) - MOST_CHANGED
+    drawn = zip((finding.candidate, finding.baseline), bars(course) if course else (), strict=False)
+    return Message(
+        event=event,
+        level=LEVELS.get(event.kind, "notice"),
+        title=_title(event),
+        summary=one_line(_summary(event), 2000),
+        cause=_cause(event),
+        numbers=tuple(_number(change, finding) for change in finding.changes),
+        changed=tuple([*changed[:MOST_CHANGED], f"{more} more"] if more > 0 else changed),
+        changed_since=one_line(finding.last_good or "", 120),
+        reproduce=lines(finding.reproduce, 2000),
+        course=course,
+        bars=tuple((one_line(name, 24), text) for name, text in drawn),
+    )
+
+
+def pair_name(finding: Finding) -> str:
+    """Workload and arms, on one line."""
+    parts = [one_line(part, MOST_NAME) for part in (finding.workload, finding.candidate, finding.baseline)]
+    return f"{parts[0]}, {parts[1]} against {parts[2]}" if finding.workload else "the whole night"
+
+
+def percent(fraction: float, digits: int = 1) -> str:
+    """A signed percentage with a typographic minus."""
+    return f"{100 * fraction:+.{digits}f}%".replace("-", "−")
+
+
+def _title(event: Event) -> str:
+    finding = event.finding
+    state = STATES.get(event.kind, event.kind.capitalize())
+    if event.kind == "steady" and event.before and event.before.kind in ("missing", "no judgement"):
+        state = "Runs again"
+    if event.before and event.before.kind == event.kind:
+        state = "Went on: " + state.lower()
+    change = leading(finding) if event.kind in ("regression", "improvement") else None
+    moved = f": {SERIES[change.series]} {percent(change.change)}" if change else ""
+    return one_line(f"{state}: {pair_name(finding)}{moved}", MOST_TITLE)
+
+
+def _summary(event: Event) -> str:
+    finding, change = event.finding, leading(event.finding)
+    sentences = []
+    if event.kind in ("regression", "improvement") and change:
+        nights = f"{change.tail} night{'s' if change.tail > 1 else ''}"
+        sentences.append(
+            f"The {SERIES[change.series]} is {_value(change, change.level)}, {percent(change.change)} against "
+            f"{_value(change, change.mean)} in {change.nights} nights before; so for {nights}"
+            f"{f', since run {finding.since}' if finding.since else ''}."
+        )
+    elif event.kind == "missing":
+        last = f" It last had one in run {finding.last_good}." if finding.last_good else ""
+        sentences.append(f"Run {finding.run} has no result of this pair.{last}")
+    elif event.kind == "no judgement":
+        sentences.append(f"Run {finding.run} could not be judged.")
+    elif event.kind == "moved":
+        sentences.append(_moved(event))
+    else:
+        sentences.append(_recovered(event))
+    if finding.gain is not None and event.kind != "missing":
+        sentences.append(_gain(finding))
+    if event.kind in ("regression", "improvement"):
+        sentences.append(_confirmed(finding))
+    if finding.reason:
+        sentences.append(finding.reason.rstrip(". ") + ".")
+    return " ".join(sentences)
+
+
+def _gain(finding: Finding) -> str:
+    interval = ""
+    if finding.gain_low is not None and finding.gain_high is not None:
+        interval = f" (95% interval {percent(finding.gain_low)} to {percent(finding.gain_high)})"
+    return f"Throughput gain of the candidate tonight: {percent(finding.gain or 0.0)}{interval}."
+
+
+def _confirmed(finding: Finding) -> str:
+    if finding.confirmed:
+        return "Measured a second time the same night, it was still so."
+    return "It was not measured a second time."
+
+
+def _recovered(event: Event) -> str:
+    """What `steady` means: back where it was, or used to the new level. The levels say which."""
+    before = event.before
+    if before and before.kind in ("missing", "no judgement"):
+        return f"Run {event.finding.run} has results again."
+    told = leading(before.finding) if before and before.finding else None
+    newest = event.finding.history[-1] if event.finding.history else None
+    if told is None or newest is None or not told.mean or not told.change:
+        return f"Run {event.finding.run} is steady."
+    values = {"baseline_s": newest.baseline_s, "candidate_s": newest.candidate_s}
+    now = values.get(told.series, newest.candidate_s / newest.baseline_s if newest.baseline_s else told.mean)
+    rest = now / told.mean - 1
+    name = SERIES[told.series]
+    if rest / told.change >= 0.5:
+        return (
+            f"It is steady, yet not where it was: the {name} is {percent(rest)} against the level before the change. "
+            "The nights since then, or an acknowledgement, have become what it is compared with."
+        )
+    return f"The {name} is back: {percent(rest)} against the level before the change, which had been told as " + (
+        f"{percent(told.change)}."
+    )
+
+
+def _moved(event: Event) -> str:
+    before = event.before.finding.host if event.before and event.before.finding else ""
+    return (
+        f"What was told of host {one_line(before, 120)} can no longer be checked: tonight it ran on "
+        f"{one_line(event.finding.host, 120)}, which is not comparable. It is judged there once it has enough nights."
+    )
+
+
+def _cause(event: Event) -> str:
+    """Which arm moved, in a sentence; empty where nothing did."""
+    if event.kind not in ("regression", "improvement"):
+        return ""
+    finding = event.finding
+    candidate, baseline = one_line(finding.candidate, MOST_NAME), one_line(finding.baseline, MOST_NAME)
+    return {
+        "candidate regressed": f"The candidate regressed: {candidate} got slower while {baseline} kept its time.",
+        "candidate improved": f"The candidate improved: {candidate} got faster while {baseline} kept its time.",
+        "baseline regressed": f"The baseline regressed: {baseline} got slower while {candidate} kept its time.",
+        "baseline improved": f"The baseline improved: {baseline} got faster while {candidate} kept its time; the "
+        "candidate itself is as fast as before.",
+        "host or driver": "The host or its driver: both arms moved alike and their ratio did not.",
+        "unclear": "Unclear: the three series fit none of the known patterns.",
+        "": "",
+    }[finding.cause]
+
+
+def _number(change: Change, finding: Finding) -> Number:
+    nights = f"{change.tail} after {change.nights}"
+    return Number(
+        SERIES[change.series], _value(change, change.mean), _value(change, change.level), percent(change.change), nights
+    )
+
+
+def _value(change: Change, value: float) -> str:
+    if change.series == "ratio":
+        return f"{value:.4f}"
+    return f"{value * 1e3:.4g} ms" if value < 1 else f"{value:.4g} s"

@@ -1,0 +1,66 @@
+"""report alert: tell what `report check` found."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness.errors import BenchError
+
+if TYPE_CHECKING:
+    from report.commands.common import Commands
+
+CHANNELS = ("summary", "annotations", "issues", "slack", "email", "json")  # named here too, for a fast --help
+EPILOG = """\
+channels, each NAME or NAME=TARGET:
+  summary      Markdown appended to $GITHUB_STEP_SUMMARY, or to the file TARGET
+  annotations  ::error::, ::warning:: and ::notice:: lines on standard output, or in the file TARGET
+  issues       one GitHub issue per pair in $GITHUB_REPOSITORY at $GITHUB_API_URL, as $GITHUB_TOKEN; TARGET: label
+  slack        $BENCH_SLACK_WEBHOOK, Slack's incoming webhook or a compatible one
+  email        one TARGET/<identity>.eml per alert ($BENCH_EMAIL_TO, $BENCH_EMAIL_FROM), or standard output
+  json         the file TARGET, alerts added to those it holds
+
+exit code: 0 all was delivered (or there is nothing to tell), 1 a channel failed (named on stderr; with --state the next
+call delivers what it missed), 2 bad input"""
+
+
+def register(commands: Commands) -> None:
+    """Add this command."""
+    alert = commands.add_parser(
+        "alert",
+        help="tell what `report check` found",
+        description="Tell what became slower or faster, stopped running or is steady again, once on each channel named.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    alert.add_argument("verdict", type=Path, metavar="VERDICT.json", help="written by `report check --json`")
+    alert.add_argument(
+        "--channel", action="append", required=True, metavar="NAME[=TARGET]", help="where to tell it; may be repeated"
+    )
+    alert.add_argument(
+        "--state",
+        type=Path,
+        metavar="FILE",
+        help="what was told and what is still to be told; without it every alert of the verdict is told by every call",
+    )
+    alert.add_argument("--dry-run", action="store_true", help="print what would be told; send and write nothing")
+    alert.add_argument(
+        "--patience",
+        type=float,
+        default=60.0,
+        metavar="SECONDS",
+        help="how long a channel may take, retries included: %(default)s",
+    )
+    alert.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Do it; returns the exit code."""
+    import os
+
+    from report.alerts.pipeline import alert
+
+    if not 0 < options.patience < float("inf"):
+        raise BenchError("not a number of seconds above 0", place="--patience", fix="for example --patience 60")
+    return alert(options.verdict, options.channel, options.state, options.patience, os.environ, dry_run=options.dry_run)

@@ -1,0 +1,72 @@
+"""report check: what the newest night says against the nights before it."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from report.commands.common import Commands
+
+MEASURES = ("steady_state", "end_to_end")
+
+EPILOG = """\
+exit code:
+  0  every pair was judged and nothing is worse
+  1  a regression (see below), whatever else there is
+  2  no judgement: bad input, a pair without a result tonight (state "missing"), or no pair with an earlier night
+
+confirmation:
+  A finding with "measure_again": true in the JSON is an alarm whose pair wants to be measured again the same night:
+  its "reproduce" is the command. Give that second run with --again, or call it NIGHT-again: then it is found by its
+  name. Runs called *-again are never nights of the history. With the second run an alarmed pair is
+    regression or improvement, "confirmed": true     if the second run fires too
+    watch, "confirmed": false                        if it does not
+  Without one (or where it has no result of the pair), "confirmed" is null: an alarm that is loud enough to stand alone
+  (sigmas_alone in the config) is a regression or improvement, any other is watch.
+"""
+
+
+def register(commands: Commands) -> None:
+    """Add this command."""
+    check = commands.add_parser(
+        "check",
+        help="judge the newest night against the nights before it: regressions, their cause, what is missing",
+        description="Judges every pair of the newest run against earlier runs on comparable hosts: baseline time, "
+        "candidate time and their ratio, each by the detector of report.regressions.detector. States: regression, "
+        "improvement, watch, steady, missing, not enough nights.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    check.add_argument(
+        "results", nargs="?", type=Path, default=Path("results"), metavar="RESULTS",
+        help="a folder of runs, the history (default: %(default)s)",
+    )  # fmt: skip
+    check.add_argument("--run", dest="night", metavar="RUN", help="judge this night, not the newest one")
+    check.add_argument("--again", metavar="RUN", help="the same night's second run of alarmed pairs: see below")
+    add_history_options(check)
+    check.add_argument("--json", type=Path, metavar="FILE", help="write the verdict there, for `report alert FILE`")
+    check.set_defaults(run=run)
+
+
+def add_history_options(parser: argparse.ArgumentParser) -> None:
+    """What every command on a history takes: thresholds, acknowledgements, which time."""
+    parser.add_argument(
+        "--config",
+        type=Path,
+        metavar="FILE",
+        help="thresholds (default: configs/check.yaml where it is, else built in)",
+    )
+    parser.add_argument(
+        "--acknowledged", type=Path, metavar="FILE",
+        help="accepted changes: nights before them are no baseline (default: RESULTS/acknowledged.yaml where it is)",
+    )  # fmt: skip
+    parser.add_argument("--measure", choices=MEASURES, default="steady_state", help="default: %(default)s")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Do it; returns the exit code."""
+    from report.regressions.check import check_command
+
+    return check_command(options)

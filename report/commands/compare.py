@@ -1,0 +1,40 @@
+"""report compare: one run against another."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import TYPE_CHECKING
+
+from report.commands.common import add_results, say_problems
+
+if TYPE_CHECKING:
+    from report.commands.common import Commands
+
+FORMATS = ("markdown", "json")  # named here too, for a fast --help; a test compares
+
+
+def register(commands: Commands) -> None:
+    """Add this command."""
+    compare = commands.add_parser(
+        "compare",
+        help="one run against another: what moved, and what changed",
+        description="Which gains and times of run B moved against run A, beyond their joint interval or not, and what "
+        "differs between the runs: GPU, driver, packages, config, code, environment, host, data.",
+    )
+    compare.add_argument("a", metavar="A", help="a run's folder or its name")
+    compare.add_argument("b", metavar="B", help="another")
+    compare.add_argument("--format", choices=FORMATS, default="markdown", help="default: %(default)s")
+    add_results(compare)
+    compare.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Do it; returns the exit code."""
+    from report.compare import compare
+    from report.compare_formats import FORMATS as TEXTS
+    from report.load import find_run, load_run
+
+    a, b = (load_run(find_run(name, options.results)) for name in (options.a, options.b))
+    sys.stdout.write(TEXTS[options.format](compare(a, b)))
+    return say_problems([*a.problems, *b.problems])

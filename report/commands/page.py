@@ -1,0 +1,48 @@
+"""report page: runs as one HTML page."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from report.commands.common import add_results, say_problems
+
+if TYPE_CHECKING:
+    from report.commands.common import Commands
+
+
+def register(commands: Commands) -> None:
+    """Add this command."""
+    page = commands.add_parser(
+        "page",
+        help="write runs as one HTML page",
+        description="One HTML file that needs no network: gains, tables, plots, what differs between arms and runs.",
+    )
+    page.add_argument("runs", nargs="+", metavar="RUN", help="a run's folder or its name, or a folder of runs")
+    page.add_argument("-o", "--out", type=Path, default=Path("page.html"), metavar="FILE", help="default: %(default)s")
+    page.add_argument("--no-plots", action="store_true", help="leave the plots out: quicker to make and to load")
+    add_results(page)
+    page.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Do it; returns the exit code."""
+    from harness.errors import BenchError
+    from report.load import find_run, load_runs
+    from report.page.build import make_page
+    from report.plots import render
+
+    runs, problems = load_runs(find_run(name, options.results) for name in options.runs)
+    pictures = [] if options.no_plots else render(runs)
+    made = make_page(runs, options.out, problems=problems, pictures=pictures)
+    try:
+        options.out.parent.mkdir(parents=True, exist_ok=True)
+        # A path in bytes that are no text may stand in a problem; the page itself is always UTF-8.
+        options.out.write_bytes(made.encode("utf-8", "replace"))
+    except OSError as error:
+        raise BenchError(
+            f"cannot be written: {error.strerror}", place=str(options.out), fix="name another file with -o"
+        ) from None
+    print(options.out)
+    return say_problems(problems)

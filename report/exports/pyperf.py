@@ -1,0 +1,75 @@
+"""pyperf JSON: times only; a benchmark per arm and time, a run per launch, so that `pyperf compare_to` can test them.
+
+Source: https://pyperf.readthedocs.io/en/latest/api.html, "pyperf JSON" (format version 1.0).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from harness.record import JobRecord
+from report.exports.points import TIMES, json_bytes, nothing_to_export, reject_clash
+from report.launches import OK, arms_of, verdict
+from report.load import Run
+from report.rows import END_TO_END, STEADY_STATE
+from report.stats import usable
+
+VERSION = "1.0"
+READ = {figure.key: figure.read for figure in (*END_TO_END, *STEADY_STATE)}
+
+Metadata = dict[str, str | int]
+
+
+def files(runs: Sequence[Run]) -> dict[str, bytes]:
+    """pyperf.json, without published figures: they are of no launch. A time in two runs, or no time: BenchError."""
+    benchmarks: list[dict[str, Any]] = []
+    seen: dict[str, str] = {}
+    for run in runs:
+        for (workload, arm), launches in arms_of(run).launches.items():
+            jobs = [job for job in launches.values() if verdict(job) == OK and job.source == "measured"]
+            for measure in TIMES:
+                read = READ[measure.key]
+                timed = [_run(job, value) for job in jobs if usable(value := read(job))]
+                if timed:
+                    name = f"{workload}/{arm}/{measure.name}"
+                    reject_clash(seen, name, run.info.run)
+                    about = _clean({"name": name, "unit": "second", **_about(run, jobs[0])})
+                    benchmarks.append({"metadata": about, "runs": timed})
+    if not benchmarks:
+        raise nothing_to_export(runs, "no measured launch of an arm counts", fix="publications go out as csv")
+    return {"pyperf.json": json_bytes({"version": VERSION, "benchmarks": benchmarks})}
+
+
+def _run(job: JobRecord, value: float) -> dict[str, Any]:
+    metadata = {
+        "date": job.started_at,
+        "launch": job.launch,
+        "mem_max_rss": job.memory.peak_rss_bytes,  # bytes, by pyperf's registry of metadata
+        "seed": job.seed,
+    }
+    return {"metadata": _clean(metadata), "values": [value]}
+
+
+def _about(run: Run, job: JobRecord) -> dict[str, Any]:
+    host = run.info.host
+    packages = {f"{name}_version": version for name, version in sorted(job.packages.items())}
+    return {
+        "run": run.info.run,
+        "commit": run.info.git.get("commit"),
+        "cpu_model_name": host.cpu,
+        "cpu_count": host.cores,
+        "device": job.device,
+        "driver": host.driver,
+        "backend": job.arm.backend,
+        "stack": job.arm.stack,
+        "precision": job.workload.training.precision,
+        "batch_size": job.workload.training.batch_size,
+        **packages,
+    }
+
+
+def _clean(metadata: dict[str, Any]) -> Metadata:
+    """What pyperf takes: no empty text, none with a line break, nothing that is missing."""
+    texts = {key: " ".join(value.split()) if isinstance(value, str) else value for key, value in metadata.items()}
+    return {key: value for key, value in texts.items() if value not in (None, "")}

@@ -1,0 +1,1 @@
+"""Runs over time: the nights of each pair on comparable hosts, where its level changed, and how that looks."""

@@ -1,0 +1,143 @@
+"""How step times are distributed in the steady state: the empirical distribution function of every arm."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from harness.record import JobRecord
+from report.load import Run
+from report.plots.drawing import Drawing, Files, by_workload, left_out, missing
+from report.plots.style import Look, entry, heading, legend_above, listed, name, new_figure, style
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from report.plots.drawing import Values
+
+SHOWN = 0.99  # of an arm's steps are left of the edge; a rare long step would squeeze all others
+FAINT = 0.35
+MARKS = (0.1, 0.5, 0.9)
+LOG_FROM = 8.0  # largest over smallest
+
+
+@style()
+def draw(runs: Sequence[Run], looks: Mapping[str, Look]) -> list[Drawing]:
+    """A figure per workload of every run: an arm's bold line is of all its launches, the faint ones of each."""
+    return [
+        _of_workload(run, workload, arms, looks)
+        for run in runs
+        for workload, arms in by_workload(run).items()
+        if any(arms.values())
+    ] or [Drawing((), "Step times", "Left out: no launch counts.")]
+
+
+def steady_steps(job: JobRecord, durations: Values) -> Values:
+    """The seconds of a job's timed steps in its steady window; finite ones only.
+
+    Under the blocks protocol the steps at a block's head, which hand the device over, are no timed ones.
+    """
+    import numpy as np
+
+    begin = job.timing.steady_begin_step
+    steady: Values = durations[begin - 1 :] if begin is not None else durations[:0]
+    if job.blocks:
+        timed = [
+            flag
+            for steps in job.blocks.steps[job.blocks.pilot :]
+            for flag in [True] * steps + [False] * job.blocks.lead_in_steps
+        ]
+        steady = steady[: len(timed)][np.array(timed[: len(steady)], dtype=bool)]
+    finite: Values = steady[np.isfinite(steady)]
+    return finite
+
+
+def _of_workload(
+    run: Run, workload: str, arms: Mapping[str, Sequence[JobRecord]], looks: Mapping[str, Look]
+) -> Drawing:
+    title = f"Steady step times: {name(workload)}"
+    files = Files()
+    steps: dict[str, list[Values]] = {}
+    drawn: list[str | None] = []
+    for arm, jobs in arms.items():
+        for job in jobs:
+            series = files.read(run, job.series, ["duration_s"])
+            if series is not None and len(found := 1e3 * steady_steps(job, series["duration_s"])):
+                steps.setdefault(arm, []).append(found)
+                drawn.append(job.series)
+    if not steps:
+        return left_out(run, workload, title, "step times", [job for jobs in arms.values() for job in jobs], files)
+    figure = new_figure(2.75)
+    axes = figure.subplots()
+    for arm, launches in steps.items():
+        _draw_arm(axes, f"{entry(arm)} ({_launches(launches)})", launches, looks[arm])
+    edge = _scale(axes, steps)
+    axes.set_ylim(0, 1.02)
+    axes.grid(True)
+    axes.set_xlabel("milliseconds per step")
+    axes.set_ylabel("share of steps")
+    legend_above(axes)
+    heading(figure, title, [run])
+    beyond = max(float((value > edge).mean()) for launches in steps.values() for value in [_pooled(launches)])
+    caption = "Share of steps in the steady state that took no longer than this; markers at 10, 50 and 90%. "
+    caption += "Bold: all launches of an arm together, faint: each launch."
+    caption += f" Up to {beyond:.1%} of an arm's steps are beyond the right edge." if beyond else ""
+    caption += missing(arms, drawn)
+    return Drawing((run.info.run, workload), title, caption, _alt(steps), figure, files.take())
+
+
+def _draw_arm(axes: Axes, label: str, launches: Sequence[Values], look: Look) -> None:
+    import numpy as np
+
+    if len(launches) > 1:
+        for values in launches:
+            shares = np.arange(1, len(values) + 1) / len(values)
+            axes.step(np.sort(values), shares, where="post", color=look.colour, alpha=FAINT, linewidth=0.6)
+    values = np.sort(_pooled(launches))
+    shares = np.arange(1, len(values) + 1) / len(values)
+    # Marked where a share is first reached; as marks of the line they stand in its legend entry too.
+    marked = [int(np.searchsorted(shares, share)) for share in MARKS]
+    axes.plot(
+        values, shares, drawstyle="steps-post", color=look.colour, linestyle=look.line, linewidth=1.5,
+        marker=look.marker, markersize=4.5, markevery=marked, label=label,
+    )  # fmt: skip
+
+
+def _scale(axes: Axes, steps: Mapping[str, Sequence[Values]]) -> float:
+    """Sets the horizontal scale; returns its right edge in milliseconds."""
+    import numpy as np
+    from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
+
+    pooled = [_pooled(launches) for launches in steps.values()]
+    low = min(float(values.min()) for values in pooled)
+    high = max(float(np.quantile(values, SHOWN)) for values in pooled)
+    if 0 < low < high / LOG_FROM:
+        axes.set_xscale("log")
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.xaxis.set_major_formatter(ScalarFormatter())
+        axes.xaxis.set_minor_formatter(NullFormatter())
+        axes.set_xlim(low / 1.05, high * 1.05)
+        return high * 1.05
+    margin = 0.04 * (high - low or high or 1.0)
+    axes.set_xlim(low - margin, high + margin)
+    return high + margin
+
+
+def _pooled(launches: Sequence[Values]) -> Values:
+    import numpy as np
+
+    return np.concatenate(launches)
+
+
+def _launches(launches: Sequence[Values]) -> str:
+    return f"{len(launches)} launch{'es' if len(launches) > 1 else ''}"
+
+
+def _alt(steps: Mapping[str, Sequence[Values]]) -> str:
+    import numpy as np
+
+    said = []
+    for arm, launches in steps.items():
+        low, middle, high = np.quantile(_pooled(launches), MARKS)
+        said.append(f"{arm}: median {middle:.4g} ms, 10% below {low:.4g}, 10% above {high:.4g}")
+    return f"Distribution of step times. {listed(said)}."

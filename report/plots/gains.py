@@ -1,0 +1,248 @@
+"""The forest plot: every pair's throughput gain with its 95% interval, or the reason why it has none."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from report.columns import as_number
+from report.gain_rows import gain_rows
+from report.gains import END_TO_END, STEADY_STATE
+from report.load import Run
+from report.plots.drawing import Drawing
+from report.plots.style import (
+    COLOURS,
+    GREY,
+    INK,
+    PALE,
+    SMALL,
+    Look,
+    heading,
+    listed,
+    minus,
+    name,
+    new_figure,
+    style,
+    wrapped,
+)
+from report.rows import Row
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+PAIRS = 14  # of a figure; more go into a further one on the same scale
+ANY = "any time"
+LABELS = {ANY: ANY, STEADY_STATE.key: "steady state", END_TO_END.key: "end to end"}
+LOOKS = {STEADY_STATE.key: (COLOURS[0], "o", COLOURS[0]), END_TO_END.key: (COLOURS[1], "s", "white")}
+FLOOR = "identical arms (A/A), 95%"
+ROW, GAP = 1.0, 0.55  # heights of a line and between pairs, in lines
+LINE_INCHES = 0.175
+REASON_WIDTH = 76  # letters of small print that fit
+
+
+@dataclass(frozen=True)
+class Block:
+    """The gains of a pair under its name, and above that its run's name where a new run begins; `top` in lines."""
+
+    top: float
+    run: str
+    pair: str
+    rows: list[Row]
+
+    @property
+    def places(self) -> list[float]:
+        """Where the rows are, in lines."""
+        first = self.top + ROW * (2 if self.run else 1) + 0.5
+        return list(itertools.accumulate([first, *map(_lines, self.rows[:-1])]))
+
+    @property
+    def bottom(self) -> float:
+        return self.places[-1] - 0.5 + _lines(self.rows[-1]) + GAP
+
+
+@style()
+def draw(runs: Sequence[Run], looks: Mapping[str, Look]) -> list[Drawing]:
+    """Throughput gains of all pairs of `runs`, in percent, on one scale; steady state and end to end."""
+    rows = [row for run in runs for row in gain_rows(run)]
+    title = "Throughput gains"
+    if not rows:
+        return [Drawing((), title, "Left out: no run declares a pair.")]
+    pairs = _by_pair(rows)
+    limits = _limits(rows)
+    chunks = [pairs[begin : begin + PAIRS] for begin in range(0, len(pairs), PAIRS)]
+    drawings = []
+    for number, chunk in enumerate(chunks, start=1):
+        of = f" ({number} of {len(chunks)})" if len(chunks) > 1 else ""
+        drawings.append(_figure(runs, chunk, limits, title + of, str(number) if of else ""))
+    return drawings
+
+
+def _by_pair(rows: Iterable[Row]) -> list[list[Row]]:
+    """The rows of each pair, the steady state first."""
+    keys = ("run", "workload", "baseline", "candidate")
+    groups = itertools.groupby(rows, lambda row: [row[key] for key in keys])
+    return [_merged(sorted(pair, key=lambda row: row["measure"] != STEADY_STATE.key)) for _, pair in groups]
+
+
+def _merged(rows: list[Row]) -> list[Row]:
+    """A reason that is the same for all measures is said once."""
+    if len(rows) == 1 or any(_value(row) is not None or row["state"] != rows[0]["state"] for row in rows):
+        return rows
+    return [{**rows[0], "measure": ANY}]
+
+
+def _blocks(pairs: Iterable[list[Row]], several: bool) -> list[Block]:
+    """Where everything is; runs are named where there are `several`."""
+    blocks: list[Block] = []
+    previous, top = None, 0.0
+    for rows in pairs:
+        first = rows[0]
+        arms = f"{name(str(first['candidate']), 28)} over {name(str(first['baseline']), 28)}"
+        label = f"{name(str(first['workload']), 36)}: {arms}" + (" (identical)" if first["a_a"] else "")
+        run = name(str(first["run"]), 50) if several and first["run"] != previous else ""
+        blocks.append(Block(top, run, label, rows))
+        previous, top = first["run"], blocks[-1].bottom
+    return blocks
+
+
+def _figure(
+    runs: Sequence[Run], pairs: Sequence[list[Row]], limits: tuple[float, float], title: str, part: str
+) -> Drawing:
+    shown = [row for rows in pairs for row in rows]
+    names = {row["run"] for row in shown}
+    of_runs = [run for run in runs if run.info.run in names]
+    blocks = _blocks(pairs, several=len(runs) > 1)
+    figure = new_figure(0.95 + LINE_INCHES * blocks[-1].bottom)
+    axes = figure.subplots()
+    axes.set_xlim(*limits)
+    axes.set_ylim(blocks[-1].bottom, -0.4)
+    axes.axvline(0, color=INK, linewidth=0.9, label="_zero")
+    for block in blocks:
+        if block.run:
+            _say(axes, block.top + 0.45, block.run, fontweight="bold", fontsize=8)
+        _say(axes, block.places[0] - ROW, block.pair, fontsize=7.5)
+        for row, y in zip(block.rows, block.places, strict=True):
+            _draw_row(axes, row, y, limits)
+    axes.set_yticks([])
+    axes.spines["left"].set_visible(False)
+    axes.xaxis.grid(True)
+    axes.set_xlabel("throughput gain of the candidate, % (95% interval)", loc="left")
+    _legend(axes, shown)
+    heading(figure, title, of_runs)
+    of = (of_runs[0].info.run if len(runs) == 1 else "of-runs", part)
+    return Drawing(of, title, _caption(shown, limits), _alt(shown), figure)
+
+
+def _lines(row: Row) -> float:
+    return ROW * (1 if _value(row) is not None else 1 + _reason(row).count("\n"))
+
+
+def _draw_row(axes: Axes, row: Row, y: float, limits: tuple[float, float]) -> None:
+    """Marker, interval and numbers of one gain, on the noise floor's band; or why there is none."""
+    measure = str(row["measure"])
+    value, low, high = _value(row), _percent(row, "throughput_gain_low"), _percent(row, "throughput_gain_high")
+    if value is None:
+        middle = y + (_lines(row) - ROW) / 2
+        _say(axes, middle, _reason(row), fontsize=SMALL, color=GREY, style="italic", gid=f"{measure} reason")
+        return
+    colour, marker, fill = LOOKS[measure]
+    floor = _percent(row, "noise_floor_throughput_gain_low"), _percent(row, "noise_floor_throughput_gain_high")
+    if floor[0] is not None and floor[1] is not None:
+        axes.barh(
+            y, floor[1] - floor[0], left=floor[0], height=0.9, color=PALE, hatch="////", edgecolor="#bbbbbb", lw=0
+        )
+    left, right = limits
+    if low is not None and high is not None:
+        ends = max(low, left), min(high, right)
+        axes.plot(ends, (y, y), color=colour, linewidth=1.4, label=f"_{measure} interval", solid_capstyle="butt")
+        for end, beyond, arrow in ((ends[0], low < left, "<"), (ends[1], high > right, ">")):
+            axes.plot(
+                end, y, marker=arrow if beyond else "|", color=colour, markersize=5 if beyond else 7, clip_on=False
+            )
+    axes.plot(
+        value, y, marker=marker, color=colour, markerfacecolor=fill, markersize=4.2, label=f"_{measure}", linestyle=""
+    )
+    axes.annotate(
+        _numbers(row), (1, y), xycoords=("axes fraction", "data"), xytext=(7, 0), textcoords="offset points",
+        va="center", fontsize=SMALL,
+    )  # fmt: skip
+
+
+def _say(axes: Axes, y: float, text: str, **how: object) -> None:
+    """Text from the left edge on, over the whole width, legible where it crosses a line."""
+    box = {"facecolor": "white", "edgecolor": "none", "pad": 0.6}
+    axes.text(0, y, text, transform=axes.get_yaxis_transform(), va="center", bbox=box, **how)  # type: ignore[arg-type]
+
+
+def _legend(axes: Axes, rows: Sequence[Row]) -> None:
+    from matplotlib.lines import Line2D
+    from matplotlib.patches import Patch
+
+    entries: list[tuple[object, str]] = []
+    for key, label in LABELS.items():
+        if key in LOOKS and any(row["measure"] == key and _value(row) is not None for row in rows):
+            colour, marker, fill = LOOKS[key]
+            entries.append((Line2D([], [], color=colour, marker=marker, markerfacecolor=fill, markersize=5), label))
+    if any(row["noise_floor"] for row in rows):
+        entries.append((Patch(facecolor=PALE, hatch="////", edgecolor="#bbbbbb", linewidth=0), FLOOR))
+    if entries:
+        axes.legend(*zip(*entries, strict=True), loc="lower left", bbox_to_anchor=(0, 1), ncols=3, borderaxespad=0.2)
+
+
+def _numbers(row: Row) -> str:
+    value, low, high = (_percent(row, f"throughput_gain{end}") for end in ("", "_low", "_high"))
+    interval = "" if low is None or high is None else f" ({low:z.1f} to {high:z.1f})"
+    count = "n not published" if row["n"] is None else f"n = {row['n']}"
+    return minus(f"{value:+z.1f}{interval}, {count}")
+
+
+def _reason(row: Row) -> str:
+    measure = f"{LABELS[str(row['measure'])]}: " if row["measure"] != ANY else ""
+    return wrapped(f"{measure}no gain: {row['state']}", REASON_WIDTH, lines=3)
+
+
+def _value(row: Row) -> float | None:
+    return _percent(row, "throughput_gain")
+
+
+def _percent(row: Row, key: str) -> float | None:
+    value = as_number(row[key])
+    return None if value is None else value * 100
+
+
+def _limits(rows: Sequence[Row]) -> tuple[float, float]:
+    """Of the axis, in percent: all gains and zero; of an interval no more than as much again on either side."""
+    points = [0.0, *(value for row in rows if (value := _value(row)) is not None)]
+    keys = ("throughput_gain_low", "throughput_gain_high", "noise_floor_throughput_gain_low")
+    ends = [end for row in rows for key in keys if _value(row) is not None and (end := _percent(row, key)) is not None]
+    low, high = min(points), max(points)
+    highs = [(_value(row), _percent(row, "throughput_gain_high")) for row in rows]
+    widths = sorted(end - value for value, end in highs if value is not None and end is not None)
+    room = max([high - low, 1.0, *(1.05 * width for width in widths[len(widths) // 2 :][:1])])  # the median one's
+    low, high = max(min([low, *ends]), low - room), min(max([high, *ends]), high + room)
+    margin = 0.04 * (high - low or 1.0)
+    return low - margin, high + margin
+
+
+def _caption(rows: Sequence[Row], limits: tuple[float, float]) -> str:
+    said = "Gain in samples per second of the candidate over the baseline, with its 95% interval over launches"
+    said += "; right of zero the candidate is faster." if any(_value(row) is not None for row in rows) else "."
+    if any(row["noise_floor"] for row in rows):
+        said += " Hatched: what identical arms differ by on the same host."
+    if any(_value(row) is not None and row["n"] is None for row in rows):
+        said += " Published gains have no interval."
+    ends = [_percent(row, f"throughput_gain_{end}") for row in rows for end in ("low", "high")]
+    if any(end is not None and not limits[0] <= end <= limits[1] for end in ends):
+        said += " An arrow: the interval goes on beyond the axis."
+    return said
+
+
+def _alt(rows: Sequence[Row]) -> str:
+    said = [
+        f"{row['workload']}, {row['candidate']} over {row['baseline']}, {LABELS[str(row['measure'])]}: "
+        + (_numbers(row) if _value(row) is not None else "no gain")
+        for row in rows
+    ]
+    return f"Forest plot of throughput gains in percent. {listed(said)}."

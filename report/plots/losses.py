@@ -1,0 +1,160 @@
+"""Loss curves of the arms of a workload: of the launches, and step by step of the parity twins where there are any."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from harness.record import JobRecord
+from report.launches import Arms, arms_of
+from report.load import Run
+from report.parity import check_parity
+from report.plots.drawing import Drawing, Files, by_workload, left_out, missing
+from report.plots.style import Look, entry, heading, legend_above, listed, name, new_figure, style
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from report.plots.drawing import Values
+
+RUNNING_MEAN = 11  # steps at least: a batch's own loss varies more than what is learned in a step
+STRETCHES = 100  # of a long curve, each as long as its running mean
+SHORT = 3 * RUNNING_MEAN  # curves of fewer steps are drawn as they are
+BAND = 0.18
+MARKS = 8  # markers of a curve
+
+
+@style()
+def draw(runs: Sequence[Run], looks: Mapping[str, Look]) -> list[Drawing]:
+    """A figure per workload of every run."""
+    drawings = []
+    for run in runs:
+        arms = arms_of(run)
+        for workload, jobs in by_workload(run).items():
+            if any(jobs.values()):
+                drawings.append(_of_workload(run, arms, workload, jobs, looks))
+    return drawings or [Drawing((), "Losses", "Left out: no launch counts.")]
+
+
+def window_of(steps: int) -> int:
+    """Over how many steps a curve of so many is averaged: an odd number, 1 for a short one."""
+    return 1 if steps < SHORT else max(RUNNING_MEAN, steps // STRETCHES // 2 * 2 + 1)
+
+
+def smoothed(losses: Values, window: int) -> Values:
+    """The centred mean of `window` steps, of fewer at the ends; NaN where a step in it has no loss."""
+    import numpy as np
+
+    kernel = np.ones(window)
+    return np.convolve(losses, kernel, "same") / np.convolve(np.ones(len(losses)), kernel, "same")
+
+
+def _of_workload(
+    run: Run, arms: Arms, workload: str, jobs: Mapping[str, Sequence[JobRecord]], looks: Mapping[str, Look]
+) -> Drawing:
+    title = f"Training loss: {name(workload)}"
+    files = Files()
+    curves: dict[str, list[Values]] = {}
+    drawn: list[str | None] = []
+    for arm, of_arm in jobs.items():
+        for job in of_arm:
+            series = files.read(run, job.series, ["loss"])
+            if series is not None and (series["loss"] == series["loss"]).any():
+                curves.setdefault(arm, []).append(series["loss"])
+                drawn.append(job.series)
+    twins = {arm: losses for arm in jobs if (losses := _twin(run, arms.twins.get((workload, arm)), files)) is not None}
+    if not curves and not twins:
+        return left_out(run, workload, title, "losses", [job for of_arm in jobs.values() for job in of_arm], files)
+    panels = [bool(curves), bool(twins)].count(True)
+    figure = new_figure(0.75 + 2.0 * panels)
+    grid = figure.subplots(panels, 1, squeeze=False)[:, 0]
+    caption, said = "", []
+    if curves:
+        window = window_of(max(len(losses) for launches in curves.values() for losses in launches))
+        for number, (arm, launches) in enumerate(curves.items()):
+            _draw_arm(grid[0], entry(arm), launches, looks[arm], window, number / len(curves))
+            said.append(f"{arm} from {_ends(launches, window)}")
+        caption = "Loss of every step, " if window == 1 else f"Loss, running mean of {window} steps, "
+        caption += "mean over launches; the band reaches from the lowest to the highest launch."
+        caption += missing(jobs, drawn)
+        _finish(grid[0], "launches, dropout as configured" if twins else "")
+    if twins:
+        for number, (arm, losses) in enumerate(twins.items()):
+            _draw_line(grid[-1], entry(arm), losses, looks[arm], number / len(twins))
+        _finish(grid[-1], "twins, dropout 0, the same weights and batches")
+        caption += " " * bool(caption) + _twins_caption(run, arms, workload)
+    heading(figure, title, [run])
+    alt = f"Loss against optimizer steps. {listed(said)}." if said else "Losses of twin runs against steps."
+    return Drawing((run.info.run, workload), title, caption.strip(), alt, figure, files.take())
+
+
+def _twin(run: Run, job: JobRecord | None, files: Files) -> Values | None:
+    """The losses of a twin: in its record, else in its series."""
+    import numpy as np
+
+    if job is None:
+        return None
+    if job.losses:
+        return np.asarray(job.losses, dtype=np.float64)
+    series = files.read(run, job.series, ["loss"])
+    return series["loss"] if series is not None and len(series["loss"]) else None
+
+
+def _draw_arm(axes: Axes, label: str, launches: Sequence[Values], look: Look, window: int, shift: float) -> None:
+    import numpy as np
+
+    # Launches cut short end earlier: each step is the mean of those that reached it.
+    longest = max(map(len, launches))
+    table = np.full((len(launches), longest), np.nan)
+    for row, losses in zip(table, launches, strict=True):
+        row[: len(losses)] = smoothed(losses, window)
+    there = np.isfinite(table).any(axis=0)
+    # Of what is averaged over many steps, not every one needs a point.
+    there = np.flatnonzero(there)[:: max(1, window // RUNNING_MEAN)]
+    table = np.where(np.isfinite(table), table, np.nan)[:, there]
+    steps = there + 1
+    if len(launches) > 1:
+        low, high = np.nanmin(table, axis=0), np.nanmax(table, axis=0)
+        axes.fill_between(steps, low, high, color=look.colour, alpha=BAND, linewidth=0)
+    _draw_line(axes, f"{label} (n = {len(launches)})", np.nanmean(table, axis=0), look, shift, steps)
+
+
+def _draw_line(axes: Axes, label: str, losses: Values, look: Look, shift: float, steps: Values | None = None) -> None:
+    """A curve; `shift`: its first marker, as a share of their distance, so that equal curves both show theirs."""
+    import numpy as np
+
+    every = max(1, len(losses) // MARKS)
+    axes.plot(
+        np.arange(1, len(losses) + 1) if steps is None else steps, losses, label=label, color=look.colour,
+        linestyle=look.line, linewidth=1.4, marker=look.marker, markersize=4,
+        markevery=(int(shift * every), every),
+    )  # fmt: skip
+
+
+def _finish(axes: Axes, title: str) -> None:
+    axes.grid(True)
+    axes.set_ylabel("loss")
+    axes.set_xlabel("optimizer step")
+    axes.margins(x=0.02)
+    axes.locator_params(axis="x", integer=True)
+    legend_above(axes, title)
+
+
+def _twins_caption(run: Run, arms: Arms, workload: str) -> str:
+    """What the parity gate says of the workload's pairs."""
+    said = []
+    for pair in run.info.pairs:
+        parity = check_parity(run, pair, arms) if pair.workload == workload else None
+        if parity and parity.difference is not None and parity.tolerance is not None:
+            numbers = f"{parity.difference:.2g} apart at most, {parity.tolerance:.2g} allowed: {parity.outcome}"
+            said.append(f"{pair.candidate} and {pair.baseline} {numbers}")
+        elif parity:
+            said.append(f"{pair.candidate} and {pair.baseline} {parity.outcome}: {parity.reason}")
+    return f"Twins: {'; '.join(said)}." if said else "Twins as recorded."
+
+
+def _ends(launches: Sequence[Values], window: int) -> str:
+    import numpy as np
+
+    first, last = (float(np.nanmean([smoothed(losses, window)[at] for losses in launches])) for at in (0, -1))
+    return f"{first:.3g} to {last:.3g}"

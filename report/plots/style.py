@@ -1,0 +1,201 @@
+"""How every plot looks and how it becomes bytes: colours, lines, text sizes, names, SVG and PNG.
+
+Plots are drawn for a width of 8 to 11 cm, one column of a paper or a phone: text of 8 points stays above 5.5.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from report.load import Run
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+Entries = Sequence[tuple[Any, str]]  # handles and labels
+
+# Okabe and Ito's colours, told apart with any kind of colour vision; their yellow is too pale for lines on white.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
+# As many of each as have no divisor with the colours' number in common only by accident: the first 6 differ in all.
+LINES: tuple[object, ...] = ("-", (0, (5, 1.6)), (0, (1.2, 1.2)), (0, (6, 1.4, 1.2, 1.4)), (0, (2.5, 1.2)))
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+HATCHES = ("", "////", "||||", "\\\\\\\\", "xxxx")
+INK, GREY, PALE = "#222222", "#666666", "#dddddd"
+WIDTH = 4.4  # inches
+SMALL = 7.0  # points
+DPI = 220  # of PNG
+LEGEND_COLUMNS, LEGEND_LINE = 2, 10  # and points
+ELLIPSIS = "…"
+
+SETTINGS: dict[str, object] = {
+    "axes.axisbelow": True,
+    "axes.edgecolor": GREY,
+    "axes.formatter.use_mathtext": False,
+    "axes.grid": False,
+    "axes.labelcolor": INK,
+    "axes.labelsize": 8,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "axes.titlesize": 8.5,
+    "axes.titlelocation": "left",
+    "figure.constrained_layout.use": True,
+    "figure.titlesize": 9,
+    "figure.titleweight": "bold",
+    "font.family": ["DejaVu Sans"],  # comes with matplotlib, so a plot looks the same on every host
+    "font.size": 8,
+    "grid.color": PALE,
+    "grid.linewidth": 0.6,
+    "hatch.linewidth": 0.6,
+    "legend.fontsize": 7.5,
+    "legend.frameon": False,
+    "path.simplify_threshold": 0.3,  # pixels: a step of a long series that moves a line by less is not written
+    "savefig.dpi": DPI,
+    "svg.fonttype": "path",  # readable without any font installed, and a name in it can never be markup
+    "svg.hashsalt": "training-backend-bench",
+    "text.color": INK,
+    "text.parse_math": False,  # a `$` in a name is a `$`
+    "xtick.color": GREY,
+    "xtick.labelcolor": INK,
+    "xtick.labelsize": 7.5,
+    "ytick.color": GREY,
+    "ytick.labelcolor": INK,
+    "ytick.labelsize": 7.5,
+}
+
+
+@contextmanager
+def style() -> Iterator[None]:
+    """What plots are drawn and saved in, whatever the reader's matplotlibrc says. Good as a decorator, too."""
+    import matplotlib.style
+
+    with matplotlib.style.context(["default", SETTINGS]):
+        yield
+
+
+@dataclass(frozen=True)
+class Look:
+    """How an arm is drawn: in colour, in grey and with a marker of its own."""
+
+    colour: str
+    line: object
+    marker: str
+    hatch: str
+
+
+def looks_of(runs: Iterable[Run]) -> dict[str, Look]:
+    """A look for every arm, the same in all plots of `runs`: in the order in which pairs name them."""
+    declared = [arm for run in runs for pair in run.info.pairs for arm in (pair.baseline, pair.candidate)]
+    recorded = [job.arm.name for run in runs for job in run.jobs]
+    names = list(dict.fromkeys([*declared, *recorded]))
+    return {name: look(number) for number, name in enumerate(names)}
+
+
+def look(number: int) -> Look:
+    """The look of the arm of this number, from 0."""
+    one_of = (COLOURS, LINES, MARKERS, HATCHES)
+    colour, line, marker, hatch = (choices[number % len(choices)] for choices in one_of)
+    return Look(str(colour), line, str(marker), str(hatch))
+
+
+def new_figure(height: float) -> Figure:
+    """An empty figure of the common width and this height in inches."""
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(WIDTH, height), layout="constrained")
+
+
+def name(text: str, most: int = 40) -> str:
+    """A name as it is drawn: on one line, without control characters, its middle left out from `most` letters on."""
+    clean = "".join(" " if unicodedata.category(letter)[0] in "CZ" else letter for letter in text)
+    clean = " ".join(clean.split())
+    if len(clean) <= most:
+        return clean
+    head = (most - 1) * 2 // 3
+    return clean[:head] + ELLIPSIS + clean[head + 1 - most :]
+
+
+def wrapped(text: str, width: int, lines: int = 2) -> str:
+    """A text over `lines` lines of `width` letters at most, cut at its end. It breaks behind blanks and - _ . / too."""
+    broken = [""]
+    for piece in re.findall(r".+?(?:[-_./ ]+|$)", name(text, 10_000)):
+        if broken[-1] and len(broken[-1]) + len(piece.rstrip()) > width:
+            broken.append("")
+        broken[-1] += piece
+    shown = [name(line, width) for line in broken[:lines]]
+    if len(broken) > lines:
+        shown[-1] = shown[-1][: width - 1].rstrip(ELLIPSIS) + ELLIPSIS
+    return "\n".join(shown)
+
+
+def entry(text: str, most: int = 22) -> str:
+    """A name as the label of a legend's entry, which matplotlib leaves out if it begins with an underscore."""
+    label = name(text, most)
+    return f" {label}" if label.startswith("_") else label
+
+
+def legend_above(axes: Axes, title: str = "", entries: Entries | None = None, **title_style: Any) -> None:
+    """A legend between the panel and its title, where it hides nothing; of all that is labelled, or of `entries`."""
+    handles, labels = zip(*entries, strict=True) if entries else axes.get_legend_handles_labels()
+    rows = -(-len(labels) // LEGEND_COLUMNS)
+    axes.set_title(title, pad=3 + LEGEND_LINE * rows, **title_style)
+    if labels:
+        axes.legend(
+            handles, labels, loc="lower left", bbox_to_anchor=(-0.01, 0.98), ncols=LEGEND_COLUMNS, fontsize=SMALL,
+            borderaxespad=0.2, labelspacing=0.2, handlelength=2.8,
+        )  # fmt: skip
+
+
+def minus(text: str) -> str:
+    """A number in words with a typographic minus, as axes have it."""
+    return text.replace("-", "−")
+
+
+def heading(figure: Figure, title: str, runs: Sequence[Run]) -> None:
+    """A figure's title, and in small print below it which run it is of and on which device."""
+    devices = sorted({job.device for run in runs for job in run.jobs})
+    of = f"{len(runs)} runs" if len(runs) > 1 else name(runs[0].info.run, 50)
+    figure.suptitle(f"{name(title, 60)}\n", x=0.012, ha="left", linespacing=1.3)
+    below = 1 - 0.2 / float(figure.get_size_inches()[1])
+    figure.text(0.012, below, name(f"{of}; {', '.join(devices)}", 88), va="top", fontsize=SMALL, color=GREY)
+
+
+def slug(*parts: str) -> str:
+    """`parts` as one name that is good for a file and an XML id: ASCII letters, digits and - _ . only."""
+    return "-".join(filter(None, (re.sub(r"[^\w.]+", "-", part, flags=re.ASCII).strip("-.") for part in parts)))[:120]
+
+
+def listed(said: Sequence[str], most: int = 30) -> str:
+    """ "a; b; c", or "a; b; 5 more"."""
+    return "; ".join([*said[:most], f"{len(said) - most} more"] if len(said) > most else said)
+
+
+def to_svg(figure: Figure, prefix: str = "") -> str:
+    """The figure as one `<svg>` element; ids begin with `prefix`, for a page may hold several."""
+    text = io.StringIO()
+    with style():
+        figure.savefig(text, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
+    svg = text.getvalue()
+    svg = re.sub(r"<!--.*?-->\n?", "", svg[svg.index("<svg ") :], flags=re.DOTALL)
+    # Its style sheet would hold for a whole page; inherited from the root it does the same here.
+    svg = re.sub(r" *<style type=\"text/css\">.*?</style>\n", "", svg, flags=re.DOTALL)
+    # A hundredth of a point is finer than any print, and a third fewer bytes.
+    svg = re.sub(r' d="[^"]*"', lambda path: re.sub(r"(\.\d\d)\d+", r"\1", path[0]).replace("\n", ""), svg)
+    svg = svg.replace("<svg ", '<svg style="stroke-linejoin: round; stroke-linecap: butt" ', 1)
+    return re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{prefix}-", svg) if prefix else svg
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Write a figure as SVG or PNG, by the path's suffix; the same figure gives the same bytes."""
+    if path.suffix == ".svg":
+        path.write_text('<?xml version="1.0" encoding="utf-8"?>\n' + to_svg(figure), encoding="utf-8")
+        return
+    with style():
+        figure.savefig(path, format=path.suffix.lstrip("."), dpi=DPI, metadata={"Software": None})

@@ -1,0 +1,1 @@
+"""Regressions between nights: history, detector, cause, verdict (DESIGN: three series per pair)."""
