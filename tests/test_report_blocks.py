@@ -185,8 +185,13 @@ def test_recorded_steps_cut_into_blocks_give_the_gain_of_the_jobs(baseline: str,
     of_jobs = mean_interval(log_ratios([(whole[baseline, k], whole[candidate, k]) for k in range(4)]))
     assert ratio is not None
     assert (ratio.n, ratio.mean) == (4, pytest.approx(of_jobs.mean))
-    # Launches of an H100 differ by more than blocks within them, so the variance between them makes the interval.
-    assert (ratio.low, ratio.high) == pytest.approx((of_jobs.low, of_jobs.high))
+    # Where launches differ by more than blocks within them, the variance between them makes the interval, as by jobs;
+    # else the noise inside is pooled with it, which can only say more.
+    assert ratio.low is not None
+    assert ratio.high is not None
+    assert of_jobs.low is not None
+    assert of_jobs.high is not None
+    assert of_jobs.low <= ratio.low + 1e-9 < ratio.mean < ratio.high - 1e-9 <= of_jobs.high
 
 
 def test_epochs_runs_are_what_they_were() -> None:
