@@ -8,9 +8,9 @@ import sys
 from collections.abc import Sequence
 
 from harness.errors import BenchError
-from report.commands import alert, compare, export, page, plot, readme, tables
+from report.commands import alert, check, compare, export, page, plot, readme, tables
 
-COMMANDS = (tables, readme, page, plot, export, compare, alert)  # in --help's order; heavy imports are in handlers
+COMMANDS = (tables, readme, page, plot, export, compare, check, alert)  # in --help's order; heavy imports are in handlers
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from report.commands.common import say_problems
+
 if TYPE_CHECKING:
     from report.commands.common import Commands
+    from report.regressions.check import Rules
 
 MEASURES = ("steady_state", "end_to_end")
 
@@ -67,6 +71,42 @@ def add_history_options(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Do it; returns the exit code."""
-    from report.regressions.check import check_command
+    from report.load import find_run, load_run, load_runs
+    from report.regressions.check import check
+    from report.regressions.text import as_text
 
-    return check_command(options)
+    runs, problems = load_runs([options.results])
+    again = None
+    if options.again:
+        again = load_run(find_run(options.again, options.results))
+        problems += again.problems
+        runs = [one for one in runs if one.folder.resolve() != again.folder.resolve()]  # it is no night of its own
+    verdict = check(runs, rules_of(options), options.night, again)
+    verdict = verdict.model_copy(update={"problems": [*problems, *verdict.problems]})
+    if options.json:
+        write_json(options.json, verdict.model_dump_json(indent=2) + "\n")
+    sys.stdout.write(as_text(verdict))
+    say_problems(verdict.problems)
+    return verdict.exit_code
+
+
+def rules_of(options: argparse.Namespace) -> Rules:
+    """What the options of a command on a history say."""
+    from report.regressions.acknowledged import load_acknowledged
+    from report.regressions.check import Rules
+    from report.regressions.thresholds import load_config
+
+    return Rules(load_config(options.config), load_acknowledged(options.results, options.acknowledged), options.measure)
+
+
+def write_json(file: Path, text: str) -> None:
+    """Write `text` whole or not at all; BenchError if it cannot be."""
+    from harness.errors import BenchError
+
+    part = file.with_name(file.name + ".part")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        part.write_text(text, encoding="utf-8")
+        part.replace(file)
+    except OSError as error:
+        raise BenchError(f"cannot be written: {error.strerror}", place=str(file), fix="name another file") from None
