@@ -105,7 +105,7 @@ def _summary(event: Event) -> str:
         nights = f"{change.tail} night{'s' if change.tail > 1 else ''}"
         sentences.append(
             f"The {SERIES[change.series]} is {_value(change, change.level)}, {percent(change.change)} against "
-            f"{_value(change, change.mean)} in {change.nights} nights before; so for {nights}"
+            f"{_value(change, change.mean)} in the {change.nights} nights before. It has been so for {nights}"
             f"{f', since run {finding.since}' if finding.since else ''}."
         )
     elif event.kind == "missing":
@@ -198,4 +198,5 @@ def _number(change: Change, finding: Finding) -> Number:
 def _value(change: Change, value: float) -> str:
     if change.series == "ratio":
         return f"{value:.4f}"
-    return f"{value * 1e3:.4g} ms" if value < 1 else f"{value:.4g} s"
+    shown, unit = (value * 1e3, "ms") if value < 1 else (value, "s")
+    return f"{f'{shown:#.4g}'.rstrip('.')} {unit}"
