@@ -15,6 +15,10 @@ if TYPE_CHECKING:
 
 MEASURES = ("steady_state", "end_to_end")
 
+DESCRIPTION = """\
+Judges every pair of the newest run against earlier runs on comparable hosts: baseline time, candidate time and their
+ratio, each by the detector of report/regressions/detector.py. Runs on other cards, drivers, stacks or with other
+settings are never mixed: it says so. States: regression, improvement, watch, steady, missing, not enough nights."""
 EPILOG = """\
 exit code:
   0  every pair was judged and nothing is worse
@@ -37,9 +41,7 @@ def register(commands: Commands) -> None:
     check = commands.add_parser(
         "check",
         help="judge the newest night against the nights before it: regressions, their cause, what is missing",
-        description="Judges every pair of the newest run against earlier runs on comparable hosts: baseline time, "
-        "candidate time and their ratio, each by the detector of report.regressions.detector. States: regression, "
-        "improvement, watch, steady, missing, not enough nights.",
+        description=DESCRIPTION,
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from report.regressions.cause import Pattern, cause_of
-from report.regressions.detector import Scores, Values, again_score, detect
+from report.regressions.detector import Scores, Values, again_score, detect, detect_by_tail
 from report.regressions.model import Change, Point, State
 from report.regressions.thresholds import Thresholds
 
@@ -46,7 +46,6 @@ def judge(points: Sequence[Point], thresholds: Thresholds, again: Point | None =
     """
     series = series_of(points)
     found = detect(series, thresholds)
-    changes = [_change(name, found, index) for index, name in enumerate(SERIES)]
     fired = found.alarm
     if again is None:
         confirmed = None
@@ -56,13 +55,14 @@ def judge(points: Sequence[Point], thresholds: Thresholds, again: Point | None =
         counted = np.where((np.abs(second) > 1) & (np.sign(second) == fired), fired, 0)
         confirmed = bool(counted.any()) if fired.any() else None
     speaking = counted if counted.any() else fired
-    loudest = int(np.argmax(np.where(speaking != 0, np.abs(found.score), 0.0)))
-    tail = int(found.tail[loudest]) if speaking.any() else 0
+    loudest = int(np.argmax(np.where(speaking != 0, np.abs(found.score), 0.0) if speaking.any() else found.score))
+    tail = int(found.tail[loudest]) if speaking.any() or found.score[loudest] > thresholds.watch_score else 0
     few = len(points) - 1 < thresholds.min_nights
-    cause, direction = _cause(series, speaking, tail)
+    cause, direction = _cause(series, speaking, tail, thresholds)
     state = _state(found, fired, counted, direction, few, thresholds)
     if state in ("steady", "not enough nights"):
         cause, tail = "", 0
+    changes = _changes(series, found, fired, tail, thresholds)
     reason = _reason(state, cause, changes, loudest, confirmed, few, again is not None, thresholds)
     return Judgement(state, cause, reason, changes, tail, bool(fired.any()), confirmed)
 
@@ -77,16 +77,24 @@ def _state(found: Scores, fired: Any, counted: Any, direction: Direction, few: b
     return "watch" if found.score.max() > thresholds.watch_score else "steady"
 
 
-def _cause(series: Values, speaking: Any, tail: int) -> tuple[Cause, Direction]:
+def _cause(series: Values, speaking: Any, tail: int, thresholds: Thresholds) -> tuple[Cause, Direction]:
     if not tail:
         return "", 0
-    levels = np.median(series[:, -tail:], axis=1) / np.median(series[:, :-tail], axis=1) - 1
+    before = series[:, :-tail][:, -thresholds.baseline_nights :]
+    levels = np.median(series[:, -tail:], axis=1) / np.median(before, axis=1) - 1
     baseline, candidate, ratio = (_direction(int(value)) for value in speaking)
     return cause_of(Pattern(baseline, candidate, ratio, float(levels[0]), float(levels[1])))
 
 
 def _direction(value: int) -> Direction:
     return 1 if value > 0 else -1 if value < 0 else 0
+
+
+def _changes(series: Values, found: Scores, fired: Any, tail: int, thresholds: Thresholds) -> list[Change]:
+    """Each series by the tail of its own alarm; without one by the tail that speaks, else by tonight alone."""
+    few = series.shape[1] - 1 < thresholds.min_nights
+    common = found if few else detect_by_tail(series, max(1, tail), thresholds)
+    return [_change(name, found if fired[index] else common, index) for index, name in enumerate(SERIES)]
 
 
 def _change(name: Any, found: Scores, index: int) -> Change:
