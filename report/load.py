@@ -22,6 +22,7 @@ from report.beside import Neighbours
 
 RUN_FILE, JOBS_FILE = "run.json", "jobs.jsonl"
 MAX_KNOWN_PARTS = 10_000
+READ_BYTES = 1 << 18  # at once; a line is some kilobytes, and one that spans buffers is put together piece by piece
 
 Part = Workload | Arm | Sources
 _SHARED: dict[str, type[Part]] = {"workload": Workload, "arm": Arm, "sources": Sources}
@@ -77,11 +78,13 @@ def read_line(line: bytes, kind: type[JobRecord] = JobRecord) -> JobRecord:
     if isinstance(version, int) and version > SCHEMA_VERSION:
         raise UnreadableLine(_too_new(version))
     # Records of a run share a few workloads and arms, whose validation takes longer than that of all the rest.
-    shared = {key: _shared_part(key, kind, fields[key]) for key, kind in _SHARED.items() if key in fields}
+    for key, part in _SHARED.items():
+        if key in fields:
+            fields[key] = _shared_part(key, part, fields[key])
     try:
-        return kind.model_validate({**fields, **shared})
+        return kind.model_validate(fields)
     except ValidationError as error:
-        return _read_tolerantly(fields, error, kind)
+        return _read_tolerantly(from_json(line), error, kind)
 
 
 @contextmanager
@@ -106,9 +109,9 @@ def load_run(folder: Path | str, kind: type[JobRecord] = JobRecord) -> Run:
     jobs: list[JobRecord] = []
     path = folder / JOBS_FILE
     try:
-        with path.open("rb") as lines:
+        with path.open("rb", buffering=READ_BYTES) as lines:
             for number, line in enumerate(lines, start=1):
-                if not line.strip():
+                if line.isspace():
                     continue
                 try:
                     jobs.append(read_line(line, kind))
