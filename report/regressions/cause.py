@@ -10,6 +10,7 @@ from report.regressions.model import Cause
 
 Direction = Literal[-1, 0, 1]  # 1: slower (ratio: the candidate lost ground), -1: faster, 0: neither
 SHARE = 0.5  # an arm without an alarm of its own moved too if its change is this share of the largest that fired
+OF_RATIO = 2 / 3  # the same where the ratio alone fired: what both arms share evenly is nobody's
 
 
 @dataclass(frozen=True)
@@ -28,14 +29,12 @@ def cause_of(seen: Pattern) -> tuple[Cause, Direction]:
 
     Candidate's time and ratio worse: the candidate regressed. Ratio worse, candidate's time flat: the baseline
     improved. Both times worse, ratio flat: the host or driver. The better ones likewise. Where an arm has no alarm of
-    its own (its series may be noisier than the ratio, in which a host's drift cancels), SHARE decides whether it moved.
+    its own (its series may be noisier than the ratio, in which a host's drift cancels), its share decides.
     """
     if not (seen.baseline or seen.candidate or seen.ratio):
         return "", 0
     baseline, candidate = _moved(seen)
-    if baseline * candidate < 0:  # apart: the arm that has the alarm; the slower one if both have; else nobody knows
-        if not (seen.baseline or seen.candidate):
-            return "unclear", seen.ratio
+    if baseline * candidate < 0:  # apart: the arm that has the alarm; the slower one if both have
         if not seen.baseline or (seen.candidate and candidate > 0):
             baseline = 0
         else:
@@ -54,7 +53,8 @@ def cause_of(seen: Pattern) -> tuple[Cause, Direction]:
 def _moved(seen: Pattern) -> tuple[Direction, Direction]:
     b, c = math.log1p(seen.baseline_change), math.log1p(seen.candidate_change)
     sizes = ((seen.baseline, b), (seen.candidate, c), (seen.ratio, c - b))
-    enough = SHARE * max(abs(size) for fired, size in sizes if fired)
+    share = SHARE if seen.baseline or seen.candidate else OF_RATIO
+    enough = share * max(abs(size) for fired, size in sizes if fired)
     return (
         seen.baseline or (_direction(b) if abs(b) >= enough else 0),
         seen.candidate or (_direction(c) if abs(c) >= enough else 0),
