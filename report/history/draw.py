@@ -16,7 +16,6 @@ from report.plots.style import (
     GREY,
     INK,
     SMALL,
-    Entries,
     Look,
     entry,
     legend_above,
@@ -27,7 +26,6 @@ from report.plots.style import (
     save,
     slug,
     style,
-    wrapped,
 )
 from report.regressions.check import Rules
 
@@ -38,6 +36,7 @@ if TYPE_CHECKING:
 CHANGED, ACCEPTED = "#CC79A7", "#009E73"  # of Okabe and Ito's colours
 LEAST_SPAN = 0.04  # of a panel's middle: noise alone must not look wild
 MARGIN = 0.12
+MOST_MARKS, MOST_LETTERS = 8, 72  # lines of text below, and their length
 
 
 def draw(runs: Sequence[Run], looks: Mapping[str, Look] | None = None, rules: Rules | None = None) -> list[Drawing]:
@@ -68,7 +67,8 @@ def drawing_of(course: Course, looks: Mapping[str, Look] | None = None) -> Drawi
     pair = course.pair
     caption = (
         f"Mean {'time of a job' if course.measure == 'end_to_end' else 'time of a step'} of both arms and their ratio "
-        "(below 1: the candidate is faster) of each night on one comparable host. Scales do not begin at 0."
+        "(below 1: the candidate is faster) of each night on one comparable host. Dashed: the level changed; dotted: "
+        "from here on a change is accepted. Scales do not begin at 0."
     )
     said = [
         f"from {change.created_at[:10]} on {change.cause or 'unclear'} (ratio {percent(change.ratio_change)})"
@@ -88,7 +88,8 @@ def drawing_of(course: Course, looks: Mapping[str, Look] | None = None) -> Drawi
 @style()
 def history_figure(course: Course, looks: Mapping[str, Look] | None = None) -> Figure:
     """Two panels over dates: times in ms (or s), and the ratio. The same course gives the same figure."""
-    figure = new_figure(4.0)
+    marks = min(len(course.changes) + len(course.acknowledged), MOST_MARKS + 1)
+    figure = new_figure(3.9 + 0.14 * marks)
     times, ratio = figure.subplots(2, 1, sharex=True, height_ratios=[3, 2])
     dates = [_date(point.created_at) for point in course.points]
     unit, factor = ("s", 1.0) if course.points[-1].baseline_s >= 1 else ("ms", 1000.0)
@@ -106,7 +107,8 @@ def history_figure(course: Course, looks: Mapping[str, Look] | None = None) -> F
     _line(ratio, dates, ratios, Look(INK, "-", "o", ""))
     _scale(ratio, ratios)
     ratio.set_ylabel("candidate /\nbaseline")
-    legend_above(times, "", [*entries, *_marks(course, (times, ratio))])
+    legend_above(times, "", entries)
+    ratio.set_xlabel("\n".join(_marks(course, (times, ratio))), loc="left", fontsize=SMALL, linespacing=1.4)
     for axes in (times, ratio):
         axes.yaxis.grid(True)
     _date_axis(ratio, dates)
@@ -129,29 +131,29 @@ def _scale(axes: Axes, values: Sequence[float]) -> None:
     axes.set_ylim(middle - span * (0.5 + MARGIN), middle + span * (0.5 + MARGIN))
 
 
-def _marks(course: Course, panels: Sequence[Axes]) -> Entries:
-    """Vertical lines where the level changed and from when on a change is accepted; what the legend says of them."""
-    entries: list[tuple[Any, str]] = []
-    for change in course.changes:
+def _marks(course: Course, panels: Sequence[Axes]) -> list[str]:
+    """Numbered lines where the level changed and from when on a change is accepted; a line of text for each."""
+    marks = [
+        (_date(change.created_at), CHANGED, f"{change.cause or 'unclear'}, ratio {minus(percent(change.ratio_change))}")
+        for change in course.changes
+    ]
+    marks += [(_date(accepted.since), ACCEPTED, f"accepted: {accepted.reason}") for accepted in course.acknowledged]
+    said = []
+    for number, (date, colour, what) in enumerate(sorted(marks), start=1):
         for axes in panels:
-            line = axes.axvline(_date(change.created_at), color=CHANGED, linewidth=1.2, linestyle=(0, (4, 2)))
+            axes.axvline(date, color=colour, linewidth=1.1, linestyle=(0, (4, 2)) if colour == CHANGED else ":")
         panels[0].annotate(
-            wrapped(minus(f"{change.cause or 'unclear'} {percent(change.ratio_change)}"), 18),
-            (_date(change.created_at), 1), xycoords=("data", "axes fraction"), xytext=(2, -2),
-            textcoords="offset points", va="top", fontsize=SMALL - 1, color=INK,
+            str(number), (date, 1), xycoords=("data", "axes fraction"), xytext=(2, -1), textcoords="offset points",
+            va="top", fontsize=SMALL, color=INK,
         )  # fmt: skip
-        if change is course.changes[0]:
-            entries.append((line, "level changed (ratio by …)"))
-    for accepted in course.acknowledged:
-        for axes in panels:
-            line = axes.axvline(_date(accepted.since), color=ACCEPTED, linewidth=1.2, linestyle=":")
-        panels[1].annotate(
-            wrapped(accepted.reason, 24), (_date(accepted.since), 0), xycoords=("data", "axes fraction"), xytext=(2, 2),
-            textcoords="offset points", va="bottom", fontsize=SMALL - 1, color=INK,
-        )  # fmt: skip
-        if accepted is course.acknowledged[0]:
-            entries.append((line, "accepted change"))
-    return entries
+        said.append(name(f"{number}  {_day(date)}: {what}", MOST_LETTERS))
+    return said if len(said) <= MOST_MARKS else [f"{len(said) - MOST_MARKS} changes before", *said[-MOST_MARKS:]]
+
+
+def _day(date: float) -> str:
+    from matplotlib.dates import num2date
+
+    return f"{num2date(date):%Y-%m-%d}"  # type: ignore[no-untyped-call]
 
 
 def _date_axis(axes: Axes, dates: Sequence[float]) -> None:
@@ -168,7 +170,7 @@ def _heading(figure: Figure, course: Course) -> None:
     figure.suptitle(f"{name(course.title, 60)}\n", x=0.012, ha="left", linespacing=1.3)
     below = 1 - 0.2 / float(figure.get_size_inches()[1])
     said = f"{len(course.points)} nights; {course.setting.label}"
-    figure.text(0.012, below, name(said, 88), va="top", fontsize=SMALL, color=GREY)
+    figure.text(0.012, below, name(said, 76), va="top", fontsize=SMALL, color=GREY)
 
 
 def _date(when: str | datetime) -> float:

@@ -110,13 +110,13 @@ def rehearse(
     runs: list[Run] = []
     for night in range(nights):
         name = f"rehearsal-{night + 1:03d}"
-        runs.append(_made_up(template, name, night, np.exp(logs[night]), folder))
+        runs.append(write_made_up(template, name, night, np.exp(logs[night]), folder))
         if night < begin:
             continue
         first = check(runs, rules)
         second = None
         if any(finding.measure_again for finding in first.findings):
-            rerun = _made_up(template, name + AGAIN, night, np.exp(again[night]), folder)
+            rerun = write_made_up(template, name + AGAIN, night, np.exp(again[night]), folder)
             second = check(runs, rules, again=rerun)
         told = Told(night - begin + 1, first, second)
         yield told
@@ -124,8 +124,11 @@ def rehearse(
             return
 
 
-def _made_up(template: Night, name: str, night: int, factors: np.ndarray, folder: Path) -> Run:  # type: ignore[type-arg]
-    """A run of the template's pair, written and read back as every run is; `factors`: of both arms' times."""
+def write_made_up(template: Night, name: str, night: int, factors: np.ndarray, folder: Path) -> Run:  # type: ignore[type-arg]
+    """A run of the template's pair, `night` days later, written and read back as every run is.
+
+    `factors`: of the baseline's and the candidate's times.
+    """
     info = template.run.info.model_copy(
         update={
             "run": name,
