@@ -91,11 +91,13 @@ def test_a_new_host_closes_what_only_the_old_one_could() -> None:
     assert found[1][0].subject == found[0][0].subject
 
 
-def test_a_night_without_judgement_is_told_unless_a_missing_pair_says_it() -> None:
+def test_a_night_without_judgement_is_told_unless_its_pairs_say_why() -> None:
     nothing = verdict(problems=["run.json is damaged"], exit_code=2)
     assert kinds(nothing, nothing, verdict(finding(31, "steady"), night=31)) == [["no judgement"], [], ["steady"]]
     assert kinds(verdict(finding(state="missing"), problems=["no jobs"])) == [["missing"]]
     assert kinds(verdict(finding(state="steady"), problems=["one night set aside"])) == [[]]
+    first = verdict(finding(1, "not enough nights"), problems=["one launch does not count"], exit_code=2)
+    assert kinds(first) == [[]]
 
 
 @pytest.mark.parametrize("state", ["regression", "improvement", "missing"])

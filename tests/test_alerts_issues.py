@@ -124,7 +124,7 @@ def test_labels_dropped_or_taken_away_make_no_second_issue(tmp_path: Path) -> No
             tmp_path,
             server,
             verdict(finding(31, "missing"), night=31),
-            STEADY.model_copy(update={"created_at": "2026"}),
+            STEADY,
         )
     assert len(github.issues) == 1
     assert github.issues[0]["state"] == "closed"

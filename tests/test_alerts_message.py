@@ -62,13 +62,23 @@ def test_steady_says_whether_it_is_back_or_only_used_to_it() -> None:
     assert compose(back).title.startswith("Steady again: roberta-base-mrpc")
 
 
+def test_what_the_detector_says_besides_is_kept_and_not_doubled() -> None:
+    message = told(reason="candidate +5.0% against the mean of 28 nights; 3 nights before 2025-06-01 are set aside")
+    for text in (message_markdown(message), message_text(message)):
+        assert " ".join(text.split()).count("3 nights before 2025-06-01 are set aside.") == 1
+    assert "Candidate +5.0%" in message.judged
+    assert (
+        "No result tonight: out of memory." in told(state="missing", reason="no result tonight: out of memory").summary
+    )
+
+
 def test_missing_and_no_judgement_say_so_without_figures() -> None:
     missing = told(state="missing")
     assert missing.title == "Stopped running: roberta-base-mrpc, onnxruntime against pytorch"
     assert "no result of this pair. It last had one in run nightly-028." in missing.summary
     assert "Throughput" not in missing.summary
-    night = new_events(verdict(problems=["run.json is damaged"], exit_code=2), {})[0][0]
-    assert "could not be judged. run.json is damaged." in compose(night).summary
+    night = new_events(verdict(problems=["bench failed"], exit_code=2), {})[0][0]
+    assert "could not be judged. Bench failed." in compose(night).summary
 
 
 def test_nothing_recorded_that_changed_is_said() -> None:

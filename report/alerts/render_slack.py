@@ -22,6 +22,8 @@ def message_slack(message: Message) -> dict[str, Any]:
     ]
     if message.cause:
         blocks.append(_section(f"*Probable cause.* {slack(message.cause)}"))
+    if message.judged:
+        blocks.append(_section(f"*Judged.* {slack(message.judged)}"))
     rows = [f"{n.series:<22}{n.before:>12} → {n.now:>12}  {n.change:>8}" for n in message.numbers]
     width = max((len(name) for name, _ in message.bars), default=0)
     rows += [f"{name:<{width}}  {text}" for name, text in message.bars]
