@@ -51,12 +51,17 @@ def test_a_change_and_its_end() -> None:
 
 
 def test_few_nights_change_by_the_fixed_bound() -> None:
-    factors = noisy(8)
-    factors[4:, 1] *= 1.1
-    assert [change.index for change in change_points(points(factors), THRESHOLDS)] == [4]
-    factors = noisy(8)
-    factors[4:, 1] *= 1.04
+    factors = noisy(10)
+    factors[6:, 1] *= 1.1
+    assert [change.index for change in change_points(points(factors), THRESHOLDS)] == [6]
+    factors = noisy(10)
+    factors[6:, 1] *= 1.04
     assert change_points(points(factors), THRESHOLDS) == []
+
+
+def test_few_nights_of_a_noisy_host_are_not_marked() -> None:
+    marked = sum(bool(change_points(points(noisy(13, 0.2, seed)), THRESHOLDS)) for seed in range(40))
+    assert marked <= 4
 
 
 def test_one_odd_night_is_no_change() -> None:

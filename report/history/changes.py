@@ -3,7 +3,7 @@
 From the last change on (at first: the first night) each night is judged by the nights before it, as on that night. A
 change is an alarm whose tail is two nights long or longer: one odd night is none. It is marked where two levels fit
 the nights so far best (least absolute deviations from two medians, within the longest tail), and the walk starts anew
-there. Up to `min_nights` nights after a change both nights must be beyond the fixed bound.
+there. It needs SEEN nights to judge by, and up to `min_nights` of them a change is beyond the fixed bound, too.
 
 The walk has no second runs, but hindsight: once a level has lasted SEEN nights, a change to it that is not there any
 more (`least_change_percent` between the medians of a series that fired, and p < P by Welch's t) is taken out, the
@@ -100,16 +100,13 @@ def _strength(before: Values, after: Values, thresholds: Thresholds) -> float:
 
 def _alarm(window: Values, thresholds: Thresholds) -> tuple[int, list[Direction]]:
     """How many nights ago the level changed (0: it did not), and which series fire."""
-    nights = window.shape[1]
-    if nights - PERSISTS < thresholds.min_nights:
-        if nights < PERSISTS + 1:
-            return 0, []
-        change = window[:, -PERSISTS:] / np.median(window[:, :-PERSISTS], axis=1, keepdims=True) - 1
-        bound = thresholds.fixed_bound_percent / 100
-        signs = np.where((change > bound).all(axis=1), 1, np.where((change < -bound).all(axis=1), -1, 0))
-        return (PERSISTS if signs.any() else 0), [_direction(sign) for sign in signs]
-    found = detect(window, thresholds)
+    if window.shape[1] < SEEN + PERSISTS:
+        return 0, []
+    # Student's t makes the detector itself careful with few nights, which the fixed bound of a check is not.
+    found = detect(window, thresholds.model_copy(update={"min_nights": SEEN}))
     signs = np.where(found.tail >= PERSISTS, found.alarm, 0)
+    few = found.nights < thresholds.min_nights
+    signs[few & (np.abs(found.level / found.mean - 1) <= thresholds.fixed_bound_percent / 100)] = 0
     loudest = int(np.argmax(np.abs(found.score) * (signs != 0)))
     if not signs.any():
         return 0, []

@@ -16,7 +16,7 @@ from report.history.changes import change_points
 from report.history.nights import MEASURES, Night
 from report.launches import arms_of
 from report.regressions.detector import Values
-from report.regressions.judge import series_of
+from report.regressions.judge import judge, series_of
 from report.regressions.thresholds import Thresholds
 from report.stats import usable
 
@@ -61,7 +61,7 @@ class Noise:
 def noise_of(nights: Sequence[Night], thresholds: Thresholds) -> Noise:
     """From a pair's nights on one comparable host. BenchError if not even launches tell.
 
-    Levels that the history's change points part are taken out, each by its mean.
+    Levels that the history's change points part are taken out, each by its mean. `nights`: see `without_alarm`.
     """
     points = [night.point for night in nights if night.point is not None]
     if len(points) >= FEWEST_NIGHTS:
@@ -77,6 +77,17 @@ def noise_of(nights: Sequence[Night], thresholds: Thresholds) -> Noise:
             fix=f"record a night with two launches or more, better {FEWEST_NIGHTS} nights",
         )
     return Noise("launches", _centred(launches), launches=len(launches[-1]))
+
+
+def without_alarm(nights: Sequence[Night], thresholds: Thresholds) -> list[Night]:
+    """The nights with a result, without those at their end that are in alarm: they are no noise."""
+    kept = [night for night in nights if night.point is not None]
+    while len(kept) > 1:
+        tail = judge([night.point for night in kept if night.point is not None], thresholds)
+        if tail.state not in ("regression", "improvement"):
+            break
+        kept = kept[: len(kept) - max(1, tail.tail)]
+    return kept
 
 
 def _launches(night: Night) -> Values:

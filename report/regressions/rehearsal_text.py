@@ -14,7 +14,7 @@ from report.history.courses import fits
 from report.history.nights import Night, histories, nights_among
 from report.load import Run
 from report.regressions.check import Rules
-from report.regressions.noise import noise_of
+from report.regressions.noise import noise_of, without_alarm
 from report.regressions.rehearsal import Share, Told, Worth, rehearse, worth
 
 
@@ -64,11 +64,15 @@ def _results(nights: Sequence[Night]) -> list[Night]:
 
 def _rehearse(nights: list[Night], rules: Rules, plan: Plan) -> dict[str, Any]:
     thresholds = rules.config.thresholds
+    usable = without_alarm(nights, thresholds)
+    in_alarm, nights = len(nights) - len(usable), usable
     noise = noise_of(nights, thresholds)
     template, arm = nights[-1], int(plan.arm == "candidate")
     pair = template.pair
     name = f"{pair.workload}: {pair.candidate} over {pair.baseline}"
     print(f"{name}\n  made of {noise}")
+    if in_alarm:
+        print(f"  left out as in alarm: the last {in_alarm} night{'s' * (in_alarm != 1)}")
     one, other, ratio = noise.percent
     print(
         f"  a night's standard deviation: {pair.baseline} {one:.2f}%, {pair.candidate} {other:.2f}%, ratio {ratio:.2f}%"
