@@ -4,8 +4,9 @@
 
 Writes a tree of runs made from a committed run's records (every record keeps its size and shape; launch numbers, ids,
 dates and times are its own; times vary by 1% around the recorded ones, drawn by seed), then tabulates it in fresh
-processes, with the files in the page cache. Printed per command: wall seconds (median and worst of the repetitions),
-and the peak resident memory of the process and its children together (each one's own peak, shared pages twice).
+processes, with the files in the page cache. Printed per command: wall seconds (best, median and worst of the
+repetitions), CPU seconds, and the peak resident memory of the process and its children together (each one's own peak,
+shared pages twice). On a host with other work the wall time is theirs as well: `load_before` is its load average.
 """
 
 from __future__ import annotations
@@ -16,13 +17,14 @@ import hashlib
 import json
 import os
 import random
+import resource
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import psutil
 
@@ -77,12 +79,21 @@ def _of_night(
     }
 
 
-def tabulate(tree: Path, arguments: tuple[str, ...], cores: set[int]) -> tuple[float, int, int]:
-    """Wall seconds, peak resident bytes and lines printed of `report tables` on `tree`, in a fresh process."""
+class Measured(NamedTuple):
+    """One execution of a command."""
+
+    wall_s: float
+    cpu_s: float
+    peak_bytes: int
+    lines: int
+
+
+def tabulate(tree: Path, arguments: tuple[str, ...], cores: set[int]) -> Measured:
+    """`report tables` on `tree` in a fresh process: times and memory of it and its children, lines printed."""
     command = [sys.executable, "-m", "report.cli", "tables", str(tree), *arguments]
     peaks: dict[int, int] = {}
     with tempfile.TemporaryFile() as out:
-        begin = time.perf_counter()
+        before, begin = _cpu_of_children(), time.perf_counter()
         process = subprocess.Popen(command, cwd=ROOT, stdout=out, preexec_fn=lambda: os.sched_setaffinity(0, cores))
         while process.poll() is None:
             _note_peaks(process.pid, peaks)
@@ -92,7 +103,12 @@ def tabulate(tree: Path, arguments: tuple[str, ...], cores: set[int]) -> tuple[f
         lines = sum(1 for _ in out)
     if process.returncode:
         raise SystemExit(f"{' '.join(command)} ended with {process.returncode}")
-    return seconds, sum(peaks.values()), lines
+    return Measured(seconds, _cpu_of_children() - before, sum(peaks.values()), lines)
+
+
+def _cpu_of_children() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def _note_peaks(root: int, peaks: dict[int, int]) -> None:
@@ -129,18 +145,20 @@ def main() -> None:
             "bytes": sum(path.stat().st_size for path in files),
             "source": options.source.name,
             "cores": len(cores),
+            "load_before": os.getloadavg()[0],
             "repetitions": options.repeat,
             "commands": {},
         }
         for name, arguments in COMMANDS.items():
             measured = [tabulate(tree, arguments, cores) for _ in range(options.repeat)]
-            seconds = [of for of, _, _ in measured]
             result["commands"][name] = {
                 "arguments": ["tables", "TREE", *arguments],
-                "median_s": statistics.median(seconds),
-                "worst_s": max(seconds),
-                "peak_rss_mb": max(peak for _, peak, _ in measured) / 1e6,
-                "lines": measured[0][2],
+                "best_s": min(one.wall_s for one in measured),
+                "median_s": statistics.median(one.wall_s for one in measured),
+                "worst_s": max(one.wall_s for one in measured),
+                "median_cpu_s": statistics.median(one.cpu_s for one in measured),
+                "peak_rss_mb": max(one.peak_bytes for one in measured) / 1e6,
+                "lines": measured[0].lines,
             }
     print(json.dumps(result, indent=2))
     if options.json:

@@ -82,10 +82,10 @@ def block_interval(launches: Sequence[Sequence[tuple[float, float]]], confidence
     if not launches or not all(launches):
         raise ValueError("the mean of no blocks")
     count = len(launches)
+    if all(len(launch) == 1 for launch in launches):  # as of the `epochs` protocol: nothing is known from within one
+        return mean_interval(log_ratios(launch[0] for launch in launches), confidence)
     values = [_log_ratio_of_sums(launch) for launch in launches]
     between = mean_interval(values, confidence)
-    if all(len(launch) == 1 for launch in launches):
-        return between  # as under the `epochs` protocol: nothing is known from within a launch
     batches = [_batch_values(launch, max(MIN_BATCHES, BATCHES // count)) for launch in launches]
     freedom = sum(map(len, batches)) - count
     squares = math.fsum((value - math.fsum(of) / len(of)) ** 2 for of in batches for value in of)

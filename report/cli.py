@@ -8,9 +8,10 @@ import sys
 from collections.abc import Sequence
 
 from harness.errors import BenchError
-from report.commands import alert, compare, export, page, plot, readme, tables
+from report.commands import alert, check, compare, export, history, page, plot, readme, rehearse, tables
 
-COMMANDS = (tables, readme, page, plot, export, compare, alert)  # in --help's order; heavy imports are in handlers
+# In the order of --help; heavy imports are inside their handlers.
+COMMANDS = (tables, readme, page, plot, export, compare, check, history, alert, rehearse)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

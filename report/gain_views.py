@@ -20,7 +20,6 @@ from report.columns import (
     Column,
     Show,
     as_number,
-    backends_are_shared,
     count,
     device,
     interval,
@@ -38,7 +37,7 @@ from report.gain_rows import gain_rows
 from report.gains import MEASURES
 from report.geometric import geometric_notes
 from report.load import Run
-from report.rows import Row, arm_rows
+from report.rows import Row, backends_are_shared
 from report.tables import Table, make_table
 
 MEASURE_LABELS = {measure.key: measure.label for measure in MEASURES}
@@ -46,7 +45,7 @@ MEASURE_LABELS = {measure.key: measure.label for measure in MEASURES}
 
 def gains(run: Run) -> Part:
     """Every declared pair by every measure."""
-    return part_of(run, gain_rows(run), gain_notes(run), by_name=backends_are_shared(arm_rows(run, ())))
+    return part_of(run, gain_rows(run), gain_notes(run), by_name=backends_are_shared(run))
 
 
 def gain_tables(parts: Sequence[Part]) -> list[Table]:
@@ -104,7 +103,7 @@ def comparison_tables(parts: Sequence[Part]) -> list[Table]:
 
 def full_gains(run: Run) -> Part:
     """Every declared pair by every measure, with the times of both arms and what the machine did."""
-    by_name = backends_are_shared(arm_rows(run, ()))
+    by_name = backends_are_shared(run)
     return part_of(run, full.full_rows(run), [*gain_notes(run), *full.machine_notes(run)], by_name=by_name)
 
 

@@ -16,15 +16,16 @@ from pydantic import ValidationError
 from pydantic_core import from_json
 
 from harness.errors import BenchError
-from harness.record import SCHEMA_VERSION, JobRecord, ModelShape, RunInfo, Sources
+from harness.record import SCHEMA_VERSION, JobRecord, RunInfo, Sources
 from harness.settings import Arm, Workload
 from report.beside import Neighbours
 
 RUN_FILE, JOBS_FILE = "run.json", "jobs.jsonl"
 MAX_KNOWN_PARTS = 10_000
+READ_BYTES = 1 << 18  # at once; a line is some kilobytes, and one that spans buffers is put together piece by piece
 
-Part = Workload | Arm | ModelShape | Sources
-_SHARED: dict[str, type[Part]] = {"workload": Workload, "arm": Arm, "shape": ModelShape, "sources": Sources}
+Part = Workload | Arm | Sources
+_SHARED: dict[str, type[Part]] = {"workload": Workload, "arm": Arm, "sources": Sources}
 _known_parts: dict[tuple[str, bytes], Part] = {}  # by their bytes: equal ones are one frozen object
 _Answer = TypeVar("_Answer")
 
@@ -61,10 +62,11 @@ class UnreadableLine(Exception):
     """Why a line is not a record this report can read: one phrase."""
 
 
-def read_line(line: bytes) -> JobRecord:
+def read_line(line: bytes, kind: type[JobRecord] = JobRecord) -> JobRecord:
     """One line of jobs.jsonl as a record. Raises UnreadableLine. The only place that knows how a line is read.
 
     Unknown fields are tolerated at any depth: a newer harness may add optional ones without a new schema version.
+    `kind`: JobRecord, or report.lean's, which has the fields that tables read.
     """
     try:
         fields = from_json(line)
@@ -76,11 +78,13 @@ def read_line(line: bytes) -> JobRecord:
     if isinstance(version, int) and version > SCHEMA_VERSION:
         raise UnreadableLine(_too_new(version))
     # Records of a run share a few workloads and arms, whose validation takes longer than that of all the rest.
-    shared = {key: _shared_part(key, kind, fields[key]) for key, kind in _SHARED.items() if key in fields}
+    for key, part in _SHARED.items():
+        if key in fields:
+            fields[key] = _shared_part(key, part, fields[key])
     try:
-        return JobRecord.model_validate({**fields, **shared})
+        return kind.model_validate(fields)
     except ValidationError as error:
-        return _read_tolerantly(fields, error)
+        return _read_tolerantly(from_json(line), error, kind)
 
 
 @contextmanager
@@ -95,19 +99,22 @@ def collector_paused() -> Iterator[None]:
             gc.enable()
 
 
-def load_run(folder: Path | str) -> Run:
-    """The run in `folder`. No run.json, or one that is no RunInfo: BenchError. Damaged job lines: `problems`."""
+def load_run(folder: Path | str, kind: type[JobRecord] = JobRecord) -> Run:
+    """The run in `folder`. No run.json, or one that is no RunInfo: BenchError. Damaged job lines: `problems`.
+
+    `kind`: see `read_line`.
+    """
     folder = Path(folder)
     info, problems = _read_info(folder)
     jobs: list[JobRecord] = []
     path = folder / JOBS_FILE
     try:
-        with path.open("rb") as lines:
+        with path.open("rb", buffering=READ_BYTES) as lines:
             for number, line in enumerate(lines, start=1):
-                if not line.strip():
+                if line.isspace():
                     continue
                 try:
-                    jobs.append(read_line(line))
+                    jobs.append(read_line(line, kind))
                 except UnreadableLine as why:
                     torn = "" if line.endswith(b"\n") else " (last line, torn: the writer was stopped in the middle)"
                     problems.append(f"{path}:{number}: {why}{torn}; set aside")
@@ -233,7 +240,7 @@ def _shared_part(key: str, kind: type[Part], fields: Any) -> Any:
     return _known_parts[known]
 
 
-def _read_tolerantly(fields: dict[str, Any], first: ValidationError) -> JobRecord:
+def _read_tolerantly(fields: dict[str, Any], first: ValidationError, kind: type[JobRecord]) -> JobRecord:
     """Second reading of a line the schema refused: without the fields that only a newer harness knows."""
     for error in first.errors(include_url=False):
         # pydantic writes NaN as null, so a metric that came out as NaN would cost the whole record
@@ -242,7 +249,7 @@ def _read_tolerantly(fields: dict[str, Any], first: ValidationError) -> JobRecor
         elif error["type"] == "extra_forbidden" or (error["loc"][0] == "metrics" and error["input"] is None):
             _remove(fields, error["loc"])
     try:
-        return JobRecord.model_validate(fields)
+        return kind.model_validate(fields)
     except ValidationError as error:
         raise UnreadableLine(_first(error)) from None
 

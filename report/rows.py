@@ -91,6 +91,13 @@ def backend_label(jobs: Sequence[JobRecord], arm: str) -> str:
     return BACKEND_LABELS.get(jobs[0].arm.backend, jobs[0].arm.backend) if jobs else BACKEND_LABELS.get(arm, arm)
 
 
+def backends_are_shared(run: Run) -> bool:
+    """Whether two arms of one workload have the same backend, so that its label does not tell them apart."""
+    launches = arms_of(run).launches
+    labels = {(workload, backend_label([*jobs.values()], arm)) for (workload, arm), jobs in launches.items()}
+    return len(labels) < len(launches)
+
+
 def identity(jobs: Sequence[JobRecord], workload: str) -> Row:
     """What a row is about: the workload and what it is made of. A workload nobody ran is known by its name alone."""
     if not jobs:

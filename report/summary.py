@@ -15,7 +15,6 @@ from report.columns import (
     TASK,
     Column,
     as_number,
-    backends_are_shared,
     interval,
     percent,
     split_facts,
@@ -27,7 +26,7 @@ from report.gain_rows import gain_rows
 from report.gain_views import CHECKS, pair_labels, time
 from report.load import Run
 from report.notes import source_notes
-from report.rows import Row, arm_rows
+from report.rows import Row, backends_are_shared
 from report.tables import Table, make_table
 
 _SAME = ("model", "task", "precision", "batch_size", "workload", "baseline", "candidate", "device", "measure", "source")
@@ -36,7 +35,7 @@ LEGEND = "median, lowest and highest are over the runs with a valid gain; the in
 
 def summary(run: Run) -> Part:
     """Every declared pair by every measure."""
-    return part_of(run, gain_rows(run), source_notes(run), by_name=backends_are_shared(arm_rows(run, ())))
+    return part_of(run, gain_rows(run), source_notes(run), by_name=backends_are_shared(run))
 
 
 def summary_tables(parts: Sequence[Part]) -> list[Table]:

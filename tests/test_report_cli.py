@@ -15,6 +15,7 @@ from report_factory import four_pairs, make_run, write_run
 
 from report.commands import tables
 from report.formats import FORMATS
+from report.selection import GROUPS
 from report.views import VIEWS
 
 ROOT = Path(__file__).parent.parent
@@ -68,6 +69,41 @@ def test_readme_rewrites_and_checks(tmp_path: Path) -> None:
     assert report("readme", "--check", "README.md", cwd=tmp_path).returncode == 0
 
 
+def test_without_a_file_the_readme_and_the_docs_are_rewritten_and_nothing_else(tmp_path: Path) -> None:
+    write_run(tmp_path / "results" / "mine", make_run(four_pairs()))
+    marked = ["README.md", "docs/a.md", "docs/deep/b.md"]
+    for name in (*marked, "other.md"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("<!-- table: mine view=gains -->\n<!-- /table -->\n")
+    before = {path for path in tmp_path.rglob("*") if path.is_file()}
+    assert report("readme", cwd=tmp_path).stdout.split()[::2] == [f"{name}:" for name in marked]
+    assert {path for path in tmp_path.rglob("*") if path.is_file()} == before
+    assert "| tiny" not in (tmp_path / "other.md").read_text()
+    assert all("| tiny" in (tmp_path / name).read_text() for name in marked)
+    assert report("readme", cwd=tmp_path).stdout == ""
+
+
+def test_make_report_rewrites_the_marked_tables() -> None:
+    done = subprocess.run(
+        ["make", "-n", "report", "ARGS=--check"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines()[-1] == ".venv/bin/report readme --check"
+    listed = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert "make report " in listed
+
+
+def test_filters_groups_and_the_full_form() -> None:
+    done = report("tables", "published", "--full", "--model", "*-large", "--group-by", "model", "--gpu", "a100")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("roberta-large: Gains in full")
+    assert "| roberta-large |" in done.stdout
+    assert "roberta-base" not in done.stdout
+    nothing = report("tables", "published", "--task", "mnli")
+    assert nothing.returncode == 2
+    assert "--task mnli: no run has anything of it" in nothing.stderr
+    assert report("tables", "published", "--full", "--view", "gains").returncode == 2
+
+
 def test_output_cut_short_by_the_reader_is_no_error(tmp_path: Path) -> None:
     folder = write_run(tmp_path / "run", make_run(four_pairs(), notes=["x" * 1000] * 1000))
     command = [sys.executable, "-m", "report.cli", "tables", str(folder)]
@@ -110,6 +146,7 @@ def test_the_report_loads_no_training_stack_and_meets_the_harness_only_in_its_re
 def test_the_choices_named_for_a_fast_help_are_those_there_are() -> None:
     assert tuple(FORMATS) == tables.FORMATS
     assert tuple(VIEWS) == tables.VIEWS
+    assert tuple(GROUPS) == tables.GROUPS
 
 
 def test_plot_names_the_pictures_it_made(tmp_path: Path) -> None:

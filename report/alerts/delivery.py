@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
 from report.alerts.escape import one_line
-from report.alerts.secrets import Secrets
+from report.alerts.secrets import Secrets, split_address
 
 if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse
@@ -102,7 +102,7 @@ class Http:
         limit = max(0.1, min(self._request_s, self._patience.left()))
         body = None if content is None else json.dumps(content).encode()
         sent = {"User-Agent": "training-backend-bench", "Content-Type": "application/json", **(headers or {})}
-        where = urlsplit(url).hostname or "?"
+        where = split_address(url)[1] or "?"
         try:
             response = _pool(url).request(
                 method, url, body=body, headers=sent, timeout=limit, preload_content=False,
@@ -121,7 +121,7 @@ class Http:
         import urllib3
 
         data = bytearray()
-        for piece in response.stream(1 << 16):
+        while piece := response.read1(1 << 16):  # what is there, not what would fill the buffer
             data += piece
             if len(data) > MOST_BYTES or self._patience.left() < 0:
                 response.close()

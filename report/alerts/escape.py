@@ -29,6 +29,7 @@ def cut(text: str, most: int) -> str:
 def markdown(text: str) -> str:
     """Text as GitHub's Markdown: no tag, link, emphasis, code, cell, mention (@name) or reference (#1) opens in it."""
     escaped = re.sub(r"[\\`*_\[\]|~$]", r"\\\g<0>", one_line(text)).replace("&", "&amp;").replace("<", "&lt;")
+    escaped = re.sub(r"^(\d*)([-+#=.)])", r"\1\\\2", escaped)  # at the start it would be a heading or a list
     # GitHub looks for mentions and references in the rendered text, where escapes are gone; a comment parts them.
     return re.sub(r"[@#](?=\w)", r"\g<0><!-- -->", escaped.replace(">", "&gt;"))
 

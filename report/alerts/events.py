@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from datetime import datetime
 from typing import Literal
 
 from pydantic import Field
@@ -133,13 +134,21 @@ def _moved(verdict: Verdict, told: dict[str, Told]) -> list[Event]:
 
 
 def _no_judgement(verdict: Verdict) -> Finding:
-    """The night as a whole: missing where it could not be judged although no pair is to blame, steady otherwise."""
-    blamed = any(finding.state == "missing" for finding in verdict.findings)
-    failed = verdict.exit_code == 2 and bool(verdict.problems) and not blamed
+    """The night as a whole: missing where nothing at all was judged, steady otherwise. A pair that is missing or has
+    not enough nights speaks for itself."""
+    failed = verdict.exit_code == 2 and not verdict.findings
     return Finding(
         workload="", baseline="", candidate="", host="", run=verdict.run,
         state="missing" if failed else "steady", reason=" ".join(verdict.problems) if failed else "",
     )  # fmt: skip
+
+
+def is_older(verdict: Verdict, newest: str) -> bool:
+    """Whether a verdict is of a night before `newest` (UTC, ISO 8601, or empty)."""
+    try:
+        return datetime.fromisoformat(verdict.created_at) < datetime.fromisoformat(newest)
+    except (ValueError, TypeError):  # no date, or one without its time zone: in doubt it is news
+        return False
 
 
 def _pair(finding: Finding) -> tuple[str, str, str, str]:

@@ -37,6 +37,7 @@ class Message:
     title: str
     summary: str
     cause: str
+    judged: str
     numbers: tuple[Number, ...]
     changed: tuple[str, ...]
     changed_since: str
@@ -66,6 +67,8 @@ def compose(event: Event) -> Message:
         title=_title(event),
         summary=one_line(_summary(event), 2000),
         cause=_cause(event),
+        # Its figures are in the summary already, what else it says (nights set aside, other hosts) is not.
+        judged=_reason(finding) if event.kind in ("regression", "improvement") else "",
         numbers=tuple(_number(change, finding) for change in finding.changes),
         changed=tuple([*changed[:MOST_CHANGED], f"{more} more"] if more > 0 else changed),
         changed_since=one_line(finding.last_good or "", 120),
@@ -105,7 +108,7 @@ def _summary(event: Event) -> str:
         nights = f"{change.tail} night{'s' if change.tail > 1 else ''}"
         sentences.append(
             f"The {SERIES[change.series]} is {_value(change, change.level)}, {percent(change.change)} against "
-            f"{_value(change, change.mean)} in {change.nights} nights before; so for {nights}"
+            f"{_value(change, change.mean)} in the {change.nights} nights before. It has been so for {nights}"
             f"{f', since run {finding.since}' if finding.since else ''}."
         )
     elif event.kind == "missing":
@@ -121,9 +124,15 @@ def _summary(event: Event) -> str:
         sentences.append(_gain(finding))
     if event.kind in ("regression", "improvement"):
         sentences.append(_confirmed(finding))
-    if finding.reason:
-        sentences.append(finding.reason.rstrip(". ") + ".")
+    elif finding.reason:
+        sentences.append(_reason(finding))
     return " ".join(sentences)
+
+
+def _reason(finding: Finding) -> str:
+    """The detector's own sentence, as one."""
+    reason = one_line(finding.reason, 1000).rstrip(". ")
+    return f"{reason[:1].upper()}{reason[1:]}." if reason else ""
 
 
 def _gain(finding: Finding) -> str:
@@ -198,4 +207,5 @@ def _number(change: Change, finding: Finding) -> Number:
 def _value(change: Change, value: float) -> str:
     if change.series == "ratio":
         return f"{value:.4f}"
-    return f"{value * 1e3:.4g} ms" if value < 1 else f"{value:.4g} s"
+    shown, unit = (value * 1e3, "ms") if value < 1 else (value, "s")
+    return f"{f'{shown:#.4g}'.rstrip('.')} {unit}"

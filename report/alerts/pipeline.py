@@ -14,7 +14,7 @@ from report.alerts.channels.base import Channel, Context
 from report.alerts.channels.registry import CHANNELS
 from report.alerts.delivery import Patience, Undelivered
 from report.alerts.escape import one_line, terminal
-from report.alerts.events import new_events
+from report.alerts.events import is_older, new_events
 from report.alerts.message import compose
 from report.alerts.secrets import Secrets
 from report.alerts.state import ChannelState, StateFile, locked
@@ -54,7 +54,7 @@ class Plan:
         """Returns why the channel's own memory could not be read, empty if all went well."""
         before, failure = self.state.of(channel.name), ""
         told, asked = before.told, before.asked
-        if verdict.created_at < before.newest:
+        if is_older(verdict, before.newest):
             self.say(
                 f"{channel.name}: run {one_line(verdict.run, 80)} is older than what was told: nothing new from it"
             )
@@ -160,7 +160,7 @@ def _show(verdict: Verdict, channels: Sequence[Channel], state: StateFile, secre
     """What would be told, by channel. Asks nobody, so an issue that is there already is shown as if it were not."""
     for channel in channels:
         before = state.of(channel.name)
-        new = [] if verdict.created_at < before.newest else new_events(verdict, before.told)[0]
+        new = [] if is_older(verdict, before.newest) else new_events(verdict, before.told)[0]
         events = list({event.identity: event for event in [*before.outbox, *new]}.values())
         print(f"{channel.name}: {len(events)} to tell")
         for event in events:

@@ -6,6 +6,7 @@ All show the same: the step times of both arms in percent of the level before, s
 from __future__ import annotations
 
 import io
+import json
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,6 +22,10 @@ MOST_BARS = 40
 BARS = "▁▂▃▄▅▆▇█"
 LEAST_SPAN = 4.0  # percentage points: a steady series does not look wild
 CANDIDATE, BASELINE = "#D55E00", "#0072B2"  # of Okabe and Ito's colours
+MERMAID = {
+    "xyChart": {"width": 640, "height": 280},
+    "themeVariables": {"xyChart": {"plotColorPalette": f"{CANDIDATE}, {BASELINE}"}},
+}
 
 
 @dataclass(frozen=True)
@@ -73,7 +78,7 @@ def mermaid(course: Course) -> str:
     low, high = min([-1.0, *both]), max([1.0, *both])
     return "\n".join(
         [
-            '%%{init: {"themeVariables": {"xyChart": {"plotColorPalette": "' + f"{CANDIDATE}, {BASELINE}" + '"}}}}%%',
+            f"%%{{init: {json.dumps(MERMAID)}}}%%",
             "xychart-beta",
             f'    x-axis "night" 1 --> {len(course.candidate)}',
             f'    y-axis "step time against before, %" {low - 0.5:.1f} --> {high + 0.5:.1f}',

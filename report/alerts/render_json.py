@@ -21,6 +21,7 @@ def message_json(message: Message) -> dict[str, Any]:
         "title": message.title,
         "summary": message.summary,
         "cause": message.cause,
+        "judged": message.judged,
         "changed": list(message.changed),
         "reproduce": message.reproduce,
         "bars": dict(message.bars),

@@ -24,6 +24,8 @@ def body_markdown(message: Message) -> str:
     parts = [markdown(message.summary)]
     if message.cause:
         parts.append(f"**Probable cause.** {markdown(message.cause)}")
+    if message.judged:
+        parts.append(f"**Judged.** {markdown(message.judged)}")
     if message.numbers:
         rows = [
             f"| {number.series} | {number.before} | {number.now} | {number.change} | {number.nights} |"

@@ -22,6 +22,8 @@ def message_slack(message: Message) -> dict[str, Any]:
     ]
     if message.cause:
         blocks.append(_section(f"*Probable cause.* {slack(message.cause)}"))
+    if message.judged:
+        blocks.append(_section(f"*Judged.* {slack(message.judged)}"))
     rows = [f"{n.series:<22}{n.before:>12} → {n.now:>12}  {n.change:>8}" for n in message.numbers]
     width = max((len(name) for name, _ in message.bars), default=0)
     rows += [f"{name:<{width}}  {text}" for name, text in message.bars]
@@ -35,9 +37,9 @@ def message_slack(message: Message) -> dict[str, Any]:
     if message.reproduce:
         blocks += [_section("*Measure it again*"), _code(message.reproduce)]
     where = "; ".join(filter(None, (f"run {message.finding.run}", message.finding.host, f"alert {message.identity}")))
-    context = {"type": "mrkdwn", "text": cut(slack(where), 300), "verbatim": True}
+    context = {"type": "mrkdwn", "text": _short(slack(where), 300), "verbatim": True}
     blocks.append({"type": "context", "elements": [context]})
-    return {"text": cut(slack(f"{message.title}\n{message.summary}"), MOST_SECTION), "blocks": blocks[:MOST_BLOCKS]}
+    return {"text": _short(slack(f"{message.title}\n{message.summary}")), "blocks": blocks[:MOST_BLOCKS]}
 
 
 def _section(text: str) -> Block:
@@ -49,10 +51,10 @@ def _code(text: str) -> Block:
     return _section(f"```\n{slack(cut(text, MOST_RAW // 2))}\n```")
 
 
-def _short(text: str) -> str:
-    """At most what a section holds, never ending inside an entity."""
-    if len(text) <= MOST_SECTION:
+def _short(text: str, most: int = MOST_SECTION) -> str:
+    """At most this many characters, never ending inside an entity."""
+    if len(text) <= most:
         return text
-    kept = text[: MOST_SECTION - 1]
+    kept = text[: most - 1]
     start = kept.rfind("&", -5)
     return (kept if start < 0 or ";" in kept[start:] else kept[:start]) + "…"

@@ -22,6 +22,8 @@ def message_text(message: Message) -> str:
     parts = [textwrap.fill(message.summary, WIDTH)]
     if message.cause:
         parts.append(textwrap.fill(f"Probable cause: {message.cause}", WIDTH))
+    if message.judged:
+        parts.append(textwrap.fill(f"Judged: {message.judged}", WIDTH))
     if message.numbers:
         parts.append("\n".join(
             f"{number.series:<22}{number.before:>12} -> {number.now:>12}  {number.change:>8}  ({number.nights} nights)"

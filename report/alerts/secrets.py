@@ -19,7 +19,7 @@ class Secrets:
     def __init__(self, environ: Mapping[str, str]) -> None:
         self._values = {name: environ.get(name, "").strip() for name in (TOKEN, WEBHOOK)}
         found = {value for value in self._values.values() if len(value) >= SHORTEST}
-        path = urlsplit(self._values[WEBHOOK]).path if self._values[WEBHOOK] else ""
+        path = split_address(self._values[WEBHOOK])[2]
         if len(path) >= SHORTEST:  # the path alone lets anyone post
             found |= {path, *(part for part in path.split("/") if len(part) >= SHORTEST_PART)}
         found |= {quote(value, safe="") for value in found}
@@ -39,3 +39,12 @@ class Secrets:
         for pattern in self._patterns:
             text = text.replace(pattern, HIDDEN)
         return text
+
+
+def split_address(address: str) -> tuple[str, str, str]:
+    """Scheme, host and path of an address; all empty if it is none."""
+    try:
+        parts = urlsplit(address)
+        return parts.scheme, parts.hostname or "", parts.path
+    except ValueError:
+        return "", "", ""

@@ -30,7 +30,7 @@ def register(commands: Commands) -> None:
     alert = commands.add_parser(
         "alert",
         help="tell what `report check` found",
-        description="Tell what became slower or faster, stopped running or is steady again, once on each channel named.",
+        description="Tells what is slower or faster, stopped running or is steady again, once on each channel named.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

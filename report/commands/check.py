@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from report.commands.common import say_problems
+
 if TYPE_CHECKING:
     from report.commands.common import Commands
+    from report.regressions.check import Rules
 
 MEASURES = ("steady_state", "end_to_end")
 
+DESCRIPTION = """\
+Judges every pair of the newest run against earlier runs on comparable hosts: baseline time, candidate time and their
+ratio, each by the detector of report/regressions/detector.py. Runs on other cards, drivers, stacks or with other
+settings are never mixed: it says so. States: regression, improvement, watch, steady, missing, not enough nights."""
 EPILOG = """\
 exit code:
   0  every pair was judged and nothing is worse
@@ -33,9 +41,7 @@ def register(commands: Commands) -> None:
     check = commands.add_parser(
         "check",
         help="judge the newest night against the nights before it: regressions, their cause, what is missing",
-        description="Judges every pair of the newest run against earlier runs on comparable hosts: baseline time, "
-        "candidate time and their ratio, each by the detector of report.regressions.detector. States: regression, "
-        "improvement, watch, steady, missing, not enough nights.",
+        description=DESCRIPTION,
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -67,6 +73,42 @@ def add_history_options(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Do it; returns the exit code."""
-    from report.regressions.check import check_command
+    from report.load import find_run, load_run, load_runs
+    from report.regressions.check import check
+    from report.regressions.text import as_text
 
-    return check_command(options)
+    runs, problems = load_runs([options.results])
+    again = None
+    if options.again:
+        again = load_run(find_run(options.again, options.results))
+        problems += again.problems
+        runs = [one for one in runs if one.folder.resolve() != again.folder.resolve()]  # it is no night of its own
+    verdict = check(runs, rules_of(options), options.night, again)
+    verdict = verdict.model_copy(update={"problems": [*problems, *verdict.problems]})
+    if options.json:
+        write_json(options.json, verdict.model_dump_json(indent=2) + "\n")
+    sys.stdout.write(as_text(verdict))
+    say_problems(verdict.problems)
+    return verdict.exit_code
+
+
+def rules_of(options: argparse.Namespace) -> Rules:
+    """What the options of a command on a history say."""
+    from report.regressions.acknowledged import load_acknowledged
+    from report.regressions.check import Rules
+    from report.regressions.thresholds import load_config
+
+    return Rules(load_config(options.config), load_acknowledged(options.results, options.acknowledged), options.measure)
+
+
+def write_json(file: Path, text: str) -> None:
+    """Write `text` whole or not at all; BenchError if it cannot be."""
+    from harness.errors import BenchError
+
+    part = file.with_name(file.name + ".part")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        part.write_text(text, encoding="utf-8")
+        part.replace(file)
+    except OSError as error:
+        raise BenchError(f"cannot be written: {error.strerror}", place=str(file), fix="name another file") from None

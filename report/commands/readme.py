@@ -17,8 +17,7 @@ def register(commands: Commands) -> None:
     readme = commands.add_parser(
         "readme",
         help="rewrite the tables in Markdown files",
-        description="Rewrite the tables between `<!-- table: RUN … [view=gains] -->` and `<!-- /table -->`, nothing "
-        "else.",
+        description="Rewrite what stands between `<!-- table: RUN … [view=gains] -->` and `<!-- /table -->`, no more.",
     )
     readme.add_argument(
         "files",

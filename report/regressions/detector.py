@@ -80,9 +80,9 @@ def detect(series: ArrayLike, thresholds: Thresholds) -> Scores:
         raise ValueError("nothing to compare: a single night")
     if count - 1 < thresholds.min_nights:
         return _by_fixed_bound(values, thresholds)
-    best = _by_tail(values, 1, thresholds)
+    best = detect_by_tail(values, 1, thresholds)
     for tail in range(2, min(thresholds.longest_tail, count - thresholds.min_nights) + 1):
-        best = _louder(best, _by_tail(values, tail, thresholds))
+        best = _louder(best, detect_by_tail(values, tail, thresholds))
     return best
 
 
@@ -107,7 +107,9 @@ def confirms(found: Scores, again: ArrayLike, thresholds: Thresholds) -> NDArray
     return np.asarray(fires & (found.alarm != 0))
 
 
-def _by_tail(values: Values, tail: int, thresholds: Thresholds) -> Scores:
+def detect_by_tail(series: ArrayLike, tail: int, thresholds: Thresholds) -> Scores:
+    """The same of one length of the tail alone, for series of `min_nights` and `tail` nights at least."""
+    values = np.asarray(series, dtype=np.float64)
     end = values.shape[-1] - tail
     before = values[..., max(0, end - thresholds.baseline_nights) : end]
     nights = before.shape[-1]

@@ -14,7 +14,7 @@ from report.alerts.escape import cut, one_line
 from report.alerts.events import CLOSING, Told
 from report.alerts.message import Message
 from report.alerts.render_markdown import body_markdown, message_markdown
-from report.alerts.secrets import TOKEN
+from report.alerts.secrets import TOKEN, split_address
 
 LABEL = "bench-alert"
 MOST_TITLE, MOST_BODY = 250, 65_000  # GitHub takes 256 and 65536 characters
@@ -38,9 +38,9 @@ class Issues(Channel):
         repository = self.context.environ.get("GITHUB_REPOSITORY", "")
         if not re.fullmatch(r"[\w.-]+/[\w.-]+", repository):
             raise BenchError("$GITHUB_REPOSITORY is not owner/name", place=self.name, fix="export GITHUB_REPOSITORY")
-        parts = urlsplit(self._api())
-        local = parts.hostname in ("localhost", "127.0.0.1", "::1")
-        if parts.scheme != "https" and not (parts.scheme == "http" and local):
+        scheme, host, _ = split_address(self._api())
+        local = host in ("localhost", "127.0.0.1", "::1")
+        if not host or not (scheme == "https" or (scheme == "http" and local)):
             fix = "use https: a token is not sent in the clear"
             raise BenchError("$GITHUB_API_URL is no https address", place=self.name, fix=fix)
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-from urllib.parse import urlsplit
 
 from harness.errors import BenchError
 from report.alerts.channels.base import Channel
 from report.alerts.delivery import Http
 from report.alerts.message import Message
 from report.alerts.render_slack import message_slack
-from report.alerts.secrets import WEBHOOK
+from report.alerts.secrets import WEBHOOK, split_address
 
 
 class Webhook(Channel):
@@ -22,8 +21,8 @@ class Webhook(Channel):
     name = "slack"
 
     def prepare(self) -> None:
-        parts = urlsplit(self.context.secrets.get(WEBHOOK))
-        if parts.scheme not in ("http", "https") or not parts.hostname:
+        scheme, host, _ = split_address(self.context.secrets.get(WEBHOOK))
+        if scheme not in ("http", "https") or not host:
             raise BenchError(f"${WEBHOOK} is no http address", place=self.name, fix="copy it from the receiver whole")
 
     def deliver(self, message: Message) -> str:

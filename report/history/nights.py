@@ -1,0 +1,124 @@
+"""Each pair over the runs of a folder: a night per run, with its times, or why it has none."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Literal
+
+from harness.record import JobRecord, Pair
+from report.beside import same_host
+from report.gains import END_TO_END, STEADY_STATE, Gain, gains_of, matched
+from report.history.comparable import Setting, setting_of
+from report.launches import OK, arms_of
+from report.load import Run
+from report.regressions.model import Point
+from report.regressions.thresholds import Comparable
+from report.stats import usable
+
+Key = tuple[str, str, str]  # workload, baseline, candidate
+MeasureName = Literal["steady_state", "end_to_end"]
+MEASURES = {"steady_state": STEADY_STATE, "end_to_end": END_TO_END}
+AGAIN = "-again"  # the end of the name of a night's second run
+
+
+@dataclass(frozen=True)
+class Night:
+    """One run of one pair. `point` is None where it has no result, and then `why` says why.
+
+    `left_out`: which launches do not count, and why, where others do.
+    `setting` is None only where no launch of both arms is there to tell it.
+    """
+
+    run: Run
+    pair: Pair
+    created_at: datetime
+    point: Point | None
+    setting: Setting | None
+    gain: Gain | None
+    measure: MeasureName
+    why: str = ""
+    left_out: str = ""
+
+    @property
+    def name(self) -> str:
+        """Of the run."""
+        return self.run.info.run
+
+
+def key_of(pair: Pair) -> Key:
+    """What a pair is known by over nights."""
+    return pair.workload, pair.baseline, pair.candidate
+
+
+def time_of(run: Run) -> datetime | None:
+    """When a run was made (UTC), or None: a publication, or not a time."""
+    try:
+        when = datetime.fromisoformat(run.info.created_at)
+    except ValueError:
+        return None
+    return when.replace(tzinfo=UTC) if when.tzinfo is None else when.astimezone(UTC)
+
+
+def nights_among(runs: Iterable[Run]) -> list[Run]:
+    """The runs that are nights, oldest first: measured, with a date, and no second run (NIGHT-again)."""
+    dated = [
+        (when, run.info.run, run)
+        for run in runs
+        if (when := time_of(run)) is not None
+        and not run.info.run.endswith(AGAIN)
+        and not (run.jobs and all(job.source == "published" for job in run.jobs))
+    ]
+    return [run for *_, run in sorted(dated, key=lambda entry: entry[:2])]
+
+
+def nights_of(run: Run, measure: MeasureName, rules: Comparable) -> list[Night]:
+    """Every pair that `run` declares, as a night. `run` must have a date (`nights_among`)."""
+    when = time_of(run)
+    if when is None:
+        raise ValueError(f"{run.info.run} has no date")
+    gains = {key_of(gain.pair): gain for gain in gains_of(run) if gain.measure is MEASURES[measure]}
+    return [_night(run, pair, when, gains.get(key_of(pair)), measure, rules) for pair in run.info.pairs]
+
+
+def histories(runs: Sequence[Run], measure: MeasureName, rules: Comparable) -> dict[Key, list[Night]]:
+    """All nights of each pair, oldest first, whatever host they were on. `runs` as `nights_among` orders them."""
+    found: dict[Key, list[Night]] = {}
+    for run in runs:
+        for night in nights_of(run, measure, rules):
+            found.setdefault(key_of(night.pair), []).append(night)
+    return found
+
+
+def dropped(tonight: Run, earlier: Sequence[Run]) -> list[Pair]:
+    """Pairs that the last night of tonight's suite on tonight's host had and tonight's run does not declare."""
+    kin = [
+        run for run in earlier if run.info.suite == tonight.info.suite and same_host(run.info.host, tonight.info.host)
+    ]
+    declared = {key_of(pair) for pair in tonight.info.pairs}
+    return [pair for pair in kin[-1].info.pairs if key_of(pair) not in declared] if kin else []
+
+
+def _night(run: Run, pair: Pair, when: datetime, gain: Gain | None, measure: MeasureName, rules: Comparable) -> Night:
+    baseline, candidate = arms_of(run).of_pair(pair)
+    read = MEASURES[measure].time
+    both = [(one, other) for one, other in matched(baseline, candidate) if usable(read(one)) and usable(read(other))]
+    some = both[0] if both else _any_of(list(baseline.values()), list(candidate.values()))
+    setting = setting_of(run, some, rules, whole_jobs=measure == "end_to_end") if some else None
+    why = f"not measured {MEASURES[measure].label}" if gain is None else "" if gain.state == OK else gain.state
+    point = None
+    if both and not why:
+        baseline_s, candidate_s = (math.fsum(read(pair[side]) or 0.0 for pair in both) / len(both) for side in (0, 1))
+        commit = str(run.info.git.get("commit") or "")
+        point = Point(
+            run=run.info.run, created_at=run.info.created_at, commit=commit,
+            baseline_s=baseline_s, candidate_s=candidate_s,
+        )  # fmt: skip
+    left_out = gain.left_out if gain and point else ""
+    return Night(run, pair, when, point, setting, gain, measure, why, left_out)
+
+
+def _any_of(one: Sequence[JobRecord], other: Sequence[JobRecord]) -> tuple[JobRecord, JobRecord] | None:
+    return (one[0], other[0]) if one and other else None

@@ -1,0 +1,150 @@
+"""One pair's night against the nights before it: its state, the evidence, the cause."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from report.regressions.cause import Pattern, cause_of
+from report.regressions.detector import Scores, Values, again_score, detect, detect_by_tail
+from report.regressions.model import Change, Point, State
+from report.regressions.thresholds import Thresholds
+
+if TYPE_CHECKING:
+    from report.regressions.cause import Direction
+    from report.regressions.model import Cause
+
+SERIES = ("baseline_s", "candidate_s", "ratio")
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What is said of a pair. `tail`: nights in the tail that speaks (0: none does); `alarm`: fired at first sight."""
+
+    state: State
+    cause: Cause
+    reason: str
+    changes: list[Change]
+    tail: int
+    alarm: bool
+    confirmed: bool | None
+
+
+def series_of(points: Sequence[Point]) -> Values:
+    """The three series of SERIES, an array (3, nights): seconds, seconds, candidate's over baseline's."""
+    times = np.array([[point.baseline_s, point.candidate_s] for point in points], dtype=np.float64).T
+    return np.vstack([times, times[1] / times[0]])
+
+
+def judge(points: Sequence[Point], thresholds: Thresholds, again: Point | None = None) -> Judgement:
+    """Judge the last of `points` (comparable nights, oldest first; two at least) by the ones before it.
+
+    `again`: the same night's second run; without one an alarm must be loud enough to stand alone.
+    """
+    series = series_of(points)
+    found = detect(series, thresholds)
+    fired = found.alarm
+    if again is None:
+        confirmed = None
+        counted = np.where(np.abs(found.alone) > 1, fired, 0)
+    else:
+        second = again_score(found, series_of([again])[:, 0], thresholds)
+        counted = np.where((np.abs(second) > 1) & (np.sign(second) == fired), fired, 0)
+        confirmed = bool(counted.any()) if fired.any() else None
+    speaking = counted if counted.any() else fired
+    loudest = int(np.argmax(np.where(speaking != 0, np.abs(found.score), 0.0) if speaking.any() else found.score))
+    tail = int(found.tail[loudest]) if speaking.any() or found.score[loudest] > thresholds.watch_score else 0
+    few = len(points) - 1 < thresholds.min_nights
+    cause, direction = _cause(series, speaking, tail, thresholds)
+    state = _state(found, fired, counted, direction, few, thresholds)
+    if state in ("steady", "not enough nights"):
+        cause, tail = "", 0
+    changes = _changes(series, found, fired, tail, thresholds)
+    reason = _reason(state, cause, changes, loudest, confirmed, few, again is not None, thresholds)
+    return Judgement(state, cause, reason, changes, tail, bool(fired.any()), confirmed)
+
+
+def _state(found: Scores, fired: Any, counted: Any, direction: Direction, few: bool, thresholds: Thresholds) -> State:
+    if counted.any():
+        return "regression" if direction > 0 else "improvement"
+    if fired.any():
+        return "watch"
+    if few:
+        return "not enough nights"
+    return "watch" if found.score.max() > thresholds.watch_score else "steady"
+
+
+def _cause(series: Values, speaking: Any, tail: int, thresholds: Thresholds) -> tuple[Cause, Direction]:
+    if not tail:
+        return "", 0
+    before = series[:, :-tail][:, -thresholds.baseline_nights :]
+    levels = np.median(series[:, -tail:], axis=1) / np.median(before, axis=1) - 1
+    baseline, candidate, ratio = (_direction(int(value)) for value in speaking)
+    return cause_of(Pattern(baseline, candidate, ratio, float(levels[0]), float(levels[1])))
+
+
+def _direction(value: int) -> Direction:
+    return 1 if value > 0 else -1 if value < 0 else 0
+
+
+def _changes(series: Values, found: Scores, fired: Any, tail: int, thresholds: Thresholds) -> list[Change]:
+    """Each series by the tail of its own alarm; without one by the tail that speaks, else by tonight alone."""
+    few = series.shape[1] - 1 < thresholds.min_nights
+    common = found if few else detect_by_tail(series, max(1, tail), thresholds)
+    return [_change(name, found if fired[index] else common, index) for index, name in enumerate(SERIES)]
+
+
+def _change(name: Any, found: Scores, index: int) -> Change:
+    mean, level = float(found.mean[index]), float(found.level[index])
+    return Change(
+        series=name,
+        level=level,
+        mean=mean,
+        change=level / mean - 1,
+        score=float(found.score[index]),
+        tail=int(found.tail[index]),
+        nights=int(found.nights[index]),
+    )
+
+
+NAMES = {"baseline_s": "baseline's time", "candidate_s": "candidate's time", "ratio": "ratio of times"}
+NOW = {  # what a cause means for the gain
+    "baseline improved": "the candidate's gain is smaller because the baseline got faster",
+    "baseline regressed": "the candidate's gain is larger because the baseline got slower",
+    "host or driver": "both arms moved alike",
+    "unclear": "neither arm's own time explains it",
+}
+
+
+def _reason(
+    state: State, cause: Cause, changes: list[Change], loudest: int, confirmed: bool | None, few: bool, again: bool,
+    thresholds: Thresholds,
+) -> str:  # fmt: skip
+    parts = ", ".join(f"{NAMES[change.series]} {_percent(change.change)}" for change in changes)
+    change = changes[loudest]
+    nights = f"{change.nights} night{'s' * (change.nights != 1)}"
+    against = f"{parts} against the {'median' if few else 'mean'} of {nights}"
+    if change.tail > 1 and state not in ("steady", "not enough nights"):
+        against += f", over the last {change.tail}"
+    if state == "steady":
+        return against
+    if state == "not enough nights":
+        bound = f"{thresholds.fixed_bound_percent:g}%"
+        return f"within the fixed bound of {bound}; {against}; the detector needs {thresholds.min_nights}"
+    if confirmed:
+        against += "; a second run the same night says so too"
+    elif state == "watch" and confirmed is False:
+        return f"{against}; a second run the same night does not confirm it"
+    elif state == "watch":
+        return f"{against}; not enough for an alarm{'' if again else ' without a second run'}"
+    elif few:
+        against += f"; beyond the fixed bound of {thresholds.fixed_bound_percent:g}%"
+    meaning = NOW.get(cause)
+    return f"{against}; {meaning}" if meaning else against
+
+
+def _percent(fraction: float) -> str:
+    return f"{100 * fraction:+.1f}%".replace("-", "−")

@@ -1,0 +1,43 @@
+"""A verdict for a terminal or a log."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from report.regressions.model import Finding, Verdict
+
+ORDER = ("regression", "missing", "improvement", "watch", "not enough nights", "steady")
+
+
+def as_text(verdict: Verdict) -> str:
+    """The verdict in plain text, the worst first; a steady pair is one line."""
+    findings = sorted(verdict.findings, key=lambda finding: ORDER.index(finding.state))
+    lines = [f"{verdict.run} ({verdict.created_at})"]
+    for finding in findings:
+        lines += ["", *_lines(finding)]
+    counted = {state: sum(finding.state == state for finding in findings) for state in ORDER}
+    summary = ", ".join(f"{count} {state}" for state, count in counted.items() if count) or "no pair"
+    return "\n".join([*lines, "", f"{summary}; exit code {verdict.exit_code}"]) + "\n"
+
+
+def _lines(finding: Finding) -> Iterator[str]:
+    what = finding.state + (f", {finding.cause}" if finding.cause else "")
+    measure = "" if finding.measure == "steady_state" else " (end to end)"
+    yield f"{finding.workload}: {finding.candidate} over {finding.baseline}{measure}: {what}"
+    yield f"  {finding.reason}"
+    if finding.state == "steady":
+        return
+    if finding.host:
+        yield f"  host: {finding.host}"
+    if finding.since:
+        yield f"  since {finding.since}; last good: {finding.last_good}"
+    elif finding.last_good:
+        yield f"  last result: {finding.last_good}"
+    if finding.different:
+        yield "  different since then:"
+        yield from (f"    {one}" for one in finding.different)
+    if finding.measure_again:
+        yield "  measure it again tonight to confirm (report check --again RUN):"
+        yield f"    {finding.reproduce}"
+    elif finding.state in ("regression", "missing", "improvement"):
+        yield f"  measure it again: {finding.reproduce}"

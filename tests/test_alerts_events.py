@@ -1,0 +1,106 @@
+"""What is new tonight: each state against what was told before."""
+
+from __future__ import annotations
+
+import pytest
+from alerts_support import finding, verdict
+
+from report.alerts.events import Event, Told, new_events, subject_of
+from report.regressions.model import Verdict
+
+
+def nights(*verdicts: Verdict) -> list[list[Event]]:
+    """The events of each night, told one after the other."""
+    told: dict[str, Told] = {}
+    found = []
+    for one in verdicts:
+        events, told = new_events(one, told)
+        found.append(events)
+    return found
+
+
+def kinds(*verdicts: Verdict) -> list[list[str]]:
+    return [[event.kind for event in events] for events in nights(*verdicts)]
+
+
+def test_each_state_is_told_once_and_what_is_no_alarm_never() -> None:
+    assert kinds(verdict(finding()), verdict(finding(31, nights=3), night=31)) == [["regression"], []]
+    for state in ("steady", "watch", "not enough nights"):
+        assert kinds(verdict(finding(state=state))) == [[]]
+    assert kinds(verdict(finding(state="improvement", factor=0.95)), verdict(finding(31, "watch"), night=31)) == [
+        ["improvement"],
+        [],
+    ]
+
+
+def test_recovery_follows_an_alarm_only() -> None:
+    steady = verdict(finding(31, "steady", 1.0, 0), night=31)
+    assert kinds(verdict(finding()), steady, steady) == [["regression"], ["steady"], []]
+
+
+def test_a_pair_that_was_missing_runs_again_whatever_its_state() -> None:
+    for state in ("steady", "watch", "not enough nights"):
+        assert kinds(verdict(finding(state="missing")), verdict(finding(31, state), night=31)) == [
+            ["missing"],
+            ["steady"],
+        ]
+
+
+def test_a_regression_that_is_missing_and_back_is_told_each_time_with_identities_of_their_own() -> None:
+    found = nights(
+        verdict(finding(30)), verdict(finding(31, "missing"), night=31), verdict(finding(32, nights=3), night=32)
+    )
+    assert [event.kind for events in found for event in events] == ["regression", "missing", "regression"]
+    assert len({events[0].identity for events in found}) == 3
+    assert len({events[0].subject for events in found}) == 1
+
+
+def test_a_first_night_that_slides_is_not_told_again_a_second_step_is() -> None:
+    """The tail has ten nights at most: a lasting regression seems to begin later every night."""
+    sliding = [verdict(finding(night, nights=min(10, night - 28), factor=1.05), night=night) for night in range(30, 50)]
+    assert [len(events) for events in nights(*sliding)] == [1] + [0] * 19
+    second = verdict(finding(50, factor=1.09), night=50)
+    assert [event.kind for event in nights(*sliding, second)[-1]] == ["regression"]
+    slight = verdict(finding(50, factor=1.06), night=50)
+    assert nights(*sliding, slight)[-1] == []
+
+
+def test_the_identity_is_that_of_pair_measure_host_kind_and_first_night() -> None:
+    first = nights(verdict(finding(30)))[0][0]
+    again = nights(verdict(finding(31, nights=3), night=31))[0][0]  # the same regression, told a night later
+    assert first.identity == again.identity
+    others = [
+        finding(workload="other"), finding(baseline="other"), finding(candidate="other"), finding(host="other"),
+        finding(measure="end_to_end"), finding(nights=1), finding(state="improvement"),
+    ]  # fmt: skip
+    identities = {nights(verdict(one))[0][0].identity for one in others}
+    assert len(identities | {first.identity}) == len(others) + 1
+
+
+def test_names_are_parts_not_a_joined_text() -> None:
+    assert subject_of(finding(workload="a", baseline="b c")) != subject_of(finding(workload="a b", baseline="c"))
+
+
+def test_a_new_host_closes_what_only_the_old_one_could() -> None:
+    found = nights(
+        verdict(finding()),
+        verdict(finding(31, "not enough nights", host="H100, driver 560"), night=31),
+        verdict(finding(32, "not enough nights", host="H100, driver 560"), night=32),
+    )
+    assert [[event.kind for event in events] for events in found] == [["regression"], ["moved"], []]
+    assert found[1][0].subject == found[0][0].subject
+
+
+def test_a_night_without_judgement_is_told_unless_its_pairs_say_why() -> None:
+    nothing = verdict(problems=["run.json is damaged"], exit_code=2)
+    assert kinds(nothing, nothing, verdict(finding(31, "steady"), night=31)) == [["no judgement"], [], ["steady"]]
+    assert kinds(verdict(finding(state="missing"), problems=["no jobs"])) == [["missing"]]
+    assert kinds(verdict(finding(state="steady"), problems=["one night set aside"])) == [[]]
+    first = verdict(finding(1, "not enough nights"), problems=["one launch does not count"], exit_code=2)
+    assert kinds(first) == [[]]
+
+
+@pytest.mark.parametrize("state", ["regression", "improvement", "missing"])
+def test_the_same_verdict_again_is_not_news(state: str) -> None:
+    one = verdict(finding(state=state))
+    assert [len(events) for events in nights(one, one, one)] == [1, 0, 0]

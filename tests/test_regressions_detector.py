@@ -1,0 +1,141 @@
+"""The detector: what it must do with any series, and that it finds what is put in."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import norm, t
+
+from report.regressions.detector import again_score, confirms, detect
+from report.regressions.thresholds import Thresholds
+
+THRESHOLDS = Thresholds()
+LEVELS = st.floats(1e-6, 1e6)
+SERIES = st.lists(st.floats(0.5, 2.0), min_size=2, max_size=50)
+FIELDS = ("score", "alone", "level", "mean", "noise")
+
+
+@given(SERIES, LEVELS)
+@settings(max_examples=150, deadline=None)
+def test_the_unit_does_not_matter(series: list[float], factor: float) -> None:
+    one, other = detect(series, THRESHOLDS), detect(np.array(series) * factor, THRESHOLDS)
+    if abs(abs(float(one.level / one.mean) - 1) - 0.01) < 1e-9:  # on the very edge of what is a change
+        return
+    assert float(other.score) == pytest.approx(float(one.score), rel=1e-6, abs=1e-9)
+
+
+@given(LEVELS, st.integers(2, 60))
+@settings(deadline=None)
+def test_a_constant_series_is_never_an_alarm(level: float, nights: int) -> None:
+    found = detect([level] * nights, THRESHOLDS)
+    assert abs(float(found.score)) < 1e-6
+    assert not bool(confirms(found, level * 2, THRESHOLDS))  # nothing to confirm
+
+
+@given(
+    st.integers(0, 10_000), st.integers(11, 40), st.lists(st.floats(0, 0.5), min_size=2, max_size=2), st.integers(1, 10)
+)
+@settings(max_examples=150, deadline=None)
+def test_a_larger_step_scores_no_less(seed: int, before: int, steps: list[float], after: int) -> None:
+    """The score of slowness is monotone in the injected step, whatever the noise and however long the step is there."""
+    small, large = sorted(steps)
+    noise = np.exp(0.005 * np.random.default_rng(seed).standard_normal(before + after))
+    scores = []
+    for step in (small, large):
+        series = noise.copy()
+        series[before:] *= 1 + step
+        scores.append(_slowness(series, before))
+    assert scores[1] >= scores[0] - 1e-9
+
+
+def _slowness(series: np.ndarray, before: int) -> float:
+    """The largest score by a tail no longer than the step: its nights before the tail are the same for every step."""
+    longest = min(len(series) - before, THRESHOLDS.longest_tail)
+    only = THRESHOLDS.model_copy(update={"longest_tail": longest})
+    if longest > 1:  # shorter tails have nights of the step among those before them
+        from report.regressions.detector import detect_by_tail
+
+        return float(detect_by_tail(series, longest, only).score)
+    return float(detect(series, only).score)
+
+
+@given(st.integers(0, 10_000), st.floats(0.001, 0.05), st.floats(-0.2, 0.2), st.integers(2, 45))
+@settings(max_examples=100, deadline=None)
+def test_series_side_by_side_are_judged_as_each_alone(seed: int, noise: float, step: float, nights: int) -> None:
+    series = np.exp(noise * np.random.default_rng(seed).standard_normal((4, nights)))
+    series[1:, -1] *= 1 + step
+    together = detect(series, THRESHOLDS)
+    for index, one in enumerate(series):
+        alone = detect(one, THRESHOLDS)
+        assert float(alone.score) == pytest.approx(float(together.score[index]), rel=1e-12)
+        assert int(alone.tail) == int(together.tail[index])
+
+
+def test_a_score_by_hand() -> None:
+    """Ten nights, the eleventh 3% slower: mean, spread and quantile written out."""
+    before = np.array([1.00, 1.01, 0.99, 1.00, 1.02, 0.98, 1.00, 1.01, 0.99, 1.00])
+    found = detect([*before, 1.03], THRESHOLDS)
+    spread = 1.4826 * 0.01 * (1 + 1.2 / 10)
+    sigma = max(before.std(ddof=1), 0.8 * spread)
+    quantile = t.isf(norm.sf(2.7), 9)
+    assert float(found.noise) == pytest.approx(sigma)
+    assert float(found.score) == pytest.approx(0.03 / (sigma * np.sqrt(1 + 1 / 10) * quantile))
+    assert (int(found.tail), int(found.nights)) == (1, 10)
+    assert float(found.alone) == pytest.approx(float(found.score) * quantile / t.isf(norm.sf(3.5), 9))
+    again = float(again_score(found, 1.03, THRESHOLDS))
+    assert again == pytest.approx(0.03 / (sigma * np.sqrt(1 + 1 / 10) * t.isf(norm.sf(2.0), 9)))
+
+
+def test_both_nights_of_a_tail_of_two_must_be_off() -> None:
+    rng = np.random.default_rng(0)
+    steady = 1 + 0.002 * rng.standard_normal(30)
+    assert int(detect([*steady, 1.02, 1.02], THRESHOLDS).tail) == 2
+    one_odd = detect([*steady, 1.05, 1.0], THRESHOLDS)
+    assert float(one_odd.score) == 0.0
+    opposite = detect([*steady, 1.05, 0.999], THRESHOLDS)
+    assert int(opposite.alarm) == 0
+
+
+def test_one_outlying_night_does_not_blind() -> None:
+    rng = np.random.default_rng(1)
+    steady = 1 + 0.005 * rng.standard_normal(30)
+    with_outlier = steady.copy()
+    with_outlier[10] = 3.0
+    clean, spoilt = (detect([*nights, 1.05], THRESHOLDS) for nights in (steady, with_outlier))
+    assert float(spoilt.mean) == pytest.approx(float(clean.mean), rel=0.002)
+    assert int(spoilt.alarm) == 1
+
+
+def test_faster_is_the_mirror_of_slower() -> None:
+    nights = 1 + 0.005 * np.random.default_rng(2).standard_normal(30)
+    mirrored = 2 - nights
+    slower, faster = detect([*nights, 1.05], THRESHOLDS), detect([*mirrored, 0.95], THRESHOLDS)
+    assert float(faster.score) == pytest.approx(-float(slower.score))
+    assert int(faster.alarm) == -1
+
+
+def test_less_than_the_least_change_is_no_alarm_however_quiet_the_host() -> None:
+    assert float(detect([1.0] * 30 + [1.0099], THRESHOLDS).score) == 0.0
+    assert float(detect([1.0] * 30 + [1.0101], THRESHOLDS).score) > 1
+
+
+@pytest.mark.parametrize(("tonight", "alarm"), [(1.051, 1), (1.049, 0), (0.949, -1)])
+def test_few_nights_have_a_fixed_bound(tonight: float, alarm: int) -> None:
+    found = detect([1.0, 0.97, 1.04, tonight], THRESHOLDS)
+    assert int(found.alarm) == alarm
+    assert int(found.nights) == 3
+    assert bool(confirms(found, 1.0, THRESHOLDS)) is False
+    assert bool(confirms(found, tonight, THRESHOLDS)) is (alarm != 0)
+
+
+def test_a_second_run_to_the_other_side_confirms_nothing() -> None:
+    steady = 1 + 0.005 * np.random.default_rng(3).standard_normal(30)
+    found = detect([*steady, 1.05], THRESHOLDS)
+    assert [bool(confirms(found, again, THRESHOLDS)) for again in (1.05, 1.0, 0.95)] == [True, False, False]
+
+
+def test_a_single_night_cannot_be_judged() -> None:
+    with pytest.raises(ValueError, match="single night"):
+        detect([1.0], THRESHOLDS)
