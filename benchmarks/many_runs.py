@@ -16,6 +16,7 @@ import datetime
 import hashlib
 import json
 import os
+import platform
 import random
 import resource
 import statistics
@@ -23,6 +24,8 @@ import subprocess
 import sys
 import tempfile
 import time
+from importlib import metadata
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -145,6 +148,8 @@ def main() -> None:
             "bytes": sum(path.stat().st_size for path in files),
             "source": options.source.name,
             "cores": len(cores),
+            "python": platform.python_version(),
+            "msgspec": metadata.version("msgspec") if find_spec("msgspec") else None,  # report.lean is faster with it
             "load_before": os.getloadavg()[0],
             "repetitions": options.repeat,
             "commands": {},

@@ -1,26 +1,34 @@
 """Records as far as tables read them: the record's own schema without the fields that no table shows.
 
-Years of records are read in half the time this way. What is left out is not looked at, so a wrong value there goes
-unnoticed; everything else is validated as ever. A table that reads more of a record names it here.
+Years of records are read in half the time this way, and in a sixth of it where msgspec is installed: it decodes a line
+straight into such a record, made from the same schema, and whatever it does not take goes the usual way, which says
+why. What is left out is not looked at, so a wrong value there goes unnoticed; everything else is validated as ever. A
+table that reads more of a record names it here.
 """
 
 from __future__ import annotations
 
-from types import GenericAlias
-from typing import Any
+from collections.abc import Callable
+from functools import cache
+from types import GenericAlias, UnionType
+from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel, Field, create_model
 
 from harness.record import (
+    SCHEMA_VERSION,
     Efficiency,
     Engagement,
     Fingerprint,
     GpuTelemetry,
     JobRecord,
     Part,
+    Sources,
     Telemetry,
     Timing,
 )
+from harness.settings import Arm, Workload
+from report.load import MAX_KNOWN_PARTS, read_line
 
 
 def _lean(model: type[BaseModel], *names: str, **nested: Any) -> Any:
@@ -66,6 +74,7 @@ _TELEMETRY = _lean(
 )
 LEAN_RECORD: type[JobRecord] = _lean(  # to whom it is given, it is a JobRecord: all that tables ask of one is there
     JobRecord,
+    "schema_version",
     "run",
     "workload",
     "arm",
@@ -90,3 +99,77 @@ LEAN_RECORD: type[JobRecord] = _lean(  # to whom it is given, it is a JobRecord:
     telemetry=_TELEMETRY | None,
     efficiency=_lean(Efficiency, "peak_flops_per_s", "model_flops_utilization") | None,
 )
+
+# Validated once for all records that have the same.
+_SHARED: dict[str, type[BaseModel]] = {"workload": Workload, "arm": Arm, "sources": Sources}
+
+
+def read_lean(line: bytes) -> JobRecord:
+    """One line of jobs.jsonl as a lean record; UnreadableLine as of load.read_line."""
+    return (read_all_lean(line) or [read_line(line, LEAN_RECORD)])[0]
+
+
+def read_all_lean(lines: bytes) -> list[JobRecord] | None:
+    """All lines of jobs.jsonl at once; None where msgspec is not installed or any line wants a closer look."""
+    decode, known = _decoder()
+    if decode is None:
+        return None
+    try:
+        records: list[Any] = decode(lines)
+        for record in records:
+            if record.schema_version > SCHEMA_VERSION:
+                return None
+            for name, kind in _SHARED.items():
+                key = name, bytes(getattr(record, name))
+                if key not in known:
+                    if len(known) >= MAX_KNOWN_PARTS:
+                        known.clear()
+                    known[key] = kind.model_validate_json(key[1])
+                setattr(record, name, known[key])
+    except (ValueError, RecursionError):  # of msgspec and pydantic
+        return None
+    return records
+
+
+@cache
+def _decoder() -> tuple[Callable[[bytes], list[Any]] | None, dict[tuple[str, bytes], BaseModel]]:
+    """What decodes lines into structs like LEAN_RECORD, None without msgspec; and the shared parts met so far."""
+    try:
+        import msgspec
+    except ImportError:
+        return None, {}
+    return msgspec.json.Decoder(_struct(LEAN_RECORD, msgspec)).decode_lines, {}
+
+
+def _struct(model: Any, msgspec: Any) -> Any:
+    """A msgspec struct with a pydantic model's fields, types and defaults; shared ones stay as they are written."""
+    fields: list[tuple[str, Any] | tuple[str, Any, Any]] = []
+    for name, info in model.model_fields.items():
+        if model is LEAN_RECORD and name in _SHARED:
+            fields.append((name, msgspec.Raw, msgspec.Raw(b"")))
+            continue
+        kind = _field_type(info.annotation, msgspec)
+        if info.is_required():
+            fields.append((name, kind))
+        elif info.default_factory:
+            fields.append((name, kind, msgspec.field(default_factory=info.default_factory)))
+        elif isinstance(info.default, BaseModel):
+            fields.append((name, kind, msgspec.field(default_factory=kind)))
+        else:
+            fields.append((name, kind, info.default))
+    return msgspec.defstruct(model.__name__, fields, kw_only=True)
+
+
+def _field_type(annotation: Any, msgspec: Any) -> Any:
+    if isinstance(annotation, type) and not get_args(annotation) and issubclass(annotation, BaseModel):
+        return _struct(annotation, msgspec)
+    parts = get_args(annotation)
+    if isinstance(annotation, UnionType):
+        kinds = [_field_type(part, msgspec) for part in parts]
+        union = kinds[0]
+        for kind in kinds[1:]:
+            union = union | kind
+        return union
+    if parts and get_origin(annotation) in (list, dict):
+        return GenericAlias(get_origin(annotation), tuple(_field_type(part, msgspec) for part in parts))
+    return annotation

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import io
 import marshal
 import math
 from collections.abc import Callable, Iterable, Iterator
@@ -22,7 +23,6 @@ from report.beside import Neighbours
 
 RUN_FILE, JOBS_FILE = "run.json", "jobs.jsonl"
 MAX_KNOWN_PARTS = 10_000
-READ_BYTES = 1 << 18  # at once; a line is some kilobytes, and one that spans buffers is put together piece by piece
 
 Part = Workload | Arm | Sources
 _SHARED: dict[str, type[Part]] = {"workload": Workload, "arm": Arm, "sources": Sources}
@@ -99,29 +99,36 @@ def collector_paused() -> Iterator[None]:
             gc.enable()
 
 
-def load_run(folder: Path | str, kind: type[JobRecord] = JobRecord) -> Run:
+def load_run(
+    folder: Path | str,
+    read: Callable[[bytes], JobRecord] = read_line,
+    read_all: Callable[[bytes], list[JobRecord] | None] = lambda lines: None,
+) -> Run:
     """The run in `folder`. No run.json, or one that is no RunInfo: BenchError. Damaged job lines: `problems`.
 
-    `kind`: see `read_line`.
+    `read`: how a line is read; `read_all`: how all lines are, if it can. Tables of many runs have their own
+    (report.lean).
     """
     folder = Path(folder)
     info, problems = _read_info(folder)
-    jobs: list[JobRecord] = []
     path = folder / JOBS_FILE
     try:
-        with path.open("rb", buffering=READ_BYTES) as lines:
-            for number, line in enumerate(lines, start=1):
-                if line.isspace():
-                    continue
-                try:
-                    jobs.append(read_line(line, kind))
-                except UnreadableLine as why:
-                    torn = "" if line.endswith(b"\n") else " (last line, torn: the writer was stopped in the middle)"
-                    problems.append(f"{path}:{number}: {why}{torn}; set aside")
+        content = path.read_bytes()
     except FileNotFoundError:
-        pass  # a run that was killed before its first job ended has none
+        content = b""  # a run that was killed before its first job ended has none
     except OSError as error:
         raise BenchError(f"cannot be read: {error.strerror}", place=str(path), fix="check its permissions") from None
+    jobs = read_all(content)
+    if jobs is None:
+        jobs = []
+        for number, line in enumerate(io.BytesIO(content), start=1):
+            if line.isspace():
+                continue
+            try:
+                jobs.append(read(line))
+            except UnreadableLine as why:
+                torn = "" if line.endswith(b"\n") else " (last line, torn: the writer was stopped in the middle)"
+                problems.append(f"{path}:{number}: {why}{torn}; set aside")
     return Run(folder, info, jobs, problems)
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from harness.errors import BenchError
 from report.beside import Neighbours
 from report.digest import Digest, digest
-from report.lean import LEAN_RECORD
+from report.lean import read_all_lean, read_lean
 from report.load import (
     JOBS_FILE,
     Folder,
@@ -70,7 +70,7 @@ def _digested(
 ) -> _Digested:
     """The digest of the run in `folder`, None if nothing of it is selected or readable, and its problems."""
     try:
-        run = place_run(load_run(folder.path, LEAN_RECORD), neighbours)
+        run = place_run(load_run(folder.path, read_lean, read_all_lean), neighbours)
     except BenchError as error:
         return None, [set_aside(folder, error)]
     return digest(run, views, selection), run.problems

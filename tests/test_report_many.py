@@ -13,14 +13,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import BaseModel
 from report_factory import GATED, clock, four_pairs, make_block_job, make_job, make_run, make_twin, write_run
 
 from harness.errors import BenchError
 from harness.record import SCHEMA_VERSION, Host, Pair, Stopping
-from report import beside, many
+from report import beside, lean, many
 from report.formats import FORMATS
-from report.lean import LEAN_RECORD
-from report.load import load_run, load_runs
+from report.lean import read_all_lean, read_lean
+from report.load import load_run, load_runs, read_line
 from report.many import document_of
 from report.notes import MANY_RUNS, MOST_NOTES, merge_notes
 from report.selection import Selection
@@ -95,11 +96,29 @@ def test_a_lean_record_refuses_what_a_whole_one_does(tmp_path: Path) -> None:
         file.writelines(json.dumps(line) + "\n" for line in broken)
         file.write(json.dumps({**fields, "metrics": {"accuracy": None}, "launch": 9}) + "\n")
         file.write(json.dumps({**fields, "novelty": 1, "workload": {**fields["workload"], "novelty": 1}, "launch": 10}))
-    lean, whole = load_run(folder, LEAN_RECORD), load_run(folder)
+    lean, whole = load_run(folder, read_lean, read_all_lean), load_run(folder)
     assert lean.problems == whole.problems
     assert [problem.split(":")[1] for problem in lean.problems] == ["9", "10", "11", "12", "13"]
     assert [job.launch for job in lean.jobs] == [job.launch for job in whole.jobs]
     assert not hasattr(lean.jobs[0], "packages")
+
+
+def test_msgspec_reads_every_recorded_line_as_pydantic_does(tmp_path: Path) -> None:
+    pytest.importorskip("msgspec", reason="msgspec is not installed: tables are read without it")
+    folders = [*sorted(path.parent for path in RESULTS.glob("*/run.json")), *of_every_kind(tmp_path)]
+    lines = [line for folder in folders for line in (folder / "jobs.jsonl").read_bytes().splitlines()]
+    assert len(lines) > 50
+
+    def plain(record: Any) -> Any:
+        if isinstance(record, list):
+            return [plain(item) for item in record]
+        fields = getattr(record, "__struct_fields__", None) or getattr(type(record), "model_fields", None)
+        return {name: plain(getattr(record, name)) for name in fields} if fields else record
+
+    for line in lines:
+        (record,) = lean.read_all_lean(line) or []
+        assert not isinstance(record, BaseModel)
+        assert plain(record) == plain(read_line(line, lean.LEAN_RECORD))
 
 
 def test_a_damaged_results_folder_is_tabulated_and_every_damage_named(tmp_path: Path) -> None:
