@@ -9,6 +9,7 @@ import itertools
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TypeGuard
 
 CONFIDENCE = 0.95
@@ -104,6 +105,7 @@ def block_interval(launches: Sequence[Sequence[tuple[float, float]]], confidence
     return Estimate(count, between.mean, between.mean - half, between.mean + half, freedom)
 
 
+@lru_cache(maxsize=1024)
 def t_quantile(freedom: float, confidence: float = CONFIDENCE) -> float:
     """Student's t that a two-sided interval of `confidence` needs with `freedom` degrees of freedom."""
     from scipy.special import stdtrit  # the quantile alone: scipy.stats takes a second to import

@@ -12,7 +12,11 @@ ROUNDING = 1e-9  # of log ratios: intervals without width that are apart by less
 
 def sm_clock_mhz(job: JobRecord) -> float | None:
     """The median SM clock of a job's steady window, mean over its cards; None unless every card has one."""
-    clocks = [card.sm_clock_median_mhz for card in job.telemetry.gpus] if job.telemetry else []
+    if job.telemetry is None:
+        return None
+    clocks = [card.sm_clock_median_mhz for card in job.telemetry.gpus]
+    if len(clocks) == 1:
+        return clocks[0] or None
     known = [clock for clock in clocks if clock]
     return math.fsum(known) / len(known) if known and len(known) == len(clocks) else None
 
