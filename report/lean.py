@@ -111,7 +111,7 @@ def read_lean(line: bytes) -> JobRecord:
 
 def read_all_lean(lines: bytes) -> list[JobRecord] | None:
     """All lines of jobs.jsonl at once; None where msgspec is not installed or any line wants a closer look."""
-    decode, known = _decoder()
+    decode, known, errors = _decoder()
     if decode is None:
         return None
     try:
@@ -126,19 +126,22 @@ def read_all_lean(lines: bytes) -> list[JobRecord] | None:
                         known.clear()
                     known[key] = kind.model_validate_json(key[1])
                 setattr(record, name, known[key])
-    except (ValueError, RecursionError):  # of msgspec and pydantic
+    except (ValueError, RecursionError, *errors):
         return None
     return records
 
 
 @cache
-def _decoder() -> tuple[Callable[[bytes], list[Any]] | None, dict[tuple[str, bytes], BaseModel]]:
-    """What decodes lines into structs like LEAN_RECORD, None without msgspec; and the shared parts met so far."""
+def _decoder() -> tuple[
+    Callable[[bytes], list[Any]] | None, dict[tuple[str, bytes], BaseModel], tuple[type[Exception], ...]
+]:
+    """What decodes lines into structs like LEAN_RECORD, None without msgspec; shared parts met so far; errors."""
     try:
         import msgspec
     except ImportError:
-        return None, {}
-    return msgspec.json.Decoder(_struct(LEAN_RECORD, msgspec)).decode_lines, {}
+        return None, {}, ()
+    decoder = msgspec.json.Decoder(_struct(LEAN_RECORD, msgspec))
+    return decoder.decode_lines, {}, (msgspec.MsgspecError,)  # no ValueError in every version
 
 
 def _struct(model: Any, msgspec: Any) -> Any:
