@@ -114,6 +114,7 @@ def read_all_lean(lines: bytes) -> list[JobRecord] | None:
     decode, known, errors = _decoder()
     if decode is None:
         return None
+    refusals: tuple[type[Exception], ...] = (ValueError, RecursionError, *errors)
     try:
         records: list[Any] = decode(lines)
         for record in records:
@@ -126,7 +127,7 @@ def read_all_lean(lines: bytes) -> list[JobRecord] | None:
                         known.clear()
                     known[key] = kind.model_validate_json(key[1])
                 setattr(record, name, known[key])
-    except (ValueError, RecursionError, *errors):
+    except refusals:
         return None
     return records
 
