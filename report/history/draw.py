@@ -53,7 +53,7 @@ def write(courses: Sequence[Course], out: Path) -> list[Path]:
         for course in courses:
             if len(course.points) > 1:
                 drawing = drawing_of(course)
-                path = out / f"{slug(*drawing.of)}.svg"
+                path = out / f"{slug('history', *drawing.of)}.svg"
                 if drawing.figure is not None:
                     save(drawing.figure, path)
                 paths.append(path)
@@ -81,7 +81,7 @@ def drawing_of(course: Course, looks: Mapping[str, Look] | None = None) -> Drawi
         f"Changes: {'; '.join(said) or 'none'}."
     )
     title = f"History: {name(course.title, 70)}"
-    of = ("history", pair.workload, pair.candidate, "over", pair.baseline, course.points[0].run)
+    of = (pair.workload, pair.candidate, "over", pair.baseline, course.points[0].run)
     return Drawing(of, title, caption, alt, history_figure(course, looks))
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from report.plots.drawing import Drawing
 
 # Modules of this package, each with `draw(runs, looks) -> list[Drawing]`; in the order in which they are shown.
-KINDS = ("gains", "throughput", "distribution", "steps", "losses", "telemetry", "breakeven")
+KINDS = ("gains", "throughput", "distribution", "steps", "losses", "telemetry", "breakeven", "history")
 FORMATS = ("svg", "png")
 
 
