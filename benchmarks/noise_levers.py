@@ -3,10 +3,11 @@
     python benchmarks/noise_levers.py configs/aa.yaml roberta-base-b8 --seconds 120 --json levers.json
 
 The processes stay the same, so levers are compared on one launch: block lengths, which cores both jobs may use (the
-same few, cores of their own, all of them), real-time priority. For each: sd of a pair's log ratio, the half-width that
-three minutes would give (batch means of four neighbouring pairs), how often a turn was slow (over 1.5 times its
-arm's median per step) and what the kernel's counters say of slow and of other turns. The step times by block length
-show whether short and long blocks agree.
+same few, cores of their own, all of them), real-time priority, cores that never halt. For each: sd of a pair's log
+ratio, the half-width that three minutes would give (batch means of four neighbouring pairs), how often a turn was slow
+(over 1.5 times its arm's median per step) and what the kernel's counters say of slow and of other turns. The step times
+by block length show whether short and long blocks agree, and `switch` what the first step of a turn takes more than
+those after it.
 """
 
 from __future__ import annotations
@@ -18,10 +19,11 @@ import math
 import os
 import random
 import statistics
+import subprocess
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -48,24 +50,28 @@ SLOW = 1.5
 @dataclass(frozen=True)
 class Lever:
     name: str
-    steps: int = 2
-    lead_in: int = 1
+    steps: int = 1
+    lead_in: int = 0
     cores: int = 2  # 0: all
     same_cores: bool = True
     realtime: bool = False
+    awake: bool = False
+    spread: bool = False  # every other core: in case neighbours are threads of one
 
 
 LEVERS = (
-    Lever("1 step", steps=1),
+    Lever("1 step"),
     Lever("2 steps", steps=2),
     Lever("4 steps", steps=4),
     Lever("8 steps", steps=8),
-    Lever("1 step, no lead-in", steps=1, lead_in=0),
+    Lever("1 step after a lead-in", lead_in=1),
     Lever("one core", cores=1),
     Lever("four cores", cores=4),
     Lever("cores of their own", same_cores=False),
     Lever("not pinned", cores=0),
     Lever("real-time", realtime=True),
+    Lever("awake", awake=True),
+    Lever("every other core", spread=True),
 )
 
 
@@ -90,13 +96,33 @@ def threads_below(pid: int) -> Iterator[int]:
             yield from (thread.id for thread in one.threads())
 
 
+@contextlib.contextmanager
+def kept_awake(cores: Collection[int]) -> Iterator[None]:
+    """Let none of these cores go idle: on each a process spins that yields to everything else (SCHED_IDLE, sched(7)).
+
+    A step on a GPU is a chain of short waits; a core that halts in each of them wakes up late.
+    """
+    spin = "import os, sys\nos.sched_setaffinity(0, {int(sys.argv[1])})\n"
+    spin += "os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))\nwhile os.getppid() > 1: pass"
+    spinners = [subprocess.Popen([sys.executable, "-I", "-S", "-c", spin, str(core)]) for core in sorted(cores)]
+    try:
+        yield
+    finally:
+        for spinner in spinners:
+            spinner.kill()
+            spinner.wait()
+
+
 def pull(lever: Lever, arms: list[Arm], device: str) -> str:
     """Apply a lever to both jobs; why it could not be, or nothing."""
     settings = Blocks(cores=lever.cores, same_cores=lever.same_cores)
     pinning = levers.assign(settings, device)
     everything = sorted(os.sched_getaffinity(0))
     refused = ""
-    for arm, cores in zip(arms, (pinning.baseline, pinning.candidate), strict=True):
+    chosen = [pinning.baseline, pinning.candidate]
+    if lever.spread:
+        chosen = [everything[-2 * lever.cores :: 2]] * 2
+    for arm, cores in zip(arms, chosen, strict=True):
         for thread in threads_below(arm.running.pid):
             policy, priority = (os.SCHED_FIFO, 1) if lever.realtime else (os.SCHED_OTHER, 0)
             try:
@@ -123,6 +149,7 @@ def take_turns(
         for role, arm in zip(("baseline", "candidate"), arms, strict=True):
             assert arm.block is not None
             pair[role] = {"lead_in_s": list(arm.block.lead_in_s), "timed_s": list(arm.block.timed_s), **arm.host}
+            pair[role]["begin_ns"] = arm.begin_ns
             spent += arm.block.seconds
         pairs.append(pair)
     return pairs
@@ -149,10 +176,20 @@ def summarise(pairs: list[dict[str, Any]]) -> dict[str, Any]:
             "median_step_ms": 1e3 * middle,
             "mean_lead_in_ms": 1e3 * statistics.fmean(lead_in) if lead_in else None,
             "slow_share": len(slow) / len(pairs),
+            "switch": switch([p[role] for p in pairs]),
             "slow": counters(slow),
             "other": counters(other),
         }
     return found
+
+
+def switch(turns: list[dict[str, Any]]) -> dict[str, float] | None:
+    """What the first step of a turn takes more than the others of the turn; null for turns of one step."""
+    steps = [[*turn["lead_in_s"], *turn["timed_s"]] for turn in turns]
+    more = [1e3 * (first - statistics.fmean(rest)) for first, *rest in steps if rest]
+    if len(more) < 2:
+        return None
+    return {"ms": statistics.fmean(more), "standard_error_ms": statistics.stdev(more) / math.sqrt(len(more))}
 
 
 def counters(turns: list[dict[str, Any]]) -> dict[str, float]:
@@ -187,7 +224,9 @@ def main() -> None:
                     refusals[f"{lever.name}: {refused}"] += 1
                     continue
                 share = options.seconds / len(chosen) / options.rounds
-                measured[lever.name] += take_turns(lever, arms, watch, share, draw)
+                awake = levers.assign(Blocks(cores=lever.cores), options.device).all if lever.awake else set()
+                with kept_awake(awake):
+                    measured[lever.name] += take_turns(lever, arms, watch, share, draw)
         for arm in arms:
             arm.finish()
         watch.until(lambda: all(arm.running.done for arm in arms), together=False)
@@ -201,6 +240,11 @@ def main() -> None:
                 f"{lever.name:>20}: ±{half:5.2f} pp at {PRECISION_AT_S:g} s, sd of a pair {found['sd_of_a_pair']:.3f}, "
                 f"slow {found['baseline']['slow_share']:.0%}, steps {steps[0]:.2f} and {steps[1]:.2f} ms, "
                 f"gain {found['gain_percent']:+.1f}%, {found['pairs']} pairs in {found['seconds']:.1f} s"
+                + "".join(
+                    f", switch {cost['ms']:+.2f} ± {1.96 * cost['standard_error_ms']:.2f} ms"
+                    for cost in (found["baseline"]["switch"], found["candidate"]["switch"])
+                    if cost
+                )
             )
     for refused, times in refusals.items():
         print(f"not possible, {times} times: {refused}")

@@ -82,7 +82,9 @@ class Fingerprint(Part):
 class BlockTimes(Part):
     """What a job of the `blocks` protocol did, one entry per pair of blocks; the partner's entries have equal index.
 
-    Only timed steps count: a block begins with `lead_in_steps` that take what it costs to hand over the device.
+    Only timed steps count: a block begins with `lead_in_steps` untimed ones. What it costs a step that the partner had
+    the device (and the cores) before it is `switch_s`: without lead-in, that divided by the block's steps is in
+    `step_s`.
     """
 
     lead_in_steps: int
@@ -97,6 +99,12 @@ class BlockTimes(Part):
         "a core), steal_s (the hypervisor had its cores), cpu_s, involuntary_switches, major_faults",
     )
     pilot: int = Field(0, description="pairs of blocks at the head that chose the block length and do not count")
+    switch_s: float | None = Field(
+        None,
+        description="what the first step of a turn took more than the mean of its others, mean over turns of two steps "
+        "and more, the pilot's included; null: there were fewer than two such turns",
+    )
+    switch_standard_error_s: float | None = None
     levers: dict[str, Any] = Field(default_factory=dict, description="what was done against noise: cores, …")
 
 

@@ -34,7 +34,7 @@ def launch(tmp_path_factory: pytest.TempPathFactory) -> Launch:
 @pytest.fixture(scope="module")
 def outcome(launch: Launch) -> PairOutcome:
     pair = pair_of(launch.folder, training=TRAINING, freeze_collector=True, realtime=True)
-    return launch.run(pair, Blocks(seconds=4, steps=2, cores=2))
+    return launch.run(pair, Blocks(seconds=4, steps=2, cores=2, lead_in_steps=1))
 
 
 def test_trainer_beside_orttrainer(launch: Launch, outcome: PairOutcome) -> None:
@@ -103,7 +103,7 @@ def test_training_too_short_for_the_budget_ends_by_itself(tmp_path: Path) -> Non
     """max_steps falls into a turn: both jobs end well, and the outcome says that this is no measurement."""
     launch = Launch(tmp_path)
     pair = pair_of(tmp_path, ("a", "b"), training={**TRAINING, "max_steps": 12})
-    outcome = launch.run(pair, Blocks(seconds=30, steps=1, cores=0))
+    outcome = launch.run(pair, Blocks(seconds=30, steps=1, cores=0, lead_in_steps=1))
     assert "ended by itself after 3 pairs of blocks" in outcome.problem
     assert [judge(seen, log)[0] for seen, log in zip(outcome.seen, launch.logs, strict=True)] == [State.OK] * 2
     assert 12 in [seen.result.timing.steps for seen in outcome.seen if seen.result]

@@ -13,7 +13,8 @@ from blocks_support import SCRIPTED, Launch, pair_of
 from runner_support import processes_of
 
 from harness.blocks import PairOutcome, run_pair_launch
-from harness.blocks.schedule import LEAST_PAIRS
+from harness.blocks.schedule import LEAST_PAIRS, Block
+from harness.blocks.session import cost_of_switching
 from harness.config.suite import Blocks
 from harness.errors import BenchError
 from harness.launch import RunningJob
@@ -22,7 +23,7 @@ from harness.outcome import judge
 from harness.record import State
 from harness.settings import JobSpec
 
-SETTINGS = Blocks(seconds=1, steps=2, cores=0)
+SETTINGS = Blocks(seconds=1, steps=2, cores=0, lead_in_steps=1)
 
 
 @pytest.fixture
@@ -69,6 +70,14 @@ def test_pilot_pairs_are_marked(launch: Launch) -> None:
     assert times.lead_in_s == []
     counts = [event["timed_s"] for _, event in launch.named("block")]
     assert len(counts) == 2 * len(times.steps)
+    # The scripted worker's first step after a pause is no slower than the others when nothing is lead-in.
+    assert times.switch_s == pytest.approx(0, abs=1e-9)
+
+
+def test_the_cost_of_switching_is_first_step_against_the_rest_of_its_turn() -> None:
+    turns = [Block([], [0.013, 0.010, 0.010]), Block([0.012], [0.010]), Block([], [0.5])]
+    assert cost_of_switching(turns) == (pytest.approx(0.0025), pytest.approx(0.0005))
+    assert cost_of_switching(turns[1:]) == (None, None)
 
 
 @pytest.mark.parametrize("at", [0, 1, 7])

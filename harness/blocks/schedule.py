@@ -14,6 +14,7 @@ PILOT_LENGTHS = (1, 2, 4, 8)
 PILOT_PAIRS = 8  # of each length; with fewer a variance is a guess
 PILOT_SHARE = 0.2  # of the budget, at most
 LONGEST_BLOCK_S = 2.0  # of the slower arm; longer blocks let the host drift between the arms
+WORTH_LENGTHENING = 0.5  # of the variance that the shortest blocks give
 LEAST_PAIRS = 8  # that count, whatever the budget: fewer have no variance worth the name
 QUAD = 2  # pairs after which both arms have gone first equally often
 
@@ -50,11 +51,13 @@ class Schedule:
     The order within pairs is random and balanced: of each two pairs one is begun by the baseline, so that whoever goes
     first (and linear drift) adds the same to both arms. The lead-in is in the budget: it is the card's time too.
 
-    `steps: auto` begins with a pilot that goes round the lengths 1, 2, 4, 8 (blocks of at most 2 s) and takes the one
-    with the smallest variance of the mean log ratio per second spent: for independent pairs that is the variance of a
-    pair times its seconds. Short blocks follow the host's drift closely, long ones waste less on the lead-in. Pilot
-    pairs never count, so that choosing by their noise biases nothing. A budget that has no room for a pilot of four
-    pairs of each length takes the length at which the lead-in is a third of the time.
+    `steps: auto` begins with a pilot that goes round the lengths 1, 2, 4, 8 (blocks of at most 2 s) and looks at the
+    variance of the mean log ratio per second spent: for independent pairs that is the variance of a pair times its
+    seconds. Short blocks follow the host's drift closely, long ones waste less on the lead-in. The shortest is taken
+    unless a longer one halves that variance: a ratio of two variances of eight pairs each is up to 3.8 by chance alone
+    (F distribution, 95%), and drift favours the short. Pilot pairs never count, so that choosing by their noise biases
+    nothing; they also show what the first step of a block takes more than the others. A budget that has no room for a
+    pilot of four pairs of each length takes the length at which the lead-in is a third of the time.
     """
 
     def __init__(self, settings: Blocks, seed: str) -> None:
@@ -120,7 +123,9 @@ class Schedule:
         if not tried or min(tried) < max(tried) or min(tried) < PILOT_PAIRS / 2:
             return
         if min(tried) >= PILOT_PAIRS or self.spent_s >= PILOT_SHARE * self._settings.seconds:
-            self.steps = min(self._lengths, key=lambda n: predicted_variance(self._pilot[n]))
+            noise = {n: predicted_variance(self._pilot[n]) for n in self._lengths}
+            shortest, quietest = min(noise), min(noise, key=lambda n: noise[n])
+            self.steps = quietest if noise[quietest] < WORTH_LENGTHENING * noise[shortest] else shortest
             self._orders = []
 
 

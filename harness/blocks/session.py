@@ -5,11 +5,12 @@ Worker and runner talk by `ready`, `go`, `block` and `finish` (harness.protocol)
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import fmean
+from statistics import fmean, stdev
 
 from harness.blocks import levers
 from harness.blocks.schedule import LEAST_PAIRS, Block, PairOfBlocks, Schedule
@@ -163,6 +164,7 @@ class _Launch:
         told = sorted(set.intersection(*(set(host) for *_, host in mine))) if mine else []
         if ours.cores:
             done["same_cores"] = ours.cores == theirs.cores
+        switch_s, switch_error_s = cost_of_switching([block for _, block, *_ in mine])
         return BlockTimes(
             lead_in_steps=self.settings.lead_in_steps,
             steps=[pair.steps for pair, *_ in mine],
@@ -172,5 +174,20 @@ class _Launch:
             begin_ns=[begin_ns for _, _, begin_ns, _ in mine],
             host={name: [host[name] for *_, host in mine] for name in told},
             pilot=self.schedule.pilot_pairs,
+            switch_s=switch_s,
+            switch_standard_error_s=switch_error_s,
             levers=done,
         )
+
+
+def cost_of_switching(turns: Sequence[Block]) -> tuple[float | None, float | None]:
+    """What the first step of a turn takes more than the mean of its others: mean over turns and its standard error.
+
+    Seconds. Turns of one step say nothing; (None, None) for fewer than two others. The two parts of a difference are
+    neighbours in time, so drift of the host is hardly in it.
+    """
+    steps = [[*turn.lead_in_s, *turn.timed_s] for turn in turns]
+    more = [first - fmean(rest) for first, *rest in steps if rest]
+    if len(more) < 2:
+        return None, None
+    return fmean(more), stdev(more) / math.sqrt(len(more))

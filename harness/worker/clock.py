@@ -1,4 +1,7 @@
-"""The one clock of all arms: a TrainerCallback that marks step borders and never waits inside the measured window."""
+"""The one clock of all arms: a TrainerCallback that marks step borders and never waits inside the measured window.
+
+Source for the order of a step: transformers 4.48 Trainer._inner_training_loop and Optimum 1.24's copy of it.
+"""
 
 from __future__ import annotations
 
@@ -26,6 +29,11 @@ class StepClock(TrainerCallback):  # type: ignore[misc]
     is waited for after the first step, which is set-up, in `finish`, and by a gate. Host times (`*_ns`, for telemetry)
     of borders on a GPU are when the step had been queued, a few ms at most before it was done, as Trainer itself reads
     the loss of every step. The proof taken after the first step and the pauses of a gate are in no step's duration.
+
+    Under a gate the border is not the end of the optimizer step but the end of the backward pass (of the first
+    micro-batch): there both trainers wait for the GPU themselves, to see whether the loss is finite. A job that is
+    parked there loses no overlap of host and GPU, so a step between two pauses takes what it takes without them. At the
+    end of the optimizer step a pause would add the time the GPU lags behind, to both arms: the ratio would shrink.
     """
 
     def __init__(
@@ -40,6 +48,7 @@ class StepClock(TrainerCallback):  # type: ignore[misc]
         self._ends_ns: list[int] = []
         self._told_ns, self._told_step = 0, 0
         self._called_at: float | None = None
+        self._fresh = True  # no micro-batch of this optimizer step is through yet
         self.setup_s: float | None = None
 
     @property
@@ -67,6 +76,22 @@ class StepClock(TrainerCallback):  # type: ignore[misc]
         event.record()
         return event
 
+    def attach(self, trainer: Any) -> None:
+        """Make `trainer` run by this clock. After the LossRecorder, which must see a step before it pauses."""
+        trainer.add_callback(self)
+        if self._gate is None:
+            return
+        original = trainer.training_step
+
+        def training_step(*arguments: Any, **named: Any) -> Any:
+            loss = original(*arguments, **named)
+            if self._fresh:
+                self._fresh = False
+                self._gated_border(trainer)
+            return loss
+
+        trainer.training_step = training_step
+
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self._told_ns = time.monotonic_ns()
         self._next_starts(self._mark(), self._told_ns)
@@ -77,21 +102,34 @@ class StepClock(TrainerCallback):  # type: ignore[misc]
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         mark, now = self._mark(), time.monotonic_ns()
-        self._ends.append(mark)
-        self._ends_ns.append(now)
+        if self._gate is None:
+            self._end(mark, now)
         self._losses.close_step()
+        self._fresh = True
         if self.steps == 1:
             self._first_step()
             mark, now = self._mark(), time.monotonic_ns()
+            if self._gate is not None:  # the second step has begun: leave out the proof (and, in it, an optimizer step)
+                self._starts[-1], self._starts_ns[-1] = mark, now
         if now - self._told_ns >= PROGRESS_EVERY_NS or self.steps == state.max_steps:
             self._tell(now, state.max_steps)
-        if self._gate is not None:
-            last = control.should_training_stop or state.global_step >= state.max_steps
-            before = time.monotonic_ns()
-            if self._gate.border(self, control, last):
-                mark, now = self._mark(), time.monotonic_ns()
-                self._told_ns += now - before  # a rate of samples is one of work, not of waiting
+        if self._gate is None:
+            self._next_starts(mark, now)
+
+    def _gated_border(self, trainer: Any) -> None:
+        assert self._gate is not None
+        mark, now = self._mark(), time.monotonic_ns()
+        self._end(mark, now)
+        control, state = trainer.control, trainer.state
+        last = control.should_training_stop or state.global_step + 1 >= state.max_steps
+        if self._gate.border(self, control, last):
+            before, (mark, now) = now, (self._mark(), time.monotonic_ns())
+            self._told_ns += now - before  # a rate of samples is one of work, not of waiting
         self._next_starts(mark, now)
+
+    def _end(self, mark: Any, now_ns: int) -> None:
+        self._ends.append(mark)
+        self._ends_ns.append(now_ns)
 
     def _first_step(self) -> None:
         self.synchronise()

@@ -37,8 +37,9 @@ class Gate:
     """Asked by the step clock at every border; the first pause is after the warm-up.
 
     Before each pause the device is synchronised, so a job that waits leaves it to the partner; the time of a pause is
-    in no step's duration. With a lead-in step the timed steps run from border to border of an undisturbed queue, as
-    they do in a job that never waits; without one, the first timed step misses the overlap with the step before it.
+    in no step's duration. Borders lie where the trainer waits for the device anyway (harness.worker.clock), so what
+    the first step after a pause pays is cold caches at most: how much is measured (BlockTimes.switch_s) and, where it
+    matters, kept out by lead-in steps.
     """
 
     def __init__(self, spec: JobSpec, channel: Channel, inbox: process.Inbox) -> None:

@@ -124,7 +124,7 @@ class Job:
             assert self._inbox is not None
             self._gate = Gate(self.spec, self.channel, self._inbox)
         self._clock = StepClock(self.channel, self._losses, cuda, self._prove, self._gate)
-        self._trainer.add_callback(self._clock)
+        self._clock.attach(self._trainer)
 
     def _train(self) -> None:
         self._clock.start()
