@@ -152,7 +152,7 @@ class JobSpec(Strict):
     partner: Slug | None = Field(
         None, description="blocks protocol: the arm this job shares the device with; it waits at borders for the runner"
     )
-    lead_in_steps: int = Field(0, ge=0, description="blocks protocol: steps at the head of a block that are not timed")
+    lead_in_steps: int = Field(1, ge=0, description="blocks protocol: steps at the head of a block that are not timed")
     cores: list[int] | None = Field(None, description="CPUs the job's processes may run on; null: all")
     freeze_collector: bool = Field(False, description="gc.freeze() and gc.disable() once the warm-up is over")
     realtime: bool = Field(False, description="SCHED_FIFO once the warm-up is over, where the host allows it")

@@ -274,7 +274,7 @@ def test_a_plan_in_blocks_runs_both_jobs_of_a_launch_together() -> None:
     for a, b in together:
         assert (a.partner, b.partner) == (b.arm.name, a.arm.name)
         assert a.seed == b.seed == 42 + a.launch
-        assert (a.lead_in_steps, a.freeze_collector, a.realtime) == (0, True, True)
+        assert (a.lead_in_steps, a.freeze_collector, a.realtime) == (1, True, True)
     assert len({job.id for job in plan.jobs}) == len(plan.jobs)
 
 

@@ -65,7 +65,9 @@ class Blocks(Strict):
     steps: int | Literal["auto"] = Field(
         "auto", description="timed steps per block; auto: chosen from the noise itself, in a pair's first launch"
     )
-    lead_in_steps: int = Field(0, ge=0, description="steps at the head of each block that are not timed")
+    lead_in_steps: int = Field(
+        1, ge=0, description="steps at the head of each block that are not timed; 0 leaves cold caches in the figures"
+    )
     cores: int = Field(2, ge=0, description="CPU cores the two jobs are pinned to; 0: not pinned")
     same_cores: bool = Field(True, description="both jobs on the same cores; false: each on `cores` of its own")
     freeze_collector: bool = Field(True, description="Python's garbage collector frozen after the warm-up, both jobs")
