@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 from harness.record import Sources
 from harness.settings import JobSpec
 from harness.worker import models, tokenizer
+from harness.worker.tasks.base import TaskData
 from harness.worker.tasks.sources import Raw, Split, open_raw
 from harness.worker.tasks.store import build_once, key_of
 
@@ -39,18 +39,6 @@ COLUMNS = {
     "rte": Columns(("sentence1", "sentence2")),
     "wnli": Columns(("sentence1", "sentence2")),
 }
-
-
-@dataclass(frozen=True)
-class TaskData:
-    """A tokenised task. Splits are datasets.Dataset with the tokenizer's outputs and `labels`."""
-
-    train: Any
-    validation: Any
-    tokenizer: Any
-    labels: int
-    sources: Sources
-    metrics: Callable[[Any], dict[str, float]]
 
 
 def load(spec: JobSpec) -> TaskData:
