@@ -38,6 +38,10 @@ class Strict(BaseModel):
         return value
 
 
+class NoOptions(Strict):
+    """Options of a backend or a kind of task that has none."""
+
+
 class Model(Strict):
     """A model by hub name or folder (`path`), or by architecture with random weights.
 
@@ -69,9 +73,9 @@ class Task(Strict):
     """
 
     name: Slug = Field(description="label in tables; defaults to the key in `tasks`")
-    kind: Literal["glue"] = "glue"
-    subset: Literal["cola", "sst2", "mrpc", "stsb", "qqp", "mnli", "qnli", "rte", "wnli"] = Field(
-        "sst2", description="GLUE task; defaults to the key in `tasks`"
+    kind: Slug = Field("glue", description="a registered kind of task: glue, causal-lm, token-classification, …")
+    subset: Literal["cola", "sst2", "mrpc", "stsb", "qqp", "mnli", "qnli", "rte", "wnli"] | None = Field(
+        None, description="GLUE task; defaults to the key in `tasks`, else sst2; only for `kind: glue`"
     )
     source: Literal["auto", "hub", "folder", "synthetic"] = "auto"
     folder: Path | None = Field(None, description="folder with the hub's Parquet layout (SUBSET/train-*.parquet, …)")
@@ -80,6 +84,24 @@ class Task(Strict):
     data_seed: int = Field(0, ge=0, description="seed of the built-in corpus")
 
     @model_validator(mode="after")
+    @property
+    def data_name(self) -> str:
+        """What its data is called: GLUE's subset, else the kind of task."""
+        return self.subset or self.kind
+
+    @model_validator(mode="before")
+    @classmethod
+    def _glue_has_a_subset(cls, data: Any) -> Any:
+        if isinstance(data, dict) and data.get("kind", "glue") == "glue" and data.get("subset") is None:
+            return {**data, "subset": "sst2"}
+        return data
+
+    @model_validator(mode="after")
+    def _only_glue_has_a_subset(self) -> Task:
+        if self.kind != "glue" and self.subset is not None:
+            raise ValueError(f"`subset` goes with `kind: glue`; {self.kind} has `options`")
+        return self
+
     def _folder_goes_with_folder(self) -> Task:
         if (self.source == "folder") != (self.folder is not None):
             raise ValueError("`folder` and `source: folder` go together")

@@ -72,7 +72,7 @@ def source_notes(run: Run) -> list[str]:
 
     def synthetic(job: JobRecord) -> list[str]:
         if job.sources.data == "synthetic":
-            return [f"synthetic data: the built-in stand-in for {job.workload.task.subset}, not the real task"]
+            return [f"synthetic data: the built-in stand-in for {job.workload.task.data_name}, not the real task"]
         return [] if job.sources.data or job.state is not State.OK else ["where the data came from was not recorded"]
 
     def random(job: JobRecord) -> list[str]:

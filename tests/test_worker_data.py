@@ -36,6 +36,10 @@ def _spec(folder: Path, **changes: Any) -> JobSpec:
     return JobSpec.model_validate(worker.spec(folder, **changes))
 
 
+def _build(spec: JobSpec, labels: int, tokenizer: Any) -> Any:
+    return models.build(spec, tokenizer, "AutoModelForSequenceClassification", {"num_labels": labels})
+
+
 def _parquet(folder: Path, name: str, **columns: list[Any]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     pq.write_table(pa.table(columns), folder / f"{name}-00000-of-00001.parquet")
@@ -167,7 +171,7 @@ def test_every_family_reads_what_its_tokenizer_writes(tmp_path: Path, architectu
     model = {"architecture": architecture, "config": SMALL[architecture]}
     spec = _spec(tmp_path, model=model, twin=True, task={"train_samples": 300, "eval_samples": 8})
     data = glue.load(spec)
-    built = models.build(spec, data.labels, data.tokenizer)
+    built = _build(spec, data.labels, data.tokenizer)
     batch = {name: torch.tensor(data.validation[name]) for name in data.validation.column_names}
     with torch.no_grad():
         trained, evaluated = built.train()(**batch), built.eval()(**batch)
@@ -176,10 +180,10 @@ def test_every_family_reads_what_its_tokenizer_writes(tmp_path: Path, architectu
     assert built.config.pad_token_id == data.tokenizer.pad_token_id
     padding = torch.tensor(data.validation["attention_mask"]) == 0
     assert set(batch["input_ids"][padding].tolist()) == {data.tokenizer.pad_token_id}
-    again = models.weights_sha256(models.build(spec, data.labels, data.tokenizer))
+    again = models.weights_sha256(_build(spec, data.labels, data.tokenizer))
     assert again == models.weights_sha256(built)
     other = spec.model_copy(update={"seed": 7})
-    assert models.weights_sha256(models.build(other, data.labels, data.tokenizer)) != again
+    assert models.weights_sha256(_build(other, data.labels, data.tokenizer)) != again
 
 
 def test_dropout_is_set_everywhere_or_left_alone(tmp_path: Path) -> None:
@@ -188,7 +192,7 @@ def test_dropout_is_set_everywhere_or_left_alone(tmp_path: Path) -> None:
     def rates(**training: float) -> set[float]:
         spec = _spec(tmp_path, training=training)
         tokens = type("Tokens", (), {"pad_token_id": 1, "__len__": lambda self: 100})()
-        model = models.build(spec, 2, tokens)
+        model = _build(spec, 2, tokens)
         return {module.p for module in model.modules() if isinstance(module, torch.nn.Dropout)}
 
     assert rates() == {0.1}

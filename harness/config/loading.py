@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from harness.config.errors import Finding, Path, explain
 from harness.config.suite import Suite
 from harness.errors import BenchError
+from harness.settings import Strict, Task
 
 Origins = dict[Path, str]  # where the value at a path was written: "file:line" or "--set key=value"
 
@@ -37,7 +38,7 @@ def load_suite(file: FilePath, overrides: Iterable[str] = ()) -> Suite:
 
 
 def _check_registered(suite: Suite) -> None:
-    """Backends, their options and built-in shapes must exist. Imports no torch."""
+    """Backends, kinds of task, the options of both, and built-in shapes must exist. Imports no torch."""
     from harness.worker import backends
     from harness.worker.shapes import SHAPES
 
@@ -46,12 +47,10 @@ def _check_registered(suite: Suite) -> None:
             backend = backends.get(arm.backend)
         except BenchError as error:
             raise Finding(("arms", name, "backend"), error.message, error.fix) from None
-        try:
-            backend.Options.model_validate(arm.options)
-        except ValidationError as error:
-            first = error.errors(include_url=False)[0]
-            raise Finding(("arms", name, "options", *first["loc"]), *explain(first, backend.Options)) from None
+        _check_options(("arms", name, "options"), arm.options, backend.Options)
         suite.arm_workload(suite.resolved_workloads()[0], arm)
+    for name, task in suite.tasks.items():
+        _check_task(name, task)
     for name, model in suite.models.items():
         if model.architecture is not None and model.architecture not in SHAPES:
             raise Finding(
@@ -59,6 +58,27 @@ def _check_registered(suite: Suite) -> None:
                 f"no built-in shape is called {model.architecture!r}",
                 ", ".join(SHAPES),
             )
+
+
+def _check_task(name: str, task: Task) -> None:
+    from harness.worker import tasks
+
+    try:
+        kind = tasks.get(task.kind)
+    except BenchError as error:
+        raise Finding(("tasks", name, "kind"), error.message, error.fix) from None
+    _check_options(("tasks", name, "options"), task.options, kind.Options)
+    if task.source not in ("auto", *kind.sources):
+        allowed = ", ".join(("auto", *kind.sources))
+        raise Finding(("tasks", name, "source"), f"{task.kind} cannot read its data from {task.source}", allowed)
+
+
+def _check_options(where: Path, options: dict[str, Any], model: type[Strict]) -> None:
+    try:
+        model.model_validate(options)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        raise Finding((*where, *first["loc"]), *explain(first, model)) from None
 
 
 def _located(findings: list[Finding], origins: Origins, file: FilePath) -> BenchError:

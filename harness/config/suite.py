@@ -134,6 +134,13 @@ class Suite(Strict):
     measurement: Measurement = Measurement()
 
     @model_validator(mode="before")
+def _with_subset(key: str, task: Any) -> Any:
+    """A GLUE task whose key is the task's name in GLUE need not say it twice."""
+    if key in GLUE_TASKS and isinstance(task, dict) and task.get("kind", "glue") == "glue":
+        return {"subset": key, **task}
+    return task
+
+
     @classmethod
     def _keys_are_names(cls, data: Any) -> Any:
         if not isinstance(data, dict):
@@ -144,9 +151,7 @@ class Suite(Strict):
                 data[section] = _named(data[section])
         tasks = data.get("tasks")
         if isinstance(tasks, dict):
-            data["tasks"] = {
-                k: {"subset": k, **v} if isinstance(v, dict) and k in GLUE_TASKS else v for k, v in tasks.items()
-            }
+            data["tasks"] = {k: _with_subset(k, v) for k, v in tasks.items()}
         return data
 
     def resolved_workloads(self) -> list[Workload]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import resource
 import tempfile
 import time
@@ -11,9 +12,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from harness.flops import shape_of
 from harness.protocol import Channel
-from harness.record import Engagement, Fingerprint, Memory, ModelShape, Sources, Timing, WorkerResult
+from harness.record import Engagement, Fingerprint, InferenceResult, Memory, ModelShape, Sources, Timing, WorkerResult
 from harness.settings import JobSpec
 from harness.worker import arguments, models, tasks
 from harness.worker.backends.base import Backend
@@ -39,6 +39,7 @@ class Job:
         self._losses: Any = None
         self._trainer: Any = None
         self._data: Any = None
+        self._task: Any = None
         self._seconds: dict[str, float] = {}
         self._train_metrics: dict[str, float] = {}
         self._metrics: dict[str, float] = {}
@@ -46,6 +47,7 @@ class Job:
         self._fingerprint: dict[str, Any] = {}
         self._memory = Memory()
         self._shape: ModelShape | None = None
+        self._inference: InferenceResult | None = None
 
     @contextlib.contextmanager
     def _phase(self, name: str) -> Iterator[None]:
@@ -61,15 +63,16 @@ class Job:
         with self._phase("imports"):
             self._import()
         with self._phase("data"):
-            self._data = tasks.get(spec.workload.task.kind).load(spec)
+            task = self._task = tasks.get(spec.workload.task.kind)(spec)
+            self._data = task.load()
         with self._phase("model"):
-            model = models.build(spec, self._data.labels, self._data.tokenizer)
+            model = models.build(spec, self._data.tokenizer, task.auto_class, task.model_config(self._data))
             self._fingerprint |= {
                 "initial_weights_sha256": models.weights_sha256(model),
                 "attention": getattr(model.config, "_attn_implementation", None),
                 "parameters": sum(parameter.numel() for parameter in model.parameters()),
             }
-            self._shape = shape_of(model.config.to_dict(), self._data.labels)
+            self._shape = task.shape(model.config.to_dict(), self._data)
         with tempfile.TemporaryDirectory(prefix="bench-trainer-") as folder:
             self._prepare(model, Path(folder))
             if spec.do_train:
@@ -83,6 +86,11 @@ class Job:
                 # Not trainer.save_model: ORTTrainer's writes no config. The module itself is trained in every arm.
                 model.save_pretrained(spec.output_dir)
                 self._data.tokenizer.save_pretrained(spec.output_dir)
+        if spec.inference is not None and not spec.twin and os.environ.get("RANK", "0") == "0":
+            from harness.worker.inference import phase
+
+            with self._phase("inference"):
+                self._inference = phase.measure(spec, self._trainer, model, self._data.metrics, self._metrics)
         return self._result()
 
     def _import(self) -> None:
@@ -96,8 +104,6 @@ class Job:
         self.backend.prepare()
 
     def _prepare(self, model: Any, folder: Path) -> None:
-        from transformers import DataCollatorWithPadding, default_data_collator
-
         from harness.worker.clock import StepClock
         from harness.worker.gate import Gate
         from harness.worker.losses import LossRecorder
@@ -105,16 +111,12 @@ class Job:
 
         settings = arguments.build(self.spec, self.backend.arguments_class(), folder)
         self._fingerprint["training_arguments"] = arguments.decisive(settings)
-        padded = self.spec.workload.training.pad_to_max_length
         self._trainer = self.backend.trainer_class()(
             model=model,
             args=settings,
             train_dataset=self._data.train,
             eval_dataset=self._data.validation,
-            data_collator=_delayed(
-                default_data_collator if padded else DataCollatorWithPadding(self._data.tokenizer),
-                self.spec.arm.injected_delay_ms / 1e3,
-            ),
+            data_collator=_delayed(self._task.collator(self._data), self.spec.arm.injected_delay_ms / 1e3),
             compute_metrics=self._data.metrics,
         )
         cuda = self.spec.device == "cuda"
@@ -162,7 +164,8 @@ class Job:
         self._eval_runtime_s = found.get("eval_runtime")
         bookkeeping = ("runtime", "samples_per_second", "steps_per_second", "jit_compilation_time")
         values = {name.removeprefix("eval_"): value for name, value in found.items() if name.startswith("eval_")}
-        self._metrics = {name: float(value) for name, value in values.items() if name not in bookkeeping}
+        found = {name: float(value) for name, value in values.items() if name not in bookkeeping}
+        self._metrics = self._task.scores(found)
 
     def is_fallback(self, error: BaseException) -> bool:
         """Whether an error means that the backend could not take the model; never once it was proven to run it."""
@@ -206,6 +209,7 @@ class Job:
             losses=list(losses) if self.spec.twin else None,
             packages=_packages(),
             shape=self._shape,
+            inference=self._inference,
         )
 
 

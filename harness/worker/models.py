@@ -30,21 +30,24 @@ def shape(model: Model) -> dict[str, Any]:
     return {**SHAPES[model.architecture], **model.config}
 
 
-def build(spec: JobSpec, labels: int, tokenizer: Any) -> Any:
-    """A transformers sequence classifier in fp32 on the CPU, the same for both arms of a launch.
+def build(spec: JobSpec, tokenizer: Any, auto_class: str, config_of_task: dict[str, Any]) -> Any:
+    """A transformers model in fp32 on the CPU, the same for both arms of a launch.
 
+    `auto_class`: name of the class in transformers that decides the head (AutoModelFor…); `config_of_task`: what the
+    task sets in the model's configuration, over which the suite's own `config` for the model goes.
     Raises BenchError if the model cannot be had or does not know the attention asked for.
     """
-    from transformers import AutoConfig, AutoModelForSequenceClassification, set_seed
+    import transformers
+    from transformers import AutoConfig, set_seed
 
     model = spec.workload.model
     place = f"models.{model.name}"
     pretrained = source(model) == "pretrained"
     try:
         if pretrained:
-            config = AutoConfig.from_pretrained(model.path, num_labels=labels, **model.config)
+            config = AutoConfig.from_pretrained(model.path, **{**config_of_task, **model.config})
         else:
-            config = AutoConfig.for_model(**shape(model), num_labels=labels)
+            config = AutoConfig.for_model(**{**config_of_task, **shape(model)})
             if config.vocab_size < len(tokenizer):
                 raise BenchError(
                     f"vocab_size {config.vocab_size} is smaller than the tokenizer's {len(tokenizer)} tokens",
@@ -54,12 +57,11 @@ def build(spec: JobSpec, labels: int, tokenizer: Any) -> Any:
         dropout = 0.0 if spec.twin else spec.workload.training.dropout
         _set_dropout(config, dropout)
         set_seed(spec.seed)  # a pretrained encoder still gets a new classifier
+        factory = getattr(transformers, auto_class)
         if pretrained:
-            built = AutoModelForSequenceClassification.from_pretrained(
-                model.path, config=config, attn_implementation=spec.arm.attention
-            )
+            built = factory.from_pretrained(model.path, config=config, attn_implementation=spec.arm.attention)
         else:
-            built = AutoModelForSequenceClassification.from_config(config, attn_implementation=spec.arm.attention)
+            built = factory.from_config(config, attn_implementation=spec.arm.attention)
     except (OSError, ValueError, TypeError) as error:
         raise BenchError(f"{type(error).__name__}: {error}", place=place) from error
     _set_module_dropout(built, dropout)

@@ -5,11 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from harness.record import Engagement
-from harness.settings import JobSpec, Strict
-
-
-class NoOptions(Strict):
-    """Options of a backend that has none."""
+from harness.settings import JobSpec, NoOptions, Strict
 
 
 class Backend:

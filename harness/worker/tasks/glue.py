@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from harness.record import Sources
-from harness.settings import JobSpec
+from harness.settings import JobSpec, Task
 from harness.worker import models, tokenizer
-from harness.worker.tasks.base import TaskData
-from harness.worker.tasks.sources import Raw, Split, open_raw
+from harness.worker.tasks.base import TaskData, TaskKind
+from harness.worker.tasks.sources import HUB_DATASET, Raw, Split, open_raw
 from harness.worker.tasks.store import build_once, key_of
 
 VERSION = 1  # part of the cache key
@@ -41,13 +41,27 @@ COLUMNS = {
 }
 
 
+class Glue(TaskKind):
+    """Sentences or pairs of sentences with a class, or a score."""
+
+    name = "glue"
+    sources = ("hub", "folder", "synthetic")
+
+    @classmethod
+    def hub_dataset(cls, task: Task) -> tuple[str, str]:
+        return HUB_DATASET, task.data_name
+
+    def load(self) -> TaskData:
+        return load(self.spec)
+
+
 def load(spec: JobSpec) -> TaskData:
     """Data of a job, from the cache where it is. Raises BenchError for unusable sources."""
     from datasets import disable_progress_bars, load_from_disk
 
     disable_progress_bars()
     task, training = spec.workload.task, spec.workload.training
-    columns = COLUMNS[task.subset]
+    columns = COLUMNS[task.data_name]
     raw = open_raw(task, columns.texts, columns.validation)
     tokens, tokenizer_key = tokenizer.load(spec, raw.identity, lambda: _training_texts(raw))
     length = min(training.max_seq_length, tokens.model_max_length)
@@ -59,7 +73,7 @@ def load(spec: JobSpec) -> TaskData:
         length=length,
         pad=training.pad_to_max_length,
         limits=limits,
-        subset=task.subset,
+        subset=task.data_name,
     )
 
     def build(folder: Path) -> None:
@@ -85,7 +99,7 @@ def load(spec: JobSpec) -> TaskData:
             eval_samples=len(validation),
             data_sha256=json.loads((folder / "meta.json").read_text())["data_sha256"],
         ),
-        metrics=lambda prediction: metrics(task.subset, prediction),
+        metrics=lambda prediction: metrics(task.data_name, prediction),
     )
 
 

@@ -44,16 +44,16 @@ def open_raw(task: Task, columns: tuple[str, ...], validation: str) -> Raw:
     names = {"train": "train", "validation": validation}
     if origin == "folder":
         assert task.folder is not None
-        return _folder(task.folder / task.subset, columns, names)
+        return _folder(task.folder / task.data_name, columns, names)
     if origin == "hub":
         return _hub(task, columns, names)
     return _synthetic(task)
 
 
 def _synthetic(task: Task) -> Raw:
-    if task.subset != "sst2":
+    if task.data_name != "sst2":
         raise BenchError(
-            f"there is no built-in corpus like {task.subset}",
+            f"there is no built-in corpus like {task.data_name}",
             place=f"tasks.{task.name}.source",
             fix="`subset: sst2`, or `source: hub` or `folder`",
         )
@@ -99,11 +99,11 @@ def _hub(task: Task, columns: tuple[str, ...], names: dict[str, str]) -> Raw:
     from datasets import load_dataset
 
     try:
-        data = load_dataset(HUB_DATASET, task.subset)
+        data = load_dataset(HUB_DATASET, task.data_name)
         splits = {split: data[name] for split, name in names.items()}
     except Exception as error:  # the hub's client raises dozens of kinds
         raise BenchError(
-            f"cannot load {HUB_DATASET} ({task.subset}) from the hub: {type(error).__name__}: {error}",
+            f"cannot load {HUB_DATASET} ({task.data_name}) from the hub: {type(error).__name__}: {error}",
             place=f"tasks.{task.name}.source",
             fix="check the network, or use `source: synthetic` or `folder`",
         ) from error
