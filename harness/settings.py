@@ -77,6 +77,7 @@ class Task(Strict):
     subset: Literal["cola", "sst2", "mrpc", "stsb", "qqp", "mnli", "qnli", "rte", "wnli"] | None = Field(
         None, description="GLUE task; defaults to the key in `tasks`, else sst2; only for `kind: glue`"
     )
+    options: dict[str, Scalar] = Field(default_factory=dict, description="the kind's own settings")
     source: Literal["auto", "hub", "folder", "synthetic"] = "auto"
     folder: Path | None = Field(None, description="folder with the hub's Parquet layout (SUBSET/train-*.parquet, …)")
     train_samples: int | None = Field(None, gt=0, description="at most so many training samples (default: all)")
