@@ -84,7 +84,6 @@ class Task(Strict):
     eval_samples: int | None = Field(None, gt=0, description="at most so many evaluation samples (default: all)")
     data_seed: int = Field(0, ge=0, description="seed of the built-in corpus")
 
-    @model_validator(mode="after")
     @property
     def data_name(self) -> str:
         """What its data is called: GLUE's subset, else the kind of task."""
@@ -103,6 +102,7 @@ class Task(Strict):
             raise ValueError(f"`subset` goes with `kind: glue`; {self.kind} has `options`")
         return self
 
+    @model_validator(mode="after")
     def _folder_goes_with_folder(self) -> Task:
         if (self.source == "folder") != (self.folder is not None):
             raise ValueError("`folder` and `source: folder` go together")
