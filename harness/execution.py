@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.config.suite import Blocks
+from harness.config.measurement import Blocks
 from harness.display import Display
 from harness.environment import environment_for
 from harness.flops import efficiency

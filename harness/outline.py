@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from harness.config.suite import Blocks, Measurement
+from harness.config.measurement import Blocks, Measurement
 from harness.estimate import steps_of
 from harness.plan import Plan
 from harness.settings import JobSpec, Training

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from harness.config import Suite
-from harness.config.suite import Adaptive, Blocks
+from harness.config.measurement import Adaptive, Blocks
 from harness.record import Pair
 from harness.settings import Arm, JobSpec, Strict, Workload
 
@@ -124,6 +124,7 @@ def _job(suite: Suite, workload: Workload, arm: Arm, launch: int) -> JobSpec:
         seed=resolved.training.seed + launch,
         warmup_steps=suite.measurement.warmup_steps,
         do_eval=resolved.training.evaluate,
+        inference=suite.measurement.inference,
         memory_limit_gib=suite.measurement.memory_limit_gib,
         threads=suite.measurement.threads,
         cache_dir=Path(),
@@ -135,7 +136,7 @@ def _twin(suite: Suite, workload: Workload, arm: Arm, steps: int) -> JobSpec:
     spec = _job(suite, workload, arm, launch=0)
     training = spec.workload.training.model_copy(update={"dropout": 0.0, "max_steps": steps, "evaluate": False})
     changes = {"workload": spec.workload.model_copy(update={"training": training}), "twin": True, "do_eval": False}
-    return spec.model_copy(update={**changes, "warmup_steps": 1})
+    return spec.model_copy(update={**changes, "inference": None, "warmup_steps": 1})
 
 
 def in_blocks(spec: JobSpec, partner: str, blocks: Blocks) -> JobSpec:

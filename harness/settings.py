@@ -133,6 +133,55 @@ class Training(Strict):
     seed: int = Field(42, ge=0, description="launch k of every arm uses seed + k")
 
 
+class Launch(Strict):
+    """How many processes train a job together, and what starts them. The batch size is per process."""
+
+    launcher: Literal["auto", "plain", "torchrun"] = Field("auto", description="auto: torchrun for several processes")
+    processes: int = Field(1, ge=1, le=64, description="per node, as --nproc_per_node: each has a GPU of its own")
+    nodes: int = Field(1, ge=1, le=64, description="machines that train a job together (docs/several-gpus.md)")
+    timeout_s: float = Field(300, gt=0, description="a rank waits so long for the others before the job fails")
+    find_unused_parameters: bool = Field(False, description="DistributedDataParallel looks for them at every step")
+
+    @property
+    def world_size(self) -> int:
+        """Processes of a job on all nodes."""
+        return self.processes * self.nodes
+
+    @property
+    def torchrun(self) -> bool:
+        """Whether torchrun starts the job."""
+        return self.launcher == "torchrun" or (self.launcher == "auto" and self.world_size > 1)
+
+    @model_validator(mode="after")
+    def _several_processes_need_torchrun(self) -> Launch:
+        if self.launcher == "plain" and self.world_size > 1:
+            raise ValueError(f"`launcher: plain` starts one process, not {self.world_size}: give `launcher: torchrun`")
+        return self
+
+
+class Inference(Strict):
+    """After training: the trained model by PyTorch and by ONNX Runtime, in turns on the same batches."""
+
+    batch_sizes: list[int] | None = Field(
+        None, min_length=1, description="samples per batch, each timed; null: 1 and the workload's eval_batch_size"
+    )
+    seconds: float = Field(10, gt=0, description="measured time of a batch size, about, both engines together")
+    precision: Literal["fp32", "fp16"] | None = Field(
+        None, description="weights and arithmetic of both engines; null: fp16 where training is fp16, else fp32"
+    )
+    opset: int = Field(17, ge=14, le=20, description="of the exported graph; 17 has layer normalization as one node")
+    tolerance: float | None = Field(
+        None, gt=0, description="largest difference of a logit between the engines; null: by precision"
+    )
+
+    @field_validator("batch_sizes")
+    @classmethod
+    def _sizes_are_positive(cls, sizes: list[int] | None) -> list[int] | None:
+        if any(size < 1 for size in sizes or ()):
+            raise ValueError("a batch has at least one sample")
+        return sizes
+
+
 class Workload(Strict):
     """One model, one task and the training settings both arms share."""
 
@@ -140,6 +189,7 @@ class Workload(Strict):
     model: Model
     task: Task
     training: Training
+    launch: Launch = Launch()
 
 
 class Arm(Strict):
@@ -181,6 +231,7 @@ class JobSpec(Strict):
     realtime: bool = Field(False, description="SCHED_FIFO once the warm-up is over, where the host allows it")
     do_train: bool = True
     do_eval: bool = True
+    inference: Inference | None = Field(None, description="null: none")
     cache_dir: Path
     output_dir: Path | None = Field(None, description="where to save the trained model; null: not saved")
     memory_limit_gib: float | None = Field(None, gt=0, description="host memory the job may use (RLIMIT_DATA)")
