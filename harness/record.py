@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from harness.record_inference import InferenceResult
 from harness.record_parts import (
     BlockTimes,
     Efficiency,
@@ -34,6 +35,7 @@ __all__ = [
     "Fingerprint",
     "GpuTelemetry",
     "Host",
+    "InferenceResult",
     "JobRecord",
     "Memory",
     "ModelShape",
@@ -79,6 +81,7 @@ class WorkerResult(Part):
     losses: list[float] | None = Field(None, description="of every step; only parity twins carry them here")
     blocks: BlockTimes | None = Field(None, description="only under the blocks protocol")
     packages: dict[str, str] = Field(default_factory=dict, description="versions of the arm's stack")
+    inference: InferenceResult | None = Field(None, description="of the trained model; null: not asked for")
     shape: ModelShape | None = Field(None, description="from the model's configuration (harness.flops.shape_of)")
 
 
