@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from harness.record import Sources
@@ -13,7 +10,7 @@ from harness.settings import JobSpec, Task
 from harness.worker import models, tokenizer
 from harness.worker.tasks.base import TaskData, TaskKind
 from harness.worker.tasks.sources import HUB_DATASET, Raw, Split, open_raw
-from harness.worker.tasks.store import build_once, key_of
+from harness.worker.tasks.splits import load_splits
 
 VERSION = 1  # part of the cache key
 BATCH = 1000
@@ -57,16 +54,20 @@ class Glue(TaskKind):
 
 def load(spec: JobSpec) -> TaskData:
     """Data of a job, from the cache where it is. Raises BenchError for unusable sources."""
-    from datasets import disable_progress_bars, load_from_disk
-
-    disable_progress_bars()
     task, training = spec.workload.task, spec.workload.training
     columns = COLUMNS[task.data_name]
     raw = open_raw(task, columns.texts, columns.validation)
     tokens, tokenizer_key = tokenizer.load(spec, raw.identity, lambda: _training_texts(raw))
     length = min(training.max_seq_length, tokens.model_max_length)
     limits = {"train": task.train_samples, "validation": task.eval_samples}
-    key = key_of(
+
+    def encode(split: str) -> Any:
+        return _encode(raw.read(split), tokens, length, training.pad_to_max_length, limits[split], columns.labels)
+
+    splits, data_sha256 = load_splits(
+        spec,
+        ("train", "validation"),
+        encode,
         version=VERSION,
         raw=raw.identity,
         tokenizer=tokenizer_key,
@@ -75,29 +76,17 @@ def load(spec: JobSpec) -> TaskData:
         limits=limits,
         subset=task.data_name,
     )
-
-    def build(folder: Path) -> None:
-        digest = hashlib.sha256()
-        for split, limit in limits.items():
-            read = raw.read(split)  # type: ignore[arg-type]
-            encoded = _encode(read, tokens, length, training.pad_to_max_length, limit, columns.labels)
-            encoded.save_to_disk(folder / split)
-            _update(digest, encoded)
-        (folder / "meta.json").write_text(json.dumps({"data_sha256": digest.hexdigest()}))
-
-    folder = build_once(spec.cache_dir / "tokenised", key, build)
-    train, validation = load_from_disk(folder / "train"), load_from_disk(folder / "validation")
     return TaskData(
-        train=train,
-        validation=validation,
+        train=splits["train"],
+        validation=splits["validation"],
         tokenizer=tokens,
         labels=columns.labels,
         sources=Sources(
             data=raw.origin,
             weights=models.source(spec.workload.model),
-            train_samples=len(train),
-            eval_samples=len(validation),
-            data_sha256=json.loads((folder / "meta.json").read_text())["data_sha256"],
+            train_samples=len(splits["train"]),
+            eval_samples=len(splits["validation"]),
+            data_sha256=data_sha256,
         ),
         metrics=lambda prediction: metrics(task.data_name, prediction),
     )
@@ -123,18 +112,6 @@ def _encode(split: Split, tokens: Any, length: int, pad: bool, limit: int | None
         values = [float(x) if labels == 1 else int(x) for x in split.labels[begin:end]]
         parts.append(Dataset.from_dict({**encoded, "labels": values}))
     return concatenate_datasets(parts)
-
-
-def _update(digest: Any, dataset: Any) -> None:
-    """Hash values and lengths of every column, whatever the chunks they are stored in."""
-    import numpy as np
-
-    for name in sorted(dataset.column_names):
-        column = dataset.data.column(name).combine_chunks()
-        if hasattr(column, "flatten") and hasattr(column, "offsets"):
-            digest.update(np.diff(column.offsets.to_numpy()).astype(np.int64).tobytes())
-            column = column.flatten()
-        digest.update(name.encode() + np.ascontiguousarray(column.to_numpy(zero_copy_only=False)).tobytes())
 
 
 def metrics(subset: str, prediction: Any) -> dict[str, float]:

@@ -30,7 +30,7 @@ class Raw:
 
     origin: Literal["hub", "folder", "synthetic"]
     identity: str
-    read: Callable[[Literal["train", "validation"]], Split]
+    read: Callable[[str], Split]
 
 
 def open_raw(task: Task, columns: tuple[str, ...], validation: str) -> Raw:
@@ -62,7 +62,7 @@ def _synthetic(task: Task) -> Raw:
         "validation": min(task.eval_samples or corpus.EVAL_SENTENCES, corpus.EVAL_SENTENCES),
     }
 
-    def read(split: Literal["train", "validation"]) -> Split:
+    def read(split: str) -> Split:
         texts, labels = corpus.generate(split, sizes[split], task.data_seed)
         return Split((texts,), labels)
 
@@ -82,7 +82,7 @@ def _folder(folder: Path, columns: tuple[str, ...], names: dict[str, str]) -> Ra
         digest.update(f"{file.name}\n".encode())
         digest.update(file.read_bytes())
 
-    def read(split: Literal["train", "validation"]) -> Split:
+    def read(split: str) -> Split:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
@@ -108,7 +108,7 @@ def _hub(task: Task, columns: tuple[str, ...], names: dict[str, str]) -> Raw:
             fix="check the network, or use `source: synthetic` or `folder`",
         ) from error
 
-    def read(split: Literal["train", "validation"]) -> Split:
+    def read(split: str) -> Split:
         found = splits[split]
         return _split(found.column_names, lambda name: list(found[name]), columns, HUB_DATASET)
 

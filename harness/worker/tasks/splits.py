@@ -1,0 +1,49 @@
+"""Tokenised splits on disk, cached by content: every arm and job of a workload reads the same bytes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from harness.settings import JobSpec
+from harness.worker.tasks.store import build_once, key_of
+
+
+def load_splits(
+    spec: JobSpec, names: Sequence[str], make: Callable[[str], Any], **decisive: Any
+) -> tuple[dict[str, Any], str]:
+    """The datasets by name, and the SHA-256 of their values.
+
+    `make(name)`: a datasets.Dataset, called only if the cache does not have it; `decisive`: everything that what it
+    makes depends on (a version that grows with its code, the tokenizer's key, lengths, limits, seeds).
+    """
+    from datasets import disable_progress_bars, load_from_disk
+
+    disable_progress_bars()
+
+    def build(folder: Path) -> None:
+        digest = hashlib.sha256()
+        for name in names:
+            made = make(name)
+            made.save_to_disk(folder / name)
+            _update(digest, made)
+        (folder / "meta.json").write_text(json.dumps({"data_sha256": digest.hexdigest()}))
+
+    folder = build_once(spec.cache_dir / "tokenised", key_of(**decisive), build)
+    found = {name: load_from_disk(folder / name) for name in names}
+    return found, json.loads((folder / "meta.json").read_text())["data_sha256"]
+
+
+def _update(digest: Any, dataset: Any) -> None:
+    """Hash values and lengths of every column, whatever the chunks they are stored in."""
+    import numpy as np
+
+    for name in sorted(dataset.column_names):
+        column = dataset.data.column(name).combine_chunks()
+        if hasattr(column, "flatten") and hasattr(column, "offsets"):
+            digest.update(np.diff(column.offsets.to_numpy()).astype(np.int64).tobytes())
+            column = column.flatten()
+        digest.update(name.encode() + np.ascontiguousarray(column.to_numpy(zero_copy_only=False)).tobytes())
