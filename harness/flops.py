@@ -10,9 +10,10 @@ The backward pass takes twice as much (gradients of inputs and of weights), so a
 sum over the layers. With f = 4h that is 72 s h^2 (1 + s / 6h) per layer: equation 3 of Narayanan et al. 2021
 (arXiv:2104.04473) without its recomputation of activations (72 for 96) and, as classifiers have none, without the
 vocabulary's V / 12 l h. A classifier's head is added: `head_layers` h x h matrices and one h x labels matrix on one
-token, and ALBERT's s x embedding_size x h projection. The `model FLOPs` of Chowdhery et al. 2022 (PaLM, appendix B) are
-the same quantity. Element-wise operations, the softmax, embedding look-ups and the optimizer are not counted; padding
-is, for both arms compute it.
+token, and ALBERT's s x embedding_size x h projection. Of a token classifier the h x labels matrix is on every token; of
+a language model too, with the vocabulary for labels: the formula's V / 12 l h. The `model FLOPs` of Chowdhery et al.
+2022 (PaLM, appendix B) are the same quantity. Element-wise operations, the softmax, embedding look-ups and the
+optimizer are not counted; padding is, for both arms compute it.
 """
 
 from __future__ import annotations
@@ -65,10 +66,11 @@ _KEYS: dict[str, dict[str, str]] = {
 _WITHOUT_HEAD_LAYER = ("gpt2",)
 
 
-def shape_of(config: Mapping[str, Any], labels: int = 2) -> ModelShape | None:
+def shape_of(config: Mapping[str, Any], labels: int = 2, *, every_token: bool = False) -> ModelShape | None:
     """The shape from a transformers configuration (its to_dict(), or harness.worker.shapes.SHAPES); None: not known.
 
-    `labels`: classes, 1 for a regression.
+    `labels`: classes, 1 for a regression. `every_token`: the head is one hidden x labels matrix, on every token, as of
+    token classifiers and of GPT-2's language model (there `labels` is the vocabulary).
     """
     kind = config.get("model_type")
     if kind not in _KEYS:
@@ -85,7 +87,8 @@ def shape_of(config: Mapping[str, Any], labels: int = 2) -> ModelShape | None:
         hidden_size=hidden,
         intermediate_size=inner,
         labels=labels,
-        head_layers=0 if kind in _WITHOUT_HEAD_LAYER else 1,
+        head_layers=0 if every_token or kind in _WITHOUT_HEAD_LAYER else 1,
+        every_token=every_token,
         embedding_size=embedding if embedding not in (None, hidden) else None,
     )
 
@@ -95,7 +98,7 @@ def model_flops_per_sample(shape: ModelShape, sequence_length: int) -> int:
     s, h, f = sequence_length, shape.hidden_size, shape.intermediate_size
     feed_forward = (6 if shape.gated else 4) * s * h * f
     layer = 8 * s * h * h + 4 * s * s * h + feed_forward
-    head = 2 * h * h * shape.head_layers + 2 * h * shape.labels
+    head = (2 * h * h * shape.head_layers + 2 * h * shape.labels) * (s if shape.every_token else 1)
     projection = 2 * s * shape.embedding_size * h if shape.embedding_size is not None else 0
     return 3 * (shape.layers * layer + head + projection)
 

@@ -160,7 +160,7 @@ class Telemetry(Part):
 
 
 class ModelShape(Part):
-    """What decides how many floating-point operations a transformer classifier needs."""
+    """What decides how many floating-point operations a transformer needs."""
 
     layers: int
     hidden_size: int
@@ -169,6 +169,7 @@ class ModelShape(Part):
     head_layers: int = Field(1, description="hidden x hidden layers on the pooled token, before the classifier")
     embedding_size: int | None = Field(None, description="if it is not the hidden size (ALBERT)")
     gated: bool = Field(False, description="a feed-forward block of three matrices (SwiGLU) instead of two")
+    every_token: bool = Field(False, description="the head is on every token of a sample, not on a pooled one")
 
 
 class Efficiency(Part):

@@ -7,6 +7,8 @@ from harness.worker.tasks.base import TaskKind
 
 TASKS = {
     "glue": "harness.worker.tasks.glue:Glue",
+    "causal-lm": "harness.worker.tasks.causal_lm:CausalLm",
+    "token-classification": "harness.worker.tasks.token_classification:TokenClassification",
 }
 REGISTRY = Registry("training_backend_bench.tasks", "kind of task", TASKS, TaskKind)
 
