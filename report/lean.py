@@ -93,6 +93,7 @@ LEAN_RECORD: type[JobRecord] = _lean(  # to whom it is given, it is a JobRecord:
     "metrics",
     "losses",
     "blocks",
+    "inference",
     timing=_TIMING,
     engagement=_lean(Engagement, "engaged", "reasons", "kernels") | None,
     fingerprint=_lean(Fingerprint, "initial_weights_sha256", "data_order_sha256"),

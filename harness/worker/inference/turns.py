@@ -11,7 +11,7 @@ from typing import Generic, TypeVar
 from harness.record_inference import EngineTimes
 
 B = TypeVar("B")
-WARM_UP = 5  # batches of each engine before anything is timed
+WARM_UP = 3  # batches of each engine before anything is timed, and as many more that tell its pace
 BLOCK_S = 0.05  # of the slower engine: drift and noise are slower than that, handing over is shorter
 MOST_BLOCK_BATCHES = 50
 LEAST_PAIRS, MOST_PAIRS = 4, 2000  # of blocks; four are two rounds of A B B A
