@@ -16,7 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Literal
 
-from harness import guardian
+from harness import guardian, torchrun
 from harness.environment import environment_for, importable_harness
 from harness.errors import BenchError
 from harness.listener import Event, Listener, Peer, ProtocolError
@@ -25,7 +25,6 @@ from harness.protocol import block_seconds
 from harness.record import State, WorkerResult
 from harness.settings import JobSpec
 
-WORKER_MODULE = ("-m", "harness.worker")
 STOP_GRACE_S = 5.0  # from SIGTERM to SIGKILL
 EXIT_GRACE_S = 60.0  # from a worker's last word (bye, failure) to the end of its process
 GIVE_UP_S = 20.0  # after SIGKILL; what is then still there hangs in the kernel
@@ -49,8 +48,9 @@ class RunningJob:
         lock_fd: int = -1,
         wake_fd: int | None = None,
         oom: OomCounter | None = None,
+        rendezvous: torchrun.Rendezvous | None = None,
     ) -> None:
-        """`command` replaces `interpreter -m harness.worker`; spec file and socket path are appended to it.
+        """`command` replaces `interpreter -m harness.worker` (of every rank); spec and socket path are appended to it.
 
         `lock_fd` is kept open until the job is gone, whatever becomes of this process; when `wake_fd` is readable
         `pump` returns early. Raises BenchError if the job cannot be started at all.
@@ -74,7 +74,10 @@ class RunningJob:
                 self._selector.register(wake_fd, selectors.EVENT_READ, None)
             spec = self._folder / "spec.json"
             spec.write_text(job.model_dump_json())
-            arguments = [*(command or (interpreter, *WORKER_MODULE)), str(spec), str(self._folder / "channel")]
+            words = torchrun.command(
+                job.workload.launch, interpreter, self._folder, worker=command, rendezvous=rendezvous
+            )
+            arguments = [*words, str(spec), str(self._folder / "channel")]
             if environment is None:
                 environment = environment_for(job, os.environ, importable_harness(self._folder))
             self._guardian = self._start_guardian(arguments, environment, lock_fd)
@@ -170,6 +173,7 @@ class RunningJob:
         try:
             for event in events:
                 self._note(event)
+            self._miss(peer)
         except (ValueError, TypeError) as error:
             garbage = error
         if garbage is not None and self.seen.stopped is None:
@@ -185,7 +189,8 @@ class RunningJob:
                 state = State(event.get("state", ""))
                 if state is State.OK:
                     raise ValueError("a failure cannot have the state ok")
-                seen.failure = (state, str(event.get("reason") or "no reason given"))
+                who = f"rank {event['rank']}: " if self.job.workload.launch.world_size > 1 else ""
+                seen.failure = (state, who + str(event.get("reason") or "no reason given"))
                 if isinstance(event.get("result"), dict):
                     seen.result = WorkerResult.model_validate(event["result"])
                 self._append_to_log(str(event.get("traceback") or ""))
@@ -201,8 +206,14 @@ class RunningJob:
                 seen.series.extend(event)
             case "result" if main:
                 seen.result = WorkerResult.model_validate(event)
-            case "bye":
+            case "bye" if main:
                 self._exit_by = time.monotonic() + EXIT_GRACE_S
+
+    def _miss(self, peer: Peer) -> None:
+        """Note the first of several ranks that is gone without a word, unless it was ended for another's failure."""
+        gone = peer not in self._listener.peers and peer.rank is not None and not peer.parted
+        if gone and self.seen.failure is None and self.seen.stopped is None and self.seen.lost_rank is None:
+            self.seen.lost_rank = peer.rank if self.job.workload.launch.torchrun else None
 
     def _append_to_log(self, text: str) -> None:
         if text.strip():

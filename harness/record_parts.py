@@ -54,6 +54,7 @@ class Engagement(Part):
     engaged: bool
     reasons: list[str] = Field(default_factory=list, description="why not, one sentence each")
     checked_after_steps: list[int] = Field(default_factory=list)
+    ranks: int = Field(1, description="processes of the job that were proven, each by itself")
     torch_module: str | None = None
     provider: str | None = Field(None, description="first execution provider of the training session")
     providers: list[str] = Field(default_factory=list)
@@ -168,8 +169,8 @@ class ModelShape(Part):
     labels: int = 2
     head_layers: int = Field(1, description="hidden x hidden layers on the pooled token, before the classifier")
     embedding_size: int | None = Field(None, description="if it is not the hidden size (ALBERT)")
-    gated: bool = Field(False, description="a feed-forward block of three matrices (SwiGLU) instead of two")
     every_token: bool = Field(False, description="the head is on every token of a sample, not on a pooled one")
+    gated: bool = Field(False, description="a feed-forward block of three matrices (SwiGLU) instead of two")
 
 
 class Efficiency(Part):

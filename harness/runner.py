@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness import guard
 from harness.display import Display, make_display, stopped
+from harness.environment import visible_cards
 from harness.execution import Executor
 from harness.plan import alone
 from harness.provenance import collect, scrub_tree
@@ -138,7 +139,9 @@ def _guard(plan: Plan, results_dir: Path, allow_shared_gpu: bool) -> list[str]:
         return []
     device = plan.jobs[0].device
     folders = (results_dir, plan.jobs[0].cache_dir)
-    findings = guard.inspect(device, folders, visible=os.environ.get("CUDA_VISIBLE_DEVICES"))
+    needed = max(job.workload.launch.processes for job in plan.jobs)
+    visible = visible_cards(needed, os.environ.get("CUDA_VISIBLE_DEVICES"))
+    findings = guard.inspect(device, folders, visible=visible, needed=needed)
     return [
         f"{finding.message} ({finding.fix})" for finding in guard.enforce(findings, allow_shared_gpu=allow_shared_gpu)
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ def check_precision(spec: JobSpec) -> None:
 
 def build(spec: JobSpec, arguments_class: Any, folder: Path) -> Any:
     """The arguments, of the class that goes with the backend's trainer. `folder` is only where Trainer may write."""
-    training = spec.workload.training
+    training, launch = spec.workload.training, spec.workload.launch
     return arguments_class(
         output_dir=str(folder),
         seed=spec.seed,
@@ -57,6 +58,9 @@ def build(spec: JobSpec, arguments_class: Any, folder: Path) -> Any:
         eval_strategy="no",
         report_to=[],
         disable_tqdm=True,
+        ddp_backend=("nccl" if spec.device == "cuda" else "gloo") if launch.torchrun else None,
+        ddp_timeout=math.ceil(launch.timeout_s),
+        ddp_find_unused_parameters=launch.find_unused_parameters if launch.torchrun else None,
         label_names=["labels"],  # ORTModule hides the model's forward signature, from which they are guessed otherwise
     )
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import resource
 import tempfile
 import time
@@ -19,6 +18,7 @@ from harness.worker import arguments, models, tasks
 from harness.worker.backends.base import Backend
 from harness.worker.failures import NotEngagedError
 from harness.worker.process import Inbox
+from harness.worker.ranks import Ranks, highest, proof_of_all
 
 PACKAGES = (
     "torch transformers optimum onnxruntime onnxruntime-training onnxruntime-training-cpu torch-ort onnx datasets "
@@ -33,6 +33,7 @@ class Job:
         """`inbox`: where the runner's control messages arrive, which a job with a partner waits for."""
         self.spec, self.backend, self.channel = spec, backend, channel
         self._inbox = inbox
+        self._ranks = Ranks()
         self._gate: Any = None
         self.engagement: Engagement | None = None
         self._clock: Any = None
@@ -81,12 +82,13 @@ class Job:
             if spec.do_eval and spec.workload.training.evaluate:
                 with self._phase("evaluate"):
                     self._evaluate()
-        if spec.output_dir is not None:
+        if spec.output_dir is not None and self._ranks.main:
             with self._phase("save"):
                 # Not trainer.save_model: ORTTrainer's writes no config. The module itself is trained in every arm.
                 model.save_pretrained(spec.output_dir)
                 self._data.tokenizer.save_pretrained(spec.output_dir)
-        if spec.inference is not None and not spec.twin and os.environ.get("RANK", "0") == "0":
+        self._ranks.wait()  # one that left earlier would take the others' connections with it
+        if spec.inference is not None and not spec.twin and self._ranks.main:
             from harness.worker.inference import phase
 
             with self._phase("inference"):
@@ -100,6 +102,7 @@ class Job:
             torch.set_num_threads(self.spec.threads)
         if self.spec.device == "cuda" and not torch.cuda.is_available():
             raise RuntimeError("torch sees no CUDA device")
+        self._ranks = Ranks.begin(self.spec)
         self.backend.trainer_class()
         self.backend.prepare()
 
@@ -125,10 +128,11 @@ class Job:
         if self.spec.partner is not None:
             assert self._inbox is not None
             self._gate = Gate(self.spec, self.channel, self._inbox)
-        self._clock = StepClock(self.channel, self._losses, cuda, self._prove, self._gate)
+        self._clock = StepClock(self.channel, self._losses, cuda, self._prove, self._gate, self._ranks)
         self._trainer.add_callback(self._clock)
 
     def _train(self) -> None:
+        self._ranks.wait()  # or the time that one rank starts later than another would be set-up
         self._clock.start()
         self._train_metrics = self._trainer.train().metrics
         self._clock.finish()
@@ -137,6 +141,8 @@ class Job:
         self._losses.finish()
         self._prove(self._clock.steps)
         self._memory = _peaks(self.spec.device)
+        if self._ranks.size > 1:
+            self._gather()
         self._fingerprint |= {
             "optimizer": arguments.optimizer_name(self._trainer),
             "dtype_policy": arguments.dtype_policy(self._trainer),
@@ -144,9 +150,23 @@ class Job:
         }
         self._clock.send_series()
 
+    def _gather(self) -> None:
+        """Make what was measured that of all ranks: the slowest rank's times, the highest peaks, losses, samples."""
+        ranks = self._ranks
+        self._clock.gather()
+        self._losses.gather(ranks)
+        self._memory = highest(ranks.exchange(self._memory))
+        own = self._train_metrics["train_runtime"]
+        slowest = max(ranks.exchange(own))
+        samples_per_s = self._train_metrics["train_samples_per_second"] * own / slowest
+        self._train_metrics |= {"train_runtime": slowest, "train_samples_per_second": samples_per_s}
+        ranks.same("initial weights", self._fingerprint["initial_weights_sha256"])
+        ranks.same("order of the data", self._order.sha256(sum(self._losses.samples), self._data.sources.data_sha256))
+
     def _prove(self, step: int) -> None:
-        """Take the backend's proof after a step. Raises NotEngagedError if it fails."""
-        proof = self.backend.engagement(self._trainer, step)
+        """Take the backend's proof of every rank after a step. Raises NotEngagedError if one fails."""
+        self._ranks.check_wrapping(self._losses.trained)
+        proof = proof_of_all(self._ranks.exchange(self.backend.engagement(self._trainer, step)))
         if proof is None:
             return
         earlier = self.engagement
