@@ -19,7 +19,6 @@ VERSION = 1  # part of the cache key
 SENTENCES = {"train": corpus.TRAIN_SENTENCES, "validation": corpus.EVAL_SENTENCES}
 SHORTEST = 4  # words of the corpus' shortest sentence, hence tokens without the one that ends it
 BATCH = 1000
-IGNORED = -100  # torch's cross entropy leaves such labels out
 HEAD_IS_ONE_MATRIX = ("gpt2",)  # model types whose logits are one product with the embeddings; others have more
 
 
@@ -45,10 +44,7 @@ class CausalLm(TaskKind):
             enough = SENTENCES[split] if limit is None else min(-(-limit * length // SHORTEST), SENTENCES[split])
             found = _blocks(self._sentences(split, enough), tokens, length)
             ids = list(itertools.islice(found, limit))
-            # The model shifts labels by one, so nothing predicts a first token. It must not be a label: Trainer divides
-            # the loss by the number of labels where a model lets it (PyTorch's GPT-2), and the model itself by those
-            # that it predicts (ONNX Runtime's): without this, arms differ by a factor of length / (length - 1).
-            return Dataset.from_dict({"input_ids": ids, "labels": [[IGNORED, *block[1:]] for block in ids]})
+            return Dataset.from_dict({"input_ids": ids, "labels": ids})  # the model shifts them by one
 
         splits, data_sha256 = load_splits(
             self.spec,
@@ -93,7 +89,7 @@ class CausalLm(TaskKind):
 
 
 def _blocks(sentences: list[str], tokens: Any, length: int) -> Iterator[list[int]]:
-    """Blocks of `length` token ids: sentences, each ended by the tokenizer's mark; what is left at the end is dropped."""
+    """Blocks of `length` token ids: sentences, each with the tokenizer's end mark; what is left over is dropped."""
     end = tokens.eos_token_id if tokens.eos_token_id is not None else tokens.sep_token_id
     row: list[int] = []
     for begin in range(0, len(sentences), BATCH):
