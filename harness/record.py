@@ -76,6 +76,8 @@ class WorkerResult(Part):
     fingerprint: Fingerprint = Fingerprint()
     sources: Sources = Sources()
     metrics: dict[str, float] = Field(default_factory=dict, description="evaluation metrics by the task's own names")
+    main_metrics: list[str] = Field(default_factory=list, description="the mean of these is the task's score")
+    chance: dict[str, float] = Field(default_factory=dict, description="metrics of a model that ignores its input")
     first_loss: float | None = None
     last_loss: float | None = None
     losses: list[float] | None = Field(None, description="of every step; only parity twins carry them here")

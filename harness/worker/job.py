@@ -180,12 +180,13 @@ class Job:
             raise NotEngagedError("; ".join(proof.reasons))
 
     def _evaluate(self) -> None:
-        found = self._trainer.evaluate()
-        self._eval_runtime_s = found.get("eval_runtime")
         bookkeeping = ("runtime", "samples_per_second", "steps_per_second", "jit_compilation_time")
-        values = {name.removeprefix("eval_"): value for name, value in found.items() if name.startswith("eval_")}
-        found = {name: float(value) for name, value in values.items() if name not in bookkeeping}
-        self._metrics = self._task.scores(found)
+        for ending, samples in {"": self._data.validation, **self._data.further}.items():
+            found = self._trainer.evaluate(samples)
+            self._eval_runtime_s = (self._eval_runtime_s or 0.0) + found.get("eval_runtime", 0.0)
+            values = {name.removeprefix("eval_"): value for name, value in found.items() if name.startswith("eval_")}
+            scores = self._task.scores({k: float(value) for k, value in values.items() if k not in bookkeeping})
+            self._metrics |= {f"{name}_{ending}" if ending else name: value for name, value in scores.items()}
 
     def is_fallback(self, error: BaseException) -> bool:
         """Whether an error means that the backend could not take the model; never once it was proven to run it."""
@@ -224,6 +225,8 @@ class Job:
             fingerprint=Fingerprint(**self._fingerprint),
             sources=self._data.sources if self._data else Sources(),
             metrics=self._metrics,
+            main_metrics=list(self._data.main_metrics) if self._metrics else [],
+            chance=dict(self._data.chance) if self._metrics else {},
             first_loss=losses[0] if losses else None,
             last_loss=losses[-1] if losses else None,
             losses=list(losses) if self.spec.twin else None,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from harness.flops import shape_of
@@ -16,7 +16,9 @@ class TaskData:
     """A tokenised task. Splits are datasets.Dataset with the tokenizer's outputs and `labels`.
 
     `labels`: how many classes are told apart, 1 for a regression. `metrics`: from a transformers.EvalPrediction; None
-    if the loss is all there is, then Trainer keeps no logits.
+    if the loss is all there is, then Trainer keeps no logits. `further`: more validation sets, by the ending that their
+    metrics get (`mm`: accuracy_mm). `main_metrics`: those whose mean is the task's score, which parity compares.
+    `chance`: what of each metric a model reaches that ignores its input.
     """
 
     train: Any
@@ -25,6 +27,9 @@ class TaskData:
     labels: int
     sources: Sources
     metrics: Callable[[Any], dict[str, float]] | None
+    further: Mapping[str, Any] = field(default_factory=dict)
+    main_metrics: tuple[str, ...] = ()
+    chance: Mapping[str, float] = field(default_factory=dict)
 
 
 class TaskKind:
