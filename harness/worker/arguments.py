@@ -8,10 +8,12 @@ from typing import Any
 
 from harness.errors import BenchError
 from harness.settings import JobSpec
+from harness.worker import compat
+from harness.worker.backends.base import Backend
 
 # What the fingerprint keeps: everything that changes how a model is trained, no paths.
 DECISIVE = (
-    "adafactor adam_beta1 adam_beta2 adam_epsilon auto_find_batch_size average_tokens_across_devices bf16 data_seed "
+    "adam_beta1 adam_beta2 adam_epsilon auto_find_batch_size average_tokens_across_devices bf16 data_seed "
     "dataloader_drop_last dataloader_num_workers dataloader_pin_memory ddp_find_unused_parameters full_determinism "
     "fp16 gradient_accumulation_steps gradient_checkpointing group_by_length half_precision_backend label_names "
     "label_smoothing_factor learning_rate logging_nan_inf_filter logging_steps lr_scheduler_kwargs lr_scheduler_type "
@@ -30,10 +32,10 @@ def check_precision(spec: JobSpec) -> None:
         )
 
 
-def build(spec: JobSpec, arguments_class: Any, folder: Path) -> Any:
+def build(spec: JobSpec, backend: Backend, folder: Path) -> Any:
     """The arguments, of the class that goes with the backend's trainer. `folder` is only where Trainer may write."""
     training, launch = spec.workload.training, spec.workload.launch
-    return arguments_class(
+    values = dict(
         output_dir=str(folder),
         seed=spec.seed,
         data_seed=spec.seed,
@@ -62,12 +64,15 @@ def build(spec: JobSpec, arguments_class: Any, folder: Path) -> Any:
         ddp_timeout=math.ceil(launch.timeout_s),
         ddp_find_unused_parameters=launch.find_unused_parameters if launch.torchrun else None,
         label_names=["labels"],  # ORTModule hides the model's forward signature, from which they are guessed otherwise
+        average_tokens_across_devices=False,  # 4.48's default; 5 has another, which only several GPUs would notice
+        tf32=False,  # fp32 means the same in every arm: left open, Trainer turns TF32 on for compiled models alone
     )
+    return compat.training_arguments(backend.arguments_class(), values | backend.extra_arguments())
 
 
 def decisive(arguments: Any) -> dict[str, Any]:
     """The arguments that decide how a model is trained, as plain values."""
-    values = arguments.to_dict()
+    values = compat.plain_arguments(arguments)
     return {name: values[name] for name in DECISIVE if name in values}
 
 

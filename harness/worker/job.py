@@ -112,7 +112,7 @@ class Job:
         from harness.worker.losses import LossRecorder
         from harness.worker.order import OrderRecorder
 
-        settings = arguments.build(self.spec, self.backend.arguments_class(), folder)
+        settings = arguments.build(self.spec, self.backend, folder)
         self._fingerprint["training_arguments"] = arguments.decisive(settings)
         self._trainer = self.backend.trainer_class()(
             model=model,
@@ -130,6 +130,8 @@ class Job:
             self._gate = Gate(self.spec, self.channel, self._inbox)
         self._clock = StepClock(self.channel, self._losses, cuda, self._prove, self._gate, self._ranks)
         self._trainer.add_callback(self._clock)
+        for callback in self.backend.callbacks():
+            self._trainer.add_callback(callback)
 
     def _train(self) -> None:
         self._ranks.wait()  # or the time that one rank starts later than another would be set-up

@@ -38,6 +38,14 @@ class Backend:
         """The TrainingArguments class that goes with `trainer_class`."""
         raise NotImplementedError
 
+    def extra_arguments(self) -> dict[str, Any]:
+        """TrainingArguments of this backend's own, besides those that the suite decides for every arm."""
+        return {}
+
+    def callbacks(self) -> list[Any]:
+        """Callbacks for the trainer, besides the clock; asked once, after the trainer is made."""
+        return []
+
     def engagement(self, trainer: Any, after_step: int) -> Engagement | None:
         """Proof, taken after optimizer step `after_step`, that the backend runs the training; None: none needed."""
         return None

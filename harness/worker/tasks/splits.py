@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.settings import JobSpec
+from harness.worker import compat
 from harness.worker.tasks.store import build_once, key_of
 
 
@@ -32,7 +33,7 @@ def load_splits(
             _update(digest, made)
         (folder / "meta.json").write_text(json.dumps({"data_sha256": digest.hexdigest()}))
 
-    folder = build_once(spec.cache_dir / "tokenised", key_of(**decisive), build)
+    folder = build_once(spec.cache_dir / "tokenised", key_of(**decisive, **compat.dataset_format()), build)
     found = {name: load_from_disk(folder / name) for name in names}
     return found, json.loads((folder / "meta.json").read_text())["data_sha256"]
 
