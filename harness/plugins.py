@@ -16,13 +16,14 @@ from harness.errors import BenchError
 
 
 class Registry:
-    """What goes by the names of one group: `built_in`, as `module:attribute`, and the entry points of packages.
+    """What goes by the names of one group: what is built in, and the entry points of packages.
 
-    `what`: how errors call one of them; it must be a subclass of `kind`, or an instance of it if `instance` is set.
+    `built_in`: things by name, as `module:attribute` where they are to be imported only when asked for. `what`: how
+    errors call one of them; it must be a subclass of `kind`, or an instance of it if `instance` is set.
     """
 
     def __init__(
-        self, group: str, what: str, built_in: Mapping[str, str], kind: type, *, instance: bool = False
+        self, group: str, what: str, built_in: Mapping[str, object], kind: type, *, instance: bool = False
     ) -> None:
         self.group, self.what, self.built_in, self.kind, self.instance = group, what, built_in, kind, instance
 
@@ -35,11 +36,14 @@ class Registry:
         if name not in self.names():
             raise BenchError(
                 f"no {self.what} is called {name!r}",
-                fix=f"one of: {', '.join(self.names())}; a package that brings another one has to be installed in the "
-                "environment of every stack that needs it",
+                fix=f"one of: {', '.join(self.names())}; or install the package that brings it (a backend or task: in the "
+                "environment of its stack too)",
             )
         if name in self.built_in:
-            module, _, attribute = self.built_in[name].partition(":")
+            known = self.built_in[name]
+            if not isinstance(known, str):
+                return known
+            module, _, attribute = known.partition(":")
             return getattr(importlib.import_module(module), attribute)
         entry = self._installed[name]
         try:

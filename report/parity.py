@@ -26,7 +26,7 @@ bf16: one rounding is 2^-8 = 4e-3, eight times that of fp16; the bound is not ei
 A suite's `parity.tolerance` takes their place. What twins can show grows with their steps and the learning rate.
 AdamW's steps do not depend on the gradients' scale, so a wrong one shows only by clipping, overflow or underflow.
 """
-MAIN_METRICS = ("matthews_correlation", "pearson", "f1", "accuracy")  # GLUE's; the first that both arms have
+MAIN_METRICS = ("matthews_correlation", "pearson", "f1", "accuracy", "perplexity", "loss")  # first that both arms have
 MIN_SEEDS = 3  # baseline launches: fewer say nothing of the spread between seeds
 
 

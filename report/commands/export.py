@@ -23,7 +23,9 @@ def register(commands: Commands) -> None:
         "as Parquet or CSV. Values that are missing and gains that are not valid are left out.",
     )
     add_runs(export)
-    export.add_argument("--format", choices=FORMATS, required=True)
+    export.add_argument(
+        "--format", required=True, metavar="NAME", help=f"{', '.join(FORMATS)}, or what an installed package brings"
+    )
     export.add_argument(
         "--out",
         type=Path,
