@@ -117,6 +117,10 @@ def _train_arguments(parser: argparse.ArgumentParser) -> None:
     add("--output-dir", type=Path, required=True, help="metrics, log and the trained model go there")
     add("--do-train", action="store_true")
     add("--do-eval", action="store_true")
+    add(
+        "--inference-with-ort", action="store_true",
+        help="the model by PyTorch and by ONNX Runtime in turns: latency, throughput, and whether they agree",
+    )  # fmt: skip
     add("--data", default="auto", metavar="auto|hub|synthetic|FOLDER", help="where the task's data comes from")
     add("--max-train-samples", type=int)
     add("--max-eval-samples", type=int)

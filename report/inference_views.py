@@ -53,7 +53,7 @@ def inference_tables(parts: Sequence[Part]) -> list[Table]:
         Column("Trained by", text("arm" if by_name else "backend"), importance=ESSENTIAL),
         *facts,
         *workload_column(rows),
-        Column("Batch", text("inference_batch_size"), right=True, importance=ESSENTIAL),
+        Column("Inference batch", text("inference_batch_size"), right=True, importance=ESSENTIAL),
         Column("PyTorch(ms) mean/p50/p95", _latency("torch"), right=True),
         Column("ONNX Runtime(ms) mean/p50/p95", _latency("onnxruntime"), right=True),
         Column("PyTorch samples(/s)", number("torch_samples_per_s"), right=True),

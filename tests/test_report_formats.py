@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from report_factory import PROVEN, four_pairs, make_job, make_run
 
-from harness.record import JobRecord, Pair, State, Timing
+from harness.record import InferenceResult, JobRecord, Pair, State, Timing
 from report.columns import DETAIL, ESSENTIAL
 from report.keys import describe_key
 from report.latex import escape
@@ -30,7 +30,8 @@ from report.views import VIEWS
 def test_names_stay_text_in_markdown(name: str) -> None:
     pair = Pair(workload=name, baseline="pytorch", candidate=name)
     failing = make_job("onnxruntime", state=State.CRASHED, reason=f"{name} broke")
-    run = make_run([make_job(), failing], [pair], run=name, notes=[name])
+    inference = InferenceResult(state="failed", reason=f"{name} broke")
+    run = make_run([make_job(inference=inference), failing], [pair], run=name, notes=[name])
     for view in VIEWS:
         text = render([run, make_run([], [pair], run="other")], view=view)
         assert "<script" not in text
