@@ -54,6 +54,7 @@ _TIMING = _lean(
 )
 _GPU = _lean(
     GpuTelemetry,
+    "index",
     "utilization_mean",
     "utilization_p10",
     "memory_peak_bytes",

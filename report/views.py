@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from report import arm_views, gain_views, inference_views, summary
+from report import arm_views, cards, gain_views, inference_views, scaling, summary
 from report.digest import View
 
 VIEWS: dict[str, View] = {  # in the order in which tables come
@@ -10,6 +10,8 @@ VIEWS: dict[str, View] = {  # in the order in which tables come
     "steady": View(arm_views.steady, arm_views.steady_tables),
     "gains": View(gain_views.gains, gain_views.gain_tables),
     "gpu": View(arm_views.machine_use, arm_views.machine_use_tables),
+    "cards": View(cards.cards, cards.card_tables),
+    "scaling": View(scaling.scaling, scaling.scaling_tables),
     "inference": View(inference_views.inference, inference_views.inference_tables),
     "comparison": View(gain_views.gains, gain_views.comparison_tables, asked_only=True),
     "full": View(gain_views.full_gains, gain_views.full_tables, asked_only=True),
