@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from harness.flops import shape_of
-from harness.record import ModelShape, Sources
-from harness.worker import models, tokenizer
+from harness.record import ModelShape
+from harness.worker import tokenizer
 from harness.worker.tasks import corpus
 from harness.worker.tasks.base import TaskData, TaskKind
 from harness.worker.tasks.splits import load_splits
@@ -46,7 +46,7 @@ class CausalLm(TaskKind):
             ids = list(itertools.islice(found, limit))
             return Dataset.from_dict({"input_ids": ids, "labels": ids})  # the model shifts them by one
 
-        splits, data_sha256 = load_splits(
+        splits, sources = load_splits(
             self.spec,
             ("train", "validation"),
             blocks,
@@ -57,14 +57,16 @@ class CausalLm(TaskKind):
             length=length,
             limits=limits,
         )
-        sources = Sources(
-            data="synthetic",
-            weights=models.source(self.spec.workload.model),
-            train_samples=len(splits["train"]),
-            eval_samples=len(splits["validation"]),
-            data_sha256=data_sha256,
+        return TaskData(
+            train=splits["train"],
+            validation=splits["validation"],
+            tokenizer=tokens,
+            labels=len(tokens),
+            sources=sources,
+            metrics=None,
+            main_metrics=("perplexity",),
+            chance={"perplexity": _unigram_perplexity(splits["validation"])},
         )
-        return TaskData(splits["train"], splits["validation"], tokens, len(tokens), sources, metrics=None)
 
     def _sentences(self, split: str, count: int) -> list[str]:
         return corpus.generate(split, min(count, SENTENCES[split]), self.task.data_seed)[0]
@@ -86,6 +88,15 @@ class CausalLm(TaskKind):
         if config.get("model_type") not in HEAD_IS_ONE_MATRIX:
             return None
         return shape_of(config, config["vocab_size"], every_token=True)
+
+
+def _unigram_perplexity(blocks: Any) -> float:
+    """Of whoever knows how frequent each token is, and nothing of what comes before it."""
+    import numpy as np
+
+    _, counts = np.unique(np.concatenate(blocks.with_format("numpy")["input_ids"]), return_counts=True)
+    shares = counts / counts.sum()
+    return float(np.exp(-(shares * np.log(shares)).sum()))
 
 
 def _blocks(sentences: list[str], tokens: Any, length: int) -> Iterator[list[int]]:

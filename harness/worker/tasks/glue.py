@@ -6,9 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from harness.record import Sources
 from harness.settings import JobSpec, Task
-from harness.worker import models, tokenizer
+from harness.worker import tokenizer
 from harness.worker.tasks.base import TaskData, TaskKind
 from harness.worker.tasks.corpora import MISMATCHED
 from harness.worker.tasks.metrics import chance_levels, glue_metrics, main_metrics
@@ -84,10 +83,11 @@ def load(spec: JobSpec) -> TaskData:
     def encode(split: str) -> Any:
         return _encode(raw.read(split), tokens, length, training.pad_to_max_length, limits[split], columns.labels)
 
-    splits, data_sha256 = load_splits(
+    splits, sources = load_splits(
         spec,
         tuple(columns.splits),
         encode,
+        data=raw.origin,
         version=VERSION,
         raw=raw.identity,
         tokenizer=tokenizer_key,
@@ -106,13 +106,7 @@ def load(spec: JobSpec) -> TaskData:
         further=further,
         tokenizer=tokens,
         labels=columns.labels,
-        sources=Sources(
-            data=raw.origin,
-            weights=models.source(spec.workload.model),
-            train_samples=len(splits["train"]),
-            eval_samples=sum(len(splits[split]) for split in splits if split != "train"),
-            data_sha256=data_sha256,
-        ),
+        sources=sources,
         metrics=lambda prediction: glue_metrics(subset, prediction),
         main_metrics=main_metrics(subset),
         chance=chance,

@@ -6,17 +6,20 @@ import hashlib
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+from harness.record import Sources
 from harness.settings import JobSpec
-from harness.worker import compat
+from harness.worker import compat, models
 from harness.worker.tasks.store import build_once, key_of
+
+Origin = Literal["hub", "folder", "synthetic"]
 
 
 def load_splits(
-    spec: JobSpec, names: Sequence[str], make: Callable[[str], Any], **decisive: Any
-) -> tuple[dict[str, Any], str]:
-    """The datasets by name, and the SHA-256 of their values.
+    spec: JobSpec, names: Sequence[str], make: Callable[[str], Any], *, data: Origin = "synthetic", **decisive: Any
+) -> tuple[dict[str, Any], Sources]:
+    """The datasets by name (`train` and `validation` among them), and what the record says of their sources.
 
     `make(name)`: a datasets.Dataset, called only if the cache does not have it; `decisive`: everything that what it
     makes depends on (a version that grows with its code, the tokenizer's key, lengths, limits, seeds).
@@ -35,7 +38,14 @@ def load_splits(
 
     folder = build_once(spec.cache_dir / "tokenised", key_of(**decisive, **compat.dataset_format()), build)
     found = {name: load_from_disk(folder / name) for name in names}
-    return found, json.loads((folder / "meta.json").read_text())["data_sha256"]
+    sources = Sources(
+        data=data,
+        weights=models.source(spec.workload.model),
+        train_samples=len(found["train"]),
+        eval_samples=len(found["validation"]),
+        data_sha256=json.loads((folder / "meta.json").read_text())["data_sha256"],
+    )
+    return found, sources
 
 
 def _update(digest: Any, dataset: Any) -> None:

@@ -16,9 +16,9 @@ from typing import Any, cast
 from pydantic import Field
 
 from harness.flops import shape_of
-from harness.record import ModelShape, Sources
+from harness.record import ModelShape
 from harness.settings import Strict
-from harness.worker import models, tokenizer
+from harness.worker import tokenizer
 from harness.worker.tasks.base import TaskData, TaskKind
 from harness.worker.tasks.splits import load_splits
 from harness.worker.tasks.store import key_of
@@ -80,7 +80,7 @@ class TokenClassification(TaskKind):
             found = list(sentences(split, limits[split], task.data_seed))
             return _encode(found, tokens, length, training.pad_to_max_length, every_piece)
 
-        splits, data_sha256 = load_splits(
+        splits, sources = load_splits(
             self.spec,
             ("train", "validation"),
             encode,
@@ -91,14 +91,16 @@ class TokenClassification(TaskKind):
             every_piece=every_piece,
             limits=limits,
         )
-        sources = Sources(
-            data="synthetic",
-            weights=models.source(self.spec.workload.model),
-            train_samples=len(splits["train"]),
-            eval_samples=len(splits["validation"]),
-            data_sha256=data_sha256,
+        return TaskData(
+            train=splits["train"],
+            validation=splits["validation"],
+            tokenizer=tokens,
+            labels=len(TAGS),
+            sources=sources,
+            metrics=judge,
+            main_metrics=("f1",),
+            chance=_no_entities(splits["validation"]["labels"]),
         )
-        return TaskData(splits["train"], splits["validation"], tokens, len(TAGS), sources, metrics=_judge)
 
     def model_config(self, data: TaskData) -> dict[str, Any]:
         """With the tags' names, so that a saved model says them."""
@@ -220,7 +222,13 @@ def entity_metrics(truth: Sequence[Sequence[str]], guess: Sequence[Sequence[str]
     }
 
 
-def _judge(prediction: Any) -> dict[str, float]:
+def _no_entities(labels: Sequence[Sequence[int]]) -> dict[str, float]:
+    """Metrics of a model that takes every word for outside."""
+    truth = [[TAGS[label] for label in row if label != IGNORED] for row in labels]
+    return entity_metrics(truth, [["O"] * len(row) for row in truth])
+
+
+def judge(prediction: Any) -> dict[str, float]:
     """Metrics of a transformers.EvalPrediction: logits of shape (sentences, tokens, tags), labels with -100."""
     import numpy as np
 
