@@ -80,6 +80,7 @@ class RunningJob:
             arguments = [*words, str(spec), str(self._folder / "channel")]
             if environment is None:
                 environment = environment_for(job, os.environ, importable_harness(self._folder))
+                environment["BENCH_JOB_FOLDER"] = str(self._folder)  # for what is to go when the job does
             self._guardian = self._start_guardian(arguments, environment, lock_fd)
         except OSError as error:
             self._selector.close()

@@ -61,6 +61,17 @@ class Engagement(Part):
     yield_ops: int | None = None
     node_counts: dict[str, int] = Field(default_factory=dict, description="optimized training graph, by operator type")
     phases_s: dict[str, float] = Field(default_factory=dict, description="ORTModule's initialisation phases")
+    compiled_graphs: int | None = Field(None, description="graphs that torch.compile captured and compiled until then")
+    graph_breaks: int | None = Field(None, description="places where torch.compile left a graph for eager execution")
+    graph_break_reasons: list[str] = Field(default_factory=list)
+    compiled_runs: dict[str, int] = Field(
+        default_factory=dict, description="forward and backward graphs of Inductor's that ran in the first step"
+    )
+    inductor_kernels: int | None = Field(None, description="kernels that Inductor generated")
+    recompiled_at_steps: list[int] = Field(
+        default_factory=list, description="steps after the first (1-based) in which torch.compile compiled again"
+    )
+    recompile_reasons: list[str] = Field(default_factory=list)
     kernels: Literal["native", "ptx"] | None = Field(
         None, description="machine code for this card in ONNX Runtime's wheel, or compiled by the driver from its PTX"
     )
@@ -164,6 +175,7 @@ class ModelShape(Part):
     """What decides how many floating-point operations a transformer needs."""
 
     layers: int
+    decoder_layers: int = Field(0, description="beside them, of as many tokens, with attention to the encoder (T5)")
     hidden_size: int
     intermediate_size: int
     labels: int = 2

@@ -45,7 +45,7 @@ class LossRecorder:
             self.trained = model
             loss = original(model, inputs, *rest, **named)
             self._samples_now += samples
-            value = loss if cuda else loss.item()
+            value = loss.clone() if cuda else loss.item()  # a CUDA graph puts its next loss into the same place
             self._now = value if self._now is None else self._now + value
             return loss
 

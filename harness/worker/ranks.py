@@ -68,6 +68,7 @@ class Ranks:
         from torch.nn import DataParallel
         from torch.nn.parallel import DistributedDataParallel
 
+        module = getattr(module, "_orig_mod", module)  # what torch.compile was given
         if isinstance(module, DataParallel):
             raise RuntimeError("the model is in DataParallel, under which ORTModule silently runs PyTorch")
         if self.size > 1 and not isinstance(module, DistributedDataParallel):

@@ -8,6 +8,7 @@ from harness.worker.backends.base import Backend
 BACKENDS = {
     "pytorch": "harness.worker.backends.pytorch:PyTorch",
     "onnxruntime": "harness.worker.backends.onnxruntime:OnnxRuntime",
+    "torch-compile": "harness.worker.backends.torch_compile:TorchCompile",
 }
 REGISTRY = Registry("training_backend_bench.backends", "backend", BACKENDS, Backend)
 

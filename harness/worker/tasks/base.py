@@ -59,7 +59,10 @@ class TaskKind:
 
     def model_config(self, data: TaskData) -> dict[str, Any]:
         """What the task decides of the transformers configuration."""
-        return {"num_labels": data.labels}
+        # Left open, a model's code sets the problem's type in its first step: a graph break and a second compilation.
+        problem = "regression" if data.labels == 1 else "single_label_classification"
+        # And what is cached is for generating text.
+        return {"num_labels": data.labels, "problem_type": problem, "use_cache": False}
 
     def collator(self, data: TaskData) -> Callable[[Any], Any]:
         """Makes a batch of samples; pads them unless the data is padded already."""
