@@ -5,6 +5,7 @@ A transformer layer with hidden size h, feed-forward size f and sequence length 
     projections (Q, K, V, output)       8 s h^2       four h x h matrices, 2 FLOPs per weight and token
     attention (Q K^T, probabilities V)  4 s^2 h
     feed-forward                        4 s h f       two h x f matrices (6 s h f if gated)
+    a decoder's attention to the encoder: projections and attention once more
 
 The backward pass takes twice as much (gradients of inputs and of weights), so a training sample needs three times the
 sum over the layers. With f = 4h that is 72 s h^2 (1 + s / 6h) per layer: equation 3 of Narayanan et al. 2021
@@ -62,6 +63,7 @@ _KEYS: dict[str, dict[str, str]] = {
     "albert": _BERT_KEYS,
     "distilbert": {"layers": "n_layers", "hidden_size": "dim", "intermediate_size": "hidden_dim"},
     "gpt2": {"layers": "n_layer", "hidden_size": "n_embd", "intermediate_size": "n_inner"},
+    "t5": {"layers": "num_layers", "hidden_size": "d_model", "intermediate_size": "d_ff"},
 }
 _WITHOUT_HEAD_LAYER = ("gpt2",)
 
@@ -81,15 +83,24 @@ def shape_of(config: Mapping[str, Any], labels: int = 2, *, every_token: bool = 
         inner = 4 * hidden
     if values["layers"] is None or hidden is None or inner is None:
         return None
+    decoder_layers, gated = 0, False
+    if kind == "t5":
+        if config.get("num_heads", 0) * config.get("d_kv", 0) != hidden:  # t5-3b, t5-11b: projections are not h x h
+            return None
+        gated = str(config.get("feed_forward_proj", "")).startswith("gated")
+        if not every_token:  # token classifiers have the encoder alone
+            decoder_layers = config.get("num_decoder_layers") or values["layers"]
     embedding = config.get("embedding_size")
     return ModelShape(
         layers=values["layers"],
+        decoder_layers=decoder_layers,
         hidden_size=hidden,
         intermediate_size=inner,
         labels=labels,
         head_layers=0 if every_token or kind in _WITHOUT_HEAD_LAYER else 1,
         every_token=every_token,
         embedding_size=embedding if embedding not in (None, hidden) else None,
+        gated=gated,
     )
 
 
@@ -97,10 +108,11 @@ def model_flops_per_sample(shape: ModelShape, sequence_length: int) -> int:
     """FLOPs of the forward and the backward pass of one sample of `sequence_length` tokens, padding included."""
     s, h, f = sequence_length, shape.hidden_size, shape.intermediate_size
     feed_forward = (6 if shape.gated else 4) * s * h * f
-    layer = 8 * s * h * h + 4 * s * s * h + feed_forward
+    attention = 8 * s * h * h + 4 * s * s * h
     head = (2 * h * h * shape.head_layers + 2 * h * shape.labels) * (s if shape.every_token else 1)
     projection = 2 * s * shape.embedding_size * h if shape.embedding_size is not None else 0
-    return 3 * (shape.layers * layer + head + projection)
+    layers = shape.layers * (attention + feed_forward) + shape.decoder_layers * (2 * attention + feed_forward)
+    return 3 * (layers + head + projection)
 
 
 def peak_flops_per_s(gpu: str, precision: str) -> float | None:

@@ -58,6 +58,25 @@ def _check_registered(suite: Suite) -> None:
                 f"no built-in shape is called {model.architecture!r}",
                 ", ".join(SHAPES),
             )
+    _check_attention(suite)
+
+
+def _check_attention(suite: Suite) -> None:
+    """Arms in the stack `ort` must ask for an attention that transformers has there; other stacks say it themselves."""
+    from harness.worker.shapes import EAGER_ONLY, SHAPES
+
+    workloads = {workload.name: workload.model for workload in suite.resolved_workloads()}
+    for pair in suite.resolved_pairs():
+        model = workloads[pair.workload]
+        kind = SHAPES[model.architecture]["model_type"] if model.architecture is not None else None
+        for name in (pair.baseline, pair.candidate):
+            arm = suite.arms[name]
+            if kind in EAGER_ONLY and arm.attention != "eager" and arm.stack == "ort":
+                raise Finding(
+                    ("arms", name, "attention"),
+                    f"transformers has no {arm.attention} attention for {model.architecture}",
+                    f"eager, or `workloads` in the arm's pairs that leave {pair.workload} out",
+                )
 
 
 def _check_task(name: str, task: Task) -> None:
