@@ -121,6 +121,7 @@ class Job:
             eval_dataset=self._data.validation,
             data_collator=_delayed(self._task.collator(self._data), self.spec.arm.injected_delay_ms / 1e3),
             compute_metrics=self._data.metrics,
+            preprocess_logits_for_metrics=_logits_alone,
         )
         cuda = self.spec.device == "cuda"
         self._order = OrderRecorder(self._trainer)
@@ -236,6 +237,11 @@ class Job:
             shape=self._shape,
             inference=self._inference,
         )
+
+
+def _logits_alone(outputs: Any, labels: Any) -> Any:
+    """Of a model's outputs but the loss the first: T5's hidden states of a whole validation set would take GBs."""
+    return outputs[0] if isinstance(outputs, tuple) else outputs
 
 
 def _delayed(collate: Callable[[Any], Any], seconds: float) -> Callable[[Any], Any]:
