@@ -50,6 +50,13 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--retry-failed", action="store_true", help="run failed jobs of the resumed run again")
     run.add_argument("--allow-shared-gpu", action="store_true", help="measure although others use the card; says so")
     run.add_argument("--no-tables", action="store_true", help="do not print the tables at the end")
+    run.add_argument(
+        "--rendezvous", metavar="HOST:PORT", help="of this node: where others join for jobs of several nodes"
+    )
+
+    follow = commands.add_parser("follow", help="train with another node, whose `harness run` listens at HOST:PORT")
+    follow.add_argument("endpoint", metavar="HOST:PORT", help="what the first node was given as --rendezvous")
+    follow.add_argument("--logs", type=Path, default=Path("results/nodes"), metavar="DIR", help="default: %(default)s")
 
     nightly = commands.add_parser(
         "nightly",

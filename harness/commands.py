@@ -58,6 +58,9 @@ def run(arguments: argparse.Namespace) -> int:
         raise BenchError(
             reason, place=plan.suite, fix="--set training.precision=fp32, or a host whose NVIDIA driver answers"
         )
+    if not arguments.rendezvous and any(job.workload.launch.nodes > 1 for job in plan.jobs):
+        fix = "--rendezvous HOST:PORT, and `harness follow HOST:PORT` on the others (docs/several-gpus.md)"
+        raise BenchError("has jobs that train on several nodes", place=plan.suite, fix=fix)
     from harness import runner
 
     outcome = runner.run(
@@ -68,6 +71,7 @@ def run(arguments: argparse.Namespace) -> int:
         retry_failed=arguments.retry_failed,
         resume_command=_resume_command(arguments),
         allow_shared_gpu=arguments.allow_shared_gpu,
+        rendezvous=arguments.rendezvous,
     )
     if not arguments.no_tables and not outcome.interrupted:
         print()
@@ -75,6 +79,13 @@ def run(arguments: argparse.Namespace) -> int:
         # The report is a program of its own: it reads what was written, and knows nothing of the harness.
         subprocess.run([sys.executable, "-m", "report.cli", "tables", str(outcome.folder)], check=False)
     return outcome.exit_code
+
+
+def follow(arguments: argparse.Namespace) -> int:
+    """Train with the node whose run listens there. 0: its run is over; 1: it went away; 130: interrupted."""
+    from harness.follow import follow as follow_runner
+
+    return follow_runner(arguments.endpoint, arguments.logs)
 
 
 def nightly(arguments: argparse.Namespace) -> int:
@@ -112,6 +123,7 @@ def _resume_command(arguments: argparse.Namespace) -> str:
         ("--device", arguments.device, "auto"),
         ("--results", str(arguments.results), "results"),
         ("--run", arguments.run_name, None),
+        ("--rendezvous", arguments.rendezvous, None),
     ):
         words += [option, value] if value != default else []
     return shlex.join([*words, *(["--allow-shared-gpu"] if arguments.allow_shared_gpu else [])])

@@ -139,7 +139,7 @@ def efficiency(record: JobRecord) -> Efficiency:
         flops = float(model_flops_per_sample(record.shape, training.max_seq_length))
     peak = peak_flops_per_s(record.device, training.precision)
     rate = record.timing.steady_samples_per_s
-    cards = max(1, len(record.telemetry.gpus)) if record.telemetry else 1
+    cards = record.workload.launch.world_size
     utilization = None
     if flops is not None and peak is not None and rate is not None:
         utilization = model_flops_utilization(flops, rate, peak, cards)

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Literal
@@ -157,6 +157,12 @@ class RunningJob:
             self.seen.stopped, self.seen.stop_reason = why, reason
         self._kill(grace_s)
 
+    def fail(self, reason: str) -> None:
+        """Kill the job as crashed, for a reason that its own processes cannot know. Idempotent."""
+        if self.seen.failure is None and self.seen.stopped is None and self.seen.exit_code is None:
+            self.seen.failure = (State.CRASHED, reason)
+        self._kill(STOP_GRACE_S)
+
     def _kill(self, grace_s: float) -> None:
         if self._give_up_at is None:
             self._give_up_at = time.monotonic() + grace_s + GIVE_UP_S
@@ -275,25 +281,3 @@ class RunningJob:
         if self.seen.leftovers:
             self._append_to_log(f"{self.seen.leftovers} process(es) left behind by the job were killed")
         shutil.rmtree(self._folder, ignore_errors=True)
-
-
-def run_to_end(
-    running: RunningJob,
-    timeout_s: float,
-    *,
-    on_event: Callable[[Event], None],
-    stop_reason: Callable[[], str],
-) -> Seen:
-    """Pump a job until it is gone; it is killed after `timeout_s` or as soon as `stop_reason()` is not empty."""
-    deadline = time.monotonic() + timeout_s
-    while not running.done:
-        left = deadline - time.monotonic()
-        for event in running.pump(left if left > 0 else 1.0):
-            on_event(event)
-        if running.done or running.seen.stopped is not None:
-            continue
-        if reason := stop_reason():
-            running.stop("interrupted", reason)
-        elif time.monotonic() >= deadline:
-            running.stop("timeout", f"killed after the time limit of {timeout_s:g} s")
-    return running.seen

@@ -45,4 +45,6 @@ def command(
     else:
         words += [f"--nnodes={launch.nodes}", "--rdzv-backend=c10d", f"--rdzv-endpoint={rendezvous.endpoint}"]
         words += [f"--rdzv-id={rendezvous.job}", f"--rdzv-conf=is_host={str(rendezvous.host).lower()}"]
+        if rendezvous.endpoint.startswith(("localhost:", "127.")):
+            words.append("--local-addr=localhost")
     return [*words, *(("--no-python", *worker) if worker else WORKER_MODULE)]

@@ -17,12 +17,13 @@ from harness import guard, torchrun
 from harness.config import load_suite
 from harness.environment import environment_for, visible_cards
 from harness.errors import BenchError
-from harness.launch import RunningJob, run_to_end
+from harness.launch import RunningJob
 from harness.outcome import Seen, judge
 from harness.plan import make_plan
 from harness.record import State
 from harness.settings import JobSpec, Launch
 from harness.telemetry.sources import Gpu, Unreadable
+from harness.waiting import run_to_end
 
 ROOT = Path(__file__).parent.parent
 SMOKE = ROOT / "configs" / "scaling-smoke.yaml"
