@@ -92,6 +92,8 @@ LEAN_RECORD: type[JobRecord] = _lean(  # to whom it is given, it is a JobRecord:
     "memory",
     "sources",
     "metrics",
+    "main_metrics",
+    "chance",
     "losses",
     "blocks",
     "inference",

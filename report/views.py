@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from report import arm_views, cards, gain_views, inference_views, scaling, summary
+from report import arm_views, cards, gain_views, inference_views, metrics, scaling, summary
 from report.digest import View
 
 VIEWS: dict[str, View] = {  # in the order in which tables come
     "runtimes": View(arm_views.runtimes, arm_views.runtime_tables),
     "steady": View(arm_views.steady, arm_views.steady_tables),
     "gains": View(gain_views.gains, gain_views.gain_tables),
+    "metrics": View(metrics.metrics, metrics.metric_tables),
     "gpu": View(arm_views.machine_use, arm_views.machine_use_tables),
     "cards": View(cards.cards, cards.card_tables),
     "scaling": View(scaling.scaling, scaling.scaling_tables),

@@ -31,14 +31,15 @@ def test_names_stay_text_in_markdown(name: str) -> None:
     pair = Pair(workload=name, baseline="pytorch", candidate=name)
     failing = make_job("onnxruntime", state=State.CRASHED, reason=f"{name} broke")
     inference = InferenceResult(state="failed", reason=f"{name} broke")
-    run = make_run([make_job(inference=inference), failing], [pair], run=name, notes=[name])
+    run = make_run([make_job(inference=inference, metrics={"accuracy": 0.5}), failing], [pair], run=name, notes=[name])
     for view in VIEWS:
         text = render([run, make_run([], [pair], run="other")], view=view)
         assert "<script" not in text
         assert "<!--" not in text
         assert "[l](" not in text
         table = [line for line in text.splitlines() if line.startswith("|")]
-        assert len({line.replace("\\|", "").count("|") for line in table}) == 1
+        empty = view in ("cards", "scaling")  # of one card and one process there is nothing to say
+        assert len({line.replace("\\|", "").count("|") for line in table}) == (0 if empty else 1)
         assert len(table) == len(build([run, make_run([], [pair], run="other")], view).tables[0].rows) + 2
         assert ("a\\|b" in text) == ("|" in name)
 

@@ -267,7 +267,7 @@ def test_two_runs_on_one_card_are_told_apart() -> None:
     assert build(runs, "comparison").tables[0].columns[0].title == "Run"
 
 
-NOTHING_TO_SHOW = {"cards", "scaling", "inference"}  # of runs on one card that measured no inference
+NOTHING_TO_SHOW = {"cards", "scaling", "inference", "metrics"}  # of runs on one card, without inference or metrics
 
 
 @pytest.mark.parametrize("view", [None, *(name for name in VIEWS if name not in NOTHING_TO_SHOW)])

@@ -13,7 +13,19 @@ if TYPE_CHECKING:
 
 # Named here too, so that --help need not import them; a test compares.
 FORMATS = ("markdown", "terminal", "latex", "csv", "json")
-VIEWS = ("runtimes", "steady", "gains", "gpu", "cards", "scaling", "inference", "comparison", "full", "summary")
+VIEWS = (
+    "runtimes",
+    "steady",
+    "gains",
+    "metrics",
+    "gpu",
+    "cards",
+    "scaling",
+    "inference",
+    "comparison",
+    "full",
+    "summary",
+)
 GROUPS = ("model", "task", "backend", "gpu", "run")
 
 
