@@ -19,18 +19,6 @@ from harness.worker.shapes import SHAPES
 from harness.worker.tasks import glue
 from harness.worker.tasks.store import build_once
 
-# Trainable parameters of the published checkpoints as two-class classifiers, in millions.
-PUBLISHED_PARAMETERS = {
-    "roberta-base": 124.6,
-    "roberta-large": 355.4,
-    "bert-base": 109.5,
-    "bert-large": 335.1,
-    "distilbert-base": 67.0,
-    "albert-base": 11.7,
-    "electra-base": 109.5,
-    "gpt2": 124.4,
-}
-
 
 def _spec(folder: Path, **changes: Any) -> JobSpec:
     return JobSpec.model_validate(worker.spec(folder, **changes))
@@ -139,37 +127,14 @@ def test_a_build_that_fails_leaves_nothing_and_is_tried_again(tmp_path: Path) ->
     assert (build_once(tmp_path, "x", lambda folder: (folder / "whole").touch()) / "whole").exists()
 
 
-@pytest.mark.parametrize("architecture", PUBLISHED_PARAMETERS)
-def test_built_in_shapes_have_the_published_size(architecture: str) -> None:
-    import torch
-    from transformers import AutoConfig, AutoModelForSequenceClassification
-
-    with torch.device("meta"):
-        model = AutoModelForSequenceClassification.from_config(
-            AutoConfig.for_model(**SHAPES[architecture], num_labels=2)
-        )
-    millions = sum(parameter.numel() for parameter in model.parameters()) / 1e6
-    assert millions == pytest.approx(PUBLISHED_PARAMETERS[architecture], abs=0.1)
-
-
-SMALL = {
-    "distilbert-base": {"dim": 32, "n_layers": 1, "n_heads": 2, "hidden_dim": 64},
-    "albert-base": {"embedding_size": 16, "hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2},
-    "electra-base": {"embedding_size": 16, "hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2},
-    "gpt2": {"n_embd": 32, "n_layer": 1, "n_head": 2},
-    "roberta-tiny": {},
-    "bert-tiny": {},
-    "deberta-v2-tiny": {},
-}
-
-
-@pytest.mark.parametrize("architecture", SMALL)
+@pytest.mark.parametrize("architecture", [name for name in SHAPES if name.endswith("-tiny")])
 def test_every_family_reads_what_its_tokenizer_writes(tmp_path: Path, architecture: str) -> None:
     """Forward pass of random weights; at dropout 0 training mode and evaluation mode agree to the bit."""
     import torch
 
-    model = {"architecture": architecture, "config": SMALL[architecture]}
-    spec = _spec(tmp_path, model=model, twin=True, task={"train_samples": 300, "eval_samples": 8})
+    spec = _spec(
+        tmp_path, model={"architecture": architecture}, twin=True, task={"train_samples": 300, "eval_samples": 8}
+    )
     data = glue.load(spec)
     built = _build(spec, data.labels, data.tokenizer)
     batch = {name: torch.tensor(data.validation[name]) for name in data.validation.column_names}
