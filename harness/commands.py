@@ -56,7 +56,9 @@ def run(arguments: argparse.Namespace) -> int:
     _, plan, _ = _load(arguments)
     if reason := _what_this_device_cannot(plan):
         raise BenchError(
-            reason, place=plan.suite, fix="--set training.precision=fp32, or a host whose NVIDIA driver answers"
+            reason,
+            place=plan.suite,
+            fix="fp32 there (--set training.precision=fp32), or a host whose NVIDIA driver answers",
         )
     if not arguments.rendezvous and any(job.workload.launch.nodes > 1 for job in plan.jobs):
         fix = "--rendezvous HOST:PORT, and `harness follow HOST:PORT` on the others (docs/several-gpus.md)"
@@ -140,6 +142,8 @@ def _what_this_device_cannot(plan: Plan) -> str:
 
 def plan(arguments: argparse.Namespace) -> int:
     """Print what a suite would run, in order, and about how long it takes."""
+        if job.device == "cpu" and job.inference is not None and job.inference.precision == "fp16":
+            return "measurement.inference.precision is fp16, which needs a GPU"
     from harness.estimate import estimate_s
     from harness.outline import outline
 

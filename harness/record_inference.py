@@ -25,7 +25,7 @@ class InferencePoint(Part):
 
     batch_size: int
     batches: int = Field(description="timed batches of each engine")
-    block_batches: int = Field(description="timed batches of a block, which one untimed batch precedes")
+    block_batches: int = Field(description="timed batches of a block, which untimed ones precede")
     torch: EngineTimes
     onnxruntime: EngineTimes
 

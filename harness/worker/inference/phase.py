@@ -34,8 +34,8 @@ def measure(
 ) -> InferenceResult:
     """Both engines on the job's trained model and validation set, by `spec.inference`. The trainer is of no use after.
 
-    `metrics`: as in tasks.base.TaskData. `trained`: the metrics of the arm's own evaluation, {} if there was none. Raises nothing of its own: what fails
-    here is in the result, for the training is done and stands.
+    `metrics`: as in tasks.base.TaskData. `trained`: the metrics of the arm's own evaluation, {} if there was none.
+    Raises nothing of its own: what fails here is in the result, for the training is done and stands.
     """
     assert spec.inference is not None
     begin, begin_ns = time.perf_counter(), time.monotonic_ns()

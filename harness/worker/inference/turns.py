@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -12,6 +13,7 @@ from harness.record_inference import EngineTimes
 
 B = TypeVar("B")
 WARM_UP = 3  # batches of each engine before anything is timed, and as many more that tell its pace
+LEAD_IN_S = 0.02  # one batch at least: torch's idle threads were seen to spin for 5 ms after its last
 BLOCK_S = 0.05  # of the slower engine: drift and noise are slower than that, handing over is shorter
 MOST_BLOCK_BATCHES = 50
 LEAST_PAIRS, MOST_PAIRS = 4, 2000  # of blocks; four are two rounds of A B B A
@@ -39,20 +41,28 @@ class Alternation(Generic[B]):
     def run(self, seconds: float, first: int = 0) -> Turns:
         """Alternate for about `seconds`: blocks in the order A B B A, A being engine `first`.
 
-        Each block is one untimed batch, which pays for the other engine's caches and threads, and then its timed ones.
+        Each block begins with untimed batches, which pay for the other engine's caches and threads.
         """
         pace = self._warm_up(0), self._warm_up(1)
         size = min(MOST_BLOCK_BATCHES, max(1, math.ceil(BLOCK_S / max(pace))))
-        pairs = 2 * round(seconds / (2 * (size + 1) * sum(pace)))
+        a_pair = size * sum(pace) + sum(max(LEAD_IN_S, each) for each in pace)
+        pairs = 2 * round(seconds / (2 * a_pair))
         turns = Turns(size)
         for pair in range(min(MOST_PAIRS, max(LEAST_PAIRS, pairs))):
             begin = pair * size
             block = [self.batches[(begin + index) % len(self.batches)] for index in range(size)]
-            order = (first, 1 - first) if pair % 4 in (0, 3) else (1 - first, first)
+            order = (first, 1 - first) if pair % 2 == 0 else (1 - first, first)
             for engine in order:
-                self.engines[engine](block[-1])
+                self._lead_in(engine, block)
                 turns.seconds[engine].extend(self._timed(engine, batch) for batch in block)
         return turns
+
+    def _lead_in(self, engine: int, block: Sequence[B]) -> None:
+        begin = self.clock()
+        for batch in itertools.cycle(block):
+            self.engines[engine](batch)
+            if self.clock() - begin >= LEAD_IN_S:
+                return
 
     def _warm_up(self, engine: int) -> float:
         """The fastest of some batches after some more, in seconds."""
