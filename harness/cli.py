@@ -96,6 +96,9 @@ def _suite_arguments(parser: argparse.ArgumentParser) -> None:
         "--pairs", action="append", default=[], metavar="WORKLOAD:BASELINE:CANDIDATE", help="only this pair; repeatable"
     )
     parser.add_argument(
+        "--stack", action="append", default=[], metavar="NAME=PATH", help="the interpreter of a stack; repeatable"
+    )
+    parser.add_argument(
         "--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: cuda where a driver answers"
     )
     parser.add_argument("--results", type=Path, default=Path("results"), metavar="DIR", help="default: results")

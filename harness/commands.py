@@ -15,6 +15,7 @@ from harness.config.selection import only_pairs
 from harness.errors import BenchError
 from harness.plan import Plan, make_plan
 from harness.setup.stack import cache_root
+from harness.stacks import interpreters
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 Device = Literal["cpu", "cuda"]
@@ -48,7 +49,8 @@ def _load(arguments: argparse.Namespace, must_answer: bool = True) -> tuple[Suit
     suite = load_suite(file, arguments.set)
     if arguments.pairs:
         suite = only_pairs(suite, arguments.pairs)
-    return suite, make_plan(suite, device=device, cache_dir=cache_root()), file
+    stacks = interpreters(suite, arguments.stack, must_exist=must_answer)
+    return suite, make_plan(suite, device=device, cache_dir=cache_root(), stacks=stacks), file
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -101,6 +103,7 @@ def nightly(arguments: argparse.Namespace) -> int:
     suite, planned, _ = _load(arguments, must_answer=False)
     options = [arguments.suite] if arguments.suite else []
     options += [word for override in arguments.set for word in ("--set", override)]
+    options += [word for stack in arguments.stack for word in ("--stack", stack)]
     settings = Settings(
         results=arguments.results,
         suite=suite.suite,
@@ -121,6 +124,8 @@ def _resume_command(arguments: argparse.Namespace) -> str:
         words += ["--set", override]
     for pair in arguments.pairs:
         words += ["--pairs", pair]
+    for stack in arguments.stack:
+        words += ["--stack", stack]
     for option, value, default in (
         ("--device", arguments.device, "auto"),
         ("--results", str(arguments.results), "results"),
@@ -137,13 +142,13 @@ def _what_this_device_cannot(plan: Plan) -> str:
         precision = job.workload.training.precision
         if job.device == "cpu" and precision != "fp32":
             return f"workload {job.workload.name} trains in {precision}, which needs a GPU"
+        if job.device == "cpu" and job.inference is not None and job.inference.precision == "fp16":
+            return "measurement.inference.precision is fp16, which needs a GPU"
     return ""
 
 
 def plan(arguments: argparse.Namespace) -> int:
     """Print what a suite would run, in order, and about how long it takes."""
-        if job.device == "cpu" and job.inference is not None and job.inference.precision == "fp16":
-            return "measurement.inference.precision is fp16, which needs a GPU"
     from harness.estimate import estimate_s
     from harness.outline import outline
 

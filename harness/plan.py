@@ -7,7 +7,7 @@ import itertools
 import json
 import random
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -47,15 +47,18 @@ class Plan:
     max_reruns: int = 0
 
 
-def make_plan(suite: Suite, *, device: Device, cache_dir: Path) -> Plan:
-    """All jobs of `suite` on `device`, launches of each workload in ABBA order (or the pairs' launches, in blocks)."""
+def make_plan(suite: Suite, *, device: Device, cache_dir: Path, stacks: Mapping[str, str] | None = None) -> Plan:
+    """All jobs of `suite` on `device`, launches of each workload in ABBA order (or the pairs' launches, in blocks).
+
+    `stacks`: their interpreters (harness.stacks.interpreters); None: all jobs run in this one.
+    """
     pairs = suite.resolved_pairs()
     jobs: list[JobSpec] = []
     for workload in suite.resolved_workloads():
         for spec in _jobs_of(suite, workload, [pair for pair in pairs if pair.workload == workload.name]):
             changes = {"position": len(jobs), "device": device, "cache_dir": cache_dir}
             jobs.append(with_id(spec.model_copy(update=changes)))
-    config = suite.model_dump(mode="json")
+    config = suite.model_dump(mode="json", exclude={"stacks"})  # where an interpreter is decides no result
     return Plan(
         suite=suite.suite,
         description=suite.description,
@@ -68,6 +71,7 @@ def make_plan(suite: Suite, *, device: Device, cache_dir: Path) -> Plan:
         adaptive=suite.measurement.adaptive,
         blocks=suite.measurement.blocks,
         max_reruns=suite.measurement.max_reruns,
+        stacks=dict(stacks or {arm.stack: sys.executable for arm in suite.arms.values()}),
         notes=[
             f"a fault was injected: {arm.name} sleeps {arm.injected_delay_ms:g} ms before every batch"
             for arm in suite.arms.values()

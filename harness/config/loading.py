@@ -48,6 +48,10 @@ def _check_registered(suite: Suite) -> None:
         except BenchError as error:
             raise Finding(("arms", name, "backend"), error.message, error.fix) from None
         _check_options(("arms", name, "options"), arm.options, backend.Options)
+        if arm.stack != "ort" and arm.stack not in suite.stacks:
+            raise Finding(
+                ("arms", name, "stack"), f"no stack is called {arm.stack!r}", ", ".join(["ort", *suite.stacks])
+            )
         suite.arm_workload(suite.resolved_workloads()[0], arm)
     for name, task in suite.tasks.items():
         _check_task(name, task)

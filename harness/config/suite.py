@@ -58,6 +58,16 @@ def _with_subset(key: str, task: Any) -> Any:
     return task
 
 
+class Stack(Strict):
+    """An interpreter with packages of its own. What it has goes into the record; where it is does not."""
+
+    python: str = Field(
+        min_length=1,
+        description="its interpreter: a path (relative ones to the checkout), or a name on PATH. --stack NAME=PATH and "
+        "the variable BENCH_STACK_NAME go before",
+    )
+
+
 class Suite(Strict):
     """A suite as written, after `extends` and `--set` were applied."""
 
@@ -68,6 +78,7 @@ class Suite(Strict):
     training: Training = Training()
     launch: Launch = Launch()
     workloads: list[WorkloadEntry] = Field(min_length=1)
+    stacks: dict[Slug, Stack] = Field(default_factory=dict, description="besides `ort`, the environment of the harness")
     arms: dict[Slug, Arm] = Field(min_length=1)
     pairs: list[PairEntry] = Field(min_length=1)
     measurement: Measurement = Measurement()
