@@ -1,6 +1,6 @@
 # `make` lists the targets. Variables: SUITE=configs/….yaml  ARGS="…"  PYTEST_ARGS="…"  STACK=cpu|cuda  PYTHON=…
 .DEFAULT_GOAL := help
-.PHONY: help setup bench nightly report test lint lock clean docker docker-bench
+.PHONY: help setup bench matrix nightly report test lint lock clean docker docker-bench
 export STACK PYTHON
 BIN := .venv/bin
 
@@ -12,6 +12,10 @@ setup: ## .venv with the pinned stack this host needs (STACK=cpu|cuda overrides)
 
 bench: setup ## paired jobs and their tables: the suite that fits this host, or SUITE=configs/….yaml (more options: ARGS="…")
 	@$(BIN)/harness run $(SUITE) $(ARGS)
+
+matrix: setup ## which models train with which backend here, proven and alike, and the errors: configs/matrix-cpu.yaml or -gpu.yaml
+	@# 1: some pair has no result, which here is what the table is for
+	@$(BIN)/harness run matrix --view matrix $(ARGS) || [ $$? -eq 1 ]
 
 report: setup ## the tables in README.md, results/README.md and docs/ anew from results/, and nothing else (ARGS=--check only says which are stale)
 	@$(BIN)/report readme $(ARGS)

@@ -50,6 +50,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--retry-failed", action="store_true", help="run failed jobs of the resumed run again")
     run.add_argument("--allow-shared-gpu", action="store_true", help="measure although others use the card; says so")
     run.add_argument("--no-tables", action="store_true", help="do not print the tables at the end")
+    run.add_argument("--view", metavar="VIEW", help="print only this table at the end, as `report tables --view`")
     run.add_argument(
         "--rendezvous", metavar="HOST:PORT", help="of this node: where others join for jobs of several nodes"
     )

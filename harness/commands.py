@@ -22,10 +22,14 @@ Device = Literal["cpu", "cuda"]
 
 
 def find_suite(given: str | None, device: Device) -> Path:
-    """The file of a suite: a path, or a name in configs/ here or in the checkout. Default: what fits the device."""
+    """The file of a suite: a path, or a name in configs/ here or in the checkout. Default: what fits the device.
+
+    A name that is no file's may lack its end, -cpu or -gpu by the device: `matrix` is matrix-cpu.yaml on a CPU.
+    """
     name = given or ("glue-sst2" if device == "cuda" else "smoke")
     candidates = [Path(name)] if name.endswith((".yaml", ".yml")) or "/" in name else []
-    candidates += [folder / f"{Path(name).stem}.yaml" for folder in (Path("configs"), CHECKOUT / "configs")]
+    names = (Path(name).stem, f"{Path(name).stem}-{'gpu' if device == 'cuda' else 'cpu'}")
+    candidates += [folder / f"{stem}.yaml" for stem in names for folder in (Path("configs"), CHECKOUT / "configs")]
     only_the_path = given is not None and "/" in given
     return next((c for c in candidates[: 1 if only_the_path else None] if c.is_file()), candidates[0])
 
@@ -81,7 +85,8 @@ def run(arguments: argparse.Namespace) -> int:
         print()
         sys.stdout.flush()
         # The report is a program of its own: it reads what was written, and knows nothing of the harness.
-        subprocess.run([sys.executable, "-m", "report.cli", "tables", str(outcome.folder)], check=False)
+        view = ["--view", arguments.view] if arguments.view else []
+        subprocess.run([sys.executable, "-m", "report.cli", "tables", str(outcome.folder), *view], check=False)
     return outcome.exit_code
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from report import arm_views, cards, gain_views, inference_views, metrics, scaling, summary
+from report import arm_views, cards, gain_views, inference_views, matrix, metrics, scaling, summary
 from report.digest import View
 
 VIEWS: dict[str, View] = {  # in the order in which tables come
@@ -14,6 +14,7 @@ VIEWS: dict[str, View] = {  # in the order in which tables come
     "cards": View(cards.cards, cards.card_tables),
     "scaling": View(scaling.scaling, scaling.scaling_tables),
     "inference": View(inference_views.inference, inference_views.inference_tables),
+    "matrix": View(matrix.matrix, matrix.matrix_tables),
     "comparison": View(gain_views.gains, gain_views.comparison_tables, asked_only=True),
     "full": View(gain_views.full_gains, gain_views.full_tables, asked_only=True),
     "summary": View(summary.summary, summary.summary_tables, asked_only=True),

@@ -22,6 +22,7 @@ VIEWS = (
     "cards",
     "scaling",
     "inference",
+    "matrix",
     "comparison",
     "full",
     "summary",
