@@ -42,7 +42,7 @@ def load_splits(
         data=data,
         weights=models.source(spec.workload.model),
         train_samples=len(found["train"]),
-        eval_samples=len(found["validation"]),
+        eval_samples=sum(len(found[name]) for name in names if name != "train"),
         data_sha256=json.loads((folder / "meta.json").read_text())["data_sha256"],
     )
     return found, sources
