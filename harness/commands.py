@@ -90,6 +90,48 @@ def run(arguments: argparse.Namespace) -> int:
     return outcome.exit_code
 
 
+def submit(arguments: argparse.Namespace) -> int:
+    """Submit a suite to a cluster. 0: submitted, or every part complete where that was waited for; 1: not all are."""
+    from harness.slurm import submit as submit_plan
+
+    slurm = arguments.executor == "slurm"
+    if arguments.device == "auto" and slurm:
+        arguments.device = "cuda"  # the node that submits has no card to look at
+    _, plan, file = _load(arguments, must_answer=not slurm)
+    words = ["run", str(file.resolve()), "--device", plan.jobs[0].device]
+    words += [word for override in arguments.set for word in ("--set", override)]
+    words += [word for stack in arguments.stack for word in ("--stack", stack)]
+    words += ["--allow-shared-gpu"] if arguments.allow_shared_gpu else []
+    options = dict(_key_value(option) for option in arguments.slurm)
+    folder, complete = submit_plan(
+        plan,
+        arguments.results,
+        words,
+        executor=arguments.executor,
+        run_name=arguments.run_name,
+        fresh=arguments.new,
+        wait=arguments.wait,
+        minutes=arguments.minutes,
+        options=options,
+    )
+    if complete:
+        sys.stdout.flush()
+        subprocess.run([sys.executable, "-m", "report.cli", "tables", str(folder)], check=False)
+    elif slurm and not arguments.wait:
+        print(f"results: {folder}; the same command goes on with what does not finish")
+        return 0
+    else:
+        print(f"{folder}: not every part is complete; the same command goes on with them")
+    return 0 if complete else 1
+
+
+def _key_value(option: str) -> tuple[str, str]:
+    key, equals, value = option.partition("=")
+    if not equals or not key:
+        raise BenchError("needs KEY=VALUE", place=f"--slurm {option}", fix="for example --slurm partition=gpu")
+    return key.replace("-", "_"), value
+
+
 def follow(arguments: argparse.Namespace) -> int:
     """Train with the node whose run listens there. 0: its run is over; 1: it went away; 130: interrupted."""
     from harness.follow import follow as follow_runner

@@ -189,4 +189,5 @@ class RunInfo(Part):
     notes: list[str] = Field(default_factory=list, description="what a reader of the tables must know")
     stopping: list[Stopping] = Field(default_factory=list)
     refusals: list[Refusal] = Field(default_factory=list)
+    parts: list[str] = Field(default_factory=list, description="runs below parts/ that this one was put together from")
     published_gains: list[dict[str, Any]] = Field(default_factory=list, description="only for published runs")

@@ -133,6 +133,11 @@ class RunFolder:
         _append(self.path / "jobs.jsonl", [_line(record).rstrip(b"\n") for record in records])
         self.records.extend(records)
 
+    def replace(self, records: Iterable[JobRecord]) -> None:
+        """Make these, in this order, all the records of the run."""
+        self.records = list(records)
+        write_atomically(self.path / "jobs.jsonl", b"".join(map(_line, self.records)))
+
     def latest(self) -> dict[str, JobRecord]:
         """The last record of each job id."""
         return {record.id: record for record in self.records}
