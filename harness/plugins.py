@@ -36,8 +36,8 @@ class Registry:
         if name not in self.names():
             raise BenchError(
                 f"no {self.what} is called {name!r}",
-                fix=f"one of: {', '.join(self.names())}; or install the package that brings it (a backend or task: in the "
-                "environment of its stack too)",
+                fix=f"one of: {', '.join(self.names())}; or install the package that brings it "
+                "(a backend or task: in the environment of its stack too)",
             )
         if name in self.built_in:
             known = self.built_in[name]
