@@ -8,15 +8,20 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import worker_helpers as worker
+from report_factory import make_job, make_run, write_run
 
 from harness.config import load_suite
 from harness.errors import BenchError
+from harness.record import Engagement, JobRecord, Timing
 from harness.settings import JobSpec
 from harness.worker import backends
 from harness.worker.backends.torch_compile import TorchCompile
+from report.load import load_run
+from report.notes import compile_notes, runtime_notes
 
 ROOT = Path(__file__).resolve().parents[1]
 needs_compiler = pytest.mark.skipif(shutil.which("g++") is None, reason="Inductor needs g++ on a CPU")
@@ -70,6 +75,22 @@ def test_errors_of_the_compiler_are_a_fallback(tmp_path: Path) -> None:
     outer.__cause__ = raised
     assert backend(tmp_path).is_fallback(outer)
     assert not backend(tmp_path).is_fallback(RuntimeError("the step failed"))
+
+
+def test_breaks_and_late_compilations_are_told_under_the_tables(tmp_path: Path) -> None:
+    def job(launch: int, steps: list[int], **proof: Any) -> JobRecord:
+        engagement = Engagement(engaged=True, recompiled_at_steps=steps, **proof)
+        timing = Timing(steady_begin_step=11, steady_step_s=0.5, train_runtime_s=50)
+        return make_job("torch-compile", launch, engagement=engagement, timing=timing)
+
+    assert compile_notes(make_run([job(0, [2, 10], graph_breaks=0)], [])) == []
+    run = make_run([job(0, [2]), job(1, [2, 11, 30], graph_breaks=3)], [])
+    told = [
+        "torch-compile on tiny-sst2: 3 graph breaks; what lies between the graphs was not compiled",
+        "torch-compile on tiny-sst2: compiled again in up to 2 steps of a steady state",
+    ]
+    assert compile_notes(run) == told
+    assert set(told) <= set(runtime_notes(load_run(write_run(tmp_path / "made-up", run))))
 
 
 @pytest.mark.slow

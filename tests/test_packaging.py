@@ -30,7 +30,11 @@ STACK_MODULES = {
     "evaluate",
 }
 # Children of set-up that run inside the stack, beside harness/worker.
-MAY_IMPORT_THE_STACK = {"harness/setup/prove.py", "harness/setup/compile_extension.py"}
+MAY_IMPORT_THE_STACK = {
+    "harness/setup/prove.py",
+    "harness/setup/prove_latest.py",
+    "harness/setup/compile_extension.py",
+}
 
 
 def pins(name: str) -> dict[str, str]:
@@ -70,6 +74,14 @@ def test_both_variants_differ_only_in_onnxruntime_and_dev_fits_beside_either() -
         assert dev[name] == cuda[name], name
     # Outside the environment on purpose: they share file names with torch's libraries.
     assert not pins("cuda11-libs.txt").keys() & cuda.keys()
+
+
+def test_latest_has_no_onnx_runtime_and_one_release_of_pytorch() -> None:
+    cpu, cuda = pins("latest-cpu.txt"), pins("latest-cuda.txt")
+    assert cpu.pop("torch") == cuda.pop("torch") + "+cpu"
+    assert {name: cuda[name] for name in cpu} == cpu  # CUDA's libraries and Triton come on top
+    assert int(cpu["transformers"].split(".")[0]) >= 5
+    assert not [name for name in cuda if "onnx" in name or name == "optimum"]
 
 
 @pytest.fixture(scope="module")
