@@ -20,8 +20,8 @@ FEW_NAMES = 3
 
 
 def runtime_notes(run: Run) -> list[str]:
-    """Under the runtimes: synthetic data, random weights, why jobs failed, what was run again."""
-    return [*source_notes(run), *failure_notes(run), *rerun_notes(run), *check_samples(run)]
+    """Under the runtimes: synthetic data, random weights, failures, what was run again, what was not compiled."""
+    return [*source_notes(run), *failure_notes(run), *rerun_notes(run), *compile_notes(run), *check_samples(run)]
 
 
 def merge_notes(of: Sequence[tuple[str, Sequence[str]]], legend: Iterable[str] = ()) -> list[str]:
@@ -107,6 +107,20 @@ def in_one_line(reason: str) -> str:
     """A reason of any length as one line of MAX_REASON characters at most."""
     one_line = " ".join(reason.split())
     return one_line if len(one_line) <= MAX_REASON else one_line[:MAX_REASON] + "…"
+
+
+def compile_notes(run: Run) -> list[str]:
+    """Of torch.compile: graph breaks, and steps of the steady state in which it compiled again."""
+    said = []
+    for (workload, arm), launches in arms_of(run).launches.items():
+        proofs = [(job.engagement, job.timing.steady_begin_step) for job in launches.values() if job.engagement]
+        breaks = max((proof.graph_breaks or 0 for proof, _ in proofs), default=0)
+        again = [sum(step >= begin for step in proof.recompiled_at_steps) for proof, begin in proofs if begin]
+        if breaks:
+            said.append(f"{arm} on {workload}: {breaks} graph breaks; what lies between the graphs was not compiled")
+        if any(again):
+            said.append(f"{arm} on {workload}: compiled again in up to {max(again)} steps of a steady state")
+    return said
 
 
 def rerun_notes(run: Run) -> list[str]:
