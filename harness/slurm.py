@@ -204,6 +204,8 @@ def _array(
     made = submitit.AutoExecutor(folder=run / "submitit", cluster="slurm", slurm_max_num_timeout=100)
     # By default the whole node: a neighbour on it would be measured too.
     chosen = {"exclusive": True, **options}
+    if chosen["exclusive"] in ("no", "false"):
+        del chosen["exclusive"]
     cards = Submission.read(run).device == "cuda"
     try:
         made.update_parameters(

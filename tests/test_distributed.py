@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +13,7 @@ from typing import Any
 
 import pytest
 import worker_helpers as worker
-from runner_support import wait_until
+from runner_support import processes_of, wait_until
 
 from harness import guard, torchrun
 from harness.config import load_suite
@@ -20,10 +22,11 @@ from harness.errors import BenchError
 from harness.launch import RunningJob
 from harness.outcome import Seen, judge
 from harness.plan import make_plan
-from harness.record import State
+from harness.record import Engagement, Memory, State
 from harness.settings import JobSpec, Launch
 from harness.telemetry.sources import Gpu, Unreadable
 from harness.waiting import run_to_end
+from harness.worker.ranks import Ranks, highest, proof_of_all
 
 ROOT = Path(__file__).parent.parent
 SMOKE = ROOT / "configs" / "scaling-smoke.yaml"
@@ -116,6 +119,68 @@ def test_what_cannot_be_is_refused_at_the_config(override: str, complaint: str) 
         load_suite(SMOKE, [override])
 
 
+def test_every_rank_must_be_proven_and_reasons_name_it() -> None:
+    proven = Engagement(engaged=True, torch_module="TorchModuleORT")
+    fell_back = Engagement(engaged=False, reasons=["after step 1: a fallback is pending"])
+    assert proof_of_all([None, None]) is None
+    both = proof_of_all([proven, proven])
+    assert both is not None
+    assert (both.engaged, both.ranks) == (True, 2)
+    one = proof_of_all([proven, fell_back])
+    assert one is not None
+    assert (one.engaged, one.reasons) == (False, ["rank 1: after step 1: a fallback is pending"])
+
+
+def test_a_step_takes_as_long_as_on_its_slowest_rank() -> None:
+    """And samples are of all ranks, a loss is their mean."""
+    pytest.importorskip("transformers", reason="the training stack is not installed: `make setup`")
+    from harness.worker.clock import StepClock
+    from harness.worker.losses import LossRecorder
+
+    class WithOther(Ranks):
+        """Rank 0 of two; the other was slow in the second step."""
+
+        def exchange(self, value: Any) -> list[Any]:
+            match value:
+                case ([*_], float()):
+                    return [value, ([0.1, 0.5, 0.1], 3.0)]
+                case _:
+                    return [value, ([0.5, 0.1, 0.3], [4, 4, 2])]
+
+    class Trainer:
+        training_step = staticmethod(lambda model, inputs: None)
+
+    ranks = WithOther(size=2)
+    losses = LossRecorder(Trainer(), cuda=False)
+    losses.values, losses.samples = [0.7, 0.3, 0.1], [4, 4, 4]
+    clock = StepClock(None, losses, False, lambda step: None, ranks=ranks)  # type: ignore[arg-type]
+    clock._starts, clock._ends = [0.0, 0.2, 0.4], [0.2, 0.4, 0.6]
+    clock._starts_ns, clock._ends_ns = [0, 1, 2], [1, 2, 3]
+    clock.setup_s = 2.0
+    clock.gather()
+    losses.gather(ranks)
+    assert clock.durations_s() == pytest.approx([0.2, 0.5, 0.2])
+    assert (losses.values, losses.samples) == (pytest.approx([0.6, 0.2, 0.2]), [8, 8, 6])
+    timing = clock.timing(warmup_steps=1)
+    assert timing.setup_s == 3.0
+    assert timing.steady_step_s == pytest.approx(0.35)  # of the two steps after the first
+    assert timing.steady_samples_per_s == pytest.approx((8 + 6) / 0.7)
+
+
+def test_the_highest_peak_of_any_rank_counts() -> None:
+    peaks = [Memory(peak_rss_bytes=3, torch_peak_allocated_bytes=5), Memory(peak_rss_bytes=4)]
+    assert highest(peaks) == Memory(peak_rss_bytes=4, torch_peak_allocated_bytes=5)
+
+
+def test_a_rank_without_a_word_is_named_before_those_that_miss_it(tmp_path: Path) -> None:
+    missing = "rank 0: RuntimeError: Connection closed by peer"
+    seen = Seen(phase="train", step=3, failure=(State.CRASHED, missing), lost_rank=1)
+    assert judge(seen, tmp_path / "none") == (
+        State.CRASHED,
+        f"in phase train at step 3: rank 1 was killed or ended without a word; {missing}",
+    )
+
+
 # Real jobs from here on.
 
 
@@ -173,6 +238,42 @@ def test_a_killed_rank_ends_the_job_at_once_and_by_name(tmp_path: Path) -> None:
     state, reason = judge(seen, log)
     assert state is State.CRASHED
     assert "rank 1 was killed or ended without a word" in reason
+
+
+RUNNER = """
+import sys
+from pathlib import Path
+from harness.launch import RunningJob
+from harness.settings import JobSpec
+
+job = JobSpec.model_validate_json(Path(sys.argv[1]).read_text())
+with RunningJob(job, Path(sys.argv[2])) as running:
+    while True:
+        running.pump(0.2)
+        pids = [peer.pid for peer in running.peers if peer.pid]
+        if len(pids) == 2:
+            print(running.pid, *pids, flush=True)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("whom", ["runner", "guardian"])
+def test_no_rank_outlives_its_runner_or_its_guardian(whom: str, tmp_path: Path) -> None:
+    spec = tmp_path / "spec.json"
+    spec.write_text(job_of(tmp_path, 2).model_dump_json())
+    process = subprocess.Popen(
+        [sys.executable, "-c", RUNNER, str(spec), str(tmp_path / "log")],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "BENCH_TEST_FOLDER": str(tmp_path)},
+    )
+    assert process.stdout is not None
+    guardian, *ranks = map(int, process.stdout.readline().split())
+    assert len(ranks) == 2
+    os.kill(process.pid if whom == "runner" else guardian, signal.SIGKILL)
+    wait_until(lambda: not [pid for pid in processes_of(tmp_path) if pid != process.pid], 15)
+    process.kill()
+    process.wait()
 
 
 @pytest.mark.slow
