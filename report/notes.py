@@ -185,7 +185,7 @@ def _settings(job: JobRecord) -> list[str]:
         ("workload.training.optim", training.optim),
         ("workload.launch", _processes(job)),
     ]
-    return [", ".join(text for name, text in parts if known(job, name, text) is not None)]
+    return [", ".join(text for name, text in parts if text and known(job, name, text) is not None)]
 
 
 def _processes(job: JobRecord) -> str | None:
