@@ -17,7 +17,7 @@ def main() -> None:
 
     spec = JobSpec.model_validate(worker.spec(Path.cwd(), "torch-compile"))
     backend = TorchCompile(spec)
-    os.environ.update(backend.environment())
+    os.environ.update({**backend.environment(), "TORCHINDUCTOR_COMPILE_THREADS": "2"})
     import torch
 
     backend.prepare()
