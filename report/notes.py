@@ -69,10 +69,14 @@ def run_notes(run: Run) -> list[str]:
 
 def source_notes(run: Run) -> list[str]:
     """Under every table: synthetic data and random weights."""
+    launched = [job for launches in arms_of(run).launches.values() for job in launches.values()]
+    built_in = dict.fromkeys(job.workload.task.data_name for job in launched if job.sources.data == "synthetic")
+    plural = "s" if len(built_in) > 1 else ""
+    stand_ins = f"the built-in stand-in{plural} for {', '.join(built_in)}, not the real task{plural}"
 
     def synthetic(job: JobRecord) -> list[str]:
         if job.sources.data == "synthetic":
-            return [f"synthetic data: the built-in stand-in for {job.workload.task.data_name}, not the real task"]
+            return [f"synthetic data: {stand_ins}"]
         return [] if job.sources.data or job.state is not State.OK else ["where the data came from was not recorded"]
 
     def random(job: JobRecord) -> list[str]:

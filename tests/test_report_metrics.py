@@ -121,3 +121,13 @@ def test_a_candidate_that_only_predicts_a_constant_did_not_learn_alike() -> None
         "metric not compared: mean of pearson and spearmanr of pytorch is not defined in 1 of 3 launches; "
         "mean of pearson and spearmanr of onnxruntime is not defined in 1 of 3 launches"
     )
+
+
+def test_stand_ins_of_several_tasks_are_named_in_one_note() -> None:
+    jobs = []
+    for subset in ("cola", "mnli"):
+        job = make_job("pytorch", workload=f"tiny-{subset}", metrics={"accuracy": 0.8})
+        task = job.workload.task.model_copy(update={"name": subset, "subset": subset})
+        jobs.append(job.model_copy(update={"workload": job.workload.model_copy(update={"task": task})}))
+    text = render([make_run(jobs)], view="metrics")
+    assert "- synthetic data: the built-in stand-ins for cola, mnli, not the real tasks\n" in text
