@@ -1,7 +1,7 @@
 # `make` lists the targets. Variables: SUITE=configs/….yaml  ARGS="…"  PYTEST_ARGS="…"  STACK=cpu|cuda  PYTHON=…
 .DEFAULT_GOAL := help
-.PHONY: help setup bench nightly report test lint lock clean docker docker-bench
-export STACK PYTHON
+.PHONY: help setup setup-latest bench matrix nightly report test lint lock clean docker docker-bench
+export STACK PYTHON BASE
 BIN := .venv/bin
 
 help: ## this list
@@ -10,8 +10,15 @@ help: ## this list
 setup: ## .venv with the pinned stack this host needs (STACK=cpu|cuda overrides), compiled extensions, proof; quick when done
 	@sh harness/setup/bootstrap.sh
 
+setup-latest: setup ## .venv-latest: today's PyTorch and transformers, for suites that compare with them (BASE=python3: over what that one has)
+	@$(BIN)/python -m harness.setup.latest
+
 bench: setup ## paired jobs and their tables: the suite that fits this host, or SUITE=configs/….yaml (more options: ARGS="…")
 	@$(BIN)/harness run $(SUITE) $(ARGS)
+
+matrix: setup ## which models train with which backend here, proven and alike, and the errors: configs/matrix-cpu.yaml or -gpu.yaml
+	@# 1: some pair has no result, which here is what the table is for
+	@$(BIN)/harness run matrix --view matrix $(ARGS) || [ $$? -eq 1 ]
 
 report: setup ## the tables in README.md, results/README.md and docs/ anew from results/, and nothing else (ARGS=--check only says which are stale)
 	@$(BIN)/report readme $(ARGS)
@@ -36,6 +43,6 @@ docker-bench: docker ## `make bench` in a container, on the GPUs where there are
 lock: ## resolve requirements/*.in anew into hashed pins
 	@python3 -m harness.setup.lock
 
-clean: ## remove .venv, .cache and build leftovers; results stay, and so do compiled extensions in the user's cache
-	rm -rf .venv .cache build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+clean: ## remove .venv, .venv-latest, .cache and build leftovers; results stay, and so do compiled extensions in the user's cache
+	rm -rf .venv .venv-latest .cache build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +

@@ -36,7 +36,7 @@ import psutil
 from harness.blocks import levers
 from harness.blocks.watch import Arm, Watch
 from harness.config import load_suite
-from harness.config.suite import Blocks
+from harness.config.measurement import Blocks
 from harness.launch import RunningJob
 from harness.plan import make_plan
 from harness.setup.stack import cache_root

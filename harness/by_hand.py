@@ -12,16 +12,22 @@ from pydantic import ValidationError
 from harness.config.errors import explain
 from harness.errors import BenchError
 from harness.plan import Plan, digest, with_id
-from harness.record import State
-from harness.settings import Arm, JobSpec, Model, Strict, Task, Training, Workload
+from harness.record import InferenceResult, State
+from harness.settings import Arm, Inference, JobSpec, Model, Strict, Task, Training, Workload
 
 M = TypeVar("M", bound=Strict)
+WIDTH = 46  # of the longest metric's name
 
 
 def train(arguments: argparse.Namespace, device: Literal["cpu", "cuda"], cache_dir: Path) -> int:
-    """Run the job; print its metrics; leave model, metrics, log and record in --output-dir. 0 if the job ended ok."""
-    if not (arguments.do_train or arguments.do_eval):
-        raise BenchError("nothing to do", place="harness train", fix="give --do-train, --do-eval or both")
+    """Run the job; print its metrics; leave model, metrics, log and record in --output-dir.
+
+    0 if the job ended ok and, where it was asked for, inference did so too and both engines agree.
+    """
+    if not (arguments.do_train or arguments.do_eval or arguments.inference_with_ort):
+        raise BenchError(
+            "nothing to do", place="harness train", fix="give --do-train, --do-eval or --inference-with-ort"
+        )
     output: Path = arguments.output_dir
     if output.is_dir() and any(output.iterdir()) and not arguments.overwrite_output_dir:
         raise BenchError(
@@ -76,6 +82,7 @@ def _spec(arguments: argparse.Namespace, device: Literal["cpu", "cuda"], cache_d
             device=device,
             do_train=arguments.do_train,
             do_eval=arguments.do_eval,
+            inference=Inference() if arguments.inference_with_ort else None,
             cache_dir=cache_dir,
             output_dir=arguments.output_dir.absolute(),
         )
@@ -140,11 +147,47 @@ def _run(spec: JobSpec, output: Path) -> int:
         **{f"eval_{name}": value for name, value in record.metrics.items()},
         "data": record.sources.data,
         "weights": record.sources.weights,
+        **(_inference_metrics(record.inference) if record.inference is not None else {}),
     }
     (output / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
     for name, metric in metrics.items():
-        print(f"{name:>26} = {metric}")
+        print(f"{name:>{WIDTH}} = {metric}")
     if record.state is not State.OK:
-        print(f"{'reason':>26} = {record.reason}\n{'log':>26} = {outcome.folder / (record.log or '')}")
+        print(f"{'reason':>{WIDTH}} = {record.reason}\n{'log':>{WIDTH}} = {outcome.folder / (record.log or '')}")
         return 1
-    return 0
+    return 0 if record.inference is None or inference_verdict(record.inference) == "ok" else 1
+
+
+def inference_verdict(result: InferenceResult) -> str:
+    """`ok`, or why the engines' times are no result."""
+    if result.state != "ok":
+        return f"failed {result.reason}"
+    if result.proof is None or not result.proof.engaged:
+        return "not proven engaged: " + ("; ".join(result.proof.reasons) if result.proof else "no proof was taken")
+    return "ok" if result.agree else f"engines disagree: {result.disagreement or 'not compared'}"
+
+
+def _inference_metrics(result: InferenceResult) -> dict[str, str | float | None]:
+    """What is printed of inference; milliseconds are per batch, gains fractions of PyTorch's throughput."""
+    verdict = inference_verdict(result)
+    found: dict[str, str | float | None] = {
+        "inference": verdict,
+        "inference_provider": result.proof.provider if result.proof else None,
+        "inference_precision": result.precision,
+        "inference_max_logit_difference": result.logit_difference,
+    }
+    for engine, metrics in result.metrics.items():
+        found |= {f"inference_{engine}_{name}": value for name, value in metrics.items()}
+    for point in result.points:
+        for engine, times in (("torch", point.torch), ("onnxruntime", point.onnxruntime)):
+            start = f"inference_batch{point.batch_size}_{engine}"
+            found |= {
+                f"{start}_ms": 1e3 * times.mean_s,
+                f"{start}_p50_ms": 1e3 * times.p50_s,
+                f"{start}_p95_ms": 1e3 * times.p95_s,
+                f"{start}_samples_per_second": times.samples_per_s,
+            }
+        if verdict == "ok":
+            gain = point.torch.mean_s / point.onnxruntime.mean_s - 1
+            found[f"inference_batch{point.batch_size}_throughput_gain"] = gain
+    return found

@@ -50,6 +50,24 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--retry-failed", action="store_true", help="run failed jobs of the resumed run again")
     run.add_argument("--allow-shared-gpu", action="store_true", help="measure although others use the card; says so")
     run.add_argument("--no-tables", action="store_true", help="do not print the tables at the end")
+    run.add_argument("--view", metavar="VIEW", help="print only this table at the end, as `report tables --view`")
+    run.add_argument(
+        "--rendezvous", metavar="HOST:PORT", help="of this node: where others join for jobs of several nodes"
+    )
+
+    submit = commands.add_parser(
+        "submit",
+        help="spread a suite over a cluster by SLURM: an array element for every pair, results in one run",
+        description="Submits an array element for every pair (pairs of a workload that share an arm go together). The "
+        "same command goes on with what was killed: docs/several-gpus.md.",
+        epilog="exit status: 0 submitted, or complete where that was waited for; 1 not complete; 2 bad input",
+    )
+    _suite_arguments(submit)
+    _submit_arguments(submit)
+
+    follow = commands.add_parser("follow", help="train with another node, whose `harness run` listens at HOST:PORT")
+    follow.add_argument("endpoint", metavar="HOST:PORT", help="what the first node was given as --rendezvous")
+    follow.add_argument("--logs", type=Path, default=Path("results/nodes"), metavar="DIR", help="default: %(default)s")
 
     nightly = commands.add_parser(
         "nightly",
@@ -89,9 +107,26 @@ def _suite_arguments(parser: argparse.ArgumentParser) -> None:
         "--pairs", action="append", default=[], metavar="WORKLOAD:BASELINE:CANDIDATE", help="only this pair; repeatable"
     )
     parser.add_argument(
+        "--stack", action="append", default=[], metavar="NAME=PATH", help="the interpreter of a stack; repeatable"
+    )
+    parser.add_argument(
         "--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: cuda where a driver answers"
     )
     parser.add_argument("--results", type=Path, default=Path("results"), metavar="DIR", help="default: results")
+
+
+def _submit_arguments(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--run", dest="run_name", metavar="NAME", help="name of the run folder (default: SUITE-TIME)")
+    add("--new", action="store_true", help="begin anew even if an unfinished submission could go on")
+    add("--allow-shared-gpu", action="store_true", help="measure although others use the card; says so")
+    add(
+        "--executor", choices=("slurm", "local", "debug"), default="slurm",
+        help="local: one element after another on this host; debug: in this process (default: slurm)",
+    )  # fmt: skip
+    add("--slurm", action="append", default=[], metavar="KEY=VALUE", help="for sbatch, e.g. partition=gpu; repeatable")
+    add("--minutes", type=int, default=720, metavar="N", help="time limit of an element (default: %(default)s)")
+    add("--wait", action="store_true", help="until the elements have ended; then print the tables")
 
 
 def _nightly_arguments(parser: argparse.ArgumentParser) -> None:
@@ -117,6 +152,10 @@ def _train_arguments(parser: argparse.ArgumentParser) -> None:
     add("--output-dir", type=Path, required=True, help="metrics, log and the trained model go there")
     add("--do-train", action="store_true")
     add("--do-eval", action="store_true")
+    add(
+        "--inference-with-ort", action="store_true",
+        help="the model by PyTorch and by ONNX Runtime in turns: latency, throughput, and whether they agree",
+    )  # fmt: skip
     add("--data", default="auto", metavar="auto|hub|synthetic|FOLDER", help="where the task's data comes from")
     add("--max-train-samples", type=int)
     add("--max-eval-samples", type=int)

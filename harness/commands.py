@@ -15,16 +15,21 @@ from harness.config.selection import only_pairs
 from harness.errors import BenchError
 from harness.plan import Plan, make_plan
 from harness.setup.stack import cache_root
+from harness.stacks import interpreters
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 Device = Literal["cpu", "cuda"]
 
 
 def find_suite(given: str | None, device: Device) -> Path:
-    """The file of a suite: a path, or a name in configs/ here or in the checkout. Default: what fits the device."""
+    """The file of a suite: a path, or a name in configs/ here or in the checkout. Default: what fits the device.
+
+    A name that is no file's may lack its end, -cpu or -gpu by the device: `matrix` is matrix-cpu.yaml on a CPU.
+    """
     name = given or ("glue-sst2" if device == "cuda" else "smoke")
     candidates = [Path(name)] if name.endswith((".yaml", ".yml")) or "/" in name else []
-    candidates += [folder / f"{Path(name).stem}.yaml" for folder in (Path("configs"), CHECKOUT / "configs")]
+    names = (Path(name).stem, f"{Path(name).stem}-{'gpu' if device == 'cuda' else 'cpu'}")
+    candidates += [folder / f"{stem}.yaml" for stem in names for folder in (Path("configs"), CHECKOUT / "configs")]
     only_the_path = given is not None and "/" in given
     return next((c for c in candidates[: 1 if only_the_path else None] if c.is_file()), candidates[0])
 
@@ -48,7 +53,8 @@ def _load(arguments: argparse.Namespace, must_answer: bool = True) -> tuple[Suit
     suite = load_suite(file, arguments.set)
     if arguments.pairs:
         suite = only_pairs(suite, arguments.pairs)
-    return suite, make_plan(suite, device=device, cache_dir=cache_root()), file
+    stacks = interpreters(suite, arguments.stack, must_exist=must_answer)
+    return suite, make_plan(suite, device=device, cache_dir=cache_root(), stacks=stacks), file
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -56,8 +62,13 @@ def run(arguments: argparse.Namespace) -> int:
     _, plan, _ = _load(arguments)
     if reason := _what_this_device_cannot(plan):
         raise BenchError(
-            reason, place=plan.suite, fix="--set training.precision=fp32, or a host whose NVIDIA driver answers"
+            reason,
+            place=plan.suite,
+            fix="fp32 there (--set training.precision=fp32), or a host whose NVIDIA driver answers",
         )
+    if not arguments.rendezvous and any(job.workload.launch.nodes > 1 for job in plan.jobs):
+        fix = "--rendezvous HOST:PORT, and `harness follow HOST:PORT` on the others (docs/several-gpus.md)"
+        raise BenchError("has jobs that train on several nodes", place=plan.suite, fix=fix)
     from harness import runner
 
     outcome = runner.run(
@@ -68,13 +79,64 @@ def run(arguments: argparse.Namespace) -> int:
         retry_failed=arguments.retry_failed,
         resume_command=_resume_command(arguments),
         allow_shared_gpu=arguments.allow_shared_gpu,
+        rendezvous=arguments.rendezvous,
     )
     if not arguments.no_tables and not outcome.interrupted:
         print()
         sys.stdout.flush()
         # The report is a program of its own: it reads what was written, and knows nothing of the harness.
-        subprocess.run([sys.executable, "-m", "report.cli", "tables", str(outcome.folder)], check=False)
+        view = ["--view", arguments.view] if arguments.view else []
+        subprocess.run([sys.executable, "-m", "report.cli", "tables", str(outcome.folder), *view], check=False)
     return outcome.exit_code
+
+
+def submit(arguments: argparse.Namespace) -> int:
+    """Submit a suite to a cluster. 0: submitted, or every part complete where that was waited for; 1: not all are."""
+    from harness.slurm import submit as submit_plan
+
+    slurm = arguments.executor == "slurm"
+    if arguments.device == "auto" and slurm:
+        arguments.device = "cuda"  # the node that submits has no card to look at
+    _, plan, file = _load(arguments, must_answer=not slurm)
+    words = ["run", str(file.resolve()), "--device", plan.jobs[0].device]
+    words += [word for override in arguments.set for word in ("--set", override)]
+    words += [word for stack in arguments.stack for word in ("--stack", stack)]
+    words += ["--allow-shared-gpu"] if arguments.allow_shared_gpu else []
+    options = dict(_key_value(option) for option in arguments.slurm)
+    folder, complete = submit_plan(
+        plan,
+        arguments.results,
+        words,
+        executor=arguments.executor,
+        run_name=arguments.run_name,
+        fresh=arguments.new,
+        wait=arguments.wait,
+        minutes=arguments.minutes,
+        options=options,
+    )
+    if complete:
+        sys.stdout.flush()
+        subprocess.run([sys.executable, "-m", "report.cli", "tables", str(folder)], check=False)
+    elif slurm and not arguments.wait:
+        print(f"results: {folder}; the same command goes on with what does not finish")
+        return 0
+    else:
+        print(f"{folder}: not every part is complete; the same command goes on with them")
+    return 0 if complete else 1
+
+
+def _key_value(option: str) -> tuple[str, str]:
+    key, equals, value = option.partition("=")
+    if not equals or not key:
+        raise BenchError("needs KEY=VALUE", place=f"--slurm {option}", fix="for example --slurm partition=gpu")
+    return key.replace("-", "_"), value
+
+
+def follow(arguments: argparse.Namespace) -> int:
+    """Train with the node whose run listens there. 0: its run is over; 1: it went away; 130: interrupted."""
+    from harness.follow import follow as follow_runner
+
+    return follow_runner(arguments.endpoint, arguments.logs)
 
 
 def nightly(arguments: argparse.Namespace) -> int:
@@ -88,6 +150,7 @@ def nightly(arguments: argparse.Namespace) -> int:
     suite, planned, _ = _load(arguments, must_answer=False)
     options = [arguments.suite] if arguments.suite else []
     options += [word for override in arguments.set for word in ("--set", override)]
+    options += [word for stack in arguments.stack for word in ("--stack", stack)]
     settings = Settings(
         results=arguments.results,
         suite=suite.suite,
@@ -108,10 +171,13 @@ def _resume_command(arguments: argparse.Namespace) -> str:
         words += ["--set", override]
     for pair in arguments.pairs:
         words += ["--pairs", pair]
+    for stack in arguments.stack:
+        words += ["--stack", stack]
     for option, value, default in (
         ("--device", arguments.device, "auto"),
         ("--results", str(arguments.results), "results"),
         ("--run", arguments.run_name, None),
+        ("--rendezvous", arguments.rendezvous, None),
     ):
         words += [option, value] if value != default else []
     return shlex.join([*words, *(["--allow-shared-gpu"] if arguments.allow_shared_gpu else [])])
@@ -123,6 +189,8 @@ def _what_this_device_cannot(plan: Plan) -> str:
         precision = job.workload.training.precision
         if job.device == "cpu" and precision != "fp32":
             return f"workload {job.workload.name} trains in {precision}, which needs a GPU"
+        if job.device == "cpu" and job.inference is not None and job.inference.precision == "fp16":
+            return "measurement.inference.precision is fp16, which needs a GPU"
     return ""
 
 

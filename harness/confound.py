@@ -55,6 +55,13 @@ def undeclared(baseline: JobRecord, candidate: JobRecord, differs: Iterable[str]
     ]
 
 
+def excused_by_stack(baseline: JobRecord, candidate: JobRecord, differs: Iterable[str]) -> list[str]:
+    """What only `stack` among the declared differences excuses, one sentence each: another default, say."""
+    sound = undeclared(baseline, candidate, differs)
+    without = undeclared(baseline, candidate, [name for name in differs if name != "stack"])
+    return [sentence for sentence in without if sentence not in sound]
+
+
 def _compared(a: JobRecord, b: JobRecord) -> Iterator[tuple[str, Any, Any, tuple[str, ...]]]:
     """(what, baseline's value, candidate's value, the declarations that excuse a difference)."""
     left, right = a.fingerprint, b.fingerprint

@@ -184,9 +184,10 @@ def training_check(host: Host) -> Iterator[Check]:
 
 def hub_check() -> Iterator[Check]:
     """Whether real data and weights can be had."""
-    from harness.sources import DATASETS, Hub
+    from harness.sources import Hub
+    from harness.worker.tasks.sources import HUB_DATASET
 
-    if Hub().has_dataset(DATASETS["glue"], "sst2"):
+    if Hub().has_dataset(HUB_DATASET, "sst2"):
         yield Check("hub", "ok", "answers, or its GLUE data is cached")
     else:
         yield Check(

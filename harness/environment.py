@@ -32,7 +32,11 @@ PASSED_PREFIXES = (*DECISIVE_PREFIXES, "LC_", "XDG_", "SLURM_")
 def environment_for(job: JobSpec, caller: Mapping[str, str], harness_path: Path) -> dict[str, str]:
     """The environment of a job: the allowed part of the caller's, fixed settings, then the job's own."""
     passed = {k: v for k, v in caller.items() if k in PASSED_NAMES or k.startswith(PASSED_PREFIXES)}
+    launch = job.workload.launch
     defaults = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_CACHE_MAXSIZE": str(4 << 30)}
+    if launch.torchrun and launch.nodes == 1:
+        defaults["GLOO_SOCKET_IFNAME"] = "lo"  # else gloo looks up the host's own name, which a container may not know
+    cards = visible_cards(launch.processes, caller.get("CUDA_VISIBLE_DEVICES")) if job.device == "cuda" else ""
     fixed = {
         "PYTHONPATH": str(harness_path),
         "PYTHONSAFEPATH": "1",  # a datasets/ or torch.py in the current folder must not shadow the package
@@ -44,6 +48,7 @@ def environment_for(job: JobSpec, caller: Mapping[str, str], harness_path: Path)
         "HF_HUB_DISABLE_PROGRESS_BARS": "1",
         "DO_NOT_TRACK": "1",
         "WANDB_MODE": "disabled",
+        "CUDA_VISIBLE_DEVICES": cards,
     }
     threads = {} if job.threads is None else {"OMP_NUM_THREADS": str(job.threads), "MKL_NUM_THREADS": str(job.threads)}
     libraries = ":".join(
@@ -51,6 +56,16 @@ def environment_for(job: JobSpec, caller: Mapping[str, str], harness_path: Path)
     ).strip(":")
     loader = {"LD_LIBRARY_PATH": libraries} if libraries else {}
     return {**defaults, **passed, **loader, **fixed, **threads, **job.environment}
+
+
+def visible_cards(processes: int, given: str | None) -> str:
+    """CUDA_VISIBLE_DEVICES of a job: the first card for each process on this node, of those the caller's `given` shows.
+
+    Never more: with several cards for one process Trainer would wrap the model in DataParallel, where ORTModule is not
+    used at all and nobody would say so.
+    """
+    cards = [str(index) for index in range(processes)] if given is None else [c.strip() for c in given.split(",")]
+    return ",".join(cards[:processes])
 
 
 def importable_harness(private: Path) -> Path:

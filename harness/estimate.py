@@ -15,6 +15,7 @@ TRAIN_SAMPLES = {
     "cola": 8551, "sst2": 67349, "mrpc": 3668, "stsb": 5749, "qqp": 363846, "mnli": 392702, "qnli": 104743,
     "rte": 2490, "wnli": 635,
 }  # fmt: skip
+UNKNOWN_SAMPLES = 10_000  # of tasks that are not GLUE's and set no `train_samples`: a first guess
 # Rates that a launch-bound small batch reaches, for a first guess only: FLOP/s of one CPU core (fp32), of a GPU.
 NOMINAL_CPU_CORE_FLOPS = 2e10
 NOMINAL_GPU_FLOPS = 2e13
@@ -26,7 +27,7 @@ def steps_of(spec: JobSpec) -> int:
     training, task = spec.workload.training, spec.workload.task
     if training.max_steps is not None:
         return training.max_steps
-    samples = min(task.train_samples or math.inf, TRAIN_SAMPLES[task.subset])
+    samples = min(task.train_samples or math.inf, TRAIN_SAMPLES.get(task.data_name, UNKNOWN_SAMPLES))
     batches = math.ceil(samples / training.batch_size)
     return math.ceil(training.epochs * max(batches // training.gradient_accumulation_steps, 1))
 

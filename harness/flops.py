@@ -5,14 +5,16 @@ A transformer layer with hidden size h, feed-forward size f and sequence length 
     projections (Q, K, V, output)       8 s h^2       four h x h matrices, 2 FLOPs per weight and token
     attention (Q K^T, probabilities V)  4 s^2 h
     feed-forward                        4 s h f       two h x f matrices (6 s h f if gated)
+    a decoder's attention to the encoder: projections and attention once more
 
 The backward pass takes twice as much (gradients of inputs and of weights), so a training sample needs three times the
 sum over the layers. With f = 4h that is 72 s h^2 (1 + s / 6h) per layer: equation 3 of Narayanan et al. 2021
 (arXiv:2104.04473) without its recomputation of activations (72 for 96) and, as classifiers have none, without the
 vocabulary's V / 12 l h. A classifier's head is added: `head_layers` h x h matrices and one h x labels matrix on one
-token, and ALBERT's s x embedding_size x h projection. The `model FLOPs` of Chowdhery et al. 2022 (PaLM, appendix B) are
-the same quantity. Element-wise operations, the softmax, embedding look-ups and the optimizer are not counted; padding
-is, for both arms compute it.
+token, and ALBERT's s x embedding_size x h projection. Of a token classifier the h x labels matrix is on every token; of
+a language model too, with the vocabulary for labels: the formula's V / 12 l h. The `model FLOPs` of Chowdhery et al.
+2022 (PaLM, appendix B) are the same quantity. Element-wise operations, the softmax, embedding look-ups and the
+optimizer are not counted; padding is, for both arms compute it.
 """
 
 from __future__ import annotations
@@ -61,14 +63,16 @@ _KEYS: dict[str, dict[str, str]] = {
     "albert": _BERT_KEYS,
     "distilbert": {"layers": "n_layers", "hidden_size": "dim", "intermediate_size": "hidden_dim"},
     "gpt2": {"layers": "n_layer", "hidden_size": "n_embd", "intermediate_size": "n_inner"},
+    "t5": {"layers": "num_layers", "hidden_size": "d_model", "intermediate_size": "d_ff"},
 }
 _WITHOUT_HEAD_LAYER = ("gpt2",)
 
 
-def shape_of(config: Mapping[str, Any], labels: int = 2) -> ModelShape | None:
+def shape_of(config: Mapping[str, Any], labels: int = 2, *, every_token: bool = False) -> ModelShape | None:
     """The shape from a transformers configuration (its to_dict(), or harness.worker.shapes.SHAPES); None: not known.
 
-    `labels`: classes, 1 for a regression.
+    `labels`: classes, 1 for a regression. `every_token`: the head is one hidden x labels matrix, on every token, as of
+    token classifiers and of GPT-2's language model (there `labels` is the vocabulary).
     """
     kind = config.get("model_type")
     if kind not in _KEYS:
@@ -79,14 +83,24 @@ def shape_of(config: Mapping[str, Any], labels: int = 2) -> ModelShape | None:
         inner = 4 * hidden
     if values["layers"] is None or hidden is None or inner is None:
         return None
+    decoder_layers, gated = 0, False
+    if kind == "t5":
+        if config.get("num_heads", 0) * config.get("d_kv", 0) != hidden:  # t5-3b, t5-11b: projections are not h x h
+            return None
+        gated = str(config.get("feed_forward_proj", "")).startswith("gated")
+        if not every_token:  # token classifiers have the encoder alone
+            decoder_layers = config.get("num_decoder_layers") or values["layers"]
     embedding = config.get("embedding_size")
     return ModelShape(
         layers=values["layers"],
+        decoder_layers=decoder_layers,
         hidden_size=hidden,
         intermediate_size=inner,
         labels=labels,
-        head_layers=0 if kind in _WITHOUT_HEAD_LAYER else 1,
+        head_layers=0 if every_token or kind in _WITHOUT_HEAD_LAYER else 1,
+        every_token=every_token,
         embedding_size=embedding if embedding not in (None, hidden) else None,
+        gated=gated,
     )
 
 
@@ -94,10 +108,11 @@ def model_flops_per_sample(shape: ModelShape, sequence_length: int) -> int:
     """FLOPs of the forward and the backward pass of one sample of `sequence_length` tokens, padding included."""
     s, h, f = sequence_length, shape.hidden_size, shape.intermediate_size
     feed_forward = (6 if shape.gated else 4) * s * h * f
-    layer = 8 * s * h * h + 4 * s * s * h + feed_forward
-    head = 2 * h * h * shape.head_layers + 2 * h * shape.labels
+    attention = 8 * s * h * h + 4 * s * s * h
+    head = (2 * h * h * shape.head_layers + 2 * h * shape.labels) * (s if shape.every_token else 1)
     projection = 2 * s * shape.embedding_size * h if shape.embedding_size is not None else 0
-    return 3 * (shape.layers * layer + head + projection)
+    layers = shape.layers * (attention + feed_forward) + shape.decoder_layers * (2 * attention + feed_forward)
+    return 3 * (layers + head + projection)
 
 
 def peak_flops_per_s(gpu: str, precision: str) -> float | None:
@@ -124,7 +139,7 @@ def efficiency(record: JobRecord) -> Efficiency:
         flops = float(model_flops_per_sample(record.shape, training.max_seq_length))
     peak = peak_flops_per_s(record.device, training.precision)
     rate = record.timing.steady_samples_per_s
-    cards = max(1, len(record.telemetry.gpus)) if record.telemetry else 1
+    cards = record.workload.launch.world_size
     utilization = None
     if flops is not None and peak is not None and rate is not None:
         utilization = model_flops_utilization(flops, rate, peak, cards)

@@ -43,24 +43,26 @@ def inspect(
     folders: Iterable[Path] = (),
     *,
     visible: str | None = None,
+    needed: int = 1,
     cards: Cards | None = None,
     cpu_folder: Path = CPU_FOLDER,
 ) -> list[Finding]:
     """Everything worth saying before a run; never raises.
 
-    `folders`: where results and caches will go (need not exist yet). `visible`: CUDA_VISIBLE_DEVICES of the jobs.
-    `cards` replaces NVML. A CPU run, and a host without a driver, has no findings about cards.
+    `folders`: where results and caches will go (need not exist yet). `visible`: CUDA_VISIBLE_DEVICES of the jobs, the
+    largest of which has `needed` processes on this node, each with a card of its own. `cards` replaces NVML. A CPU run,
+    and a host without a driver, has no findings about cards.
     """
     findings: list[Finding] = []
     if device == "cuda":
         if cards is not None:
-            findings += _cards(cards)
+            findings += _cards(cards, needed)
         else:
             from harness.telemetry.nvml import NvmlSource
 
             source = NvmlSource(visible)
             try:
-                findings += _cards(source)
+                findings += _cards(source, needed)
             finally:
                 source.close()
     return [*findings, *_disk(folders, device), *_governor(cpu_folder)]
@@ -84,8 +86,13 @@ def enforce(findings: Iterable[Finding], *, allow_shared_gpu: bool = False) -> l
     return waived
 
 
-def _cards(source: Cards) -> list[Finding]:
-    return [finding for gpu in source.gpus for finding in _card(source, gpu)]
+def _cards(source: Cards, needed: int) -> list[Finding]:
+    findings = [finding for gpu in source.gpus for finding in _card(source, gpu)]
+    if 0 < len(source.gpus) < needed:  # none at all: NVML does not answer, which harness doctor tells
+        message = f"a job of {needed} processes needs as many cards, and {len(source.gpus)} can be used"
+        fix = "--set launch.processes=…, a host with more cards, or more of them in CUDA_VISIBLE_DEVICES"
+        findings.append(Finding("error", message, fix))
+    return findings
 
 
 def _card(source: Cards, gpu: Gpu) -> list[Finding]:

@@ -11,12 +11,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Literal
 
-from harness import guardian
+from harness import guardian, torchrun
 from harness.environment import environment_for, importable_harness
 from harness.errors import BenchError
 from harness.listener import Event, Listener, Peer, ProtocolError
@@ -25,7 +25,6 @@ from harness.protocol import block_seconds
 from harness.record import State, WorkerResult
 from harness.settings import JobSpec
 
-WORKER_MODULE = ("-m", "harness.worker")
 STOP_GRACE_S = 5.0  # from SIGTERM to SIGKILL
 EXIT_GRACE_S = 60.0  # from a worker's last word (bye, failure) to the end of its process
 GIVE_UP_S = 20.0  # after SIGKILL; what is then still there hangs in the kernel
@@ -49,8 +48,9 @@ class RunningJob:
         lock_fd: int = -1,
         wake_fd: int | None = None,
         oom: OomCounter | None = None,
+        rendezvous: torchrun.Rendezvous | None = None,
     ) -> None:
-        """`command` replaces `interpreter -m harness.worker`; spec file and socket path are appended to it.
+        """`command` replaces `interpreter -m harness.worker` (of every rank); spec and socket path are appended to it.
 
         `lock_fd` is kept open until the job is gone, whatever becomes of this process; when `wake_fd` is readable
         `pump` returns early. Raises BenchError if the job cannot be started at all.
@@ -74,9 +74,13 @@ class RunningJob:
                 self._selector.register(wake_fd, selectors.EVENT_READ, None)
             spec = self._folder / "spec.json"
             spec.write_text(job.model_dump_json())
-            arguments = [*(command or (interpreter, *WORKER_MODULE)), str(spec), str(self._folder / "channel")]
+            words = torchrun.command(
+                job.workload.launch, interpreter, self._folder, worker=command, rendezvous=rendezvous
+            )
+            arguments = [*words, str(spec), str(self._folder / "channel")]
             if environment is None:
                 environment = environment_for(job, os.environ, importable_harness(self._folder))
+                environment["BENCH_JOB_FOLDER"] = str(self._folder)  # for what is to go when the job does
             self._guardian = self._start_guardian(arguments, environment, lock_fd)
         except OSError as error:
             self._selector.close()
@@ -153,6 +157,12 @@ class RunningJob:
             self.seen.stopped, self.seen.stop_reason = why, reason
         self._kill(grace_s)
 
+    def fail(self, reason: str) -> None:
+        """Kill the job as crashed, for a reason that its own processes cannot know. Idempotent."""
+        if self.seen.failure is None and self.seen.stopped is None and self.seen.exit_code is None:
+            self.seen.failure = (State.CRASHED, reason)
+        self._kill(STOP_GRACE_S)
+
     def _kill(self, grace_s: float) -> None:
         if self._give_up_at is None:
             self._give_up_at = time.monotonic() + grace_s + GIVE_UP_S
@@ -170,6 +180,7 @@ class RunningJob:
         try:
             for event in events:
                 self._note(event)
+            self._miss(peer)
         except (ValueError, TypeError) as error:
             garbage = error
         if garbage is not None and self.seen.stopped is None:
@@ -185,7 +196,8 @@ class RunningJob:
                 state = State(event.get("state", ""))
                 if state is State.OK:
                     raise ValueError("a failure cannot have the state ok")
-                seen.failure = (state, str(event.get("reason") or "no reason given"))
+                who = f"rank {event['rank']}: " if self.job.workload.launch.world_size > 1 else ""
+                seen.failure = (state, who + str(event.get("reason") or "no reason given"))
                 if isinstance(event.get("result"), dict):
                     seen.result = WorkerResult.model_validate(event["result"])
                 self._append_to_log(str(event.get("traceback") or ""))
@@ -201,8 +213,14 @@ class RunningJob:
                 seen.series.extend(event)
             case "result" if main:
                 seen.result = WorkerResult.model_validate(event)
-            case "bye":
+            case "bye" if main:
                 self._exit_by = time.monotonic() + EXIT_GRACE_S
+
+    def _miss(self, peer: Peer) -> None:
+        """Note the first of several ranks that is gone without a word, unless it was ended for another's failure."""
+        gone = peer not in self._listener.peers and peer.rank is not None and not peer.parted
+        if gone and self.seen.failure is None and self.seen.stopped is None and self.seen.lost_rank is None:
+            self.seen.lost_rank = peer.rank if self.job.workload.launch.torchrun else None
 
     def _append_to_log(self, text: str) -> None:
         if text.strip():
@@ -263,25 +281,3 @@ class RunningJob:
         if self.seen.leftovers:
             self._append_to_log(f"{self.seen.leftovers} process(es) left behind by the job were killed")
         shutil.rmtree(self._folder, ignore_errors=True)
-
-
-def run_to_end(
-    running: RunningJob,
-    timeout_s: float,
-    *,
-    on_event: Callable[[Event], None],
-    stop_reason: Callable[[], str],
-) -> Seen:
-    """Pump a job until it is gone; it is killed after `timeout_s` or as soon as `stop_reason()` is not empty."""
-    deadline = time.monotonic() + timeout_s
-    while not running.done:
-        left = deadline - time.monotonic()
-        for event in running.pump(left if left > 0 else 1.0):
-            on_event(event)
-        if running.done or running.seen.stopped is not None:
-            continue
-        if reason := stop_reason():
-            running.stop("interrupted", reason)
-        elif time.monotonic() >= deadline:
-            running.stop("timeout", f"killed after the time limit of {timeout_s:g} s")
-    return running.seen

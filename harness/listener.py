@@ -24,13 +24,14 @@ class ProtocolError(ValueError):
 
 
 class Peer:
-    """One connected worker process; `rank` is known from its `hello` on."""
+    """One connected worker process; `rank` is known from its `hello` on. `parted`: it has said its last word."""
 
     def __init__(self, connection: socket.socket) -> None:
         connection.setblocking(False)
         self.socket = connection
         self.rank: int | None = None
         self.pid: int | None = None
+        self.parted = False
         self._buffer = bytearray()
 
     def send(self, event: str, **fields: Any) -> None:
@@ -66,6 +67,7 @@ class Peer:
         for line in lines:
             try:
                 event = decode(line)
+                self.parted = self.parted or event["event"] in ("bye", "failure")
                 if event["event"] == "hello":
                     self.rank, self.pid = int(event.get("rank", 0)), event.get("pid")
             except (ValueError, TypeError) as error:

@@ -41,6 +41,7 @@ class Seen:
     total_steps: int | None = None
     result: WorkerResult | None = None
     failure: tuple[State, str] | None = None
+    lost_rank: int | None = None  # of several processes the first that ended without a word
     garbage: str | None = None
     stopped: Literal["timeout", "interrupted"] | None = None
     stop_reason: str = ""
@@ -76,6 +77,8 @@ def judge(seen: Seen, log: Path) -> tuple[State, str]:
         return State.CRASHED, f"protocol error {seen.where}: {seen.garbage}"
     if seen.failure is not None:
         state, reason = seen.failure
+        if seen.lost_rank is not None:  # the others only say that they miss it
+            reason = f"rank {seen.lost_rank} was killed or ended without a word; {reason}"
         if state is State.CRASHED and seen.oom_kills:
             return State.OUT_OF_MEMORY, f"{seen.where}: the kernel's OOM killer killed a process of the job; {reason}"
         return state, f"{seen.where}: {reason}"
@@ -92,12 +95,16 @@ def judge(seen: Seen, log: Path) -> tuple[State, str]:
 def _crash(seen: Seen, log: Path) -> tuple[State, str]:
     tail = log_tail(log)
     last = f"; last line of the log: {tail[-1]}" if tail else "; the log is empty"
+    if seen.lost_rank is not None:  # torchrun, not the rank, has written that line
+        last = ""
     code = seen.exit_code
     if code is not None and code != 0 and seen.oom_kills:
         return State.OUT_OF_MEMORY, f"killed by the kernel's OOM killer {seen.where}{last}"
     if code == -signal.SIGABRT and any("std::bad_alloc" in line for line in tail):
         return State.OUT_OF_MEMORY, f"host memory ran out (std::bad_alloc) {seen.where}{last}"
-    if code is None:
+    if seen.lost_rank is not None:
+        how = f"rank {seen.lost_rank} was killed or ended without a word"
+    elif code is None:
         how = "its guardian process was killed" if seen.guardian_lost else "could not be killed"
     elif code < 0:
         how = f"killed by {signal_name(-code)}"

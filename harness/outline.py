@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from harness.config.suite import Blocks, Measurement
+from harness.config.measurement import Blocks, Measurement
 from harness.estimate import steps_of
 from harness.plan import Plan
 from harness.settings import JobSpec, Training
@@ -60,6 +60,14 @@ def _blocks(settings: Blocks) -> str:
     return ", ".join(parts)
 
 
+def _processes(job: JobSpec) -> str:
+    launch = job.workload.launch
+    if not launch.torchrun:
+        return ""
+    nodes = f" on each of {launch.nodes} nodes" if launch.nodes > 1 else ""
+    return f", torchrun with {launch.processes} process{'es' if launch.processes > 1 else ''}{nodes}"
+
+
 def _workload(jobs: Sequence[JobSpec]) -> list[str]:
     measured = [job for job in jobs if not job.twin]
     training: Training = measured[0].workload.training
@@ -67,7 +75,7 @@ def _workload(jobs: Sequence[JobSpec]) -> list[str]:
     steps = "" if in_blocks else f", {steps_of(measured[0])} steps"
     lines = [
         f"  {jobs[0].workload.name}: {training.precision}, batch {training.batch_size}, "
-        f"length {training.max_seq_length}{steps}"
+        f"length {training.max_seq_length}{steps}{_processes(measured[0])}"
     ]
     if twins := [job.arm.name for job in jobs if job.twin]:
         lines.append(f"    twins: {' '.join(twins)}")

@@ -7,13 +7,13 @@ import itertools
 import json
 import random
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from harness.config import Suite
-from harness.config.suite import Adaptive, Blocks
+from harness.config.measurement import Adaptive, Blocks
 from harness.record import Pair
 from harness.settings import Arm, JobSpec, Strict, Workload
 
@@ -47,15 +47,18 @@ class Plan:
     max_reruns: int = 0
 
 
-def make_plan(suite: Suite, *, device: Device, cache_dir: Path) -> Plan:
-    """All jobs of `suite` on `device`, launches of each workload in ABBA order (or the pairs' launches, in blocks)."""
+def make_plan(suite: Suite, *, device: Device, cache_dir: Path, stacks: Mapping[str, str] | None = None) -> Plan:
+    """All jobs of `suite` on `device`, launches of each workload in ABBA order (or the pairs' launches, in blocks).
+
+    `stacks`: their interpreters (harness.stacks.interpreters); None: all jobs run in this one.
+    """
     pairs = suite.resolved_pairs()
     jobs: list[JobSpec] = []
     for workload in suite.resolved_workloads():
         for spec in _jobs_of(suite, workload, [pair for pair in pairs if pair.workload == workload.name]):
             changes = {"position": len(jobs), "device": device, "cache_dir": cache_dir}
             jobs.append(with_id(spec.model_copy(update=changes)))
-    config = suite.model_dump(mode="json")
+    config = suite.model_dump(mode="json", exclude={"stacks"})  # where an interpreter is decides no result
     return Plan(
         suite=suite.suite,
         description=suite.description,
@@ -68,6 +71,7 @@ def make_plan(suite: Suite, *, device: Device, cache_dir: Path) -> Plan:
         adaptive=suite.measurement.adaptive,
         blocks=suite.measurement.blocks,
         max_reruns=suite.measurement.max_reruns,
+        stacks=dict(stacks or {arm.stack: sys.executable for arm in suite.arms.values()}),
         notes=[
             f"a fault was injected: {arm.name} sleeps {arm.injected_delay_ms:g} ms before every batch"
             for arm in suite.arms.values()
@@ -124,6 +128,7 @@ def _job(suite: Suite, workload: Workload, arm: Arm, launch: int) -> JobSpec:
         seed=resolved.training.seed + launch,
         warmup_steps=suite.measurement.warmup_steps,
         do_eval=resolved.training.evaluate,
+        inference=suite.measurement.inference,
         memory_limit_gib=suite.measurement.memory_limit_gib,
         threads=suite.measurement.threads,
         cache_dir=Path(),
@@ -135,7 +140,7 @@ def _twin(suite: Suite, workload: Workload, arm: Arm, steps: int) -> JobSpec:
     spec = _job(suite, workload, arm, launch=0)
     training = spec.workload.training.model_copy(update={"dropout": 0.0, "max_steps": steps, "evaluate": False})
     changes = {"workload": spec.workload.model_copy(update={"training": training}), "twin": True, "do_eval": False}
-    return spec.model_copy(update={**changes, "warmup_steps": 1})
+    return spec.model_copy(update={**changes, "inference": None, "warmup_steps": 1})
 
 
 def in_blocks(spec: JobSpec, partner: str, blocks: Blocks) -> JobSpec:

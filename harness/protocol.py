@@ -5,7 +5,7 @@ A worker that sees the runner's end close exits at once, so no worker outlives i
 
 Each message is a JSON object with `event` and `t_ns` (CLOCK_MONOTONIC). Worker to runner:
 
-hello     pid, rank
+hello     pid, rank: among the processes on this node; what rank 0 sends then is about all ranks of the job
 phase     name (imports, data, model, train, evaluate, save)
 progress  step, total_steps, samples_per_s, loss (may be null)
 series    first_step, duration_s [..], loss [..]: one entry per step, in chunks

@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
+from harness import stacks
 from harness.environment import DECISIVE_PREFIXES
 from harness.errors import BenchError
 from harness.host import describe_host
@@ -48,16 +49,18 @@ class Provenance:
     command: list[str] = field(default_factory=list)
 
 
-def collect(stacks: Mapping[str, str]) -> Provenance:
+def collect(interpreters: Mapping[str, str]) -> Provenance:
     """Provenance of a run whose stacks have these interpreters. Raises BenchError if one of those does not answer."""
     packages = own_packages()
-    for stack, interpreter in stacks.items():
+    for stack, interpreter in interpreters.items():
         if interpreter != sys.executable:
             packages |= {f"{stack}/{name}": version for name, version in packages_of(stack, interpreter).items()}
     return Provenance(
         host=describe_host(),
         packages=packages,
-        stacks={stack: describe_interpreter(stack, interpreter, packages) for stack, interpreter in stacks.items()},
+        stacks={
+            stack: describe_interpreter(stack, interpreter, packages) for stack, interpreter in interpreters.items()
+        },
         git=git_state(CHECKOUT),
         environment=relevant_environment(os.environ),
         command=[Path(sys.argv[0]).name, *map(scrub, sys.argv[1:])],
@@ -71,15 +74,19 @@ def own_packages() -> dict[str, str]:
 
 
 def packages_of(stack: str, interpreter: str) -> dict[str, str]:
-    """The same of another interpreter. Raises BenchError if it cannot be asked."""
+    """The same of another interpreter. Raises BenchError if it cannot be asked, or lacks what a worker needs."""
     try:
         # -I: neither this process' PYTHONPATH nor the current folder belongs to the other stack
         answer = subprocess.run([interpreter, "-I", "-c", ASK_PACKAGES], capture_output=True, timeout=60, check=True)
-        return {name.lower(): version for name, version in sorted(json.loads(answer.stdout).items())}
+        packages = {name.lower(): version for name, version in sorted(json.loads(answer.stdout).items())}
     except (OSError, subprocess.SubprocessError, ValueError) as error:
         raise BenchError(
-            f"the interpreter of stack {stack} does not answer: {error}", place=interpreter, fix="run make setup"
+            f"the interpreter of stack {stack} does not answer: {error}",
+            place=interpreter,
+            fix=stacks.how_to_make(stack, interpreter),
         ) from error
+    stacks.check_packages(stack, interpreter, packages)
+    return packages
 
 
 def describe_interpreter(stack: str, interpreter: str, packages: Mapping[str, str]) -> str:

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from harness.record_inference import InferenceResult
 from harness.record_parts import (
     BlockTimes,
     Efficiency,
@@ -34,6 +35,7 @@ __all__ = [
     "Fingerprint",
     "GpuTelemetry",
     "Host",
+    "InferenceResult",
     "JobRecord",
     "Memory",
     "ModelShape",
@@ -74,11 +76,14 @@ class WorkerResult(Part):
     fingerprint: Fingerprint = Fingerprint()
     sources: Sources = Sources()
     metrics: dict[str, float] = Field(default_factory=dict, description="evaluation metrics by the task's own names")
+    main_metrics: list[str] = Field(default_factory=list, description="the mean of these is the task's score")
+    chance: dict[str, float] = Field(default_factory=dict, description="metrics of a model that ignores its input")
     first_loss: float | None = None
     last_loss: float | None = None
     losses: list[float] | None = Field(None, description="of every step; only parity twins carry them here")
     blocks: BlockTimes | None = Field(None, description="only under the blocks protocol")
     packages: dict[str, str] = Field(default_factory=dict, description="versions of the arm's stack")
+    inference: InferenceResult | None = Field(None, description="of the trained model; null: not asked for")
     shape: ModelShape | None = Field(None, description="from the model's configuration (harness.flops.shape_of)")
 
 
@@ -184,4 +189,5 @@ class RunInfo(Part):
     notes: list[str] = Field(default_factory=list, description="what a reader of the tables must know")
     stopping: list[Stopping] = Field(default_factory=list)
     refusals: list[Refusal] = Field(default_factory=list)
+    parts: list[str] = Field(default_factory=list, description="runs below parts/ that this one was put together from")
     published_gains: list[dict[str, Any]] = Field(default_factory=list, description="only for published runs")

@@ -54,12 +54,24 @@ class Engagement(Part):
     engaged: bool
     reasons: list[str] = Field(default_factory=list, description="why not, one sentence each")
     checked_after_steps: list[int] = Field(default_factory=list)
+    ranks: int = Field(1, description="processes of the job that were proven, each by itself")
     torch_module: str | None = None
     provider: str | None = Field(None, description="first execution provider of the training session")
     providers: list[str] = Field(default_factory=list)
     yield_ops: int | None = None
     node_counts: dict[str, int] = Field(default_factory=dict, description="optimized training graph, by operator type")
     phases_s: dict[str, float] = Field(default_factory=dict, description="ORTModule's initialisation phases")
+    compiled_graphs: int | None = Field(None, description="graphs that torch.compile captured and compiled until then")
+    graph_breaks: int | None = Field(None, description="places where torch.compile left a graph for eager execution")
+    graph_break_reasons: list[str] = Field(default_factory=list)
+    compiled_runs: dict[str, int] = Field(
+        default_factory=dict, description="forward and backward graphs of Inductor's that ran in the first step"
+    )
+    inductor_kernels: int | None = Field(None, description="kernels that Inductor generated")
+    recompiled_at_steps: list[int] = Field(
+        default_factory=list, description="steps after the first (1-based) in which torch.compile compiled again"
+    )
+    recompile_reasons: list[str] = Field(default_factory=list)
     kernels: Literal["native", "ptx"] | None = Field(
         None, description="machine code for this card in ONNX Runtime's wheel, or compiled by the driver from its PTX"
     )
@@ -168,14 +180,16 @@ class Telemetry(Part):
 
 
 class ModelShape(Part):
-    """What decides how many floating-point operations a transformer classifier needs."""
+    """What decides how many floating-point operations a transformer needs."""
 
     layers: int
+    decoder_layers: int = Field(0, description="beside them, of as many tokens, with attention to the encoder (T5)")
     hidden_size: int
     intermediate_size: int
     labels: int = 2
     head_layers: int = Field(1, description="hidden x hidden layers on the pooled token, before the classifier")
     embedding_size: int | None = Field(None, description="if it is not the hidden size (ALBERT)")
+    every_token: bool = Field(False, description="the head is on every token of a sample, not on a pooled one")
     gated: bool = Field(False, description="a feed-forward block of three matrices (SwiGLU) instead of two")
 
 

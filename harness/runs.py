@@ -52,6 +52,10 @@ def open_run(
     folder = RunFolder(found)
     try:
         info = read_info(found)
+        if info.parts:
+            raise BenchError(
+                "this run was put together from parts", place=str(found), fix="`harness submit` goes on with it"
+            )
         _refuse_other_suite(info, plan, found)
         _refuse_other_host(info, here, found)
     except BaseException:
@@ -67,7 +71,7 @@ def _newest_unfinished(results_dir: Path, config_sha256: str, retry_failed: bool
             info = read_info(file.parent)
         except BenchError:
             continue  # a damaged neighbour is the report's to name; it must not keep a suite from running
-        if info.config_sha256 != config_sha256:
+        if info.config_sha256 != config_sha256 or info.parts:
             continue
         if info.status != "complete" or (retry_failed and _has_failed_jobs(file.parent)):
             candidates.append((info.created_at, info.run, file.parent))

@@ -77,6 +77,7 @@ class Schedule:
         refused = [item for pair in pairs if (item := self._refused(pair, pairs, jobs))]
         yield from refused
         left, jobs = _without(refused, pairs, jobs)
+        yield from (Note(text) for pair in left for text in self._of_the_stacks(pair))
         yield from self._epochs([job for job in jobs if job.partner is None], left)
         for pair in left:
             yield from self._blocks(pair, [job for job in jobs if job.partner is not None and _needs(pair, job)])
@@ -91,7 +92,17 @@ class Schedule:
         return Refused(Refusal(**names, reasons=reasons), dropped)
 
     def _confounds(self, pair: Pair) -> list[str]:
-        """What the parity twins of a pair differ in undeclared; nothing if they did not both end well.
+        """What the parity twins of a pair differ in undeclared; nothing if they did not both end well."""
+        return confound.undeclared(*both, pair.differs) if (both := self._probes(pair)) else []
+
+    def _of_the_stacks(self, pair: Pair) -> list[str]:
+        """For a pair across stacks, what these resolve differently of one suite, as one sentence; [] if nothing."""
+        both = self._probes(pair) if "stack" in pair.differs else None
+        found = confound.excused_by_stack(*both, pair.differs) if both else []
+        return [f"{pair.candidate} against {pair.baseline}: in their stacks {'; '.join(found)}"] if found else []
+
+    def _probes(self, pair: Pair) -> tuple[JobRecord, JobRecord] | None:
+        """The jobs of a pair that are compared, its parity twins; None if they did not both end well.
 
         A suite without twins is looked at when its first launches by epochs are there. (Jobs that take turns are never
         compared: how far each gets is not its own doing.)
@@ -107,9 +118,7 @@ class Schedule:
             for arm in (pair.baseline, pair.candidate)
         }
         baseline, candidate = first.values()
-        if baseline is None or candidate is None:
-            return []
-        return confound.undeclared(baseline, candidate, pair.differs)
+        return None if baseline is None or candidate is None else (baseline, candidate)
 
     def _epochs(self, jobs: Sequence[JobSpec], pairs: Sequence[Pair]) -> Iterator[Item]:
         launches = 0

@@ -38,6 +38,10 @@ class Strict(BaseModel):
         return value
 
 
+class NoOptions(Strict):
+    """Options of a backend or a kind of task that has none."""
+
+
 class Model(Strict):
     """A model by hub name or folder (`path`), or by architecture with random weights.
 
@@ -69,15 +73,34 @@ class Task(Strict):
     """
 
     name: Slug = Field(description="label in tables; defaults to the key in `tasks`")
-    kind: Literal["glue"] = "glue"
-    subset: Literal["cola", "sst2", "mrpc", "stsb", "qqp", "mnli", "qnli", "rte", "wnli"] = Field(
-        "sst2", description="GLUE task; defaults to the key in `tasks`"
+    kind: Slug = Field("glue", description="a registered kind of task: glue, causal-lm, token-classification, …")
+    subset: Literal["cola", "sst2", "mrpc", "stsb", "qqp", "mnli", "qnli", "rte", "wnli"] | None = Field(
+        None, description="GLUE task; defaults to the key in `tasks`, else sst2; only for `kind: glue`"
     )
+    options: dict[str, Scalar] = Field(default_factory=dict, description="the kind's own settings")
     source: Literal["auto", "hub", "folder", "synthetic"] = "auto"
     folder: Path | None = Field(None, description="folder with the hub's Parquet layout (SUBSET/train-*.parquet, …)")
     train_samples: int | None = Field(None, gt=0, description="at most so many training samples (default: all)")
     eval_samples: int | None = Field(None, gt=0, description="at most so many evaluation samples (default: all)")
     data_seed: int = Field(0, ge=0, description="seed of the built-in corpus")
+
+    @property
+    def data_name(self) -> str:
+        """What its data is called: GLUE's subset, else the kind of task."""
+        return self.subset or self.kind
+
+    @model_validator(mode="before")
+    @classmethod
+    def _glue_has_a_subset(cls, data: Any) -> Any:
+        if isinstance(data, dict) and data.get("kind", "glue") == "glue" and data.get("subset") is None:
+            return {**data, "subset": "sst2"}
+        return data
+
+    @model_validator(mode="after")
+    def _only_glue_has_a_subset(self) -> Task:
+        if self.kind != "glue" and self.subset is not None:
+            raise ValueError(f"`subset` goes with `kind: glue`; {self.kind} has `options`")
+        return self
 
     @model_validator(mode="after")
     def _folder_goes_with_folder(self) -> Task:
@@ -110,6 +133,55 @@ class Training(Strict):
     seed: int = Field(42, ge=0, description="launch k of every arm uses seed + k")
 
 
+class Launch(Strict):
+    """How many processes train a job together, and what starts them. The batch size is per process."""
+
+    launcher: Literal["auto", "plain", "torchrun"] = Field("auto", description="auto: torchrun for several processes")
+    processes: int = Field(1, ge=1, le=64, description="per node, as --nproc_per_node: each has a GPU of its own")
+    nodes: int = Field(1, ge=1, le=64, description="machines that train a job together (docs/several-gpus.md)")
+    timeout_s: float = Field(300, gt=0, description="a rank waits so long for the others before the job fails")
+    find_unused_parameters: bool = Field(False, description="DistributedDataParallel looks for them at every step")
+
+    @property
+    def world_size(self) -> int:
+        """Processes of a job on all nodes."""
+        return self.processes * self.nodes
+
+    @property
+    def torchrun(self) -> bool:
+        """Whether torchrun starts the job."""
+        return self.launcher == "torchrun" or (self.launcher == "auto" and self.world_size > 1)
+
+    @model_validator(mode="after")
+    def _several_processes_need_torchrun(self) -> Launch:
+        if self.launcher == "plain" and self.world_size > 1:
+            raise ValueError(f"`launcher: plain` starts one process, not {self.world_size}: give `launcher: torchrun`")
+        return self
+
+
+class Inference(Strict):
+    """After training: the trained model by PyTorch and by ONNX Runtime, in turns on the same batches."""
+
+    batch_sizes: list[int] | None = Field(
+        None, min_length=1, description="samples per batch, each timed; null: 1 and the workload's eval_batch_size"
+    )
+    seconds: float = Field(10, gt=0, description="measured time of a batch size, about, both engines together")
+    precision: Literal["fp32", "fp16"] | None = Field(
+        None, description="weights and arithmetic of both engines; null: fp16 where training is fp16, else fp32"
+    )
+    opset: int = Field(17, ge=14, le=20, description="of the exported graph; 17 has layer normalization as one node")
+    tolerance: float | None = Field(
+        None, gt=0, description="largest difference of a logit between the engines; null: by precision"
+    )
+
+    @field_validator("batch_sizes")
+    @classmethod
+    def _sizes_are_positive(cls, sizes: list[int] | None) -> list[int] | None:
+        if any(size < 1 for size in sizes or ()):
+            raise ValueError("a batch has at least one sample")
+        return sizes
+
+
 class Workload(Strict):
     """One model, one task and the training settings both arms share."""
 
@@ -117,6 +189,7 @@ class Workload(Strict):
     model: Model
     task: Task
     training: Training
+    launch: Launch = Launch()
 
 
 class Arm(Strict):
@@ -158,6 +231,7 @@ class JobSpec(Strict):
     realtime: bool = Field(False, description="SCHED_FIFO once the warm-up is over, where the host allows it")
     do_train: bool = True
     do_eval: bool = True
+    inference: Inference | None = Field(None, description="null: none")
     cache_dir: Path
     output_dir: Path | None = Field(None, description="where to save the trained model; null: not saved")
     memory_limit_gib: float | None = Field(None, gt=0, description="host memory the job may use (RLIMIT_DATA)")

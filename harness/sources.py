@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from harness.settings import JobSpec, Model, Task
+from harness.worker import tasks
 
 DEFAULT_ENDPOINT = "https://huggingface.co"
 HUB_TIMEOUT_S = 3.0
-DATASETS = {"glue": "nyu-mll/glue"}  # kind of task: repository on the hub
 TRUE = {"1", "on", "yes", "true"}
 
 
@@ -110,7 +110,7 @@ def resolve(jobs: Iterable[JobSpec], hub: Hub, earlier: Mapping[str, Any] | None
         if task.name not in resolved.data:
             resolved.data[task.name] = earlier.get("data", {}).get(task.name) or _data(task, hub, resolved)
             if resolved.data[task.name] == "synthetic":
-                resolved.notes.append(f"data of {task.name}: built-in {task.subset}-like corpus (synthetic)")
+                resolved.notes.append(f"data of {task.name}: built-in {task.data_name}-like corpus (synthetic)")
         if model.name not in resolved.weights:
             resolved.weights[model.name] = earlier.get("weights", {}).get(model.name) or _weights(model, hub, resolved)
             if resolved.weights[model.name] == "random":
@@ -121,7 +121,8 @@ def resolve(jobs: Iterable[JobSpec], hub: Hub, earlier: Mapping[str, Any] | None
 def _data(task: Task, hub: Hub, resolved: Resolved) -> Literal["hub", "folder", "synthetic"]:
     if task.source == "folder" or task.source == "synthetic":  # mypy narrows only this form
         return task.source
-    available = hub.has_dataset(DATASETS[task.kind], task.subset)
+    dataset = tasks.get(task.kind).hub_dataset(task)
+    available = dataset is not None and hub.has_dataset(*dataset)
     if task.source == "hub" and not available:
         resolved.warnings.append(
             f"task {task.name} wants its data from the hub, which does not answer: its jobs will fail"

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from harness.config.suite import Adaptive
+from harness.config.measurement import Adaptive
 from harness.record import JobRecord, Pair, State, Stopping
 from harness.stats import CONFIDENCE, Estimate, log_ratios, mean_interval, usable
 

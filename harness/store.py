@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import json
 import os
-import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +12,7 @@ from types import TracebackType
 from pydantic import ValidationError
 
 from harness.errors import BenchError
+from harness.file_lock import take_lock
 from harness.outcome import Series
 from harness.record import JobRecord, RunInfo
 
@@ -88,7 +86,14 @@ class RunFolder:
     def __init__(self, path: Path) -> None:
         path.mkdir(parents=True, exist_ok=True)
         self.path = path
-        self.lock_fd = self._lock()
+        # A killed runner's guardian keeps the lock until the job is gone: a new job must not run beside it.
+        self.lock_fd = take_lock(
+            path / ".lock",
+            LOCK_WAIT_S,
+            "another runner (pid {pid}) is working on this run",
+            place=str(path),
+            fix="wait for it, or start a separate run with --new",
+        )
         try:
             (path / "series").mkdir(exist_ok=True)
             (path / "logs").mkdir(exist_ok=True)
@@ -111,28 +116,6 @@ class RunFolder:
             os.close(self.lock_fd)
             self.lock_fd = -1
 
-    def _lock(self) -> int:
-        descriptor = os.open(self.path / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
-        deadline = time.monotonic() + LOCK_WAIT_S
-        while True:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                holder = os.pread(descriptor, 64, 0).decode(errors="replace").strip()
-                # A killed runner's guardian keeps the lock until the job is gone: a new job must not run beside it.
-                if _is_alive(holder) or time.monotonic() > deadline:
-                    os.close(descriptor)
-                    raise BenchError(
-                        f"another runner (pid {holder.split()[0] if holder else 'unknown'}) is working on this run",
-                        place=str(self.path),
-                        fix="wait for it, or start a separate run with --new",
-                    ) from None
-                time.sleep(0.1)
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"{os.getpid()} {_start_time(os.getpid())}\n".encode(), 0)
-        return descriptor
-
     def _repair(self) -> int:
         records, damage = read_records(self.path)
         if damage.lines:
@@ -149,6 +132,11 @@ class RunFolder:
         """Add records, in one write and on disk before this returns."""
         _append(self.path / "jobs.jsonl", [_line(record).rstrip(b"\n") for record in records])
         self.records.extend(records)
+
+    def replace(self, records: Iterable[JobRecord]) -> None:
+        """Make these, in this order, all the records of the run."""
+        self.records = list(records)
+        write_atomically(self.path / "jobs.jsonl", b"".join(map(_line, self.records)))
 
     def latest(self) -> dict[str, JobRecord]:
         """The last record of each job id."""
@@ -195,18 +183,3 @@ def _append(path: Path, lines: Iterable[bytes]) -> None:
         os.fsync(file.fileno())
     if is_new:
         _fsync_folder(path.parent)
-
-
-def _start_time(pid: int) -> str:
-    """When a process started, in clock ticks since boot: tells a process from a later one of the same pid."""
-    return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[19]
-
-
-def _is_alive(holder: str) -> bool:
-    """Whether the lock's holder, written as `PID START`, still runs; a holder still to be written counts as alive."""
-    fields = holder.split()
-    if len(fields) != 2:
-        return True
-    with contextlib.suppress(OSError, ValueError):
-        return _start_time(int(fields[0])) == fields[1]
-    return False

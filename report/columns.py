@@ -152,7 +152,8 @@ def count(row: Row) -> str:
     return str(n) if n == launches else f"{n} of {launches}"
 
 
-JUDGED = ("refused: ", "failed parity: ", "ambiguous: ")  # there are results, and why they make no gain
+# There are results, and why they make no gain.
+JUDGED = ("refused: ", "failed parity: ", "ambiguous: ", "engines disagree: ")
 
 
 def state(row: Row) -> str:

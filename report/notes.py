@@ -20,8 +20,8 @@ FEW_NAMES = 3
 
 
 def runtime_notes(run: Run) -> list[str]:
-    """Under the runtimes: synthetic data, random weights, why jobs failed, what was run again."""
-    return [*source_notes(run), *failure_notes(run), *rerun_notes(run), *check_samples(run)]
+    """Under the runtimes: synthetic data, random weights, failures, what was run again, what was not compiled."""
+    return [*source_notes(run), *failure_notes(run), *rerun_notes(run), *compile_notes(run), *check_samples(run)]
 
 
 def merge_notes(of: Sequence[tuple[str, Sequence[str]]], legend: Iterable[str] = ()) -> list[str]:
@@ -69,10 +69,14 @@ def run_notes(run: Run) -> list[str]:
 
 def source_notes(run: Run) -> list[str]:
     """Under every table: synthetic data and random weights."""
+    launched = [job for launches in arms_of(run).launches.values() for job in launches.values()]
+    built_in = dict.fromkeys(job.workload.task.data_name for job in launched if job.sources.data == "synthetic")
+    plural = "s" if len(built_in) > 1 else ""
+    stand_ins = f"the built-in stand-in{plural} for {', '.join(built_in)}, not the real task{plural}"
 
     def synthetic(job: JobRecord) -> list[str]:
         if job.sources.data == "synthetic":
-            return [f"synthetic data: the built-in stand-in for {job.workload.task.subset}, not the real task"]
+            return [f"synthetic data: {stand_ins}"]
         return [] if job.sources.data or job.state is not State.OK else ["where the data came from was not recorded"]
 
     def random(job: JobRecord) -> list[str]:
@@ -107,6 +111,20 @@ def in_one_line(reason: str) -> str:
     """A reason of any length as one line of MAX_REASON characters at most."""
     one_line = " ".join(reason.split())
     return one_line if len(one_line) <= MAX_REASON else one_line[:MAX_REASON] + "…"
+
+
+def compile_notes(run: Run) -> list[str]:
+    """Of torch.compile: graph breaks, and steps of the steady state in which it compiled again."""
+    said = []
+    for (workload, arm), launches in arms_of(run).launches.items():
+        proofs = [(job.engagement, job.timing.steady_begin_step) for job in launches.values() if job.engagement]
+        breaks = max((proof.graph_breaks or 0 for proof, _ in proofs), default=0)
+        again = [sum(step >= begin for step in proof.recompiled_at_steps) for proof, begin in proofs if begin]
+        if breaks:
+            said.append(f"{arm} on {workload}: {breaks} graph breaks; what lies between the graphs was not compiled")
+        if any(again):
+            said.append(f"{arm} on {workload}: compiled again in up to {max(again)} steps of a steady state")
+    return said
 
 
 def rerun_notes(run: Run) -> list[str]:
@@ -169,8 +187,17 @@ def _settings(job: JobRecord) -> list[str]:
         ("workload.training.max_seq_length", f"length {training.max_seq_length}"),
         ("workload.training.epochs", length),
         ("workload.training.optim", training.optim),
+        ("workload.launch", _processes(job)),
     ]
-    return [", ".join(text for name, text in parts if known(job, name, text) is not None)]
+    return [", ".join(text for name, text in parts if text and known(job, name, text) is not None)]
+
+
+def _processes(job: JobRecord) -> str | None:
+    launch = job.workload.launch
+    if launch.world_size == 1:
+        return None
+    nodes = f" on {launch.nodes} nodes (host and telemetry are the first's)" if launch.nodes > 1 else ""
+    return f"{launch.world_size} processes{nodes}, each with that batch"
 
 
 def grouped(run: Run, say: Callable[[JobRecord], Iterable[str]]) -> list[str]:

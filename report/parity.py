@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -26,7 +26,14 @@ bf16: one rounding is 2^-8 = 4e-3, eight times that of fp16; the bound is not ei
 A suite's `parity.tolerance` takes their place. What twins can show grows with their steps and the learning rate.
 AdamW's steps do not depend on the gradients' scale, so a wrong one shows only by clipping, overflow or underflow.
 """
-MAIN_METRICS = ("matthews_correlation", "pearson", "f1", "accuracy")  # GLUE's; the first that both arms have
+MAIN_METRICS = (
+    "matthews_correlation",
+    "pearson",
+    "f1",
+    "accuracy",
+    "perplexity",
+    "loss",
+)  # the first of a record that names none
 MIN_SEEDS = 3  # baseline launches: fewer say nothing of the spread between seeds
 
 
@@ -119,7 +126,9 @@ def _declared(pair: Pair) -> str:
 
 
 def _compare_metric(pair: Pair, arms: Arms) -> tuple[bool, str]:
-    """Whether the candidate's mean of the task's main metric is off the baseline's, and a sentence with the numbers.
+    """Whether the candidate's mean of the task's score is off the baseline's, and a sentence with the numbers.
+
+    The score is the mean of the task's main metrics, as on GLUE's leaderboard: one test for a pair, not one per metric.
 
     Off: |mean_c − mean_b| > t(n_b − 1) · s_b · √(1/n_b + 1/n_c), the 95% interval of the difference of two means whose
     values spread as the baseline's do between seeds (s_b: their standard deviation).
@@ -127,10 +136,17 @@ def _compare_metric(pair: Pair, arms: Arms) -> tuple[bool, str]:
     both = arms.of_pair(pair)
     if any(job.partner for side in both for job in side.values()):
         return False, "metric not compared: jobs that take turns stop wherever their training is"
-    name = next((name for name in MAIN_METRICS if all(_metrics(side.values(), name) for side in both)), None)
-    if name is None:
+    names = _main_metrics([job for side in both for job in side.values() if verdict(job) == OK])
+    baseline, candidate = (_scores(side.values(), names) for side in both)
+    if not baseline or not candidate:
         return False, "metric not compared: not evaluated after training"
-    baseline, candidate = (_metrics(side.values(), name) for side in both)
+    name = score_name(names)
+    undefined = {pair.baseline: _undefined(baseline), pair.candidate: _undefined(candidate)}
+    if said := "; ".join(
+        f"{name} of {arm} is not defined in {counted}" for arm, counted in undefined.items() if counted
+    ):
+        one_sided = not undefined[pair.baseline]  # the baseline learned something that can be measured
+        return one_sided, said if one_sided else f"metric not compared: {said}"
     if len(baseline) < MIN_SEEDS:
         return False, f"metric not compared: {len(baseline)} of {MIN_SEEDS} launches of {pair.baseline} have one"
     of_baseline, of_candidate = (math.fsum(values) / len(values) for values in (baseline, candidate))
@@ -144,6 +160,27 @@ def _compare_metric(pair: Pair, arms: Arms) -> tuple[bool, str]:
     return off > allowed, f"{numbers}, {off:.4f} apart: {relation} the {allowed:.4f} that seeds of the baseline explain"
 
 
-def _metrics(jobs: Iterable[JobRecord], name: str) -> list[float]:
-    found = (job.metrics.get(name) for job in jobs if verdict(job) == OK)
-    return [value for value in found if value is not None and math.isfinite(value)]
+def score_name(metrics: Sequence[str]) -> str:
+    """What the mean of these metrics is called."""
+    return metrics[0] if len(metrics) == 1 else f"mean of {' and '.join(metrics)}"
+
+
+def _main_metrics(jobs: Sequence[JobRecord]) -> Sequence[str]:
+    """As the task states them; of records that do not tell, the first of MAIN_METRICS that all have."""
+    stated = next((job.main_metrics for job in jobs if job.main_metrics), None)
+    return stated or [name for name in MAIN_METRICS if all(name in job.metrics for job in jobs)][:1]
+
+
+def _scores(jobs: Iterable[JobRecord], names: Sequence[str]) -> list[float]:
+    """The task's score after every launch that counts and was evaluated; NaN where a metric is."""
+    return [
+        math.fsum(job.metrics[name] for name in names) / len(names)
+        for job in jobs
+        if names and verdict(job) == OK and all(name in job.metrics for name in names)
+    ]
+
+
+def _undefined(scores: Sequence[float]) -> str:
+    """In how many launches there is no number, as of constant predictions; empty if in none."""
+    count = sum(not math.isfinite(score) for score in scores)
+    return f"{count} of {len(scores)} launches" if count else ""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
-from harness.stats import CONFIDENCE, Estimate, log_ratios, mean_interval, usable
+from harness.stats import CONFIDENCE, Estimate, log_ratios, mean_interval, t_quantile, usable
 
 __all__ = [
     "CONFIDENCE",
@@ -15,6 +16,7 @@ __all__ = [
     "mean_interval",
     "throughput_gain",
     "usable",
+    "welch_interval",
 ]
 
 
@@ -32,6 +34,32 @@ def throughput_gain(d: float) -> float:
         return math.expm1(d)
     except OverflowError:
         return math.inf
+
+
+def welch_interval(ones: Sequence[float], others: Sequence[float], confidence: float = CONFIDENCE) -> Estimate:
+    """mean(ones) − mean(others) of independent values and its two-sided interval; `n` is of the smaller sample.
+
+    Difference ± t(1 − (1 − confidence)/2, f) · √(a + b), with a = s²/n of each sample (a, b) and Satterthwaite's
+    f = (a + b)² / (a²/(n_a − 1) + b²/(n_b − 1)). No interval where a sample has fewer than two values.
+    Source: B. L. Welch, "The generalization of 'Student's' problem when several different population variances are
+    involved", Biometrika 34 (1947) 28–35. A sample without values: ValueError.
+    """
+    if not ones or not others:
+        raise ValueError("the mean of no values")
+    difference = math.fsum(ones) / len(ones) - math.fsum(others) / len(others)
+    smaller = min(len(ones), len(others))
+    if smaller < 2:
+        return Estimate(smaller, difference)
+    parts = [(_variance(values) / len(values), len(values) - 1) for values in (ones, others)]
+    variance = math.fsum(part for part, _ in parts)
+    weight = math.fsum(part**2 / freedom for part, freedom in parts)
+    half = t_quantile(variance**2 / weight, confidence) * math.sqrt(variance) if weight > 0 else 0.0
+    return Estimate(smaller, difference, difference - half, difference + half)
+
+
+def _variance(values: Sequence[float]) -> float:
+    mean = math.fsum(values) / len(values)
+    return math.fsum((value - mean) ** 2 for value in values) / (len(values) - 1)
 
 
 def format_gain(ratio: Estimate) -> str:

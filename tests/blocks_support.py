@@ -11,7 +11,7 @@ from typing import Any
 import worker_helpers
 
 from harness.blocks import PairOutcome, run_pair_launch
-from harness.config.suite import Blocks
+from harness.config.measurement import Blocks
 from harness.launch import RunningJob
 from harness.listener import Event
 from harness.settings import JobSpec

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from harness.config.suite import Adaptive, Blocks
+from harness.config.measurement import Adaptive, Blocks
 from harness.execution import make_record
 from harness.outcome import Seen
 from harness.record import Host, JobRecord, Pair, State, WorkerResult

@@ -17,7 +17,7 @@ from blocks_support import Launch, pair_of
 from runner_support import processes_of, wait_until
 
 from harness.blocks import PairOutcome
-from harness.config.suite import Blocks
+from harness.config.measurement import Blocks
 from harness.listener import Event
 from harness.outcome import judge
 from harness.record import State, Timing
@@ -157,7 +157,7 @@ RUNNER = """
 import sys
 from pathlib import Path
 from blocks_support import Launch, pair_of
-from harness.config.suite import Blocks
+from harness.config.measurement import Blocks
 folder = Path(sys.argv[1])
 launch = Launch(folder)
 launch.watch = lambda arm, event: (folder / "turns").open("a").write("x") if event["event"] == "block" else None

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from harness.blocks import levers
-from harness.config.suite import Blocks
+from harness.config.measurement import Blocks
 
 
 def settings(cores: int = 2, same: bool = True) -> Blocks:

@@ -21,7 +21,7 @@ from harness.blocks.schedule import (
     Schedule,
     predicted_variance,
 )
-from harness.config.suite import Blocks
+from harness.config.measurement import Blocks
 
 MOST_TURNS = 100_000
 

@@ -15,7 +15,7 @@ from runner_support import processes_of
 from harness.blocks import PairOutcome, run_pair_launch
 from harness.blocks.schedule import LEAST_PAIRS, Block
 from harness.blocks.session import cost_of_switching
-from harness.config.suite import Blocks
+from harness.config.measurement import Blocks
 from harness.errors import BenchError
 from harness.launch import RunningJob
 from harness.listener import Event

@@ -2,39 +2,26 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import re
 import shutil
 import subprocess
-import sys
 from collections.abc import Mapping
 from pathlib import Path
-from types import ModuleType
 
 import pytest
+from script_support import ROOT, load_script
 
 from harness.environment import environment_for
 from harness.settings import JobSpec
 from harness.setup import stack
 
-ROOT = Path(__file__).resolve().parents[1]
 DOCKER = ROOT / "docker"
 STACKS = ("cpu", "cuda")
 
 
-def _load(file: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(file.stem, file)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[file.stem] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    return module
-
-
-try_run = _load(DOCKER / "try_run_steps.py")
+try_run = load_script(DOCKER / "try_run_steps.py")
 TEXT = (DOCKER / "Dockerfile").read_text()
 
 

@@ -7,13 +7,12 @@ import os
 import shutil
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
+from alerts_support import Answer, Served, served
 
 from harness.store import read_info, read_records
 
@@ -30,25 +29,10 @@ def results(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def slack() -> Iterator[tuple[str, list[dict[str, Any]]]]:
-    """A Slack-compatible server: its address and what was posted."""
-    posted: list[dict[str, Any]] = []
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            posted.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-            self.send_response(200)
-            self.end_headers()
-            self.wfile.write(b"ok")
-
-        def log_message(self, format: str, *arguments: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}/hook", posted
-    server.shutdown()
-    server.server_close()
+def slack() -> Iterator[Served]:
+    """A Slack-compatible server."""
+    with served(lambda request: Answer()) as server:
+        yield server
 
 
 def report(*arguments: str | Path, **environment: str) -> tuple[int, str]:
@@ -104,14 +88,13 @@ def test_without_its_second_run_it_asks_for_one(results: Path) -> None:
     assert finding["confirmed"] is None
 
 
-def test_it_is_told_once_and_acknowledged(results: Path, slack: tuple[str, list[dict[str, Any]]]) -> None:
-    address, posted = slack
+def test_it_is_told_once_and_acknowledged(results: Path, slack: Served) -> None:
     check(results, SLOW)
     alert = ["alert", results / "verdict.json", "--channel", "slack", "--state", results / "nightly" / "told.json"]
     for _ in range(2):
-        code, output = report(*alert, BENCH_SLACK_WEBHOOK=address)
+        code, output = report(*alert, BENCH_SLACK_WEBHOOK=slack.url)
         assert code == 0, output
-    (message,) = posted
+    (message,) = [request.content for request in slack.seen]
     assert "Regression: bert-tiny-sst2, onnxruntime against pytorch" in message["text"]
     assert "onnxruntime got slower while pytorch kept its time" in json.dumps(message)
     (results / "acknowledged.yaml").write_text(
@@ -119,5 +102,5 @@ def test_it_is_told_once_and_acknowledged(results: Path, slack: tuple[str, list[
     )
     _, finding = check(results, SLOW)
     assert finding["state"] == "not enough nights", "the nights before are no baseline any more"
-    report(*alert, BENCH_SLACK_WEBHOOK=address)
-    assert not [one for one in posted[1:] if "Regression" in one["text"]]
+    report(*alert, BENCH_SLACK_WEBHOOK=slack.url)
+    assert not [one for one in slack.seen[1:] if "Regression" in one.content["text"]]

@@ -30,7 +30,11 @@ STACK_MODULES = {
     "evaluate",
 }
 # Children of set-up that run inside the stack, beside harness/worker.
-MAY_IMPORT_THE_STACK = {"harness/setup/prove.py", "harness/setup/compile_extension.py"}
+MAY_IMPORT_THE_STACK = {
+    "harness/setup/prove.py",
+    "harness/setup/prove_latest.py",
+    "harness/setup/compile_extension.py",
+}
 
 
 def pins(name: str) -> dict[str, str]:
@@ -72,6 +76,14 @@ def test_both_variants_differ_only_in_onnxruntime_and_dev_fits_beside_either() -
     assert not pins("cuda11-libs.txt").keys() & cuda.keys()
 
 
+def test_latest_has_no_onnx_runtime_and_one_release_of_pytorch() -> None:
+    cpu, cuda = pins("latest-cpu.txt"), pins("latest-cuda.txt")
+    assert cpu.pop("torch") == cuda.pop("torch") + "+cpu"
+    assert {name: cuda[name] for name in cpu} == cpu  # CUDA's libraries and Triton come on top
+    assert int(cpu["transformers"].split(".")[0]) >= 5
+    assert not [name for name in cuda if "onnx" in name or name == "optimum"]
+
+
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A wheel, built by the hook that `pip wheel --no-build-isolation` calls, from a copy of the sources."""
@@ -92,7 +104,7 @@ def test_wheel_asks_for_no_training_stack(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         (metadata,) = [name for name in archive.namelist() if name.endswith(".dist-info/METADATA")]
         required = Parser().parsestr(archive.read(metadata).decode()).get_all("Requires-Dist") or []
-    names = {re.split(r"[^A-Za-z0-9_.-]", line)[0].lower() for line in required}
+    names = {re.split(r"[^A-Za-z0-9_.-]", line)[0].lower() for line in required if "extra ==" not in line}
     assert names == {re.split(r"[><=]", line)[0] for line in PROJECT["dependencies"]}
     assert not {name.replace("-", "_") for name in names} & STACK_MODULES
 
@@ -149,7 +161,7 @@ def test_only_jobs_and_set_up_children_import_the_stack() -> None:
 
 
 def test_report_knows_of_harness_only_the_record() -> None:
-    allowed = ("harness.record", "harness.settings", "harness.errors", "harness.stats")
+    allowed = ("harness.record", "harness.settings", "harness.errors", "harness.stats", "harness.plugins")
     offenders = [
         f"{file.relative_to(ROOT)}: {name}"
         for file in modules("report")

@@ -2,30 +2,23 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 from scipy.stats import binomtest
+from script_support import ROOT, load_script
 
 from report.regressions.simulate import binomial_interval, new_alarms, walk
 from report.regressions.thresholds import CheckConfig, Thresholds
 
-FOLDER = Path(__file__).resolve().parents[1] / "benchmarks"
+FOLDER = ROOT / "benchmarks"
 TARGETS = 5
 
 
 @pytest.fixture(scope="module")
 def benchmark():
-    spec = importlib.util.spec_from_file_location("false_alarms_benchmark", FOLDER / "false_alarms.py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    yield module
-    del sys.modules[spec.name]
+    return load_script(FOLDER / "false_alarms.py")
 
 
 @pytest.fixture(scope="module")

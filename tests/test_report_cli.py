@@ -137,6 +137,7 @@ def test_the_report_loads_no_training_stack_and_meets_the_harness_only_in_its_re
         "harness",
         "harness.errors",
         "harness.record",
+        "harness.record_inference",
         "harness.record_parts",
         "harness.settings",
         "harness.stats",

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from runner_support import CANDIDATE, WORKER, ScriptedPlan, executions, make_job, make_plan, processes_of, wait_until
 
-from harness.config.suite import Adaptive
+from harness.config.measurement import Adaptive
 from harness.display import LineDisplay
 from harness.record import Pair, State
 from harness.runner import RunOutcome, run

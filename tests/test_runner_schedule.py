@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from runner_support import BASELINE, CANDIDATE, ScriptedPlan, ended, make_job, make_plan
 
 from harness.config import load_suite
-from harness.config.suite import Adaptive
+from harness.config.measurement import Adaptive
 from harness.plan import Plan, alone
 from harness.plan import make_plan as plan_of
 from harness.record import Fingerprint, JobRecord, State, Timing

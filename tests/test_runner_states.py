@@ -12,11 +12,12 @@ from runner_support import WORKER, executions, make_job, make_plan, processes_of
 from harness import launch
 from harness.display import LineDisplay
 from harness.errors import BenchError
-from harness.launch import RunningJob, run_to_end
+from harness.launch import RunningJob
 from harness.outcome import OomCounter, judge
 from harness.record import JobRecord, State
 from harness.runner import RunOutcome, has_result, run
 from harness.store import read_info, read_records
+from harness.waiting import run_to_end
 
 
 @pytest.fixture(autouse=True)

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from runner_support import BASELINE, CANDIDATE, ended, make_job
 
-from harness.config.suite import Adaptive
+from harness.config.measurement import Adaptive
 from harness.display import stopped
 from harness.record import JobRecord, Pair, State, Timing
 from harness.stats import mean_interval

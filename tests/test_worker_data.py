@@ -1,39 +1,29 @@
-"""Data, tokenizers, models and metrics of a job, in process: sources, their errors, and what is cached."""
+"""Data, tokenizers and models of a job, in process: sources, their errors, and what is cached."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import worker_helpers as worker
 
 from harness.errors import BenchError
-from harness.settings import GLUE_TASKS, JobSpec
+from harness.settings import JobSpec
 from harness.worker import models
 from harness.worker.shapes import SHAPES
 from harness.worker.tasks import glue
 from harness.worker.tasks.store import build_once
 
-# Trainable parameters of the published checkpoints as two-class classifiers, in millions.
-PUBLISHED_PARAMETERS = {
-    "roberta-base": 124.6,
-    "roberta-large": 355.4,
-    "bert-base": 109.5,
-    "bert-large": 335.1,
-    "distilbert-base": 67.0,
-    "albert-base": 11.7,
-    "electra-base": 109.5,
-    "gpt2": 124.4,
-}
-
 
 def _spec(folder: Path, **changes: Any) -> JobSpec:
     return JobSpec.model_validate(worker.spec(folder, **changes))
+
+
+def _build(spec: JobSpec, labels: int, tokenizer: Any) -> Any:
+    return models.build(spec, tokenizer, "AutoModelForSequenceClassification", {"num_labels": labels})
 
 
 def _parquet(folder: Path, name: str, **columns: list[Any]) -> None:
@@ -93,13 +83,6 @@ def test_limits_and_regression_labels(tmp_path: Path) -> None:
     assert len(data.validation) == 5
 
 
-def test_mnli_is_validated_on_the_matched_split(tmp_path: Path) -> None:
-    columns = {"premise": ["one"] * 3, "hypothesis": ["two"] * 3, "label": [0, 1, 2]}
-    _parquet(tmp_path / "mnli", "train", **columns)
-    _parquet(tmp_path / "mnli", "validation_matched", **columns)
-    assert glue.load(_spec(tmp_path, task=_folder_task(tmp_path, "mnli"))).labels == 3
-
-
 @pytest.mark.parametrize(
     ("validation", "message"),
     [
@@ -119,11 +102,6 @@ def test_unusable_folders_say_why(tmp_path: Path, validation: dict[str, Any] | N
     assert not list((tmp_path / "cache").glob("tokenised/*/meta.json"))  # nothing half-built is left
 
 
-def test_there_is_no_corpus_for_other_tasks(tmp_path: Path) -> None:
-    with pytest.raises(BenchError, match="no built-in corpus like cola"):
-        glue.load(_spec(tmp_path, task={"subset": "cola"}))
-
-
 def test_a_build_that_fails_leaves_nothing_and_is_tried_again(tmp_path: Path) -> None:
     def broken(folder: Path) -> None:
         (folder / "half").write_text("")
@@ -135,39 +113,16 @@ def test_a_build_that_fails_leaves_nothing_and_is_tried_again(tmp_path: Path) ->
     assert (build_once(tmp_path, "x", lambda folder: (folder / "whole").touch()) / "whole").exists()
 
 
-@pytest.mark.parametrize("architecture", PUBLISHED_PARAMETERS)
-def test_built_in_shapes_have_the_published_size(architecture: str) -> None:
-    import torch
-    from transformers import AutoConfig, AutoModelForSequenceClassification
-
-    with torch.device("meta"):
-        model = AutoModelForSequenceClassification.from_config(
-            AutoConfig.for_model(**SHAPES[architecture], num_labels=2)
-        )
-    millions = sum(parameter.numel() for parameter in model.parameters()) / 1e6
-    assert millions == pytest.approx(PUBLISHED_PARAMETERS[architecture], abs=0.1)
-
-
-SMALL = {
-    "distilbert-base": {"dim": 32, "n_layers": 1, "n_heads": 2, "hidden_dim": 64},
-    "albert-base": {"embedding_size": 16, "hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2},
-    "electra-base": {"embedding_size": 16, "hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2},
-    "gpt2": {"n_embd": 32, "n_layer": 1, "n_head": 2},
-    "roberta-tiny": {},
-    "bert-tiny": {},
-    "deberta-v2-tiny": {},
-}
-
-
-@pytest.mark.parametrize("architecture", SMALL)
+@pytest.mark.parametrize("architecture", [name for name in SHAPES if name.endswith("-tiny")])
 def test_every_family_reads_what_its_tokenizer_writes(tmp_path: Path, architecture: str) -> None:
     """Forward pass of random weights; at dropout 0 training mode and evaluation mode agree to the bit."""
     import torch
 
-    model = {"architecture": architecture, "config": SMALL[architecture]}
-    spec = _spec(tmp_path, model=model, twin=True, task={"train_samples": 300, "eval_samples": 8})
+    spec = _spec(
+        tmp_path, model={"architecture": architecture}, twin=True, task={"train_samples": 300, "eval_samples": 8}
+    )
     data = glue.load(spec)
-    built = models.build(spec, data.labels, data.tokenizer)
+    built = _build(spec, data.labels, data.tokenizer)
     batch = {name: torch.tensor(data.validation[name]) for name in data.validation.column_names}
     with torch.no_grad():
         trained, evaluated = built.train()(**batch), built.eval()(**batch)
@@ -176,10 +131,10 @@ def test_every_family_reads_what_its_tokenizer_writes(tmp_path: Path, architectu
     assert built.config.pad_token_id == data.tokenizer.pad_token_id
     padding = torch.tensor(data.validation["attention_mask"]) == 0
     assert set(batch["input_ids"][padding].tolist()) == {data.tokenizer.pad_token_id}
-    again = models.weights_sha256(models.build(spec, data.labels, data.tokenizer))
+    again = models.weights_sha256(_build(spec, data.labels, data.tokenizer))
     assert again == models.weights_sha256(built)
     other = spec.model_copy(update={"seed": 7})
-    assert models.weights_sha256(models.build(other, data.labels, data.tokenizer)) != again
+    assert models.weights_sha256(_build(other, data.labels, data.tokenizer)) != again
 
 
 def test_dropout_is_set_everywhere_or_left_alone(tmp_path: Path) -> None:
@@ -188,26 +143,9 @@ def test_dropout_is_set_everywhere_or_left_alone(tmp_path: Path) -> None:
     def rates(**training: float) -> set[float]:
         spec = _spec(tmp_path, training=training)
         tokens = type("Tokens", (), {"pad_token_id": 1, "__len__": lambda self: 100})()
-        model = models.build(spec, 2, tokens)
+        model = _build(spec, 2, tokens)
         return {module.p for module in model.modules() if isinstance(module, torch.nn.Dropout)}
 
     assert rates() == {0.1}
     assert rates(dropout=0.3) == {0.3}
     assert rates(dropout=0.0) == {0.0}
-
-
-LOGITS = np.array([[2.0, 1.0], [0.0, 3.0], [1.0, 0.0], [0.0, 1.0]])  # guesses 0 1 0 1
-TRUTH = np.array([0, 1, 1, 1])
-
-
-@pytest.mark.parametrize("subset", GLUE_TASKS)
-def test_metrics_of_every_task(subset: str) -> None:
-    """Three of four right: accuracy 0.75, F1 2·1·(2/3)/(1 + 2/3) = 0.8, Matthews 2/sqrt(2·3·1·2) = 0.577."""
-    if subset == "stsb":
-        prediction = SimpleNamespace(predictions=np.array([[1.0], [2.0], [4.0]]), label_ids=np.array([1.0, 2.0, 3.0]))
-        expected = {"pearson": 0.9820, "spearmanr": 1.0}
-    else:
-        prediction = SimpleNamespace(predictions=LOGITS, label_ids=TRUTH)
-        expected = {"matthews_correlation": 0.5774} if subset == "cola" else {"accuracy": 0.75}
-        expected |= {"f1": 0.8} if subset in ("mrpc", "qqp") else {}
-    assert glue.metrics(subset, prediction) == pytest.approx(expected, abs=1e-4)

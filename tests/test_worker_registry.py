@@ -13,13 +13,17 @@ from harness.errors import BenchError
 from harness.worker import backends, tasks
 
 
-def test_backends_and_shapes_are_known_without_torch() -> None:
+def test_backends_tasks_and_shapes_are_known_without_torch() -> None:
     code = """
 import sys
-from harness.worker import backends
+from harness.worker import backends, tasks
 from harness.worker.shapes import SHAPES
 for name in backends.BACKENDS:
+    assert backends.get(name).name == name
     backends.get(name).Options()
+for kind in tasks.TASKS:
+    assert tasks.get(kind).name == kind
+    tasks.get(kind).Options()
 heavy = {"torch", "transformers", "optimum", "onnxruntime", "datasets"} & set(sys.modules)
 assert not heavy, heavy
 assert {"roberta-base", "roberta-large", "bert-base", "roberta-tiny", "bert-tiny"} <= set(SHAPES)

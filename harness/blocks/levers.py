@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.config.suite import Blocks
+from harness.config.measurement import Blocks
 
 SYSFS = Path("/sys")
 NVIDIA = "0x10de"

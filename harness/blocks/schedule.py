@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean, variance
 
-from harness.config.suite import Blocks
+from harness.config.measurement import Blocks
 
 PILOT_LENGTHS = (1, 2, 4, 8)
 PILOT_PAIRS = 8  # of each length; with fewer a variance is a guess

@@ -15,7 +15,7 @@ from statistics import fmean, stdev
 from harness.blocks import levers
 from harness.blocks.schedule import LEAST_PAIRS, Block, PairOfBlocks, Schedule
 from harness.blocks.watch import Arm, BrokenError, Watch
-from harness.config.suite import Blocks
+from harness.config.measurement import Blocks
 from harness.launch import RunningJob
 from harness.listener import Event
 from harness.outcome import Seen, judge

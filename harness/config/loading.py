@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from harness.config.errors import Finding, Path, explain
 from harness.config.suite import Suite
 from harness.errors import BenchError
+from harness.settings import Strict, Task
 
 Origins = dict[Path, str]  # where the value at a path was written: "file:line" or "--set key=value"
 
@@ -37,7 +38,7 @@ def load_suite(file: FilePath, overrides: Iterable[str] = ()) -> Suite:
 
 
 def _check_registered(suite: Suite) -> None:
-    """Backends, their options and built-in shapes must exist. Imports no torch."""
+    """Backends, kinds of task, the options of both, and built-in shapes must exist. Imports no torch."""
     from harness.worker import backends
     from harness.worker.shapes import SHAPES
 
@@ -46,12 +47,14 @@ def _check_registered(suite: Suite) -> None:
             backend = backends.get(arm.backend)
         except BenchError as error:
             raise Finding(("arms", name, "backend"), error.message, error.fix) from None
-        try:
-            backend.Options.model_validate(arm.options)
-        except ValidationError as error:
-            first = error.errors(include_url=False)[0]
-            raise Finding(("arms", name, "options", *first["loc"]), *explain(first, backend.Options)) from None
+        _check_options(("arms", name, "options"), arm.options, backend.Options)
+        if arm.stack != "ort" and arm.stack not in suite.stacks:
+            raise Finding(
+                ("arms", name, "stack"), f"no stack is called {arm.stack!r}", ", ".join(["ort", *suite.stacks])
+            )
         suite.arm_workload(suite.resolved_workloads()[0], arm)
+    for name, task in suite.tasks.items():
+        _check_task(name, task)
     for name, model in suite.models.items():
         if model.architecture is not None and model.architecture not in SHAPES:
             raise Finding(
@@ -59,6 +62,46 @@ def _check_registered(suite: Suite) -> None:
                 f"no built-in shape is called {model.architecture!r}",
                 ", ".join(SHAPES),
             )
+    _check_attention(suite)
+
+
+def _check_attention(suite: Suite) -> None:
+    """Arms in the stack `ort` must ask for an attention that transformers has there; other stacks say it themselves."""
+    from harness.worker.shapes import EAGER_ONLY, SHAPES
+
+    workloads = {workload.name: workload.model for workload in suite.resolved_workloads()}
+    for pair in suite.resolved_pairs():
+        model = workloads[pair.workload]
+        kind = SHAPES[model.architecture]["model_type"] if model.architecture is not None else None
+        for name in (pair.baseline, pair.candidate):
+            arm = suite.arms[name]
+            if kind in EAGER_ONLY and arm.attention != "eager" and arm.stack == "ort":
+                raise Finding(
+                    ("arms", name, "attention"),
+                    f"transformers has no {arm.attention} attention for {model.architecture}",
+                    f"eager, or `workloads` in the arm's pairs that leave {pair.workload} out",
+                )
+
+
+def _check_task(name: str, task: Task) -> None:
+    from harness.worker import tasks
+
+    try:
+        kind = tasks.get(task.kind)
+    except BenchError as error:
+        raise Finding(("tasks", name, "kind"), error.message, error.fix) from None
+    _check_options(("tasks", name, "options"), task.options, kind.Options)
+    if task.source not in ("auto", *kind.sources):
+        allowed = ", ".join(("auto", *kind.sources))
+        raise Finding(("tasks", name, "source"), f"{task.kind} cannot read its data from {task.source}", allowed)
+
+
+def _check_options(where: Path, options: dict[str, Any], model: type[Strict]) -> None:
+    try:
+        model.model_validate(options)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        raise Finding((*where, *first["loc"]), *explain(first, model)) from None
 
 
 def _located(findings: list[Finding], origins: Origins, file: FilePath) -> BenchError:

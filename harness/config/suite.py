@@ -5,13 +5,16 @@ from __future__ import annotations
 import fnmatch
 import itertools
 from collections.abc import Iterator
-from typing import Any, Literal
+from typing import Any, TypeVar
 
 from pydantic import Field, ValidationError, model_validator
 
 from harness.config.errors import Finding, Path, explain
+from harness.config.measurement import Measurement
 from harness.record import Pair
-from harness.settings import GLUE_TASKS, Arm, Model, Slug, Strict, Task, Training, Workload
+from harness.settings import GLUE_TASKS, Arm, Launch, Model, Slug, Strict, Task, Training, Workload
+
+S = TypeVar("S", bound=Strict)
 
 
 class WorkloadEntry(Strict):
@@ -22,7 +25,10 @@ class WorkloadEntry(Strict):
     training: dict[str, Any] = Field(
         default_factory=dict, description="settings that differ from the suite's `training`"
     )
-    sweep: dict[str, list[Any]] = Field(default_factory=dict, description="setting: [values], one workload for each")
+    launch: dict[str, Any] = Field(default_factory=dict, description="settings that differ from the suite's `launch`")
+    sweep: dict[str, list[Any]] = Field(
+        default_factory=dict, description="setting of `training` or `launch`: [values], one workload for each"
+    )
     name: Slug | None = Field(None, description="label; only for an entry that makes one workload")
 
 
@@ -38,88 +44,28 @@ class PairEntry(Strict):
     workloads: list[str] = Field(default_factory=lambda: ["*"], description="names or globs of workloads to compare on")
 
 
-class Adaptive(Strict):
-    """Stop a workload's pairs when the answer is precise enough; looked at after every ABBA quad (two launches)."""
-
-    half_width_pp: float = Field(
-        0.5, gt=0, description="target: half-width of the 95% interval of the throughput gain, in percentage points"
-    )
-    measure: Literal["steady_state", "end_to_end"] = "steady_state"
-    min_pairs: int = Field(8, ge=2, description="pairs of fresh launches before the first look")
-    max_pairs: int = Field(40, ge=2, description="even: launches are made and judged two at a time")
-    budget_minutes: float = Field(240, gt=0, description="wall time of a workload's jobs together")
-
-    @model_validator(mode="after")
-    def _bounds_fit(self) -> Adaptive:
-        if self.min_pairs > self.max_pairs:
-            raise ValueError(f"min_pairs ({self.min_pairs}) is more than max_pairs ({self.max_pairs})")
-        if self.max_pairs % 2:
-            raise ValueError(f"max_pairs ({self.max_pairs}) must be even: launches are made and judged two at a time")
-        return self
-
-
-class Blocks(Strict):
-    """The `blocks` protocol: how the two resident jobs of a pair take turns."""
-
-    seconds: float = Field(45, gt=0, description="measured time of one launch of the pair, both arms together")
-    steps: int | Literal["auto"] = Field(
-        "auto", description="timed steps per block; auto: chosen from the noise itself, in a pair's first launch"
-    )
-    lead_in_steps: int = Field(
-        1, ge=0, description="steps at the head of each block that are not timed; 0 leaves cold caches in the figures"
-    )
-    cores: int = Field(2, ge=0, description="CPU cores the two jobs are pinned to; 0: not pinned")
-    same_cores: bool = Field(True, description="both jobs on the same cores; false: each on `cores` of its own")
-    freeze_collector: bool = Field(True, description="Python's garbage collector frozen after the warm-up, both jobs")
-    realtime: bool = Field(False, description="SCHED_FIFO for both jobs after the warm-up, where the host allows it")
-
-
-class Parity(Strict):
-    """The gate: both arms must learn alike before a gain counts."""
-
-    twin_steps: int = Field(20, ge=2, description="steps of the twin runs at dropout 0, same seed, same order")
-    tolerance: float | None = Field(
-        None, gt=0, description="largest difference of a step's loss between twins; null: by precision (harness.parity)"
-    )
-
-
-class Measurement(Strict):
-    """How often and in which order."""
-
-    protocol: Literal["epochs", "blocks"] = Field(
-        "epochs",
-        description="epochs: each job trains its whole budget, in ABBA order; blocks: both jobs of a pair are resident "
-        "and take turns",
-    )
-    launches: int = Field(4, ge=1, le=1000, description="fresh processes per arm; without effect under `adaptive`")
-    adaptive: Adaptive | None = Field(None, description="epochs protocol: as many launches as the precision asks for")
-    blocks: Blocks = Blocks()
-    parity: Parity | None = Field(Parity(), description="null: no twins, and no gain is said to be at parity")
-    max_reruns: int = Field(2, ge=0, description="how often a disturbed quad is run again")
-    warmup_steps: int = Field(10, ge=1, description="steps never counted as steady state, at least")
-    order_seed: int = Field(0, ge=0, description="decides which arm starts each ABBA quad")
-    timeout_minutes: float = Field(240, gt=0, description="of one job")
-    memory_limit_gib: float | None = Field(None, gt=0, description="host memory one job may use")
-    telemetry_interval_ms: float = Field(100, ge=0, le=60_000, description="between samples of GPU and CPU; 0: none")
-    threads: int | None = Field(None, gt=0, description="CPU threads of torch and ONNX Runtime; null: their defaults")
-
-    @model_validator(mode="after")
-    def _adaptive_is_for_epochs(self) -> Measurement:
-        if self.adaptive is not None and self.protocol == "blocks":
-            raise ValueError("`adaptive` goes with `protocol: epochs`; under blocks `launches` says how many")
-        return self
-
-    @property
-    def most_launches(self) -> int:
-        """Fresh processes per arm (and pair, under blocks) at most."""
-        return self.adaptive.max_pairs if self.adaptive is not None else self.launches
-
-
 def _named(entries: Any) -> Any:
     """Entries of a mapping get their key as `name`, so that a config need not say it twice."""
     if not isinstance(entries, dict):
         return entries
     return {k: {"name": k, **v} if isinstance(v, dict) else v for k, v in entries.items()}
+
+
+def _with_subset(key: str, task: Any) -> Any:
+    """A GLUE task whose key is the task's name in GLUE need not say it twice."""
+    if key in GLUE_TASKS and isinstance(task, dict) and task.get("kind", "glue") == "glue":
+        return {"subset": key, **task}
+    return task
+
+
+class Stack(Strict):
+    """An interpreter with packages of its own. What it has goes into the record; where it is does not."""
+
+    python: str = Field(
+        min_length=1,
+        description="its interpreter: a path (relative ones to the checkout), or a name on PATH. --stack NAME=PATH and "
+        "the variable BENCH_STACK_NAME go before",
+    )
 
 
 class Suite(Strict):
@@ -130,7 +76,9 @@ class Suite(Strict):
     models: dict[Slug, Model] = Field(min_length=1)
     tasks: dict[Slug, Task] = Field(min_length=1)
     training: Training = Training()
+    launch: Launch = Launch()
     workloads: list[WorkloadEntry] = Field(min_length=1)
+    stacks: dict[Slug, Stack] = Field(default_factory=dict, description="besides `ort`, the environment of the harness")
     arms: dict[Slug, Arm] = Field(min_length=1)
     pairs: list[PairEntry] = Field(min_length=1)
     measurement: Measurement = Measurement()
@@ -146,9 +94,7 @@ class Suite(Strict):
                 data[section] = _named(data[section])
         tasks = data.get("tasks")
         if isinstance(tasks, dict):
-            data["tasks"] = {
-                k: {"subset": k, **v} if isinstance(v, dict) and k in GLUE_TASKS else v for k, v in tasks.items()
-            }
+            data["tasks"] = {k: _with_subset(k, v) for k, v in tasks.items()}
         return data
 
     def resolved_workloads(self) -> list[Workload]:
@@ -176,19 +122,33 @@ class Suite(Strict):
             raise Finding(("workloads", index, "name"), f"one name for {len(combinations)} workloads", "no `name` here")
         for model, task, point in combinations:
             swept = "".join(f"-{key}{value}" for key, value in point)
-            own = merge_training(self.training, ("workloads", index, "training"), entry.training)
+            where: Path = ("workloads", index)
+            launched = {key: value for key, value in point if key in Launch.model_fields}
+            trained = {key: value for key, value in point if key not in launched}
+            training = merge(self.training, (*where, "training"), entry.training)
+            launch = merge(self.launch, (*where, "launch"), entry.launch)
             yield Workload(
                 name=entry.name or f"{model}-{task}{swept}".replace("_", "-"),
                 model=self.models[model],
                 task=self.tasks[task],
-                training=merge_training(own, ("workloads", index, "sweep"), dict(point)),
+                training=merge(training, (*where, "sweep"), trained),
+                launch=self._launch(merge(launch, (*where, "sweep"), launched)),
             )
+
+    def _launch(self, launch: Launch) -> Launch:
+        if launch.torchrun and self.measurement.protocol == "blocks":
+            raise Finding(
+                ("measurement", "protocol"),
+                "jobs of several processes cannot take turns: a rank that waits for the runner would stall the others",
+                "epochs, or `launch: {launcher: plain, processes: 1}`",
+            )
+        return launch
 
     def arm_workload(self, workload: Workload, arm: Arm) -> Workload:
         """The workload as `arm` trains it: with the settings the arm alone changes."""
         if not arm.training:
             return workload
-        changed = merge_training(workload.training, ("arms", arm.name, "training"), arm.training)
+        changed = merge(workload.training, ("arms", arm.name, "training"), arm.training)
         return workload.model_copy(update={"training": changed})
 
     def resolved_pairs(self) -> list[Pair]:
@@ -247,13 +207,13 @@ class Suite(Strict):
                 )
 
 
-def merge_training(base: Training, where: Path, overrides: dict[str, Any]) -> Training:
+def merge(base: S, where: Path, overrides: dict[str, Any]) -> S:
     """`base` with `overrides`; raises Finding at `where` + the first wrong key."""
     try:
-        return Training.model_validate({**base.model_dump(), **overrides})
+        return type(base).model_validate({**base.model_dump(), **overrides})
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        raise Finding((*where, *first["loc"]), *explain(first, Training)) from error
+        raise Finding((*where, *first["loc"]), *explain(first, type(base))) from error
 
 
 def differences(a: Arm, b: Arm) -> dict[str, str]:

@@ -63,6 +63,12 @@ def install_uv() -> str:
     return str(PRIVATE / "bin" / "uv")
 
 
+def find_links() -> dict[str, str]:
+    """pip's setting for folders of wheels, as uv's, which does not read pip's: {} where there is nothing to hand on."""
+    folders = os.environ.get("PIP_FIND_LINKS", "")
+    return {"UV_FIND_LINKS": ",".join(folders.split())} if folders and "UV_FIND_LINKS" not in os.environ else {}
+
+
 def main() -> int:
     """Prints the path of a sufficient uv, installing one when needed."""
     try:

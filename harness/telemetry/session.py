@@ -131,7 +131,8 @@ class Sampling:
                 written = relative
             except OSError as error:
                 self.problem = f"the series could not be written: {error.strerror}"
-        telemetry = summarise(series, record.timing, written)
+        until_ns = record.inference.begin_ns if record.inference else None
+        telemetry = summarise(series, record.timing, written, until_ns)
         if self.problem:
             telemetry = telemetry.model_copy(update={"unreadable": [*telemetry.unreadable, self.problem]})
         return record.model_copy(update={"telemetry": telemetry})

@@ -17,8 +17,11 @@ Window = tuple[int, int]
 Tick = dict[str, Any]
 
 
-def summarise(series: Series, timing: Timing, path: str | None = None) -> Telemetry:
-    """The summary of a job; `path` is where its series lies. Without a steady window only peaks are filled in."""
+def summarise(series: Series, timing: Timing, path: str | None = None, until_ns: int | None = None) -> Telemetry:
+    """The summary of a job; `path` is where its series lies. Without a steady window only peaks are filled in.
+
+    `until_ns`: what comes later is no part of the training (inference), and has no part in the peaks.
+    """
     window: Window | None = None
     if timing.steady_begin_ns is not None and timing.steady_end_ns is not None:
         window = (timing.steady_begin_ns, timing.steady_end_ns)
@@ -29,7 +32,7 @@ def summarise(series: Series, timing: Timing, path: str | None = None) -> Teleme
         unreadable.append("the sampler was cut off before the job ended")
     elif window is not None and not _covers(series.ticks, window, series.start["interval_s"]):
         unreadable.append("the series does not cover the whole steady window")
-    gpus = [_card(series, card, window) for card in series.start["gpus"]]
+    gpus = [_card(series, card, window, until_ns) for card in series.start["gpus"]]
     return Telemetry(
         interval_s=series.start["interval_s"],
         window_s=None if window is None else (window[1] - window[0]) / 1e9,
@@ -38,7 +41,7 @@ def summarise(series: Series, timing: Timing, path: str | None = None) -> Teleme
         cores=series.start["cores"],
         host_cpu_share_mean=_host_share(series.ticks, window),
         job_cpu_share_mean=_job_share(series, window),
-        job_rss_peak_bytes=max((tick["job_rss_bytes"] for tick in series.ticks), default=None),
+        job_rss_peak_bytes=max((tick["job_rss_bytes"] for tick in _until(series.ticks, until_ns)), default=None),
         joules_per_sample=_joules_per_sample(gpus, timing, window),
         gpus=gpus,
         unreadable=unreadable,
@@ -69,6 +72,10 @@ def _of(series: Series, gpu: int | None) -> list[dict[str, Any]]:
 
 def _within(ticks: Sequence[Tick], window: Window | None) -> list[Tick]:
     return [] if window is None else [tick for tick in ticks if window[0] <= tick["t_ns"] <= window[1]]
+
+
+def _until(ticks: Sequence[Tick], until_ns: int | None) -> Sequence[Tick]:
+    return ticks if until_ns is None else [tick for tick in ticks if tick["t_ns"] <= until_ns]
 
 
 def _covers(ticks: Sequence[Tick], window: Window, slack_s: float) -> bool:
@@ -119,12 +126,13 @@ def _job_share(series: Series, window: Window | None) -> float | None:
     return None if rise is None or seconds <= 0 else rise / (seconds * series.start["cores"])
 
 
-def _card(series: Series, card: dict[str, Any], window: Window | None) -> GpuTelemetry:
+def _card(series: Series, card: dict[str, Any], window: Window | None, until_ns: int | None) -> GpuTelemetry:
     import numpy as np
 
     index = card["index"]
     every = [{"t_ns": tick["t_ns"], **tick["gpus"].get(str(index), {})} for tick in series.ticks]
     inside = [row for row in _within(every, window) if len(row) > 1]
+    training = _until(every, until_ns)
 
     def values(name: str, rows: Sequence[Tick] = inside) -> list[float]:
         return [row[name] for row in rows if name in row]
@@ -150,14 +158,14 @@ def _card(series: Series, card: dict[str, Any], window: Window | None) -> GpuTel
         utilization_mean=mean("utilization_gpu"),
         utilization_p10=quantile("utilization_gpu", 0.1),
         memory_utilization_mean=mean("utilization_memory"),
-        memory_peak_bytes=max((int(v) for v in values("memory_used_bytes", every)), default=None),
+        memory_peak_bytes=max((int(v) for v in values("memory_used_bytes", training)), default=None),
         power_mean_w=mean("power_w"),
         energy_j=energy_j,
         energy_source=energy_source,
         sm_clock_median_mhz=quantile("sm_clock_mhz", 0.5),
         sm_clock_p10_mhz=quantile("sm_clock_mhz", 0.1),
         memory_clock_median_mhz=quantile("memory_clock_mhz", 0.5, _around_slow(every, window)),
-        temperature_max_c=max(values("temperature_c", every), default=None),
+        temperature_max_c=max(values("temperature_c", training), default=None),
         clock_limits={name: named.count(name) / len(masks) for name in sorted(set(named))},
         foreign_processes=_foreign(series, str(index), window),
         unreadable=[f"{'card' if e['field'] == '*' else e['field']}: {e['reason']}" for e in _of(series, index)],

@@ -69,7 +69,7 @@ def main() -> None:
         sys.exit(2)
     channel = Channel(sys.argv[2])
     raw = json.loads(Path(sys.argv[1]).read_text())
-    channel.send("hello", pid=os.getpid(), rank=int(os.environ.get("RANK", "0")), protocol=PROTOCOL_VERSION)
+    channel.send("hello", pid=os.getpid(), rank=int(os.environ.get("LOCAL_RANK", "0")), protocol=PROTOCOL_VERSION)
     inbox = process.exit_with_runner(channel)
     try:
         code = _run(raw, channel, inbox)

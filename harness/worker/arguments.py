@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
 from harness.errors import BenchError
 from harness.settings import JobSpec
+from harness.worker import compat
+from harness.worker.backends.base import Backend
 
 # What the fingerprint keeps: everything that changes how a model is trained, no paths.
 DECISIVE = (
-    "adafactor adam_beta1 adam_beta2 adam_epsilon auto_find_batch_size average_tokens_across_devices bf16 data_seed "
+    "adam_beta1 adam_beta2 adam_epsilon auto_find_batch_size average_tokens_across_devices bf16 data_seed "
     "dataloader_drop_last dataloader_num_workers dataloader_pin_memory ddp_find_unused_parameters full_determinism "
     "fp16 gradient_accumulation_steps gradient_checkpointing group_by_length half_precision_backend label_names "
     "label_smoothing_factor learning_rate logging_nan_inf_filter logging_steps lr_scheduler_kwargs lr_scheduler_type "
@@ -29,41 +32,48 @@ def check_precision(spec: JobSpec) -> None:
         )
 
 
-def build(spec: JobSpec, arguments_class: Any, folder: Path) -> Any:
+def build(spec: JobSpec, backend: Backend, folder: Path) -> Any:
     """The arguments, of the class that goes with the backend's trainer. `folder` is only where Trainer may write."""
-    training = spec.workload.training
-    return arguments_class(
-        output_dir=str(folder),
-        seed=spec.seed,
-        data_seed=spec.seed,
-        use_cpu=spec.device == "cpu",
-        fp16=training.precision == "fp16",
-        bf16=training.precision == "bf16",
-        per_device_train_batch_size=training.batch_size,
-        per_device_eval_batch_size=training.eval_batch_size,
-        gradient_accumulation_steps=training.gradient_accumulation_steps,
-        num_train_epochs=training.epochs,
-        max_steps=training.max_steps or -1,
-        learning_rate=training.learning_rate,
-        lr_scheduler_type=training.lr_scheduler,
-        warmup_ratio=training.warmup_ratio,
-        weight_decay=training.weight_decay,
-        max_grad_norm=training.max_grad_norm,
-        optim=training.optim,
-        dataloader_num_workers=training.dataloader_workers,
-        dataloader_pin_memory=spec.device == "cuda",
-        logging_steps=training.logging_steps,
-        save_strategy="no",
-        eval_strategy="no",
-        report_to=[],
-        disable_tqdm=True,
-        label_names=["labels"],  # ORTModule hides the model's forward signature, from which they are guessed otherwise
-    )
+    training, launch = spec.workload.training, spec.workload.launch
+    values = {
+        "output_dir": str(folder),
+        "seed": spec.seed,
+        "data_seed": spec.seed,
+        "use_cpu": spec.device == "cpu",
+        "fp16": training.precision == "fp16",
+        "bf16": training.precision == "bf16",
+        "per_device_train_batch_size": training.batch_size,
+        "per_device_eval_batch_size": training.eval_batch_size,
+        "gradient_accumulation_steps": training.gradient_accumulation_steps,
+        "num_train_epochs": training.epochs,
+        "max_steps": training.max_steps or -1,
+        "learning_rate": training.learning_rate,
+        "lr_scheduler_type": training.lr_scheduler,
+        "warmup_ratio": training.warmup_ratio,
+        "weight_decay": training.weight_decay,
+        "max_grad_norm": training.max_grad_norm,
+        "optim": training.optim,
+        "dataloader_num_workers": training.dataloader_workers,
+        "dataloader_pin_memory": spec.device == "cuda",
+        "logging_steps": training.logging_steps,
+        "save_strategy": "no",
+        "eval_strategy": "no",
+        "report_to": [],
+        "disable_tqdm": True,
+        "ddp_backend": ("nccl" if spec.device == "cuda" else "gloo") if launch.torchrun else None,
+        "ddp_timeout": math.ceil(launch.timeout_s),
+        "ddp_find_unused_parameters": launch.find_unused_parameters if launch.torchrun else None,
+        # ORTModule hides the model's forward signature, from which they are guessed otherwise.
+        "label_names": ["labels"],
+        "average_tokens_across_devices": False,  # 4.48's default; 5 has another, which only several GPUs would notice
+        "tf32": False,  # fp32 means the same in every arm: left open, Trainer turns TF32 on for compiled models alone
+    }
+    return compat.training_arguments(backend.arguments_class(), values | backend.extra_arguments())
 
 
 def decisive(arguments: Any) -> dict[str, Any]:
     """The arguments that decide how a model is trained, as plain values."""
-    values = arguments.to_dict()
+    values = compat.plain_arguments(arguments)
     return {name: values[name] for name in DECISIVE if name in values}
 
 

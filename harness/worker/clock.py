@@ -16,6 +16,7 @@ from harness.protocol import Channel
 from harness.record import Timing
 from harness.worker.gate import Gate
 from harness.worker.losses import LossRecorder
+from harness.worker.ranks import Ranks
 from harness.worker.steady import find_steady
 
 PROGRESS_EVERY_NS = 1_000_000_000
@@ -34,13 +35,23 @@ class StepClock(TrainerCallback):  # type: ignore[misc]
     micro-batch): there both trainers wait for the GPU themselves, to see whether the loss is finite. A job that is
     parked there loses no overlap of host and GPU, so a step between two pauses takes what it takes without them. At the
     end of the optimizer step a pause would add the time the GPU lags behind, to both arms: the ratio would shrink.
+
+    Of several ranks each measures its own steps; from `gather` on a step takes as long as on the slowest of them.
     """
 
     def __init__(
-        self, channel: Channel, losses: LossRecorder, cuda: bool, prove: Callable[[int], None], gate: Gate | None = None
+        self,
+        channel: Channel,
+        losses: LossRecorder,
+        cuda: bool,
+        prove: Callable[[int], None],
+        gate: Gate | None = None,
+        ranks: Ranks | None = None,
     ) -> None:
         """`prove(step)` is called after the first step and may raise to end the job; `gate` may pause at borders."""
         self._channel, self._losses, self._cuda, self._prove, self._gate = channel, losses, cuda, prove, gate
+        self._ranks = ranks or Ranks()
+        self._slowest: list[float] | None = None  # seconds of every step, on the rank that took longest
         # Marks are perf_counter seconds or CUDA events. Step k + 1 runs from _starts[k] to _ends[k].
         self._starts: list[Any] = []
         self._ends: list[Any] = []
@@ -138,7 +149,7 @@ class StepClock(TrainerCallback):  # type: ignore[misc]
         self._prove(1)
 
     def _tell(self, now: int, total: int) -> None:
-        samples = sum(self._losses.samples[self._told_step :])
+        samples = self._ranks.size * sum(self._losses.samples[self._told_step :])
         rate = samples / ((now - self._told_ns) / 1e9) if now > self._told_ns else None
         self._told_ns, self._told_step = now, self.steps
         loss = self._losses.last
@@ -149,8 +160,16 @@ class StepClock(TrainerCallback):  # type: ignore[misc]
         if self._ends:
             self.synchronise()
 
+    def gather(self) -> None:
+        """Hear of every rank how long its steps took, and its set-up. After `finish`, on every rank."""
+        found = self._ranks.exchange((self.durations_s(), self.setup_s or 0.0))
+        self._slowest = [max(step) for step in zip(*(durations for durations, _ in found), strict=True)]
+        self.setup_s = max(setup for _, setup in found)
+
     def durations_s(self, begin: int = 0, end: int | None = None) -> list[float]:
         """Seconds of the steps with 0-based indices from `begin` up to `end`, in order. After `synchronise`."""
+        if self._slowest is not None:
+            return self._slowest[begin:end]
         borders = zip(self._starts[begin:end], self._ends[begin:end], strict=False)  # the next step's start is known
         if self._cuda:
             return [start.elapsed_time(end) / 1e3 for start, end in borders]

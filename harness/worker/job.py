@@ -11,14 +11,14 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from harness.flops import shape_of
 from harness.protocol import Channel
-from harness.record import Engagement, Fingerprint, Memory, ModelShape, Sources, Timing, WorkerResult
+from harness.record import Engagement, Fingerprint, InferenceResult, Memory, ModelShape, Sources, Timing, WorkerResult
 from harness.settings import JobSpec
 from harness.worker import arguments, models, tasks
 from harness.worker.backends.base import Backend
 from harness.worker.failures import NotEngagedError
 from harness.worker.process import Inbox
+from harness.worker.ranks import Ranks, highest, proof_of_all
 
 PACKAGES = (
     "torch transformers optimum onnxruntime onnxruntime-training onnxruntime-training-cpu torch-ort onnx datasets "
@@ -33,12 +33,14 @@ class Job:
         """`inbox`: where the runner's control messages arrive, which a job with a partner waits for."""
         self.spec, self.backend, self.channel = spec, backend, channel
         self._inbox = inbox
+        self._ranks = Ranks()
         self._gate: Any = None
         self.engagement: Engagement | None = None
         self._clock: Any = None
         self._losses: Any = None
         self._trainer: Any = None
         self._data: Any = None
+        self._task: Any = None
         self._seconds: dict[str, float] = {}
         self._train_metrics: dict[str, float] = {}
         self._metrics: dict[str, float] = {}
@@ -46,6 +48,7 @@ class Job:
         self._fingerprint: dict[str, Any] = {}
         self._memory = Memory()
         self._shape: ModelShape | None = None
+        self._inference: InferenceResult | None = None
 
     @contextlib.contextmanager
     def _phase(self, name: str) -> Iterator[None]:
@@ -61,15 +64,16 @@ class Job:
         with self._phase("imports"):
             self._import()
         with self._phase("data"):
-            self._data = tasks.get(spec.workload.task.kind).load(spec)
+            task = self._task = tasks.get(spec.workload.task.kind)(spec)
+            self._data = task.load()
         with self._phase("model"):
-            model = models.build(spec, self._data.labels, self._data.tokenizer)
+            model = models.build(spec, self._data.tokenizer, task.auto_class, task.model_config(self._data))
             self._fingerprint |= {
                 "initial_weights_sha256": models.weights_sha256(model),
                 "attention": getattr(model.config, "_attn_implementation", None),
                 "parameters": sum(parameter.numel() for parameter in model.parameters()),
             }
-            self._shape = shape_of(model.config.to_dict(), self._data.labels)
+            self._shape = task.shape(model.config.to_dict(), self._data)
         with tempfile.TemporaryDirectory(prefix="bench-trainer-") as folder:
             self._prepare(model, Path(folder))
             if spec.do_train:
@@ -78,11 +82,17 @@ class Job:
             if spec.do_eval and spec.workload.training.evaluate:
                 with self._phase("evaluate"):
                     self._evaluate()
-        if spec.output_dir is not None:
+        if spec.output_dir is not None and self._ranks.main:
             with self._phase("save"):
                 # Not trainer.save_model: ORTTrainer's writes no config. The module itself is trained in every arm.
                 model.save_pretrained(spec.output_dir)
                 self._data.tokenizer.save_pretrained(spec.output_dir)
+        self._ranks.wait()  # one that left earlier would take the others' connections with it
+        if spec.inference is not None and not spec.twin and self._ranks.main:
+            from harness.worker.inference import phase
+
+            with self._phase("inference"):
+                self._inference = phase.measure(spec, self._trainer, model, self._data.metrics, self._metrics)
         return self._result()
 
     def _import(self) -> None:
@@ -92,30 +102,26 @@ class Job:
             torch.set_num_threads(self.spec.threads)
         if self.spec.device == "cuda" and not torch.cuda.is_available():
             raise RuntimeError("torch sees no CUDA device")
+        self._ranks = Ranks.begin(self.spec)
         self.backend.trainer_class()
         self.backend.prepare()
 
     def _prepare(self, model: Any, folder: Path) -> None:
-        from transformers import DataCollatorWithPadding, default_data_collator
-
         from harness.worker.clock import StepClock
         from harness.worker.gate import Gate
         from harness.worker.losses import LossRecorder
         from harness.worker.order import OrderRecorder
 
-        settings = arguments.build(self.spec, self.backend.arguments_class(), folder)
+        settings = arguments.build(self.spec, self.backend, folder)
         self._fingerprint["training_arguments"] = arguments.decisive(settings)
-        padded = self.spec.workload.training.pad_to_max_length
         self._trainer = self.backend.trainer_class()(
             model=model,
             args=settings,
             train_dataset=self._data.train,
             eval_dataset=self._data.validation,
-            data_collator=_delayed(
-                default_data_collator if padded else DataCollatorWithPadding(self._data.tokenizer),
-                self.spec.arm.injected_delay_ms / 1e3,
-            ),
+            data_collator=_delayed(self._task.collator(self._data), self.spec.arm.injected_delay_ms / 1e3),
             compute_metrics=self._data.metrics,
+            preprocess_logits_for_metrics=_logits_alone,
         )
         cuda = self.spec.device == "cuda"
         self._order = OrderRecorder(self._trainer)
@@ -123,10 +129,13 @@ class Job:
         if self.spec.partner is not None:
             assert self._inbox is not None
             self._gate = Gate(self.spec, self.channel, self._inbox)
-        self._clock = StepClock(self.channel, self._losses, cuda, self._prove, self._gate)
+        self._clock = StepClock(self.channel, self._losses, cuda, self._prove, self._gate, self._ranks)
         self._clock.attach(self._trainer)
+        for callback in self.backend.callbacks():
+            self._trainer.add_callback(callback)
 
     def _train(self) -> None:
+        self._ranks.wait()  # or the time that one rank starts later than another would be set-up
         self._clock.start()
         self._train_metrics = self._trainer.train().metrics
         self._clock.finish()
@@ -135,6 +144,8 @@ class Job:
         self._losses.finish()
         self._prove(self._clock.steps)
         self._memory = _peaks(self.spec.device)
+        if self._ranks.size > 1:
+            self._gather()
         self._fingerprint |= {
             "optimizer": arguments.optimizer_name(self._trainer),
             "dtype_policy": arguments.dtype_policy(self._trainer),
@@ -142,9 +153,23 @@ class Job:
         }
         self._clock.send_series()
 
+    def _gather(self) -> None:
+        """Make what was measured that of all ranks: the slowest rank's times, the highest peaks, losses, samples."""
+        ranks = self._ranks
+        self._clock.gather()
+        self._losses.gather(ranks)
+        self._memory = highest(ranks.exchange(self._memory))
+        own = self._train_metrics["train_runtime"]
+        slowest = max(ranks.exchange(own))
+        samples_per_s = self._train_metrics["train_samples_per_second"] * own / slowest
+        self._train_metrics |= {"train_runtime": slowest, "train_samples_per_second": samples_per_s}
+        ranks.same("initial weights", self._fingerprint["initial_weights_sha256"])
+        ranks.same("order of the data", self._order.sha256(sum(self._losses.samples), self._data.sources.data_sha256))
+
     def _prove(self, step: int) -> None:
-        """Take the backend's proof after a step. Raises NotEngagedError if it fails."""
-        proof = self.backend.engagement(self._trainer, step)
+        """Take the backend's proof of every rank after a step. Raises NotEngagedError if one fails."""
+        self._ranks.check_wrapping(self._losses.trained)
+        proof = proof_of_all(self._ranks.exchange(self.backend.engagement(self._trainer, step)))
         if proof is None:
             return
         earlier = self.engagement
@@ -158,11 +183,13 @@ class Job:
             raise NotEngagedError("; ".join(proof.reasons))
 
     def _evaluate(self) -> None:
-        found = self._trainer.evaluate()
-        self._eval_runtime_s = found.get("eval_runtime")
         bookkeeping = ("runtime", "samples_per_second", "steps_per_second", "jit_compilation_time")
-        values = {name.removeprefix("eval_"): value for name, value in found.items() if name.startswith("eval_")}
-        self._metrics = {name: float(value) for name, value in values.items() if name not in bookkeeping}
+        for ending, samples in {"": self._data.validation, **self._data.further}.items():
+            found = self._trainer.evaluate(samples)
+            self._eval_runtime_s = (self._eval_runtime_s or 0.0) + found.get("eval_runtime", 0.0)
+            values = {name.removeprefix("eval_"): value for name, value in found.items() if name.startswith("eval_")}
+            scores = self._task.scores({k: float(value) for k, value in values.items() if k not in bookkeeping})
+            self._metrics |= {f"{name}_{ending}" if ending else name: value for name, value in scores.items()}
 
     def is_fallback(self, error: BaseException) -> bool:
         """Whether an error means that the backend could not take the model; never once it was proven to run it."""
@@ -201,12 +228,20 @@ class Job:
             fingerprint=Fingerprint(**self._fingerprint),
             sources=self._data.sources if self._data else Sources(),
             metrics=self._metrics,
+            main_metrics=list(self._data.main_metrics) if self._metrics else [],
+            chance=dict(self._data.chance) if self._metrics else {},
             first_loss=losses[0] if losses else None,
             last_loss=losses[-1] if losses else None,
             losses=list(losses) if self.spec.twin else None,
             packages=_packages(),
             shape=self._shape,
+            inference=self._inference,
         )
+
+
+def _logits_alone(outputs: Any, labels: Any) -> Any:
+    """Of a model's outputs but the loss the first: T5's hidden states of a whole validation set would take GBs."""
+    return outputs[0] if isinstance(outputs, tuple) else outputs
 
 
 def _delayed(collate: Callable[[Any], Any], seconds: float) -> Callable[[Any], Any]:

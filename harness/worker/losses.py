@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from harness.worker.ranks import Ranks
+
 CHUNK_STEPS = 64  # losses copied from the GPU at once
 RING = 4  # pinned buffers: copies in flight
 
@@ -19,11 +21,13 @@ class LossRecorder:
     The loss of a step is the sum of what training_step returns for its micro-batches: Trainer has divided each by
     their number, so this is their mean. On the CPU it is checked at once; on the GPU losses stay there and are copied
     in chunks by non-blocking copies, looked at only once they have arrived, so that nothing is waited for.
+    Until `gather` these are this rank's own.
     """
 
     def __init__(self, trainer: Any, cuda: bool) -> None:
         self.values: list[float] = []
         self.samples: list[int] = []  # per optimizer step
+        self.trained: Any = None  # the module, with all that is wrapped around it, as training_step gets it
         self._cuda = cuda
         self._samples_now = 0
         self._now: Any = None
@@ -38,9 +42,10 @@ class LossRecorder:
 
         def training_step(model: Any, inputs: Any, *rest: Any, **named: Any) -> Any:
             samples = len(inputs["labels"])
+            self.trained = model
             loss = original(model, inputs, *rest, **named)
             self._samples_now += samples
-            value = loss if cuda else loss.item()
+            value = loss.clone() if cuda else loss.item()  # a CUDA graph puts its next loss into the same place
             self._now = value if self._now is None else self._now + value
             return loss
 
@@ -68,6 +73,12 @@ class LossRecorder:
         if self._pending:
             self._copy()
         self._arrived(wait=True)
+
+    def gather(self, ranks: Ranks) -> None:
+        """Make every step's loss the mean over ranks, as its gradient is, and its samples their sum. After `finish`."""
+        found = ranks.exchange((self.values, self.samples))
+        self.values = [math.fsum(step) / ranks.size for step in zip(*(values for values, _ in found), strict=True)]
+        self.samples = [sum(step) for step in zip(*(samples for _, samples in found), strict=True)]
 
     def _copy(self) -> None:
         import torch

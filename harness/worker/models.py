@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from harness.errors import BenchError
 from harness.settings import JobSpec, Model
+from harness.worker import compat, initial
 from harness.worker.shapes import SHAPES
 
 
@@ -30,40 +31,68 @@ def shape(model: Model) -> dict[str, Any]:
     return {**SHAPES[model.architecture], **model.config}
 
 
-def build(spec: JobSpec, labels: int, tokenizer: Any) -> Any:
-    """A transformers sequence classifier in fp32 on the CPU, the same for both arms of a launch.
+def build(spec: JobSpec, tokenizer: Any, auto_class: str, config_of_task: dict[str, Any]) -> Any:
+    """A transformers model in fp32 on the CPU, the same for both arms of a launch.
 
+    `auto_class`: name of the class in transformers that decides the head (AutoModelFor…); `config_of_task`: what the
+    task sets in the model's configuration, over which the suite's own `config` for the model goes.
     Raises BenchError if the model cannot be had or does not know the attention asked for.
     """
-    from transformers import AutoConfig, AutoModelForSequenceClassification, set_seed
+    import transformers
+    from transformers import AutoConfig, set_seed
 
     model = spec.workload.model
     place = f"models.{model.name}"
     pretrained = source(model) == "pretrained"
     try:
         if pretrained:
-            config = AutoConfig.from_pretrained(model.path, num_labels=labels, **model.config)
+            config = AutoConfig.from_pretrained(model.path, **{**config_of_task, **model.config})
         else:
-            config = AutoConfig.for_model(**shape(model), num_labels=labels)
+            config = AutoConfig.for_model(**{**config_of_task, **shape(model)})
             if config.vocab_size < len(tokenizer):
                 raise BenchError(
                     f"vocab_size {config.vocab_size} is smaller than the tokenizer's {len(tokenizer)} tokens",
                     place=f"{place}.config",
                 )
-        config.pad_token_id = tokenizer.pad_token_id
+        config.pad_token_id = tokenizer.pad_token_id  # GPT-2 has none of its own
         dropout = 0.0 if spec.twin else spec.workload.training.dropout
         _set_dropout(config, dropout)
-        set_seed(spec.seed)  # a pretrained encoder still gets a new classifier
+        set_seed(spec.seed)
+        factory = getattr(transformers, auto_class)
+        _check_attention(spec, factory, config)
         if pretrained:
-            built = AutoModelForSequenceClassification.from_pretrained(
-                model.path, config=config, attn_implementation=spec.arm.attention
+            built, report = factory.from_pretrained(
+                model.path,
+                config=config,
+                attn_implementation=spec.arm.attention,
+                output_loading_info=True,
+                **compat.single_precision(),
             )
+            initial.draw(built, spec.seed, report["missing_keys"])  # such as a new classifier
         else:
-            built = AutoModelForSequenceClassification.from_config(config, attn_implementation=spec.arm.attention)
+            built = factory.from_config(config, attn_implementation=spec.arm.attention)
+            initial.draw(built, spec.seed)
     except (OSError, ValueError, TypeError) as error:
         raise BenchError(f"{type(error).__name__}: {error}", place=place) from error
     _set_module_dropout(built, dropout)
+    # A model whose forward takes any keyword is handed the number of labels, to divide the sum of its losses by it, and
+    # Trainer leaves out dividing by the accumulated micro-batches; under ORTModule it never gets that number. So that
+    # the gradients of all arms have the same scale, every model takes the mean over its batch.
+    built.accepts_loss_kwargs = False
     return built
+
+
+def _check_attention(spec: JobSpec, factory: Any, config: Any) -> None:
+    """Raises BenchError where this version of transformers has no such attention for the model."""
+    import transformers
+
+    known = factory._model_mapping.get(type(config), None)
+    if spec.arm.attention == "sdpa" and known is not None and not known._supports_sdpa:
+        raise BenchError(
+            f"{known.__name__} has no sdpa attention in transformers {transformers.__version__}",
+            place=f"arms.{spec.arm.name}.attention",
+            fix="attention: eager, or an arm for the models that have it",
+        )
 
 
 def _set_dropout(config: Any, dropout: float | None) -> None:
@@ -90,7 +119,7 @@ def weights_sha256(model: Any) -> str:
     import torch
 
     digest = hashlib.sha256()
-    for name, tensor in model.state_dict().items():
+    for name, tensor in sorted(model.state_dict().items()):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
         flat = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
         digest.update(memoryview(flat.numpy()))

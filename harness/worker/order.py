@@ -1,4 +1,8 @@
-"""Which samples were trained on, in which order: a fingerprint that costs nothing while steps are measured."""
+"""Which samples were trained on, in which order: a fingerprint that costs nothing while steps are measured.
+
+Of several ranks each draws the order of all samples, from the same seed, and takes its share of the batches in turn: so
+every rank records what one process with as large a batch as all of them together would have.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +22,8 @@ class OrderRecorder:
         def recorded() -> Any:
             loader = original()
             batches = loader.batch_sampler
+            while hasattr(batches, "batch_sampler"):  # accelerate's, which deals out batches to ranks
+                batches = batches.batch_sampler
             batches.sampler = _Recording(batches.sampler, self.indices)
             return loader
 

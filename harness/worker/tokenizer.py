@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,10 @@ from harness.worker import models
 from harness.worker.shapes import TINY_VOCABULARY
 from harness.worker.tasks.store import build_once, key_of
 
-VERSION = 1  # part of the cache key
+VERSION = 2  # part of the cache key
 TRAINING_TEXTS = 20_000  # enough for a few thousand tokens
 BYTE_LEVEL = ("roberta", "gpt2")  # families with byte-level BPE; the others have WordPiece
-PAIR_FREE = ("roberta", "gpt2", "distilbert")  # families whose models take no token_type_ids
+PAIR_FREE = ("roberta", "gpt2", "distilbert", "t5")  # families whose models take no token_type_ids
 
 
 def load(spec: JobSpec, identity: str, texts: Callable[[], list[str]]) -> tuple[Any, str]:
@@ -42,13 +43,14 @@ def load(spec: JobSpec, identity: str, texts: Callable[[], list[str]]) -> tuple[
     folder = build_once(spec.cache_dir / "tokenizers", key, lambda folder: _train(kind, texts(), folder))
     from transformers import PreTrainedTokenizerFast
 
-    return PreTrainedTokenizerFast.from_pretrained(folder), key
+    # Not by from_pretrained: every version of transformers writes a format of its own, but the folder serves them all.
+    names = json.loads((folder / "names.json").read_text(encoding="utf-8"))
+    return PreTrainedTokenizerFast(tokenizer_file=str(folder / "tokenizer.json"), **names), key
 
 
 def _train(kind: str, texts: list[str], folder: Path) -> None:
     from tokenizers import Tokenizer, decoders, normalizers, pre_tokenizers, processors, trainers
     from tokenizers.models import BPE, WordPiece
-    from transformers import PreTrainedTokenizerFast
 
     byte_level = kind in BYTE_LEVEL
     if kind == "gpt2":
@@ -57,6 +59,8 @@ def _train(kind: str, texts: list[str], folder: Path) -> None:
     elif byte_level:  # in roberta's order: its config fixes pad to 1
         special = {"bos_token": "<s>", "pad_token": "<pad>", "eos_token": "</s>", "unk_token": "<unk>"}
         special |= {"cls_token": "<s>", "sep_token": "</s>", "mask_token": "<mask>"}
+    elif kind == "t5":  # in its order: its config fixes pad to 0 and the end to 1
+        special = {"pad_token": "<pad>", "eos_token": "</s>", "unk_token": "<unk>"}
     else:
         special = {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]"}
         special |= {"mask_token": "[MASK]"}
@@ -75,7 +79,14 @@ def _train(kind: str, texts: list[str], folder: Path) -> None:
         tokenizer.decoder = decoders.WordPiece()
         trainer = trainers.WordPieceTrainer(**arguments, show_progress=False)
     tokenizer.train_from_iterator(texts[:TRAINING_TEXTS], trainer)
-    if "cls_token" in special:
+    if byte_level:  # as RobertaTokenizerFast and GPT2TokenizerFast encode
+        tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    if kind == "t5":
+        end = special["eos_token"]
+        tokenizer.post_processor = processors.TemplateProcessing(
+            single=f"$A {end}", pair=f"$A {end} $B {end}", special_tokens=[(end, tokenizer.token_to_id(end))]
+        )
+    elif "cls_token" in special:
         begin, end = special["cls_token"], special["sep_token"]
         separator = f"{end} {end}" if byte_level else end
         second = "" if kind in PAIR_FREE else ":1"
@@ -85,6 +96,6 @@ def _train(kind: str, texts: list[str], folder: Path) -> None:
             special_tokens=[(token, tokenizer.token_to_id(token)) for token in (begin, end)],
         )
     names = ["input_ids", "attention_mask"] if kind in PAIR_FREE else ["input_ids", "token_type_ids", "attention_mask"]
-    PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, model_input_names=names, padding_side="right", **special
-    ).save_pretrained(folder)
+    tokenizer.save(str(folder / "tokenizer.json"))
+    described = {**special, "model_input_names": names, "padding_side": "right"}
+    (folder / "names.json").write_text(json.dumps(described, indent=1), encoding="utf-8")

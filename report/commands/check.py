@@ -45,10 +45,6 @@ def register(commands: Commands) -> None:
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    check.add_argument(
-        "results", nargs="?", type=Path, default=Path("results"), metavar="RESULTS",
-        help="a folder of runs, the history (default: %(default)s)",
-    )  # fmt: skip
     check.add_argument("--run", dest="night", metavar="RUN", help="judge this night, not the newest one")
     check.add_argument("--again", metavar="RUN", help="the same night's second run of alarmed pairs: see below")
     add_history_options(check)
@@ -57,7 +53,11 @@ def register(commands: Commands) -> None:
 
 
 def add_history_options(parser: argparse.ArgumentParser) -> None:
-    """What every command on a history takes: thresholds, acknowledgements, which time."""
+    """What every command on a history takes: its runs, thresholds, acknowledgements, which time."""
+    parser.add_argument(
+        "results", nargs="?", type=Path, default=Path("results"), metavar="RESULTS",
+        help="a folder of runs, the history (default: %(default)s)",
+    )  # fmt: skip
     parser.add_argument(
         "--config",
         type=Path,

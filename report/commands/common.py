@@ -12,6 +12,12 @@ if TYPE_CHECKING:
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
 
 
+def add_runs(parser: argparse.ArgumentParser) -> None:
+    """The runs a command is about, as `runs`, and where they are by name."""
+    parser.add_argument("runs", nargs="+", metavar="RUN", help="a run's folder or its name, or a folder of runs")
+    add_results(parser)
+
+
 def add_results(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--results", type=Path, default=Path("results"), metavar="DIR", help="where runs are by name: %(default)s"

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from report.commands.common import add_results, say_problems
+from report.commands.common import add_runs, say_problems
 
 if TYPE_CHECKING:
     from report.commands.common import Commands
@@ -22,8 +22,10 @@ def register(commands: Commands) -> None:
         description="Write runs for Bencher (bmf), github-action-benchmark (github), Apache Otava (otava), pyperf, or "
         "as Parquet or CSV. Values that are missing and gains that are not valid are left out.",
     )
-    export.add_argument("runs", nargs="+", metavar="RUN", help="a run's folder or its name, or a folder of runs")
-    export.add_argument("--format", choices=FORMATS, required=True)
+    add_runs(export)
+    export.add_argument(
+        "--format", required=True, metavar="NAME", help=f"{', '.join(FORMATS)}, or what an installed package brings"
+    )
     export.add_argument(
         "--out",
         type=Path,
@@ -31,7 +33,6 @@ def register(commands: Commands) -> None:
         metavar="FILE_OR_DIR",
         help="a file (bmf, pyperf, csv; - is standard output) or a folder",
     )
-    add_results(export)
     export.set_defaults(run=run)
 
 

@@ -24,9 +24,6 @@ def register(commands: Commands) -> None:
         "ratio as rows of bars, where the level changed, and which changes were acknowledged.",
     )
     history.add_argument(
-        "results", nargs="?", type=Path, default=Path("results"), metavar="RESULTS", help="default: %(default)s"
-    )
-    history.add_argument(
         "--pair", action="append", default=[], metavar="PATTERN",
         help="only pairs whose WORKLOAD, or WORKLOAD/CANDIDATE/over/BASELINE, fits this name or shell pattern",
     )  # fmt: skip

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from report.commands.common import add_results, say_problems
+from report.commands.common import add_runs, say_problems
 
 if TYPE_CHECKING:
     from report.commands.common import Commands
@@ -19,10 +19,9 @@ def register(commands: Commands) -> None:
         help="write runs as one HTML page",
         description="One HTML file that needs no network: gains, tables, plots, what differs between arms and runs.",
     )
-    page.add_argument("runs", nargs="+", metavar="RUN", help="a run's folder or its name, or a folder of runs")
+    add_runs(page)
     page.add_argument("-o", "--out", type=Path, default=Path("page.html"), metavar="FILE", help="default: %(default)s")
     page.add_argument("--no-plots", action="store_true", help="leave the plots out: quicker to make and to load")
-    add_results(page)
     page.set_defaults(run=run)
 
 

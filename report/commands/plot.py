@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from report.commands.common import add_results, say_problems
+from report.commands.common import add_runs, say_problems
 from report.plots import FORMATS, KINDS
 
 if TYPE_CHECKING:
@@ -21,13 +21,12 @@ def register(commands: Commands) -> None:
         help="draw runs",
         description="Draws runs, a file per plot, and prints the files. What cannot be drawn is said on stderr.",
     )
-    plot.add_argument("names", nargs="+", metavar="RUN", help="a run's folder or its name")
+    add_runs(plot)
     plot.add_argument(
         "--kind", default=",".join(KINDS), metavar="KIND,…", help=f"what to draw, of: {', '.join(KINDS)} (default: all)"
     )
     plot.add_argument("--format", choices=FORMATS, default=FORMATS[0], help="default: %(default)s")
     plot.add_argument("--out", type=Path, default=Path("plots"), metavar="DIR", help="default: %(default)s")
-    add_results(plot)
     plot.set_defaults(run=run)
 
 
@@ -36,7 +35,7 @@ def run(options: argparse.Namespace) -> int:
     from report.load import find_run, load_runs
     from report.plots import write
 
-    runs, problems = load_runs(find_run(name, options.results) for name in options.names)
+    runs, problems = load_runs(find_run(name, options.results) for name in options.runs)
     kinds = [kind.strip() for kind in options.kind.split(",")]
     for path, drawing in write(runs, options.out, kinds, options.format):
         if drawing.figure:

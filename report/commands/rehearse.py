@@ -31,7 +31,6 @@ def register(commands: Commands) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = rehearse.add_argument
-    add("results", nargs="?", type=Path, default=Path("results"), metavar="RESULTS", help="default: %(default)s")
     add("--inject", default="5%", metavar="PERCENT", help="how much slower: %(default)s")
     add("--nights", type=int, default=60, metavar="N", help="nights; slower from the middle on: %(default)s")
     add("--pair", action="append", default=[], metavar="PATTERN", help="which pair, as in `report history`; else all")

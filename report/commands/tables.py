@@ -6,21 +6,34 @@ import argparse
 import sys
 from typing import TYPE_CHECKING
 
-from report.commands.common import add_results, say_problems
+from report.commands.common import add_runs, say_problems
 
 if TYPE_CHECKING:
     from report.commands.common import Commands
 
 # Named here too, so that --help need not import them; a test compares.
 FORMATS = ("markdown", "terminal", "latex", "csv", "json")
-VIEWS = ("runtimes", "steady", "gains", "gpu", "comparison", "full", "summary")
+VIEWS = (
+    "runtimes",
+    "steady",
+    "gains",
+    "metrics",
+    "gpu",
+    "cards",
+    "scaling",
+    "inference",
+    "matrix",
+    "comparison",
+    "full",
+    "summary",
+)
 GROUPS = ("model", "task", "backend", "gpu", "run")
 
 
 def register(commands: Commands) -> None:
     """Add this command."""
     tables = commands.add_parser("tables", help="print the tables of runs", description="Print the tables of runs.")
-    tables.add_argument("runs", nargs="+", metavar="RUN", help="a run's folder or its name, or a folder of runs")
+    add_runs(tables)
     tables.add_argument("--format", choices=FORMATS, help="default: terminal where it is printed to one, else markdown")
     which = tables.add_mutually_exclusive_group()
     which.add_argument(
@@ -42,7 +55,6 @@ def register(commands: Commands) -> None:
             help=f"only of this {kind}: a name or a shell pattern, any case; may be given again",
         )
     tables.add_argument("--group-by", choices=GROUPS, help="a table for each of them")
-    add_results(tables)
     tables.set_defaults(run=run)
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.errors import BenchError
+from harness.plugins import Registry
 from report.exports import bmf, csv_long, github, otava, parquet, pyperf
 from report.load import Run
 
@@ -30,6 +31,7 @@ FORMATS: dict[str, Format] = {
     "parquet": Format(parquet.files, several=True),
     "csv": Format(csv_long.files),
 }
+REGISTRY = Registry("training_backend_bench.exporters", "export format", FORMATS, Format, instance=True)
 
 
 def export(runs: Sequence[Run], name: str, out: Path) -> list[Path]:
@@ -37,9 +39,7 @@ def export(runs: Sequence[Run], name: str, out: Path) -> list[Path]:
 
     `out`: a folder (made if it is not there), or, for a format of one file, that file; `-` is standard output then.
     """
-    if name not in FORMATS:
-        raise BenchError("no such format", place=name, fix=f"choose one of {', '.join(FORMATS)}")
-    form = FORMATS[name]
+    form: Format = REGISTRY.load(name)
     files = form.files(runs)
     if not form.several and str(out) == "-":
         sys.stdout.buffer.write(b"".join(files.values()))

@@ -83,7 +83,7 @@ def _work(run: Run, jobs: tuple[JobRecord, JobRecord], left_out: frozenset[str])
         "device": one.device,
         "model": one.workload.model.model_dump(),
         "weights": one.sources.weights,
-        "task": one.workload.task.model_dump(include={"name", "kind", "subset"}),
+        "task": one.workload.task.model_dump(include={"name", "kind", "subset", "options"}),
         "data": one.sources.data,
         "training": one.workload.training.model_dump(exclude=set(left_out)),
         "protocol": "blocks" if one.partner else "epochs",

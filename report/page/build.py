@@ -83,7 +83,8 @@ def make_page(
         bar_width=BAR_WIDTH,
         scale=scale_ends(reach),
         facets=_facets(details),
-        details=details,
+        details=[detail for detail in details if detail.table.name != "inference"],
+        inference=[detail for detail in details if detail.table.name == "inference"],
         footer=document.footer,
         pictures=[
             (kind, [(picture, _data_uri(picture.svg)) for picture in of_kind])

@@ -55,6 +55,12 @@ RAW: dict[str, Raw] = {
     "CPU, job(%)": _of("job_cpu_share"),
     "CPU, host(%)": _of("host_cpu_share"),
     "Peak RSS(GiB)": _of("peak_rss_bytes"),
+    "Inference batch": _of("inference_batch_size"),
+    "PyTorch(ms) mean/p50/p95": _of("torch_latency_s"),
+    "ONNX Runtime(ms) mean/p50/p95": _of("onnxruntime_latency_s"),
+    "PyTorch samples(/s)": _of("torch_samples_per_s"),
+    "ONNX Runtime samples(/s)": _of("onnxruntime_samples_per_s"),
+    "Max Δlogit": _of("logit_difference"),
 }
 
 

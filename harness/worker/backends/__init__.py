@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import importlib
-
-from harness.errors import BenchError
+from harness.plugins import Registry
 from harness.worker.backends.base import Backend
 
 BACKENDS = {
     "pytorch": "harness.worker.backends.pytorch:PyTorch",
     "onnxruntime": "harness.worker.backends.onnxruntime:OnnxRuntime",
+    "torch-compile": "harness.worker.backends.torch_compile:TorchCompile",
 }
+REGISTRY = Registry("training_backend_bench.backends", "backend", BACKENDS, Backend)
 
 
 def get(name: str) -> type[Backend]:
     """The backend class of this name. Raises BenchError naming the known ones."""
-    if name not in BACKENDS:
-        raise BenchError(f"no backend is called {name!r}", fix=f"one of: {', '.join(BACKENDS)}")
-    module, _, attribute = BACKENDS[name].partition(":")
-    backend: type[Backend] = getattr(importlib.import_module(module), attribute)
-    return backend
+    found: type[Backend] = REGISTRY.load(name)
+    return found

@@ -5,11 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from harness.record import Engagement
-from harness.settings import JobSpec, Strict
-
-
-class NoOptions(Strict):
-    """Options of a backend that has none."""
+from harness.settings import JobSpec, NoOptions, Strict
 
 
 class Backend:
@@ -41,6 +37,14 @@ class Backend:
     def arguments_class(self) -> Any:
         """The TrainingArguments class that goes with `trainer_class`."""
         raise NotImplementedError
+
+    def extra_arguments(self) -> dict[str, Any]:
+        """TrainingArguments of this backend's own, besides those that the suite decides for every arm."""
+        return {}
+
+    def callbacks(self) -> list[Any]:
+        """Callbacks for the trainer, besides the clock; asked once, after the trainer is made."""
+        return []
 
     def engagement(self, trainer: Any, after_step: int) -> Engagement | None:
         """Proof, taken after optimizer step `after_step`, that the backend runs the training; None: none needed."""

@@ -13,6 +13,7 @@ from harness.record import Engagement
 from harness.settings import Strict
 from harness.worker.backends.base import Backend
 from harness.worker.failures import sentence
+from harness.worker.ranks import unwrapped
 
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 NEWEST_NATIVE_CAPABILITY = (8, 6)  # 1.19.2's CUDA wheel: machine code for sm_60 … sm_86, PTX for what is newer
@@ -71,6 +72,10 @@ class OnnxRuntime(Backend):
         Left to itself, ONNX Runtime starts a thread for every core of the host and binds each to one: a pinned job
         would run where it must not.
         """
+        if self.spec.device == "cpu" and self.spec.workload.launch.torchrun:
+            import torch
+
+            torch.cuda.set_device = lambda device: None  # ORTTrainer calls it on every rank but 0, on the CPU too
         threads = self.spec.threads or len(self.spec.cores or ())
         if not threads:
             return
@@ -96,7 +101,7 @@ class OnnxRuntime(Backend):
         return ORTTrainingArguments
 
     def engagement(self, trainer: Any, after_step: int) -> Engagement:
-        module = trainer.model
+        module = unwrapped(trainer.model_wrapped)
         reasons: list[str] = []
         if type(module).__name__ != "ORTModule":
             reasons.append(f"the trained module is a {type(module).__name__}, not an ORTModule")

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import Any
+from harness.plugins import Registry
+from harness.worker.tasks.base import TaskKind
 
-from harness.errors import BenchError
+TASKS = {
+    "glue": "harness.worker.tasks.glue:Glue",
+    "causal-lm": "harness.worker.tasks.causal_lm:CausalLm",
+    "token-classification": "harness.worker.tasks.token_classification:TokenClassification",
+}
+REGISTRY = Registry("training_backend_bench.tasks", "kind of task", TASKS, TaskKind)
 
-TASKS = {"glue": "harness.worker.tasks.glue"}
 
-
-def get(kind: str) -> Any:
-    """The module of this kind of task; it has `load(spec) -> TaskData`. Raises BenchError naming the known ones."""
-    if kind not in TASKS:
-        raise BenchError(f"no kind of task is called {kind!r}", fix=f"one of: {', '.join(TASKS)}")
-    return importlib.import_module(TASKS[kind])
+def get(kind: str) -> type[TaskKind]:
+    """The class of this kind of task. Raises BenchError naming the known ones."""
+    found: type[TaskKind] = REGISTRY.load(kind)
+    return found

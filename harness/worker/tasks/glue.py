@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
-from harness.record import Sources
-from harness.settings import JobSpec
-from harness.worker import models, tokenizer
-from harness.worker.tasks.sources import Raw, Split, open_raw
-from harness.worker.tasks.store import build_once, key_of
+from harness.settings import JobSpec, Task
+from harness.worker import tokenizer
+from harness.worker.tasks.base import TaskData, TaskKind
+from harness.worker.tasks.corpora import MISMATCHED
+from harness.worker.tasks.metrics import chance_levels, glue_metrics, main_metrics
+from harness.worker.tasks.sources import HUB_DATASET, Raw, Split, open_raw
+from harness.worker.tasks.splits import load_splits
 
 VERSION = 1  # part of the cache key
 BATCH = 1000
@@ -21,83 +20,96 @@ BATCH = 1000
 
 @dataclass(frozen=True)
 class Columns:
-    """Text columns as the hub names them, number of labels (1: regression), and the validation split's name."""
+    """Text columns and classes as the hub names them (none: a regression), and the splits as the hub calls them."""
 
     texts: tuple[str, ...]
-    labels: int = 2
-    validation: str = "validation"
+    classes: tuple[str, ...] = ("entailment", "not_entailment")
+    splits: Mapping[str, str] = field(default_factory=lambda: {"train": "train", "validation": "validation"})
+
+    @property
+    def labels(self) -> int:
+        """Number of classes, 1 of a regression."""
+        return len(self.classes) or 1
 
 
 COLUMNS = {
-    "cola": Columns(("sentence",)),
-    "sst2": Columns(("sentence",)),
-    "mrpc": Columns(("sentence1", "sentence2")),
-    "stsb": Columns(("sentence1", "sentence2"), labels=1),
-    "qqp": Columns(("question1", "question2")),
-    "mnli": Columns(("premise", "hypothesis"), labels=3, validation="validation_matched"),
+    "cola": Columns(("sentence",), ("unacceptable", "acceptable")),
+    "sst2": Columns(("sentence",), ("negative", "positive")),
+    "mrpc": Columns(("sentence1", "sentence2"), ("not_equivalent", "equivalent")),
+    "stsb": Columns(("sentence1", "sentence2"), ()),
+    "qqp": Columns(("question1", "question2"), ("not_duplicate", "duplicate")),
+    "mnli": Columns(
+        ("premise", "hypothesis"),
+        ("entailment", "neutral", "contradiction"),
+        {"train": "train", "validation": "validation_matched", MISMATCHED: "validation_mismatched"},
+    ),
     "qnli": Columns(("question", "sentence")),
     "rte": Columns(("sentence1", "sentence2")),
-    "wnli": Columns(("sentence1", "sentence2")),
+    "wnli": Columns(("sentence1", "sentence2"), ("not_entailment", "entailment")),
 }
 
 
-@dataclass(frozen=True)
-class TaskData:
-    """A tokenised task. Splits are datasets.Dataset with the tokenizer's outputs and `labels`."""
+class Glue(TaskKind):
+    """Sentences or pairs of sentences with a class, or a score."""
 
-    train: Any
-    validation: Any
-    tokenizer: Any
-    labels: int
-    sources: Sources
-    metrics: Callable[[Any], dict[str, float]]
+    name = "glue"
+    sources = ("hub", "folder", "synthetic")
+
+    @classmethod
+    def hub_dataset(cls, task: Task) -> tuple[str, str]:
+        return HUB_DATASET, task.data_name
+
+    def load(self) -> TaskData:
+        return load(self.spec)
+
+    def model_config(self, data: TaskData) -> dict[str, Any]:
+        classes = COLUMNS[self.task.data_name].classes
+        if not classes:
+            return {**super().model_config(data), "problem_type": "regression"}
+        names = {"id2label": dict(enumerate(classes)), "label2id": {name: i for i, name in enumerate(classes)}}
+        return {**super().model_config(data), **names}
 
 
 def load(spec: JobSpec) -> TaskData:
     """Data of a job, from the cache where it is. Raises BenchError for unusable sources."""
-    from datasets import disable_progress_bars, load_from_disk
-
-    disable_progress_bars()
     task, training = spec.workload.task, spec.workload.training
-    columns = COLUMNS[task.subset]
-    raw = open_raw(task, columns.texts, columns.validation)
+    subset = task.data_name
+    columns = COLUMNS[subset]
+    raw = open_raw(task, columns.texts, columns.splits, range(columns.labels) if columns.classes else None)
     tokens, tokenizer_key = tokenizer.load(spec, raw.identity, lambda: _training_texts(raw))
     length = min(training.max_seq_length, tokens.model_max_length)
-    limits = {"train": task.train_samples, "validation": task.eval_samples}
-    key = key_of(
+    limits = {split: task.train_samples if split == "train" else task.eval_samples for split in columns.splits}
+
+    def encode(split: str) -> Any:
+        return _encode(raw.read(split), tokens, length, training.pad_to_max_length, limits[split], columns.labels)
+
+    splits, sources = load_splits(
+        spec,
+        tuple(columns.splits),
+        encode,
+        data=raw.origin,
         version=VERSION,
         raw=raw.identity,
         tokenizer=tokenizer_key,
         length=length,
         pad=training.pad_to_max_length,
         limits=limits,
-        subset=task.subset,
+        subset=subset,
     )
-
-    def build(folder: Path) -> None:
-        digest = hashlib.sha256()
-        for split, limit in limits.items():
-            read = raw.read(split)  # type: ignore[arg-type]
-            encoded = _encode(read, tokens, length, training.pad_to_max_length, limit, columns.labels)
-            encoded.save_to_disk(folder / split)
-            _update(digest, encoded)
-        (folder / "meta.json").write_text(json.dumps({"data_sha256": digest.hexdigest()}))
-
-    folder = build_once(spec.cache_dir / "tokenised", key, build)
-    train, validation = load_from_disk(folder / "train"), load_from_disk(folder / "validation")
+    further = {"mm": splits[MISMATCHED]} if MISMATCHED in splits else {}
+    chance = chance_levels(subset, splits["validation"]["labels"])
+    for ending, found in further.items():
+        chance |= {f"{name}_{ending}": level for name, level in chance_levels(subset, found["labels"]).items()}
     return TaskData(
-        train=train,
-        validation=validation,
+        train=splits["train"],
+        validation=splits["validation"],
+        further=further,
         tokenizer=tokens,
         labels=columns.labels,
-        sources=Sources(
-            data=raw.origin,
-            weights=models.source(spec.workload.model),
-            train_samples=len(train),
-            eval_samples=len(validation),
-            data_sha256=json.loads((folder / "meta.json").read_text())["data_sha256"],
-        ),
-        metrics=lambda prediction: metrics(task.subset, prediction),
+        sources=sources,
+        metrics=lambda prediction: glue_metrics(subset, prediction),
+        main_metrics=main_metrics(subset),
+        chance=chance,
     )
 
 
@@ -121,40 +133,3 @@ def _encode(split: Split, tokens: Any, length: int, pad: bool, limit: int | None
         values = [float(x) if labels == 1 else int(x) for x in split.labels[begin:end]]
         parts.append(Dataset.from_dict({**encoded, "labels": values}))
     return concatenate_datasets(parts)
-
-
-def _update(digest: Any, dataset: Any) -> None:
-    """Hash values and lengths of every column, whatever the chunks they are stored in."""
-    import numpy as np
-
-    for name in sorted(dataset.column_names):
-        column = dataset.data.column(name).combine_chunks()
-        if hasattr(column, "flatten") and hasattr(column, "offsets"):
-            digest.update(np.diff(column.offsets.to_numpy()).astype(np.int64).tobytes())
-            column = column.flatten()
-        digest.update(name.encode() + np.ascontiguousarray(column.to_numpy(zero_copy_only=False)).tobytes())
-
-
-def metrics(subset: str, prediction: Any) -> dict[str, float]:
-    """GLUE's metrics of a transformers.EvalPrediction: logits of shape (samples, labels) and true labels."""
-    import numpy as np
-
-    logits = prediction.predictions[0] if isinstance(prediction.predictions, tuple) else prediction.predictions
-    logits, truth = np.asarray(logits, dtype=np.float64), np.asarray(prediction.label_ids)
-    if subset == "stsb":
-        from scipy.stats import pearsonr, spearmanr
-
-        scores = logits.reshape(len(truth))
-        return {
-            "pearson": float(pearsonr(scores, truth).statistic),
-            "spearmanr": float(spearmanr(scores, truth).statistic),
-        }
-    from sklearn.metrics import f1_score, matthews_corrcoef
-
-    guess = logits.argmax(axis=-1)
-    if subset == "cola":
-        return {"matthews_correlation": float(matthews_corrcoef(truth, guess))}
-    found = {"accuracy": float((guess == truth).mean())}
-    if subset in ("mrpc", "qqp"):
-        found["f1"] = float(f1_score(truth, guess))
-    return found

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from harness.errors import BenchError
 from harness.settings import Task
-from harness.worker.tasks import corpus
+from harness.worker.tasks import corpora, corpus
 from harness.worker.tasks.store import key_of
 
 HUB_DATASET = "nyu-mll/glue"
@@ -30,46 +30,41 @@ class Raw:
 
     origin: Literal["hub", "folder", "synthetic"]
     identity: str
-    read: Callable[[Literal["train", "validation"]], Split]
+    read: Callable[[str], Split]
 
 
-def open_raw(task: Task, columns: tuple[str, ...], validation: str) -> Raw:
-    """The task's data: text in `columns`, `label`; `validation` is the hub's name of the validation split.
+def open_raw(task: Task, columns: tuple[str, ...], names: Mapping[str, str], labels: range | None) -> Raw:
+    """The task's data: text in `columns`, and `label`. `names`: how the hub calls each split.
 
-    Raises BenchError for missing files, columns, or a corpus that does not exist.
+    `labels`: those there are; None: numbers from 0 to 5. Raises BenchError for files, columns or labels that are
+    missing or cannot be.
     """
     origin = task.source
     if origin == "auto":  # the runner decides; a job started without one takes what needs nobody
         origin = "synthetic"
-    names = {"train": "train", "validation": validation}
     if origin == "folder":
         assert task.folder is not None
-        return _folder(task.folder / task.subset, columns, names)
+        return _folder(task.folder / task.data_name, columns, names, labels)
     if origin == "hub":
-        return _hub(task, columns, names)
-    return _synthetic(task)
+        return _hub(task, columns, names, labels)
+    return _synthetic(task, names)
 
 
-def _synthetic(task: Task) -> Raw:
-    if task.subset != "sst2":
-        raise BenchError(
-            f"there is no built-in corpus like {task.subset}",
-            place=f"tasks.{task.name}.source",
-            fix="`subset: sst2`, or `source: hub` or `folder`",
-        )
-    sizes = {
-        "train": min(task.train_samples or corpus.TRAIN_SENTENCES, corpus.TRAIN_SENTENCES),
-        "validation": min(task.eval_samples or corpus.EVAL_SENTENCES, corpus.EVAL_SENTENCES),
-    }
+def _synthetic(task: Task, names: Mapping[str, str]) -> Raw:
+    subset = task.data_name
+    limits = {split: task.train_samples if split == "train" else task.eval_samples for split in names}
+    sizes = {split: min(limits[split] or size, size) for split, size in corpora.sizes(subset).items()}
 
-    def read(split: Literal["train", "validation"]) -> Split:
-        texts, labels = corpus.generate(split, sizes[split], task.data_seed)
-        return Split((texts,), labels)
+    def read(split: str) -> Split:
+        return Split(*corpora.generate(subset, split, sizes[split], task.data_seed))
 
-    return Raw("synthetic", key_of(corpus=corpus.VERSION, seed=task.data_seed, sizes=sizes), read)
+    if subset == "sst2":  # as it was when this was the only corpus: what is cached and recorded stays valid
+        return Raw("synthetic", key_of(corpus=corpus.VERSION, seed=task.data_seed, sizes=sizes), read)
+    version = f"{subset}/{corpora.CORPORA[subset].version}"
+    return Raw("synthetic", key_of(corpus=version, seed=task.data_seed, sizes=sizes), read)
 
 
-def _folder(folder: Path, columns: tuple[str, ...], names: dict[str, str]) -> Raw:
+def _folder(folder: Path, columns: tuple[str, ...], names: Mapping[str, str], labels: range | None) -> Raw:
     files = {split: sorted(folder.glob(f"{name}-*.parquet")) for split, name in names.items()}
     for split, found in files.items():
         if not found:
@@ -82,7 +77,7 @@ def _folder(folder: Path, columns: tuple[str, ...], names: dict[str, str]) -> Ra
         digest.update(f"{file.name}\n".encode())
         digest.update(file.read_bytes())
 
-    def read(split: Literal["train", "validation"]) -> Split:
+    def read(split: str) -> Split:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
@@ -90,39 +85,61 @@ def _folder(folder: Path, columns: tuple[str, ...], names: dict[str, str]) -> Ra
             table = pa.concat_tables([pq.ParquetFile(file).read() for file in files[split]])
         except (pa.ArrowException, OSError) as error:
             raise BenchError(f"cannot read the Parquet files of {names[split]}: {error}", place=str(folder)) from error
-        return _split(table.column_names, lambda name: table.column(name).to_pylist(), columns, str(folder))
+        place = f"{folder} ({names[split]})"
+        return _split(table.column_names, lambda name: table.column(name).to_pylist(), columns, labels, place)
 
     return Raw("folder", digest.hexdigest(), read)
 
 
-def _hub(task: Task, columns: tuple[str, ...], names: dict[str, str]) -> Raw:
+def _hub(task: Task, columns: tuple[str, ...], names: Mapping[str, str], labels: range | None) -> Raw:
     from datasets import load_dataset
 
     try:
-        data = load_dataset(HUB_DATASET, task.subset)
+        data = load_dataset(HUB_DATASET, task.data_name)
         splits = {split: data[name] for split, name in names.items()}
     except Exception as error:  # the hub's client raises dozens of kinds
         raise BenchError(
-            f"cannot load {HUB_DATASET} ({task.subset}) from the hub: {type(error).__name__}: {error}",
+            f"cannot load {HUB_DATASET} ({task.data_name}) from the hub: {type(error).__name__}: {error}",
             place=f"tasks.{task.name}.source",
             fix="check the network, or use `source: synthetic` or `folder`",
         ) from error
 
-    def read(split: Literal["train", "validation"]) -> Split:
+    def read(split: str) -> Split:
         found = splits[split]
-        return _split(found.column_names, lambda name: list(found[name]), columns, HUB_DATASET)
+        place = f"{HUB_DATASET} ({task.data_name}, {names[split]})"
+        return _split(found.column_names, lambda name: list(found[name]), columns, labels, place)
 
     identity = key_of(**{split: found._fingerprint for split, found in splits.items()})
     return Raw("hub", identity, read)
 
 
-def _split(present: list[str], column: Callable[[str], list[Any]], columns: tuple[str, ...], place: str) -> Split:
+def _split(
+    present: list[str],
+    column: Callable[[str], list[Any]],
+    columns: tuple[str, ...],
+    labels: range | None,
+    place: str,
+) -> Split:
     for name in (*columns, "label"):
         if name not in present:
             raise BenchError(f"no column {name!r}; there are: {', '.join(present)}", place=place)
     split = Split(tuple(column(name) for name in columns), column("label"))
+    if not split.labels:
+        raise BenchError("there are no samples", place=place)
     if any(value is None for values in (*split.texts, split.labels) for value in values):
         raise BenchError("a text or label is missing (null)", place=place)
-    if any(label < 0 for label in split.labels):
-        raise BenchError("a label is negative: this split is not labelled", place=place)
+    if any(label == -1 for label in split.labels):
+        raise BenchError(
+            "a label is -1: this split is not labelled",
+            place=place,
+            fix="GLUE keeps the labels of its test sets to itself: take the training and validation sets",
+        )
+    wrong = next((label for label in split.labels if not _can_be(label, labels)), None)
+    if wrong is not None:
+        allowed = "a number from 0 to 5" if labels is None else f"one of {', '.join(map(str, labels))}"
+        raise BenchError(f"a label is {wrong!r}, not {allowed}", place=place)
     return split
+
+
+def _can_be(label: Any, labels: range | None) -> bool:
+    return isinstance(label, int | float) and (0 <= label <= 5 if labels is None else label in labels)

@@ -1,0 +1,80 @@
+"""What a kind of task has to answer. Its module must import without torch: the parent process validates options."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from harness.flops import shape_of
+from harness.record import ModelShape, Sources
+from harness.settings import JobSpec, NoOptions, Strict, Task
+
+
+@dataclass(frozen=True)
+class TaskData:
+    """A tokenised task. Splits are datasets.Dataset with the tokenizer's outputs and `labels`.
+
+    `labels`: how many classes are told apart, 1 for a regression. `metrics`: from a transformers.EvalPrediction; None
+    if the loss is all there is, then Trainer keeps no logits. `further`: more validation sets, by the ending that their
+    metrics get (`mm`: accuracy_mm). `main_metrics`: those whose mean is the task's score, which parity compares.
+    `chance`: what of each metric a model reaches that ignores its input.
+    """
+
+    train: Any
+    validation: Any
+    tokenizer: Any
+    labels: int
+    sources: Sources
+    metrics: Callable[[Any], dict[str, float]] | None
+    further: Mapping[str, Any] = field(default_factory=dict)
+    main_metrics: tuple[str, ...] = ()
+    chance: Mapping[str, float] = field(default_factory=dict)
+
+
+class TaskKind:
+    """One kind of task: its data, the model's head, how batches are made and judged. Lives as long as the job.
+
+    torch and transformers may be imported in every method but `hub_dataset`. The defaults suit sequence classification.
+    """
+
+    name: ClassVar[str]
+    Options: ClassVar[type[Strict]] = NoOptions  # of `options` in the suite
+    sources: ClassVar[tuple[str, ...]] = ("synthetic",)  # which of settings.Task.source it can read, besides auto
+    auto_class: ClassVar[str] = "AutoModelForSequenceClassification"  # of transformers: decides the model's head
+
+    def __init__(self, spec: JobSpec) -> None:
+        self.spec = spec
+        self.task = spec.workload.task
+        self.options = self.Options.model_validate(self.task.options)
+
+    @classmethod
+    def hub_dataset(cls, task: Task) -> tuple[str, str] | None:
+        """Repository and subset that `source: hub` reads; asked in the parent to decide `source: auto`."""
+        return None
+
+    def load(self) -> TaskData:
+        """The data, tokenised. Raises BenchError for sources that cannot be used."""
+        raise NotImplementedError
+
+    def model_config(self, data: TaskData) -> dict[str, Any]:
+        """What the task decides of the transformers configuration."""
+        # Left open, a model's code sets the problem's type in its first step: a graph break and a second compilation.
+        problem = "regression" if data.labels == 1 else "single_label_classification"
+        # And what is cached is for generating text.
+        return {"num_labels": data.labels, "problem_type": problem, "use_cache": False}
+
+    def collator(self, data: TaskData) -> Callable[[Any], Any]:
+        """Makes a batch of samples; pads them unless the data is padded already."""
+        from transformers import DataCollatorWithPadding, default_data_collator
+
+        padded = self.spec.workload.training.pad_to_max_length
+        return default_data_collator if padded else DataCollatorWithPadding(data.tokenizer)  # type: ignore[no-any-return]
+
+    def scores(self, evaluated: Mapping[str, float]) -> dict[str, float]:
+        """The metrics that are reported, from `loss` and those of TaskData.metrics."""
+        return dict(evaluated)
+
+    def shape(self, config: Mapping[str, Any], data: TaskData) -> ModelShape | None:
+        """What decides the model's FLOPs, from its transformers configuration; None: not known, none are shown."""
+        return shape_of(config, data.labels) if self.auto_class == TaskKind.auto_class else None

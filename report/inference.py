@@ -1,0 +1,174 @@
+"""Inference of trained models: the gain of ONNX Runtime over PyTorch by arm and batch size, or why there is none.
+
+The pair is within a job: both engines ran the same trained weights on the same batches, in turns. A launch's value is
+d = ln T_torch − ln T_onnxruntime of the mean seconds per batch; its interval is Student's t over launches, as of
+every gain. An arm of the training is no side of this pair, only where the weights come from.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import TypeVar
+
+from harness.record import InferenceResult, JobRecord
+from harness.record_inference import ENGINES, InferencePoint
+from report.launches import OK, Launches, arms_of, count_verdicts, verdict
+from report.load import Run
+from report.notes import grouped, in_one_line, source_notes
+from report.parity import MAIN_METRICS
+from report.rows import Row, attention, backend_label, devices, finite, identity, with_interval
+from report.stats import latency_gain, log_ratios, mean_interval, throughput_gain
+
+V = TypeVar("V")
+DISAGREE = "engines disagree: "
+LEGEND = (
+    "latency: seconds per batch from input ids in host memory to logits in host memory, copies to and from the device "
+    "and the wait for it included; mean, median and 95th percentile over the timed batches of a launch, each averaged "
+    "over launches",
+    "both engines ran the same weights in the same precision on the same batches, in alternating blocks (A B B A), in "
+    "a process of its own after training; the interval is Student's t over launches",
+)
+
+
+def has_inference(run: Run) -> bool:
+    """Whether any job of the run was asked for inference and got as far."""
+    return any(job.inference is not None for job in run.jobs)
+
+
+def inference_rows(run: Run) -> list[Row]:
+    """One row per arm of every workload and batch size, those without a result included. Keys: report.keys."""
+    rows: list[Row] = []
+    if not has_inference(run):
+        return rows
+    for (workload, arm), launches in arms_of(run).launches.items():
+        sizes = dict.fromkeys(p.batch_size for job in launches.values() if job.inference for p in job.inference.points)
+        rows += [_row(run, workload, arm, launches, size) for size in (sizes or (None,))]
+    return rows
+
+
+def _row(run: Run, workload: str, arm: str, launches: Launches, size: int | None) -> Row:
+    jobs = list(launches.values())
+    judged = [_judge(job, size) for job in jobs]
+    counted = [
+        (job.inference, point)
+        for job, said in zip(jobs, judged, strict=True)
+        if said == OK and job.inference and (point := _point(job, size))
+    ]
+    differing = [
+        f"{DISAGREE}{job.inference.disagreement or 'not compared'} in launch {launch + 1}"
+        for (launch, job), said in zip(launches.items(), judged, strict=True)
+        if said == OK and job.inference and not job.inference.agree
+    ]
+    points = [point for _, point in counted]
+    results = [result for result, _ in counted]
+    gained = points and not differing
+    ratio = mean_interval(log_ratios((p.torch.mean_s, p.onnxruntime.mean_s) for p in points)) if gained else None
+    failures = count_verdicts(judged)
+    row: Row = {
+        "run": run.info.run,
+        **identity(jobs or arms_of(run).of_workload(workload), workload),
+        "arm": arm,
+        "backend": backend_label(jobs, arm),
+        "attention": attention(jobs),
+        "device": devices(jobs),
+        "source": "measured",
+        "launches": len(jobs),
+        "n": len(points) if gained else 0,
+        "inference_batch_size": size,
+        "inference_precision": _one(result.precision for result in results),
+    }
+    for engine in ENGINES:
+        times = [getattr(point, engine) for point in points]
+        row |= with_interval(f"{engine}_latency_s", mean_interval([t.mean_s for t in times]) if times else None)
+        row |= {
+            f"{engine}_latency_p50_s": _mean(t.p50_s for t in times),
+            f"{engine}_latency_p95_s": _mean(t.p95_s for t in times),
+            f"{engine}_samples_per_s": _mean(t.samples_per_s for t in times),
+        }
+    row |= with_interval("log_ratio", ratio)
+    for key, transform in (("latency_gain", latency_gain), ("throughput_gain", throughput_gain)):
+        ends = (ratio.mean, ratio.low, ratio.high) if ratio else (None, None, None)
+        value, low, high = (None if d is None else finite(transform(d)) for d in ends)
+        row |= {key: value, f"{key}_low": low, f"{key}_high": high}
+    state = OK if gained else "; ".join(differing) or failures or "no job recorded"
+    return {**row, **_agreement(results), **_proof(results), "left_out": failures if gained else "", "state": state}
+
+
+def _point(job: JobRecord, size: int | None) -> InferencePoint | None:
+    points = job.inference.points if job.inference else []
+    return next((point for point in points if point.batch_size == size), None)
+
+
+def _judge(job: JobRecord, size: int | None) -> str:
+    """`ok`, or why the job has no inference result at this batch size, as a phrase."""
+    result = job.inference
+    if (why := verdict(job)) != OK:
+        return why
+    if result is None:
+        return "no inference recorded"
+    if result.state != "ok":
+        return "inference failed"
+    if result.proof is None or not result.proof.engaged:
+        return "ONNX Runtime not proven engaged"
+    return OK if _point(job, size) else "batch size not timed"
+
+
+def _agreement(results: Sequence[InferenceResult]) -> Row:
+    """The worst difference of logits, and the main metric by both engines, averaged over launches."""
+    known = [metrics for result in results if len(metrics := result.metrics) == len(ENGINES)]
+    names = set.intersection(*(set(of) for metrics in known for of in metrics.values())) if known else set()
+    name = next((metric for metric in (*MAIN_METRICS, *sorted(names)) if metric in names), None)
+    means = {engine: _mean(metrics[engine][name] for metrics in known) if name else None for engine in ENGINES}
+    differences = [result.logit_difference for result in results if result.logit_difference is not None]
+    tolerances = [result.logit_tolerance for result in results if result.logit_tolerance is not None]
+    return {
+        "metric": name,
+        **{f"{engine}_metric": mean for engine, mean in means.items()},
+        "logit_difference": max(differences, default=None),
+        "logit_tolerance": min(tolerances, default=None),
+    }
+
+
+def _proof(results: Sequence[InferenceResult]) -> Row:
+    proofs = [result.proof for result in results if result.proof]
+    return {
+        "provider": _one(proof.provider for proof in proofs),
+        "opset": _one(proof.opset for proof in proofs),
+        "export_s": _mean(result.export_s for result in results if result.export_s is not None),
+        "session_s": _mean(result.session_s for result in results if result.session_s is not None),
+    }
+
+
+def _mean(values: Iterable[float]) -> float | None:
+    found = list(values)
+    return finite(math.fsum(found) / len(found)) if found else None
+
+
+def _one(values: Iterable[V]) -> V | None:
+    """The value that all have; None where they differ or there is none."""
+    found = set(values)
+    return found.pop() if len(found) == 1 else None
+
+
+def inference_notes(run: Run) -> list[str]:
+    """Why inference failed, what the session ran where, and where data and weights came from."""
+
+    def failed(job: JobRecord) -> list[str]:
+        result = job.inference
+        if result is None:
+            return []
+        said = [f"inference failed {result.reason}"] if result.state != "ok" else []
+        if result.proof is not None and not result.proof.engaged:
+            said.append(f"ONNX Runtime not proven engaged: {'; '.join(result.proof.reasons)}")
+        return [in_one_line(text) for text in said]
+
+    def placed(job: JobRecord) -> list[str]:
+        proof = job.inference.proof if job.inference else None
+        if proof is None or not proof.node_counts:
+            return []
+        counts = ", ".join(f"{sum(nodes.values())} on {provider}" for provider, nodes in proof.node_counts.items())
+        threads = f", {proof.threads} thread{'' if proof.threads == 1 else 's'} each" if proof.threads else ""
+        return [f"nodes of the optimized graph by a profiled batch: {counts} (opset {proof.opset}{threads})"]
+
+    return [*grouped(run, failed), *grouped(run, placed), *source_notes(run)]

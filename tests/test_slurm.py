@@ -1,0 +1,183 @@
+"""Suites over a cluster: elements, what sbatch is told, and real elements on this host, killed and taken up again."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from report_factory import make_job, make_run, write_run
+from runner_support import processes_of, wait_until
+
+from harness.config import load_suite
+from harness.gather import gather, pairs_of
+from harness.host import describe_host
+from harness.plan import make_plan
+from harness.record import Host, JobRecord, Pair, RunInfo, State
+from harness.runner import has_result
+from harness.slurm import elements_of, leave_other_host
+from harness.store import read_info, read_records
+
+ROOT = Path(__file__).parent.parent
+SMOKE = ROOT / "configs" / "smoke.yaml"
+# Both arms are PyTorch's: what is trained does not matter here.
+TINY = f"""
+extends: {SMOKE}
+training: {{max_steps: 4, evaluate: false}}
+tasks: {{sst2: {{source: synthetic, train_samples: 200}}}}
+arms: {{sdpa: {{backend: pytorch, attention: sdpa}}}}
+pairs: [{{baseline: pytorch, candidate: sdpa, differs: [attention]}}]
+measurement: {{launches: 1, parity: null, telemetry_interval_ms: 0}}
+"""
+
+
+def pair(workload: str, baseline: str, candidate: str) -> Pair:
+    return Pair(workload=workload, baseline=baseline, candidate=candidate)
+
+
+def test_pairs_that_share_an_arm_are_one_element() -> None:
+    """It is measured once; on two hosts its times would be of neither pair."""
+    ab, cd, bc, other = pair("w", "a", "b"), pair("w", "c", "d"), pair("w", "b", "c"), pair("v", "a", "b")
+    assert pairs_of([ab, cd, other]) == [[ab], [cd], [other]]
+    assert pairs_of([ab, cd, other, bc]) == [[ab, cd, bc], [other]]
+
+
+def test_the_smoke_suite_has_an_element_for_each_pair() -> None:
+    elements = elements_of(make_plan(load_suite(SMOKE), device="cpu", cache_dir=Path("c")))
+    assert [element.name for element in elements] == ["001-roberta-tiny-sst2", "002-bert-tiny-sst2"]
+    assert elements[1].pairs == ("bert-tiny-sst2:pytorch:onnxruntime",)
+    several = elements_of(make_plan(load_suite(ROOT / "configs/scaling-smoke.yaml"), device="cpu", cache_dir=Path("c")))
+    assert [element.processes for element in several] == [1, 2]
+
+
+def part(run: Path, name: str, jobs: list[JobRecord], **fields: object) -> None:
+    write_run(run / "parts" / name, make_run(jobs, **fields))  # type: ignore[arg-type]
+    for folder in ("series", "logs"):
+        (run / "parts" / name / folder).mkdir()
+    (run / "parts" / name / "logs" / f"{jobs[0].id}.log").write_text(name)
+
+
+def test_parts_become_one_run_in_the_suites_order_whoever_ends_first(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    whole = RunInfo(run="run", suite="test", created_at="", config={"suite": "test"}, config_sha256="c", pairs=[])
+    one = [make_job(arm, model="one") for arm in ("pytorch", "onnxruntime")]
+    two = [make_job(arm, model="two") for arm in ("pytorch", "onnxruntime")]
+    part(
+        run,
+        "002-two",
+        two,
+        host=Host(cpu="Other", name_sha256="b" * 64),
+        config={"resolved_sources": {"data": {"x": 1}}},
+    )
+    info = gather(run, ["001-one", "002-two"], whole)
+    assert info is not None
+    assert (info.status, info.parts) == ("incomplete", ["001-one", "002-two"])
+    part(
+        run,
+        "001-one",
+        one,
+        host=Host(cpu="This", name_sha256="a" * 64),
+        config={"resolved_sources": {"data": {"y": 2}}},
+    )
+    info = gather(run, ["001-one", "002-two"], whole)
+    assert info is not None
+    assert info == read_info(run)
+    assert (info.status, info.config["resolved_sources"]) == ("complete", {"data": {"y": 2, "x": 1}})
+    assert any("different hosts: 001-one: aaaaaaaa; 002-two: bbbbbbbb" in note for note in info.notes)
+    records, damage = read_records(run)
+    assert [record.workload.model.name for record in records] == ["one", "one", "two", "two"]
+    assert {record.run for record in records} == {"run"}
+    assert not damage.lines
+    assert (run / "logs" / f"{two[0].id}.log").read_text() == "002-two"
+
+
+def test_a_part_that_began_on_another_host_is_set_aside_and_told(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    here = describe_host()
+    part(run, "001-one", [make_job()], host=here, status="incomplete")
+    leave_other_host(run / "parts" / "001-one")
+    assert (run / "parts" / "001-one").exists()
+    there = here.model_copy(update={"cpu": "another"})
+    part(run, "002-two", [make_job(model="two")], host=there, status="incomplete")
+    leave_other_host(run / "parts" / "002-two")
+    assert not (run / "parts" / "002-two").exists()
+    assert (run / "parts" / "002-two.left-1" / "jobs.jsonl").exists()
+    whole = RunInfo(run="run", suite="test", created_at="", config_sha256="c")
+    info = gather(run, ["001-one", "002-two"], whole)
+    assert info is not None
+    assert "002-two began 1 time(s) on another host; its 1 record(s) from there are left out" in info.notes
+
+
+def submit(folder: Path, *words: str, **variables: str) -> subprocess.Popen[str]:
+    suite = folder / "tiny.yaml"
+    suite.write_text(TINY)
+    command = [sys.executable, "-m", "harness.cli", "submit", str(suite), "--results", str(folder / "results")]
+    path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
+    return subprocess.Popen(
+        [*command, *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**os.environ, "PYTHONPATH": path, "BENCH_TEST_FOLDER": str(folder), **variables},
+    )
+
+
+def needs_submitit() -> None:
+    pytest.importorskip("submitit", reason="submitit is not installed: `make setup`")
+
+
+def test_sbatch_is_told_of_an_array_with_a_whole_node_for_each_element(tmp_path: Path) -> None:
+    """No cluster here: sbatch is a script that keeps what it is given."""
+    needs_submitit()
+    tools = tmp_path / "bin"
+    tools.mkdir()
+    (tools / "sbatch").write_text(f'#!/bin/sh\ncp "$1" {tmp_path}/script\necho Submitted batch job 77\n')
+    (tools / "srun").write_text("#!/bin/sh\n")
+    for tool in tools.iterdir():
+        tool.chmod(0o755)
+    path = f"{tools}{os.pathsep}{os.environ['PATH']}"
+    process = submit(tmp_path, "--slurm", "partition=gpu", "--minutes", "90", PATH=path)
+    said, _ = process.communicate(timeout=60)
+    assert process.returncode == 0, said
+    assert "submitted 2 of 2 elements: 77_0, 77_1" in said
+    script = (tmp_path / "script").read_text()
+    for line in ("--array=0-1", "--partition=gpu", "--exclusive", "--gpus-per-node=1", "--nodes=1", "--time=90"):
+        assert f"#SBATCH {line}" in script, script
+
+
+@pytest.mark.slow
+def test_a_killed_element_goes_on_by_the_same_command(tmp_path: Path) -> None:
+    needs_submitit()
+    words = ("--executor", "local", "--device", "cpu")
+    first = submit(tmp_path, *words)
+    second_part = "*/parts/002-*/"
+
+    def one_job_is_done() -> list[Path]:
+        found = (tmp_path / "results").glob(f"{second_part}jobs.jsonl")
+        return [file for file in found if file.read_text().count("\n") == 1]
+
+    wait_until(one_job_is_done, 150)
+    (lock,) = (tmp_path / "results").glob(f"{second_part}.lock")
+    os.kill(int(lock.read_text().split()[0]), signal.SIGKILL)  # the element's runner
+    said, _ = first.communicate(timeout=60)
+    assert first.returncode == 1, said
+    assert "not every part is complete" in said
+    wait_until(lambda: not processes_of(tmp_path), 20)
+    (run,) = (tmp_path / "results").iterdir()
+    before = [record.id for record in read_records(run / "parts" / "002-bert-tiny-sst2")[0]]
+
+    again = submit(tmp_path, *words)
+    said, _ = again.communicate(timeout=150)
+    assert again.returncode == 0, said
+    assert "001-roberta-tiny-sst2 as" not in said  # it is complete
+    assert list((tmp_path / "results").iterdir()) == [run]
+    info, (records, _) = read_info(run), read_records(run)
+    assert info.status == "complete"
+    assert [record.state for record in records] == [State.OK] * 4
+    assert len({record.id for record in records}) == 4
+    assert records[2].id == before[0]  # not run again
+    assert all(has_result(pair, records) for pair in info.pairs)
+    assert len(info.pairs) == 2
