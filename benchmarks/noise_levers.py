@@ -51,7 +51,7 @@ SLOW = 1.5
 class Lever:
     name: str
     steps: int = 1
-    lead_in: int = 0
+    lead_in: int = 1
     cores: int = 2  # 0: all
     same_cores: bool = True
     realtime: bool = False
@@ -64,7 +64,9 @@ LEVERS = (
     Lever("2 steps", steps=2),
     Lever("4 steps", steps=4),
     Lever("8 steps", steps=8),
-    Lever("1 step after a lead-in", lead_in=1),
+    Lever("64 steps", steps=64),  # as good as never waiting
+    Lever("64 steps not pinned", steps=64, cores=0),
+    Lever("1 step without lead-in", lead_in=0),
     Lever("one core", cores=1),
     Lever("four cores", cores=4),
     Lever("cores of their own", same_cores=False),
@@ -89,10 +91,10 @@ def parse() -> argparse.Namespace:
 
 
 def threads_below(pid: int) -> Iterator[int]:
-    """Every thread of a process and of all below it."""
+    """Every thread of a guardian and of its worker; the worker's own children load data, on other cores."""
     with contextlib.suppress(psutil.Error):
         process = psutil.Process(pid)
-        for one in (process, *process.children(recursive=True)):
+        for one in (process, *process.children()):
             yield from (thread.id for thread in one.threads())
 
 

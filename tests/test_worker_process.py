@@ -35,6 +35,20 @@ def test_threads_inherit_the_cores() -> None:
     assert ended.stdout.strip() == str({core})
 
 
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="needs two cores")
+def test_forked_children_stay_off_the_cores() -> None:
+    """As the data loader's workers are made."""
+    first, *others = sorted(os.sched_getaffinity(0))
+    script = f"""
+import multiprocessing
+process.pin([{first}])
+def child(): print(sorted(os.sched_getaffinity(0)))
+one = multiprocessing.get_context("fork").Process(target=child)
+one.start(); one.join()
+print(sorted(os.sched_getaffinity(0)))"""
+    assert _child(script).stdout.splitlines() == [str(others), str([first])]
+
+
 def test_cores_that_the_host_does_not_have() -> None:
     ended = _child("process.pin([100_000])")
     assert "OSError: [Errno 22]" in ended.stderr

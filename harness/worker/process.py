@@ -46,9 +46,17 @@ def exit_with_runner(channel: Channel) -> Inbox:
 
 
 def pin(cores: Iterable[int] | None) -> None:
-    """Keep this process, and every thread it will start, on these CPUs. Raises OSError if the host forbids them."""
-    if cores:
-        os.sched_setaffinity(0, cores)
+    """Keep this process, and every thread it will start, on these CPUs; forked children on the others it might use.
+
+    Children are the data loader's workers: on the same cores they would run in the partner's turns and slow its steps.
+    Where there is no other core they stay. Raises OSError if the host forbids the CPUs.
+    """
+    if not cores:
+        return
+    others = os.sched_getaffinity(0) - set(cores)
+    os.sched_setaffinity(0, cores)
+    if others:
+        os.register_at_fork(after_in_child=lambda: os.sched_setaffinity(0, others))
 
 
 def real_time(on: bool) -> str:
