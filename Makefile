@@ -11,7 +11,23 @@ help: ## this list
 setup: ## .venv with the pinned stack this host needs (STACK=cpu|cuda overrides), compiled extensions, proof; quick when done
 	@sh harness/setup/bootstrap.sh
 
-setup-latest: setup ## all tests, the fast ones first (PYTEST_ARGS="-m 'not slow'" for these only, PYTEST_ARGS=tests/… for some)
+setup-latest: setup ## .venv-latest: today's PyTorch and transformers, for suites that compare with them (BASE=python3: over what that one has)
+	@$(BIN)/python -m harness.setup.latest
+
+bench: setup ## paired jobs and their tables: the suite that fits this host, or SUITE=configs/….yaml (more options: ARGS="…")
+	@$(BIN)/harness run $(SUITE) $(ARGS)
+
+matrix: setup ## which models train with which backend here, proven and alike, and the errors: configs/matrix-cpu.yaml or -gpu.yaml
+	@# 1: some pair has no result, which here is what the table is for
+	@$(BIN)/harness run matrix --view matrix $(ARGS) || [ $$? -eq 1 ]
+
+report: setup ## the tables in README.md, results/README.md and docs/ anew from results/, and nothing else (ARGS=--check only says which are stale)
+	@$(BIN)/report readme $(ARGS)
+
+nightly: setup ## bench, check against earlier nights, alarmed pairs once more, alert: docs/nightly.md (ARGS="--channel slack …")
+	@$(BIN)/harness nightly $(SUITE) $(ARGS)
+
+test: setup ## all tests, the fast ones first (PYTEST_ARGS="-m 'not slow'" for these only, PYTEST_ARGS=tests/… for some)
 	@$(BIN)/python -m pytest $(PARALLEL) $(or $(PYTEST_ARGS),-m "not slow")
 	@$(if $(PYTEST_ARGS),,$(BIN)/python -m pytest $(PARALLEL) -m slow)
 
