@@ -34,6 +34,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import psutil
 
 from harness.blocks import levers
+from harness.blocks.schedule import Block
+from harness.blocks.session import cost_of_switching
 from harness.blocks.watch import Arm, Watch
 from harness.config import load_suite
 from harness.config.measurement import Blocks
@@ -187,11 +189,10 @@ def summarise(pairs: list[dict[str, Any]]) -> dict[str, Any]:
 
 def switch(turns: list[dict[str, Any]]) -> dict[str, float] | None:
     """What the first step of a turn takes more than the others of the turn; null for turns of one step."""
-    steps = [[*turn["lead_in_s"], *turn["timed_s"]] for turn in turns]
-    more = [1e3 * (first - statistics.fmean(rest)) for first, *rest in steps if rest]
-    if len(more) < 2:
+    mean_s, error_s = cost_of_switching([Block(turn["lead_in_s"], turn["timed_s"]) for turn in turns])
+    if mean_s is None or error_s is None:
         return None
-    return {"ms": statistics.fmean(more), "standard_error_ms": statistics.stdev(more) / math.sqrt(len(more))}
+    return {"ms": 1e3 * mean_s, "standard_error_ms": 1e3 * error_s}
 
 
 def counters(turns: list[dict[str, Any]]) -> dict[str, float]:

@@ -33,8 +33,8 @@ class StepClock(TrainerCallback):  # type: ignore[misc]
 
     Under a gate the border is not the end of the optimizer step but the end of the backward pass (of the first
     micro-batch): there both trainers wait for the GPU themselves, to see whether the loss is finite. A job that is
-    parked there loses no overlap of host and GPU, so a step between two pauses takes what it takes without them. At the
-    end of the optimizer step a pause would add the time the GPU lags behind, to both arms: the ratio would shrink.
+    parked there loses no overlap of host and GPU. At the end of the optimizer step a pause would add the time the GPU
+    lags behind, to both arms: the ratio would shrink.
 
     Of several ranks each measures its own steps; from `gather` on a step takes as long as on the slowest of them.
     """
@@ -112,8 +112,10 @@ class StepClock(TrainerCallback):  # type: ignore[misc]
         self._starts_ns.append(now_ns)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        mark, now = self._mark(), time.monotonic_ns()
+        now = time.monotonic_ns()
+        mark = None
         if self._gate is None:
+            mark = self._mark()
             self._end(mark, now)
         self._losses.close_step()
         self._fresh = True

@@ -38,8 +38,8 @@ class Gate:
 
     Before each pause the device is synchronised, so a job that waits leaves it to the partner; the time of a pause is
     in no step's duration. Borders lie where the trainer waits for the device anyway (harness.worker.clock), so what
-    the first step after a pause pays is that the partner had the caches of the cores: milliseconds, and not the same
-    in both arms. It is measured (BlockTimes.switch_s), and the lead-in step keeps it out of the figures.
+    the first step after a pause pays is that the partner had the caches of the cores. It is measured
+    (BlockTimes.switch_s), and a lead-in step keeps it out of the figures.
     """
 
     def __init__(self, spec: JobSpec, channel: Channel, inbox: process.Inbox) -> None:
