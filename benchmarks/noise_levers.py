@@ -7,7 +7,8 @@ same few, cores of their own, all of them), real-time priority, cores that never
 ratio, the half-width that three minutes would give (batch means of four neighbouring pairs), how often a turn was slow
 (over 1.5 times its arm's median per step) and what the kernel's counters say of slow and of other turns. The step times
 by block length show whether short and long blocks agree, and `switch` what the first step of a turn takes more than
-those after it.
+those after it. With `--alone` one of the two goes on when the other has ended, in the same process: what the mere
+presence of a partner costs.
 """
 
 from __future__ import annotations
@@ -46,6 +47,8 @@ from harness.sources import Hub, apply, resolve
 
 PRECISION_AT_S = 180.0
 BATCH = 4  # neighbouring pairs
+ROLES = ("baseline", "candidate")
+ALONE_ROUNDS, ALONE_STEPS = 3, 64
 SLOW = 1.5
 
 
@@ -87,6 +90,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=120.0, help="measured, all levers together")
     parser.add_argument("--rounds", type=int, default=4)
     parser.add_argument("--levers", help="comma-separated names; default: all")
+    parser.add_argument("--alone", choices=ROLES, help="then this one goes on without the other, pinned and not")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cuda")
     parser.add_argument("--json", type=Path)
     return parser.parse_args()
@@ -126,7 +130,7 @@ def pull(lever: Lever, arms: list[Arm], device: str) -> str:
     chosen = [pinning.baseline, pinning.candidate]
     if lever.spread:
         chosen = [everything[-2 * lever.cores :: 2]] * 2
-    for arm, cores in zip(arms, chosen, strict=True):
+    for arm, cores in zip(arms, chosen, strict=False):  # one of them may have ended
         for thread in threads_below(arm.running.pid):
             policy, priority = (os.SCHED_FIFO, 1) if lever.realtime else (os.SCHED_OTHER, 0)
             try:
@@ -144,13 +148,13 @@ def take_turns(
 ) -> list[dict[str, Any]]:
     pairs: list[dict[str, Any]] = []
     spent = 0.0
-    while spent < seconds or len(pairs) < BATCH:
+    while spent < seconds or len(pairs) < 2:
         order = arms if draw.random() < 0.5 else arms[::-1]
         for arm in order:
             arm.go(lever.lead_in, lever.steps, counts=True)
             watch.until(lambda arm=arm: arm.block is not None)
         pair = {}
-        for role, arm in zip(("baseline", "candidate"), arms, strict=True):
+        for role, arm in zip(ROLES, arms, strict=True):
             assert arm.block is not None
             pair[role] = {"lead_in_s": list(arm.block.lead_in_s), "timed_s": list(arm.block.timed_s), **arm.host}
             pair[role]["begin_ns"] = arm.begin_ns
@@ -159,9 +163,25 @@ def take_turns(
     return pairs
 
 
+def go_on_alone(role: str, arms: list[Arm], watch: Watch, device: str) -> dict[str, list[float]]:
+    """Ends the other job; seconds of each step of this one afterwards, with two cores and with all of them."""
+    one, other = arms if role == ROLES[0] else arms[::-1]
+    other.finish()
+    watch.until(lambda: other.running.done, together=False)
+    found: dict[str, list[float]] = {"pinned": [], "not pinned": []}
+    for _ in range(ALONE_ROUNDS):
+        for name, steps_s in found.items():
+            pull(Lever(name, cores=2 if name == "pinned" else 0), [one], device)
+            one.go(1, ALONE_STEPS, counts=True)
+            watch.until(lambda: one.block is not None, together=False)
+            assert one.block is not None
+            steps_s += one.block.timed_s
+    return found
+
+
 def summarise(pairs: list[dict[str, Any]]) -> dict[str, Any]:
     ratios = [math.log(sum(p["baseline"]["timed_s"]) / sum(p["candidate"]["timed_s"])) for p in pairs]
-    seconds = [sum(sum(p[r]["lead_in_s"] + p[r]["timed_s"]) for r in ("baseline", "candidate")) for p in pairs]
+    seconds = [sum(sum(p[r]["lead_in_s"] + p[r]["timed_s"]) for r in ROLES) for p in pairs]
     batches = [ratios[i : i + BATCH] for i in range(0, len(ratios) - BATCH + 1, BATCH)]
     means = [statistics.fmean(batch) for batch in batches]
     found: dict[str, Any] = {"pairs": len(pairs), "seconds": sum(seconds), "sd_of_a_pair": statistics.stdev(ratios)}
@@ -169,7 +189,7 @@ def summarise(pairs: list[dict[str, Any]]) -> dict[str, Any]:
         variance = statistics.variance(means) / len(means)  # of the mean over `seconds`
         found["half_width_pp_at_180_s"] = 196 * math.sqrt(variance * sum(seconds) / PRECISION_AT_S)
     found["gain_percent"] = 100 * math.expm1(statistics.fmean(ratios))
-    for role in ("baseline", "candidate"):
+    for role in ROLES:
         steps = [statistics.fmean(p[role]["timed_s"]) for p in pairs]
         middle = statistics.median(steps)
         slow = [p[role] for p, step in zip(pairs, steps, strict=True) if step > SLOW * middle]
@@ -230,6 +250,7 @@ def main() -> None:
                 awake = levers.assign(Blocks(cores=lever.cores), options.device).all if lever.awake else set()
                 with kept_awake(awake):
                     measured[lever.name] += take_turns(lever, arms, watch, share, draw)
+        alone = go_on_alone(options.alone, arms, watch, options.device) if options.alone else {}
         for arm in arms:
             arm.finish()
         watch.until(lambda: all(arm.running.done for arm in arms), together=False)
@@ -238,7 +259,7 @@ def main() -> None:
         if pairs := measured[lever.name]:
             found = result[lever.name] = {"lever": asdict(lever), **summarise(pairs)}
             half = found.get("half_width_pp_at_180_s", math.nan)
-            steps = [found[role]["mean_step_ms"] for role in ("baseline", "candidate")]
+            steps = [found[role]["mean_step_ms"] for role in ROLES]
             print(
                 f"{lever.name:>20}: ±{half:5.2f} pp at {PRECISION_AT_S:g} s, sd of a pair {found['sd_of_a_pair']:.3f}, "
                 f"slow {found['baseline']['slow_share']:.0%}, steps {steps[0]:.2f} and {steps[1]:.2f} ms, "
@@ -249,11 +270,14 @@ def main() -> None:
                     if cost
                 )
             )
+    for name, steps_s in alone.items():
+        print(f"{options.alone} alone, {name}: {1e3 * statistics.fmean(steps_s):.2f} ms")
     for refused, times in refusals.items():
         print(f"not possible, {times} times: {refused}")
     if options.json:
         settings = {"suite": options.suite.name, "workload": options.workload, "rounds": options.rounds}
         answer = {"settings": settings, "levers": result, "refused": dict(refusals), "pairs": measured}
+        answer["alone"] = {"role": options.alone, "step_s": alone}
         options.json.write_text(json.dumps(answer) + "\n")
 
 
