@@ -12,6 +12,7 @@ from report.load import Run
 from report.noise import floor_for, floors_of, is_a_a
 from report.notes import failure_notes, rerun_notes, source_notes
 from report.published import check_gains
+from report.switching import switching_notes
 
 
 def gain_notes(run: Run) -> list[str]:
@@ -89,6 +90,7 @@ def _blocks(run: Run, gains: list[Gain]) -> list[str]:
     said = [
         "blocks protocol: the jobs of both arms took turns on the device; set-ups, and so the break-even, are of jobs "
         "side by side",
+        *switching_notes(gains, arms_of(run)),
         *failure_notes(run),  # they stand under the runtimes, which such a run has none of
     ]
     if any(gain.ratio and gain.ratio.n == 1 and gain.ratio.low is not None for gain in gains):
