@@ -18,14 +18,15 @@ def read(proc: Path = Path("/proc")) -> dict[str, float]:
 
     `run_delay_s`: seconds its threads were ready and waited for a core (/proc/PID/task/TID/schedstat, second field:
     Documentation/scheduler/sched-stats.rst). `steal_s`: seconds in which the hypervisor ran somebody else on the CPUs
-    this process may use, in ticks of 10 ms. `cpu_s`: CPU time of all threads. `involuntary_switches`, `major_faults`:
-    getrusage(2). Takes about 10 µs a thread: only between turns.
+    this process may use, in ticks of 10 ms. `cpu_s`: CPU time of all threads. `involuntary_switches`,
+    `major_faults`, `minor_faults`: getrusage(2). Takes about 10 µs a thread: only between turns.
     """
     usage = resource.getrusage(resource.RUSAGE_SELF)
     counters = {
         "cpu_s": time.process_time(),
         "involuntary_switches": float(usage.ru_nivcsw),
         "major_faults": float(usage.ru_majflt),
+        "minor_faults": float(usage.ru_minflt),
     }
     with contextlib.suppress(OSError, ValueError, IndexError):
         delays = [int(file.read_text().split()[1]) for file in (proc / "self/task").glob("*/schedstat")]
