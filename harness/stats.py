@@ -18,7 +18,7 @@ BATCHES = 20  # over all launches of a pair: long enough to hold the blocks' aut
 MIN_BATCHES = 4  # per launch
 POOL_FROM = 4  # launches: fewer hardly see their own differences
 POOL_BELOW = 1.2  # ratio of variances; 1 covers just over 97% where launches do not differ, 1.5 under 93% where they do
-SLOW = 3.0  # robust standard deviations; by normal noise alone it limits one pair in 400
+SLOW = 3.0  # robust standard deviations; of normal noise alone it limits one pair in 370 at most
 MAD_TO_SD = 1.4826  # of a normal distribution
 
 
