@@ -6,12 +6,14 @@ import math
 from collections.abc import Iterable
 
 from harness.record import Stopping
+from report.cycles import ROUNDING
 from report.gains import Gain, gains_of
 from report.launches import arms_of
 from report.load import Run
 from report.noise import floor_for, floors_of, is_a_a
 from report.notes import failure_notes, rerun_notes, source_notes
 from report.published import check_gains
+from report.stats import Estimate, throughput_gain
 from report.switching import switching_notes
 
 
@@ -95,7 +97,20 @@ def _blocks(run: Run, gains: list[Gain]) -> list[str]:
     ]
     if any(gain.ratio and gain.ratio.n == 1 and gain.ratio.low is not None for gain in gains):
         said.append("an interval from one launch (n = 1) holds what varies within it, not from launch to launch")
+    apart = [gain for gain in gains if gain.ratio and gain.in_full is not None and not _holds(gain.ratio, gain.in_full)]
+    said += [
+        f"slow blocks count up to a limit, beyond which they are taken for the host's: in full, {_name(gain)} has a "
+        f"throughput gain of {throughput_gain(gain.in_full or 0.0):.1%}"
+        for gain in apart
+    ]
     return said
+
+
+def _holds(interval: Estimate, value: float) -> bool:
+    """Without an interval nothing is outside of it."""
+    if interval.low is None or interval.high is None:
+        return True
+    return interval.low - ROUNDING <= value <= interval.high + ROUNDING
 
 
 def _noise(run: Run, gains: list[Gain]) -> list[str]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from harness.record import BlockTimes, JobRecord, Pair
-from harness.stats import block_interval
+from harness.stats import block_interval, in_full
 from report.breakeven import BreakEven, break_even
 from report.cycles import disagree, sm_clock_mhz
 from report.launches import OK, Arms, Launches, arms_of, by_blocks, count_verdicts, verdict
@@ -40,8 +40,9 @@ class Gain:
 
     `ratio` estimates ln T_baseline − ln T_candidate over the `ratio.n` launches that count, of `launches` there were;
     None if there is no gain, and then `state` says why, else it is `ok`. `left_out` says why launches do not count.
-    `cycles` is the same of clock cycles (steady state, where every card's clock is known). `break_even`: the step from
-    which the set-up is repaid, with the gain in the steady state.
+    `cycles` is the same of clock cycles (steady state, where every card's clock is known). `in_full`: the mean of
+    `ratio` had no slow block been limited. `break_even`: the step from which the set-up is repaid, with the gain in the
+    steady state.
     """
 
     pair: Pair
@@ -51,6 +52,7 @@ class Gain:
     state: str
     left_out: str = ""
     cycles: Estimate | None = None
+    in_full: float | None = None
     break_even: BreakEven | None = None
     parity: Parity | None = None
 
@@ -148,7 +150,7 @@ def _gain(
         if measure is not STEADY_STATE:
             return make(ratio, len(launches), OK, why)
         cycles, even = _cycles(jobs, times), _break_even(jobs)
-        return make(ratio, len(launches), OK, why, cycles=cycles, break_even=even)
+        return make(ratio, len(launches), OK, why, cycles=cycles, in_full=in_full(times), break_even=even)
     finished = [any(_judge(measure, job) == OK for job in arm.values()) for arm in (baseline, candidate)]
     if all(finished) and not any(_mismatch(baseline[k], candidate[k]) for k in baseline.keys() & candidate.keys()):
         why = f"no launch in which both arms finished ({why})"

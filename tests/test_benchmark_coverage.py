@@ -52,6 +52,28 @@ def test_blocks(coverage):
     assert [cell for cell in several if not possible(cell)] == []
 
 
+def test_stalls(coverage):
+    cells = coverage.stalls(REPLICATIONS, 1, shapes=((1, 40),))
+    assert {cell.part for cell in cells} == {"stalls"}
+    several = [cell for cell in cells if " 2 launches" not in cell.situation]
+    assert [cell for cell in several if not possible(cell)] == []
+    # Shared noise, launches that do not differ: the mean of the estimates is the ratio of undisturbed times.
+    assert [cell for cell in several[:2] if abs(cell.bias) > 0.25] == []
+
+
+def test_stalls_come_to_turns_in_proportion_to_their_time(coverage):
+    rng = np.random.default_rng(3)
+    turns = np.tile(coverage.STEP_S, 50_000)
+    before = turns.copy()
+    coverage.stall(rng, turns)
+    stalled = (turns - before).reshape(-1, 2)
+    assert stalled[stalled > 0].min() >= coverage.STALL_S[0]
+    share = stalled.sum() / turns.sum()
+    assert share == pytest.approx(np.mean(coverage.STALL_S) / coverage.STALL_EVERY_S, rel=0.02)
+    one, other = stalled.sum(axis=0)
+    assert one / other == pytest.approx(math.exp(coverage.TRUE), rel=0.1)
+
+
 def test_the_noise_is_the_recorded_one(coverage):
     rng = np.random.default_rng(0)
     single = coverage.autocorrelated(rng, (200, 2000), coverage.STEP_LAG1, coverage.STEP_SD)
@@ -85,17 +107,21 @@ def test_linear_drift_cancels_between_the_arms(coverage, monkeypatch):
     monkeypatch.setattr(coverage, "LAUNCH_SD", 0.0)
     ratios = coverage.epoch_ratios(np.random.default_rng(0), 20, 8, 100, (0.01, 0.0))
     assert np.abs(ratios - coverage.TRUE).min() > 0.005
-    assert ratios.mean(axis=1) == pytest.approx(np.full(20, math.log(1.3)), abs=1e-4)
+    assert ratios.mean(axis=1) == pytest.approx(np.full(20, coverage.TRUE), abs=1e-4)
 
 
 def test_the_committed_figures_are_of_the_whole_simulation(coverage):
     record = json.loads((FOLDER / "coverage.json").read_text())
     assert record["settings"]["replications"] >= 4000
-    assert {cell["part"] for cell in record["cells"]} == {"epochs", "adaptive", "blocks"}
+    assert {cell["part"] for cell in record["cells"]} == {"epochs", "adaptive", "blocks", "stalls"}
     counts = {cell["n"] for cell in record["cells"] if cell["part"] == "epochs"}
     assert {4, 20} <= counts
     for cell in record["cells"]:
         low, high = record["settings"]["fair"]
         assert cell["fair"] == (low <= cell["coverage"] <= high)
-        if cell["part"] != "blocks":
+        if cell["part"] in ("epochs", "adaptive"):
             assert cell["fair"], cell
+        if cell["part"] in ("blocks", "stalls"):  # by chance alone one or two of so many are a little outside
+            error = math.sqrt(cell["coverage"] * (1 - cell["coverage"]) / cell["replications"])
+            assert low - error < cell["coverage"] < high + error, cell
+            assert abs(cell["bias"]) < 0.05 * cell["width"], cell

@@ -10,9 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.stats import Estimate, block_interval, log_ratios, mean_interval
+from harness.stats import Estimate, block_interval, in_full, limited, log_ratios, mean_interval
 
 H100_RUN = Path(__file__).parent.parent / "results" / "glue-sst2-steady-20261123-003540"
+
+recorded = pytest.mark.skipif(
+    not (H100_RUN / "series").is_dir(), reason="the recorded H100 run is not in this checkout"
+)
 
 times_s = st.floats(1e-3, 1e3)
 blocks_s = st.lists(st.tuples(times_s, times_s), min_size=1, max_size=12)
@@ -80,6 +84,50 @@ def test_too_little_for_an_interval_has_none_and_nothing_has_no_mean() -> None:
             block_interval(nothing)
 
 
+def test_a_slow_block_by_hand() -> None:
+    # Median ratio 1, |a − b|: 0, 1, 1, 1, 41, so K = 3 · 1.4826. With the slow one limited to R·50 + K, the ratio is
+    # (50 + 51 + 49 + 51 + 50R + K) / 250: R = (201 + K) / 200 = 1.027239, where all others are within (1.4 + 1 < K).
+    blocks = [(50.0, 50.0), (51.0, 50.0), (49.0, 50.0), (51.0, 50.0), (91.0, 50.0)]
+    times, share = limited(blocks)
+    limit = 3 * 1.4826
+    assert times[:4] == blocks[:4]
+    assert times[4] == pytest.approx((50 * (201 + limit) / 200 + limit, 50.0))
+    assert share == 0.8
+    estimate = block_interval([blocks])
+    assert estimate.mean == pytest.approx(math.log((201 + limit) / 200))
+    assert in_full([blocks]) == pytest.approx(math.log(292 / 250))
+    # Five batches of one pair: s²/5 of their log ratios, over the share; t(0.975, 4) = 2.776445.
+    values = [math.log(one / other) for one, other in times]
+    variance = sum((value - sum(values) / 5) ** 2 for value in values) / 4 / 5 / 0.8**2
+    assert half(estimate) == pytest.approx(2.776445 * math.sqrt(variance), rel=1e-6)
+
+
+def test_what_agrees_but_for_one_pair_is_the_ratio() -> None:
+    times, share = limited([(3.0, 2.0), (1.5, 1.0), (6.0, 4.0), (9.0, 1.0)])
+    assert times == pytest.approx([(3.0, 2.0), (1.5, 1.0), (6.0, 4.0), (1.5, 1.0)])
+    assert share >= 0.5
+    assert limited([(3.0, 2.0)])[0][0] == pytest.approx((3.0, 2.0))
+
+
+@pytest.mark.parametrize("steps", [1, 2, 8, 64])
+def test_stalls_in_proportion_to_time_do_not_move_the_ratio(steps: int) -> None:
+    """80 ms more every 1.8 s, whoever is running; blocks of any length give the ratio of undisturbed times."""
+    rng = random.Random(steps)
+    blocks, to_stall, stalls = [], 1.8, 0
+    for _ in range(24000 // steps):
+        pair = []
+        for step_s in (0.050, 0.034):
+            seconds = steps * step_s * math.exp(rng.gauss(0, 0.06))
+            to_stall -= seconds
+            while to_stall < 0:
+                seconds, to_stall, stalls = seconds + 0.08, to_stall + rng.uniform(1.4, 2.2), stalls + 1
+            pair.append(seconds)
+        blocks.append((pair[0], pair[1]))
+    assert stalls > 1000
+    value = block_interval([blocks]).mean
+    assert value == pytest.approx(math.log(50 / 34), abs=0.003)
+
+
 @given(launches_s, st.floats(1e-3, 1e3))
 def test_the_unit_of_time_does_not_matter(launches: list[list[tuple[float, float]]], factor: float) -> None:
     scaled = [[(factor * one, factor * other) for one, other in blocks] for blocks in launches]
@@ -108,13 +156,16 @@ def test_a_constant_ratio_has_no_width(launches: list[list[tuple[float, float]]]
         assert half(estimate) == pytest.approx(0, abs=1e-6)
 
 
-@given(launches_s)
-def test_slower_candidates_lower_the_mean_and_keep_the_width(launches: list[list[tuple[float, float]]]) -> None:
-    plain = block_interval(launches)
-    slower = block_interval([[(one, 2 * other) for one, other in blocks] for blocks in launches])
+@given(st.lists(st.lists(st.booleans(), min_size=2, max_size=6), min_size=1, max_size=5))
+def test_without_slow_blocks_it_is_the_ratio_of_sums(launches: list[list[bool]]) -> None:
+    # 10% faster or slower, whoever: nothing stands out. Then a candidate of twice the time changes the mean by ln 2.
+    times = [[(1.1, 1.0) if one else (1.0, 1.1) for faster in blocks for one in (faster, not faster)]
+             for blocks in launches]  # fmt: skip
+    plain = block_interval(times)
+    assert plain.mean == pytest.approx(in_full(times), abs=1e-12)
+    slower = block_interval([[(one, 2 * other) for one, other in blocks] for blocks in times])
     assert slower.mean == pytest.approx(plain.mean - math.log(2), abs=1e-9)
-    if plain.high is not None:
-        assert half(slower) == pytest.approx(half(plain), rel=1e-6, abs=1e-7)
+    assert half(slower) == pytest.approx(half(plain), rel=1e-6, abs=1e-9)
 
 
 @settings(max_examples=30)
@@ -150,28 +201,48 @@ def test_coverage_under_autocorrelated_noise(launches: int) -> None:
     assert 0.92 <= inside / trials <= 0.99  # a t interval of raw blocks covers 80%
 
 
-@pytest.mark.skipif(not (H100_RUN / "series").is_dir(), reason="the recorded H100 run is not in this checkout")
-def test_recorded_steps_of_two_identical_launches() -> None:
-    """Real step times: halves of PyTorch jobs of one arm against each other are an A/A pair: 0 lies inside."""
+def recorded_halves(workload: str, arm: str) -> list[list[tuple[float, float]]]:
+    """Real step times: halves of an arm's jobs against each other as one-step blocks by turns, an A/A pair."""
     import pyarrow.parquet as parquet
 
     from report.load import load_run
 
-    jobs = [
-        job
-        for job in load_run(H100_RUN).jobs
-        if (job.workload.name, job.arm.name, job.state.value) == ("roberta-base-b8", "pytorch-eager", "ok")
-    ]
-    assert len(jobs) == 4
     launches = []
-    for job in jobs:
-        steps = parquet.read_table(H100_RUN / str(job.series)).column("duration_s").to_pylist()
-        steady = steps[(job.timing.steady_begin_step or 11) - 1 :]
-        launches.append(list(zip(steady[::2], steady[1::2], strict=False)))  # one-step blocks by turns
+    for job in load_run(H100_RUN).jobs:
+        if (job.workload.name, job.arm.name, job.state.value) == (workload, arm, "ok"):
+            steps = parquet.read_table(H100_RUN / str(job.series)).column("duration_s").to_pylist()
+            steady = steps[(job.timing.steady_begin_step or 11) - 1 :]
+            launches.append(list(zip(steady[::2], steady[1::2], strict=False)))
+    return launches
+
+
+@recorded
+def test_recorded_steps_of_two_identical_launches() -> None:
+    launches = recorded_halves("roberta-base-b8", "pytorch-eager")
+    assert len(launches) == 4
     estimate = block_interval(launches)
     assert estimate.low is not None
     assert estimate.high is not None
     assert estimate.low <= 0 <= estimate.high
-    unpaired = [math.log(job.timing.steady_step_s or 0) for job in jobs]
+    unpaired = [math.log(math.fsum(one + other for one, other in launch)) for launch in launches]
     # The drift between launches is common to both halves, so the interval is narrower than that of the times.
     assert half(estimate) < half(mean_interval(unpaired))
+
+
+@recorded
+@pytest.mark.parametrize(
+    ("workload", "arm"),
+    [("roberta-base-b8", "pytorch-eager"), ("roberta-base-b8", "pytorch-sdpa"), ("roberta-base-b8", "onnxruntime")],
+)
+def test_recorded_stalls_widen_it_less(workload: str, arm: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """That host stalled for 50 to 180 ms a few times in each of these jobs."""
+    launches = recorded_halves(workload, arm)
+    of_all = [(a, b) for launch in launches for a, b in launch]
+    limited_ones = block_interval([of_all])
+    monkeypatch.setattr("harness.stats.SLOW", 1e9)
+    in_sum = block_interval([of_all])
+    assert in_sum.mean == pytest.approx(in_full([of_all]))
+    assert limited_ones.low is not None
+    assert limited_ones.high is not None
+    assert limited_ones.low <= 0 <= limited_ones.high
+    assert half(limited_ones) < 0.75 * half(in_sum)
