@@ -61,11 +61,13 @@ class Lever:
     same_cores: bool = True
     realtime: bool = False
     awake: bool = False
+    alike: bool = False  # the main thread on the first core, all others on the rest, in both jobs
     spread: bool = False  # every other core: in case neighbours are threads of one
 
 
 LEVERS = (
     Lever("1 step"),
+    Lever("threads alike", alike=True),
     Lever("2 steps", steps=2),
     Lever("4 steps", steps=4),
     Lever("8 steps", steps=8),
@@ -96,11 +98,19 @@ def parse() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def threads_below(pid: int) -> Iterator[int]:
-    """Every thread of a guardian and of its worker; the worker's own children load data, on other cores."""
-    with contextlib.suppress(psutil.Error):
+def processes_below(pid: int) -> list[psutil.Process]:
+    """A guardian and its worker; the worker's own children load data, on other cores."""
+    try:
         process = psutil.Process(pid)
-        for one in (process, *process.children()):
+        return [process, *process.children()]
+    except psutil.Error:
+        return []
+
+
+def threads_below(pid: int) -> Iterator[int]:
+    """Every thread of a guardian and of its worker."""
+    with contextlib.suppress(psutil.Error):
+        for one in processes_below(pid):
             yield from (thread.id for thread in one.threads())
 
 
@@ -131,10 +141,14 @@ def pull(lever: Lever, arms: list[Arm], device: str) -> str:
     if lever.spread:
         chosen = [everything[-2 * lever.cores :: 2]] * 2
     for arm, cores in zip(arms, chosen, strict=False):  # one of them may have ended
+        main_threads = {process.pid for process in processes_below(arm.running.pid)}
         for thread in threads_below(arm.running.pid):
+            allowed = cores or everything
+            if lever.alike:
+                allowed = allowed[:1] if thread in main_threads else allowed[1:]
             policy, priority = (os.SCHED_FIFO, 1) if lever.realtime else (os.SCHED_OTHER, 0)
             try:
-                os.sched_setaffinity(thread, cores or everything)
+                os.sched_setaffinity(thread, allowed)
                 os.sched_setscheduler(thread, policy, os.sched_param(priority))
             except ProcessLookupError:
                 continue

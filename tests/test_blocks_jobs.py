@@ -87,6 +87,7 @@ def test_levers_are_told_as_they_went(outcome: PairOutcome) -> None:
         assert times.levers["collector"] == "frozen"
         assert times.levers["same_cores"] is True
         assert times.levers["cores"] == outcome.jobs[0].cores
+        assert times.levers["main_thread_on"] == min(outcome.jobs[0].cores or ())
         # The host may refuse; then it is said, and the job goes on.
         assert (times.levers["scheduler"] == "SCHED_FIFO") != ("scheduler_refused" in times.levers)
 

@@ -122,3 +122,25 @@ def test_a_block_that_makes_no_sense(wrong: dict[str, object]) -> None:
     assert block_seconds(event) == ([0.2], [0.1, 0.1])
     with pytest.raises(ValueError, match="block needs"):
         block_seconds({**event, **wrong})
+
+
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="needs two cores")
+def test_the_main_thread_has_a_core_of_its_own_until_all_may_run_everywhere_again() -> None:
+    done = _child(
+        "cores = sorted(os.sched_getaffinity(0))[-2:]\n"
+        "process.pin(cores)\n"
+        "stop, other = threading.Event(), []\n"
+        "thread = threading.Thread(target=lambda: (other.append(threading.get_native_id()), stop.wait()))\n"
+        "thread.start()\n"
+        "while not other: pass\n"
+        "process.place_threads(cores)\n"
+        "assert os.sched_getaffinity(0) == {cores[0]}\n"
+        "assert os.sched_getaffinity(other[0]) == {cores[1]}\n"
+        "process.place_threads(cores, apart=False)\n"
+        "assert os.sched_getaffinity(0) == os.sched_getaffinity(other[0]) == set(cores)\n"
+        "process.place_threads(cores[:1])\n"
+        "assert os.sched_getaffinity(0) == os.sched_getaffinity(other[0]) == {cores[0]}\n"
+        "stop.set()\n"
+        "print('placed')"
+    )
+    assert (done.returncode, done.stdout.strip()) == (0, "placed"), done.stderr

@@ -77,6 +77,8 @@ class Gate:
                 control.should_training_stop = True
             case unknown:
                 raise ValueError(f"the runner sent {unknown!r} to a parked job")
+        if self._spec.cores:  # anew in each turn, for the threads that came meanwhile
+            process.place_threads(sorted(self._spec.cores))
         self._pressure = pressure.read()
         self._prime()
         self._begin_ns = time.monotonic_ns()
@@ -119,6 +121,8 @@ class Gate:
     def _pull_levers(self) -> dict[str, Any]:
         """What is done against noise from here on, as it went."""
         levers: dict[str, Any] = {"cores": sorted(os.sched_getaffinity(0)) if self._spec.cores else None}
+        if levers["cores"]:
+            levers["main_thread_on"] = levers["cores"][0]
         if self._spec.freeze_collector:
             gc.collect()
             gc.freeze()
@@ -139,3 +143,5 @@ class Gate:
             gc.unfreeze()
         if self._settled and self._spec.realtime:
             process.real_time(False)
+        if self._settled and self._spec.cores:
+            process.place_threads(self._spec.cores, apart=False)

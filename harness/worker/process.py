@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import queue
 import resource
 import signal
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from harness.protocol import Channel
@@ -57,6 +58,20 @@ def pin(cores: Iterable[int] | None) -> None:
     os.sched_setaffinity(0, cores)
     if others:
         os.register_at_fork(after_in_child=lambda: os.sched_setaffinity(0, others))
+
+
+def place_threads(cores: Sequence[int], apart: bool = True) -> None:
+    """The main thread on the first of these CPUs, every other thread of this process on the rest; or all on all again.
+
+    The kernel wakes a thread where it ran last. Left to itself, the pass forward of one job runs on one core of the two
+    for a whole launch and that of its partner on the other, and if those are not equally fast, equal jobs differ. The
+    pass backward on a GPU runs in a thread of torch's own. Raises OSError if the host forbids the CPUs.
+    """
+    main = threading.main_thread().native_id
+    for thread in map(int, os.listdir("/proc/self/task")):
+        chosen = cores if not apart or len(cores) < 2 else cores[:1] if thread == main else cores[1:]
+        with contextlib.suppress(ProcessLookupError):  # it has ended
+            os.sched_setaffinity(thread, chosen)
 
 
 def real_time(on: bool) -> str:
