@@ -120,7 +120,9 @@ def _noise(run: Run, gains: list[Gain]) -> list[str]:
     if not any(used):
         return []
     where = f", from {', '.join(runs)}" if runs else ""
-    return [f"A/A: half the 95% interval of the throughput gain of identical arms on this host{where}"]
+    off = any(floor and not floor.low <= 0 <= floor.high for floor in used)
+    middle = "; it excludes 0 where its middle stands before it: something tells identical arms apart" if off else ""
+    return [f"A/A: half the 95% interval of the throughput gain of identical arms on this host{where}{middle}"]
 
 
 def _break_even(gains: list[Gain]) -> list[str]:
