@@ -203,7 +203,7 @@ class _Execution:
         self.complete = True
 
     def _run(self, jobs: Sequence[JobSpec], attempt: int) -> list[JobRecord]:
-        self.display.job_started(jobs[0], jobs[0].position + 1)
+        self.display.job_started(jobs[0], min(job.position for job in jobs) + 1)
         ready = [apply(job, self.resolved).model_copy(update={"run": self.info.run}) for job in jobs]
         records, note = self.executor.run(ready, attempt)
         self.folder.append(*records)

@@ -217,7 +217,7 @@ class JobSpec(Strict):
     workload: Workload  # with the arm's own training settings applied
     arm: Arm
     launch: int = Field(ge=0, description="0-based; launch k of two arms forms one pair of fresh launches")
-    position: int = Field(ge=0, description="0-based order of execution within the run")
+    position: int = Field(ge=0, description="0-based order of execution within the run, or of being started")
     seed: int
     device: Literal["cpu", "cuda"] = "cpu"
     warmup_steps: int = Field(10, ge=1, description="steps never counted as steady state")

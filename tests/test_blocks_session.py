@@ -184,6 +184,17 @@ def test_a_wake_up_is_heard_at_once(launch: Launch) -> None:
     assert processes_of(launch.folder) == []
 
 
+@pytest.mark.parametrize("positions", [(4, 5), (5, 4)])
+def test_the_lower_position_is_started_first(launch: Launch, positions: tuple[int, int]) -> None:
+    pair = pair_of(launch.folder, ("base", "cand"))
+    baseline, candidate = (job.model_copy(update={"position": at}) for job, at in zip(pair, positions, strict=True))
+    outcome = launch.run((baseline, candidate), SETTINGS)
+    assert outcome.ok
+    assert [job.arm.name for job in outcome.jobs] == ["base", "cand"]
+    started = [running.job.arm.name for running in launch.jobs]
+    assert started == (["base", "cand"] if positions == (4, 5) else ["cand", "base"])
+
+
 def test_a_second_job_that_cannot_start_takes_the_first_with_it(launch: Launch) -> None:
     def start(spec: JobSpec, log: Path) -> RunningJob:
         if spec.arm.name == "cand":

@@ -161,6 +161,20 @@ def test_a_plan_in_words_describes_blocks() -> None:
     assert "as many steps as the noise asks for" in outlined("measurement.protocol=blocks")
 
 
+def test_the_jobs_of_launches_in_blocks_are_started_in_abba_order() -> None:
+    overrides = ["measurement={protocol: blocks, launches: 5, order_seed: 7}"]
+    jobs = [j for j in make_plan(load_suite(GOOD, overrides), device="cpu", cache_dir=CACHE).jobs if not j.twin]
+    assert [job.arm.name for job in jobs] == ["pytorch", "onnxruntime"] * 5  # baseline and candidate of each launch
+    starts = [job.arm.name for job in sorted(jobs, key=lambda job: job.position)]
+    first = [starts[i : i + 2] for i in range(0, 10, 2)]
+    assert all(first[i] == first[i + 1][::-1] for i in (0, 2))
+    assert {*first[0]} == {*first[4]} == {"pytorch", "onnxruntime"}
+    assert sorted(job.position for job in jobs) == list(range(2, 12))  # after the twins
+    seeds = [f"measurement={{protocol: blocks, launches: 1, order_seed: {seed}}}" for seed in range(20)]
+    plans = [make_plan(load_suite(GOOD, [seed]), device="cpu", cache_dir=CACHE).jobs for seed in seeds]
+    assert 4 < sum(jobs[-2].position < jobs[-1].position for jobs in plans) < 16  # drawn: 12 of 20
+
+
 def test_steps_of_the_published_experiment() -> None:
     jobs = make_plan(load_suite(CONFIGS / "glue-sst2.yaml"), device="cuda", cache_dir=CACHE).jobs
     job = next(job for job in jobs if not job.twin)

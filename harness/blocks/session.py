@@ -65,10 +65,10 @@ def run_pair_launch(
 
     Each spec names the other arm as `partner` and has the settings' `lead_in_steps`, `freeze_collector` and `realtime`;
     `cores` are assigned here if both specs leave them null. `start(spec, log)` starts a job (harness.launch.RunningJob
-    with the stack's interpreter, the run's lock, …; `wake_fd` may be given to it too) and is called for the baseline
-    first. `on_started` gets the pids above both jobs' process trees, for a sampler. `on_event(spec, event)` sees every
-    event of both jobs. `timeout_s` bounds the launch as a whole; `stop_reason` is asked at least once a second and
-    whenever `wake_fd` is readable: not empty, both jobs are stopped as `interrupted`.
+    with the stack's interpreter, the run's lock, …; `wake_fd` may be given to it too) and is called for the one with
+    the lower `position` first. `on_started` gets the pids above both jobs' process trees, for a sampler.
+    `on_event(spec, event)` sees every event of both jobs. `timeout_s` bounds the launch as a whole; `stop_reason` is
+    asked at least once a second and whenever `wake_fd` is readable: not empty, both jobs are stopped as `interrupted`.
 
     If one job ends before its time, the other is stopped at once and ends `interrupted`, with a reason that names the
     partner. The order of turns is drawn by `{workload}/{seed}`. Raises BenchError if a job cannot be started at all.
@@ -82,7 +82,9 @@ def run_pair_launch(
     with ExitStack() as stack:
         # The runner, its sampler and the jobs' watchdogs wake up often: not on the cores that are measured.
         stack.enter_context(levers.keep_off(pinned))
-        arms = [Arm(spec, stack.enter_context(start(spec, log))) for spec, log in zip(specs, logs, strict=True)]
+        in_order = sorted(zip(specs, logs, strict=True), key=lambda both: both[0].position)
+        started = {spec.arm.name: stack.enter_context(start(spec, log)) for spec, log in in_order}
+        arms = [Arm(spec, started[spec.arm.name]) for spec in specs]
         if on_started is not None:
             on_started((arms[0].running.pid, arms[1].running.pid))
         watch = stack.enter_context(Watch(arms, timeout_s, on_event, stop_reason, wake_fd))
