@@ -25,6 +25,8 @@ from harness.protocol import block_seconds
 from harness.record import State, WorkerResult
 from harness.settings import JobSpec
 
+# A Unix socket's path has at most 107 bytes. The longest here: TMPDIR/bench-xxxxxxxx/pymp-xxxxxxxx/listener-xxxxxxxx.
+LONGEST_TMPDIR = 55
 STOP_GRACE_S = 5.0  # from SIGTERM to SIGKILL
 EXIT_GRACE_S = 60.0  # from a worker's last word (bye, failure) to the end of its process
 GIVE_UP_S = 20.0  # after SIGKILL; what is then still there hangs in the kernel
@@ -59,9 +61,9 @@ class RunningJob:
         self.seen = Seen()
         self.done = False
         self._selector = selectors.DefaultSelector()
-        # A Unix socket's path has at most 107 bytes: a long TMPDIR will not do.
-        parent = tempfile.gettempdir() if len(tempfile.gettempdir()) < 70 else "/tmp"
-        self._folder = Path(tempfile.mkdtemp(prefix="bench-", dir=parent))
+        temporary = tempfile.gettempdir()
+        short = len(temporary) <= LONGEST_TMPDIR
+        self._folder = Path(tempfile.mkdtemp(prefix="bench-", dir=temporary if short else "/tmp"))
         self._give_up_at: float | None = None
         self._exit_by: float | None = None
         self._status = b""
@@ -81,6 +83,8 @@ class RunningJob:
             if environment is None:
                 environment = environment_for(job, os.environ, importable_harness(self._folder))
                 environment["BENCH_JOB_FOLDER"] = str(self._folder)  # for what is to go when the job does
+                if short:  # a job that is killed leaves its temporary files, and torch's and datasets' with them
+                    environment["TMPDIR"] = str(self._folder)
             self._guardian = self._start_guardian(arguments, environment, lock_fd)
         except OSError as error:
             self._selector.close()

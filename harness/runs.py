@@ -155,10 +155,13 @@ def host_changes(before: Host, now: Host) -> list[str]:
     for what, value in compare:
         if value(before) != value(now):
             changes.append(f"{what}: {value(before)} → {value(now)}")
+    if now.gpus:
+        # Cards' uuids tell hosts apart better: a container has a new host name at every start, and the memory of some
+        # virtual machines grows as it is used.
+        return changes
     if abs((before.memory_bytes or 0) - (now.memory_bytes or 0)) > MEMORY_TOLERANCE * (before.memory_bytes or 0):
         changes.append(f"memory: {before.memory_bytes} → {now.memory_bytes} bytes")
-    # A container has a new host name at every start; cards tell hosts apart better where there are any.
-    if before.name_sha256 != now.name_sha256 and not now.gpus:
+    if before.name_sha256 != now.name_sha256:
         changes.append("host name")
     return changes
 

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -74,7 +75,9 @@ def test_a_suite_runs_and_prints_both_tables(tmp_path: Path) -> None:
 def test_a_killed_run_is_resumed_and_repeats_nothing(tmp_path: Path) -> None:
     command = [*HARNESS, "run", "smoke", *QUICK, "--results", str(tmp_path), "--no-tables"]
     command += ["--set", "measurement.parity=null"]  # four jobs of equal length
-    runner = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    temporary = tempfile.TemporaryDirectory(prefix="t", dir="/tmp")  # a short name: a socket's path is in it
+    there = {**os.environ, "TMPDIR": temporary.name}
+    runner = subprocess.Popen(command, cwd=ROOT, env=there, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 200
     while time.monotonic() < deadline:  # until one job is on disk and the next trains
         files = list(tmp_path.glob("*/jobs.jsonl"))
@@ -88,6 +91,8 @@ def test_a_killed_run_is_resumed_and_repeats_nothing(tmp_path: Path) -> None:
     runner.wait()
     _, survivors = psutil.wait_procs(children, timeout=15)
     assert survivors == []
+    assert os.listdir(temporary.name) == []  # the job's guardian has seen to that
+    temporary.cleanup()
     folder, before = records_of(tmp_path)
     assert [r.state for r in before] == [State.OK]
     run(*command[len(HARNESS) :])
