@@ -23,7 +23,7 @@ PASSED_NAMES |= {
 }
 # Variables that may decide what a job measures: passed on to it, and recorded as provenance.
 DECISIVE_PREFIXES = tuple(
-    "CUDA_ NVIDIA_ NCCL_ GLOO_ HF_ TRANSFORMERS_ TOKENIZERS_ ORT BENCH_ "
+    "CUDA_ NVIDIA_ NCCL_ NVSHMEM_ GLOO_ HF_ TRANSFORMERS_ TOKENIZERS_ ORT BENCH_ "
     "OMP_ GOMP_ KMP_ MKL_ OPENBLAS_ PYTORCH_ TORCH MALLOC_".split()
 )
 PASSED_PREFIXES = (*DECISIVE_PREFIXES, "LC_", "XDG_", "SLURM_")
