@@ -40,7 +40,8 @@ def _differences(run: Run) -> list[str]:
     for pair in run.info.pairs:
         if any(job.source == "published" for job in arms.of_workload(pair.workload)):
             continue
-        what = "no declared difference but the backend"
+        backends = {job.arm.backend for side in arms.of_pair(pair) for job in side.values()}
+        what = "no declared difference" + (" but the backend" if len(backends) != 1 else "")
         if pair.differs:
             what = f"{', '.join(pair.differs)} {'differ' if len(pair.differs) > 1 else 'differs'} (declared)"
         declared = said.setdefault(f"{pair.baseline} against {pair.candidate}", {})

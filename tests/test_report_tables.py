@@ -180,6 +180,11 @@ def test_every_pair_says_what_it_declares() -> None:
     alike = Pair(workload="tiny-sst2", baseline="pytorch", candidate="onnxruntime")
     text = render([make_run(jobs, [alike])], view="gains")
     assert "- pytorch against onnxruntime: no declared difference but the backend\n" in text
+    identical = [make_job(), make_job("pytorch-b", backend="pytorch")]
+    both = alike.model_copy(update={"candidate": "pytorch-b"})
+    assert "- pytorch against pytorch-b: no declared difference\n" in render(
+        [make_run(identical, [both])], view="gains"
+    )
     other = Pair(workload="small-sst2", baseline="pytorch", candidate="onnxruntime", differs=["attention", "stack"])
     text = render([make_run(jobs, [alike, other])], view="gains")
     assert "- pytorch against onnxruntime: no declared difference but the backend (tiny-sst2)\n" in text

@@ -62,7 +62,8 @@
     }
     block.classList.toggle("nothing", rows.length > 0 && shown === 0 && words.length === 0);
     const output = block.querySelector("output");
-    if (output) output.textContent = shown === rows.length ? `${rows.length} rows` : `${shown} of ${rows.length} rows`;
+    const all = rows.length === 1 ? "1 row" : `${rows.length} rows`;
+    if (output) output.textContent = shown === rows.length ? all : `${shown} of ${all}`;
   }
 
   const tables = [...document.querySelectorAll("table.data")];
