@@ -1,4 +1,4 @@
-"""`harness train`: one job with the flags of transformers' and Optimum's text classification example script."""
+"""`harness train`: one job with the flags of transformers' and Optimum's example scripts (run_glue, run_clm, …)."""
 
 from __future__ import annotations
 
@@ -9,14 +9,25 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import ValidationError
 
-from harness.config.errors import explain
+from harness.config.errors import Finding, explain
 from harness.errors import BenchError
 from harness.plan import Plan, digest, with_id
 from harness.record import InferenceResult, State
-from harness.settings import Arm, Inference, JobSpec, Model, Strict, Task, Training, Workload
+from harness.settings import GLUE_TASKS, Arm, Inference, JobSpec, Model, Strict, Task, Training, Workload
 
 M = TypeVar("M", bound=Strict)
 WIDTH = 46  # of the longest metric's name
+OPTIONS = {  # settings whose option is called otherwise
+    "kind": "task",
+    "subset": "task-name",
+    "options": "task-option",
+    "source": "data",
+    "train_samples": "max-train-samples",
+    "eval_samples": "max-eval-samples",
+    "batch_size": "per-device-train-batch-size",
+    "eval_batch_size": "per-device-eval-batch-size",
+    "epochs": "num-train-epochs",
+}
 
 
 def train(arguments: argparse.Namespace, device: Literal["cpu", "cuda"], cache_dir: Path) -> int:
@@ -42,7 +53,7 @@ def train(arguments: argparse.Namespace, device: Literal["cpu", "cuda"], cache_d
 
 
 def _spec(arguments: argparse.Namespace, device: Literal["cpu", "cuda"], cache_dir: Path) -> JobSpec:
-    name, data = arguments.model_name_or_path, arguments.data
+    name = arguments.model_name_or_path
     local = Path(name).is_dir()
     training = _validated(
         Training,
@@ -57,16 +68,7 @@ def _spec(arguments: argparse.Namespace, device: Literal["cpu", "cuda"], cache_d
         seed=arguments.seed,
         logging_steps=500,
     )
-    source = data if data in ("auto", "hub", "synthetic") else "folder"
-    task = _validated(
-        Task,
-        name=arguments.task_name,
-        subset=arguments.task_name,
-        source=source,
-        folder=Path(data) if source == "folder" else None,
-        train_samples=arguments.max_train_samples,
-        eval_samples=arguments.max_eval_samples,
-    )
+    task = _task(arguments)
     model = _model(name, local)
     arm = _arm(arguments)
     return with_id(
@@ -87,6 +89,64 @@ def _spec(arguments: argparse.Namespace, device: Literal["cpu", "cuda"], cache_d
             output_dir=arguments.output_dir.absolute(),
         )
     )
+
+
+def _task(arguments: argparse.Namespace) -> Task:
+    """The task, checked as a suite's are. Raises BenchError naming the option that is wrong."""
+    from harness.config.loading import check_task
+    from harness.worker import tasks
+
+    kind, name, data = arguments.task, arguments.task_name, arguments.data
+    try:
+        tasks.get(kind)
+    except BenchError as error:
+        fix = f"--task-name {kind}, for it is one of GLUE's" if kind in GLUE_TASKS else error.fix
+        raise BenchError(error.message, place=error.place or f"--task {kind}", fix=fix) from error
+    if kind != "glue" and name is not None:
+        raise BenchError(
+            f"tells GLUE's tasks apart, and {kind} is no task of GLUE",
+            place=f"--task-name {name}",
+            fix="leave it out, or --task glue",
+        )
+    if name is not None and name in tasks.REGISTRY.names():
+        raise BenchError("is a kind of task", place=f"--task-name {name}", fix=f"--task {name}")
+    source = data if data in ("auto", "hub", "synthetic") else "folder"
+    task = _validated(
+        Task,
+        name=(name or "sst2") if kind == "glue" else kind,
+        kind=kind,
+        subset=(name or "sst2") if kind == "glue" else None,
+        options=dict(_task_option(given) for given in arguments.task_option),
+        source=source,
+        folder=Path(data) if source == "folder" else None,
+        train_samples=arguments.max_train_samples,
+        eval_samples=arguments.max_eval_samples,
+    )
+    try:
+        check_task(task.name, task)
+    except Finding as finding:
+        _, _, setting, *rest = finding.path  # tasks, its name, …
+        raise BenchError(finding.message, place=_option(setting, *rest), fix=finding.allowed) from None
+    return task
+
+
+def _task_option(given: str) -> tuple[str, Any]:
+    """KEY=VALUE, the value read as in a suite."""
+    import yaml
+
+    key, equals, value = given.partition("=")
+    try:
+        if key and equals:
+            return key, yaml.safe_load(value)
+    except yaml.YAMLError:
+        pass
+    raise BenchError("needs KEY=VALUE", place=f"--task-option {given}", fix="for example tag_every_piece=true")
+
+
+def _option(setting: str | int, *rest: str | int) -> str:
+    """The option that a setting is given by, and what is below it."""
+    flag = OPTIONS.get(str(setting), str(setting).replace("_", "-"))
+    return " ".join(["--" + flag, *map(str, rest)])
 
 
 def _model(name: str, local: bool) -> Model:
@@ -119,7 +179,7 @@ def _validated(model: type[M], **values: Any) -> M:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         message, allowed = explain(first, model)
-        raise BenchError(message, place="--" + str(first["loc"][0] if first["loc"] else ""), fix=allowed) from None
+        raise BenchError(message, place=_option(*first["loc"][:2]) if first["loc"] else "", fix=allowed) from None
 
 
 def _run(spec: JobSpec, output: Path) -> int:

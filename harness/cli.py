@@ -91,7 +91,7 @@ def _parser() -> argparse.ArgumentParser:
     schema = commands.add_parser("schema", help="print the JSON schema of suites, for editors")
     schema.add_argument("--output", type=Path, metavar="FILE", help="write it there instead")
 
-    train = commands.add_parser("train", help="train one model with one backend, as the original example script does")
+    train = commands.add_parser("train", help="train one model with one backend, as transformers' example scripts do")
     _train_arguments(train)
     return parser
 
@@ -146,7 +146,16 @@ def _nightly_arguments(parser: argparse.ArgumentParser) -> None:
 def _train_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--model-name-or-path", required=True, help="hub id, local folder, or a built-in shape with random weights")
-    add("--task-name", default="sst2", help="GLUE task (default: sst2)")
+    add(
+        "--task", default="glue", metavar="KIND",
+        help="kind of task: glue (text classification), causal-lm, token-classification, or one that an installed "
+        "package brings (default: %(default)s)",
+    )  # fmt: skip
+    add("--task-name", metavar="NAME", help="which of GLUE's tasks; of no other kind (default: sst2)")
+    add(
+        "--task-option", action="append", default=[], metavar="KEY=VALUE",
+        help="setting of the kind of task, as `options` of a suite's task; repeatable",
+    )  # fmt: skip
     add("--backend", default="pytorch", help="pytorch or onnxruntime (default: pytorch)")
     add("--attention", choices=("eager", "sdpa"), default="eager")
     add("--output-dir", type=Path, required=True, help="metrics, log and the trained model go there")

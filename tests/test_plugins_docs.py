@@ -7,6 +7,7 @@ an environment that sees the stack of this one but is not this one.
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -116,6 +117,28 @@ def test_a_task_from_outside_is_learnt_by_both_arms(place: Path, task: str) -> N
     assert proof is not None
     assert proof.engaged
     assert "| bert-tiny | ONNX Runtime " in task
+
+
+def test_a_task_from_outside_by_hand(place: Path, task: str) -> None:
+    """Evaluated alone: Trainer's bookkeeping has further entries then, which are no metrics."""
+    options = "--task larger --task-option digits=3 --max-train-samples 64 --max-eval-samples 32 --max-seq-length 16"
+    words = f"train --model-name-or-path bert-tiny {options} --do-eval --device cpu"
+    done = subprocess.run(
+        [".venv/bin/harness", *words.split(), "--output-dir", "by-hand"],
+        cwd=place,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    metrics = json.loads((place / "by-hand" / "metrics.json").read_text())
+    assert (metrics["state"], metrics["train_steps"]) == ("ok", None)
+    assert {name for name in metrics if name.startswith("eval_")} == {"eval_accuracy", "eval_loss"}
+    (folder,) = (place / "by-hand" / "runs").iterdir()
+    (record,) = read_records(folder)[0]
+    assert record.workload.task.options == {"digits": 3}
+    assert (record.sources.train_samples, record.sources.eval_samples) == (64, 32)
 
 
 def test_an_exporter_from_outside_writes_what_the_tables_show(place: Path, backend: str, task: str) -> None:

@@ -16,7 +16,7 @@ from harness.config import load_suite
 from harness.errors import BenchError
 from harness.flops import model_flops_per_sample, shape_of
 from harness.settings import JobSpec, Task
-from harness.worker import tasks
+from harness.worker import models, tasks
 from harness.worker.shapes import SHAPES
 from harness.worker.tasks.base import TaskData
 from harness.worker.tasks.token_classification import IGNORED, TAGS, entities, entity_metrics, sentences
@@ -49,6 +49,20 @@ def test_blocks_are_full_and_sentences_follow_each_other(tmp_path: Path, shape: 
     other = _load(tmp_path / "other", "causal-lm", shape, task={"data_seed": 1})
     assert first != other.tokenizer.decode(other.train[0]["input_ids"][: len(first)])
     assert 1 < data.chance["perplexity"] < 4096
+
+
+def test_a_model_without_the_tasks_head_is_one_sentence(tmp_path: Path) -> None:
+    """Where transformers' own error lists the types of all models that have it."""
+    from tokenizers import Tokenizer
+    from tokenizers.models import WordLevel
+    from transformers import PreTrainedTokenizerFast
+
+    spec = JobSpec.model_validate(_spec(tmp_path, "causal-lm", "t5-tiny"))
+    words = PreTrainedTokenizerFast(tokenizer_object=Tokenizer(WordLevel({"<pad>": 0})), pad_token="<pad>")
+    with pytest.raises(BenchError, match="has no AutoModelForCausalLM of the type t5\n") as caught:
+        models.build(spec, words, tasks.get("causal-lm").auto_class, {"is_decoder": True})
+    assert caught.value.place == f"models.{spec.workload.model.name}"
+    assert "another kind of task" in caught.value.fix
 
 
 def test_perplexity_is_of_the_mean_loss(tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ def explain(error: Any, root: type[BaseModel]) -> tuple[str, str]:
         known = fields_at(root, loc[:-1])
         close = difflib.get_close_matches(str(loc[-1]), known, n=1)
         hint = f"did you mean {close[0]!r}? " if close else ""
-        return f"unknown key {loc[-1]!r}", f"{hint}known keys: {', '.join(known)}"
+        return f"unknown key {loc[-1]!r}", f"{hint}known keys: {', '.join(known) or 'none'}"
     if kind == "missing":
         return f"{loc[-1]!r} is missing", "it has no default"
     shown = f"{value!r}" if not isinstance(value, dict | list) else f"a {type(value).__name__}"

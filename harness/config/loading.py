@@ -54,7 +54,7 @@ def _check_registered(suite: Suite) -> None:
             )
         suite.arm_workload(suite.resolved_workloads()[0], arm)
     for name, task in suite.tasks.items():
-        _check_task(name, task)
+        check_task(name, task)
     for name, model in suite.models.items():
         if model.architecture is not None and model.architecture not in SHAPES:
             raise Finding(
@@ -83,7 +83,8 @@ def _check_attention(suite: Suite) -> None:
                 )
 
 
-def _check_task(name: str, task: Task) -> None:
+def check_task(name: str, task: Task) -> None:
+    """Raises Finding for a kind that is not registered, and for options or a source that the kind does not take."""
     from harness.worker import tasks
 
     try:

@@ -183,7 +183,7 @@ class Job:
             raise NotEngagedError("; ".join(proof.reasons))
 
     def _evaluate(self) -> None:
-        bookkeeping = ("runtime", "samples_per_second", "steps_per_second", "jit_compilation_time")
+        bookkeeping = "runtime samples_per_second steps_per_second jit_compilation_time model_preparation_time".split()
         for ending, samples in {"": self._data.validation, **self._data.further}.items():
             found = self._trainer.evaluate(samples)
             self._eval_runtime_s = (self._eval_runtime_s or 0.0) + found.get("eval_runtime", 0.0)

@@ -59,6 +59,7 @@ def build(spec: JobSpec, tokenizer: Any, auto_class: str, config_of_task: dict[s
         _set_dropout(config, dropout)
         set_seed(spec.seed)
         factory = getattr(transformers, auto_class)
+        _check_head(factory, config, place)
         _check_attention(spec, factory, config)
         if pretrained:
             built, report = factory.from_pretrained(
@@ -80,6 +81,18 @@ def build(spec: JobSpec, tokenizer: Any, auto_class: str, config_of_task: dict[s
     # the gradients of all arms have the same scale, every model takes the mean over its batch.
     built.accepts_loss_kwargs = False
     return built
+
+
+def _check_head(factory: Any, config: Any, place: str) -> None:
+    """Raises BenchError where transformers has no such head for the model; its own error lists all types that do."""
+    import transformers
+
+    if type(config) not in factory._model_mapping:
+        raise BenchError(
+            f"transformers {transformers.__version__} has no {factory.__name__} of the type {config.model_type}",
+            place=place,
+            fix="a model that has it, or another kind of task",
+        )
 
 
 def _check_attention(spec: JobSpec, factory: Any, config: Any) -> None:

@@ -1,0 +1,140 @@
+"""`harness train` with every kind of task: what its options refuse, and real jobs whose models load again."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.cli import main
+from harness.store import read_records
+from harness.worker.tasks import corpus
+from harness.worker.tasks.causal_lm import _blocks
+
+ROOT = Path(__file__).resolve().parents[1]
+QUICK = "--device cpu --max-seq-length 32 --max-train-samples 120 --max-eval-samples 40 --max-steps 8"
+REAL = f"{QUICK} --learning-rate 3e-3 --per-device-eval-batch-size 1"
+
+
+@pytest.mark.parametrize(
+    ("given", "message", "fix"),
+    [
+        ("--task nonsense", "--task nonsense: no kind of task is called 'nonsense'", "causal-lm, token-classification"),
+        ("--task sst2", "--task sst2: no kind of task is called 'sst2'", "--task-name sst2"),
+        ("--task causal-lm --task-name sst2", "--task-name sst2: tells GLUE's tasks apart", "leave it out"),
+        ("--task-name causal-lm", "--task-name causal-lm: is a kind of task", "--task causal-lm"),
+        ("--task-name sst3", "--task-name: 'sst3' is not a choice", "'sst2'"),
+        ("--task causal-lm --data hub", "--data: causal-lm cannot read its data from hub", "auto, synthetic"),
+        ("--task causal-lm --data a-folder", "--data: causal-lm cannot read its data from folder", "auto, synthetic"),
+        ("--task causal-lm --task-option a=1", "--task-option a: unknown key 'a'", "known keys: none"),
+        (
+            "--task token-classification --task-option tag_every=true",
+            "--task-option tag_every: unknown key 'tag_every'",
+            "did you mean 'tag_every_piece'?",
+        ),
+        (
+            "--task token-classification --task-option tag_every_piece=often",
+            "--task-option tag_every_piece: 'often' does not fit",
+            "a valid boolean",
+        ),
+        ("--task token-classification --task-option [", "--task-option [: needs KEY=VALUE", "tag_every_piece=true"),
+        ("--task causal-lm --max-train-samples 0", "--max-train-samples: 0 does not fit", "greater than 0"),
+    ],
+)
+def test_bad_options_are_one_error_and_nothing_is_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], given: str, message: str, fix: str
+) -> None:
+    output = tmp_path / "model"
+    words = ["--model-name-or-path", "gpt2-tiny", "--device", "cpu", "--do-train", "--output-dir", str(output)]
+    assert main(["train", *words, *given.split()]) == 2
+    first, second = capsys.readouterr().err.splitlines()
+    assert first.startswith(f"harness: {message}")
+    assert second.startswith("  fix: ")
+    assert fix in second
+    assert not output.exists()
+
+
+def test_an_unknown_kind_is_told_with_the_installed_ones(tmp_path: Path) -> None:
+    metadata = tmp_path / "site" / "toy-1.0.dist-info"
+    metadata.mkdir(parents=True)
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: toy\nVersion: 1.0\n")
+    (metadata / "entry_points.txt").write_text("[training_backend_bench.tasks]\ntoy-task = toy:Toy\n")
+    done = _train(tmp_path / "model", "bert-tiny", "--task tyo --do-train", PYTHONPATH=str(metadata.parent))
+    assert done.returncode == 2
+    assert "one of: glue, causal-lm, token-classification, toy-task;" in done.stderr
+
+
+def _train(output: Path, model: str, words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "harness.cli", "train", "--model-name-or-path", model]
+    return subprocess.run(
+        [*command, "--output-dir", str(output), *words.split()],
+        cwd=ROOT,
+        env={**os.environ, **environment, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+
+
+def _metrics(output: Path, model: str, words: str) -> dict[str, Any]:
+    """Of a job that must end well."""
+    done = _train(output, model, words)
+    assert done.returncode == 0, done.stdout + done.stderr
+    metrics: dict[str, Any] = json.loads((output / "metrics.json").read_text())
+    assert all(f"{name} = " in done.stdout for name in metrics)
+    return metrics
+
+
+@pytest.mark.slow
+def test_a_language_model_trained_by_onnxruntime_loads_again(tmp_path: Path) -> None:
+    """The model and the tokenizer that were saved have the perplexity that was printed; both engines infer it alike."""
+    output = tmp_path / "model"
+    words = f"--task causal-lm {REAL} --backend onnxruntime --do-train --do-eval --inference-with-ort"
+    trained = _metrics(output, "gpt2-tiny", words)
+    assert (trained["state"], trained["train_steps"]) == ("ok", 8)
+    (folder,) = (output / "runs").iterdir()
+    (record,) = read_records(folder)[0]
+    assert (record.workload.task.kind, record.workload.task.subset) == ("causal-lm", None)
+    assert (record.sources.train_samples, record.sources.eval_samples) == (120, 40)
+    assert record.engagement is not None
+    assert record.engagement.engaged
+    assert trained["inference"] == "ok"
+    assert 0 < trained["inference_max_logit_difference"] < 1e-3
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    model, report = AutoModelForCausalLM.from_pretrained(output, output_loading_info=True)
+    assert (report["missing_keys"], report["unexpected_keys"], report["mismatched_keys"]) == ([], [], [])
+    sentences = corpus.generate("validation", 400, 0)[0]
+    blocks = itertools.islice(_blocks(sentences, AutoTokenizer.from_pretrained(output), 32), 40)
+    ids = torch.tensor(list(blocks))
+    assert ids.shape == (40, 32)
+    assert model(input_ids=ids, labels=ids).loss.exp().item() == pytest.approx(trained["eval_perplexity"], rel=1e-4)
+
+
+@pytest.mark.slow
+def test_a_token_classifier_trained_by_pytorch_loads_again(tmp_path: Path) -> None:
+    """With its option, which must be in what is trained, and its tags' names."""
+    output = tmp_path / "model"
+    words = f"--task token-classification --task-option tag_every_piece=true {REAL} --do-train --do-eval"
+    trained = _metrics(output, "bert-tiny", f"{words} --backend pytorch")
+    assert (trained["state"], trained["train_steps"]) == ("ok", 8)
+    assert {f"eval_{name}" for name in ("loss", "precision", "recall", "f1", "accuracy")} < trained.keys()
+    (folder,) = (output / "runs").iterdir()
+    (record,) = read_records(folder)[0]
+    assert record.workload.task.options == {"tag_every_piece": True}
+    assert record.sources.train_samples == 120
+    from transformers import AutoModelForTokenClassification, AutoTokenizer
+
+    model, report = AutoModelForTokenClassification.from_pretrained(output, output_loading_info=True)
+    assert (report["missing_keys"], report["unexpected_keys"], report["mismatched_keys"]) == ([], [], [])
+    assert model.config.id2label[1] == "B-PER"
+    encoded = AutoTokenizer.from_pretrained(output)("Lork beat Vand .", return_tensors="pt")
+    assert model(**encoded).logits.shape == (*encoded["input_ids"].shape, 9)
