@@ -14,6 +14,7 @@ from typing import TypeVar
 
 from harness.record import InferenceResult, JobRecord
 from harness.record_inference import ENGINES, InferencePoint
+from report.gains import transformed
 from report.launches import OK, Launches, arms_of, count_verdicts, verdict
 from report.load import Run, once_per_run
 from report.notes import grouped, in_one_line, source_notes
@@ -64,6 +65,11 @@ class Comparison:
     ratio: Estimate | None
     state: str
     left_out: str
+
+    @property
+    def throughput(self) -> tuple[float | None, float | None, float | None]:
+        """T_torch / T_onnxruntime − 1: value, low, high."""
+        return transformed(self.ratio, throughput_gain)
 
 
 @once_per_run
@@ -132,10 +138,9 @@ def _row(run: Run, found: Comparison) -> Row:
             f"{engine}_samples_per_s": _mean(t.samples_per_s for t in times),
         }
     row |= with_interval("log_ratio", ratio)
-    for key, transform in (("latency_gain", latency_gain), ("throughput_gain", throughput_gain)):
-        ends = (ratio.mean, ratio.low, ratio.high) if ratio else (None, None, None)
-        value, low, high = (None if d is None else finite(transform(d)) for d in ends)
-        row |= {key: value, f"{key}_low": low, f"{key}_high": high}
+    latency = transformed(ratio, latency_gain)
+    for key, (value, low, high) in (("latency_gain", latency), ("throughput_gain", found.throughput)):
+        row |= {key: finite(value), f"{key}_low": finite(low), f"{key}_high": finite(high)}
     return {**row, **_agreement(results), **_proof(results), "left_out": found.left_out, "state": found.state}
 
 
