@@ -9,16 +9,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import TypeVar
 
 from harness.record import InferenceResult, JobRecord
 from harness.record_inference import ENGINES, InferencePoint
+from report.gains import transformed
 from report.launches import OK, Launches, arms_of, count_verdicts, verdict
-from report.load import Run
+from report.load import Run, once_per_run
 from report.notes import grouped, in_one_line, source_notes
 from report.parity import MAIN_METRICS
 from report.rows import Row, attention, backend_label, devices, finite, identity, with_interval
-from report.stats import latency_gain, log_ratios, mean_interval, throughput_gain
+from report.stats import Estimate, latency_gain, log_ratios, mean_interval, throughput_gain
 
 V = TypeVar("V")
 DISAGREE = "engines disagree: "
@@ -31,6 +33,11 @@ LEGEND = (
 )
 
 
+def inference_subject(workload: str, arm: str, batch_size: int) -> str:
+    """What inference is known by over time. No workload's name holds a `/`, so this is none."""
+    return f"{workload}/{arm}/inference/batch-{batch_size}"
+
+
 def has_inference(run: Run) -> bool:
     """Whether any job of the run was asked for inference and got as far."""
     return any(job.inference is not None for job in run.jobs)
@@ -38,22 +45,50 @@ def has_inference(run: Run) -> bool:
 
 def inference_rows(run: Run) -> list[Row]:
     """One row per arm of every workload and batch size, those without a result included. Keys: report.keys."""
-    rows: list[Row] = []
+    return [_row(run, found) for found in comparisons_of(run)]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Both engines on what an arm trained, at one batch size (None: none was timed).
+
+    `counted`: the launches with a result, whose times stand; `ratio` estimates ln T_torch − ln T_onnxruntime over
+    them, None if there is no gain, and then `state` says why, else it is `ok`. `left_out` says why launches do not
+    count.
+    """
+
+    workload: str
+    arm: str
+    batch_size: int | None
+    launches: Launches
+    counted: list[tuple[JobRecord, InferencePoint]]
+    ratio: Estimate | None
+    state: str
+    left_out: str
+
+    @property
+    def throughput(self) -> tuple[float | None, float | None, float | None]:
+        """T_torch / T_onnxruntime − 1: value, low, high."""
+        return transformed(self.ratio, throughput_gain)
+
+
+@once_per_run
+def comparisons_of(run: Run) -> list[Comparison]:
+    """Every arm of every workload by every batch size that a launch has; of runs without inference nothing."""
     if not has_inference(run):
-        return rows
+        return []
+    found = []
     for (workload, arm), launches in arms_of(run).launches.items():
         sizes = dict.fromkeys(p.batch_size for job in launches.values() if job.inference for p in job.inference.points)
-        rows += [_row(run, workload, arm, launches, size) for size in (sizes or (None,))]
-    return rows
+        found += [_compare(workload, arm, launches, size) for size in (sizes or (None,))]
+    return found
 
 
-def _row(run: Run, workload: str, arm: str, launches: Launches, size: int | None) -> Row:
+def _compare(workload: str, arm: str, launches: Launches, size: int | None) -> Comparison:
     jobs = list(launches.values())
     judged = [_judge(job, size) for job in jobs]
     counted = [
-        (job.inference, point)
-        for job, said in zip(jobs, judged, strict=True)
-        if said == OK and job.inference and (point := _point(job, size))
+        (job, point) for job, said in zip(jobs, judged, strict=True) if said == OK and (point := _point(job, size))
     ]
     differing = [
         f"{DISAGREE}{job.inference.disagreement or 'not compared'} in launch {launch + 1}"
@@ -61,10 +96,26 @@ def _row(run: Run, workload: str, arm: str, launches: Launches, size: int | None
         if said == OK and job.inference and not job.inference.agree
     ]
     points = [point for _, point in counted]
-    results = [result for result, _ in counted]
-    gained = points and not differing
+    gained = bool(points) and not differing
     ratio = mean_interval(log_ratios((p.torch.mean_s, p.onnxruntime.mean_s) for p in points)) if gained else None
     failures = count_verdicts(judged)
+    return Comparison(
+        workload=workload,
+        arm=arm,
+        batch_size=size,
+        launches=launches,
+        counted=counted,
+        ratio=ratio,
+        state=OK if gained else "; ".join(differing) or failures or "no job recorded",
+        left_out=failures if gained else "",
+    )
+
+
+def _row(run: Run, found: Comparison) -> Row:
+    workload, arm, ratio = found.workload, found.arm, found.ratio
+    jobs = list(found.launches.values())
+    points = [point for _, point in found.counted]
+    results = [job.inference for job, _ in found.counted if job.inference]
     row: Row = {
         "run": run.info.run,
         **identity(jobs or arms_of(run).of_workload(workload), workload),
@@ -74,8 +125,8 @@ def _row(run: Run, workload: str, arm: str, launches: Launches, size: int | None
         "device": devices(jobs),
         "source": "measured",
         "launches": len(jobs),
-        "n": len(points) if gained else 0,
-        "inference_batch_size": size,
+        "n": len(points) if found.state == OK else 0,
+        "inference_batch_size": found.batch_size,
         "inference_precision": _one(result.precision for result in results),
     }
     for engine in ENGINES:
@@ -87,12 +138,10 @@ def _row(run: Run, workload: str, arm: str, launches: Launches, size: int | None
             f"{engine}_samples_per_s": _mean(t.samples_per_s for t in times),
         }
     row |= with_interval("log_ratio", ratio)
-    for key, transform in (("latency_gain", latency_gain), ("throughput_gain", throughput_gain)):
-        ends = (ratio.mean, ratio.low, ratio.high) if ratio else (None, None, None)
-        value, low, high = (None if d is None else finite(transform(d)) for d in ends)
-        row |= {key: value, f"{key}_low": low, f"{key}_high": high}
-    state = OK if gained else "; ".join(differing) or failures or "no job recorded"
-    return {**row, **_agreement(results), **_proof(results), "left_out": failures if gained else "", "state": state}
+    latency = transformed(ratio, latency_gain)
+    for key, (value, low, high) in (("latency_gain", latency), ("throughput_gain", found.throughput)):
+        row |= {key: finite(value), f"{key}_low": finite(low), f"{key}_high": finite(high)}
+    return {**row, **_agreement(results), **_proof(results), "left_out": found.left_out, "state": found.state}
 
 
 def _point(job: JobRecord, size: int | None) -> InferencePoint | None:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from report_factory import make_job, make_run, write_run
 
-from harness.record import Host, JobRecord, State
+from harness.record import Host, InferenceResult, JobRecord, State
 from report.regressions.model import Point
 
 PACKAGES = {"torch": "2.6.0", "onnxruntime-training": "1.19.2", "transformers": "4.48.3", "rich": "13.9"}
@@ -43,9 +43,11 @@ def write_night(
 ) -> Path:
     """Two launches of both arms; `factors`: of the baseline's and the candidate's times.
 
-    `changes`: `states` of arms, `packages`, `jobs` fields for every job; everything else goes into run.json.
+    `changes`: `states` and `inference` of arms, `packages`, `jobs` fields for every job; everything else goes into
+    run.json.
     """
     states: Mapping[str, State] = changes.pop("states", {})
+    inference: Mapping[str, InferenceResult] = changes.pop("inference", {})
     packages = changes.pop("packages", PACKAGES)
     fields = {"device": "Abacus GPU", "packages": packages, **changes.pop("jobs", {})}
     name = name or f"night-{night:03d}"
@@ -54,7 +56,7 @@ def write_night(
         for arm, seconds, factor in zip(("pytorch", "onnxruntime"), (BASELINE_S, CANDIDATE_S), factors, strict=True):
             state = states.get(arm, State.OK)
             step_s = seconds * factor * (1 + 0.001 * launch) if state is State.OK else None
-            jobs.append(make_job(arm, launch, step_s=step_s, state=state, **fields))
+            jobs.append(make_job(arm, launch, step_s=step_s, state=state, inference=inference.get(arm), **fields))
     run = make_run(
         jobs,
         **{

@@ -24,9 +24,12 @@ def read(path: Path) -> dict[str, Any] | None:
 
 
 def alarmed(verdict: dict[str, Any]) -> list[str]:
-    """Pairs whose alarm wants a second look tonight, as WORKLOAD:BASELINE:CANDIDATE, each once."""
+    """Pairs whose alarm wants a second look tonight, as WORKLOAD:BASELINE:CANDIDATE, each once.
+
+    An alarm of inference wants the pair whose jobs measure it.
+    """
     found = [
-        f"{finding['workload']}:{finding['baseline']}:{finding['candidate']}"
+        finding.get("measured_by") or f"{finding['workload']}:{finding['baseline']}:{finding['candidate']}"
         for finding in verdict["findings"]
         if finding.get("measure_again")
     ]

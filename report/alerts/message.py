@@ -80,8 +80,10 @@ def compose(event: Event) -> Message:
 
 def pair_name(finding: Finding) -> str:
     """Workload and arms, on one line."""
-    parts = [one_line(part, MOST_NAME) for part in (finding.workload, finding.candidate, finding.baseline)]
-    return f"{parts[0]}, {parts[1]} against {parts[2]}" if finding.workload else "the whole night"
+    # The name of inference ends in its batch size, which must not be cut off.
+    workload = one_line(finding.workload, MOST_NAME * (2 if finding.measure == "inference" else 1))
+    candidate, baseline = one_line(finding.candidate, MOST_NAME), one_line(finding.baseline, MOST_NAME)
+    return f"{workload}, {candidate} against {baseline}" if finding.workload else "the whole night"
 
 
 def percent(fraction: float, digits: int = 1) -> str:

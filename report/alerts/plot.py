@@ -1,6 +1,7 @@
 """The history of a finding as a small picture: SVG and PNG by matplotlib, Mermaid for Markdown, bars of text.
 
-All show the same: the step times of both arms in percent of the level before, so that a look tells which arm moved.
+All show the same: the times of both arms, per step (of inference: per batch), in percent of the level before, so that a
+look tells which arm moved.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ class Course:
     candidate: tuple[float, ...]
     tail: int | None
     dates: tuple[str, ...]
+    timed: str = "step time"
 
 
 def course_of(finding: Finding, since: str) -> Course | None:
@@ -54,6 +56,7 @@ def course_of(finding: Finding, since: str) -> Course | None:
         percent([point.candidate_s for point in points], statistics.median(point.candidate_s for point in before)),
         tail,
         tuple(point.created_at[:10] for point in points),
+        "batch time" if finding.measure == "inference" else "step time",
     )
 
 
@@ -81,7 +84,7 @@ def mermaid(course: Course) -> str:
             f"%%{{init: {json.dumps(MERMAID)}}}%%",
             "xychart-beta",
             f'    x-axis "night" 1 --> {len(course.candidate)}',
-            f'    y-axis "step time against before, %" {low - 0.5:.1f} --> {high + 0.5:.1f}',
+            f'    y-axis "{course.timed} against before, %" {low - 0.5:.1f} --> {high + 0.5:.1f}',
             f"    line [{', '.join(f'{value:.2f}' for value in course.candidate)}]",
             f"    line [{', '.join(f'{value:.2f}' for value in course.baseline)}]",
         ]
@@ -109,7 +112,7 @@ def figure_of(finding: Finding, course: Course) -> Figure:
             axes.set_ylim(middle - LEAST_SPAN / 2, middle + LEAST_SPAN / 2)
         marks = sorted({0, len(nights) // 2, len(nights) - 1})
         axes.set_xticks([mark + 1 for mark in marks], [course.dates[mark] for mark in marks])
-        axes.set_ylabel("step time against\nthe level before, %")
+        axes.set_ylabel(f"{course.timed} against\nthe level before, %")
         axes.set_title(name(finding.workload, 60))
         figure.legend(loc="outside lower center", ncols=2)
     return figure

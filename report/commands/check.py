@@ -18,7 +18,8 @@ MEASURES = ("steady_state", "end_to_end")
 DESCRIPTION = """\
 Judges every pair of the newest run against earlier runs on comparable hosts: baseline time, candidate time and their
 ratio, each by the detector of report/regressions/detector.py. Runs on other cards, drivers, stacks or with other
-settings are never mixed: it says so. States: regression, improvement, watch, steady, missing, not enough nights."""
+settings are never mixed: it says so. Inference of the trained models is judged likewise, by arm and batch size.
+States: regression, improvement, watch, steady, missing, not enough nights."""
 EPILOG = """\
 exit code:
   0  every pair was judged and nothing is worse

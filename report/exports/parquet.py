@@ -1,5 +1,6 @@
 """Parquet: gains.parquet, a row per pair and time that has a gain, and arms.parquet, a row per arm that has a result.
 
+Where a run has inference, also inference.parquet: a row per arm and batch size at which ONNX Runtime's gain is valid.
 Columns are the keys of the tables' rows (report.keys); each field's metadata holds its `description` and its `unit`.
 """
 
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from report.exports.points import ARM_FIGURES, nothing_to_export
 from report.gain_rows import gain_rows
+from report.inference import has_inference, inference_rows
 from report.keys import describe_key
 from report.launches import OK
 from report.load import Run
@@ -26,9 +28,10 @@ TEXTS = frozenset(
         *("candidate_attention", "protocol", "measure"),
         *("break_even", "noise_floor", "noise_floor_run", "parity", "parity_reason", "parity_metric"),
         *("precision_target", "left_out", "state", "kernels"),
+        *("inference_precision", "metric", "provider"),
     }
 )
-INTEGERS = frozenset({"batch_size", "launches", "n"})
+INTEGERS = frozenset({"batch_size", "launches", "n", "inference_batch_size", "opset"})
 UNITS = {  # by the key, or by how it ends
     "joules_per_sample": "J/sample",
     "samples_per_s": "samples/s",
@@ -46,11 +49,13 @@ UNITS = {  # by the key, or by how it ends
 
 
 def files(runs: Sequence[Run]) -> dict[str, bytes]:
-    """gains.parquet and arms.parquet, one of them without rows if there are none. Neither has one: BenchError."""
+    """gains.parquet, arms.parquet and inference.parquet, without rows if there are none. None has one: BenchError."""
     tables = {
         "gains": [row for run in runs for row in gain_rows(run)],
         "arms": [row for run in runs for row in arm_rows(run, ARM_FIGURES)],
     }
+    if any(has_inference(run) for run in runs):
+        tables["inference"] = [row for run in runs for row in inference_rows(run)]
     if not any(row["state"] == OK for rows in tables.values() for row in rows):
         raise nothing_to_export(runs)
     return {

@@ -2,22 +2,26 @@
 
 The names of series hold nothing of a run (no date, host or commit), so that a series stays the same over time:
 `WORKLOAD/ARM/MEASURE`, and of a pair `WORKLOAD/CANDIDATE/over/BASELINE/MEASURE`. No part holds a `/`: names are unique.
+Inference of what an arm trained is `WORKLOAD/ARM/inference/batch-N/ENGINE/MEASURE`, and ONNX Runtime's gain
+`…/onnxruntime/over/torch/MEASURE`; its measures have names of their own, for tools compare measures over benchmarks.
 """
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from harness.errors import BenchError
+from harness.record_inference import ENGINES
 from report.columns import as_number
 from report.gain_rows import gain_rows
 from report.gains import END_TO_END as END_TO_END_GAIN
 from report.gains import STEADY_STATE as STEADY_STATE_GAIN
 from report.gpu import GPU_FIGURES, HOST_FIGURES
+from report.inference import inference_rows, inference_subject
 from report.launches import OK
 from report.load import Run
 from report.rows import END_TO_END, STEADY_STATE, Row, arm_rows
@@ -60,6 +64,13 @@ ARM_MEASURES = (
     Measure("process-memory-peak", "peak_rss_bytes", "bytes", "bytes"),
     Measure("energy-per-sample", "joules_per_sample", "J/sample", "joules"),
 )
+INFERENCE_TIME = Measure("inference-latency", "latency_s", "s", "seconds")  # of a batch
+INFERENCE_MEASURES = (  # of an engine: a row's keys begin with its name
+    INFERENCE_TIME,
+    Measure("inference-latency-p50", "latency_p50_s", "s", "seconds"),
+    Measure("inference-latency-p95", "latency_p95_s", "s", "seconds"),
+    Measure("inference-throughput", "samples_per_s", "samples/s", "samples-per-second", bigger_is_better=True),
+)
 GAIN_STEMS = {END_TO_END_GAIN.key: "end-to-end", STEADY_STATE_GAIN.key: "steady"}
 
 
@@ -67,7 +78,8 @@ GAIN_STEMS = {END_TO_END_GAIN.key: "end-to-end", STEADY_STATE_GAIN.key: "steady"
 class Point:
     """One value of a series: of an arm, or (`baseline`) of a pair's candidate over its baseline.
 
-    `low` and `high`: the 95% interval, where there is one; `n`: launches it was made from, None if not published.
+    Of inference: of an `engine` on what the arm trained, or of it over the `baseline_engine`. `low` and `high`: the
+    95% interval, where there is one; `n`: launches it was made from, None if not published.
     """
 
     run: str
@@ -81,10 +93,16 @@ class Point:
     low: float | None
     high: float | None
     n: int | None
+    engine: str | None = None
+    baseline_engine: str | None = None
+    inference_batch_size: int | None = None
 
     @property
     def subject(self) -> str:
-        """The arm or pair: `WORKLOAD/ARM`, `WORKLOAD/CANDIDATE/over/BASELINE`."""
+        """The arm, pair or engine: `WORKLOAD/ARM`, `WORKLOAD/CANDIDATE/over/BASELINE`, of inference see above."""
+        if self.engine is not None and self.inference_batch_size is not None:
+            trained = inference_subject(self.workload, self.arm, self.inference_batch_size)
+            return f"{trained}/{self.engine}" + (f"/over/{self.baseline_engine}" if self.baseline_engine else "")
         return f"{self.workload}/{self.arm}" + (f"/over/{self.baseline}" if self.baseline is not None else "")
 
     @property
@@ -96,7 +114,7 @@ class Point:
 def points_of(run: Run) -> list[Point]:
     """Every value that a run has, arms first, in the order of tables. What is missing is left out.
 
-    An arm has values if a launch of it counts, a pair if its gain is valid.
+    An arm has values if a launch of it counts, a pair if its gain is valid, inference if its gain is, and last.
     """
     points = [
         point for row in arm_rows(run, ARM_FIGURES) for measure in ARM_MEASURES for point in _point(row, measure, row)
@@ -104,7 +122,9 @@ def points_of(run: Run) -> list[Point]:
     for row in gain_rows(run):
         if row["state"] == OK:
             values = {**row, **_speedup(row)}
-            points += [point for measure in _gain_measures(row) for point in _point(row, measure, values)]
+            measures = _gain_measures(GAIN_STEMS[str(row["measure"])])
+            points += [point for measure in measures for point in _point(row, measure, values)]
+    points += [point for row in inference_rows(run) if row["state"] == OK for point in _inference_points(row)]
     return list(dict.fromkeys(points))  # a pair that was declared twice is one series
 
 
@@ -143,8 +163,23 @@ def json_bytes(content: Any) -> bytes:
     return (json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
 
 
-def _gain_measures(row: Row) -> tuple[Measure, ...]:
-    stem = GAIN_STEMS[str(row["measure"])]
+def _inference_points(row: Row) -> Iterator[Point]:
+    """Of both engines at one batch size, and the gain of ONNX Runtime."""
+    size = row["inference_batch_size"]
+    batch_size = size if isinstance(size, int) else None
+    baseline, candidate = ENGINES
+    for engine in ENGINES:
+        values = {key.removeprefix(f"{engine}_"): value for key, value in row.items() if key.startswith(f"{engine}_")}
+        for measure in INFERENCE_MEASURES:
+            for point in _point(row, measure, values):
+                yield replace(point, engine=engine, inference_batch_size=batch_size)
+    gains = {**row, **_speedup(row)}
+    for measure in _gain_measures("inference"):
+        for point in _point(row, measure, gains):
+            yield replace(point, engine=candidate, baseline_engine=baseline, inference_batch_size=batch_size)
+
+
+def _gain_measures(stem: str) -> tuple[Measure, ...]:
     return (
         Measure(f"{stem}-latency-gain", "latency_gain", "fraction", "fraction", True, proportional=False),
         Measure(f"{stem}-throughput-gain", "throughput_gain", "fraction", "fraction", True, proportional=False),

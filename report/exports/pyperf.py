@@ -1,15 +1,18 @@
 """pyperf JSON: times only; a benchmark per arm and time, a run per launch, so that `pyperf compare_to` can test them.
 
+Inference has a benchmark per engine and batch size: the mean time of a batch of each launch.
 Source: https://pyperf.readthedocs.io/en/latest/api.html, "pyperf JSON" (format version 1.0).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from harness.record import JobRecord
-from report.exports.points import TIMES, json_bytes, nothing_to_export, reject_clash
+from harness.record_inference import ENGINES
+from report.exports.points import INFERENCE_TIME, TIMES, json_bytes, nothing_to_export, reject_clash
+from report.inference import comparisons_of, inference_subject
 from report.launches import OK, arms_of, verdict
 from report.load import Run
 from report.rows import END_TO_END, STEADY_STATE
@@ -36,16 +39,40 @@ def files(runs: Sequence[Run]) -> dict[str, bytes]:
                     reject_clash(seen, name, run.info.run)
                     about = _clean({"name": name, "unit": "second", **_about(run, jobs[0])})
                     benchmarks.append({"metadata": about, "runs": timed})
+        for benchmark in _inference(run):
+            reject_clash(seen, str(benchmark["metadata"]["name"]), run.info.run)
+            benchmarks.append(benchmark)
     if not benchmarks:
         raise nothing_to_export(runs, "no measured launch of an arm counts", fix="publications go out as csv")
     return {"pyperf.json": json_bytes({"version": VERSION, "benchmarks": benchmarks})}
 
 
-def _run(job: JobRecord, value: float) -> dict[str, Any]:
+def _inference(run: Run) -> Iterator[dict[str, Any]]:
+    """A benchmark per engine of every arm and batch size with a valid gain."""
+    for found in comparisons_of(run):
+        if found.state != OK or found.batch_size is None:
+            continue
+        job = found.counted[0][0]
+        for engine in ENGINES:
+            subject = inference_subject(found.workload, found.arm, found.batch_size)
+            about = {
+                "name": f"{subject}/{engine}/{INFERENCE_TIME.name}",
+                "unit": "second",
+                **_about(run, job),
+                "engine": engine,
+                "inference_batch_size": found.batch_size,
+                "inference_precision": job.inference.precision if job.inference else None,
+            }
+            # The peak of memory in the record is the training's.
+            timed = [_run(one, getattr(point, engine).mean_s, peak=False) for one, point in found.counted]
+            yield {"metadata": _clean(about), "runs": timed}
+
+
+def _run(job: JobRecord, value: float, *, peak: bool = True) -> dict[str, Any]:
     metadata = {
         "date": job.started_at,
         "launch": job.launch,
-        "mem_max_rss": job.memory.peak_rss_bytes,  # bytes, by pyperf's registry of metadata
+        "mem_max_rss": job.memory.peak_rss_bytes if peak else None,  # bytes, by pyperf's registry of metadata
         "seed": job.seed,
     }
     return {"metadata": _clean(metadata), "values": [value]}

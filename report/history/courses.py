@@ -10,6 +10,7 @@ from typing import Any
 from harness.record import Pair
 from report.history.changes import ChangePoint, change_points
 from report.history.comparable import Setting
+from report.history.inference import inference_histories
 from report.history.nights import Night, histories, nights_among
 from report.load import Run
 from report.regressions.acknowledged import Acknowledgement
@@ -38,11 +39,21 @@ class Course:
     def title(self) -> str:
         return f"{self.pair.workload}: {self.pair.candidate} over {self.pair.baseline}"
 
+    @property
+    def heading(self) -> str:
+        """The title of a figure: of inference without its engines, which the legend has, so that its end stays."""
+        return self.pair.workload if self.measure == "inference" else self.title
+
 
 def courses_of(runs: Sequence[Run], rules: Rules) -> list[Course]:
-    """Every pair on every comparable host, pairs as first declared, hosts by time. Nothing is mixed between hosts."""
+    """Every pair on every comparable host, pairs as first declared, hosts by time. Nothing is mixed between hosts.
+
+    After the pairs inference, likewise, whatever measure the rules ask for.
+    """
     courses = []
-    for nights in histories(nights_among(runs), rules.measure, rules.config.comparable).values():
+    among, comparable = nights_among(runs), rules.config.comparable
+    of_pairs = histories(among, rules.measure, comparable)
+    for nights in (*of_pairs.values(), *inference_histories(among, comparable).values()):
         settings = list(dict.fromkeys(night.setting for night in nights if night.setting is not None))
         for place, setting in enumerate(settings):
             here = [night for night in nights if night.setting == setting]
@@ -61,7 +72,7 @@ def _course(nights: Sequence[Night], setting: Setting, rules: Rules, changed: li
     ]
     return Course(
         pair=pair,
-        measure=rules.measure,
+        measure=nights[-1].measure,
         setting=setting,
         points=points,
         changes=change_points(points, rules.config.thresholds),
@@ -72,7 +83,7 @@ def _course(nights: Sequence[Night], setting: Setting, rules: Rules, changed: li
 
 
 def as_json(course: Course) -> dict[str, Any]:
-    """A course as JSON values; times in seconds per step (or end to end), changes as fractions."""
+    """A course as JSON values; times in seconds per step (end to end; per batch of inference), changes as fractions."""
     return {
         "workload": course.pair.workload,
         "baseline": course.pair.baseline,

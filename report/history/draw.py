@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 CHANGED, ACCEPTED = "#CC79A7", "#009E73"  # of Okabe and Ito's colours
 LEAST_SPAN = 0.04  # of a panel's middle: noise alone must not look wild
 MARGIN = 0.12
+TIMED = {"end_to_end": "job", "inference": "batch"}  # what a time is of, by measure; of all others a step
 MOST_MARKS, MOST_LETTERS = 8, 72  # lines of text below, and their length
 
 
@@ -65,8 +66,9 @@ def write(courses: Sequence[Course], out: Path) -> list[Path]:
 def drawing_of(course: Course, looks: Mapping[str, Look] | None = None) -> Drawing:
     """The figure of one course with what is said of it. `course` must have a night."""
     pair = course.pair
+    timed = TIMED.get(course.measure, "step")
     caption = (
-        f"Mean {'time of a job' if course.measure == 'end_to_end' else 'time of a step'} of both arms and their ratio "
+        f"Mean time of a {timed} of both {'engines' if timed == 'batch' else 'arms'} and their ratio "
         "(below 1: the candidate is faster) of each night on one comparable host. Dashed: the level changed; dotted: "
         "from here on a change is accepted. Scales do not begin at 0."
     )
@@ -80,7 +82,7 @@ def drawing_of(course: Course, looks: Mapping[str, Look] | None = None) -> Drawi
         f"{pair.baseline} {seconds(last.baseline_s)}, {pair.candidate} {seconds(last.candidate_s)}. "
         f"Changes: {'; '.join(said) or 'none'}."
     )
-    title = f"History: {name(course.title, 70)}"
+    title = f"History: {name(course.heading, 70)}"
     of = (pair.workload, pair.candidate, "over", pair.baseline, course.points[0].run)
     return Drawing(of, title, caption, alt, history_figure(course, looks))
 
@@ -101,7 +103,7 @@ def history_figure(course: Course, looks: Mapping[str, Look] | None = None) -> F
         looked = looks[arm] if looks and arm in looks else look(place)
         entries.append((_line(times, dates, values, looked), entry(arm)))
         everything += values
-    times.set_ylabel(f"{'job' if course.measure == 'end_to_end' else 'step'} ({unit})")
+    times.set_ylabel(f"{TIMED.get(course.measure, 'step')} ({unit})")
     _scale(times, everything)
     ratios = [point.candidate_s / point.baseline_s for point in course.points]
     _line(ratio, dates, ratios, Look(INK, "-", "o", ""))
@@ -167,7 +169,7 @@ def _date_axis(axes: Axes, dates: Sequence[float]) -> None:
 
 
 def _heading(figure: Figure, course: Course) -> None:
-    figure.suptitle(f"{name(course.title, 60)}\n", x=0.012, ha="left", linespacing=1.3)
+    figure.suptitle(f"{name(course.heading, 60)}\n", x=0.012, ha="left", linespacing=1.3)
     below = 1 - 0.2 / float(figure.get_size_inches()[1])
     said = f"{len(course.points)} nights; {course.setting.label}"
     figure.text(0.012, below, name(said, 76), va="top", fontsize=SMALL, color=GREY)

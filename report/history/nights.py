@@ -12,6 +12,7 @@ from harness.record import JobRecord, Pair
 from report.beside import same_host
 from report.gains import END_TO_END, STEADY_STATE, Gain, gains_of, matched
 from report.history.comparable import Setting, setting_of
+from report.inference import Comparison
 from report.launches import OK, arms_of
 from report.load import Run
 from report.regressions.model import Point
@@ -20,6 +21,7 @@ from report.stats import usable
 
 Key = tuple[str, str, str]  # workload, baseline, candidate
 MeasureName = Literal["steady_state", "end_to_end"]
+NightMeasure = Literal["steady_state", "end_to_end", "inference"]
 MEASURES = {"steady_state": STEADY_STATE, "end_to_end": END_TO_END}
 AGAIN = "-again"  # the end of the name of a night's second run
 
@@ -30,6 +32,7 @@ class Night:
 
     `left_out`: which launches do not count, and why, where others do.
     `setting` is None only where no launch of both arms is there to tell it.
+    `declared`: the pair of the run whose jobs measured it, where that is another (report.history.inference).
     """
 
     run: Run
@@ -37,10 +40,11 @@ class Night:
     created_at: datetime
     point: Point | None
     setting: Setting | None
-    gain: Gain | None
-    measure: MeasureName
+    gain: Gain | Comparison | None
+    measure: NightMeasure
     why: str = ""
     left_out: str = ""
+    declared: Pair | None = None
 
     @property
     def name(self) -> str:
@@ -94,11 +98,17 @@ def histories(runs: Sequence[Run], measure: MeasureName, rules: Comparable) -> d
 
 def dropped(tonight: Run, earlier: Sequence[Run]) -> list[Pair]:
     """Pairs that the last night of tonight's suite on tonight's host had and tonight's run does not declare."""
+    kin = last_kin(tonight, earlier)
+    declared = {key_of(pair) for pair in tonight.info.pairs}
+    return [pair for pair in kin.info.pairs if key_of(pair) not in declared] if kin else []
+
+
+def last_kin(tonight: Run, earlier: Sequence[Run]) -> Run | None:
+    """The last of the nights before of tonight's suite on tonight's host. `earlier`: oldest first."""
     kin = [
         run for run in earlier if run.info.suite == tonight.info.suite and same_host(run.info.host, tonight.info.host)
     ]
-    declared = {key_of(pair) for pair in tonight.info.pairs}
-    return [pair for pair in kin[-1].info.pairs if key_of(pair) not in declared] if kin else []
+    return kin[-1] if kin else None
 
 
 def _night(run: Run, pair: Pair, when: datetime, gain: Gain | None, measure: MeasureName, rules: Comparable) -> Night:

@@ -24,7 +24,10 @@ FILE = "acknowledged.yaml"
 
 
 class PairPattern(Strict):
-    """Names, or shell patterns, of a pair's workload and arms."""
+    """Names, or shell patterns, of a pair's workload and arms.
+
+    Of inference: `WORKLOAD/ARM/inference/batch-N`, torch and onnxruntime.
+    """
 
     workload: str = "*"
     baseline: str = "*"

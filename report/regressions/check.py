@@ -8,6 +8,7 @@ from typing import Literal
 
 from harness.errors import BenchError
 from report.differences import differences
+from report.history.inference import dropped_inference, inference_histories, inference_nights_of
 from report.history.nights import (
     AGAIN,
     Key,
@@ -50,6 +51,7 @@ class _Check:
 def check(runs: Sequence[Run], rules: Rules, night: str | None = None, again: Run | None = None) -> Verdict:
     """Judge every pair of `night` (None: the newest) by the nights before it. BenchError: there is no such night.
 
+    So is inference, after the pairs, by engines, arm and batch size, whatever measure the rules ask for.
     `again`: that night's second run; None: the run among `runs` that is called NIGHT-again, if there is one.
     """
     nights = nights_among(runs)
@@ -58,14 +60,23 @@ def check(runs: Sequence[Run], rules: Rules, night: str | None = None, again: Ru
     if again is None:
         again = next((run for run in runs if run.info.run == tonight.info.run + AGAIN), None)
     comparable = rules.config.comparable
-    second = None if again is None else {key_of(n.pair): n for n in nights_of(again, rules.measure, comparable)}
-    checking = _Check(tonight, rules, histories(earlier, rules.measure, comparable), second)
-    findings = [
-        _finding(checking, one) for one in nights_of(tonight, rules.measure, comparable) if _asked(checking, one)
-    ]
+    past = {**histories(earlier, rules.measure, comparable), **inference_histories(earlier, comparable)}
+
+    def nights_in(run: Run) -> list[Night]:
+        return [*nights_of(run, rules.measure, comparable), *inference_nights_of(run, comparable, past)]
+
+    second = None if again is None else {key_of(one.pair): one for one in nights_in(again)}
+    checking = _Check(tonight, rules, past, second)
+    here = nights_in(tonight)
+    findings = [_finding(checking, one) for one in here if _asked(checking, one)]
     for pair in dropped(tonight, earlier):
-        past = checking.past[key_of(pair)]
-        findings.append(_missing(past[-1], tonight, "this pair is not part of tonight's run", _last_result(past)))
+        nights_before = past[key_of(pair)]
+        why = "this pair is not part of tonight's run"
+        findings.append(_missing(nights_before[-1], tonight, why, _last_result(nights_before)))
+    for pair in dropped_inference(tonight, here, earlier, past):
+        nights_before = past[key_of(pair)]
+        why = "inference of this arm and batch size is not part of tonight's run"
+        findings.append(_missing(nights_before[-1], tonight, why, _last_result(nights_before)))
     if not findings:
         checking.problems.append(f"{tonight.info.run} declares no pair: nothing to judge")
     return Verdict(
@@ -195,14 +206,15 @@ def _base(night: Night) -> Finding:
         workload=workload,
         baseline=baseline,
         candidate=candidate,
-        measure="end_to_end" if night.measure == "end_to_end" else "steady_state",
+        measure=night.measure,
+        measured_by=":".join(key_of(night.declared)) if night.declared else "",
         host=night.setting.label if night.setting else "",
         state="steady",
         run=night.name,
         gain=value,
         gain_low=low,
         gain_high=high,
-        reproduce=reproduce_command(night.run.info, night.pair),
+        reproduce=reproduce_command(night.run.info, night.declared or night.pair),
     )
 
 

@@ -23,7 +23,10 @@ class Frozen(BaseModel):
 
 
 class Point(Frozen):
-    """One night of one pair: mean seconds per step of both arms over the launches that count."""
+    """One night of one pair: mean seconds per step of both arms over the launches that count.
+
+    Of inference: mean seconds per batch of both engines.
+    """
 
     run: str
     created_at: str = Field(description="UTC, ISO 8601")
@@ -45,12 +48,18 @@ class Change(Frozen):
 
 
 class Finding(Frozen):
-    """What became of one pair tonight. `state` and `cause` say it; the rest is the evidence."""
+    """What became of one pair tonight. `state` and `cause` say it; the rest is the evidence.
+
+    Of inference the workload is `WORKLOAD/ARM/inference/batch-N`, and the engines are baseline and candidate.
+    """
 
     workload: str
     baseline: str
     candidate: str
-    measure: Literal["steady_state", "end_to_end"] = "steady_state"
+    measure: Literal["steady_state", "end_to_end", "inference"] = "steady_state"
+    measured_by: str = Field(
+        "", description="WORKLOAD:BASELINE:CANDIDATE, the declared pair whose jobs measure it; empty: the pair itself"
+    )
     host: str = Field(description="label of the comparable host: GPU, driver, stack")
     state: State
     cause: Cause = ""

@@ -140,7 +140,9 @@ def write_made_up(template: Night, name: str, night: int, factors: np.ndarray, f
     )
     sides = arms_of(template.run).of_pair(template.pair)
     jobs = [
-        _scaled(job, float(factor)).model_copy(update={"run": name, "series": None, "log": None})
+        _scaled(job, float(factor)).model_copy(
+            update={"run": name, "series": None, "log": None, "inference": None}  # its times are not what is rehearsed
+        )
         for side, factor in zip(sides, factors, strict=True)
         for job in side.values()
     ]

@@ -22,7 +22,7 @@ def as_text(verdict: Verdict) -> str:
 
 def _lines(finding: Finding) -> Iterator[str]:
     what = finding.state + (f", {finding.cause}" if finding.cause else "")
-    measure = "" if finding.measure == "steady_state" else " (end to end)"
+    measure = " (end to end)" if finding.measure == "end_to_end" else ""  # inference says so in its name
     yield f"{finding.workload}: {finding.candidate} over {finding.baseline}{measure}: {what}"
     yield f"  {finding.reason}"
     if finding.state == "steady":
