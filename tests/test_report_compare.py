@@ -25,7 +25,7 @@ from report.load import Run, load_run
 
 ROOT = Path(__file__).parent.parent
 PUBLISHED = ROOT / "results" / "published"
-SMOKE = next((ROOT / "results").glob("smoke-*"))
+SMOKE = ROOT / "results" / "smoke-20261123-012757"
 STEADY = ROOT / "results" / "glue-sst2-steady-20261123-003540"
 
 

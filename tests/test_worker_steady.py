@@ -19,6 +19,16 @@ from harness.worker.steady import LEAST_STEPS, Steady, _student, find_steady
 
 MINIMUM = 10
 RECORDED = Path(__file__).resolve().parents[1] / "results"
+RUNS = (  # by name: a run committed later must not decide whether this test passes
+    "aa-smoke-20261123-125913",
+    "aa-smoke-20261123-130234",
+    "glue-sst2-blocks-20261123-055615",
+    "glue-sst2-blocks-20261123-084909",
+    "glue-sst2-steady-20261123-003540",
+    "glue-sst2-steady-20261123-021821",
+    "glue-sst2-steady-20261123-024907",
+    "smoke-20261123-012757",
+)
 Shape = Callable[[np.ndarray], np.ndarray]  # step number from 0, counted from the minimum on -> factor
 
 
@@ -142,10 +152,8 @@ def test_recorded_jobs_settle():
     """
     from pyarrow import parquet
 
-    records = [
-        (path.parent, json.loads(line)) for path in sorted(RECORDED.glob("*/jobs.jsonl")) for line in path.open()
-    ]
-    names = [run / record["series"] for run, record in records if record.get("series") and not record.get("blocks")]
+    records = [(RECORDED / run, json.loads(line)) for run in RUNS for line in (RECORDED / run / "jobs.jsonl").open()]
+    names = [run / record["series"] for run, record in records if record["series"] and not record.get("blocks")]
     assert len(names) >= 40
     kinds: Counter[object] = Counter()
     for name in names:
@@ -156,7 +164,7 @@ def test_recorded_jobs_settle():
         elif len(durations) < MINIMUM + LEAST_STEPS:
             assert result == Steady(MINIMUM + 1, None)
         else:
-            assert MINIMUM < result.begin <= len(durations) / 2
+            assert 0 <= result.begin - 1 - MINIMUM <= (len(durations) - MINIMUM) / 2
             kinds["cut" if result.begin > MINIMUM + 1 else result.settled] += 1
     assert kinds["cut"] + kinds[False] <= 0.1 * kinds.total()
     assert kinds[True] >= 25
