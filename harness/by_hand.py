@@ -93,7 +93,7 @@ def _spec(arguments: argparse.Namespace, device: Literal["cpu", "cuda"], cache_d
 
 def _task(arguments: argparse.Namespace) -> Task:
     """The task, checked as a suite's are. Raises BenchError naming the option that is wrong."""
-    from harness.config.loading import check_task
+    from harness.config.loading import check_task, key_and_value
     from harness.worker import tasks
 
     kind, name, data = arguments.task, arguments.task_name, arguments.data
@@ -111,12 +111,13 @@ def _task(arguments: argparse.Namespace) -> Task:
     if name is not None and name in tasks.REGISTRY.names():
         raise BenchError("is a kind of task", place=f"--task-name {name}", fix=f"--task {name}")
     source = data if data in ("auto", "hub", "synthetic") else "folder"
+    subset = (name or "sst2") if kind == "glue" else None
     task = _validated(
         Task,
-        name=(name or "sst2") if kind == "glue" else kind,
+        name=subset or kind,
         kind=kind,
-        subset=(name or "sst2") if kind == "glue" else None,
-        options=dict(_task_option(given) for given in arguments.task_option),
+        subset=subset,
+        options=dict(key_and_value("--task-option", given, "tag_every_piece=true") for given in arguments.task_option),
         source=source,
         folder=Path(data) if source == "folder" else None,
         train_samples=arguments.max_train_samples,
@@ -128,19 +129,6 @@ def _task(arguments: argparse.Namespace) -> Task:
         _, _, setting, *rest = finding.path  # tasks, its name, …
         raise BenchError(finding.message, place=_option(setting, *rest), fix=finding.allowed) from None
     return task
-
-
-def _task_option(given: str) -> tuple[str, Any]:
-    """KEY=VALUE, the value read as in a suite."""
-    import yaml
-
-    key, equals, value = given.partition("=")
-    try:
-        if key and equals:
-            return key, yaml.safe_load(value)
-    except yaml.YAMLError:
-        pass
-    raise BenchError("needs KEY=VALUE", place=f"--task-option {given}", fix="for example tag_every_piece=true")
 
 
 def _option(setting: str | int, *rest: str | int) -> str:

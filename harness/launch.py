@@ -83,7 +83,7 @@ class RunningJob:
             if environment is None:
                 environment = environment_for(job, os.environ, importable_harness(self._folder))
                 environment["BENCH_JOB_FOLDER"] = str(self._folder)  # for what is to go when the job does
-                if short:  # a job that is killed leaves its temporary files, and torch's and datasets' with them
+                if short:  # a job that is killed leaves its temporary files, and torch's
                     environment["TMPDIR"] = str(self._folder)
             self._guardian = self._start_guardian(arguments, environment, lock_fd)
         except OSError as error:

@@ -29,8 +29,8 @@ class Plan:
 
     `jobs` are in order of execution: of each workload first the parity twins, then the measured jobs. Under the
     `blocks` protocol two following jobs with `partner` run together, baseline and candidate, and the one with the lower
-    position is started first. What `adaptive` makes superfluous and a refused
-    pair would have needed is not run; disturbed launches run again, up to `max_reruns` times.
+    position is started first. What `adaptive` makes superfluous and a refused pair would have needed is not run;
+    disturbed launches run again, up to `max_reruns` times.
     """
 
     suite: str
@@ -101,11 +101,10 @@ def _jobs_of(suite: Suite, workload: Workload, pairs: Sequence[Pair]) -> Iterato
         for number, pair in enumerate(pairs):
             both = [suite.arms[pair.baseline], suite.arms[pair.candidate]]
             starts = abba(both, measurement.launches, f"{seed}/{pair.baseline}/{pair.candidate}")
-            for launch, arm in itertools.product(range(measurement.launches), both):
-                partner = next(other.name for other in both if other is not arm)
+            before = twins + number * len(starts)
+            for launch, (arm, partner) in itertools.product(range(measurement.launches), (both, both[::-1])):
                 spec = _job(suite, workload, arm, number * measurement.launches + launch)
-                place = 2 * number * measurement.launches + starts.index((launch, arm))
-                yield twins + place, in_blocks(spec, partner, measurement.blocks)
+                yield before + starts.index((launch, arm)), in_blocks(spec, partner.name, measurement.blocks)
     else:
         order = abba(arms, measurement.most_launches, seed)
         for place, (launch, arm) in enumerate(order, start=twins):

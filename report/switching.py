@@ -25,8 +25,10 @@ def switching_notes(gains: Iterable[Gain], arms: Arms) -> list[str]:
     said = []
     for gain in gains:
         sides = [[job for job in side.values() if verdict(job) == OK] for side in arms.of_pair(gain.pair)]
-        costs = [f"{side[0].arm.name} {cost}" for side in sides if side and (cost := _cost_ms(side))]
-        left = [f"{side[0].arm.name} {cost}" for side in sides if side and (cost := _left_ms(side))]
+        costs, left = (
+            [f"{side[0].arm.name} {cost}" for side in sides if side and (cost := cost_of(side))]
+            for cost_of in (_cost_ms, _left_ms)
+        )
         lead_in = {job.blocks.lead_in_steps for side in sides for job in side if job.blocks}
         if len(lead_in) != 1:
             continue
@@ -56,7 +58,10 @@ def left_s(blocks: BlockTimes) -> list[float]:
 
 
 def _left_ms(jobs: Iterable[JobRecord]) -> str:
-    """Mean over turns of all launches with its 95% interval; empty for fewer than LEAST_TURNS."""
+    """Mean over turns of all launches with its 95% interval; empty for fewer than LEAST_TURNS.
+
+    A launch's level and slow drift cancel in a difference of neighbours, so the differences count as independent.
+    """
     found = [1e3 * more for job in jobs if job.blocks for more in left_s(job.blocks)]
     if len(found) < LEAST_TURNS:
         return ""

@@ -198,16 +198,22 @@ def _merge(base: dict[str, Any], over: dict[str, Any], origins: Origins, over_or
         origins.update({p: place for p, place in over_origins.items() if p[: len(here)] == here})
 
 
-def _apply(data: dict[str, Any], origins: Origins, override: str) -> None:
-    """One `--set a.b.0.c=value`; the value is read as YAML."""
-    key, equals, raw = override.partition("=")
-    place = f"--set {override}"
+def key_and_value(option: str, given: str, example: str) -> tuple[str, Any]:
+    """KEY=VALUE as `option` takes it, the value read as YAML. Raises BenchError."""
+    key, equals, raw = given.partition("=")
+    place = f"{option} {given}"
     if not equals or not key:
-        raise BenchError("needs KEY=VALUE", place=place, fix="for example --set training.batch_size=16")
+        raise BenchError("needs KEY=VALUE", place=place, fix=f"for example {option} {example}")
     try:
-        value = yaml.safe_load(raw)
+        return key, yaml.safe_load(raw)
     except yaml.YAMLError:
         raise BenchError(f"{raw!r} is not a YAML value", place=place, fix="quote it") from None
+
+
+def _apply(data: dict[str, Any], origins: Origins, override: str) -> None:
+    """One `--set a.b.0.c=value`; the value is read as YAML."""
+    place = f"--set {override}"
+    key, value = key_and_value("--set", override, "training.batch_size=16")
     parts: list[str | int] = list(key.split("."))
     target: Any = data
     for depth, part in enumerate(parts):

@@ -59,8 +59,7 @@ def build(spec: JobSpec, tokenizer: Any, auto_class: str, config_of_task: dict[s
         _set_dropout(config, dropout)
         set_seed(spec.seed)
         factory = getattr(transformers, auto_class)
-        _check_head(factory, config, place)
-        _check_attention(spec, factory, config)
+        _check_attention(spec, _class_of(factory, config, place))
         if pretrained:
             built, report = factory.from_pretrained(
                 model.path,
@@ -83,26 +82,30 @@ def build(spec: JobSpec, tokenizer: Any, auto_class: str, config_of_task: dict[s
     return built
 
 
-def _check_head(factory: Any, config: Any, place: str) -> None:
-    """Raises BenchError where transformers has no such head for the model; its own error lists all types that do."""
+def _class_of(factory: Any, config: Any, place: str) -> Any:
+    """The model's class with the head of `factory`, an Auto class.
+
+    Raises BenchError where transformers has none; its own error lists all types that do.
+    """
     import transformers
 
-    if type(config) not in factory._model_mapping:
+    found = factory._model_mapping.get(type(config), None)
+    if found is None:
         raise BenchError(
             f"transformers {transformers.__version__} has no {factory.__name__} of the type {config.model_type}",
             place=place,
             fix="a model that has it, or another kind of task",
         )
+    return found
 
 
-def _check_attention(spec: JobSpec, factory: Any, config: Any) -> None:
+def _check_attention(spec: JobSpec, model_class: Any) -> None:
     """Raises BenchError where this version of transformers has no such attention for the model."""
     import transformers
 
-    known = factory._model_mapping.get(type(config), None)
-    if spec.arm.attention == "sdpa" and known is not None and not known._supports_sdpa:
+    if spec.arm.attention == "sdpa" and not model_class._supports_sdpa:
         raise BenchError(
-            f"{known.__name__} has no sdpa attention in transformers {transformers.__version__}",
+            f"{model_class.__name__} has no sdpa attention in transformers {transformers.__version__}",
             place=f"arms.{spec.arm.name}.attention",
             fix="attention: eager, or an arm for the models that have it",
         )

@@ -53,8 +53,8 @@ def _inference(run: Run) -> Iterator[dict[str, Any]]:
         if found.state != OK or found.batch_size is None:
             continue
         job = found.counted[0][0]
+        subject = inference_subject(found.workload, found.arm, found.batch_size)
         for engine in ENGINES:
-            subject = inference_subject(found.workload, found.arm, found.batch_size)
             about = {
                 "name": f"{subject}/{engine}/{INFERENCE_TIME.name}",
                 "unit": "second",

@@ -6,20 +6,17 @@ pair keeps it apart from training. The jobs of a declared pair measure it, so th
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
 from harness.record import JobRecord, Pair
 from harness.record_inference import ENGINES
-from report.beside import same_host
 from report.history.comparable import Setting, setting_of
-from report.history.nights import Key, Night, key_of, last_kin, time_of
+from report.history.nights import Key, Night, are_kin, date_of, key_of, last_kin, point_of
 from report.inference import Comparison, comparisons_of, inference_subject
 from report.launches import OK, arms_of, verdict
 from report.load import Run
-from report.regressions.model import Point
 from report.regressions.thresholds import Comparable
 
 
@@ -29,9 +26,7 @@ def inference_nights_of(run: Run, rules: Comparable, past: Mapping[Key, Sequence
     An arm whose inference failed in every launch has no batch size to tell: it has a night without a result for each
     that it had in `past`, the last time on this host. An arm no launch of which counts has none: its pair says why.
     """
-    when = time_of(run)
-    if when is None:
-        raise ValueError(f"{run.info.run} has no date")
+    when = date_of(run)
     nights: list[Night] = []
     for (workload, arm), declared in _trained(run).items():
         found = [one for one in comparisons_of(run) if (one.workload, one.arm) == (workload, arm)]
@@ -96,7 +91,7 @@ def _is_of(key: Key, workload: str, arm: str) -> bool:
 def _latest(run: Run, past: Mapping[Key, Sequence[Night]], workload: str, arm: str) -> list[Night]:
     """What the arm had, the last time it had any in this suite on this host."""
     of_arm = [nights[-1] for key, nights in past.items() if _is_of(key, workload, arm)]
-    kin = [n for n in of_arm if n.run.info.suite == run.info.suite and same_host(n.run.info.host, run.info.host)]
+    kin = [night for night in of_arm if are_kin(night.run, run)]
     return [night for night in kin if night.created_at == max(one.created_at for one in kin)]
 
 
@@ -105,17 +100,7 @@ def _night(run: Run, found: Comparison, declared: Pair, when: datetime, rules: C
     baseline, candidate = ENGINES
     point = None
     if found.state == OK:
-        points = [point for _, point in found.counted]
-        torch_s, onnxruntime_s = (
-            math.fsum(getattr(point, engine).mean_s for point in points) / len(points) for engine in ENGINES
-        )
-        point = Point(
-            run=run.info.run,
-            created_at=run.info.created_at,
-            commit=str(run.info.git.get("commit") or ""),
-            baseline_s=torch_s,
-            candidate_s=onnxruntime_s,
-        )
+        point = point_of(run, [(timed.torch.mean_s, timed.onnxruntime.mean_s) for _, timed in found.counted])
     jobs = [job for job, _ in found.counted] or list(found.launches.values())
     return Night(
         run=run,

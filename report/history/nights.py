@@ -66,6 +66,14 @@ def time_of(run: Run) -> datetime | None:
     return when.replace(tzinfo=UTC) if when.tzinfo is None else when.astimezone(UTC)
 
 
+def date_of(run: Run) -> datetime:
+    """When a night was made (UTC). ValueError: a run that `nights_among` leaves out."""
+    when = time_of(run)
+    if when is None:
+        raise ValueError(f"{run.info.run} has no date")
+    return when
+
+
 def nights_among(runs: Iterable[Run]) -> list[Run]:
     """The runs that are nights, oldest first: measured, with a date, and no second run (NIGHT-again)."""
     dated = [
@@ -80,9 +88,7 @@ def nights_among(runs: Iterable[Run]) -> list[Run]:
 
 def nights_of(run: Run, measure: MeasureName, rules: Comparable) -> list[Night]:
     """Every pair that `run` declares, as a night. `run` must have a date (`nights_among`)."""
-    when = time_of(run)
-    if when is None:
-        raise ValueError(f"{run.info.run} has no date")
+    when = date_of(run)
     gains = {key_of(gain.pair): gain for gain in gains_of(run) if gain.measure is MEASURES[measure]}
     return [_night(run, pair, when, gains.get(key_of(pair)), measure, rules) for pair in run.info.pairs]
 
@@ -105,10 +111,12 @@ def dropped(tonight: Run, earlier: Sequence[Run]) -> list[Pair]:
 
 def last_kin(tonight: Run, earlier: Sequence[Run]) -> Run | None:
     """The last of the nights before of tonight's suite on tonight's host. `earlier`: oldest first."""
-    kin = [
-        run for run in earlier if run.info.suite == tonight.info.suite and same_host(run.info.host, tonight.info.host)
-    ]
-    return kin[-1] if kin else None
+    return next((run for run in reversed(earlier) if are_kin(run, tonight)), None)
+
+
+def are_kin(run: Run, other: Run) -> bool:
+    """Whether both are of one suite, on one host."""
+    return run.info.suite == other.info.suite and same_host(run.info.host, other.info.host)
 
 
 def _night(run: Run, pair: Pair, when: datetime, gain: Gain | None, measure: MeasureName, rules: Comparable) -> Night:
@@ -120,14 +128,18 @@ def _night(run: Run, pair: Pair, when: datetime, gain: Gain | None, measure: Mea
     why = f"not measured {MEASURES[measure].label}" if gain is None else "" if gain.state == OK else gain.state
     point = None
     if both and not why:
-        baseline_s, candidate_s = (math.fsum(read(pair[side]) or 0.0 for pair in both) / len(both) for side in (0, 1))
-        commit = str(run.info.git.get("commit") or "")
-        point = Point(
-            run=run.info.run, created_at=run.info.created_at, commit=commit,
-            baseline_s=baseline_s, candidate_s=candidate_s,
-        )  # fmt: skip
+        point = point_of(run, [(read(one) or 0.0, read(other) or 0.0) for one, other in both])
     left_out = gain.left_out if gain and point else ""
     return Night(run, pair, when, point, setting, gain, measure, why, left_out)
+
+
+def point_of(run: Run, seconds: Sequence[tuple[float, float]]) -> Point:
+    """The night's point: the means over launches of what (baseline, candidate) took."""
+    baseline_s, candidate_s = (math.fsum(arm) / len(seconds) for arm in zip(*seconds, strict=True))
+    return Point(
+        run=run.info.run, created_at=run.info.created_at, commit=str(run.info.git.get("commit") or ""),
+        baseline_s=baseline_s, candidate_s=candidate_s,
+    )  # fmt: skip
 
 
 def _any_of(one: Sequence[JobRecord], other: Sequence[JobRecord]) -> tuple[JobRecord, JobRecord] | None:

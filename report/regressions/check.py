@@ -69,14 +69,15 @@ def check(runs: Sequence[Run], rules: Rules, night: str | None = None, again: Ru
     checking = _Check(tonight, rules, past, second)
     here = nights_in(tonight)
     findings = [_finding(checking, one) for one in here if _asked(checking, one)]
-    for pair in dropped(tonight, earlier):
-        nights_before = past[key_of(pair)]
-        why = "this pair is not part of tonight's run"
-        findings.append(_missing(nights_before[-1], tonight, why, _last_result(nights_before)))
-    for pair in dropped_inference(tonight, here, earlier, past):
-        nights_before = past[key_of(pair)]
-        why = "inference of this arm and batch size is not part of tonight's run"
-        findings.append(_missing(nights_before[-1], tonight, why, _last_result(nights_before)))
+    gone = {
+        "this pair": dropped(tonight, earlier),
+        "inference of this arm and batch size": dropped_inference(tonight, here, earlier, past),
+    }
+    for what, pairs in gone.items():
+        for pair in pairs:
+            nights_before = past[key_of(pair)]
+            why = f"{what} is not part of tonight's run"
+            findings.append(_missing(nights_before[-1], tonight, why, _last_result(nights_before)))
     if not findings:
         checking.problems.append(f"{tonight.info.run} declares no pair: nothing to judge")
     return Verdict(
