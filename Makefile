@@ -2,6 +2,8 @@
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-latest bench matrix nightly report test lint lock clean docker docker-bench
 export STACK PYTHON BASE
+# A test that calls make reads what it prints; called by `make test`, it would say which folder it enters.
+MAKEFLAGS += --no-print-directory
 BIN := .venv/bin
 PARALLEL := -n logical --maxprocesses 4 --dist loadfile
 
