@@ -80,6 +80,11 @@ def test_pyperf_loads_names_values_and_units(run, tmp_path: Path) -> None:
         expected[f"{workload}/{arm}/setup-time"] = [job.timing.setup_s for job in jobs]
         if not any(job.partner for job in jobs):
             expected[f"{workload}/{arm}/end-to-end-time"] = [job.timing.train_runtime_s for job in jobs]
+        for job in jobs:
+            for point in job.inference.points if job.inference else []:
+                for engine in ("torch", "onnxruntime"):
+                    name = f"{workload}/{arm}/inference/batch-{point.batch_size}/{engine}/inference-latency"
+                    expected.setdefault(name, []).append(getattr(point, engine).mean_s)
     found = {bench.get_name(): list(bench.get_values()) for bench in suite}
     assert found == {name: values for name, values in expected.items() if values}
     assert {bench.get_unit() for bench in suite} == {"second"}
