@@ -17,6 +17,7 @@ MAX_REASON = 300  # characters: a reason is a sentence, not a traceback
 MANY_RUNS = 30  # more of them are told together: nobody reads a line for each
 MOST_NOTES = 30  # under a table of many runs
 FEW_NAMES = 3
+TOLD_PACKAGES = ("torch", "transformers", "optimum", "onnxruntime-training", "onnxruntime-training-cpu")
 
 
 def runtime_notes(run: Run) -> list[str]:
@@ -52,7 +53,7 @@ def _few(names: Sequence[str], of: int) -> str:
 
 
 def run_notes(run: Run) -> list[str]:
-    """What the run was: settings of every workload, the run's own notes."""
+    """What the run was: settings of every workload, versions, the run's own notes."""
     settings: dict[tuple[int, tuple[str, ...]], list[str]] = {}  # equal workloads are one object (report.load)
 
     def once(job: JobRecord) -> list[str]:
@@ -61,10 +62,25 @@ def run_notes(run: Run) -> list[str]:
             settings[key] = _settings(job)
         return settings[key]
 
-    said = grouped(run, once)
+    said = [*grouped(run, once), *version_notes(run)]
     if run.info.status != "complete":
         said.append("not finished: rows may still change")
     return [*said, *run.info.notes]
+
+
+def version_notes(run: Run) -> list[str]:
+    """Versions of the packages that decide what is measured, of each stack; the run's record has all of them."""
+    of_stack: dict[str, list[str]] = {}
+    for package, version in run.info.packages.items():
+        stack, _, name = package.rpartition("/")
+        if name in TOLD_PACKAGES:
+            of_stack.setdefault(stack, []).append(f"{name} {version}")
+    said = {stack: ", ".join(sorted(told, key=_rank)) for stack, told in of_stack.items()}
+    return [f"stack {stack}: {told}" if stack else told for stack, told in said.items()]
+
+
+def _rank(told: str) -> int:
+    return TOLD_PACKAGES.index(told.partition(" ")[0])
 
 
 def source_notes(run: Run) -> list[str]:

@@ -167,6 +167,13 @@ def test_what_was_run_is_told() -> None:
     assert "on NVIDIA Abacus" in render([make_run([], host=Host(gpus=[{"name": "NVIDIA Abacus"}]))])
 
 
+def test_the_versions_of_every_stack_are_told() -> None:
+    packages = {"rich": "13", "transformers": "4.48.3", "torch": "2.6.0", "latest/torch": "2.11.0", "latest/rich": "15"}
+    text = render([make_run(four_pairs(), packages=packages)])
+    assert "- torch 2.6.0, transformers 4.48.3\n- stack latest: torch 2.11.0\n" in text
+    assert "rich" not in text
+
+
 def test_an_arm_with_settings_of_its_own_is_told_apart() -> None:
     jobs = [make_job(), make_job("onnxruntime", training=Training(batch_size=16))]
     pair = Pair(workload="tiny-sst2", baseline="pytorch", candidate="onnxruntime", differs=["training.batch_size"])
