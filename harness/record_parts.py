@@ -108,7 +108,8 @@ class BlockTimes(Part):
     host: dict[str, list[float]] = Field(
         default_factory=dict,
         description="what the host did to the job in each turn, lead-in included: run_delay_s (its threads waited for "
-        "a core), steal_s (the hypervisor had its cores), cpu_s, involuntary_switches, major_faults, minor_faults",
+        "a core), main_run_delay_s (its main thread did), steal_s (the hypervisor had its cores), cpu_s, "
+        "involuntary_switches, major_faults, minor_faults",
     )
     pilot: int = Field(0, description="pairs of blocks at the head that chose the block length and do not count")
     switch_s: float | None = Field(

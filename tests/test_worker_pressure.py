@@ -17,20 +17,27 @@ def test_steal_is_of_the_cpus_asked_for() -> None:
     assert pressure.steal_s(STAT, {0, 1}) == 70 / pressure.TICKS_PER_S
 
 
-def test_a_rival_on_the_same_core_shows_as_run_delay() -> None:
+@pytest.mark.parametrize("where", ["main", "other"])
+def test_a_rival_on_the_same_core_shows_as_run_delay(where: str) -> None:
     """In a process of its own, for affinity and counters are the process'."""
     code = """
-import json, os, sys, time
+import json, os, sys, threading, time
 from harness.worker import pressure
 os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
 before, begin = pressure.read(), time.monotonic()
 if os.fork() == 0:
     while time.monotonic() - begin < 0.6: pass
     os._exit(0)
-while time.monotonic() - begin < 0.6: pass
+def work():
+    while time.monotonic() - begin < 0.6: pass
+if sys.argv[1] == "main":
+    work()
+else:  # which stays: an ended thread takes its counters along
+    threading.Thread(target=lambda: (work(), time.sleep(9)), daemon=True).start()
+    time.sleep(0.65)
 print(json.dumps({**pressure.since(before), "wall_s": time.monotonic() - begin}))
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", code, where], capture_output=True, text=True, check=True)
     found = json.loads(done.stdout)
     if "run_delay_s" not in found:
         pytest.skip("this kernel keeps no scheduler statistics")
@@ -38,6 +45,8 @@ print(json.dumps({**pressure.since(before), "wall_s": time.monotonic() - begin})
     assert found["run_delay_s"] > 0.15
     assert found["cpu_s"] + found["run_delay_s"] == pytest.approx(found["wall_s"], rel=0.25)
     assert found["involuntary_switches"] > 0
+    of_main = found["main_run_delay_s"] / found["run_delay_s"]
+    assert of_main > 0.9 if where == "main" else of_main < 0.1
 
 
 def test_an_idle_process_waits_for_nothing() -> None:

@@ -17,9 +17,10 @@ def read(proc: Path = Path("/proc")) -> dict[str, float]:
     """Counters of this process so far. What the kernel does not tell is left out.
 
     `run_delay_s`: seconds its threads were ready and waited for a core (/proc/PID/task/TID/schedstat, second field:
-    Documentation/scheduler/sched-stats.rst). `steal_s`: seconds in which the hypervisor ran somebody else on the CPUs
-    this process may use, in ticks of 10 ms. `cpu_s`: CPU time of all threads. `involuntary_switches`,
-    `major_faults`, `minor_faults`: getrusage(2). Takes about 10 µs a thread: only between turns.
+    Documentation/scheduler/sched-stats.rst); `main_run_delay_s`: the main thread's share of it. `steal_s`: seconds in
+    which the hypervisor ran somebody else on the CPUs this process may use, in ticks of 10 ms. `cpu_s`: CPU time of all
+    threads. `involuntary_switches`, `major_faults`, `minor_faults`: getrusage(2). Takes about 10 µs a thread: only
+    between turns.
     """
     usage = resource.getrusage(resource.RUSAGE_SELF)
     counters = {
@@ -28,13 +29,18 @@ def read(proc: Path = Path("/proc")) -> dict[str, float]:
         "major_faults": float(usage.ru_majflt),
         "minor_faults": float(usage.ru_minflt),
     }
-    with contextlib.suppress(OSError, ValueError, IndexError):
-        delays = [int(file.read_text().split()[1]) for file in (proc / "self/task").glob("*/schedstat")]
+    with contextlib.suppress(OSError, LookupError, ValueError):
+        delays = {file.parent.name: _delay_s(file) for file in (proc / "self/task").glob("*/schedstat")}
         if delays:
-            counters["run_delay_s"] = sum(delays) / 1e9
+            counters["run_delay_s"] = sum(delays.values())
+            counters["main_run_delay_s"] = delays[str(os.getpid())]  # KeyError: another PID namespace's numbers
     with contextlib.suppress(OSError, ValueError, IndexError):
         counters["steal_s"] = steal_s((proc / "stat").read_text(), os.sched_getaffinity(0))
     return counters
+
+
+def _delay_s(schedstat: Path) -> float:
+    return int(schedstat.read_text().split()[1]) / 1e9
 
 
 def steal_s(stat: str, cpus: Collection[int]) -> float:
