@@ -11,7 +11,7 @@ from report.gains import Gain, gains_of
 from report.launches import arms_of
 from report.load import Run
 from report.noise import floor_for, floors_of, is_a_a
-from report.notes import failure_notes, rerun_notes, source_notes
+from report.notes import cache_notes, failure_notes, rerun_notes, source_notes
 from report.published import check_gains
 from report.stats import Estimate, throughput_gain
 from report.switching import switching_notes
@@ -27,6 +27,7 @@ def gain_notes(run: Run) -> list[str]:
         *_blocks(run, gains),
         *_noise(run, gains),
         *_break_even(gains),
+        *cache_notes(run),
         *_precision(run.info.stopping),
         *rerun_notes(run),
         *check_gains(run),

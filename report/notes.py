@@ -22,7 +22,14 @@ TOLD_PACKAGES = ("torch", "transformers", "optimum", "onnxruntime-training", "on
 
 def runtime_notes(run: Run) -> list[str]:
     """Under the runtimes: synthetic data, random weights, failures, what was run again, what was not compiled."""
-    return [*source_notes(run), *failure_notes(run), *rerun_notes(run), *compile_notes(run), *check_samples(run)]
+    return [
+        *source_notes(run),
+        *failure_notes(run),
+        *rerun_notes(run),
+        *compile_notes(run),
+        *cache_notes(run),
+        *check_samples(run),
+    ]
 
 
 def merge_notes(of: Sequence[tuple[str, Sequence[str]]], legend: Iterable[str] = ()) -> list[str]:
@@ -141,6 +148,17 @@ def compile_notes(run: Run) -> list[str]:
         if any(again):
             said.append(f"{arm} on {workload}: compiled again in up to {max(again)} steps of a steady state")
     return said
+
+
+def cache_notes(run: Run) -> list[str]:
+    """Wherever set-ups are: of which arms some were cold and some warm."""
+    arms = dict.fromkeys(
+        arm
+        for (_, arm), launches in arms_of(run).launches.items()
+        if any(job.arm.options.get("compile_cache") for job in launches.values())
+    )
+    kept = "compiled kernels were kept from job to job, so some set-ups are cold, some warm"
+    return [f"{', '.join(arms)}: {kept}"] if arms else []
 
 
 def rerun_notes(run: Run) -> list[str]:

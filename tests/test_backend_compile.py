@@ -16,12 +16,13 @@ from report_factory import make_job, make_run, write_run
 
 from harness.config import load_suite
 from harness.errors import BenchError
-from harness.record import Engagement, JobRecord, Timing
+from harness.record import Engagement, JobRecord, Pair, Timing
 from harness.settings import JobSpec
 from harness.worker import backends
 from harness.worker.backends.torch_compile import TorchCompile
 from report.load import load_run
 from report.notes import compile_notes, runtime_notes
+from report.tables import render
 
 ROOT = Path(__file__).resolve().parents[1]
 needs_compiler = pytest.mark.skipif(shutil.which("g++") is None, reason="Inductor needs g++ on a CPU")
@@ -153,3 +154,19 @@ def test_a_job_that_compiled_nothing_is_a_fallback(tmp_path: Path) -> None:
     assert "after step 1: " in failure["reason"]
     assert "Dynamo captured no graph" in failure["reason"]
     assert not failure["result"]["engagement"]["engaged"]
+
+
+def test_set_ups_from_kept_kernels_are_told_wherever_set_ups_are() -> None:
+    def told(view: str, **options: Any) -> bool:
+        job = make_job("torch-compile")
+        compiled = job.model_copy(update={"arm": job.arm.model_copy(update={"options": options})})
+        pair = Pair(workload="tiny-sst2", baseline="pytorch", candidate="torch-compile")
+        text = render([make_run([make_job(), compiled], [pair])], view=view)
+        return (
+            "- torch-compile: compiled kernels were kept from job to job, so some set-ups are cold, some warm" in text
+        )
+
+    for view in ("runtimes", "steady", "gains"):
+        assert told(view, compile_cache=True)
+        assert not told(view, compile_cache=False)
+        assert not told(view)
