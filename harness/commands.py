@@ -206,12 +206,13 @@ def plan(arguments: argparse.Namespace) -> int:
         return 0
     print(f"{suite.suite} ({file}): {suite.description}")
     print(outline(planned, suite.measurement))
+    if reason := _what_this_device_cannot(planned):
+        print(f"\nthis device cannot run it: {reason}")
+        return 0
     seconds, from_runs, count = estimate_s(planned.jobs, arguments.results, suite.suite, planned.blocks.seconds)
-    basis = f"{from_runs} of {count} jobs from earlier runs here" if from_runs else "a rough guess: no earlier run here"
+    basis = f"{from_runs} of {count} jobs from earlier runs" if from_runs else "a rough guess: no earlier run here"
     at_most = "at most " if planned.adaptive is not None else ""
     print(f"\nestimated time: {at_most}{_duration(seconds)} ({basis})")
-    if reason := _what_this_device_cannot(planned):
-        print(f"this device cannot run it: {reason}")
     return 0
 
 

@@ -43,7 +43,7 @@ def estimate_s(
     total, from_runs, count = 0.0, 0, 0
     for job in jobs:
         count += 1
-        earlier = known.get((job.workload.name, job.arm.name, job.partner or steps_of(job)))
+        earlier = known.get((job.workload.name, job.arm.name, job.device == "cpu", job.partner or steps_of(job)))
         if earlier is None:
             earlier = _guess_s(job) if job.partner is None else NOMINAL_START_S + block_seconds / 2
         else:
@@ -74,18 +74,21 @@ def _number(shape: dict[str, object], names: tuple[str, ...], default: int) -> i
     return value if isinstance(value, int) else default
 
 
-def _earlier_walls(results: Path, suite: str) -> dict[tuple[str, str, int | str], float]:
-    """Median wall seconds of ok jobs in the newest three runs of the suite, by (workload, arm, steps or partner).
+def _earlier_walls(results: Path, suite: str) -> dict[tuple[str, str, bool, int | str], float]:
+    """Median wall seconds of ok jobs in the newest three runs of the suite.
+
+    By (workload, arm, whether on a CPU, steps or partner): a card's times tell nothing of a host without one.
 
     Of two jobs that ran together each counts for half the time.
     """
-    found: dict[tuple[str, str, int | str], list[float]] = {}
+    found: dict[tuple[str, str, bool, int | str], list[float]] = {}
     for file in sorted(results.glob(f"{suite}-*/jobs.jsonl"))[-3:]:
         for line in file.read_text(encoding="utf-8", errors="replace").splitlines():
             try:
                 record = json.loads(line)
                 partner = record.get("partner")
-                key = (record["workload"]["name"], record["arm"]["name"], partner or record["timing"]["steps"])
+                arm, device = record["arm"]["name"], record["device"]
+                key = (record["workload"]["name"], arm, device == "cpu", partner or record["timing"]["steps"])
                 if record["state"] == "ok" and record["timing"]["wall_s"]:
                     found.setdefault(key, []).append(record["timing"]["wall_s"] / (2 if partner else 1))
             except (ValueError, KeyError, TypeError):

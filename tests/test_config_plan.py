@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from harness import cli
 from harness.config import Suite, load_suite
 from harness.estimate import estimate_s, steps_of
 from harness.outline import outline
@@ -187,12 +188,23 @@ def test_estimate_prefers_earlier_runs(tmp_path: Path) -> None:
     assert (from_runs, count) == (0, 10)
     run = tmp_path / "good-20260101-000000"
     run.mkdir()
-    record = {"workload": {"name": "tiny-sst2"}, "arm": {"name": "pytorch"}, "state": "ok"}
+    record = {"workload": {"name": "tiny-sst2"}, "arm": {"name": "pytorch"}, "device": "cpu", "state": "ok"}
     lines = [json.dumps({**record, "timing": {"steps": 5, "wall_s": wall}}) for wall in (10.0, 11.0, 30.0)]
+    lines += [line.replace('"cpu"', '"NVIDIA Abacus"').replace("11.0", "1.0") for line in lines]
     (run / "jobs.jsonl").write_text("\n".join([*lines, '{"torn']))
     measured = [j for j in jobs if not j.twin]
     seconds, from_runs, _ = estimate_s([j for j in measured if j.arm.name == "pytorch"], tmp_path, "good")
     assert (seconds, from_runs) == (44.0, 4)
+    on_a_card = [job.model_copy(update={"device": "cuda"}) for job in measured if job.arm.name == "pytorch"]
+    assert estimate_s(on_a_card, tmp_path, "good")[:2] == (40.0, 4)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_only_what_this_device_can_run_is_estimated(capsys: pytest.CaptureFixture[str], precision: str) -> None:
+    assert cli.main(["plan", str(GOOD), "--device", "cpu", "--set", f"training.precision={precision}"]) == 0
+    told = capsys.readouterr().out
+    assert ("which needs a GPU" in told) == (precision == "fp16")
+    assert ("estimated time: " in told) == (precision == "fp32")
 
 
 def test_a_launch_in_blocks_is_estimated_once_for_both_jobs(tmp_path: Path) -> None:
@@ -202,7 +214,14 @@ def test_a_launch_in_blocks_is_estimated_once_for_both_jobs(tmp_path: Path) -> N
     run = tmp_path / "good-20260101-000000"
     run.mkdir()
     lines = [
-        {"workload": {"name": "tiny-sst2"}, "arm": {"name": a}, "partner": b, "state": "ok", "timing": {"wall_s": 60.0}}
+        {
+            "workload": {"name": "tiny-sst2"},
+            "arm": {"name": a},
+            "partner": b,
+            "device": "cpu",
+            "state": "ok",
+            "timing": {"wall_s": 60.0},
+        }
         for a, b in (("pytorch", "onnxruntime"), ("onnxruntime", "pytorch"))
     ]
     (run / "jobs.jsonl").write_text("\n".join(json.dumps(line) for line in lines))
