@@ -85,6 +85,15 @@ class Line:
         self.socket.close()
 
 
+def _listen_at(host: str, port: int, endpoint: str) -> socket.socket:
+    try:
+        return socket.create_server((host, port), reuse_port=False)
+    except OSError as error:
+        why = f"cannot listen at port {port}: {error.strerror or error}"
+        fix = "an address of this node, and a port that is free like the one after it"
+        raise BenchError(why, place=endpoint, fix=fix) from None
+
+
 class Nodes:
     """The runner's connections to `count - 1` other nodes. Use as a context manager around the run.
 
@@ -97,12 +106,12 @@ class Nodes:
         self._lines: list[Line] = []
         self._busy: list[Line] = []
         self._trouble = ""
-        try:
-            self._listener = socket.create_server((self.host, self.port), reuse_port=False)
-        except OSError as error:
-            raise BenchError(
-                f"cannot listen there: {error.strerror or error}", place=endpoint, fix="an address of this node"
-            ) from None
+        self._listener = _listen_at(self.host, self.port, endpoint)
+        try:  # torchrun's agents meet there; they take the port of every address, and tell the user less if it is taken
+            _listen_at("", self.port + 1, endpoint).close()
+        except BenchError:
+            self._listener.close()
+            raise
         deadline = time.monotonic() + JOIN_S
         while len(self._lines) < count - 1:
             if time.monotonic() > deadline or stop_reason():

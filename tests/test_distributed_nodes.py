@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -28,9 +30,13 @@ ROOT = Path(__file__).parent.parent
 
 
 def free_port() -> int:
-    """A port with a free one after it, most likely."""
-    with socket.create_server(("localhost", 0)) as server:
-        return int(server.getsockname()[1])
+    """A free port before a free one, both below those that the kernel hands out: a connection may hold one of them."""
+    first = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    while True:
+        port = random.randrange(max(1024, first - 16384), first - 1)
+        with contextlib.suppress(OSError), socket.create_server(("localhost", port)):
+            socket.create_server(("localhost", port + 1)).close()
+            return port
 
 
 @contextmanager
@@ -75,6 +81,16 @@ def test_a_run_on_several_nodes_asks_for_the_rendezvous(tmp_path: Path) -> None:
     assert ended.returncode == 2
     assert "harness follow HOST:PORT" in ended.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("taken", [0, 1])
+def test_a_taken_port_is_named(taken: int) -> None:
+    port = free_port()
+    refused = pytest.raises(BenchError, match=rf"cannot listen at port {port + taken}: Address already in use")
+    with socket.create_server(("localhost", port + taken)), refused:
+        Nodes(f"localhost:{port}", 2)
+    with pytest.raises(BenchError, match="waits no longer"):  # and what the refused had opened is free again
+        Nodes(f"localhost:{port}", 2, stop_reason=lambda: "waits no longer")
 
 
 @pytest.mark.slow
