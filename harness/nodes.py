@@ -106,12 +106,9 @@ class Nodes:
         self._lines: list[Line] = []
         self._busy: list[Line] = []
         self._trouble = ""
+        # torchrun's agents meet there; they take the port of every address, and tell the user less if it is taken.
+        _listen_at("", self.port + 1, endpoint).close()
         self._listener = _listen_at(self.host, self.port, endpoint)
-        try:  # torchrun's agents meet there; they take the port of every address, and tell the user less if it is taken
-            _listen_at("", self.port + 1, endpoint).close()
-        except BenchError:
-            self._listener.close()
-            raise
         deadline = time.monotonic() + JOIN_S
         while len(self._lines) < count - 1:
             if time.monotonic() > deadline or stop_reason():

@@ -77,17 +77,12 @@ def run_notes(run: Run) -> list[str]:
 
 def version_notes(run: Run) -> list[str]:
     """Versions of the packages that decide what is measured, of each stack; the run's record has all of them."""
-    of_stack: dict[str, list[str]] = {}
-    for package, version in run.info.packages.items():
-        stack, _, name = package.rpartition("/")
-        if name in TOLD_PACKAGES:
-            of_stack.setdefault(stack, []).append(f"{name} {version}")
-    said = {stack: ", ".join(sorted(told, key=_rank)) for stack, told in of_stack.items()}
-    return [f"stack {stack}: {told}" if stack else told for stack, told in said.items()]
-
-
-def _rank(told: str) -> int:
-    return TOLD_PACKAGES.index(told.partition(" ")[0])
+    packages, said = run.info.packages, []
+    for stack in dict.fromkeys(package.rpartition("/")[0] for package in packages):
+        of_stack = {name: f"{stack}/{name}" if stack else name for name in TOLD_PACKAGES}
+        if told := ", ".join(f"{name} {packages[key]}" for name, key in of_stack.items() if key in packages):
+            said.append(f"stack {stack}: {told}" if stack else told)
+    return said
 
 
 def source_notes(run: Run) -> list[str]:
