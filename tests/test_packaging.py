@@ -169,11 +169,3 @@ def test_report_knows_of_harness_only_the_record() -> None:
         if name.split(".")[0] == "harness" and not name.startswith(allowed)
     ]
     assert offenders == []
-
-
-def test_no_module_past_300_lines() -> None:
-    lengths = {
-        str(file.relative_to(ROOT)): len(file.read_text().splitlines())
-        for file in modules("harness") + modules("report")
-    }
-    assert {file: length for file, length in lengths.items() if length > 300} == {}
