@@ -41,7 +41,9 @@ from report.tables import Table, make_table
 def runtimes(run: Run) -> Part:
     """End to end, every arm of every workload; jobs that took turns on the device have no such time."""
     turns = only_blocks(run)
-    return part_of(run, [] if turns else arm_rows(run, END_TO_END), runtime_notes(run), usual=not turns)
+    return part_of(
+        run, [] if turns else arm_rows(run, (*END_TO_END, gpu.UTILIZATION)), runtime_notes(run), usual=not turns
+    )
 
 
 def runtime_tables(parts: Sequence[Part]) -> list[Table]:
@@ -55,6 +57,7 @@ def runtime_tables(parts: Sequence[Part]) -> list[Table]:
         Column("Runtime(s)", number("runtime_s"), right=True, importance=ESSENTIAL),
         Column("Train samples(/s)", number("train_samples_per_s"), right=True),
         Column("Runtime ±95%", half_width("runtime_s"), right=True, optional=True),
+        Column("GPU util(%)", number("gpu_utilization_percent", digits=1), right=True, optional=True),
         Column("n", count, right=True, optional=True),
         *([Column("Arm", text("arm"), importance=ESSENTIAL)] if backends_are_shared(rows) else []),
         *facts,

@@ -36,8 +36,9 @@ def _mean(values: list[float]) -> float:
     return math.fsum(values) / len(values)
 
 
+UTILIZATION = Figure("gpu_utilization_percent", _of_cards(_mean, "utilization_mean"))
 GPU_FIGURES = (
-    Figure("gpu_utilization_percent", _of_cards(_mean, "utilization_mean")),
+    UTILIZATION,
     Figure("gpu_utilization_p10_percent", _of_cards(_mean, "utilization_p10")),
     Figure("gpu_memory_peak_bytes", _of_cards(max, "memory_peak_bytes")),
     Figure("torch_peak_allocated_bytes", lambda job: job.memory.torch_peak_allocated_bytes),

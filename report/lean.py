@@ -82,6 +82,7 @@ LEAN_RECORD: type[JobRecord] = _lean(  # to whom it is given, it is a JobRecord:
     "arm",
     "launch",
     "attempt",
+    "series",
     "device",
     "twin",
     "partner",

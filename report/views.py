@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from report import arm_views, cards, gain_views, inference_views, matrix, metrics, scaling, summary
+from report import arm_views, cards, gain_views, inference_views, matrix, metrics, prediction, scaling, summary
 from report.digest import View
 
 VIEWS: dict[str, View] = {  # in the order in which tables come
@@ -17,5 +17,6 @@ VIEWS: dict[str, View] = {  # in the order in which tables come
     "matrix": View(matrix.matrix, matrix.matrix_tables),
     "comparison": View(gain_views.gains, gain_views.comparison_tables, asked_only=True),
     "full": View(gain_views.full_gains, gain_views.full_tables, asked_only=True),
+    "prediction": View(prediction.prediction, prediction.prediction_tables, asked_only=True),
     "summary": View(summary.summary, summary.summary_tables, asked_only=True),
 }

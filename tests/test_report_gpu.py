@@ -267,7 +267,8 @@ def test_two_runs_on_one_card_are_told_apart() -> None:
     assert build(runs, "comparison").tables[0].columns[0].title == "Run"
 
 
-NOTHING_TO_SHOW = {"cards", "scaling", "inference", "metrics"}  # of runs on one card, without inference or metrics
+# Of runs on one card, without inference, metrics or series.
+NOTHING_TO_SHOW = {"cards", "scaling", "inference", "metrics", "prediction"}
 
 
 @pytest.mark.parametrize("view", [None, *(name for name in VIEWS if name not in NOTHING_TO_SHOW)])

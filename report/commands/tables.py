@@ -25,6 +25,7 @@ VIEWS = (
     "matrix",
     "comparison",
     "full",
+    "prediction",
     "summary",
 )
 GROUPS = ("model", "task", "backend", "gpu", "run")
@@ -39,8 +40,8 @@ def register(commands: Commands) -> None:
     which.add_argument(
         "--view",
         choices=VIEWS,
-        help="only this table (default: all that the runs have something for, but comparison, full and summary; of "
-        "more than 30 runs the summary, except as csv or json)",
+        help="only this table (default: all that the runs have something for, but comparison, full, prediction and "
+        "summary; of more than 30 runs the summary, except as csv or json)",
     )
     which.add_argument(
         "--full", action="store_const", const="full", dest="view", help="all of every gain in one table: --view full"

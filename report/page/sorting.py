@@ -45,6 +45,7 @@ RAW: dict[str, Raw] = {
     "A/A": _of("noise_floor_throughput_gain_high"),
     "Break-even": _of("break_even_step"),
     "Util(%)": _of("gpu_utilization_percent"),
+    "GPU util(%)": _of("gpu_utilization_percent"),
     "p10(%)": _of("gpu_utilization_p10_percent"),
     "NVML GiB": _of("gpu_memory_peak_bytes"),
     "Torch GiB": _of("torch_peak_allocated_bytes"),
