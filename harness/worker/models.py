@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import json
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 from harness.errors import BenchError
+from harness.hub import LFS_POINTER, WEIGHTS, cached_file, folder_of, hub_cache, model_folder
+from harness.positions import usable_positions
 from harness.settings import JobSpec, Model
 from harness.worker import compat, initial
 from harness.worker.shapes import SHAPES
@@ -16,8 +20,19 @@ def source(model: Model) -> Literal["pretrained", "random"]:
     """Where the weights come from. The runner decides `auto`; where it did not, only what is local counts."""
     if model.weights != "auto":
         return model.weights
-    local = model.path is not None and (Path(model.path).expanduser() / "config.json").is_file()
+    local = model.path is not None and folder_of(model.path) is not None
     return "pretrained" if local or model.architecture is None else "random"
+
+
+def location(model: Model) -> str:
+    """What transformers is to load the pretrained model from: a folder, or a name on the hub.
+
+    Raises:
+        BenchError: It is a folder, and no model is there.
+    """
+    assert model.path is not None
+    folder = model_folder(model.path, f"models.{model.name}.path")
+    return model.path if folder is None else str(folder)
 
 
 def shape(model: Model) -> dict[str, Any]:
@@ -31,23 +46,39 @@ def shape(model: Model) -> dict[str, Any]:
     return {**SHAPES[model.architecture], **model.config}
 
 
-def build(spec: JobSpec, tokenizer: Any, auto_class: str, config_of_task: dict[str, Any]) -> Any:
+def build(spec: JobSpec, tokenizer: Any, auto_class: str, config_of_task: dict[str, Any]) -> tuple[Any, list[str]]:
     """A transformers model in fp32 on the CPU, the same for both arms of a launch.
 
-    `auto_class`: name of the class in transformers that decides the head (AutoModelFor…); `config_of_task`: what the
-    task sets in the model's configuration, over which the suite's own `config` for the model goes.
-    Raises BenchError if the model cannot be had or does not know the attention asked for.
+    Args:
+        spec: The job.
+        tokenizer: Its tokenizer.
+        auto_class: Name of the class in transformers that decides the head (AutoModelFor…).
+        config_of_task: What the task sets in the model's configuration, over which the suite's own
+            `config` for the model goes.
+
+    Returns:
+        The model, and what a reader must know of its checkpoint (record_parts.Sources.remarks).
+
+    Raises:
+        BenchError: The model cannot be had, is broken, is too short for the samples or does not know
+            the attention asked for.
     """
     import transformers
-    from transformers import AutoConfig, set_seed
+    from transformers import AutoConfig, PretrainedConfig, set_seed
 
     model = spec.workload.model
     place = f"models.{model.name}"
     pretrained = source(model) == "pretrained"
+    remarks: list[str] = []
     try:
         if pretrained:
-            config = AutoConfig.from_pretrained(model.path, **{**config_of_task, **model.config})
+            written, _ = PretrainedConfig.get_config_dict(location(model), cache_dir=hub_cache())
+            _check_types(written.get("model_type"), model)
+            config = AutoConfig.from_pretrained(
+                location(model), cache_dir=hub_cache(), **{**config_of_task, **model.config}
+            )
         else:
+            _check_types(shape(model)["model_type"], model)
             config = AutoConfig.for_model(**{**config_of_task, **shape(model)})
             if config.vocab_size < len(tokenizer):
                 raise BenchError(
@@ -55,20 +86,25 @@ def build(spec: JobSpec, tokenizer: Any, auto_class: str, config_of_task: dict[s
                     place=f"{place}.config",
                 )
         config.pad_token_id = tokenizer.pad_token_id  # GPT-2 has none of its own
+        _check_length(spec, config.to_dict())
         dropout = 0.0 if spec.twin else spec.workload.training.dropout
         _set_dropout(config, dropout)
         set_seed(spec.seed)
         factory = getattr(transformers, auto_class)
         _check_attention(spec, _class_of(factory, config, place))
         if pretrained:
+            refuse_broken_files(model)
             built, report = factory.from_pretrained(
-                model.path,
+                location(model),
                 config=config,
+                cache_dir=hub_cache(),
                 attn_implementation=spec.arm.attention,
                 output_loading_info=True,
+                ignore_mismatched_sizes=True,
                 **compat.single_precision(),
             )
-            initial.draw(built, spec.seed, report["missing_keys"])  # such as a new classifier
+            remarks = _draw_what_does_not_fit(built, spec, report)
+            remarks += _other_order(written, config_of_task, model) if not report["mismatched_keys"] else []
         else:
             built = factory.from_config(config, attn_implementation=spec.arm.attention)
             initial.draw(built, spec.seed)
@@ -79,7 +115,7 @@ def build(spec: JobSpec, tokenizer: Any, auto_class: str, config_of_task: dict[s
     # Trainer leaves out dividing by the accumulated micro-batches; under ORTModule it never gets that number. So that
     # the gradients of all arms have the same scale, every model takes the mean over its batch.
     built.accepts_loss_kwargs = False
-    return built
+    return built, remarks
 
 
 def _class_of(factory: Any, config: Any, place: str) -> Any:
@@ -109,6 +145,136 @@ def _check_attention(spec: JobSpec, model_class: Any) -> None:
             place=f"arms.{spec.arm.name}.attention",
             fix="attention: eager, or an arm for the models that have it",
         )
+
+
+def _check_types(kind: Any, model: Model) -> None:
+    """Raises BenchError for an override of the suite's that is no number where transformers has one."""
+    from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+
+    if kind not in CONFIG_MAPPING:
+        return  # transformers says it better
+    default = CONFIG_MAPPING[kind]()
+    for key, value in model.config.items():
+        usual = getattr(default, key, None)
+        if isinstance(usual, int | float) and isinstance(value, bool | str) and not isinstance(usual, bool):
+            raise BenchError(
+                f"{value!r} is not a number, and {key} of {kind} is one",
+                place=f"models.{model.name}.config.{key}",
+                fix=f"a number without quotes, such as {usual!r}",
+            )
+
+
+def _check_length(spec: JobSpec, config: Mapping[str, Any]) -> None:
+    """Raises BenchError where samples are to be longer than the model has positions."""
+    asked, most = spec.workload.training.max_seq_length, usable_positions(config)
+    if most is not None and asked > most:
+        raise BenchError(
+            f"max_seq_length {asked} is more than the {most} positions of {spec.workload.model.name}",
+            place=f"workload {spec.workload.name}",
+            fix=f"max_seq_length: {most} or less, or another model",
+        )
+
+
+def refuse_broken_files(model: Model) -> None:
+    """Raises BenchError for a file of a pretrained model that is not what it is called: a pointer, or cut short."""
+    folder = folder_of(model.path or "")
+    if folder is not None:
+        files = sorted(file for file in folder.iterdir() if file.is_file())
+        cure = f"`git lfs pull` in {model.path}, or copy it there again"
+    else:
+        names = (*WEIGHTS, "config.json", "tokenizer.json", "vocab.txt", "vocab.json", "merges.txt", "spiece.model")
+        files = [file for name in names if (file := cached_file(model.path or "", name)) is not None]
+        files += sorted(part for file in files[:1] for part in file.parent.glob("*.safetensors") if part not in files)
+        cure = "remove it from the cache of the hub: the next run loads it again"
+    for file in files:
+        if problem := _broken(file):
+            raise BenchError(f"{file.name} {problem}", place=f"models.{model.name}.path ({model.path})", fix=cure)
+
+
+def _broken(file: Path) -> str:
+    """What is wrong with a file; empty: nothing that can be told without reading all of it."""
+    with file.open("rb") as content:
+        begin = content.read(len(LFS_POINTER))
+        if begin == LFS_POINTER:
+            return "is a pointer of Git LFS and not the file itself"
+        if file.suffix != ".safetensors":
+            return ""
+        size = file.stat().st_size
+        length = int.from_bytes(begin[:8], "little")
+        if size < 8 or 8 + length > size:
+            return f"is cut short or no safetensors file: its header does not fit into its {size:,} bytes"
+        content.seek(8)
+        try:
+            header = json.loads(content.read(length))
+            ends = [tensor["data_offsets"][1] for name, tensor in header.items() if name != "__metadata__"]
+        except (ValueError, KeyError, TypeError, AttributeError, IndexError):
+            return "is no safetensors file: its header cannot be read"
+    whole = 8 + length + max(ends, default=0)
+    return "" if size == whole else f"is cut short: {size:,} bytes of {whole:,}"
+
+
+def _draw_what_does_not_fit(built: Any, spec: JobSpec, report: Mapping[str, Any]) -> list[str]:
+    """Draw from the seed what the checkpoint does not have, or has for another number of classes; what to say of it.
+
+    Raises:
+        BenchError: The model itself, not only its head, is not in the checkpoint or of another shape there.
+    """
+    model = spec.workload.model
+    place = f"models.{model.name}.path ({model.path})"
+    prefix = f"{built.base_model_prefix}."
+    of_model = {name for name, _ in built.named_parameters() if name.startswith(prefix)}
+    shapes = {name: (tuple(before), tuple(now)) for name, before, now in report["mismatched_keys"]}
+    inside = sorted(name for name in shapes if name in of_model or prefix + name in of_model)
+    if inside:
+        before, now = shapes[inside[0]]
+        raise BenchError(
+            f"{inside[0]} of the checkpoint is {_size(before)}, and {_size(now)} by its configuration",
+            place=place,
+            fix="the config.json that belongs to the weights, and no override of sizes in `config`",
+        )
+    missing = set(report["missing_keys"])
+    if of_model and of_model <= missing:
+        raise BenchError(
+            f"the checkpoint has no weight of a {built.config.model_type}",
+            place=place,
+            fix="the config.json that belongs to the weights",
+        )
+    initial.draw(built, spec.seed, missing | set(shapes))  # such as a new classifier
+    said = [
+        f"{name} of {model.name} has {before[0]} outputs in the checkpoint and {now[0]} here: drawn from the seed"
+        for name, (before, now) in sorted(shapes.items())
+        if len(now) > 1 or name.rpartition(".")[0] + ".weight" not in shapes
+    ]
+    layers = sorted(of_model & missing - _poolers(of_model))
+    if layers:
+        said.append(
+            f"not in the checkpoint of {model.name} and drawn from the seed: {len(layers)} weights, {layers[0]} …"
+        )
+    return said
+
+
+def _other_order(written: Mapping[str, Any], config_of_task: Mapping[str, Any], model: Model) -> list[str]:
+    """What to say of a head whose classes have the task's names and other numbers."""
+    theirs, ours = written.get("id2label"), config_of_task.get("id2label")
+    if not isinstance(theirs, dict) or not isinstance(ours, dict):
+        return []
+    names = {str(index): str(name).lower() for index, name in theirs.items()}
+    wanted = {str(index): str(name).lower() for index, name in ours.items()}
+    if names == wanted or set(names.values()) != set(wanted.values()):
+        return []
+    return [
+        f"the head of {model.name} was trained with its classes in another order "
+        f"({', '.join(names.values())}) than the task's ({', '.join(wanted.values())})"
+    ]
+
+
+def _poolers(names: Collection[str]) -> set[str]:
+    """Weights that a checkpoint of another kind of task has no use for, and classifiers are used to draw."""
+    return {name for name in names if ".pooler." in name}
+
+
+def _size(shape: tuple[int, ...]) -> str:
+    return " x ".join(map(str, shape))
 
 
 def _set_dropout(config: Any, dropout: float | None) -> None:

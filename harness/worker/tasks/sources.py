@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from harness.errors import BenchError
+from harness.hub import LFS_POINTER, expanded
 from harness.settings import Task
 from harness.worker.tasks import corpora, corpus
 from harness.worker.tasks.store import key_of
@@ -44,7 +45,7 @@ def open_raw(task: Task, columns: tuple[str, ...], names: Mapping[str, str], lab
         origin = "synthetic"
     if origin == "folder":
         assert task.folder is not None
-        return _folder(task.folder / task.data_name, columns, names, labels)
+        return _folder(expanded(task.folder) / task.data_name, columns, names, labels)
     if origin == "hub":
         return _hub(task, columns, names, labels)
     return _synthetic(task, names)
@@ -74,8 +75,15 @@ def _folder(folder: Path, columns: tuple[str, ...], names: Mapping[str, str], la
             )
     digest = hashlib.sha256()
     for file in [file for split in sorted(files) for file in files[split]]:
+        content = file.read_bytes()
+        if content.startswith(LFS_POINTER):
+            raise BenchError(
+                f"{file.name} is a pointer of Git LFS and not the file itself",
+                place=str(folder),
+                fix="`git lfs pull` there, or copy it again",
+            )
         digest.update(f"{file.name}\n".encode())
-        digest.update(file.read_bytes())
+        digest.update(content)
 
     def read(split: str) -> Split:
         import pyarrow as pa
@@ -84,7 +92,11 @@ def _folder(folder: Path, columns: tuple[str, ...], names: Mapping[str, str], la
         try:
             table = pa.concat_tables([pq.ParquetFile(file).read() for file in files[split]])
         except (pa.ArrowException, OSError) as error:
-            raise BenchError(f"cannot read the Parquet files of {names[split]}: {error}", place=str(folder)) from error
+            raise BenchError(
+                f"cannot read the Parquet files of {names[split]}: {error}",
+                place=str(folder),
+                fix="whole files, all with the same columns",
+            ) from error
         place = f"{folder} ({names[split]})"
         return _split(table.column_names, lambda name: table.column(name).to_pylist(), columns, labels, place)
 
@@ -134,6 +146,14 @@ def _split(
             place=place,
             fix="GLUE keeps the labels of its test sets to itself: take the training and validation sets",
         )
+    for name, values in zip(columns, split.texts, strict=True):
+        odd = next((value for value in values if not isinstance(value, str)), None)
+        if odd is not None:
+            raise BenchError(
+                f"the column {name!r} holds no text: {type(odd).__name__} {str(odd)[:40]!r}",
+                place=place,
+                fix=f"a column {name!r} of strings",
+            )
     wrong = next((label for label in split.labels if not _can_be(label, labels)), None)
     if wrong is not None:
         allowed = "a number from 0 to 5" if labels is None else f"one of {', '.join(map(str, labels))}"
