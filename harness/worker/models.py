@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -64,7 +64,8 @@ def build(spec: JobSpec, tokenizer: Any, auto_class: str, config_of_task: dict[s
             the attention asked for.
     """
     import transformers
-    from transformers import AutoConfig, PretrainedConfig, set_seed
+    from transformers import AutoConfig, set_seed
+    from transformers.configuration_utils import PretrainedConfig
 
     model = spec.workload.model
     place = f"models.{model.name}"
@@ -72,6 +73,7 @@ def build(spec: JobSpec, tokenizer: Any, auto_class: str, config_of_task: dict[s
     remarks: list[str] = []
     try:
         if pretrained:
+            refuse_broken_files(model)
             written, _ = PretrainedConfig.get_config_dict(location(model), cache_dir=hub_cache())
             _check_types(written.get("model_type"), model)
             config = AutoConfig.from_pretrained(
@@ -93,7 +95,6 @@ def build(spec: JobSpec, tokenizer: Any, auto_class: str, config_of_task: dict[s
         factory = getattr(transformers, auto_class)
         _check_attention(spec, _class_of(factory, config, place))
         if pretrained:
-            refuse_broken_files(model)
             built, report = factory.from_pretrained(
                 location(model),
                 config=config,
@@ -188,7 +189,7 @@ def refuse_broken_files(model: Model) -> None:
         cure = "remove it from the cache of the hub: the next run loads it again"
     for file in files:
         if problem := _broken(file):
-            raise BenchError(f"{file.name} {problem}", place=f"models.{model.name}.path ({model.path})", fix=cure)
+            raise BenchError(f"{file.name} {problem}", place=f"models.{model.name}.path", fix=cure)
 
 
 def _broken(file: Path) -> str:
@@ -220,19 +221,23 @@ def _draw_what_does_not_fit(built: Any, spec: JobSpec, report: Mapping[str, Any]
         BenchError: The model itself, not only its head, is not in the checkpoint or of another shape there.
     """
     model = spec.workload.model
-    place = f"models.{model.name}.path ({model.path})"
+    place = f"models.{model.name}.path"
+    parameters = {name for name, _ in built.named_parameters()}
     prefix = f"{built.base_model_prefix}."
-    of_model = {name for name, _ in built.named_parameters() if name.startswith(prefix)}
-    shapes = {name: (tuple(before), tuple(now)) for name, before, now in report["mismatched_keys"]}
-    inside = sorted(name for name in shapes if name in of_model or prefix + name in of_model)
-    if inside:
+    of_model = {name for name in parameters if name.startswith(prefix)}
+
+    def named(name: str) -> str:  # transformers leaves the prefix out where the checkpoint has no head
+        return prefix + name if name not in parameters and prefix + name in parameters else name
+
+    shapes = {named(name): (tuple(before), tuple(now)) for name, before, now in report["mismatched_keys"]}
+    if inside := sorted(of_model & shapes.keys()):
         before, now = shapes[inside[0]]
         raise BenchError(
             f"{inside[0]} of the checkpoint is {_size(before)}, and {_size(now)} by its configuration",
             place=place,
             fix="the config.json that belongs to the weights, and no override of sizes in `config`",
         )
-    missing = set(report["missing_keys"])
+    missing = {named(name) for name in report["missing_keys"]}
     if of_model and of_model <= missing:
         raise BenchError(
             f"the checkpoint has no weight of a {built.config.model_type}",
@@ -245,11 +250,10 @@ def _draw_what_does_not_fit(built: Any, spec: JobSpec, report: Mapping[str, Any]
         for name, (before, now) in sorted(shapes.items())
         if len(now) > 1 or name.rpartition(".")[0] + ".weight" not in shapes
     ]
-    layers = sorted(of_model & missing - _poolers(of_model))
+    layers = sorted(name for name in of_model & missing if ".pooler." not in name)  # a pooler is part of the head
     if layers:
-        said.append(
-            f"not in the checkpoint of {model.name} and drawn from the seed: {len(layers)} weights, {layers[0]} …"
-        )
+        count = len(layers)
+        said.append(f"{count} weights of {model.name} are not in its checkpoint: drawn from the seed ({layers[0]}, …)")
     return said
 
 
@@ -266,11 +270,6 @@ def _other_order(written: Mapping[str, Any], config_of_task: Mapping[str, Any], 
         f"the head of {model.name} was trained with its classes in another order "
         f"({', '.join(names.values())}) than the task's ({', '.join(wanted.values())})"
     ]
-
-
-def _poolers(names: Collection[str]) -> set[str]:
-    """Weights that a checkpoint of another kind of task has no use for, and classifiers are used to draw."""
-    return {name for name in names if ".pooler." in name}
 
 
 def _size(shape: tuple[int, ...]) -> str:
