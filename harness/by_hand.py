@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from harness.config.errors import Finding, explain
 from harness.errors import BenchError
 from harness.plan import Plan, check_lengths, digest, with_id
-from harness.record import InferenceResult, State
+from harness.record import InferenceResult, JobRecord, State, trained_length
 from harness.settings import GLUE_TASKS, Arm, Inference, JobSpec, Model, Strict, Task, Training, Workload
 
 M = TypeVar("M", bound=Strict)
@@ -212,12 +212,18 @@ def _run(spec: JobSpec, output: Path) -> int:
     (output / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
     for name, metric in metrics.items():
         print(f"{name:>{WIDTH}} = {metric}")
-    for remark in record.sources.remarks:
+    for remark in (*record.sources.remarks, *_cut(record)):
         print(f"{'note':>{WIDTH}} = {remark}")
     if record.state is not State.OK:
         print(f"{'reason':>{WIDTH}} = {record.reason}\n{'log':>{WIDTH}} = {outcome.folder / (record.log or '')}")
         return 1
     return 0 if record.inference is None or inference_verdict(record.inference) == "ok" else 1
+
+
+def _cut(record: JobRecord) -> list[str]:
+    """What to say where samples are shorter than was asked for."""
+    asked, trained = record.workload.training.max_seq_length, trained_length(record)
+    return [] if trained == asked else [f"length {trained}, for the tokenizer takes no more ({asked} asked for)"]
 
 
 def inference_verdict(result: InferenceResult) -> str:

@@ -189,6 +189,7 @@ def test_a_checkpoint_of_three_classes_trains_for_two(tmp_path: Path) -> None:
     remark = "classifier.weight of mnli has 3 outputs in the checkpoint and 2 here: drawn from the seed"
     assert remark in done.stderr
     assert f"note = {remark}" in done.stdout
+    assert "note = length 16, for the tokenizer takes no more (64 asked for)" in done.stdout
     (folder,) = (tmp_path / "rte" / "runs").iterdir()
     (record,) = read_records(folder)[0]
     assert (record.sources.weights, record.sources.remarks) == ("pretrained", [remark])
