@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from harness.errors import BenchError
-from harness.hub import Answer, Hub, expanded, model_folder
+from harness.hub import WEIGHTS, Answer, Hub, expanded, model_folder
 from harness.settings import JobSpec, Model, Task
 from harness.worker import tasks
 
@@ -134,7 +134,11 @@ def _weights(model: Model, hub: Hub) -> str | _Wish:
     path, place = model.path, f"models.{model.name}.path"
     if model.weights == "random" or path is None:
         return "random"
-    if model_folder(path, place) is not None or hub.has_cached_model(path):
+    folder = model_folder(path, place)
+    if folder is not None and not any((folder / name).is_file() for name in WEIGHTS):
+        message = f"no weights are in the folder {path}: none of {', '.join(WEIGHTS)}"
+        raise BenchError(message, place=place, fix="the folder of a whole model, saved by save_pretrained")
+    if folder is not None or hub.has_cached_model(path):
         return "pretrained"
     return _Wish(
         wanted="pretrained",

@@ -1,5 +1,6 @@
 """`auto` sources, decided against real local HTTP servers and cache folders."""
 
+import io
 import json
 import socket
 import subprocess
@@ -7,17 +8,21 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from runner_support import make_job
+from runner_support import WORKER, make_job, make_plan
 
 from harness import hub as hub_module
+from harness.display import LineDisplay
 from harness.errors import BenchError
 from harness.hub import Hub, folder_of
+from harness.runner import run
 from harness.settings import JobSpec, Model, Task
 from harness.sources import apply, resolve
+from harness.store import read_info
 
 MODEL, DATASET = "org/model", "nyu-mll/glue"
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -188,6 +193,9 @@ def test_a_local_cache_and_a_local_folder_need_no_hub(tmp_path: Path) -> None:
     folder = tmp_path / "mine"
     folder.mkdir()
     (folder / "config.json").touch()
+    with pytest.raises(BenchError, match="no weights are in the folder"):
+        resolve([job(str(folder))], offline)
+    (folder / "model.safetensors").touch()
     assert resolve([job(str(folder))], offline).weights == {"m": "pretrained"}
 
 
@@ -233,7 +241,8 @@ def test_what_cannot_be_a_name_is_an_error_and_never_asked(
 def test_home_is_expanded_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     (tmp_path / "mine").mkdir()
-    (tmp_path / "mine" / "config.json").touch()
+    for name in ("config.json", "pytorch_model.bin"):
+        (tmp_path / "mine" / name).touch()
     offline = hub(tmp_path, "http://127.0.0.1:9", offline=True)
     assert resolve([job("~/mine")], offline).weights == {"m": "pretrained"}
     assert folder_of("~/mine") == tmp_path / "mine"
@@ -279,6 +288,42 @@ def test_an_earlier_decision_is_kept(tmp_path: Path, hub_server: ThreadingHTTPSe
     resolved = resolve([job()], hub(tmp_path, url(hub_server)), earlier)
     assert resolved.as_config() == earlier
     assert hub_server.asked == []  # type: ignore[attr-defined]
+
+
+def test_the_stand_in_is_told_before_the_first_job(
+    tmp_path: Path, hub_server: ThreadingHTTPServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub_server.broken[MODEL] = 503  # type: ignore[attr-defined]
+    monkeypatch.setattr("harness.runner.Hub", lambda: hub(tmp_path, url(hub_server)))
+    plan = make_plan([{}, {}])
+    jobs = tuple(one.model_copy(update={"workload": job(source="synthetic").workload}) for one in plan.jobs)
+    printed = io.StringIO()
+    outcome = run(replace(plan, jobs=jobs), tmp_path / "results", display=LineDisplay(printed), worker_command=WORKER)
+    first, second, third = printed.getvalue().splitlines()[:3]
+    assert first.startswith("the hub gave no clear answer (status 503): in the whole run a stand-in replaces")
+    assert "weights of m: random" in (second, third)
+    assert "run scripted-" in printed.getvalue().split("weights of m: random")[1]
+    info = read_info(outcome.folder)
+    assert first in info.notes
+    assert info.config["resolved_sources"]["weights"] == {"m": "random"}
+
+
+def test_what_cannot_be_had_leaves_no_run(
+    tmp_path: Path, hub_server: ThreadingHTTPServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub_server.broken[MODEL] = 429  # type: ignore[attr-defined]
+    monkeypatch.setattr("harness.runner.Hub", lambda: hub(tmp_path, url(hub_server)))
+    plan = make_plan([{}, {}])
+    demanded = job(weights="pretrained", source="synthetic").workload
+    jobs = tuple(one.model_copy(update={"workload": demanded}) for one in plan.jobs)
+    with pytest.raises(BenchError, match="is not known"):
+        run(replace(plan, jobs=jobs), tmp_path / "results", display=LineDisplay(io.StringIO()), worker_command=WORKER)
+    assert list((tmp_path / "results").iterdir()) == []
+    hub_server.broken.clear()  # type: ignore[attr-defined]
+    outcome = run(
+        replace(plan, jobs=jobs), tmp_path / "results", display=LineDisplay(io.StringIO()), worker_command=WORKER
+    )
+    assert outcome.complete
 
 
 def test_help_does_not_wait_for_the_hubs_client() -> None:

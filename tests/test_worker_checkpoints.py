@@ -152,6 +152,32 @@ def test_a_file_that_is_cut_short_is_named(tmp_path: Path, three_classes: Path, 
         _build(_spec(tmp_path, folder), 3)
 
 
+@pytest.mark.parametrize("content", ["half", "pointer"])
+def test_weights_that_torch_saved_are_looked_at_too(tmp_path: Path, three_classes: Path, content: str) -> None:
+    import torch
+    from safetensors.torch import load_file
+
+    folder = _copy(three_classes, tmp_path)
+    torch.save(load_file(folder / "model.safetensors"), folder / "pytorch_model.bin")
+    (folder / "model.safetensors").unlink()
+    assert _build(_spec(tmp_path, folder), 3)[1] == []
+    whole = (folder / "pytorch_model.bin").read_bytes()
+    (folder / "pytorch_model.bin").write_bytes(
+        LFS_POINTER + b"v1\n" if content == "pointer" else whole[: len(whole) // 2]
+    )
+    with pytest.raises(BenchError, match="pytorch_model.bin is (cut short|a pointer of Git LFS)"):
+        _build(_spec(tmp_path, folder), 3)
+
+
+def test_a_part_that_is_missing_is_named(tmp_path: Path, three_classes: Path) -> None:
+    folder = _copy(three_classes, tmp_path)
+    (folder / "model.safetensors").rename(folder / "model-00001-of-00002.safetensors")
+    parts = {"a": "model-00001-of-00002.safetensors", "b": "model-00002-of-00002.safetensors"}
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": parts}))
+    with pytest.raises(BenchError, match="index.json names model-00002-of-00002.safetensors, which is not there"):
+        _build(_spec(tmp_path, folder), 3)
+
+
 def test_a_broken_file_in_the_cache_is_to_be_loaded_again(
     tmp_path: Path, three_classes: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

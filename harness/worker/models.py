@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -110,7 +111,9 @@ def build(spec: JobSpec, tokenizer: Any, auto_class: str, config_of_task: dict[s
             built = factory.from_config(config, attn_implementation=spec.arm.attention)
             initial.draw(built, spec.seed)
     except (OSError, ValueError, TypeError) as error:
-        raise BenchError(f"{type(error).__name__}: {error}", place=place) from error
+        raise BenchError(
+            f"{type(error).__name__}: {error}", place=place, fix="check the model's `path` and `config`"
+        ) from error
     _set_module_dropout(built, dropout)
     # A model whose forward takes any keyword is handed the number of labels, to divide the sum of its losses by it, and
     # Trainer leaves out dividing by the accumulated micro-batches; under ORTModule it never gets that number. So that
@@ -188,7 +191,10 @@ def refuse_broken_files(model: Model) -> None:
         files += sorted(part for file in files[:1] for part in file.parent.glob("*.safetensors") if part not in files)
         cure = "remove it from the cache of the hub: the next run loads it again"
     for file in files:
-        if problem := _broken(file):
+        problem = _broken(file)
+        if not problem and folder is not None and file.name.endswith(".index.json"):
+            problem = _incomplete(file)  # the hub's client loads what is missing in its cache
+        if problem:
             raise BenchError(f"{file.name} {problem}", place=f"models.{model.name}.path", fix=cure)
 
 
@@ -198,6 +204,8 @@ def _broken(file: Path) -> str:
         begin = content.read(len(LFS_POINTER))
         if begin == LFS_POINTER:
             return "is a pointer of Git LFS and not the file itself"
+        if begin.startswith(b"PK") and not zipfile.is_zipfile(file):  # how torch saves; its table stands at the end
+            return "is cut short"
         if file.suffix != ".safetensors":
             return ""
         size = file.stat().st_size
@@ -212,6 +220,16 @@ def _broken(file: Path) -> str:
             return "is no safetensors file: its header cannot be read"
     whole = 8 + length + max(ends, default=0)
     return "" if size == whole else f"is cut short: {size:,} bytes of {whole:,}"
+
+
+def _incomplete(index: Path) -> str:
+    """What is wrong with the index of weights in several files."""
+    try:
+        parts = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return "is no index of weights"
+    missing = [str(part) for part in parts if not (index.parent / str(part)).is_file()]
+    return f"names {missing[0]}, which is not there" if missing else ""
 
 
 def _draw_what_does_not_fit(built: Any, spec: JobSpec, report: Mapping[str, Any]) -> list[str]:
