@@ -117,6 +117,26 @@ def test_files_that_git_did_not_fetch_are_named(tmp_path: Path) -> None:
     assert "git lfs pull" in caught.value.fix
 
 
+def test_a_file_of_data_that_is_cut_short_is_named(tmp_path: Path) -> None:
+    for name in ("train", "validation"):
+        _parquet(tmp_path / "sst2", name, sentence=["good", "bad"], label=[1, 0])
+    file = tmp_path / "sst2" / "validation-00000-of-00001.parquet"
+    file.write_bytes(file.read_bytes()[:-9])
+    with pytest.raises(BenchError, match=r"validation-00000-of-00001\.parquet cannot be read: ") as caught:
+        glue.load(_spec(tmp_path, task=_folder_task(tmp_path, "sst2")))
+    assert caught.value.fix == "a whole Parquet file"
+
+
+def test_text_that_is_no_utf8_is_one_sentence(tmp_path: Path) -> None:
+    for name in ("train", "validation"):
+        _parquet(tmp_path / "sst2", name, sentence=["good", "bad"], label=[1, 0])
+    text = pa.Array.from_buffers(pa.string(), 1, [None, pa.py_buffer(b"\0\0\0\0\2\0\0\0"), pa.py_buffer(b"\xff\xfe")])
+    table = pa.table({"sentence": text, "label": [1]})
+    pq.write_table(table, tmp_path / "sst2" / "train-00000-of-00001.parquet")
+    with pytest.raises(BenchError, match="a text is not UTF-8"):
+        glue.load(_spec(tmp_path, task=_folder_task(tmp_path, "sst2")))
+
+
 def test_home_is_expanded_in_a_folder_of_data(mrpc: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(mrpc.parent))
     spec = _spec(tmp_path, task={**_folder_task(mrpc, "mrpc"), "folder": f"~/{mrpc.name}"})

@@ -89,16 +89,25 @@ def _folder(folder: Path, columns: tuple[str, ...], names: Mapping[str, str], la
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        try:
-            table = pa.concat_tables([pq.ParquetFile(file).read() for file in files[split]])
-        except (pa.ArrowException, OSError) as error:
-            raise BenchError(
-                f"cannot read the Parquet files of {names[split]}: {error}",
-                place=str(folder),
-                fix="whole files, all with the same columns",
-            ) from error
+        tables = []
+        for file in files[split]:
+            try:
+                tables.append(pq.ParquetFile(file).read())
+            except (pa.ArrowException, OSError) as error:
+                reason = " ".join(str(error).split())[:200]
+                raise BenchError(
+                    f"{file.name} cannot be read: {reason}", place=str(folder), fix="a whole Parquet file"
+                ) from error
         place = f"{folder} ({names[split]})"
-        return _split(table.column_names, lambda name: table.column(name).to_pylist(), columns, labels, place)
+        try:
+            table = pa.concat_tables(tables)
+            return _split(table.column_names, lambda name: table.column(name).to_pylist(), columns, labels, place)
+        except pa.ArrowException as error:
+            raise BenchError(
+                f"the Parquet files do not have the same columns: {error}", place=place, fix="files of one data set"
+            ) from error
+        except UnicodeDecodeError as error:
+            raise BenchError(f"a text is not UTF-8: {error}", place=place, fix="text in UTF-8") from error
 
     return Raw("folder", digest.hexdigest(), read)
 
