@@ -1,4 +1,4 @@
-"""The Hugging Face hub and its local cache, as huggingface_hub knows them; and which names are folders instead.
+"""The Hugging Face hub and its cache, by huggingface_hub; and which names are folders instead.
 
 huggingface_hub is imported when it is needed, for it takes a third of a second.
 """
@@ -16,7 +16,7 @@ from typing import Literal
 from harness.errors import BenchError
 
 HUB_TIMEOUT_S = 10.0
-# Of these files one must be there for a model's weights to be loaded by PyTorch; an index names the others.
+# One of these files must be there for PyTorch to load the weights; an index names the others.
 WEIGHTS = (
     "model.safetensors",
     "model.safetensors.index.json",
@@ -24,7 +24,8 @@ WEIGHTS = (
     "pytorch_model.bin.index.json",
 )
 LFS_POINTER = b"version https://git-lfs.github.com/spec/"  # how a file begins that `git lfs` has not fetched
-# Variables that name the cache, in the order in which transformers 4 heeds them; later versions know the fourth alone.
+# Variables that name the cache, in the order in which transformers 4 heeds them; later versions
+# know the fourth alone.
 CACHE_VARIABLES = (
     "TRANSFORMERS_CACHE",
     "PYTORCH_TRANSFORMERS_CACHE",
@@ -35,10 +36,10 @@ CACHE_VARIABLES = (
 
 
 def folder_of(name: str) -> Path | None:
-    """The folder that a model's name or path means, with `~` expanded; None: it is a name on the hub.
+    """The folder that a model's name or path means, `~` expanded; None: it is a name on the hub.
 
-    A folder is what looks like a path (it begins with `/`, `.` or `~`, holds a backslash or more than
-    one slash) or is there. The hub is never asked for a folder.
+    A folder is what looks like a path (it begins with `/`, `./`, `../` or `~`, holds a backslash or
+    more than one slash) or is there. The hub is never asked for a folder.
 
     Raises:
         BenchError: `~` stands for nobody's home.
@@ -68,7 +69,7 @@ def model_folder(name: str, place: str) -> Path | None:
     """`folder_of(name)`, with a model in it.
 
     Raises:
-        BenchError: It is a path, and no folder with a model is there; or it cannot be a name at all.
+        BenchError: It is a path, and no model is there; or it cannot be a name at all.
     """
     folder = folder_of(name)
     if folder is None:
@@ -104,7 +105,7 @@ def _check_name(name: str, place: str) -> None:
 
 
 def hub_cache() -> Path:
-    """The folder in which models are cached, the same for the runner and for every version of transformers."""
+    """The folder in which models are cached, for the runner and every version of transformers."""
     from huggingface_hub import constants
 
     given = next((value for name in CACHE_VARIABLES if (value := os.environ.get(name))), None)
@@ -131,7 +132,7 @@ def cached_file(repo: str, name: str, cache: Path | None = None) -> Path | None:
 
 
 def local_config(name: str) -> dict[str, object] | None:
-    """A model's config.json from its folder or the cache; None: neither has it. The hub is not asked.
+    """A model's config.json from its folder or the cache; None: neither has it; nobody is asked.
 
     Raises:
         BenchError: It is there and is no configuration.
@@ -201,7 +202,7 @@ class Hub:
         return bool(parts) and all(cached_file(repo, part, self._cache) is not None for part in parts)
 
     def has_cached_dataset(self, repo: str, subset: str) -> bool:
-        """Whether `datasets` can load a subset without the hub: it must have been prepared by it."""
+        """Whether `datasets` has prepared a subset, and so can load it without the hub."""
         prepared = self._datasets / repo.replace("/", "___") / subset
         return any(prepared.glob("*/*/*.arrow"))
 
@@ -237,14 +238,14 @@ class Hub:
             return Answer("no", "the hub does not have it, or not for you")
         except GatedRepoError:
             return Answer("no", "the hub gives it only to those who asked for access: log in, or set HF_TOKEN")
-        except Exception as error:  # the client's own, those of whatever it speaks HTTP with, the network's
+        except Exception as error:  # the client raises dozens of kinds
             status = getattr(getattr(error, "response", None), "status_code", None)
             said = " ".join(str(error).split())[:200]
             return Answer("unclear", f"status {status}" if status is not None else f"{type(error).__name__}: {said}")
 
 
 def _in_time(ask: Callable[[], Answer], timeout_s: float) -> Answer:
-    """The answer; unclear when none comes in time. In a thread: no time-out covers a silent name server."""
+    """The answer; unclear when none comes in time: no time-out covers a silent name server."""
     answers: list[Answer] = []
     thread = threading.Thread(target=lambda: answers.append(ask()), daemon=True)
     thread.start()

@@ -1,12 +1,12 @@
-"""How many tokens a model has positions for, from its transformers configuration. Imports no torch."""
+"""How many tokens a model has positions for, from its configuration. Imports no torch."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-# Model types whose positions are looked up in a table, and the key of the table's size. Not here: relative or rotary
-# positions (t5, xlnet, llama, modernbert, …), which a longer sample does not break.
+# Model types whose positions are looked up in a table, and the key of the table's size. Not here:
+# relative or rotary positions (t5, xlnet, llama, modernbert, …), which a longer sample does not break.
 _SIZE = "max_position_embeddings"
 _TABLES: dict[str, str] = dict.fromkeys(
     "albert bart bert big_bird camembert canine convbert data2vec-text deberta deberta-v2 distilbert electra ernie esm "
@@ -15,7 +15,7 @@ _TABLES: dict[str, str] = dict.fromkeys(
     _SIZE,
 )
 _TABLES |= {"gpt2": "n_positions", "openai-gpt": "n_positions", "gpt_neo": _SIZE, "gpt_bigcode": "n_positions"}
-# Those that begin to count behind the id of the padding token, whose row and the rows before it are never used.
+# Those that begin to count behind the id of the padding token: the rows up to it are never used.
 _FROM_PADDING = frozenset(
     "camembert data2vec-text esm ibert longformer luke mpnet roberta roberta-prelayernorm xlm-roberta xlm-roberta-xl "
     "xmod".split()

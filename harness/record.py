@@ -122,7 +122,7 @@ class JobRecord(WorkerResult):
 
 
 def trained_length(job: JobRecord) -> int:
-    """The tokens that a sample of the job really had at most: a tokenizer may take fewer than were asked for."""
+    """The most tokens that a sample really had: a tokenizer may take fewer than were asked for."""
     return job.sources.max_seq_length or job.workload.training.max_seq_length
 
 

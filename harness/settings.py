@@ -45,12 +45,14 @@ class NoOptions(Strict):
 class Model(Strict):
     """A model by hub name or folder (`path`), or by architecture with random weights.
 
-    A path that looks like one (it begins with `/`, `./`, `../` or `~`, holds a backslash or more than one slash) or
-    names a folder that is there is a folder, and must be there. Everything else is a name on the hub.
+    A `path` that looks like one (it begins with `/`, `./`, `../` or `~`, holds a backslash or more
+    than one slash) or that is the name of an existing folder means a folder, which must be there.
+    Everything else is a name on the hub.
 
-    `weights: auto` takes pretrained weights from `path` where the folder, the cache or the hub has them, else random
-    weights of the shape `architecture`. What is taken is decided once per run, before its first job, and recorded: an
-    answer of the hub that is neither yes nor no makes every `auto` of the run that needs the hub take its stand-in.
+    `weights: auto` takes pretrained weights from `path` where the folder, the cache or the hub has
+    them, else random weights of the shape `architecture`. What is taken is decided once per run,
+    before its first job, and recorded. If the hub's answer is neither yes nor no, every `auto` of
+    the run that needs the hub takes its stand-in.
     """
 
     name: Slug = Field(description="label in tables; defaults to the key in `models`")
@@ -73,8 +75,8 @@ class Model(Strict):
 class Task(Strict):
     """A task and where its data comes from.
 
-    `source: auto` is the hub where it has the data (or a cached copy), else the built-in learnable stand-in. It is
-    decided as `weights: auto` of a model is.
+    `source: auto` is the hub where it has the data (or a cached copy), else the built-in learnable
+    stand-in. It is decided as `weights: auto` of a model is.
     """
 
     name: Slug = Field(description="label in tables; defaults to the key in `tasks`")

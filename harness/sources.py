@@ -29,7 +29,7 @@ class Resolved:
 
 @dataclass(frozen=True)
 class _Wish:
-    """Something of the hub's that this host does not have. `stand_in`: what may be taken for it, if anything."""
+    """Something of the hub's that this host does not have. `stand_in`: what may replace it, if any."""
 
     wanted: str
     stand_in: str | None
@@ -74,7 +74,7 @@ def resolve(jobs: Iterable[JobSpec], hub: Hub, earlier: Mapping[str, Any] | None
 
 def _decide(wishes: Sequence[_Wish], hub: Hub, resolved: Resolved) -> dict[str, tuple[str, str]]:
     """By place: what is taken for each wish, and why where it is a stand-in."""
-    # What has no stand-in first, so that an unclear answer about something else cannot hide that it is to be had.
+    # What has no stand-in first: an unclear answer about something else must not keep it from being asked.
     wishes = sorted(wishes, key=lambda wish: wish.stand_in is not None)
     answers = [wish.ask() for wish in wishes]
     decided: dict[str, tuple[str, str]] = {}
