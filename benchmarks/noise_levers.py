@@ -40,10 +40,11 @@ from harness.blocks.session import cost_of_switching
 from harness.blocks.watch import Arm, Watch
 from harness.config import load_suite
 from harness.config.measurement import Blocks
+from harness.hub import Hub
 from harness.launch import RunningJob
 from harness.plan import make_plan
 from harness.setup.stack import cache_root
-from harness.sources import Hub, apply, resolve
+from harness.sources import apply, resolve
 
 PRECISION_AT_S = 180.0
 BATCH = 4  # neighbouring pairs

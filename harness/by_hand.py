@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
+import os
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -11,8 +13,8 @@ from pydantic import ValidationError
 
 from harness.config.errors import Finding, explain
 from harness.errors import BenchError
-from harness.plan import Plan, digest, with_id
-from harness.record import InferenceResult, State
+from harness.plan import Plan, check_lengths, digest, with_id
+from harness.record import InferenceResult, JobRecord, State, trained_length
 from harness.settings import GLUE_TASKS, Arm, Inference, JobSpec, Model, Strict, Task, Training, Workload
 
 M = TypeVar("M", bound=Strict)
@@ -53,8 +55,6 @@ def train(arguments: argparse.Namespace, device: Literal["cpu", "cuda"], cache_d
 
 
 def _spec(arguments: argparse.Namespace, device: Literal["cpu", "cuda"], cache_dir: Path) -> JobSpec:
-    name = arguments.model_name_or_path
-    local = Path(name).is_dir()
     training = _validated(
         Training,
         precision="fp16" if arguments.fp16 else "bf16" if arguments.bf16 else "fp32",
@@ -69,7 +69,7 @@ def _spec(arguments: argparse.Namespace, device: Literal["cpu", "cuda"], cache_d
         logging_steps=500,
     )
     task = _task(arguments)
-    model = _model(name, local)
+    model = _model(arguments.model_name_or_path)
     arm = _arm(arguments)
     return with_id(
         JobSpec(
@@ -137,14 +137,19 @@ def _option(setting: str | int, *rest: str | int) -> str:
     return " ".join(["--" + flag, *map(str, rest)])
 
 
-def _model(name: str, local: bool) -> Model:
+def _model(name: str) -> Model:
     """A local folder, a hub id, or a built-in shape; a hub id whose shape is built in can do without the hub."""
+    from harness.hub import model_folder
     from harness.worker.shapes import SHAPES
 
-    last = name.rstrip("/").rsplit("/", 1)[-1]
+    if not name:
+        raise BenchError("is empty", place="--model-name-or-path", fix="a hub id, a folder or a built-in shape")
+    folder = model_folder(name, f"--model-name-or-path {name}")
+    if folder is not None:
+        whole = os.path.normpath(folder.absolute())
+        return _validated(Model, name=_slug(Path(whole).name), path=whole, weights="pretrained")
+    last = name.rsplit("/", 1)[-1]
     shape = last if last in SHAPES else None
-    if local:
-        return _validated(Model, name=_slug(last), path=str(Path(name).absolute()), weights="pretrained")
     if shape == name and shape.endswith("-tiny"):
         return _validated(Model, name=shape, architecture=shape, weights="random")
     return _validated(Model, name=_slug(last), path=name, architecture=shape)
@@ -184,7 +189,14 @@ def _run(spec: JobSpec, output: Path) -> int:
         config_sha256=digest(config),
         timeout_s=7 * 24 * 3600.0,
     )
-    outcome = runner.run(plan, output / "runs", fresh=True, resume_command="")
+    check_lengths(plan)
+    try:
+        outcome = runner.run(plan, output / "runs", fresh=True, resume_command="")
+    except BenchError:
+        for folder in (output / "runs", output):  # or the same command would find it not empty
+            with contextlib.suppress(OSError):
+                folder.rmdir()
+        raise
     records, _ = read_records(outcome.folder)
     record = records[-1]
     metrics = {
@@ -200,10 +212,18 @@ def _run(spec: JobSpec, output: Path) -> int:
     (output / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
     for name, metric in metrics.items():
         print(f"{name:>{WIDTH}} = {metric}")
+    for remark in (*record.sources.remarks, *_cut(record)):
+        print(f"{'note':>{WIDTH}} = {remark}")
     if record.state is not State.OK:
         print(f"{'reason':>{WIDTH}} = {record.reason}\n{'log':>{WIDTH}} = {outcome.folder / (record.log or '')}")
         return 1
     return 0 if record.inference is None or inference_verdict(record.inference) == "ok" else 1
+
+
+def _cut(record: JobRecord) -> list[str]:
+    """What to say where samples are shorter than was asked for."""
+    asked, trained = record.workload.training.max_seq_length, trained_length(record)
+    return [] if trained == asked else [f"length {trained}, for the tokenizer takes no more ({asked} asked for)"]
 
 
 def inference_verdict(result: InferenceResult) -> str:

@@ -13,7 +13,7 @@ from typing import Literal
 from harness.config import Suite, load_suite
 from harness.config.selection import only_pairs
 from harness.errors import BenchError
-from harness.plan import Plan, make_plan
+from harness.plan import Plan, check_lengths, make_plan
 from harness.setup.stack import cache_root
 from harness.stacks import interpreters
 
@@ -54,7 +54,9 @@ def _load(arguments: argparse.Namespace, must_answer: bool = True) -> tuple[Suit
     if arguments.pairs:
         suite = only_pairs(suite, arguments.pairs)
     stacks = interpreters(suite, arguments.stack, must_exist=must_answer)
-    return suite, make_plan(suite, device=device, cache_dir=cache_root(), stacks=stacks), file
+    planned = make_plan(suite, device=device, cache_dir=cache_root(), stacks=stacks)
+    check_lengths(planned)
+    return suite, planned, file
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -184,13 +184,16 @@ def training_check(host: Host) -> Iterator[Check]:
 
 def hub_check() -> Iterator[Check]:
     """Whether real data and weights can be had."""
-    from harness.sources import Hub
+    from harness.hub import Hub
     from harness.worker.tasks.sources import HUB_DATASET
 
-    if Hub().has_dataset(HUB_DATASET, "sst2"):
-        yield Check("hub", "ok", "answers, or its GLUE data is cached")
+    hub = Hub()
+    if hub.has_cached_dataset(HUB_DATASET, "sst2"):
+        yield Check("hub", "ok", "its GLUE data is cached")
+    elif (answer := hub.dataset(HUB_DATASET)).state == "yes":
+        yield Check("hub", "ok", "answers")
     else:
         yield Check(
-            "hub", "warning", "does not answer: built-in data and random weights",
+            "hub", "warning", f"{answer.reason}: built-in data and random weights where a suite says `auto`",
             "a network or HF_ENDPOINT; or `source: folder` with a copy of the data",
         )  # fmt: skip

@@ -18,6 +18,7 @@ PASSED_NAMES |= {
     "REQUESTS_CA_BUNDLE",
     "CURL_CA_BUNDLE",
 }
+PASSED_NAMES |= {"HUGGINGFACE_HUB_CACHE", "HUGGING_FACE_HUB_TOKEN"}  # older names: the runner's hub is the job's too
 PASSED_NAMES |= {
     name for proxy in ("http_proxy", "https_proxy", "all_proxy", "no_proxy") for name in (proxy, proxy.upper())
 }

@@ -23,7 +23,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from harness.record import Efficiency, JobRecord, ModelShape
+from harness.record import Efficiency, JobRecord, ModelShape, trained_length
 
 # Dense peaks in FLOP/s by the card's name in NVML. fp16 and bf16: tensor cores, without sparsity (data sheets that give
 # the sparse figure: half of it), 32-bit accumulation. fp32: CUDA cores, for PyTorch multiplies fp32 matrices in full
@@ -136,7 +136,7 @@ def efficiency(record: JobRecord) -> Efficiency:
     training = record.workload.training
     flops = None
     if record.shape is not None and training.pad_to_max_length:
-        flops = float(model_flops_per_sample(record.shape, training.max_seq_length))
+        flops = float(model_flops_per_sample(record.shape, trained_length(record)))
     peak = peak_flops_per_s(record.device, training.precision)
     rate = record.timing.steady_samples_per_s
     cards = record.workload.launch.world_size

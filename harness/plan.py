@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from harness.config import Suite
 from harness.config.measurement import Adaptive, Blocks
+from harness.errors import BenchError
 from harness.record import Pair
 from harness.settings import Arm, JobSpec, Strict, Workload
 
@@ -82,6 +83,32 @@ def make_plan(suite: Suite, *, device: Device, cache_dir: Path, stacks: Mapping[
             if arm.injected_delay_ms
         ],
     )
+
+
+def check_lengths(plan: Plan) -> None:
+    """Refuse samples that are longer than their model has positions, as far as that is known without the hub.
+
+    Raises:
+        BenchError: Some workload asks for such a length.
+    """
+    from harness.hub import local_config
+    from harness.positions import usable_positions
+    from harness.worker.shapes import SHAPES
+
+    limits: dict[str, int | None] = {}
+    for job in plan.jobs:
+        model, asked = job.workload.model, job.workload.training.max_seq_length
+        if model.name not in limits:
+            written = local_config(model.path) if model.path is not None and model.weights != "random" else None
+            shape = written or SHAPES.get(model.architecture or "", {})
+            limits[model.name] = usable_positions({**shape, **model.config})
+        most = limits[model.name]
+        if most is not None and asked > most:
+            raise BenchError(
+                f"max_seq_length {asked} is more than the {most} positions of {model.name}",
+                place=f"workload {job.workload.name}",
+                fix=f"max_seq_length: {most} or less, or another model",
+            )
 
 
 def _jobs_of(suite: Suite, workload: Workload, pairs: Sequence[Pair]) -> Iterator[tuple[int, JobSpec]]:

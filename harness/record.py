@@ -49,6 +49,7 @@ __all__ = [
     "Telemetry",
     "Timing",
     "WorkerResult",
+    "trained_length",
 ]
 
 SCHEMA_VERSION = 1
@@ -118,6 +119,11 @@ class JobRecord(WorkerResult):
         description="only for published records: dotted names of fields that the source leaves out; their values here "
         "mean nothing and are never shown (launch: how often a figure was repeated)",
     )
+
+
+def trained_length(job: JobRecord) -> int:
+    """The most tokens that a sample really had: a tokenizer may take fewer than were asked for."""
+    return job.sources.max_seq_length or job.workload.training.max_seq_length
 
 
 class Pair(Part):

@@ -129,6 +129,14 @@ class Sources(Part):
     train_samples: int | None = None
     eval_samples: int | None = None
     data_sha256: str | None = None
+    max_seq_length: int | None = Field(
+        None, description="tokens that a sample was really cut to; null: as asked for, in records of before it was told"
+    )
+    remarks: list[str] = Field(
+        default_factory=list,
+        description="what a reader must know of a pretrained model, a sentence each: what of it did not fit and was "
+        "drawn from the seed (not: a head that no checkpoint has), classes in another order",
+    )
 
 
 class GpuTelemetry(Part):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,7 +17,9 @@ from typing import TYPE_CHECKING, Any
 from harness import guard
 from harness.display import Display, make_display, stopped
 from harness.environment import visible_cards
+from harness.errors import BenchError
 from harness.execution import Executor
+from harness.hub import Hub
 from harness.nodes import Nodes
 from harness.plan import alone
 from harness.provenance import collect, scrub_tree
@@ -24,7 +27,7 @@ from harness.record import JobRecord, Pair, Refusal, RunInfo, State, Stopping
 from harness.runs import now_utc, open_run
 from harness.schedule import Looked, Note, Refused, Schedule, Work
 from harness.settings import JobSpec
-from harness.sources import Hub, Resolved, apply, resolve
+from harness.sources import Resolved, apply, resolve
 from harness.stopping import Decision
 
 if TYPE_CHECKING:
@@ -118,7 +121,11 @@ def run(
                 asked = (stop.fd, lambda: stop.reason, worker_command, allow_shared_gpu, nodes)
                 executor = Executor(plan, folder, info.host, display, *asked)
                 execution = _Execution(plan, info, stop, executor)
-                execution.begin(resumed, here.git)
+                try:
+                    execution.begin(resumed, here.git)
+                except BenchError:
+                    _remove_if_empty(folder.path)
+                    raise
                 for warning in warnings:
                     display.message(warning)
                 try:
@@ -164,6 +171,7 @@ class _Execution:
         self.plan, self.info, self.stop, self.executor = plan, info, stop, executor
         self.folder, self.display = executor.folder, executor.display
         self.resolved, self.complete = Resolved(), False
+        self._remarks: set[str] = set()  # which the record has, and tables say from there
 
     def begin(self, resumed: bool, git: Mapping[str, Any]) -> None:
         """Decide the sources, write run.json, say what is going to happen."""
@@ -180,9 +188,9 @@ class _Execution:
             config={**self.info.config, "resolved_sources": self.resolved.as_config()},
         )
         finished = [record for record in self._records().values() if record.state is not State.INTERRUPTED]
-        self.display.run_started(self.info.run, self.plan.jobs, finished, resumed)
-        for text in (*self.resolved.warnings, *self.info.notes):
+        for text in self.info.notes:  # first: what is trained may not be what the reader expects
             self.display.message(text)
+        self.display.run_started(self.info.run, self.plan.jobs, finished, resumed)
 
     def execute(self, retry_failed: bool, keep_going: bool) -> None:
         """Do what the schedule asks for until nothing is left or the run is to stop."""
@@ -209,6 +217,10 @@ class _Execution:
         self.folder.append(*records)
         for record in records:
             self.display.job_finished(record)
+            for remark in record.sources.remarks:
+                if remark not in self._remarks:
+                    self._remarks.add(remark)
+                    self.display.message(remark)
         if note:
             self._note(note)
         return records
@@ -259,6 +271,12 @@ class _Execution:
     def _write(self, **changes: Any) -> None:
         self.info = self.info.model_copy(update=changes)
         self.folder.write_info(scrub_tree(self.info))
+
+
+def _remove_if_empty(folder: Path) -> None:
+    """Remove a run folder in which no run was begun."""
+    if not (folder / "run.json").exists() and not (folder / "jobs.jsonl").exists():
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def has_result(pair: Pair, records: Iterable[JobRecord]) -> bool:

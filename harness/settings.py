@@ -45,12 +45,18 @@ class NoOptions(Strict):
 class Model(Strict):
     """A model by hub name or folder (`path`), or by architecture with random weights.
 
-    `weights: auto` takes pretrained weights from `path` where the hub (or folder) can be read, else random weights
-    of the shape `architecture`; what was taken is decided once per run and recorded.
+    A `path` that looks like one (it begins with `/`, `./`, `../` or `~`, holds a backslash or more
+    than one slash) or that is the name of an existing folder means a folder, which must be there.
+    Everything else is a name on the hub.
+
+    `weights: auto` takes pretrained weights from `path` where the folder, the cache or the hub has
+    them, else random weights of the shape `architecture`. What is taken is decided once per run,
+    before its first job, and recorded. If the hub's answer is neither yes nor no, every `auto` of
+    the run that needs the hub takes its stand-in.
     """
 
     name: Slug = Field(description="label in tables; defaults to the key in `models`")
-    path: str | None = Field(None, description="hub id (FacebookAI/roberta-base) or local folder")
+    path: str | None = Field(None, description="hub id (FacebookAI/roberta-base) or folder; ~ is the user's home")
     architecture: str | None = Field(None, description="a built-in shape (roberta-base, …) for random weights")
     config: dict[str, Scalar] = Field(default_factory=dict, description="overrides of the transformers config")
     weights: Literal["auto", "pretrained", "random"] = "auto"
@@ -69,7 +75,8 @@ class Model(Strict):
 class Task(Strict):
     """A task and where its data comes from.
 
-    `source: auto` is the hub where it answers (or a cached copy), else the built-in learnable stand-in.
+    `source: auto` is the hub where it has the data (or a cached copy), else the built-in learnable
+    stand-in. It is decided as `weights: auto` of a model is.
     """
 
     name: Slug = Field(description="label in tables; defaults to the key in `tasks`")

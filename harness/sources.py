@@ -2,89 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import threading
-import urllib.error
-import urllib.request
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
+from harness.errors import BenchError
+from harness.hub import WEIGHTS, Answer, Hub, expanded, model_folder
 from harness.settings import JobSpec, Model, Task
 from harness.worker import tasks
 
-DEFAULT_ENDPOINT = "https://huggingface.co"
-HUB_TIMEOUT_S = 3.0
-TRUE = {"1", "on", "yes", "true"}
-
-
-class Hub:
-    """What can be read of the hub from here: over the network, or from a local cache."""
-
-    def __init__(self, environment: Mapping[str, str] = os.environ, timeout_s: float = HUB_TIMEOUT_S) -> None:
-        self._env = environment
-        self._timeout_s = timeout_s
-        self._answers: dict[str, bool] = {}
-        self._dead = any(
-            environment.get(name, "").lower() in TRUE
-            for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_DATASETS_OFFLINE")
-        )
-        home = Path(environment.get("HF_HOME") or Path(environment.get("XDG_CACHE_HOME") or "~/.cache") / "huggingface")
-        self._cache = Path(environment.get("HF_HUB_CACHE") or home / "hub").expanduser()
-        self._datasets_cache = Path(environment.get("HF_DATASETS_CACHE") or home / "datasets").expanduser()
-
-    def has_model(self, path: str) -> bool:
-        """Whether a model's weights can be had: a local folder, a cached copy, or the hub."""
-        if (Path(path).expanduser() / "config.json").is_file() or self._cached(
-            "models", path, ("*.safetensors", "*.bin")
-        ):
-            return True
-        return self._answers_for(f"{path}/resolve/main/config.json")
-
-    def has_dataset(self, repo: str, subset: str) -> bool:
-        """Whether a subset of a data set can be had: a cached copy, or the hub."""
-        prepared = self._datasets_cache / repo.replace("/", "___") / subset
-        if prepared.is_dir() or self._cached("datasets", repo, (f"{subset}/*.parquet",)):
-            return True
-        return self._answers_for(f"datasets/{repo}/resolve/main/README.md")
-
-    def _cached(self, kind: str, repo: str, patterns: Iterable[str]) -> bool:
-        snapshots = self._cache / f"{kind}--{repo.replace('/', '--')}" / "snapshots"
-        return any(any(snapshots.glob(f"*/{pattern}")) for pattern in patterns)
-
-    def _answers_for(self, path: str) -> bool:
-        if self._dead:
-            return False
-        if path not in self._answers:
-            self._answers[path] = self._head(
-                (self._env.get("HF_ENDPOINT") or DEFAULT_ENDPOINT).rstrip("/") + "/" + path
-            )
-        return self._answers[path]
-
-    def _head(self, url: str) -> bool:
-        answer: list[bool] = []
-
-        def ask() -> None:
-            headers = {"User-Agent": "training-backend-bench"}
-            if token := self._env.get("HF_TOKEN"):
-                headers["Authorization"] = f"Bearer {token}"
-            try:
-                request = urllib.request.Request(url, method="HEAD", headers=headers)
-                with urllib.request.urlopen(request, timeout=self._timeout_s) as response:
-                    answer.append(response.status == 200)
-            except urllib.error.HTTPError:
-                answer.append(False)
-            except (OSError, ValueError):
-                self._dead = True
-
-        # In a thread: no timeout of urllib's covers a name server that does not answer.
-        thread = threading.Thread(target=ask, daemon=True)
-        thread.start()
-        thread.join(self._timeout_s)
-        if not answer:
-            self._dead = True  # asked once, not once for every model
-        return bool(answer) and answer[0]
+LATER = "try again later, or with a network; HF_HUB_OFFLINE=1 takes only what the cache has"
 
 
 @dataclass
@@ -94,51 +21,133 @@ class Resolved:
     data: dict[str, str] = field(default_factory=dict)
     weights: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
 
     def as_config(self) -> dict[str, Any]:
         """For RunInfo.config["resolved_sources"]: a resumed run takes the same decision from there."""
         return {"data": self.data, "weights": self.weights}
 
 
+@dataclass(frozen=True)
+class _Wish:
+    """Something of the hub's that this host does not have. `stand_in`: what may replace it, if any."""
+
+    wanted: str
+    stand_in: str | None
+    what: str
+    place: str
+    instead: str
+    ask: Callable[[], Answer]
+
+
 def resolve(jobs: Iterable[JobSpec], hub: Hub, earlier: Mapping[str, Any] | None = None) -> Resolved:
-    """Decide every `auto` of the jobs, or take over the decision of the run that is resumed."""
+    """Decide every `auto` of the jobs, or take over the decision of the run that is resumed.
+
+    An answer of the hub that is neither yes nor no decides nothing by itself: then every `auto` that
+    needs the hub takes its stand-in, in the whole run.
+
+    Raises:
+        BenchError: Something that may have no stand-in cannot be had, or nobody can tell.
+    """
     resolved = Resolved()
     earlier = earlier or {}
+    data: dict[str, str | _Wish] = {}
+    weights: dict[str, str | _Wish] = {}
+    built_in: dict[str, str] = {}
     for job in jobs:
         task, model = job.workload.task, job.workload.model
-        if task.name not in resolved.data:
-            resolved.data[task.name] = earlier.get("data", {}).get(task.name) or _data(task, hub, resolved)
-            if resolved.data[task.name] == "synthetic":
-                resolved.notes.append(f"data of {task.name}: built-in {task.data_name}-like corpus (synthetic)")
-        if model.name not in resolved.weights:
-            resolved.weights[model.name] = earlier.get("weights", {}).get(model.name) or _weights(model, hub, resolved)
-            if resolved.weights[model.name] == "random":
-                resolved.notes.append(f"weights of {model.name}: random")
+        if task.name not in data:
+            data[task.name] = earlier.get("data", {}).get(task.name) or _data(task, hub)
+            built_in[task.name] = f"data of {task.name}: built-in {task.data_name}-like corpus (synthetic)"
+        if model.name not in weights:
+            weights[model.name] = earlier.get("weights", {}).get(model.name) or _weights(model, hub)
+    decided = _decide([wish for wish in (*data.values(), *weights.values()) if isinstance(wish, _Wish)], hub, resolved)
+    for wishes, results in ((data, resolved.data), (weights, resolved.weights)):
+        for name, wish in wishes.items():
+            taken, why = decided[wish.place] if isinstance(wish, _Wish) else (wish, "")
+            results[name] = taken
+            if taken == "synthetic":
+                resolved.notes.append(built_in[name] + why)
+            elif taken == "random":
+                resolved.notes.append(f"weights of {name}: random{why}")
     return resolved
 
 
-def _data(task: Task, hub: Hub, resolved: Resolved) -> Literal["hub", "folder", "synthetic"]:
-    if task.source == "folder" or task.source == "synthetic":  # mypy narrows only this form
-        return task.source
-    dataset = tasks.get(task.kind).hub_dataset(task)
-    available = dataset is not None and hub.has_dataset(*dataset)
-    if task.source == "hub" and not available:
-        resolved.warnings.append(
-            f"task {task.name} wants its data from the hub, which does not answer: its jobs will fail"
+def _decide(wishes: Sequence[_Wish], hub: Hub, resolved: Resolved) -> dict[str, tuple[str, str]]:
+    """By place: what is taken for each wish, and why where it is a stand-in."""
+    # What has no stand-in first: an unclear answer about something else must not keep it from being asked.
+    wishes = sorted(wishes, key=lambda wish: wish.stand_in is not None)
+    answers = [wish.ask() for wish in wishes]
+    decided: dict[str, tuple[str, str]] = {}
+    for wish, answer in zip(wishes, answers, strict=True):
+        if wish.stand_in is None:
+            if answer.state == "unclear":
+                message = f"whether the hub has {wish.what} is not known ({answer.reason})"
+                raise BenchError(message, place=wish.place, fix=f"{LATER}; {wish.instead}")
+            if answer.state == "no":
+                raise BenchError(f"cannot have {wish.what}: {answer.reason}", place=wish.place, fix=wish.instead)
+            decided[wish.place] = wish.wanted, ""
+        elif hub.unclear is not None:
+            decided[wish.place] = wish.stand_in, ""
+        else:
+            had = answer.state == "yes"
+            decided[wish.place] = (wish.wanted, "") if had else (wish.stand_in, f" ({answer.reason})")
+    replaced = [wish.what for wish in wishes if wish.stand_in is not None]
+    if hub.unclear is not None and replaced:
+        resolved.notes.append(
+            f"the hub gave no clear answer ({hub.unclear.reason}): in the whole run a stand-in replaces "
+            f"everything that was left to `auto` and is not on this host: {', '.join(replaced)}"
         )
-    return "hub" if available or task.source == "hub" else "synthetic"
+    return decided
 
 
-def _weights(model: Model, hub: Hub, resolved: Resolved) -> Literal["pretrained", "random"]:
-    if model.weights == "random" or model.path is None:
+def _data(task: Task, hub: Hub) -> str | _Wish:
+    if task.source == "folder":
+        assert task.folder is not None
+        if not expanded(task.folder).is_dir():
+            raise BenchError(
+                f"the folder {task.folder} is not there",
+                place=f"tasks.{task.name}.folder",
+                fix="the path of a folder in the hub's Parquet layout",
+            )
+        return "folder"
+    dataset = tasks.get(task.kind).hub_dataset(task)
+    if task.source == "synthetic" or (task.source == "auto" and dataset is None):
+        return "synthetic"
+    if dataset is None:
+        raise BenchError(
+            f"{task.kind} has no data on the hub", place=f"tasks.{task.name}.source", fix="`source: synthetic`"
+        )
+    repo, subset = dataset
+    if hub.has_cached_dataset(repo, subset):
+        return "hub"
+    return _Wish(
+        wanted="hub",
+        stand_in="synthetic" if task.source == "auto" else None,
+        what=f"the data of {task.name} ({repo})",
+        place=f"tasks.{task.name}.source",
+        instead="or `source: folder` with a copy, or `source: synthetic`",
+        ask=lambda: hub.dataset(repo),
+    )
+
+
+def _weights(model: Model, hub: Hub) -> str | _Wish:
+    path, place = model.path, f"models.{model.name}.path"
+    if model.weights == "random" or path is None:
         return "random"
-    if hub.has_model(model.path):
+    folder = model_folder(path, place)
+    if folder is not None and not any((folder / name).is_file() for name in WEIGHTS):
+        message = f"no weights are in the folder {path}: none of {', '.join(WEIGHTS)}"
+        raise BenchError(message, place=place, fix="the folder of a whole model, saved by save_pretrained")
+    if folder is not None or hub.has_cached_model(path):
         return "pretrained"
-    if model.weights == "pretrained" or model.architecture is None:
-        resolved.warnings.append(f"the weights of model {model.name} ({model.path}) cannot be read: its jobs will fail")
-        return "pretrained"
-    return "random"
+    return _Wish(
+        wanted="pretrained",
+        stand_in="random" if model.weights == "auto" and model.architecture is not None else None,
+        what=f"the weights of {model.name} ({path})",
+        place=place,
+        instead="or the path of a folder with the model, or `weights: random` with a built-in `architecture`",
+        ask=lambda: hub.model(path),
+    )
 
 
 def apply(job: JobSpec, resolved: Resolved) -> JobSpec:

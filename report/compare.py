@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from harness.record import JobRecord
+from harness.record import JobRecord, trained_length
 from harness.stats import CONFIDENCE, Estimate, mean_interval, t_quantile, usable
 from report.cycles import ROUNDING
 from report.differences import Differences, differences
@@ -28,7 +28,8 @@ class Item:
     """A gain or a time of a run, as the mean of log ratios or of logarithms of seconds (`estimate`, or why none).
 
     `name` matches it with the same in another run. Where no name does, `kind` must be equal and every entry of `traits`
-    equal or unknown (None) in one of the two. `work`: how much was trained; `batch`: samples per step.
+    equal or unknown (None) in one of the two. `work`: how much was trained; `batch`: samples per step; `length`: tokens
+    per sample.
     """
 
     name: tuple[str, ...]
@@ -42,6 +43,7 @@ class Item:
     state: str
     work: str | None
     batch: object
+    length: object
     by_work: bool = False
     by_batch: bool = False
 
@@ -122,8 +124,9 @@ def _compared(a: Item, b: Item) -> Compared:
         return Compared(a, b, None, None, "; ".join(lacking))
     assert a.estimate is not None
     assert b.estimate is not None
-    if a.by_batch and None not in (a.batch, b.batch) and a.batch != b.batch:
-        return Compared(a, b, None, None, f"not the same work: batch {a.batch} in A, {b.batch} in B")
+    for what, one, other in (("batch", a.batch, b.batch), ("length", a.length, b.length)):
+        if a.by_batch and None not in (one, other) and one != other:
+            return Compared(a, b, None, None, f"not the same work: {what} {one} in A, {other} in B")
     if a.by_work and a.work != b.work:
         return Compared(a, b, None, None, f"not the same work: {a.work or 'unknown'} in A, {b.work or 'unknown'} in B")
     change = joint_change(a.estimate, b.estimate)
@@ -219,6 +222,7 @@ def _item(
         state="published" if state == OK and jobs and jobs[0].source == "published" else state,
         work=_work(jobs[0]) if jobs else None,
         batch=traits[1],
+        length=known(jobs[0], "workload.training.max_seq_length", trained_length(jobs[0])) if jobs else None,
         by_work=by_work,
         by_batch=by_batch,
     )

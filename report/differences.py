@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from harness.record import JobRecord, trained_length
 from report.launches import arms_of
 from report.load import Run
 
@@ -85,9 +86,14 @@ def _code(run: Run) -> Facts:
 def _sources(run: Run) -> Facts:
     """Where data and weights came from: of every field the values that jobs of the run have."""
     jobs = [job for launches in arms_of(run).launches.values() for job in launches.values()]
-    said = [flatten(job.sources.model_dump()) for job in jobs]
+    said = [flatten(job.sources.model_dump() | {"max_seq_length": _length(job)}) for job in jobs]
     keys = sorted({key for facts in said for key in facts})
     return {key: ", ".join(sorted({str(facts[key]) for facts in said if key in facts})) for key in keys}
+
+
+def _length(job: JobRecord) -> int | None:
+    """Tokens per sample: of records of before it was told, as asked for; None: not published."""
+    return None if "workload.training.max_seq_length" in job.unpublished else trained_length(job)
 
 
 GROUPS: dict[str, Callable[[Run], Facts]] = {

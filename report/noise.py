@@ -8,7 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from harness.errors import BenchError
-from harness.record import Host, JobRecord, Pair
+from harness.record import Host, JobRecord, Pair, trained_length
 from harness.settings import Arm
 from report.beside import declared_a_a, same_host
 from report.gains import Gain, gains_of
@@ -103,7 +103,7 @@ def _settings(job: JobRecord) -> Settings:
         job.workload.model.name,
         training.precision,
         training.batch_size,
-        training.max_seq_length,
+        trained_length(job),
         "blocks" if job.partner else "epochs",
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
 
-from harness.record import JobRecord, State
+from harness.record import JobRecord, State, trained_length
 from report.cycles import sm_clock_mhz
 from report.launches import OK, arms_of, verdict
 from report.load import Run
@@ -61,10 +61,10 @@ def _few(names: Sequence[str], of: int) -> str:
 
 def run_notes(run: Run) -> list[str]:
     """What the run was: settings of every workload, versions, the run's own notes."""
-    settings: dict[tuple[int, tuple[str, ...]], list[str]] = {}  # equal workloads are one object (report.load)
+    settings: dict[tuple[object, ...], list[str]] = {}  # equal workloads are one object (report.load)
 
     def once(job: JobRecord) -> list[str]:
-        key = id(job.workload), tuple(job.unpublished)
+        key = id(job.workload), job.sources.max_seq_length, tuple(job.unpublished)
         if key not in settings:
             settings[key] = _settings(job)
         return settings[key]
@@ -86,7 +86,7 @@ def version_notes(run: Run) -> list[str]:
 
 
 def source_notes(run: Run) -> list[str]:
-    """Under every table: synthetic data and random weights."""
+    """Under every table: synthetic data, random weights, and heads drawn anew."""
     launched = [job for launches in arms_of(run).launches.values() for job in launches.values()]
     built_in = dict.fromkeys(job.workload.task.data_name for job in launched if job.sources.data == "synthetic")
     plural = "s" if len(built_in) > 1 else ""
@@ -103,7 +103,7 @@ def source_notes(run: Run) -> list[str]:
         unknown = not job.sources.weights and job.state is State.OK
         return ["where the weights came from was not recorded"] if unknown else []
 
-    return [*grouped(run, synthetic), *grouped(run, random)]
+    return [*grouped(run, synthetic), *grouped(run, random), *grouped(run, lambda job: job.sources.remarks)]
 
 
 def failure_notes(run: Run) -> list[str]:
@@ -213,12 +213,18 @@ def _settings(job: JobRecord) -> list[str]:
         ("workload.task.name", job.workload.task.name),
         ("workload.training.precision", training.precision),
         ("workload.training.batch_size", f"batch {training.batch_size}"),
-        ("workload.training.max_seq_length", f"length {training.max_seq_length}"),
+        ("workload.training.max_seq_length", _length(job)),
         ("workload.training.epochs", length),
         ("workload.training.optim", training.optim),
         ("workload.launch", _processes(job)),
     ]
     return [", ".join(text for name, text in parts if text and known(job, name, text) is not None)]
+
+
+def _length(job: JobRecord) -> str:
+    """Tokens per sample; where they are not those asked for, both."""
+    asked, trained = job.workload.training.max_seq_length, trained_length(job)
+    return f"length {trained}" + ("" if trained == asked else f" ({asked} asked for: the tokenizer takes no more)")
 
 
 def _processes(job: JobRecord) -> str | None:

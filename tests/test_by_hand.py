@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from harness.cli import main
+from harness.flops import model_flops_per_sample
 from harness.store import read_records
 from harness.worker.tasks import corpus
 from harness.worker.tasks.causal_lm import _blocks
@@ -58,6 +59,42 @@ def test_bad_options_are_one_error_and_nothing_is_written(
     assert second.startswith("  fix: ")
     assert fix in second
     assert not output.exists()
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        ("./checkpoints/bert-tiny", "the folder ./checkpoints/bert-tiny is not there"),
+        ("~/bert-tiny", "the folder ~/bert-tiny is not there"),
+        ("a/b/bert-tiny", "the folder a/b/bert-tiny is not there"),
+        ("модели/bert-tiny", "is no folder that is there, and no name that the hub could have"),
+        ("bert-tiny ", "is no folder that is there, and no name that the hub could have"),
+        ("", "is empty"),
+    ],
+)
+def test_a_model_that_cannot_be_is_one_error_and_not_random_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], model: str, message: str
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    output = tmp_path / "model"
+    words = ["--device", "cpu", "--do-train", "--data", "synthetic", "--output-dir", str(output)]
+    assert main(["train", "--model-name-or-path", model, *words]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("harness: --model-name-or-path")
+    assert message in said
+    assert "fix: " in said
+    assert not output.exists()
+
+
+def test_an_unclear_hub_leaves_nothing_behind(tmp_path: Path) -> None:
+    """Nobody listens there, and the model has no built-in shape that could stand in: the same command can follow."""
+    environment = {"HF_ENDPOINT": "http://127.0.0.1:9", "HF_HOME": str(tmp_path / "hf"), "no_proxy": "127.0.0.1"}
+    done = _train(tmp_path / "model", "org/unknown", f"{QUICK} --data synthetic --do-train", **environment)
+    assert done.returncode == 2, done.stderr
+    assert "whether the hub has the weights of unknown (org/unknown) is not known" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "model").exists()
 
 
 def test_an_unknown_kind_is_told_with_the_installed_ones(tmp_path: Path) -> None:
@@ -138,3 +175,25 @@ def test_a_token_classifier_trained_by_pytorch_loads_again(tmp_path: Path) -> No
     assert model.config.id2label[1] == "B-PER"
     encoded = AutoTokenizer.from_pretrained(output)("Lork beat Vand .", return_tensors="pt")
     assert model(**encoded).logits.shape == (*encoded["input_ids"].shape, 9)
+
+
+@pytest.mark.slow
+def test_a_checkpoint_of_three_classes_trains_for_two(tmp_path: Path) -> None:
+    """From MNLI to RTE, with a tokenizer that takes less than is asked for: both are told, in record and tables."""
+    words = f"{QUICK} --data synthetic --do-train --max-steps 2"
+    _metrics(tmp_path / "mnli", "bert-tiny", f"--task-name mnli {words}")
+    settings = tmp_path / "mnli" / "tokenizer_config.json"
+    settings.write_text(json.dumps(json.loads(settings.read_text()) | {"model_max_length": 16}))
+    done = _train(tmp_path / "rte", str(tmp_path / "mnli"), f"--task-name rte {words} --do-eval --max-seq-length 64")
+    assert done.returncode == 0, done.stdout + done.stderr
+    remark = "classifier.weight of mnli has 3 outputs in the checkpoint and 2 here: drawn from the seed"
+    assert remark in done.stderr
+    assert f"note = {remark}" in done.stdout
+    assert "note = length 16, for the tokenizer takes no more (64 asked for)" in done.stdout
+    (folder,) = (tmp_path / "rte" / "runs").iterdir()
+    (record,) = read_records(folder)[0]
+    assert (record.sources.weights, record.sources.remarks) == ("pretrained", [remark])
+    assert (record.workload.training.max_seq_length, record.sources.max_seq_length) == (64, 16)
+    assert record.shape is not None
+    assert record.efficiency is not None
+    assert record.efficiency.flops_per_sample == model_flops_per_sample(record.shape, 16)

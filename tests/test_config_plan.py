@@ -238,3 +238,65 @@ def test_an_injected_fault_is_told() -> None:
     plan = make_plan(suite, device="cpu", cache_dir=Path("cache"))
     assert plan.notes == ["a fault was injected: onnxruntime sleeps 5 ms before every batch"]
     assert make_plan(load_suite(GOOD), device="cpu", cache_dir=Path("cache")).notes == []
+
+
+@pytest.mark.parametrize(
+    ("model", "length", "most"),
+    [
+        ("{architecture: bert-tiny, weights: random}", 1024, 512),
+        ("{architecture: roberta-tiny, weights: random}", 513, 512),
+        ("{architecture: gpt2-tiny, weights: random}", 2048, 1024),
+        ("{architecture: bert-tiny, weights: random, config: {max_position_embeddings: 64}}", 65, 64),
+        ("{path: ./mine}", 41, 40),
+        ("{path: ~/mine, weights: pretrained}", 41, 40),
+        ("{path: org/cached, architecture: bert-base}", 31, 30),
+    ],
+)
+def test_a_length_beyond_the_models_positions_is_refused(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    model: str,
+    length: int,
+    most: int,
+) -> None:
+    """Also where only one arm asks for it, and without a question to the hub."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("TRANSFORMERS_CACHE", str(tmp_path / "hub"))
+    snapshot = tmp_path / "hub/models--org--cached/snapshots/0123456789abcdef0123456789abcdef01234567"
+    for folder, kind, positions in ((tmp_path / "mine", "roberta", 42), (snapshot, "bert", 30)):
+        folder.mkdir(parents=True)
+        config = {"model_type": kind, "max_position_embeddings": positions, "pad_token_id": 1}
+        (folder / "config.json").write_text(json.dumps(config))
+    (tmp_path / "hub/models--org--cached/refs").mkdir()
+    (tmp_path / "hub/models--org--cached/refs/main").write_text(snapshot.name)
+    words = [
+        "plan",
+        "smoke",
+        "--device",
+        "cpu",
+        "--set",
+        f"models={{tiny: {model}}}",
+        "--set",
+        "workloads.0.model=tiny",
+    ]
+    assert cli.main([*words, "--set", f"training.max_seq_length={most}"]) == 0
+    capsys.readouterr()
+    assert cli.main([*words, "--set", f"training.max_seq_length={length}"]) == 2
+    said = capsys.readouterr().err
+    assert f"max_seq_length {length} is more than the {most} positions of tiny" in said
+    assert f"fix: max_seq_length: {most} or less" in said
+
+
+def test_t5_takes_any_length(capsys: pytest.CaptureFixture[str]) -> None:
+    model = "models={tiny: {architecture: t5-tiny, weights: random}}"
+    words = ["plan", "smoke", "--device", "cpu", "--set", model, "--set", "workloads.0.model=tiny"]
+    assert cli.main([*words, "--set", "training.max_seq_length=2048"]) == 0
+
+
+def test_a_configuration_that_is_none_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "config.json").write_text("no JSON")
+    model = f"models={{tiny: {{path: {tmp_path}}}}}"
+    assert cli.main(["plan", "smoke", "--device", "cpu", "--set", model, "--set", "workloads.0.model=tiny"]) == 2
+    assert "config.json: cannot be read" in capsys.readouterr().err

@@ -11,7 +11,7 @@ from harness.flops import (
     peak_flops_per_s,
     shape_of,
 )
-from harness.record import JobRecord, ModelShape, State, Timing
+from harness.record import JobRecord, ModelShape, Sources, State, Timing
 from harness.settings import Arm, Model, Task, Training, Workload
 from harness.worker.shapes import SHAPES
 
@@ -112,6 +112,12 @@ def test_utilization_of_a_record():
     assert found.flops_per_sample == pytest.approx(6 * 85e6 * 128, rel=0.04)
     assert found.model_flops_utilization == pytest.approx(found.flops_per_sample * 2000 / 989.4e12)
     assert model_flops_utilization(1e9, 100, 1e12, cards=2) == pytest.approx(0.05)
+
+
+def test_the_length_that_was_trained_counts_and_not_the_one_asked_for():
+    found = efficiency(_record(sources=Sources(max_seq_length=16)))
+    assert found.flops_per_sample == model_flops_per_sample(ROBERTA_BASE, 16)
+    assert found.model_flops_utilization == pytest.approx(found.flops_per_sample * 2000 / 989.4e12)
 
 
 def test_what_would_be_guessed_is_none():

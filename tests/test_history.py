@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_report_cli import report
 
-from harness.record import State
+from harness.record import Sources, State
 from report.history.changes import change_points
 from report.history.courses import Course, as_json, courses_of
 from report.history.draw import draw, drawing_of, history_figure
@@ -92,6 +92,16 @@ def test_hosts_are_never_mixed(tmp_path: Path) -> None:
     assert new.changes == []
     together = courses(tmp_path, CheckConfig(comparable=Comparable(driver=False)))
     assert [len(course.points) for course in together] == [5]
+
+
+def test_nights_of_another_length_are_never_mixed(tmp_path: Path) -> None:
+    """The same was asked for, but a tokenizer took less; a record of before it was told is as asked for."""
+    sources = {"data": "synthetic", "weights": "random", "train_samples": 800}
+    for night, length in enumerate((None, 128, 16)):
+        write_night(tmp_path, night, jobs={"sources": Sources(**sources, max_seq_length=length)})
+    old, new = courses(tmp_path)
+    assert [len(old.points), len(new.points)] == [2, 1]
+    assert new.changed == ["training.max_seq_length: 128 → 16"]
 
 
 def test_what_is_no_night(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from report_factory import clock, four_pairs, make_block_job, make_job, make_run, write_run
 
-from harness.record import Host, JobRecord, Pair, Refusal, State, Stopping, Timing
+from harness.record import Host, JobRecord, Pair, Refusal, Sources, State, Stopping, Timing
 from harness.settings import Training
 from harness.stats import Estimate
 from report.cycles import disagree
@@ -227,6 +227,7 @@ def test_the_noise_floor_of_a_run_beside_it(tmp_path: Path) -> None:
         {"training": Training(batch_size=64)},
         {"training": Training(precision="bf16")},
         {"training": Training(max_seq_length=64)},
+        {"sources": Sources(data="synthetic", weights="random", max_seq_length=64)},
         {"model": "large", "workload": "tiny-sst2"},
         {"device": "NVIDIA Abacus"},
     ],

@@ -14,7 +14,7 @@ import pytest
 import scipy.stats
 from report_factory import four_pairs, make_block_job, make_job, make_run, write_run
 
-from harness.record import Host, JobRecord, State
+from harness.record import Host, JobRecord, Sources, State
 from harness.settings import Training
 from harness.stats import Estimate, block_interval, mean_interval
 from report.commands import compare as command
@@ -171,6 +171,17 @@ def test_what_is_not_the_same_work_is_not_compared() -> None:
     large = [make_job("pytorch", k, training=Training(batch_size=64)) for k in range(2)]
     step = time_of(compare(make_run(four_pairs()), make_run(large, pairs=[])), "pytorch")
     assert (step.change, step.why) == (None, "not the same work: batch 8 in A, 64 in B")
+    cut = [make_job("pytorch", k, sources=Sources(data="synthetic", max_seq_length=16)) for k in range(2)]
+    step = time_of(compare(make_run(four_pairs()), make_run(cut, pairs=[])), "pytorch")
+    assert (step.change, step.why) == (None, "not the same work: length 128 in A, 16 in B")
+
+
+def test_a_record_of_before_the_length_was_told_is_no_difference() -> None:
+    told = [make_job("pytorch", k, sources=Sources(data="synthetic", max_seq_length=128)) for k in range(2)]
+    before = [make_job("pytorch", k, sources=Sources(data="synthetic")) for k in range(2)]
+    found = compare(make_run(before, pairs=[]), make_run(told, pairs=[]))
+    assert time_of(found, "pytorch").change is not None
+    assert not [one for one in found.differences.found if one.group == "data and weights"]
 
 
 def test_workloads_that_are_known_to_differ_are_not_matched_by_kind() -> None:

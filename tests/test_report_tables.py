@@ -244,6 +244,19 @@ def test_workloads_that_look_alike_go_by_name() -> None:
     ]
 
 
+def test_a_length_that_the_tokenizer_cut_is_told_with_the_one_asked_for() -> None:
+    sources = Sources(data="synthetic", weights="pretrained", max_seq_length=16)
+    text = render([make_run([make_job(sources=sources, training=Training(max_seq_length=256))])])
+    assert ", length 16 (256 asked for: the tokenizer takes no more), " in text
+    assert ", length 256, " in render([make_run([make_job(training=Training(max_seq_length=256))])])
+
+
+def test_remarks_on_pretrained_weights_are_told() -> None:
+    remark = "classifier.weight of m has 3 outputs in the checkpoint and 2 here: drawn from the seed"
+    text = render([make_run([make_job(sources=Sources(data="hub", weights="pretrained", remarks=[remark]))])])
+    assert f"- {remark}\n" in text
+
+
 def test_several_runs_stand_side_by_side() -> None:
     runs = [make_run(four_pairs(), run="one"), make_run(four_pairs(200.0, 80.0), run="two")]
     table = build(runs, "gains").tables[0]

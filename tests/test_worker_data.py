@@ -11,6 +11,7 @@ import pytest
 import worker_helpers as worker
 
 from harness.errors import BenchError
+from harness.hub import LFS_POINTER
 from harness.settings import JobSpec
 from harness.worker import models
 from harness.worker.shapes import SHAPES
@@ -23,7 +24,7 @@ def _spec(folder: Path, **changes: Any) -> JobSpec:
 
 
 def _build(spec: JobSpec, labels: int, tokenizer: Any) -> Any:
-    return models.build(spec, tokenizer, "AutoModelForSequenceClassification", {"num_labels": labels})
+    return models.build(spec, tokenizer, "AutoModelForSequenceClassification", {"num_labels": labels})[0]
 
 
 def _parquet(folder: Path, name: str, **columns: list[Any]) -> None:
@@ -91,6 +92,11 @@ def test_limits_and_regression_labels(tmp_path: Path) -> None:
         ({"sentence": ["a"]}, "no column 'label'"),
         ({"sentence": ["a"], "label": [-1]}, "not labelled"),
         ({"sentence": [None], "label": [1]}, "missing"),
+        ({"sentence": [7], "label": [1]}, "the column 'sentence' holds no text: int '7'\n"),
+        ({"sentence": [["a"]], "label": [1]}, "the column 'sentence' holds no text: list"),
+        ({"sentence": [b"a"], "label": [1]}, "the column 'sentence' holds no text: bytes"),
+        ({"sentence": [{"a": 1}], "label": [1]}, "the column 'sentence' holds no text: dict"),
+        ({"sentence": ["a", "b"], "label": ["1", "0"]}, "a label is '1', not one of 0, 1"),
     ],
 )
 def test_unusable_folders_say_why(tmp_path: Path, validation: dict[str, Any] | None, message: str) -> None:
@@ -100,6 +106,41 @@ def test_unusable_folders_say_why(tmp_path: Path, validation: dict[str, Any] | N
     with pytest.raises(BenchError, match=message):
         glue.load(_spec(tmp_path, task=_folder_task(tmp_path, "sst2")))
     assert not list((tmp_path / "cache").glob("tokenised/*/meta.json"))  # nothing half-built is left
+
+
+def test_files_that_git_did_not_fetch_are_named(tmp_path: Path) -> None:
+    for name in ("train", "validation"):
+        _parquet(tmp_path / "sst2", name, sentence=["good", "bad"], label=[1, 0])
+    (tmp_path / "sst2" / "train-00000-of-00001.parquet").write_bytes(LFS_POINTER + b"v1\noid sha256:00\nsize 9\n")
+    with pytest.raises(BenchError, match=r"train-00000-of-00001\.parquet is a pointer of Git LFS") as caught:
+        glue.load(_spec(tmp_path, task=_folder_task(tmp_path, "sst2")))
+    assert "git lfs pull" in caught.value.fix
+
+
+def test_a_file_of_data_that_is_cut_short_is_named(tmp_path: Path) -> None:
+    for name in ("train", "validation"):
+        _parquet(tmp_path / "sst2", name, sentence=["good", "bad"], label=[1, 0])
+    file = tmp_path / "sst2" / "validation-00000-of-00001.parquet"
+    file.write_bytes(file.read_bytes()[:-9])
+    with pytest.raises(BenchError, match=r"validation-00000-of-00001\.parquet cannot be read: ") as caught:
+        glue.load(_spec(tmp_path, task=_folder_task(tmp_path, "sst2")))
+    assert caught.value.fix == "a whole Parquet file"
+
+
+def test_text_that_is_no_utf8_is_one_sentence(tmp_path: Path) -> None:
+    for name in ("train", "validation"):
+        _parquet(tmp_path / "sst2", name, sentence=["good", "bad"], label=[1, 0])
+    text = pa.Array.from_buffers(pa.string(), 1, [None, pa.py_buffer(b"\0\0\0\0\2\0\0\0"), pa.py_buffer(b"\xff\xfe")])
+    table = pa.table({"sentence": text, "label": [1]})
+    pq.write_table(table, tmp_path / "sst2" / "train-00000-of-00001.parquet")
+    with pytest.raises(BenchError, match="a text is not UTF-8"):
+        glue.load(_spec(tmp_path, task=_folder_task(tmp_path, "sst2")))
+
+
+def test_home_is_expanded_in_a_folder_of_data(mrpc: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(mrpc.parent))
+    spec = _spec(tmp_path, task={**_folder_task(mrpc, "mrpc"), "folder": f"~/{mrpc.name}"})
+    assert len(glue.load(spec).train) == 40
 
 
 def test_a_build_that_fails_leaves_nothing_and_is_tried_again(tmp_path: Path) -> None:

@@ -91,7 +91,9 @@ def test_the_hub_a_folder_and_the_corpus_give_the_same_task(subset: str, hub: Pa
 def test_the_models_head_is_that_of_the_task(subset: str, tmp_path: Path) -> None:
     task = glue.Glue(_spec(tmp_path, subset, train_samples=50, eval_samples=20))
     data = task.load()
-    config = models.build(task.spec, data.tokenizer, task.auto_class, task.model_config(data)).config
+    model, remarks = models.build(task.spec, data.tokenizer, task.auto_class, task.model_config(data))
+    config = model.config
+    assert remarks == []
     assert config.num_labels == data.labels
     if subset == "stsb":
         assert config.problem_type == "regression"

@@ -71,3 +71,15 @@ def test_every_configuration_has_an_export_cache_of_its_own(tmp_path) -> None:  
 
     assert folder() == folder(launch=3)
     assert len({folder(), folder(training={"batch_size": 4}), folder(twin=True)}) == 3
+
+
+def test_a_model_replaced_in_its_folder_is_exported_anew(tmp_path) -> None:  # type: ignore[no-untyped-def]
+    """Same path and shapes, another activation: the graph of the one before would train something else."""
+    model = {"path": str(tmp_path / "mine"), "architecture": None, "weights": "pretrained"}
+    (tmp_path / "mine").mkdir()
+
+    def folder(activation: str) -> str:
+        (tmp_path / "mine" / "config.json").write_text(f'{{"model_type": "bert", "hidden_act": "{activation}"}}')
+        return _environment(tmp_path, model=model, arm={"options": {"export_cache": True}})["ORTMODULE_CACHE_DIR"]
+
+    assert folder("gelu") == folder("gelu") != folder("relu")

@@ -23,12 +23,12 @@ def draw(model: Any, seed: int, missing: Collection[str] | None = None) -> None:
     for name, module in model.named_modules():  # outer modules first: each knows who initialises it
         inside = owners.get(name.rpartition(".")[0], model)
         owners[name] = module if isinstance(module, PreTrainedModel) else inside
-    for parameter in model.parameters() if missing is None else ():
-        parameter.__dict__.pop("_is_hf_initialized", None)  # transformers 5 leaves alone what it has marked
     chosen = None if missing is None else {name.rpartition(".")[0] for name in missing}
     with torch.no_grad():
         for name, module in reversed(list(model.named_modules())):  # children first, as transformers does
             if chosen is None or name in chosen:
+                for parameter in module.parameters(recurse=False):
+                    parameter.__dict__.pop("_is_hf_initialized", None)  # transformers 5 leaves alone what it has marked
                 torch.manual_seed(_seed_of(seed, name))
                 owners[name]._init_weights(module)
     torch.manual_seed(seed)

@@ -48,6 +48,7 @@ class Job:
         self._fingerprint: dict[str, Any] = {}
         self._memory = Memory()
         self._shape: ModelShape | None = None
+        self._remarks: list[str] = []
         self._inference: InferenceResult | None = None
 
     @contextlib.contextmanager
@@ -67,7 +68,9 @@ class Job:
             task = self._task = tasks.get(spec.workload.task.kind)(spec)
             self._data = task.load()
         with self._phase("model"):
-            model = models.build(spec, self._data.tokenizer, task.auto_class, task.model_config(self._data))
+            model, self._remarks = models.build(
+                spec, self._data.tokenizer, task.auto_class, task.model_config(self._data)
+            )
             self._fingerprint |= {
                 "initial_weights_sha256": models.weights_sha256(model),
                 "attention": getattr(model.config, "_attn_implementation", None),
@@ -226,7 +229,7 @@ class Job:
             memory=self._memory,
             engagement=self.engagement,
             fingerprint=Fingerprint(**self._fingerprint),
-            sources=self._data.sources if self._data else Sources(),
+            sources=self._data.sources.model_copy(update={"remarks": self._remarks}) if self._data else Sources(),
             metrics=self._metrics,
             main_metrics=list(self._data.main_metrics) if self._metrics else [],
             chance=dict(self._data.chance) if self._metrics else {},

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from harness.record import JobRecord
+from harness.record import JobRecord, trained_length
 from report.differences import flatten
 from report.load import Run
 from report.regressions.thresholds import Comparable
@@ -85,13 +85,19 @@ def _work(run: Run, jobs: tuple[JobRecord, JobRecord], left_out: frozenset[str])
         "weights": one.sources.weights,
         "task": one.workload.task.model_dump(include={"name", "kind", "subset", "options"}),
         "data": one.sources.data,
-        "training": one.workload.training.model_dump(exclude=set(left_out)),
+        "training": _training(one, left_out),
         "protocol": "blocks" if one.partner else "epochs",
         "threads": measuring.get("threads"),
         "warm-up steps": measuring.get("warmup_steps"),
     }
-    if other.workload.training != one.workload.training:
-        said["training (candidate)"] = other.workload.training.model_dump(exclude=set(left_out))
+    if other.workload.training != one.workload.training or trained_length(other) != trained_length(one):
+        said["training (candidate)"] = _training(other, left_out)
     for side, job in zip(SIDES, jobs, strict=True):
         said[side] = job.arm.model_dump(include={"backend", "stack", "attention", "options"})
     return {key: str(value) for key, value in flatten(said).items()}
+
+
+def _training(job: JobRecord, left_out: frozenset[str]) -> dict[str, Any]:
+    """The training settings, with the length that was trained in place of the one asked for."""
+    settings = job.workload.training.model_dump(exclude=set(left_out))
+    return {**settings, "max_seq_length": trained_length(job)}

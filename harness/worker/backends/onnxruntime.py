@@ -5,12 +5,15 @@ from __future__ import annotations
 import hashlib
 import traceback
 from collections import Counter
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any, Literal, cast
 
 from pydantic import Field
 
+from harness.hub import cached_file, folder_of
 from harness.record import Engagement
-from harness.settings import Strict
+from harness.settings import JobSpec, Strict
 from harness.worker.backends.base import Backend
 from harness.worker.failures import sentence
 from harness.worker.ranks import unwrapped
@@ -28,6 +31,28 @@ class Options(Strict):
     aten_sdpa_fallback: bool = Field(False, description="ORTMODULE_ATEN_SDPA_FALLBACK: torch's sdpa inside the graph")
     memory_opt_level: int = Field(0, ge=0, le=2, description="ORTMODULE_MEMORY_OPT_LEVEL: 1 and 2 recompute by layer")
     export_cache: bool = Field(False, description="ORTMODULE_CACHE_DIR: keep exported graphs, per configuration")
+
+
+# What writes the exported graph.
+EXPORTERS = ("torch", "transformers", "onnx", "onnxruntime-training", "onnxruntime-training-cpu", "optimum")
+
+
+def _settings(spec: JobSpec) -> list[Path]:
+    """The JSON files of a pretrained model that decide its graph and inputs, as far as this host has them."""
+    path = spec.workload.model.path
+    if path is None:
+        return []
+    folder = folder_of(path)
+    names = ("config.json", "tokenizer_config.json")
+    files = [folder / name if folder is not None else cached_file(path, name) for name in names]
+    return [file for file in files if file is not None and file.is_file()]
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
 
 
 class OnnxRuntime(Backend):
@@ -60,10 +85,16 @@ class OnnxRuntime(Backend):
         return cuda11_library_path() if device == "cuda" else []
 
     def _configuration(self) -> str:
-        """Everything the exported graph may depend on, hashed: ORTModule itself looks at the model's class only."""
+        """Everything the exported graph may depend on, hashed: ORTModule itself looks at the model's class only.
+
+        A model's path alone does not say what is exported: its configuration may have been replaced.
+        """
         spec = self.spec
         parts = (spec.workload.model, spec.workload.task, spec.workload.training, spec.arm)
-        text = "\n".join([*(part.model_dump_json() for part in parts), str(spec.twin), spec.device])
+        written = [f"{file.name} {hashlib.sha256(file.read_bytes()).hexdigest()}" for file in _settings(spec)]
+        versions = [f"{name} {found}" for name in EXPORTERS if (found := _version(name))]
+        said = [*(part.model_dump_json() for part in parts), str(spec.twin), spec.device, *written, *versions]
+        text = "\n".join(said)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def prepare(self) -> None:

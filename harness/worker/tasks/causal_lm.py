@@ -29,12 +29,12 @@ class CausalLm(TaskKind):
     auto_class = "AutoModelForCausalLM"
 
     def load(self) -> TaskData:
-        training, task = self.spec.workload.training, self.task
+        task = self.task
         identity = key_of(corpus=corpus.VERSION, seed=task.data_seed)
         tokens, tokenizer_key = tokenizer.load(
             self.spec, identity, lambda: self._sentences("train", tokenizer.TRAINING_TEXTS)
         )
-        length = min(training.max_seq_length, tokens.model_max_length)
+        length = tokenizer.length_of(self.spec, tokens, 1)  # the first token of a block is not predicted
         limits = {"train": task.train_samples, "validation": task.eval_samples}
 
         def blocks(split: str) -> Any:

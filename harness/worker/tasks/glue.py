@@ -77,7 +77,8 @@ def load(spec: JobSpec) -> TaskData:
     columns = COLUMNS[subset]
     raw = open_raw(task, columns.texts, columns.splits, range(columns.labels) if columns.classes else None)
     tokens, tokenizer_key = tokenizer.load(spec, raw.identity, lambda: _training_texts(raw))
-    length = min(training.max_seq_length, tokens.model_max_length)
+    special = tokens.num_special_tokens_to_add(pair=len(columns.texts) > 1)
+    length = tokenizer.length_of(spec, tokens, special)
     limits = {split: task.train_samples if split == "train" else task.eval_samples for split in columns.splits}
 
     def encode(split: str) -> Any:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from harness.errors import BenchError
+from harness.hub import LFS_POINTER, expanded
 from harness.settings import Task
 from harness.worker.tasks import corpora, corpus
 from harness.worker.tasks.store import key_of
@@ -44,7 +45,7 @@ def open_raw(task: Task, columns: tuple[str, ...], names: Mapping[str, str], lab
         origin = "synthetic"
     if origin == "folder":
         assert task.folder is not None
-        return _folder(task.folder / task.data_name, columns, names, labels)
+        return _folder(expanded(task.folder) / task.data_name, columns, names, labels)
     if origin == "hub":
         return _hub(task, columns, names, labels)
     return _synthetic(task, names)
@@ -74,19 +75,39 @@ def _folder(folder: Path, columns: tuple[str, ...], names: Mapping[str, str], la
             )
     digest = hashlib.sha256()
     for file in [file for split in sorted(files) for file in files[split]]:
+        content = file.read_bytes()
+        if content.startswith(LFS_POINTER):
+            raise BenchError(
+                f"{file.name} is a pointer of Git LFS and not the file itself",
+                place=str(folder),
+                fix="`git lfs pull` there, or copy it again",
+            )
         digest.update(f"{file.name}\n".encode())
-        digest.update(file.read_bytes())
+        digest.update(content)
 
     def read(split: str) -> Split:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        try:
-            table = pa.concat_tables([pq.ParquetFile(file).read() for file in files[split]])
-        except (pa.ArrowException, OSError) as error:
-            raise BenchError(f"cannot read the Parquet files of {names[split]}: {error}", place=str(folder)) from error
+        tables = []
+        for file in files[split]:
+            try:
+                tables.append(pq.ParquetFile(file).read())
+            except (pa.ArrowException, OSError) as error:
+                reason = " ".join(str(error).split())[:200]
+                raise BenchError(
+                    f"{file.name} cannot be read: {reason}", place=str(folder), fix="a whole Parquet file"
+                ) from error
         place = f"{folder} ({names[split]})"
-        return _split(table.column_names, lambda name: table.column(name).to_pylist(), columns, labels, place)
+        try:
+            table = pa.concat_tables(tables)
+            return _split(table.column_names, lambda name: table.column(name).to_pylist(), columns, labels, place)
+        except pa.ArrowException as error:
+            raise BenchError(
+                f"the Parquet files do not have the same columns: {error}", place=place, fix="files of one data set"
+            ) from error
+        except UnicodeDecodeError as error:
+            raise BenchError(f"a text is not UTF-8: {error}", place=place, fix="text in UTF-8") from error
 
     return Raw("folder", digest.hexdigest(), read)
 
@@ -134,6 +155,14 @@ def _split(
             place=place,
             fix="GLUE keeps the labels of its test sets to itself: take the training and validation sets",
         )
+    for name, values in zip(columns, split.texts, strict=True):
+        odd = next((value for value in values if not isinstance(value, str)), None)
+        if odd is not None:
+            raise BenchError(
+                f"the column {name!r} holds no text: {type(odd).__name__} {str(odd)[:40]!r}",
+                place=place,
+                fix=f"a column {name!r} of strings",
+            )
     wrong = next((label for label in split.labels if not _can_be(label, labels)), None)
     if wrong is not None:
         allowed = "a number from 0 to 5" if labels is None else f"one of {', '.join(map(str, labels))}"

@@ -17,12 +17,24 @@ Origin = Literal["hub", "folder", "synthetic"]
 
 
 def load_splits(
-    spec: JobSpec, names: Sequence[str], make: Callable[[str], Any], *, data: Origin = "synthetic", **decisive: Any
+    spec: JobSpec,
+    names: Sequence[str],
+    make: Callable[[str], Any],
+    *,
+    length: int,
+    data: Origin = "synthetic",
+    **decisive: Any,
 ) -> tuple[dict[str, Any], Sources]:
     """The datasets by name (`train` and `validation` among them), and what the record says of their sources.
 
-    `make(name)`: a datasets.Dataset, called only if the cache does not have it; `decisive`: everything that what it
-    makes depends on (a version that grows with its code, the tokenizer's key, lengths, limits, seeds).
+    Args:
+        spec: The job.
+        names: Of the splits.
+        make: A datasets.Dataset of a split, called only if the cache does not have it.
+        length: Tokens that a sample is cut to, which is what the record says was trained.
+        data: Where the text comes from.
+        **decisive: Everything else that what is made depends on (a version that grows with its code,
+            the tokenizer's key, limits, seeds).
     """
     from datasets import disable_progress_bars, load_from_disk
 
@@ -36,7 +48,9 @@ def load_splits(
             _update(digest, made)
         (folder / "meta.json").write_text(json.dumps({"data_sha256": digest.hexdigest()}))
 
-    folder = build_once(spec.cache_dir / "tokenised", key_of(**decisive, **compat.dataset_format()), build)
+    folder = build_once(
+        spec.cache_dir / "tokenised", key_of(length=length, **decisive, **compat.dataset_format()), build
+    )
     found = {name: load_from_disk(folder / name) for name in names}
     sources = Sources(
         data=data,
@@ -44,6 +58,7 @@ def load_splits(
         train_samples=len(found["train"]),
         eval_samples=sum(len(found[name]) for name in names if name != "train"),
         data_sha256=json.loads((folder / "meta.json").read_text())["data_sha256"],
+        max_seq_length=length,
     )
     return found, sources
 

@@ -15,6 +15,7 @@ from typing import Any, cast
 
 from pydantic import Field
 
+from harness.errors import BenchError
 from harness.flops import shape_of
 from harness.record import ModelShape
 from harness.settings import Strict
@@ -72,7 +73,13 @@ class TokenClassification(TaskKind):
         tokens, tokenizer_key = tokenizer.load(
             self.spec, identity, lambda: [" ".join(words) for words, _ in sentences("train", None, task.data_seed)]
         )
-        length = min(training.max_seq_length, tokens.model_max_length)
+        if not tokens.is_fast:
+            raise BenchError(
+                f"the tokenizer of {self.spec.workload.model.path} does not say where in the text a token stands",
+                place=f"models.{self.spec.workload.model.name}.path",
+                fix="a model with a fast tokenizer (a tokenizer.json)",
+            )
+        length = tokenizer.length_of(self.spec, tokens, tokens.num_special_tokens_to_add())
         limits = {"train": task.train_samples, "validation": task.eval_samples}
         every_piece = cast(Options, self.options).tag_every_piece
 

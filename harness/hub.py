@@ -1,0 +1,257 @@
+"""The Hugging Face hub and its cache, by huggingface_hub; and which names are folders instead.
+
+huggingface_hub is imported when it is needed, for it takes a third of a second.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from harness.errors import BenchError
+
+HUB_TIMEOUT_S = 10.0
+# One of these files must be there for PyTorch to load the weights; an index names the others.
+WEIGHTS = (
+    "model.safetensors",
+    "model.safetensors.index.json",
+    "pytorch_model.bin",
+    "pytorch_model.bin.index.json",
+)
+LFS_POINTER = b"version https://git-lfs.github.com/spec/"  # how a file begins that `git lfs` has not fetched
+# Variables that name the cache, in the order in which transformers 4 heeds them; later versions
+# know the fourth alone.
+CACHE_VARIABLES = (
+    "TRANSFORMERS_CACHE",
+    "PYTORCH_TRANSFORMERS_CACHE",
+    "PYTORCH_PRETRAINED_BERT_CACHE",
+    "HF_HUB_CACHE",
+    "HUGGINGFACE_HUB_CACHE",
+)
+
+
+def folder_of(name: str) -> Path | None:
+    """The folder that a model's name or path means, `~` expanded; None: it is a name on the hub.
+
+    A folder is what looks like a path (it begins with `/`, `./`, `../` or `~`, holds a backslash or
+    more than one slash) or is there. The hub is never asked for a folder.
+
+    Raises:
+        BenchError: `~` stands for nobody's home.
+    """
+    looks_like_a_path = name in (".", "..") or name.startswith(("/", "./", "../", "~")) or "\\" in name
+    if looks_like_a_path or name.count("/") > 1 or _is_folder(name):
+        return expanded(Path(name))
+    return None
+
+
+def _is_folder(name: str) -> bool:
+    try:
+        return bool(name) and Path(name).is_dir()
+    except (OSError, ValueError):  # longer than a name can be, or with a null character
+        return False
+
+
+def expanded(path: Path) -> Path:
+    """The path with `~` expanded. Raises BenchError where it stands for nobody's home."""
+    try:
+        return path.expanduser()
+    except RuntimeError:
+        raise BenchError(f"{path.parts[0]} is nobody's home", place=str(path), fix="the whole path") from None
+
+
+def model_folder(name: str, place: str) -> Path | None:
+    """`folder_of(name)`, with a model in it.
+
+    Raises:
+        BenchError: It is a path, and no model is there; or it cannot be a name at all.
+    """
+    folder = folder_of(name)
+    if folder is None:
+        _check_name(name, place)
+        return None
+    try:
+        if not folder.is_dir():
+            what = "is no folder" if folder.exists() else "is not there"
+            raise BenchError(f"the folder {name} {what}", place=place, fix="the path of a folder with a model")
+        if not (folder / "config.json").is_file():
+            raise BenchError(f"no config.json is in the folder {name}", place=place, fix="the folder of a whole model")
+    except OSError as error:
+        raise BenchError(f"{name} cannot be read: {error.strerror}", place=place, fix="check the path") from None
+    return folder
+
+
+def _check_name(name: str, place: str) -> None:
+    """Raises BenchError for what is neither a folder nor can be a name on the hub."""
+    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.utils import validate_repo_id
+
+    try:
+        validate_repo_id(name)
+        possible = name.isascii()  # which the hub demands and the check leaves out
+    except HFValidationError:
+        possible = False
+    if not possible:
+        raise BenchError(
+            f"{name!r} is no folder that is there, and no name that the hub could have",
+            place=place,
+            fix="OWNER/NAME of a model on the hub, or the path of a folder",
+        )
+
+
+def hub_cache() -> Path:
+    """The folder in which models are cached, for the runner and every version of transformers."""
+    from huggingface_hub import constants
+
+    given = next((value for name in CACHE_VARIABLES if (value := os.environ.get(name))), None)
+    return Path(os.path.expandvars(given or constants.HF_HUB_CACHE)).expanduser()
+
+
+def datasets_cache() -> Path:
+    """The folder in which `datasets` keeps what it has prepared."""
+    from huggingface_hub import constants
+
+    return Path(os.environ.get("HF_DATASETS_CACHE") or Path(constants.HF_HOME) / "datasets").expanduser()
+
+
+def cached_file(repo: str, name: str, cache: Path | None = None) -> Path | None:
+    """A model's file in the cache, of its main revision; None: it is not there."""
+    from huggingface_hub import try_to_load_from_cache
+    from huggingface_hub.errors import HFValidationError
+
+    try:
+        found = try_to_load_from_cache(repo, name, cache_dir=cache or hub_cache())
+    except HFValidationError:  # no name of a model at all
+        return None
+    return Path(found) if isinstance(found, str) else None
+
+
+def local_config(name: str) -> dict[str, object] | None:
+    """A model's config.json from its folder or the cache; None: neither has it; nobody is asked.
+
+    Raises:
+        BenchError: It is there and is no configuration.
+    """
+    folder = folder_of(name)
+    file = folder / "config.json" if folder is not None else cached_file(name, "config.json")
+    try:
+        if file is None or not file.is_file():
+            return None
+        config = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise BenchError(f"cannot be read: {error}", place=str(file), fix="a whole config.json") from None
+    if not isinstance(config, dict):
+        raise BenchError("is no object of JSON", place=str(file), fix="a whole config.json")
+    return config
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Whether the hub has something; `unclear` with the reason is neither yes nor no."""
+
+    state: Literal["yes", "no", "unclear"]
+    reason: str = ""
+
+
+class Hub:
+    """What can be had of the hub from here: over the network, or from the local cache.
+
+    Every question is asked once. After an answer that is neither yes nor no nothing more is asked.
+    """
+
+    def __init__(
+        self,
+        *,
+        endpoint: str | None = None,
+        cache: Path | None = None,
+        datasets: Path | None = None,
+        offline: bool | None = None,
+        timeout_s: float = HUB_TIMEOUT_S,
+    ) -> None:
+        """What is not given is as huggingface_hub reads it from the environment."""
+        from huggingface_hub import constants
+
+        self._endpoint = endpoint
+        self._cache = cache or hub_cache()
+        self._datasets = datasets or datasets_cache()
+        self._offline = constants.HF_HUB_OFFLINE if offline is None else offline
+        self._datasets_offline = self._offline or _true("HF_DATASETS_OFFLINE")
+        self._timeout_s = timeout_s
+        self._answers: dict[tuple[str, str], Answer] = {}
+        self.unclear: Answer | None = None
+
+    def has_cached_model(self, repo: str) -> bool:
+        """Whether configuration and weights of a model are whole in the cache."""
+        if cached_file(repo, "config.json", self._cache) is None:
+            return False
+        return any(self._whole(repo, name) for name in WEIGHTS)
+
+    def _whole(self, repo: str, name: str) -> bool:
+        found = cached_file(repo, name, self._cache)
+        if found is None or not name.endswith(".json"):
+            return found is not None
+        try:
+            parts = set(json.loads(found.read_text(encoding="utf-8"))["weight_map"].values())
+        except (OSError, ValueError, KeyError, AttributeError, TypeError):
+            return False
+        return bool(parts) and all(cached_file(repo, part, self._cache) is not None for part in parts)
+
+    def has_cached_dataset(self, repo: str, subset: str) -> bool:
+        """Whether `datasets` has prepared a subset, and so can load it without the hub."""
+        prepared = self._datasets / repo.replace("/", "___") / subset
+        return any(prepared.glob("*/*/*.arrow"))
+
+    def model(self, repo: str) -> Answer:
+        """Whether the hub has a model."""
+        if self._offline:
+            return Answer("no", "HF_HUB_OFFLINE is set and the cache does not have it")
+        return self._ask("model", repo, "config.json")
+
+    def dataset(self, repo: str) -> Answer:
+        """Whether the hub has a data set."""
+        if self._datasets_offline:
+            return Answer("no", "HF_HUB_OFFLINE or HF_DATASETS_OFFLINE is set and the cache does not have it")
+        return self._ask("dataset", repo, "README.md")
+
+    def _ask(self, kind: str, repo: str, file: str) -> Answer:
+        if self.unclear is not None:
+            return self.unclear
+        if (kind, repo) not in self._answers:
+            answer = _in_time(lambda: self._answer(kind, repo, file), self._timeout_s)
+            self._answers[kind, repo] = answer
+            if answer.state == "unclear":
+                self.unclear = answer
+        return self._answers[kind, repo]
+
+    def _answer(self, kind: str, repo: str, file: str) -> Answer:
+        from huggingface_hub import HfApi
+        from huggingface_hub.errors import GatedRepoError
+
+        try:
+            if HfApi(endpoint=self._endpoint).file_exists(repo, file, repo_type=kind):
+                return Answer("yes")
+            return Answer("no", "the hub does not have it, or not for you")
+        except GatedRepoError:
+            return Answer("no", "the hub gives it only to those who asked for access: log in, or set HF_TOKEN")
+        except Exception as error:  # the client raises dozens of kinds
+            status = getattr(getattr(error, "response", None), "status_code", None)
+            said = " ".join(str(error).split())[:200]
+            return Answer("unclear", f"status {status}" if status is not None else f"{type(error).__name__}: {said}")
+
+
+def _in_time(ask: Callable[[], Answer], timeout_s: float) -> Answer:
+    """The answer; unclear when none comes in time: no time-out covers a silent name server."""
+    answers: list[Answer] = []
+    thread = threading.Thread(target=lambda: answers.append(ask()), daemon=True)
+    thread.start()
+    thread.join(timeout_s)
+    return answers[0] if answers else Answer("unclear", f"no answer within {timeout_s:g} s")
+
+
+def _true(name: str) -> bool:
+    return os.environ.get(name, "").upper() in {"1", "ON", "YES", "TRUE"}
