@@ -144,6 +144,7 @@ def _model(name: str, local: bool) -> Model:
     last = name.rstrip("/").rsplit("/", 1)[-1]
     shape = last if last in SHAPES else None
     if local:
+        last = last if last.strip(".") else Path(name).resolve().name  # `.` and `..` are no names
         return _validated(Model, name=_slug(last), path=str(Path(name).absolute()), weights="pretrained")
     if shape == name and shape.endswith("-tiny"):
         return _validated(Model, name=shape, architecture=shape, weights="random")

@@ -19,7 +19,7 @@ from harness.environment import visible_cards
 from harness.execution import Executor
 from harness.nodes import Nodes
 from harness.plan import alone
-from harness.provenance import collect, scrub_tree
+from harness.provenance import collect, prefixes
 from harness.record import JobRecord, Pair, Refusal, RunInfo, State, Stopping
 from harness.runs import now_utc, open_run
 from harness.schedule import Looked, Note, Refused, Schedule, Work
@@ -114,6 +114,7 @@ def run(
             folder, info, resumed = open_run(
                 results_dir, plan, here, run_name=run_name, fresh=fresh, retry_failed=retry_failed
             )
+            folder.hide(prefixes(plan.stacks))
             with folder, _nodes(plan, rendezvous, stop, display) as nodes:
                 asked = (stop.fd, lambda: stop.reason, worker_command, allow_shared_gpu, nodes)
                 executor = Executor(plan, folder, info.host, display, *asked)
@@ -258,7 +259,7 @@ class _Execution:
 
     def _write(self, **changes: Any) -> None:
         self.info = self.info.model_copy(update=changes)
-        self.folder.write_info(scrub_tree(self.info))
+        self.folder.write_info(self.info)
 
 
 def has_result(pair: Pair, records: Iterable[JobRecord]) -> bool:
