@@ -127,7 +127,7 @@ def check_run_name(name: str) -> None:
     """Refuse a name that cannot be that of a folder below the results. Raises BenchError."""
     if "/" in name or name in (".", ".."):
         folder = Path(name)
-        fix = f"--results {folder.parent} --run {folder.name}" if folder.name else "--run NAME"
+        fix = f"--results {folder.parent} --run {folder.name}" if folder.name.strip(".") else "--run NAME"
         raise BenchError("a run has a name, not a path", place=f"--run {name}", fix=fix)
     if why := unfit_name(name, MAX_RUN_NAME_BYTES):
         raise BenchError(why, place=f"--run {name}", fix="another name, or none: SUITE-TIME")
