@@ -138,3 +138,14 @@ def test_a_token_classifier_trained_by_pytorch_loads_again(tmp_path: Path) -> No
     assert model.config.id2label[1] == "B-PER"
     encoded = AutoTokenizer.from_pretrained(output)("Lork beat Vand .", return_tensors="pt")
     assert model(**encoded).logits.shape == (*encoded["input_ids"].shape, 9)
+
+    # From a folder whose name looks like a token of the hub: it trains, and is recorded under its name.
+    named = output.rename(tmp_path / "hf_bert_local_finetuned")
+    again = f"--task token-classification {REAL} --do-train --max-steps 1"
+    assert _metrics(tmp_path / "again", str(named), again)["weights"] == "pretrained"
+    (folder,) = (tmp_path / "again" / "runs").iterdir()
+    (record,) = read_records(folder)[0]
+    assert record.workload.name == "hf_bert_local_finetuned-token-classification"
+    assert record.workload.model.name == named.name
+    assert (record.workload.model.path or "").endswith(f"/{named.name}")
+    assert str(tmp_path) not in (folder / "jobs.jsonl").read_text() + (folder / "run.json").read_text()
