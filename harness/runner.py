@@ -115,6 +115,7 @@ def run(
                 results_dir, plan, here, run_name=run_name, fresh=fresh, retry_failed=retry_failed
             )
             folder.hide(prefixes(plan.stacks))
+            folder.hide({str(job.output_dir): "<output>" for job in plan.jobs if job.output_dir is not None})
             with folder, _nodes(plan, rendezvous, stop, display) as nodes:
                 asked = (stop.fd, lambda: stop.reason, worker_command, allow_shared_gpu, nodes)
                 executor = Executor(plan, folder, info.host, display, *asked)
