@@ -1,7 +1,8 @@
-"""How a line of jobs.jsonl is read and written: the one place that knows, for the harness and for the report.
+"""How a line of jobs.jsonl is read and written: the one place that knows, for harness and report.
 
-Unknown fields are tolerated at any depth, for a newer harness may add optional ones without a new schema version. A
-line of a newer schema version is none that this version can read; whoever rewrites the file keeps it as it is.
+Unknown fields are tolerated at any depth, for a newer harness may add optional ones without a new
+schema version. A line of a newer schema version cannot be read by this version; whoever rewrites the
+file keeps it as it is.
 """
 
 from __future__ import annotations
@@ -52,7 +53,8 @@ def read_line(line: bytes, kind: type[JobRecord] = JobRecord) -> JobRecord:
     version = fields.get("schema_version", SCHEMA_VERSION)
     if isinstance(version, int) and version > SCHEMA_VERSION:
         raise NewerLine(too_new(version))
-    # Records of a run share a few workloads and arms, whose validation takes longer than that of all the rest.
+    # Records of a run share a few workloads and arms, whose validation takes longer than that of all
+    # the rest.
     for key, part in _SHARED.items():
         if key in fields:
             fields[key] = _shared_part(key, part, fields[key])
@@ -64,7 +66,8 @@ def read_line(line: bytes, kind: type[JobRecord] = JobRecord) -> JobRecord:
 
 def written_line(record: JobRecord) -> bytes:
     """A record as a line of jobs.jsonl, without its end of line."""
-    # Not model_dump_json: it turns a metric that is NaN into null, which then is no number and no longer loads.
+    # Not model_dump_json: it turns a metric that is NaN into null, which is no number and does not
+    # load again.
     return json.dumps(record.model_dump(mode="json"), ensure_ascii=False).encode()
 
 
@@ -81,7 +84,7 @@ def too_new(version: int) -> str:
 
 
 def _shared_part(key: str, kind: type[SharedPart], fields: Any) -> Any:
-    """`fields` as a part, validated once; as they are if they are not valid, for the record to say so."""
+    """`fields` as a part, validated once; unchanged if they are not valid: the record says so."""
     known = key, marshal.dumps(fields, 2)  # version 2: equal values have equal bytes, and 1, 1.0 and true have not
     if known not in _known_parts:
         if len(_known_parts) >= MAX_KNOWN_PARTS:
@@ -94,7 +97,7 @@ def _shared_part(key: str, kind: type[SharedPart], fields: Any) -> Any:
 
 
 def _read_tolerantly(fields: dict[str, Any], first: ValidationError, kind: type[JobRecord]) -> JobRecord:
-    """Second reading of a line the schema refused: without the fields that only a newer harness knows."""
+    """Second reading of a line that was refused: without the fields that a newer harness added."""
     for error in first.errors(include_url=False):
         # pydantic writes NaN as null, so a metric that came out as NaN would cost the whole record
         if error["loc"][0] == "losses" and error["input"] is None:

@@ -32,7 +32,7 @@ Kept = TypeVar("Kept", bound=BaseModel)
 
 FREE_TEXT, HOST_PATH, WORDS = "free text", "path of the host", "words of a command"
 FreeText = Annotated[str, FREE_TEXT]
-CommandText = Annotated[str, FREE_TEXT, WORDS]  # arguments, and values of variables: paths stand apart in them
+CommandText = Annotated[str, FREE_TEXT, WORDS]  # arguments and values of variables
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 SECRET, ELSEWHERE = "<secret>", "<path>"
@@ -48,7 +48,8 @@ CACHES = (
 SYSTEM = ("/usr", "/opt", "/lib", "/lib32", "/lib64", "/bin", "/sbin", "/etc", "/dev", "/proc", "/sys")
 NAMING = ("name", "run", "suite", "workload", "model", "task", "arm", "baseline", "candidate", "partner", "path")
 
-# Tokens that say by their form what they are. Each is longer, and made of fewer kinds of characters, than a name is.
+# Tokens that say by their form what they are. Each is longer, and made of fewer kinds of
+# characters, than a name is.
 TOKENS = re.compile(
     r"-----BEGIN [A-Z ]*PRIVATE KEY-----[\s\S]*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)"
     r"|\b(?:hf_|api_org_)[A-Za-z0-9]{30,}\b"
@@ -118,12 +119,12 @@ class Redactor:
         return f"{ELSEWHERE}/{parts[-1]}"
 
     def words(self, text: str) -> str:
-        """One argument of a command, or the value of a variable: a path that begins a part of it is a path."""
+        """One argument of a command, or the value of a variable: its parts may be paths."""
         parts = re.split(r"""([=:,;\s'"(){}\[\]])""", text)
         return self.text("".join(self.path(part) for part in parts))
 
     def value(self, value: str) -> str:
-        """A setting of which only its owner knows what it is: a path if it begins like one, else without tokens."""
+        """A setting that only its owner understands: a path if it begins like one."""
         return self.path(value) if value.startswith("/") else self._without_tokens(value)
 
     def _without_tokens(self, text: str) -> str:
@@ -169,7 +170,13 @@ def redactor(
     names: Iterable[str] = (),
     environment: Mapping[str, str] | None = None,
 ) -> Redactor:
-    """What must not leave this host, as far as this process knows it. `more`: further places with their labels."""
+    """The redactor of this host, as far as this process knows it.
+
+    Args:
+        more: further places with their labels.
+        names: see Redactor.
+        environment: the variables that name folders and hold secrets; None: of this process.
+    """
     environment = os.environ if environment is None else environment
     places: dict[str, str] = dict(more or {})
     for place, label in _places_of_this_host(environment):
@@ -180,9 +187,15 @@ def redactor(
 
 
 def redact(record: Kept, more: Mapping[str, str] | None = None) -> Kept:
-    """The record without secrets and private paths; what is neither free text nor a path stays as it is."""
+    """The record without secrets and private paths; names, labels and units stay as they are.
+
+    Args:
+        record: of a job or of a run.
+        more: folders whose names stay out besides those that every process knows, with labels.
+    """
     content = record.model_dump()
-    names = [name for name in _strings(content, NAMING) if "://" not in name]  # a name, not an address with a password
+    # An address is no name: it may hold a password.
+    names = [name for name in _strings(content, NAMING) if "://" not in name]
     by = redactor(more, names=names)
     paths = [path for path in _strings(content, ("path", "folder")) if by.path(path).startswith(f"{ELSEWHERE}/")]
     if paths:  # an error that quotes one of them quotes the whole of it
@@ -231,7 +244,7 @@ def _alternatives(annotation: Any) -> Iterator[Any]:
 
 
 def _strings(content: Any, keys: tuple[str, ...]) -> list[str]:
-    """Every text below one of `keys`, at any depth, and the names that mappings give to models, tasks and arms."""
+    """Every text below one of `keys`, at any depth; for names also the keys that give them."""
     found: list[str] = []
     if isinstance(content, dict):
         for key, value in content.items():

@@ -23,7 +23,7 @@ LOCK_WAIT_S = 30.0  # for the guardian of a killed runner to clear away its job
 
 @dataclass
 class Damage:
-    """Lines of jobs.jsonl that are no records of this schema, as bytes, and whether the file needs rewriting.
+    """Lines of jobs.jsonl, as bytes, that are no records of this schema; whether the last is torn.
 
     `lines` are damaged; `newer` are whole, written by a newer version, and stay where they are.
     """
@@ -143,7 +143,7 @@ class RunFolder:
         return len(damage.lines)
 
     def hide(self, places: Mapping[str, str]) -> None:
-        """Keep the names of further folders out of what is written; `places`: the folders and their labels."""
+        """Keep the names of further folders out of what is written; `places`: with their labels."""
         self.places |= places
 
     def write_info(self, info: RunInfo) -> None:
@@ -157,7 +157,7 @@ class RunFolder:
         self.records.extend(redacted)
 
     def replace(self, records: Iterable[JobRecord], newer: Iterable[bytes] = ()) -> None:
-        """Make these, in this order, all the records of the run; `newer`: lines of a newer schema, kept behind them."""
+        """Make these, in this order, all the records of the run, before the `newer` lines."""
         self.records, self.newer = [redact(record, self.places) for record in records], list(newer)
         lines = [*map(written_line, self.records), *self.newer]
         write_atomically(self.path / "jobs.jsonl", b"".join(line + b"\n" for line in lines))
@@ -169,8 +169,9 @@ class RunFolder:
     def attempt_name(self, job_id: str, attempt: int = 1) -> str:
         """A name that no earlier attempt at this job has used: the id, then id.2, id.3, …
 
-        What earlier attempts left is known by their records, of whatever schema, and by the names of their series and
-        logs: any of these may be gone. `attempt`: the schedule's number, which the name is never below.
+        What earlier attempts left is known by their records, of whatever schema, and by the names of
+        their series and logs: any of these may be gone. `attempt`: the schedule's number, which the
+        name is never below.
         """
         named = re.compile(rf"(?:^|/){re.escape(job_id)}(?:\.(\d+))?\.(?:telemetry\.)?(?:parquet|log)$")
         mine = [record for record in self.records if record.id == job_id]

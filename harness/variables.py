@@ -1,7 +1,8 @@
-"""Which environment variables may decide a result: the allow-list of what a record says of the environment.
+"""Which environment variables may decide a result: the allow-list of what is recorded of them.
 
-A variable is recorded only if its name stands here or begins with a prefix that stands here, and if nothing in its name
-speaks of a secret. Everything else stays out: settings of alerts, tokens, and whatever the user's shell holds.
+A variable is recorded only if its name stands here or begins with a prefix that stands here, and if
+nothing in its name speaks of a secret. Everything else stays out: settings of alerts, tokens, and
+whatever the user's shell holds.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ SECRET_NAMES = ("TOKEN", "KEY", "SECRET", "PASSW", "PASSPHRASE", "CREDENTIAL", "
 
 
 def is_secret(name: str) -> bool:
-    """Whether a variable of this name may hold a secret. Errs on the side of secrecy, tokenizers excepted."""
+    """Whether a variable of this name may hold a secret; rather yes than no, tokenizers excepted."""
     plain = name.upper().replace("TOKENIZER", "")
     return any(word in plain for word in SECRET_NAMES)
 
