@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import selectors
 import shutil
@@ -76,7 +77,8 @@ class RunningJob:
             if wake_fd is not None:
                 self._selector.register(wake_fd, selectors.EVENT_READ, None)
             spec = self._folder / "spec.json"
-            spec.write_text(job.model_dump_json(), encoding="utf-8")
+            # In ASCII, for the names of folders in it may be no UTF-8.
+            spec.write_text(json.dumps(job.model_dump(mode="json")), encoding="ascii")
             words = torchrun.command(
                 job.workload.launch, interpreter, self._folder, worker=command, rendezvous=rendezvous
             )

@@ -98,7 +98,7 @@ class Redactor:
 
     def text(self, text: str) -> str:
         """Free text without secrets and without the known prefixes of paths."""
-        text = self._without_tokens(text)
+        text = self._without_tokens(printable(text))
         text = NAMED.sub(self._named, text)
         text = WORD.sub(lambda word: self._unless_name(word[0]) if looks_random(word[0]) else word[0], text)
         return self._known.sub(lambda place: self._places[place[0]], text) if self._known else text
@@ -108,7 +108,7 @@ class Redactor:
 
         A relative path, a hub id and a path of every Linux host stay as they are.
         """
-        path = URL_USER.sub("***@", path)
+        path = URL_USER.sub("***@", printable(path))
         if not path.startswith("/") or path.startswith("//"):
             return path
         if self._known and (known := self._known.match(path)):
@@ -120,12 +120,13 @@ class Redactor:
 
     def words(self, text: str) -> str:
         """One argument of a command, or the value of a variable: its parts may be paths."""
+        text = printable(text)
         parts = re.split(r"""([=:,;\s'"(){}\[\]])""", text)
         return self.text("".join(self.path(part) for part in parts))
 
     def value(self, value: str) -> str:
         """A setting that only its owner understands: a path if it begins like one."""
-        return self.path(value) if value.startswith("/") else self._without_tokens(value)
+        return self.path(value) if value.startswith("/") else self._without_tokens(printable(value))
 
     def _without_tokens(self, text: str) -> str:
         text = WEBHOOK_PATH.sub(SECRET, URL_USER.sub("***@", text))
@@ -143,6 +144,11 @@ class Redactor:
 
     def _unless_name(self, word: str) -> str:
         return word if any(word in name for name in self._names) else SECRET
+
+
+def printable(text: str) -> str:
+    """The text as UTF-8 can hold it: the name of a file may be any bytes, and a record may not."""
+    return text if text.isascii() else text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def looks_random(word: str) -> bool:

@@ -60,6 +60,17 @@ def test_bad_options_are_one_error_and_nothing_is_written(
     assert not output.exists()
 
 
+@pytest.mark.parametrize("option", ["--output-dir", "--model-name-or-path"])
+def test_a_folder_whose_name_is_no_text_is_refused_before_it_trains(
+    tmp_path: Path, option: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    odd = str(tmp_path / os.fsdecode(b"a\xffb"))
+    words = {"--output-dir": str(tmp_path / "out"), "--model-name-or-path": "bert-tiny", option: odd}
+    assert main(["train", "--do-train", *(word for pair in words.items() for word in pair)]) == 2
+    assert capsys.readouterr().err.startswith(f"harness: {option} {tmp_path}/a\ufffdb: its name is not UTF-8")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_an_unknown_kind_is_told_with_the_installed_ones(tmp_path: Path) -> None:
     metadata = tmp_path / "site" / "toy-1.0.dist-info"
     metadata.mkdir(parents=True)

@@ -1,7 +1,9 @@
 """Every named end state, from real processes that end that way."""
 
 import json
+import os
 import signal
+import sys
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -195,6 +197,19 @@ def test_a_long_tmpdir_is_no_obstacle(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr("tempfile.tempdir", str(long))
     _, (record,) = run_jobs(tmp_path, {})
     assert record.state is State.OK
+
+
+def test_names_of_folders_may_be_any_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    odd = tmp_path / os.fsdecode(b"r\xff\xe6x")
+    monkeypatch.setattr(sys, "argv", ["harness", "run", str(odd), "--set", os.fsdecode(b"a=\xff")])
+    monkeypatch.setenv("OMP_PLACES", os.fsdecode(b"\xff"))
+    plan = make_plan([{}])
+    plan = replace(plan, jobs=(plan.jobs[0].model_copy(update={"cache_dir": odd / "cache"}),))
+    outcome = run(plan, odd, display=quiet(), worker_command=WORKER)
+    assert outcome.exit_code == 1, "one job makes no pair"
+    assert [record.state for record in read_records(outcome.folder)[0]] == [State.OK]
+    info = read_info(outcome.folder)
+    assert (info.environment["OMP_PLACES"], info.command[-1]) == ("\ufffd", "a=\ufffd")
 
 
 def test_the_environment_of_a_job_is_chosen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
