@@ -15,6 +15,7 @@ from harness.config.errors import Finding, explain
 from harness.errors import BenchError
 from harness.plan import Plan, check_lengths, digest, with_id
 from harness.record import InferenceResult, JobRecord, State, trained_length
+from harness.redaction import printable
 from harness.settings import GLUE_TASKS, Arm, Inference, JobSpec, Model, Strict, Task, Training, Workload
 
 M = TypeVar("M", bound=Strict)
@@ -42,6 +43,11 @@ def train(arguments: argparse.Namespace, device: Literal["cpu", "cuda"], cache_d
             "nothing to do", place="harness train", fix="give --do-train, --do-eval or --inference-with-ort"
         )
     output: Path = arguments.output_dir
+    for option, given in (("--output-dir", str(output)), ("--model-name-or-path", arguments.model_name_or_path)):
+        here = str(Path(given).absolute())
+        if printable(here) != here:
+            why = "its name is not UTF-8, and models are neither saved nor read under such a name"
+            raise BenchError(why, place=f"{option} {printable(given)}", fix="rename the folder, or make a link to it")
     if output.is_dir() and any(output.iterdir()) and not arguments.overwrite_output_dir:
         raise BenchError(
             "the folder is not empty", place=f"--output-dir {output}", fix="--overwrite-output-dir, or another"

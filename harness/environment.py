@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from harness.settings import JobSpec
+from harness.variables import is_decisive
 from harness.worker import backends
 
 # What a job may see of the caller's environment. Everything else (PYTHONPATH, virtual environments, …) stays outside.
@@ -22,17 +23,22 @@ PASSED_NAMES |= {"HUGGINGFACE_HUB_CACHE", "HUGGING_FACE_HUB_TOKEN"}  # older nam
 PASSED_NAMES |= {
     name for proxy in ("http_proxy", "https_proxy", "all_proxy", "no_proxy") for name in (proxy, proxy.upper())
 }
-# Variables that may decide what a job measures: passed on to it, and recorded as provenance.
-DECISIVE_PREFIXES = tuple(
-    "CUDA_ NVIDIA_ NCCL_ NVSHMEM_ GLOO_ HF_ TRANSFORMERS_ TOKENIZERS_ ORT BENCH_ "
-    "OMP_ GOMP_ KMP_ MKL_ OPENBLAS_ PYTORCH_ TORCH MALLOC_".split()
-)
-PASSED_PREFIXES = (*DECISIVE_PREFIXES, "LC_", "XDG_", "SLURM_")
+# What programs need that decides no result: the user's folders and language, the hub and its credentials, the cluster.
+PASSED_NAMES |= {"TORCH_HOME", "TORCH_LOGS"}
+PASSED_NAMES |= {"BENCH_TEST_FOLDER"}  # by this the tests find the processes of a job
+PASSED_PREFIXES = ("LC_", "XDG_", "SLURM_", "HF_", "TRANSFORMERS_", "TOKENIZERS_")
+
+
+def is_passed(name: str) -> bool:
+    """Whether a job gets a variable of the caller's environment: what may decide its result, or what it cannot do
+    without. Settings of alerts are neither.
+    """
+    return is_decisive(name) or name in PASSED_NAMES or name.startswith(PASSED_PREFIXES)
 
 
 def environment_for(job: JobSpec, caller: Mapping[str, str], harness_path: Path) -> dict[str, str]:
     """The environment of a job: the allowed part of the caller's, fixed settings, then the job's own."""
-    passed = {k: v for k, v in caller.items() if k in PASSED_NAMES or k.startswith(PASSED_PREFIXES)}
+    passed = {name: value for name, value in caller.items() if is_passed(name)}
     launch = job.workload.launch
     defaults = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_CACHE_MAXSIZE": str(4 << 30)}
     if launch.torchrun and launch.nodes == 1:

@@ -18,7 +18,6 @@ from harness.host import device_name
 from harness.launch import RunningJob
 from harness.nodes import Nodes
 from harness.outcome import Seen, judge
-from harness.provenance import scrub_tree
 from harness.record import Host, JobRecord, State, Telemetry, WorkerResult
 from harness.runs import now_utc
 from harness.settings import JobSpec, Launch
@@ -86,7 +85,7 @@ class Executor:
         return self.folder.path / "logs" / f"{name}.log"
 
     def _run_one(self, job: JobSpec, attempt: int) -> JobRecord:
-        name = self.folder.attempt_name(job.id)
+        name = self.folder.attempt_name(job.id, attempt)
         started, interval = now_utc(), self.plan.telemetry_interval_s
         with self._others(job, name) as rendezvous:
             with (
@@ -130,7 +129,7 @@ class Executor:
     def _run_pair(self, baseline: JobSpec, candidate: JobSpec, attempt: int) -> tuple[list[JobRecord], str]:
         from harness.blocks import run_pair_launch
 
-        names = self.folder.attempt_name(baseline.id), self.folder.attempt_name(candidate.id)
+        names = self.folder.attempt_name(baseline.id, attempt), self.folder.attempt_name(candidate.id, attempt)
         started, interval = now_utc(), self.plan.telemetry_interval_s
         samplings: list[Sampling] = []
         with ExitStack() as stack:
@@ -208,12 +207,12 @@ class Executor:
 
 
 def make_record(job: JobSpec, seen: Seen, state: State, reason: str, host: Host) -> JobRecord:
-    """A job's record, without this machine's paths."""
+    """A job's record. What must not leave this machine is taken out when it is written (harness.redaction)."""
     result = seen.result or WorkerResult()
     fields = {name: getattr(result, name) for name in WorkerResult.model_fields}
     fields["timing"] = result.timing.model_copy(update={"wall_s": seen.wall_s})
     code = seen.exit_code
-    record = JobRecord(
+    return JobRecord(
         **fields,
         id=job.id,
         run=job.run,
@@ -231,7 +230,6 @@ def make_record(job: JobSpec, seen: Seen, state: State, reason: str, host: Host)
         exit_code=code,
         signal=-code if code is not None and code < 0 else None,
     )
-    return scrub_tree(record)
 
 
 def of_one_node(telemetry: Telemetry | None, launch: Launch) -> Telemetry | None:

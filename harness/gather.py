@@ -47,17 +47,20 @@ def gather(run: Path, names: Sequence[str], whole: RunInfo) -> RunInfo | None:
     with _locked(run) as folder:
         infos = {name: read_info(part_folder(run, name)) for name in found}
         records: list[JobRecord] = []
+        newer: list[bytes] = []
         for name in found:
             part = part_folder(run, name)
             first = len(records)
-            for record in read_records(part)[0]:
+            of_part, damage = read_records(part)
+            newer += damage.newer
+            for record in of_part:
                 changes = {"run": whole.run, "position": first + record.position}
                 records.append(record.model_copy(update=changes))
             for kind in ("series", "logs"):
                 for file in (part / kind).iterdir():
                     _link(file, run / kind / file.name)
         info = _joined(run, names, whole, infos)
-        folder.replace(records)
+        folder.replace(records, newer)
         folder.write_info(info)
     return info
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import selectors
 import shutil
@@ -25,7 +26,8 @@ from harness.protocol import block_seconds
 from harness.record import State, WorkerResult
 from harness.settings import JobSpec
 
-# A Unix socket's path has at most 107 bytes. The longest here: TMPDIR/bench-xxxxxxxx/pymp-xxxxxxxx/listener-xxxxxxxx.
+# In bytes, of which a Unix socket's path has at most 107. The longest path here:
+# TMPDIR/bench-xxxxxxxx/pymp-xxxxxxxx/listener-xxxxxxxx.
 LONGEST_TMPDIR = 55
 STOP_GRACE_S = 5.0  # from SIGTERM to SIGKILL
 EXIT_GRACE_S = 60.0  # from a worker's last word (bye, failure) to the end of its process
@@ -62,7 +64,7 @@ class RunningJob:
         self.done = False
         self._selector = selectors.DefaultSelector()
         temporary = tempfile.gettempdir()
-        short = len(temporary) <= LONGEST_TMPDIR
+        short = len(os.fsencode(temporary)) <= LONGEST_TMPDIR
         self._folder = Path(tempfile.mkdtemp(prefix="bench-", dir=temporary if short else "/tmp"))
         self._give_up_at: float | None = None
         self._exit_by: float | None = None
@@ -75,7 +77,8 @@ class RunningJob:
             if wake_fd is not None:
                 self._selector.register(wake_fd, selectors.EVENT_READ, None)
             spec = self._folder / "spec.json"
-            spec.write_text(job.model_dump_json())
+            # In ASCII, for the names of folders in it may be no UTF-8.
+            spec.write_text(json.dumps(job.model_dump(mode="json")), encoding="ascii")
             words = torchrun.command(
                 job.workload.launch, interpreter, self._folder, worker=command, rendezvous=rendezvous
             )

@@ -1,4 +1,4 @@
-"""With what a run was made: package versions, code, environment. Never a secret, never a path of this machine."""
+"""With what a run was made: package versions, code, environment. What stays out is harness.redaction's to say."""
 
 from __future__ import annotations
 
@@ -9,27 +9,18 @@ import platform
 import re
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
-
-from pydantic import BaseModel
+from typing import Any
 
 from harness import stacks
-from harness.environment import DECISIVE_PREFIXES
 from harness.errors import BenchError
 from harness.host import describe_host
 from harness.record import Host
+from harness.redaction import CHECKOUT, redactor
+from harness.variables import is_decisive
 
-Model = TypeVar("Model", bound=BaseModel)
-
-CHECKOUT = Path(__file__).resolve().parent.parent
-RECORDED_NAMES = {"LD_LIBRARY_PATH", "LD_PRELOAD", "PYTHONHASHSEED"}
-SECRET_NAMES = ("TOKEN", "KEY", "SECRET", "PASSW", "CREDENTIAL", "AUTH", "COOKIE")
-SECRET_VALUES = re.compile(r"\b(?:hf_|gh[a-z]_|github_pat_|sk-|xox[a-z]-|AKIA|eyJ)[A-Za-z0-9_\-.]{12,}")
-URL_USER = re.compile(r"(?<=://)[^/@\s]+@")
-ABSOLUTE_PATH = re.compile(r"(?<![\w.~<>/-])/(?!(?:usr|opt|lib|lib64|bin|etc|dev|proc|sys)\b)[\w.+@%-][^\s:;,'\"()]*")
 ASK_PACKAGES = (
     "import importlib.metadata as m, json, platform; "
     "print(json.dumps({'python': platform.python_version(), "
@@ -52,6 +43,7 @@ class Provenance:
 def collect(interpreters: Mapping[str, str]) -> Provenance:
     """Provenance of a run whose stacks have these interpreters. Raises BenchError if one of those does not answer."""
     packages = own_packages()
+    by = redactor(prefixes(interpreters))
     for stack, interpreter in interpreters.items():
         if interpreter != sys.executable:
             packages |= {f"{stack}/{name}": version for name, version in packages_of(stack, interpreter).items()}
@@ -63,7 +55,7 @@ def collect(interpreters: Mapping[str, str]) -> Provenance:
         },
         git=git_state(CHECKOUT),
         environment=relevant_environment(os.environ),
-        command=[Path(sys.argv[0]).name, *map(scrub, sys.argv[1:])],
+        command=[Path(sys.argv[0]).name, *map(by.words, sys.argv[1:])],
     )
 
 
@@ -122,43 +114,15 @@ def git_state(checkout: Path) -> dict[str, Any]:
 
 
 def relevant_environment(environment: Mapping[str, str]) -> dict[str, str]:
-    """The variables that can change a result, by allow-list; secrets left out by name and by look, paths scrubbed."""
+    """The variables that can change a result, by the allow-list of harness.variables; their values redacted."""
+    by = redactor(environment=environment)
+    return {name: by.words(value) for name, value in sorted(environment.items()) if is_decisive(name)}
+
+
+def prefixes(interpreters: Mapping[str, str]) -> dict[str, str]:
+    """Where stacks are installed, for harness.redaction: of each interpreter the folder above its own, with a label."""
     return {
-        name: scrub(value)
-        for name, value in sorted(environment.items())
-        if (name in RECORDED_NAMES or name.startswith(DECISIVE_PREFIXES)) and not is_secret(name)
+        str(Path(interpreter).absolute().parent.parent): f"<python of {stack}>"
+        for stack, interpreter in interpreters.items()
+        if interpreter != sys.executable and "/" in interpreter
     }
-
-
-def is_secret(name: str) -> bool:
-    """Whether a variable of this name may hold a secret. Errs on the side of secrecy, tokenizers excepted."""
-    plain = name.upper().replace("TOKENIZER", "")
-    return any(word in plain for word in SECRET_NAMES)
-
-
-def scrub(text: str) -> str:
-    """A text without this machine's paths (~, <checkout>, <path> stand in), credentials in URLs and known tokens."""
-    places: Iterable[tuple[str, str]] = [(str(CHECKOUT), "<checkout>"), (os.environ.get("HOME", ""), "~")]
-    for place, name in sorted(places, key=lambda item: -len(item[0])):
-        if len(place) > 1:
-            text = re.sub(re.escape(place.rstrip("/")) + r"(?![\w.-])", name, text)
-    text = SECRET_VALUES.sub("<secret>", URL_USER.sub("***@", text))
-    return ABSOLUTE_PATH.sub("<path>", text)
-
-
-def scrub_tree(model: Model) -> Model:
-    """A record with every text in it scrubbed, whatever a worker put there."""
-    return type(model).model_validate(_scrubbed(model.model_dump()))
-
-
-def _scrubbed(value: Any) -> Any:
-    match value:
-        case str():
-            return scrub(value) if type(value) is str else value  # an enum's value is no free text
-        case Path():
-            return Path(scrub(str(value)))
-        case dict():
-            return {key: _scrubbed(item) for key, item in value.items()}
-        case list() | tuple():
-            return [_scrubbed(item) for item in value]
-    return value

@@ -9,7 +9,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from harness.record_inference import InferenceResult
 from harness.record_parts import (
@@ -25,6 +25,7 @@ from harness.record_parts import (
     Telemetry,
     Timing,
 )
+from harness.redaction import CommandText, FreeText
 from harness.settings import Arm, Workload
 
 __all__ = [
@@ -105,7 +106,7 @@ class JobRecord(WorkerResult):
     partner: str | None = Field(None, description="blocks protocol: the arm it was measured against")
     attempt: int = Field(1, description="1-based; a disturbed quad runs again, and its last attempt counts")
     state: State
-    reason: str = Field("", description="one sentence, when the state is not ok")
+    reason: FreeText = Field("", description="one sentence, when the state is not ok")
     started_at: str | None = Field(None, description="UTC, ISO 8601")
     exit_code: int | None = None
     signal: int | None = None
@@ -156,7 +157,7 @@ class Refusal(Part):
     workload: str
     baseline: str
     candidate: str
-    reasons: list[str] = Field(description="one sentence per undeclared difference, with both values")
+    reasons: list[FreeText] = Field(description="one sentence per undeclared difference, with both values")
 
 
 class Host(Part):
@@ -174,12 +175,17 @@ class Host(Part):
 
 
 class RunInfo(Part):
-    """run.json: what was asked for, of which host, with which code."""
+    """run.json: what was asked for, of which host, with which code.
+
+    Fields that a newer harness added are kept when the file is written again.
+    """
+
+    model_config = ConfigDict(extra="allow", frozen=True)
 
     schema_version: int = SCHEMA_VERSION
     run: str
     suite: str
-    description: str = ""
+    description: FreeText = ""
     created_at: str
     finished_at: str | None = None
     status: Literal["running", "complete", "incomplete"] = "running"
@@ -190,9 +196,9 @@ class RunInfo(Part):
     packages: dict[str, str] = Field(default_factory=dict, description="of further stacks too, as `stack/package`")
     stacks: dict[str, str] = Field(default_factory=dict, description="interpreter within the checkout, or its version")
     git: dict[str, Any] = Field(default_factory=dict, description="commit, dirty")
-    environment: dict[str, str] = Field(default_factory=dict)
-    command: list[str] = Field(default_factory=list)
-    notes: list[str] = Field(default_factory=list, description="what a reader of the tables must know")
+    environment: dict[str, CommandText] = Field(default_factory=dict, description="by harness.variables' allow-list")
+    command: list[CommandText] = Field(default_factory=list)
+    notes: list[FreeText] = Field(default_factory=list, description="what a reader of the tables must know")
     stopping: list[Stopping] = Field(default_factory=list)
     refusals: list[Refusal] = Field(default_factory=list)
     parts: list[str] = Field(default_factory=list, description="runs below parts/ that this one was put together from")

@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from harness.record_parts import Part
+from harness.redaction import FreeText
 
 ENGINES = ("torch", "onnxruntime")
 
@@ -34,7 +35,7 @@ class InferenceProof(Part):
     """What ONNX Runtime really ran: `engaged` is false where any reason speaks against it."""
 
     engaged: bool
-    reasons: list[str] = Field(default_factory=list, description="one sentence each")
+    reasons: list[FreeText] = Field(default_factory=list, description="one sentence each")
     provider: str | None = Field(None, description="first execution provider of the session")
     providers: list[str] = Field(default_factory=list)
     opset: int | None = Field(None, description="of the exported graph, read from its file")
@@ -48,7 +49,7 @@ class InferenceResult(Part):
     """The inference of one job. `failed` says nothing against its training: what is there until then stays."""
 
     state: Literal["ok", "failed"]
-    reason: str = Field("", description="one sentence, when the state is not ok")
+    reason: FreeText = Field("", description="one sentence, when the state is not ok")
     precision: Literal["fp32", "fp16"] | None = Field(None, description="weights and arithmetic of both engines")
     attention: str | None = Field(None, description="of PyTorch's engine, and of the model that was exported")
     proof: InferenceProof | None = None
@@ -58,7 +59,7 @@ class InferenceResult(Part):
     logit_difference: float | None = Field(None, description="largest absolute difference; null: not finite")
     logit_tolerance: float | None = None
     agree: bool | None = Field(None, description="whether logits and metrics of both engines agree; null: not compared")
-    disagreement: str = Field("", description="one sentence, when they do not")
+    disagreement: FreeText = Field("", description="one sentence, when they do not")
     export_s: float | None = None
     session_s: float | None = Field(None, description="reading and optimizing the exported graph")
     model_bytes: int | None = Field(None, description="of the exported graph with its weights")

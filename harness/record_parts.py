@@ -6,6 +6,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from harness.redaction import FreeText
+
 
 class Part(BaseModel):
     """Part of a record: frozen, and tolerant of fields a newer harness may have written."""
@@ -52,7 +54,7 @@ class Engagement(Part):
     """Proof that the backend named by the arm really ran the training graph."""
 
     engaged: bool
-    reasons: list[str] = Field(default_factory=list, description="why not, one sentence each")
+    reasons: list[FreeText] = Field(default_factory=list, description="why not, one sentence each")
     checked_after_steps: list[int] = Field(default_factory=list)
     ranks: int = Field(1, description="processes of the job that were proven, each by itself")
     torch_module: str | None = None
@@ -63,7 +65,7 @@ class Engagement(Part):
     phases_s: dict[str, float] = Field(default_factory=dict, description="ORTModule's initialisation phases")
     compiled_graphs: int | None = Field(None, description="graphs that torch.compile captured and compiled until then")
     graph_breaks: int | None = Field(None, description="places where torch.compile left a graph for eager execution")
-    graph_break_reasons: list[str] = Field(default_factory=list)
+    graph_break_reasons: list[FreeText] = Field(default_factory=list)
     compiled_runs: dict[str, int] = Field(
         default_factory=dict, description="forward and backward graphs of Inductor's that ran in the first step"
     )
@@ -71,7 +73,7 @@ class Engagement(Part):
     recompiled_at_steps: list[int] = Field(
         default_factory=list, description="steps after the first (1-based) in which torch.compile compiled again"
     )
-    recompile_reasons: list[str] = Field(default_factory=list)
+    recompile_reasons: list[FreeText] = Field(default_factory=list)
     kernels: Literal["native", "ptx"] | None = Field(
         None, description="machine code for this card in ONNX Runtime's wheel, or compiled by the driver from its PTX"
     )
@@ -132,7 +134,7 @@ class Sources(Part):
     max_seq_length: int | None = Field(
         None, description="tokens that a sample was really cut to; null: as asked for, in records of before it was told"
     )
-    remarks: list[str] = Field(
+    remarks: list[FreeText] = Field(
         default_factory=list,
         description="what a reader must know of a pretrained model, a sentence each: what of it did not fit and was "
         "drawn from the seed (not: a head that no checkpoint has), classes in another order",
@@ -168,7 +170,7 @@ class GpuTelemetry(Part):
         default_factory=dict, description="share of samples at which NVML named this reason for the clock; 0 left out"
     )
     foreign_processes: int | None = Field(None, description="most processes of others on the card at one time")
-    unreadable: list[str] = Field(default_factory=list, description="`field: reason`, each once")
+    unreadable: list[FreeText] = Field(default_factory=list, description="`field: reason`, each once")
 
 
 class Telemetry(Part):
@@ -184,7 +186,7 @@ class Telemetry(Part):
     job_rss_peak_bytes: int | None = Field(None, description="sum over the tree, whole job; shared pages count twice")
     joules_per_sample: float | None = Field(None, description="all cards' energy per training sample in the window")
     gpus: list[GpuTelemetry] = Field(default_factory=list)
-    unreadable: list[str] = Field(default_factory=list)
+    unreadable: list[FreeText] = Field(default_factory=list)
     series: str | None = Field(None, description="Parquet, a row per tick and card (and one for the host), in the run")
 
 

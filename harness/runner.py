@@ -22,7 +22,7 @@ from harness.execution import Executor
 from harness.hub import Hub
 from harness.nodes import Nodes
 from harness.plan import alone
-from harness.provenance import collect, scrub_tree
+from harness.provenance import collect, prefixes
 from harness.record import JobRecord, Pair, Refusal, RunInfo, State, Stopping
 from harness.runs import now_utc, open_run
 from harness.schedule import Looked, Note, Refused, Schedule, Work
@@ -117,6 +117,8 @@ def run(
             folder, info, resumed = open_run(
                 results_dir, plan, here, run_name=run_name, fresh=fresh, retry_failed=retry_failed
             )
+            folder.hide(prefixes(plan.stacks))
+            folder.hide({str(job.output_dir): "<output>" for job in plan.jobs if job.output_dir is not None})
             with folder, _nodes(plan, rendezvous, stop, display) as nodes:
                 asked = (stop.fd, lambda: stop.reason, worker_command, allow_shared_gpu, nodes)
                 executor = Executor(plan, folder, info.host, display, *asked)
@@ -270,7 +272,7 @@ class _Execution:
 
     def _write(self, **changes: Any) -> None:
         self.info = self.info.model_copy(update=changes)
-        self.folder.write_info(scrub_tree(self.info))
+        self.folder.write_info(self.info)
 
 
 def _remove_if_empty(folder: Path) -> None:

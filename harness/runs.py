@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from harness.errors import BenchError
 from harness.provenance import Provenance
-from harness.record import Host, RunInfo, State
+from harness.record import SCHEMA_VERSION, Host, RunInfo, State
+from harness.settings import MAX_RUN_NAME_BYTES, unfit_name
 from harness.store import RunFolder, read_info, read_records
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ def open_run(
     """
     found = None
     if run_name is not None:
+        check_run_name(run_name)
         path = results_dir / run_name
         if (path / "run.json").exists():
             found = path
@@ -56,6 +58,7 @@ def open_run(
             raise BenchError(
                 "this run was put together from parts", place=str(found), fix="`harness submit` goes on with it"
             )
+        _refuse_newer(info, folder)
         _refuse_other_suite(info, plan, found)
         _refuse_other_host(info, here, found)
     except BaseException:
@@ -118,6 +121,27 @@ def _new_info(name: str, plan: Plan, here: Provenance) -> RunInfo:
         command=here.command,
         notes=list(plan.notes),
     )
+
+
+def check_run_name(name: str) -> None:
+    """Refuse a name that cannot be that of a folder below the results. Raises BenchError."""
+    if "/" in name or name in (".", ".."):
+        folder = Path(name)
+        fix = f"--results {folder.parent} --run {folder.name}" if folder.name.strip(".") else "--run NAME"
+        raise BenchError("a run has a name, not a path", place=f"--run {name}", fix=fix)
+    if why := unfit_name(name, MAX_RUN_NAME_BYTES):
+        raise BenchError(why, place=f"--run {name}", fix="another name, or none: SUITE-TIME")
+
+
+def _refuse_newer(info: RunInfo, folder: RunFolder) -> None:
+    """What this version does not understand it must not go on with: it would repeat jobs that are done."""
+    if info.schema_version > SCHEMA_VERSION or folder.newer:
+        what = f"{len(folder.newer)} of its jobs were" if folder.newer else "it was"
+        raise BenchError(
+            f"{what} recorded by a newer version of this program",
+            place=str(folder.path),
+            fix="resume it with that version, or start a new run with --new",
+        )
 
 
 def _refuse_other_suite(info: RunInfo, plan: Plan, path: Path) -> None:

@@ -7,8 +7,27 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
+from harness.redaction import HOST_PATH
+
 Scalar = bool | int | float | str | None
 GLUE_TASKS = ("cola", "sst2", "mrpc", "stsb", "qqp", "mnli", "qnli", "rte", "wnli")
+
+
+# Names become names of files and folders, which the system counts in bytes and ends at 255. What is
+# put together from a name (SUITE-TIME-again, MODEL-TASK-SETTING, .NAME.tmp) has room beside it.
+MAX_NAME_BYTES, MAX_WORKLOAD_NAME_BYTES, MAX_RUN_NAME_BYTES = 100, 200, 220
+
+
+def unfit_name(name: str, most_bytes: int = MAX_NAME_BYTES) -> str:
+    """Why a name that a user gives is none for files, folders and options; empty if it is one."""
+    try:
+        _is_slug(name)
+    except ValueError as error:
+        return str(error)
+    if name[0] in "-.":
+        return f"a name does not begin with {name[0]}"
+    size = len(name.encode())
+    return f"the name has {size} bytes, and {most_bytes} are allowed" if size > most_bytes else ""
 
 
 def _is_slug(name: str) -> str:
@@ -56,7 +75,9 @@ class Model(Strict):
     """
 
     name: Slug = Field(description="label in tables; defaults to the key in `models`")
-    path: str | None = Field(None, description="hub id (FacebookAI/roberta-base) or folder; ~ is the user's home")
+    path: Annotated[str, HOST_PATH] | None = Field(
+        None, description="hub id (FacebookAI/roberta-base) or folder; ~ is the user's home"
+    )
     architecture: str | None = Field(None, description="a built-in shape (roberta-base, …) for random weights")
     config: dict[str, Scalar] = Field(default_factory=dict, description="overrides of the transformers config")
     weights: Literal["auto", "pretrained", "random"] = "auto"
@@ -86,7 +107,9 @@ class Task(Strict):
     )
     options: dict[str, Scalar] = Field(default_factory=dict, description="the kind's own settings")
     source: Literal["auto", "hub", "folder", "synthetic"] = "auto"
-    folder: Path | None = Field(None, description="folder with the hub's Parquet layout (SUBSET/train-*.parquet, …)")
+    folder: Annotated[Path, HOST_PATH] | None = Field(
+        None, description="folder with the hub's Parquet layout (SUBSET/train-*.parquet, …)"
+    )
     train_samples: int | None = Field(None, gt=0, description="at most so many training samples (default: all)")
     eval_samples: int | None = Field(None, gt=0, description="at most so many evaluation samples (default: all)")
     data_seed: int = Field(0, ge=0, description="seed of the built-in corpus")

@@ -19,7 +19,8 @@ from harness.errors import BenchError
 from harness.gather import gather, is_complete, pairs_of, part_folder
 from harness.host import describe_host
 from harness.record import RunInfo
-from harness.runs import host_changes, now_utc
+from harness.redaction import redact
+from harness.runs import check_run_name, host_changes, now_utc
 from harness.store import read_info, write_atomically
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ class Submission:
 
     def write(self, run: Path) -> None:
         content = {
-            "info": self.info.model_dump(mode="json"),
+            "info": redact(self.info, {str(run.parent): "<results>"}).model_dump(mode="json"),
             "elements": [asdict(element) for element in self.elements],
             "command": list(self.command),
             "device": self.device,
@@ -239,6 +240,8 @@ def _open(
     elements = elements_of(plan)
     if not elements:
         raise BenchError("has no pairs to submit", place=plan.suite)
+    if run_name is not None:
+        check_run_name(run_name)
     if run_name is not None and (results / run_name / SUBMISSION).exists():
         run = results / run_name
         submission = Submission.read(run)

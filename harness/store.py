@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -15,15 +15,21 @@ from harness.errors import BenchError
 from harness.file_lock import take_lock
 from harness.outcome import Series
 from harness.record import JobRecord, RunInfo
+from harness.record_io import NewerLine, UnreadableLine, read_line, written_line
+from harness.redaction import redact
 
 LOCK_WAIT_S = 30.0  # for the guardian of a killed runner to clear away its job
 
 
 @dataclass
 class Damage:
-    """Lines of jobs.jsonl that are no records, as bytes, and whether the file needs rewriting."""
+    """Lines of jobs.jsonl, as bytes, that are no records of this schema; whether the last is torn.
+
+    `lines` are damaged; `newer` are whole, written by a newer version, and stay where they are.
+    """
 
     lines: list[bytes] = field(default_factory=list)
+    newer: list[bytes] = field(default_factory=list)
     unterminated: bool = False
 
 
@@ -60,32 +66,41 @@ def read_info(folder: Path) -> RunInfo:
 
 def read_records(folder: Path) -> tuple[list[JobRecord], Damage]:
     """Every readable record of a run, in the order written (the last one of an id counts), and the damage."""
+    lines, unterminated = _lines(folder)
+    records: list[JobRecord] = []
+    damage = Damage(unterminated=unterminated)
+    for line in lines:
+        try:
+            records.append(read_line(line))
+        except NewerLine:
+            damage.newer.append(line)
+        except UnreadableLine:
+            damage.lines.append(line)
+    return records, damage
+
+
+def _lines(folder: Path) -> tuple[list[bytes], bool]:
+    """The lines of jobs.jsonl, empty ones left out, and whether the last one lacks its end."""
     try:
         data = (folder / "jobs.jsonl").read_bytes()
     except FileNotFoundError:
-        return [], Damage()
-    records: list[JobRecord] = []
-    damage = Damage(unterminated=bool(data) and not data.endswith(b"\n"))
-    for line in data.split(b"\n"):
-        if not line.strip():
-            continue
-        try:
-            records.append(JobRecord.model_validate_json(line))
-        except ValidationError:
-            damage.lines.append(line)
-    return records, damage
+        return [], False
+    return [line for line in data.split(b"\n") if line.strip()], bool(data) and not data.endswith(b"\n")
 
 
 class RunFolder:
     """One run's folder, locked for as long as it is open. Use as a context manager.
 
-    Opening repairs jobs.jsonl: what is no record goes to jobs.jsonl.rejected. Raises BenchError if another runner, or
-    a job that it left behind, holds the folder.
+    Opening repairs jobs.jsonl: damaged lines go to jobs.jsonl.rejected, all others stay as they were
+    written, also those of a newer schema (`newer`). Whatever is written is redacted; `places` are
+    folders whose names stay out, besides those that every process knows, with what stands in for
+    each. Raises BenchError if another runner, or a job that it left behind, holds the folder.
     """
 
     def __init__(self, path: Path) -> None:
         path.mkdir(parents=True, exist_ok=True)
         self.path = path
+        self.places = {str(path.absolute().parent): "<results>"}
         # A killed runner's guardian keeps the lock until the job is gone: a new job must not run beside it.
         self.lock_fd = take_lock(
             path / ".lock",
@@ -98,7 +113,8 @@ class RunFolder:
             (path / "series").mkdir(exist_ok=True)
             (path / "logs").mkdir(exist_ok=True)
             self.rejected = self._repair()
-            self.records, _ = read_records(path)
+            self.records, damage = read_records(path)
+            self.newer = damage.newer
         except BaseException:
             os.close(self.lock_fd)
             raise
@@ -117,38 +133,54 @@ class RunFolder:
             self.lock_fd = -1
 
     def _repair(self) -> int:
-        records, damage = read_records(self.path)
+        _, damage = read_records(self.path)
         if damage.lines:
             # First the copy, then the rewrite: a kill between the two repeats a line, it loses none.
             _append(self.path / "jobs.jsonl.rejected", damage.lines)
         if damage.lines or damage.unterminated:
-            write_atomically(self.path / "jobs.jsonl", b"".join(_line(record) for record in records))
+            kept = [line for line in _lines(self.path)[0] if line not in damage.lines]
+            write_atomically(self.path / "jobs.jsonl", b"".join(line + b"\n" for line in kept))
         return len(damage.lines)
 
+    def hide(self, places: Mapping[str, str]) -> None:
+        """Keep the names of further folders out of what is written; `places`: with their labels."""
+        self.places |= places
+
     def write_info(self, info: RunInfo) -> None:
+        info = redact(info, self.places)
         write_atomically(self.path / "run.json", info.model_dump_json(indent=2).encode() + b"\n")
 
     def append(self, *records: JobRecord) -> None:
         """Add records, in one write and on disk before this returns."""
-        _append(self.path / "jobs.jsonl", [_line(record).rstrip(b"\n") for record in records])
-        self.records.extend(records)
+        redacted = [redact(record, self.places) for record in records]
+        _append(self.path / "jobs.jsonl", map(written_line, redacted))
+        self.records.extend(redacted)
 
-    def replace(self, records: Iterable[JobRecord]) -> None:
-        """Make these, in this order, all the records of the run."""
-        self.records = list(records)
-        write_atomically(self.path / "jobs.jsonl", b"".join(map(_line, self.records)))
+    def replace(self, records: Iterable[JobRecord], newer: Iterable[bytes] = ()) -> None:
+        """Make these, in this order, all the records of the run, before the `newer` lines."""
+        self.records, self.newer = [redact(record, self.places) for record in records], list(newer)
+        lines = [*map(written_line, self.records), *self.newer]
+        write_atomically(self.path / "jobs.jsonl", b"".join(line + b"\n" for line in lines))
 
     def latest(self) -> dict[str, JobRecord]:
         """The last record of each job id."""
         return {record.id: record for record in self.records}
 
-    def attempt_name(self, job_id: str) -> str:
-        """A name no earlier attempt at this job has used for its log: the id, then id.2, id.3, …"""
-        name, attempt = job_id, 1
-        while (self.path / "logs" / f"{name}.log").exists():
-            attempt += 1
-            name = f"{job_id}.{attempt}"
-        return name
+    def attempt_name(self, job_id: str, attempt: int = 1) -> str:
+        """A name that no earlier attempt at this job has used: the id, then id.2, id.3, …
+
+        What earlier attempts left is known by their records, of whatever schema, and by the names of
+        their series and logs: any of these may be gone. `attempt`: the schedule's number, which the
+        name is never below.
+        """
+        named = re.compile(rf"(?:^|/){re.escape(job_id)}(?:\.(\d+))?\.(?:telemetry\.)?(?:parquet|log)$")
+        mine = [record for record in self.records if record.id == job_id]
+        files = [file for record in mine for file in (record.series, record.log) if file]
+        files += [entry.name for kind in ("series", "logs") for entry in (self.path / kind).iterdir()]
+        used = [int(found[1] or 1) for file in files if (found := named.search(file))]
+        of_newer = sum(f'"{job_id}"'.encode() in line for line in self.newer)
+        number = max(attempt, 1 + max([len(mine) + of_newer, *used]))
+        return job_id if number == 1 else f"{job_id}.{number}"
 
     def write_series(self, name: str, series: Series) -> str | None:
         """Per-step values as series/NAME.parquet (step int32, duration_s and loss float64); its path within the run."""
@@ -168,11 +200,6 @@ class RunFolder:
         pq.write_table(table, sink, compression="zstd")
         write_atomically(self.path / "series" / f"{name}.parquet", sink.getvalue().to_pybytes())
         return f"series/{name}.parquet"
-
-
-def _line(record: JobRecord) -> bytes:
-    # Not model_dump_json: it turns a metric that is NaN into null, which then is no number and no longer loads.
-    return json.dumps(record.model_dump(mode="json"), ensure_ascii=False).encode() + b"\n"
 
 
 def _append(path: Path, lines: Iterable[bytes]) -> None:

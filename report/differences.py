@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.record import JobRecord, trained_length
+from harness.variables import is_decisive
 from report.launches import arms_of
 from report.load import Run
 
@@ -79,6 +80,11 @@ def _host(run: Run) -> Facts:
     return {**host, "machine (hash of its name)": (run.info.host.name_sha256 or "")[:12] or None}
 
 
+def _environment(run: Run) -> Facts:
+    """By the allow-list, for records from before there was one hold whatever the user's shell held."""
+    return {name: value for name, value in run.info.environment.items() if is_decisive(name)}
+
+
 def _code(run: Run) -> Facts:
     return {key: run.info.git.get(key) for key in ("commit", "dirty")}
 
@@ -103,7 +109,7 @@ GROUPS: dict[str, Callable[[Run], Facts]] = {
     "packages": lambda run: run.info.packages,
     "config": lambda run: run.info.config,
     "code": _code,
-    "environment": lambda run: run.info.environment,
+    "environment": _environment,
     "host": _host,
     "stacks": lambda run: run.info.stacks,
     "data and weights": _sources,

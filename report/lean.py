@@ -27,8 +27,8 @@ from harness.record import (
     Telemetry,
     Timing,
 )
+from harness.record_io import MAX_KNOWN_PARTS, read_line
 from harness.settings import Arm, Workload
-from report.load import MAX_KNOWN_PARTS, read_line
 
 
 def _lean(model: type[BaseModel], *names: str, **nested: Any) -> Any:
@@ -111,7 +111,7 @@ _SHARED: dict[str, type[BaseModel]] = {"workload": Workload, "arm": Arm, "source
 
 
 def read_lean(line: bytes) -> JobRecord:
-    """One line of jobs.jsonl as a lean record; UnreadableLine as of load.read_line."""
+    """One line of jobs.jsonl as a lean record; UnreadableLine as of record_io.read_line."""
     return (read_all_lean(line) or [read_line(line, LEAN_RECORD)])[0]
 
 

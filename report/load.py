@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import gc
 import io
-import marshal
-import math
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -14,19 +12,14 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
-from pydantic_core import from_json
 
 from harness.errors import BenchError
-from harness.record import SCHEMA_VERSION, JobRecord, RunInfo, Sources
-from harness.settings import Arm, Workload
+from harness.record import SCHEMA_VERSION, JobRecord, RunInfo
+from harness.record_io import UnreadableLine, first_error, read_line, too_new
 from report.beside import Neighbours
 
 RUN_FILE, JOBS_FILE = "run.json", "jobs.jsonl"
-MAX_KNOWN_PARTS = 10_000
 
-Part = Workload | Arm | Sources
-_SHARED: dict[str, type[Part]] = {"workload": Workload, "arm": Arm, "sources": Sources}
-_known_parts: dict[tuple[str, bytes], Part] = {}  # by their bytes: equal ones are one frozen object
 _Answer = TypeVar("_Answer")
 
 
@@ -56,35 +49,6 @@ def once_per_run(answer: Callable[[Run], _Answer]) -> Callable[[Run], _Answer]:
         return found
 
     return remembering
-
-
-class UnreadableLine(Exception):
-    """Why a line is not a record this report can read: one phrase."""
-
-
-def read_line(line: bytes, kind: type[JobRecord] = JobRecord) -> JobRecord:
-    """One line of jobs.jsonl as a record. Raises UnreadableLine. The only place that knows how a line is read.
-
-    Unknown fields are tolerated at any depth: a newer harness may add optional ones without a new schema version.
-    `kind`: JobRecord, or report.lean's, which has the fields that tables read.
-    """
-    try:
-        fields = from_json(line)
-    except ValueError:
-        raise UnreadableLine("not JSON") from None
-    if not isinstance(fields, dict):
-        raise UnreadableLine("not a record")
-    version = fields.get("schema_version", SCHEMA_VERSION)
-    if isinstance(version, int) and version > SCHEMA_VERSION:
-        raise UnreadableLine(_too_new(version))
-    # Records of a run share a few workloads and arms, whose validation takes longer than that of all the rest.
-    for key, part in _SHARED.items():
-        if key in fields:
-            fields[key] = _shared_part(key, part, fields[key])
-    try:
-        return kind.model_validate(fields)
-    except ValidationError as error:
-        return _read_tolerantly(from_json(line), error, kind)
 
 
 @contextmanager
@@ -227,51 +191,8 @@ def _read_info(folder: Path) -> tuple[RunInfo, list[str]]:
             f"no {RUN_FILE} here: not a run", place=str(folder), fix="name a folder that `harness run` made"
         ) from None
     except ValidationError as error:
-        raise BenchError(_first(error), place=str(path), fix="restore the file, or remove the run") from None
+        raise BenchError(first_error(error), place=str(path), fix="restore the file, or remove the run") from None
     except OSError as error:
         raise BenchError(f"cannot be read: {error.strerror}", place=str(path), fix="name a run's folder") from None
     newer = info.schema_version > SCHEMA_VERSION
-    return info, [f"{path}: {_too_new(info.schema_version)}; read as far as it is known"] if newer else []
-
-
-def _shared_part(key: str, kind: type[Part], fields: Any) -> Any:
-    """`fields` as a part, validated once; as they are if they are not valid, for the record to say so."""
-    known = key, marshal.dumps(fields, 2)  # version 2: equal values have equal bytes, and 1, 1.0 and true have not
-    if known not in _known_parts:
-        if len(_known_parts) >= MAX_KNOWN_PARTS:
-            _known_parts.clear()
-        try:
-            _known_parts[known] = kind.model_validate(fields)
-        except ValidationError:
-            return fields
-    return _known_parts[known]
-
-
-def _read_tolerantly(fields: dict[str, Any], first: ValidationError, kind: type[JobRecord]) -> JobRecord:
-    """Second reading of a line the schema refused: without the fields that only a newer harness knows."""
-    for error in first.errors(include_url=False):
-        # pydantic writes NaN as null, so a metric that came out as NaN would cost the whole record
-        if error["loc"][0] == "losses" and error["input"] is None:
-            fields["losses"][error["loc"][1]] = math.nan  # stays in its place: parity must see that the step had none
-        elif error["type"] == "extra_forbidden" or (error["loc"][0] == "metrics" and error["input"] is None):
-            _remove(fields, error["loc"])
-    try:
-        return kind.model_validate(fields)
-    except ValidationError as error:
-        raise UnreadableLine(_first(error)) from None
-
-
-def _remove(fields: Any, location: tuple[int | str, ...]) -> None:
-    for key in location[:-1]:
-        fields = fields[key]
-    del fields[location[-1]]
-
-
-def _first(error: ValidationError) -> str:
-    first = error.errors(include_url=False, include_input=False)[0]
-    where = ".".join(map(str, first["loc"]))
-    return f"{where}: {first['msg']}" if where else first["msg"]
-
-
-def _too_new(version: int) -> str:
-    return f"schema_version {version} is newer than this report reads ({SCHEMA_VERSION})"
+    return info, [f"{path}: {too_new(info.schema_version)}; read as far as it is known"] if newer else []

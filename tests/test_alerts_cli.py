@@ -94,6 +94,15 @@ def test_a_channel_that_is_named_later_is_told_what_is_open(tmp_path: Path) -> N
     assert len(json.loads((tmp_path / "alerts.json").read_text())["alerts"]) == 1
 
 
+@pytest.mark.parametrize("suite", ["x" * 100, "夜" * 33])
+def test_every_night_of_a_suite_with_a_long_name_has_its_overview(tmp_path: Path, suite: str) -> None:
+    """Names of nights differ in their ends, which a marker must not cut off."""
+    for night in (30, 31, 31):
+        one = verdict(*PAIRS).model_copy(update={"run": f"{suite}-202501{night}-020000"})
+        assert alert(write(tmp_path / "1.json", one), [f"summary={tmp_path / 'summary.md'}"], None, 5, {}) == 0
+    assert (tmp_path / "summary.md").read_text().count("## Nightly check") == 2
+
+
 def test_an_older_verdict_tells_nothing_new(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     state, target = tmp_path / "state.json", [f"json={tmp_path / 'alerts.json'}"]
     steady = write(tmp_path / "31.json", verdict(finding(31, "steady", 1.0, 0), night=31))

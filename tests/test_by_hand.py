@@ -97,6 +97,17 @@ def test_an_unclear_hub_leaves_nothing_behind(tmp_path: Path) -> None:
     assert not (tmp_path / "model").exists()
 
 
+@pytest.mark.parametrize("option", ["--output-dir", "--model-name-or-path"])
+def test_a_folder_whose_name_is_no_text_is_refused_before_it_trains(
+    tmp_path: Path, option: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    odd = str(tmp_path / os.fsdecode(b"a\xffb"))
+    words = {"--output-dir": str(tmp_path / "out"), "--model-name-or-path": "bert-tiny", option: odd}
+    assert main(["train", "--do-train", *(word for pair in words.items() for word in pair)]) == 2
+    assert capsys.readouterr().err.startswith(f"harness: {option} {tmp_path}/a\ufffdb: its name is not UTF-8")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_an_unknown_kind_is_told_with_the_installed_ones(tmp_path: Path) -> None:
     metadata = tmp_path / "site" / "toy-1.0.dist-info"
     metadata.mkdir(parents=True)
@@ -175,6 +186,17 @@ def test_a_token_classifier_trained_by_pytorch_loads_again(tmp_path: Path) -> No
     assert model.config.id2label[1] == "B-PER"
     encoded = AutoTokenizer.from_pretrained(output)("Lork beat Vand .", return_tensors="pt")
     assert model(**encoded).logits.shape == (*encoded["input_ids"].shape, 9)
+
+    # From a folder whose name looks like a token of the hub: it trains, and is recorded under its name.
+    named = output.rename(tmp_path / "hf_bert_local_finetuned")
+    again = f"--task token-classification {REAL} --do-train --max-steps 1"
+    assert _metrics(tmp_path / "again", str(named), again)["weights"] == "pretrained"
+    (folder,) = (tmp_path / "again" / "runs").iterdir()
+    (record,) = read_records(folder)[0]
+    assert record.workload.name == "hf_bert_local_finetuned-token-classification"
+    assert record.workload.model.name == named.name
+    assert (record.workload.model.path or "").endswith(f"/{named.name}")
+    assert str(tmp_path) not in (folder / "jobs.jsonl").read_text() + (folder / "run.json").read_text()
 
 
 @pytest.mark.slow

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
 
 import pytest
@@ -63,3 +65,47 @@ def test_every_finding_is_listed(tmp_path: Path) -> None:
         load_suite(file)
     assert "batchsize" in str(caught.value)
     assert "fp8" in str(caught.value)
+
+
+@pytest.mark.parametrize("section", ["suite", "models", "tasks", "arms", "stacks", "workloads.0.name"])
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("x" * 201, "the name has 201 bytes"),
+        ("模" * 67, "the name has 201 bytes"),
+        ("-x", "a name does not begin with -"),
+        (".x", "a name does not begin with ."),
+        ("a/b", "a name is made of letters, digits and - _ . +"),
+        ("🚀", "a name is made of letters, digits and - _ . +"),
+    ],
+)
+def test_names_are_checked_where_they_are_given(section: str, name: str, said: str) -> None:
+    values = {
+        "suite": name,
+        "models": {name: {"architecture": "bert-tiny"}},
+        "tasks": {name: {"source": "synthetic"}},
+        "arms": {name: {"backend": "pytorch"}},
+        "stacks": {name: {"python": "/x"}},
+        "workloads.0.name": name,
+    }
+    given = f"{section}={json.dumps(values[section], ensure_ascii=False)}"
+    with pytest.raises(BenchError, match=re.escape(said)) as caught:
+        load_suite(FOLDER / "good.yaml", [given])
+    assert caught.value.place.startswith(f"--set {given}"[:40])
+
+
+def test_the_longest_names_allowed_are_good_together() -> None:
+    name = "模型" * 16  # 96 bytes
+    suite = load_suite(
+        FOLDER / "good.yaml", [f"models={{{name}: {{architecture: bert-tiny}}}}", f"workloads.0.model={name}"]
+    )
+    assert suite.resolved_workloads()[0].name == f"{name}-sst2"
+
+
+def test_a_workloads_name_that_is_put_together_too_long_is_named_with_its_parts() -> None:
+    model, task = "模型" * 16, "任务" * 16 + "xyz"  # 96 and 99 bytes
+    words = [f"models={{{model}: {{architecture: bert-tiny}}}}", f"tasks={{{task}: {{source: synthetic}}}}"]
+    words += [f"workloads=[{{model: {model}, task: {task}, sweep: {{learning_rate: [0.001]}}}}]"]
+    with pytest.raises(BenchError, match=r"its workload would be called .* bytes, and 200 are allowed") as caught:
+        load_suite(FOLDER / "good.yaml", words)
+    assert "shorter names of models and tasks" in str(caught.value)

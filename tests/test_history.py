@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from test_report_cli import report
 from harness.record import Sources, State
 from report.history.changes import change_points
 from report.history.courses import Course, as_json, courses_of
-from report.history.draw import draw, drawing_of, history_figure
+from report.history.draw import draw, drawing_of, history_figure, write
 from report.history.nights import nights_among
 from report.history.text import BARS, as_text, sparkline
 from report.load import load_runs
@@ -180,6 +181,16 @@ def test_a_name_cannot_be_markup(tmp_path: Path) -> None:
     )
     (course,) = courses(tmp_path)
     assert "<script" not in to_svg(history_figure(course))
+
+
+def test_every_course_has_a_picture_of_its_own(tmp_path: Path) -> None:
+    """Also two whose names differ in nothing that a file's name can hold."""
+    one = full(tmp_path)
+    names = ("模型甲", "模型乙", "a b", "a-b")
+    several = [replace(one, pair=one.pair.model_copy(update={"workload": name})) for name in names]
+    paths = write(several, tmp_path / "out")
+    assert len(set(paths)) == 4
+    assert sorted(paths) == sorted((tmp_path / "out").iterdir())
 
 
 def test_single_nights_are_not_drawn(tmp_path: Path) -> None:

@@ -284,6 +284,10 @@ SMOKE_PAIR = Pair(workload="bert-tiny-sst2", baseline="pytorch", candidate="onnx
         (["cli.py", "run", "--set", "training.batch_size=4"], ["smoke", "--set", "training.batch_size=4"]),
         (["cli.py", "run", "mine.yaml", "--new", "--device=cpu", "--run", "n"], ["mine.yaml", "--device", "cpu"]),
         (["cli.py", "run", "<path>", "--set", "pairs.0.baseline=x", "--results=<path>"], ["smoke"]),
+        (["cli.py", "run", "<results>/mine.yaml", "--results", "<results>"], ["smoke"]),
+        (["cli.py", "run", "~/mine.yaml", "--set", "models.a.path=~/a", "--set", "models.b.path=<tmp>/b"], ["smoke"]),
+        (["cli.py", "run", "x", "--set", "a.b=~", "--set", "k=<secret>"], ["x", "--set", "a.b=~"]),
+        (["cli.py", "run", "<checkout>/configs/mine.yaml", "--run=n"], ["configs/mine.yaml"]),
         (["python", "elsewhere.py", "run"], ["smoke"]),
     ],
 )

@@ -259,19 +259,19 @@ def test_flatten() -> None:
 
 
 def test_long_values_are_shown_where_they_differ() -> None:
-    run = make_run(four_pairs(), environment={"LONG": "x" * 500 + "left" + "y" * 500})
-    info = run.info.model_copy(update={"environment": {"LONG": "x" * 500 + "right" + "y" * 500}})
+    run = make_run(four_pairs(), environment={"OMP_LONG": "x" * 500 + "left" + "y" * 500})
+    info = run.info.model_copy(update={"environment": {"OMP_LONG": "x" * 500 + "right" + "y" * 500}})
     found = compare(run, replace(run, info=info))
-    line = next(line for line in markdown(found).splitlines() if "LONG" in line)
+    line = next(line for line in markdown(found).splitlines() if "OMP_LONG" in line)
     assert "left" in line
     assert "right" in line
     assert len(line) < 250
-    assert json.loads(json_text(found))["differences"][0]["a"] == run.info.environment["LONG"]
+    assert json.loads(json_text(found))["differences"][0]["a"] == run.info.environment["OMP_LONG"]
 
 
 def test_whatever_a_run_holds_stays_text() -> None:
-    run = make_run(four_pairs(), run="<script>|a", environment={"X": "a|b\n<b>`c`"})
-    info = run.info.model_copy(update={"environment": {"X": "[d](e)"}})
+    run = make_run(four_pairs(), run="<script>|a", environment={"OMP_X": "a|b\n<b>`c`"})
+    info = run.info.model_copy(update={"environment": {"OMP_X": "[d](e)"}})
     text = markdown(compare(run, replace(run, info=info)))
     assert "<script>" not in text
     assert "<b>" not in text

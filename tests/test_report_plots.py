@@ -349,7 +349,16 @@ def test_long_names_are_cut_or_wrapped():
     assert wrapped("x" * 100, 18).count("\n") == 0
     assert max(map(len, wrapped("word " * 50, 18, 3).splitlines())) <= 18
     assert entry("_x") == " _x"
-    assert slug("steps", "../../etc/passwd", "日本") == "steps-etc-passwd"
+    assert slug("steps", "../../etc/passwd", "a b") == "steps-etc-passwd-a-b"
+
+
+def test_names_that_lose_letters_in_a_files_name_are_told_apart() -> None:
+    """By a digest: letters of other scripts are left out, and what is too long for a file is cut."""
+    parts = [("steps", one, "sst2") for one in ("日本", "中国", "été", "x" * 300, "x" * 301, "夜" * 80)]
+    slugs = [slug(*each) for each in parts]
+    assert len(set(slugs)) == len(parts)
+    assert all(each.isascii() and each.startswith("steps-") and len(each) <= 120 for each in slugs)
+    assert slugs == [slug(*each) for each in parts]
 
 
 def test_figures_of_runs_with_equal_names_have_files_of_their_own(tmp_path):

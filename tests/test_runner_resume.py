@@ -246,6 +246,53 @@ def test_a_torn_line_is_set_aside_and_its_job_runs_again(tmp_path: Path) -> None
     assert any("1 damaged line" in note for note in read_info(folder).notes)
 
 
+def test_a_run_of_a_newer_version_is_neither_resumed_nor_changed(tmp_path: Path) -> None:
+    folder = unfinished(tmp_path)
+    with (folder / "jobs.jsonl").open("a") as file:
+        file.write('{"schema_version": 99, "id": "job1"}\n')
+    before = {name: (folder / name).read_bytes() for name in ("jobs.jsonl", "run.json")}
+    for run_name in (None, folder.name):
+        with pytest.raises(BenchError, match="1 of its jobs were recorded by a newer version") as refused:
+            run(make_plan([{}, {}]), tmp_path / "results", display=quiet(), worker_command=WORKER, run_name=run_name)
+        assert "--new" in str(refused.value)
+    assert {name: (folder / name).read_bytes() for name in before} == before
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("a/b", "a run has a name, not a path: --results a --run b"),
+        ("../b", "a run has a name, not a path: --results .. --run b"),
+        ("/srv/x/", "a run has a name, not a path: --results /srv --run x"),
+        ("..", "a run has a name, not a path: --run NAME"),
+        ("", "a name is made of letters, digits and - _ . +"),
+        ("a b", "a name is made of letters, digits and - _ . +"),
+        ("a\n", "a name is made of letters, digits and - _ . +"),
+        ("🚀", "a name is made of letters, digits and - _ . +"),
+        (".hidden", "a name does not begin with ."),
+        ("-new", "a name does not begin with -"),
+        ("x" * 221, "the name has 221 bytes, and 220 are allowed"),
+        ("夜" * 74, "the name has 222 bytes, and 220 are allowed"),
+    ],
+)
+def test_a_name_that_is_none_for_a_folder_is_refused_before_anything_runs(tmp_path: Path, name: str, said: str) -> None:
+    with pytest.raises(BenchError) as refused:
+        run(make_plan([{}]), tmp_path / "results", display=quiet(), worker_command=WORKER, run_name=name)
+    assert (refused.value.place, f"{refused.value.message}: {refused.value.fix}"[: len(said)]) == (
+        f"--run {name}",
+        said,
+    )
+    assert not (tmp_path / "results").exists()
+    assert executions(tmp_path) == []
+
+
+@pytest.mark.parametrize("name", ["夜" * 73, "x" * 220, "été+1.5_b"])
+def test_the_longest_names_that_are_allowed_name_folders(tmp_path: Path, name: str) -> None:
+    outcome = run(make_plan([{}]), tmp_path / "results", display=quiet(), worker_command=WORKER, run_name=name)
+    assert outcome.folder == tmp_path / "results" / name
+    assert read_info(outcome.folder).run == name
+
+
 def test_a_resumed_run_keeps_its_first_decision_on_sources(tmp_path: Path) -> None:
     folder = unfinished(tmp_path)
     info = read_info(folder)

@@ -1,7 +1,10 @@
 """Every named end state, from real processes that end that way."""
 
 import json
+import os
 import signal
+import sys
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -185,12 +188,28 @@ def test_a_runner_that_cannot_go_on_leaves_the_run_incomplete(tmp_path: Path) ->
     assert [record.id for record in read_records(folder)[0]] == ["job0"]
 
 
-def test_a_long_tmpdir_is_no_obstacle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    long = tmp_path / ("x" * 90)
+@pytest.mark.parametrize("name", ["x" * 90, "临时文件夹" * 4])
+def test_a_long_tmpdir_is_no_obstacle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """In bytes: 20 Chinese characters are 60 of the 107 that a socket's path may have."""
+    short = Path(tempfile.mkdtemp(dir="/tmp"))
+    long = (tmp_path if name.isascii() else short) / name
     long.mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(long))
     _, (record,) = run_jobs(tmp_path, {})
     assert record.state is State.OK
+
+
+def test_names_of_folders_may_be_any_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    odd = tmp_path / os.fsdecode(b"r\xff\xe6x")
+    monkeypatch.setattr(sys, "argv", ["harness", "run", str(odd), "--set", os.fsdecode(b"a=\xff")])
+    monkeypatch.setenv("OMP_PLACES", os.fsdecode(b"\xff"))
+    plan = make_plan([{}])
+    plan = replace(plan, jobs=(plan.jobs[0].model_copy(update={"cache_dir": odd / "cache"}),))
+    outcome = run(plan, odd, display=quiet(), worker_command=WORKER)
+    assert outcome.exit_code == 1, "one job makes no pair"
+    assert [record.state for record in read_records(outcome.folder)[0]] == [State.OK]
+    info = read_info(outcome.folder)
+    assert (info.environment["OMP_PLACES"], info.command[-1]) == ("\ufffd", "a=\ufffd")
 
 
 def test_the_environment_of_a_job_is_chosen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -219,7 +238,8 @@ def test_a_job_reads_nothing_from_the_terminal(tmp_path: Path) -> None:
 
 def test_no_path_of_this_machine_reaches_a_record(tmp_path: Path) -> None:
     outcome, (record,) = run_jobs(tmp_path, {"do": "paths"})
-    assert record.fingerprint.training_arguments == {"output_dir": "<path>", "lr": 0.1}
+    output = f"<tmp>{str(tmp_path / 'out').removeprefix(tempfile.gettempdir())}"
+    assert record.fingerprint.training_arguments == {"output_dir": output, "lr": 0.1}
     assert str(tmp_path) not in (outcome.folder / "jobs.jsonl").read_text()
     assert str(tmp_path) not in (outcome.folder / "run.json").read_text()
 

@@ -1,6 +1,8 @@
 """The run folder on disk: what is damaged is found and kept, what is good survives."""
 
+import json
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -9,8 +11,11 @@ from runner_support import make_job
 from harness.errors import BenchError
 from harness.execution import make_record
 from harness.outcome import Seen, Series
-from harness.record import Host, JobRecord, RunInfo, State
+from harness.record import SCHEMA_VERSION, Host, JobRecord, RunInfo, State
+from harness.record_io import written_line
 from harness.store import RunFolder, read_info, read_records, write_atomically
+from report.lean import read_all_lean, read_lean
+from report.load import load_run
 
 
 def record(position: int) -> JobRecord:
@@ -97,6 +102,86 @@ def test_each_attempt_has_a_log_of_its_own(tmp_path: Path) -> None:
             names.append(folder.attempt_name("abc"))
             (folder.path / "logs" / f"{names[-1]}.log").touch()
     assert names == ["abc", "abc.2", "abc.3"]
+
+
+@pytest.mark.parametrize("gone", ["logs", "series", "jobs.jsonl", "logs and series"])
+def test_a_second_attempt_never_overwrites_the_series_of_the_first(tmp_path: Path, gone: str) -> None:
+    path, first, second = tmp_path / "run", Series([1], [0.1], [2.0]), Series([1], [0.2], [1.0])
+    with RunFolder(path) as folder:
+        name = folder.attempt_name("job0")
+        (path / "logs" / f"{name}.log").touch()
+        series = folder.write_series(name, first)
+        folder.append(record(0).model_copy(update={"series": series, "log": f"logs/{name}.log"}))
+    kept = (path / "series" / "job0.parquet").read_bytes()
+    for what in gone.split(" and "):
+        shutil.rmtree(path / what) if what != "jobs.jsonl" else (path / what).unlink()
+    with RunFolder(path) as folder:
+        assert folder.attempt_name("job1") == "job1", "another job's files do not count"
+        assert folder.attempt_name("job") == "job", "nor do those of a job whose id begins alike"
+        assert folder.write_series(folder.attempt_name("job0"), second) == "series/job0.2.parquet"
+    if "series" not in gone:
+        assert (path / "series" / "job0.parquet").read_bytes() == kept
+
+
+def test_attempts_are_counted_by_records_telemetry_newer_lines_and_the_schedule(tmp_path: Path) -> None:
+    with RunFolder(tmp_path) as folder:
+        folder.append(record(0), record(0).model_copy(update={"series": "series/job0.5.parquet"}))
+        assert folder.attempt_name("job0") == "job0.6"
+        (tmp_path / "series" / "job1.2.telemetry.parquet").touch()
+        assert folder.attempt_name("job1") == "job1.3"
+        assert folder.attempt_name("job2", attempt=2) == "job2.2"
+    with (tmp_path / "jobs.jsonl").open("ab") as file:
+        file.write(b'{"schema_version": 99, "id": "job3"}\n')
+    with RunFolder(tmp_path) as folder:
+        assert folder.attempt_name("job3") == "job3.2"
+
+
+def newer(**changes: object) -> bytes:
+    """A line of a newer harness: valid JSON, with spaces and an order of keys that this one would not write."""
+    fields = json.loads(written_line(record(1)))
+    return json.dumps({**fields, **changes}, indent=None, separators=(" , ", " : ")).encode()
+
+
+@pytest.mark.parametrize(
+    ("line", "known"),
+    [
+        (newer(future={"a": 1}), True),
+        (newer(workload={**json.loads(written_line(record(1)))["workload"], "future": 1}), True),
+        (newer(metrics={"accuracy": None, "f1": 0.5}), True),
+        (newer(schema_version=SCHEMA_VERSION + 1), False),
+        (newer(schema_version=SCHEMA_VERSION + 1, state="paused", workload="by name"), False),
+    ],
+)
+def test_every_reader_keeps_what_a_newer_harness_wrote(tmp_path: Path, line: bytes, known: bool) -> None:
+    path = tmp_path / "run"
+    with RunFolder(path) as folder:
+        folder.write_info(RunInfo(run="run", suite="s", created_at="2025-01-01T00:00:00+00:00"))
+        folder.append(record(0))
+    with (path / "jobs.jsonl").open("ab") as file:
+        file.write(line + b"\ntorn {")
+    ids = ["job0", "job1"] if known else ["job0"]
+    records, damage = read_records(path)
+    assert [each.id for each in records] == ids
+    assert (damage.lines, damage.newer) == ([b"torn {"], [] if known else [line])
+    loaded = load_run(path)
+    assert loaded.jobs == records, "harness and report read alike"
+    assert len(loaded.problems) == (1 if known else 2)
+    assert len(load_run(path, read_lean, read_all_lean).jobs) == len(records)
+    with RunFolder(path) as folder:
+        assert folder.rejected == 1
+        folder.append(record(2))
+    lines = (path / "jobs.jsonl").read_bytes().splitlines()
+    assert lines[1] == line, "byte for byte"
+    assert len(lines) == 3
+    assert (path / "jobs.jsonl.rejected").read_bytes() == b"torn {\n"
+
+
+def test_what_a_newer_harness_says_of_a_run_is_written_again(tmp_path: Path) -> None:
+    fields = {"run": "r", "suite": "s", "created_at": "2025-01-01T00:00:00+00:00", "future": {"a": [1]}}
+    (tmp_path / "run.json").write_text(json.dumps(fields))
+    with RunFolder(tmp_path) as folder:
+        folder.write_info(read_info(tmp_path).model_copy(update={"status": "complete"}))
+    assert json.loads((tmp_path / "run.json").read_text())["future"] == {"a": [1]}
 
 
 def test_no_steps_no_series(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from harness.config.errors import Finding, Path, explain
 from harness.config.suite import Suite
 from harness.errors import BenchError
-from harness.settings import Strict, Task
+from harness.settings import MAX_WORKLOAD_NAME_BYTES, Strict, Task, unfit_name
 
 Origins = dict[Path, str]  # where the value at a path was written: "file:line" or "--set key=value"
 
@@ -27,6 +27,7 @@ def load_suite(file: FilePath, overrides: Iterable[str] = ()) -> Suite:
         _apply(data, origins, override)
     try:
         suite = Suite.model_validate(data)
+        _check_names(suite)
         suite.resolved_pairs()
         _check_registered(suite)
     except ValidationError as error:
@@ -35,6 +36,23 @@ def load_suite(file: FilePath, overrides: Iterable[str] = ()) -> Suite:
     except Finding as finding:
         raise _located([finding], origins, file) from None
     return suite
+
+
+def _check_names(suite: Suite) -> None:
+    """Names that are too long for files, or that a command would take for an option.
+
+    Not part of the models: a record that was made before there was a limit must still be readable.
+    """
+    given: list[tuple[Path, str]] = [(("suite",), suite.suite)]
+    for section in ("models", "tasks", "arms"):
+        given += [((section, key, "name"), entry.name) for key, entry in getattr(suite, section).items()]
+    given += [(("stacks", key), key) for key in suite.stacks]
+    for where, name in given:
+        if why := unfit_name(name):
+            raise Finding(where, f"{name!r}: {why}", "another name")
+    for index, entry in enumerate(suite.workloads):
+        if entry.name and (why := unfit_name(entry.name, MAX_WORKLOAD_NAME_BYTES)):
+            raise Finding(("workloads", index, "name"), f"{entry.name!r}: {why}", "another name")
 
 
 def _check_registered(suite: Suite) -> None:

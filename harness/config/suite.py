@@ -12,7 +12,19 @@ from pydantic import Field, ValidationError, model_validator
 from harness.config.errors import Finding, Path, explain
 from harness.config.measurement import Measurement
 from harness.record import Pair
-from harness.settings import GLUE_TASKS, Arm, Launch, Model, Slug, Strict, Task, Training, Workload
+from harness.settings import (
+    GLUE_TASKS,
+    MAX_WORKLOAD_NAME_BYTES,
+    Arm,
+    Launch,
+    Model,
+    Slug,
+    Strict,
+    Task,
+    Training,
+    Workload,
+    unfit_name,
+)
 
 S = TypeVar("S", bound=Strict)
 
@@ -127,8 +139,12 @@ class Suite(Strict):
             trained = {key: value for key, value in point if key not in launched}
             training = merge(self.training, (*where, "training"), entry.training)
             launch = merge(self.launch, (*where, "launch"), entry.launch)
+            name = entry.name or f"{model}-{task}{swept}".replace("_", "-")
+            if why := unfit_name(name, MAX_WORKLOAD_NAME_BYTES):  # made of parts that are good by themselves
+                hint = "shorter names of models and tasks" if entry.sweep else "a `name` of its own"
+                raise Finding(where, f"its workload would be called {name!r}: {why}", hint)
             yield Workload(
-                name=entry.name or f"{model}-{task}{swept}".replace("_", "-"),
+                name=name,
                 model=self.models[model],
                 task=self.tasks[task],
                 training=merge(training, (*where, "sweep"), trained),

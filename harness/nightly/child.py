@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import IO
 
 from harness.guardian import PR_SET_PDEATHSIG, prctl
+from harness.redaction import redactor
 from harness.runner import Stop
 from harness.runs import now_utc
 
@@ -27,7 +28,7 @@ KILL_AFTER_S = 90.0  # from SIGTERM: the runner ends its job in order and writes
 class Ended:
     """`limited`: its time was up; `stopped`: the user wanted an end; either way it was told to end.
 
-    `said`: its error, or its last line.
+    `said`: its error, or its last line, redacted: it goes into the night's state and into alerts.
     """
 
     exit_code: int  # negative: killed by that signal
@@ -98,7 +99,8 @@ def _what_it_said(tail: bytes) -> str:
     """The program's own error, where it ends with one; else its last line."""
     lines = [line.strip() for line in tail.decode(errors="replace").splitlines() if line.strip()]
     errors = [line for line in lines if line.startswith(("harness: ", "report: "))]
-    return (errors or lines or [""])[-1]
+    said = (errors or lines or [""])[-1]
+    return redactor().text(said) if said else ""
 
 
 def _show(log: IO[bytes]) -> bytes:

@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse
 
 T = TypeVar("T")
+# What urllib.request.getproxies reads, in capitals too.
+PROXIES = tuple(
+    name for scheme in ("http", "https", "all", "no") for name in (f"{scheme}_proxy", f"{scheme}_PROXY".upper())
+)
 REQUEST_S = 10.0  # for connecting, and between two pieces of an answer
 MOST_BYTES = 64 << 20
 BACKOFF_S, LONGEST_BACKOFF_S = 1.0, 30.0

@@ -153,7 +153,9 @@ def _parse(spec: str) -> tuple[str, str]:
 
 def _channel(named: tuple[str, str], environ: Mapping[str, str], secrets: Secrets, patience_s: float) -> Channel:
     name, target = named
-    return CHANNELS[name](target, Context(environ, secrets, Patience(patience_s)))
+    kind = CHANNELS[name]
+    shown = {variable: environ[variable] for variable in kind.variables if variable in environ}
+    return kind(target, Context(shown, secrets, Patience(patience_s)))
 
 
 def _show(verdict: Verdict, channels: Sequence[Channel], state: StateFile, secrets: Secrets) -> int:

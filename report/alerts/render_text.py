@@ -14,6 +14,8 @@ from report.alerts.message import Message
 from report.alerts.plot import png
 
 WIDTH = 78
+ADDRESSES = FROM, TO = "BENCH_EMAIL_FROM", "BENCH_EMAIL_TO"
+ADDRESSES = FROM, TO = "BENCH_EMAIL_FROM", "BENCH_EMAIL_TO"
 DOMAIN = "training-backend-bench.invalid"  # reserved for names that resolve nowhere (RFC 2606)
 
 
@@ -49,8 +51,8 @@ def message_email(message: Message, environ: Mapping[str, str]) -> EmailMessage:
     mail = EmailMessage()
     mail["Subject"] = f"[bench] {message.title}"
     for header, name, default in (
-        ("From", "BENCH_EMAIL_FROM", f"Training Backend Bench <bench@{DOMAIN}>"),
-        ("To", "BENCH_EMAIL_TO", ""),
+        ("From", FROM, f"Training Backend Bench <bench@{DOMAIN}>"),
+        ("To", TO, ""),
     ):
         if address := environ.get(name, default).strip():
             try:

@@ -7,7 +7,7 @@ from urllib.parse import quote, urlsplit
 
 from harness.errors import BenchError
 
-TOKEN, WEBHOOK = "GITHUB_TOKEN", "BENCH_SLACK_WEBHOOK"
+SECRETS = TOKEN, WEBHOOK = "GITHUB_TOKEN", "BENCH_SLACK_WEBHOOK"
 HIDDEN = "***"
 SHORTEST = 6  # characters: a shorter "secret" would blank out ordinary words
 SHORTEST_PART = 16  # of a webhook's path: /services/ is no secret, what follows is
@@ -17,7 +17,7 @@ class Secrets:
     """The secrets of this process's environment. Never printed: it has no text of its own."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
-        self._values = {name: environ.get(name, "").strip() for name in (TOKEN, WEBHOOK)}
+        self._values = {name: environ.get(name, "").strip() for name in SECRETS}
         found = {value for value in self._values.values() if len(value) >= SHORTEST}
         path = split_address(self._values[WEBHOOK])[2]
         if len(path) >= SHORTEST:  # the path alone lets anyone post

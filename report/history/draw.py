@@ -48,13 +48,15 @@ def draw(runs: Sequence[Run], looks: Mapping[str, Look] | None = None, rules: Ru
 
 def write(courses: Sequence[Course], out: Path) -> list[Path]:
     """Draw every course of two nights or more as OUT/NAME.svg. BenchError: `out` cannot be written."""
-    paths = []
+    paths: list[Path] = []
     try:
         out.mkdir(parents=True, exist_ok=True)
         for course in courses:
             if len(course.points) > 1:
                 drawing = drawing_of(course)
-                path = out / f"{slug('history', *drawing.of)}.svg"
+                stem, number = slug("history", *drawing.of), 1
+                while (path := out / f"{stem if number == 1 else f'{stem}-{number}'}.svg") in paths:
+                    number += 1
                 if drawing.figure is not None:
                     save(drawing.figure, path)
                 paths.append(path)

@@ -5,6 +5,7 @@ Plots are drawn for a width of 8 to 11 cm, one column of a paper or a phone: tex
 
 from __future__ import annotations
 
+import hashlib
 import io
 import re
 import unicodedata
@@ -33,6 +34,7 @@ WIDTH = 4.4  # inches
 SMALL = 7.0  # points
 DPI = 220  # of PNG
 LEGEND_COLUMNS, LEGEND_LINE = 2, 10  # and points
+LONGEST_SLUG = 120  # characters, each of them a byte
 ELLIPSIS = "…"
 
 SETTINGS: dict[str, object] = {
@@ -168,8 +170,14 @@ def heading(figure: Figure, title: str, runs: Sequence[Run]) -> None:
 
 
 def slug(*parts: str) -> str:
-    """`parts` as one name that is good for a file and an XML id: ASCII letters, digits and - _ . only."""
-    return "-".join(filter(None, (re.sub(r"[^\w.]+", "-", part, flags=re.ASCII).strip("-.") for part in parts)))[:120]
+    """`parts` as one name that is good for a file and an XML id: ASCII letters, digits and - _ . only.
+
+    Where letters of other scripts or the end had to go, a digest of the whole tells such names apart.
+    """
+    text = "-".join(filter(None, (re.sub(r"[^\w.]+", "-", part, flags=re.ASCII).strip("-.") for part in parts)))
+    if len(text) <= LONGEST_SLUG and all(part.isascii() for part in parts):
+        return text
+    return f"{text[: LONGEST_SLUG - 9].rstrip('-.')}-{hashlib.sha256(chr(0).join(parts).encode()).hexdigest()[:8]}"
 
 
 def listed(said: Sequence[str], most: int = 30) -> str:

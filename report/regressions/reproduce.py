@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 
 from harness.record import Pair, RunInfo
 
 _WITH_VALUE = ("--set", "--device", "--results", "--run")
 _KEPT_FLAGS = ("--allow-shared-gpu",)
-HIDDEN = "<path>"  # what provenance writes for a path of the host
+HIDDEN = re.compile(r"<[a-z][a-z -]*>|(?:^|=)~/")  # what stands in a record for a path of the host, or a secret
+CHECKOUT = "<checkout>/"  # where the command is typed
 
 
 def reproduce_command(info: RunInfo, pair: Pair) -> str:
@@ -28,15 +30,17 @@ def _parsed(info: RunInfo) -> tuple[str, list[str]]:
     if "run" not in info.command[:2]:
         return info.suite, []
     suite, options = info.suite, []
-    words = iter(info.command[info.command.index("run") + 1 :])
+    words = iter(word.replace(CHECKOUT, "") for word in info.command[info.command.index("run") + 1 :])
     for word in words:
         name, equals, value = word.partition("=")
         if name in _WITH_VALUE and word.startswith("--"):
             value = value if equals else next(words, "")
-            kept = name == "--device" or (name == "--set" and not value.startswith("pairs") and HIDDEN not in value)
+            kept = name == "--device" or (
+                name == "--set" and not value.startswith("pairs") and not HIDDEN.search(value)
+            )
             options += [name, value] if kept else []
         elif word in _KEPT_FLAGS:
             options.append(word)
-        elif not word.startswith("-") and HIDDEN not in word:
+        elif not word.startswith("-") and not HIDDEN.search(word):
             suite = word
     return suite, options

@@ -39,7 +39,7 @@ class Measurement:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.request = Request.model_validate_json((folder / "request.json").read_text())
+        self.request = Request.model_validate_json((folder / "request.json").read_text(encoding="utf-8"))
         self.result = InferenceResult(
             state="failed", precision=self.request.precision, attention=self.request.attention
         )
@@ -47,7 +47,7 @@ class Measurement:
     def note(self, **changes: Any) -> None:
         """Take in what became known, and write it down."""
         self.result = self.result.model_copy(update=changes)
-        (self.folder / "result.json").write_text(self.result.model_dump_json())
+        (self.folder / "result.json").write_text(self.result.model_dump_json(), encoding="utf-8")
 
     def run(self) -> None:
         """Everything. Raises whatever ends it early."""

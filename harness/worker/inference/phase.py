@@ -93,7 +93,7 @@ def _hand_over(spec: JobSpec, trainer: Any, model: Any, folder: Path) -> list[An
         seconds=inference.seconds,
         first=spec.launch % len(ENGINES),
     )
-    (folder / "request.json").write_text(request.model_dump_json())
+    (folder / "request.json").write_text(request.model_dump_json(), encoding="utf-8")
     return [batch["labels"].numpy() for batch in evaluation]
 
 
@@ -129,7 +129,7 @@ def _run_child(folder: Path) -> InferenceResult:
     written = folder / "result.json"
     if not written.is_file():
         return InferenceResult(state="failed", reason=f"its process ended with {code} and said nothing")
-    result = InferenceResult.model_validate_json(written.read_text())
+    result = InferenceResult.model_validate_json(written.read_text(encoding="utf-8"))
     if code == 0:
         return result
     how = f"killed by {signal_name(-code)}" if code < 0 else f"ended with {code}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from harness.errors import BenchError
 from report.alerts.delivery import Patience
@@ -16,7 +17,7 @@ from report.regressions.model import Verdict
 
 @dataclass(frozen=True)
 class Context:
-    """What a channel may use: the environment, its secrets, and how long it may take."""
+    """What a channel may use: its variables of the environment, the secrets, and how long it may take."""
 
     environ: Mapping[str, str]
     secrets: Secrets
@@ -27,6 +28,7 @@ class Channel:
     """One place where alerts go. `target` is what follows the = of --channel NAME=TARGET, or empty."""
 
     name: str
+    variables: ClassVar[tuple[str, ...]] = ()  # of the environment, all that it reads: it is shown no other
 
     def __init__(self, target: str, context: Context) -> None:
         self.target, self.context = target, context

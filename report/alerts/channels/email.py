@@ -8,7 +8,7 @@ from pathlib import Path
 from report.alerts.channels.base import Channel
 from report.alerts.escape import terminal
 from report.alerts.message import Message
-from report.alerts.render_text import message_email, message_text
+from report.alerts.render_text import ADDRESSES, message_email, message_text
 from report.alerts.state import write_atomically
 
 
@@ -16,6 +16,7 @@ class Email(Channel):
     """TARGET/<identity>.eml, written whole and once; without a target subject and text go to standard output."""
 
     name = "email"
+    variables = ADDRESSES
 
     def deliver(self, message: Message) -> str:
         if not self.target or self.target == "-":

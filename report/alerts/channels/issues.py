@@ -17,6 +17,7 @@ from report.alerts.render_markdown import body_markdown, message_markdown
 from report.alerts.secrets import TOKEN, split_address
 
 LABEL = "bench-alert"
+REPOSITORY, API = "GITHUB_REPOSITORY", "GITHUB_API_URL"
 MOST_TITLE, MOST_BODY = 250, 65_000  # GitHub takes 256 and 65536 characters
 PAGE, MOST_PAGES = 100, 100
 SUBJECT = re.compile(r"<!-- bench-subject ([0-9a-f]{16}) ([a-z ]+) ([0-9a-f]{16}) -->")
@@ -32,10 +33,11 @@ class Issues(Channel):
     every attempt, so that neither a kill nor a lost answer makes two of it."""
 
     name = "issues"
+    variables = (TOKEN, REPOSITORY, API)
 
     def prepare(self) -> None:
         self.context.secrets.get(TOKEN)
-        repository = self.context.environ.get("GITHUB_REPOSITORY", "")
+        repository = self.context.environ.get(REPOSITORY, "")
         if not re.fullmatch(r"[\w.-]+/[\w.-]+", repository):
             raise BenchError("$GITHUB_REPOSITORY is not owner/name", place=self.name, fix="export GITHUB_REPOSITORY")
         scheme, host, _ = split_address(self._api())
@@ -128,11 +130,11 @@ class Issues(Channel):
         return one_line(self.target) or LABEL
 
     def _api(self) -> str:
-        return (self.context.environ.get("GITHUB_API_URL") or "https://api.github.com").rstrip("/")
+        return (self.context.environ.get(API) or "https://api.github.com").rstrip("/")
 
     def _call(self, method: str, path: str, content: Any = None) -> tuple[Any, Any]:
         """One request below the repository, or to a full address that GitHub gave us for the next page."""
-        base = f"{self._api()}/repos/{self.context.environ.get('GITHUB_REPOSITORY', '')}/"
+        base = f"{self._api()}/repos/{self.context.environ.get(REPOSITORY, '')}/"
         if path.startswith(("http://", "https://")) and urlsplit(path).netloc != urlsplit(base).netloc:
             raise Undelivered("the next page is said to be on another host: the token is not sent there")
         headers = {

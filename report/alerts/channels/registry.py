@@ -9,6 +9,8 @@ from report.alerts.channels.issues import Issues
 from report.alerts.channels.json_file import JsonFile
 from report.alerts.channels.summary import Summary
 from report.alerts.channels.webhook import Webhook
+from report.alerts.delivery import PROXIES
+from report.alerts.secrets import SECRETS
 
 CHANNELS: dict[str, type[Channel]] = {
     "summary": Summary,
@@ -18,3 +20,11 @@ CHANNELS: dict[str, type[Channel]] = {
     "email": Email,
     "json": JsonFile,
 }
+
+
+def variables() -> tuple[str, ...]:
+    """Every environment variable that alerts read, of whatever channel. None belongs into a record or to a job; only
+    the proxies are for both.
+    """
+    of_channels = (name for channel in CHANNELS.values() for name in channel.variables)
+    return tuple(dict.fromkeys((*SECRETS, *of_channels, *PROXIES)))

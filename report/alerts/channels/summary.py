@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from pathlib import Path
 
@@ -10,26 +11,31 @@ from report.alerts.message import Message
 from report.alerts.render_markdown import message_markdown, overview_markdown
 from report.regressions.model import Verdict
 
+FILE = "GITHUB_STEP_SUMMARY"
+
 
 class Summary(Channel):
     """Appends to $GITHUB_STEP_SUMMARY, or to its target. A hidden marker keeps a text from being there twice."""
 
     name = "summary"
+    variables = (FILE,)
 
     def prepare(self) -> None:
-        file_from(self, "GITHUB_STEP_SUMMARY")
+        file_from(self, FILE)
 
     def deliver(self, message: Message) -> str:
         return self._append(f"bench-alert {message.identity}", message_markdown(message))
 
     def overview(self, verdict: Verdict) -> str:
-        return self._append(f"bench-night {verdict.run.encode().hex()[:200]}", overview_markdown(verdict))
+        # Whole, for nights of one suite differ in the end of their names alone.
+        night = hashlib.sha256(verdict.run.encode()).hexdigest()
+        return self._append(f"bench-night {night}", overview_markdown(verdict))
 
     def shown(self, message: Message) -> str:
         return message_markdown(message)
 
     def _append(self, mark: str, text: str) -> str:
-        path = file_from(self, "GITHUB_STEP_SUMMARY")
+        path = file_from(self, FILE)
         path.parent.mkdir(parents=True, exist_ok=True)
         # The marker comes last: a text torn by a kill has none, and is written again.
         marker = f"<!-- {mark} -->\n"

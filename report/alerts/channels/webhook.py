@@ -19,6 +19,7 @@ class Webhook(Channel):
     a message and the note of it in the state file, the next attempt repeats it: at least once, seldom twice."""
 
     name = "slack"
+    variables = (WEBHOOK,)
 
     def prepare(self) -> None:
         scheme, host, _ = split_address(self.context.secrets.get(WEBHOOK))
