@@ -66,9 +66,6 @@ def run(arguments: argparse.Namespace) -> int:
             place=plan.suite,
             fix="fp32 there (--set training.precision=fp32), or a host whose NVIDIA driver answers",
         )
-    if not arguments.rendezvous and any(job.workload.launch.nodes > 1 for job in plan.jobs):
-        fix = "--rendezvous HOST:PORT, and `harness follow HOST:PORT` on the others (docs/several-gpus.md)"
-        raise BenchError("has jobs that train on several nodes", place=plan.suite, fix=fix)
     from harness import runner
 
     outcome = runner.run(
@@ -79,7 +76,6 @@ def run(arguments: argparse.Namespace) -> int:
         retry_failed=arguments.retry_failed,
         resume_command=_resume_command(arguments),
         allow_shared_gpu=arguments.allow_shared_gpu,
-        rendezvous=arguments.rendezvous,
     )
     if not arguments.no_tables and not outcome.interrupted:
         print()
@@ -132,13 +128,6 @@ def _key_value(option: str) -> tuple[str, str]:
     return key.replace("-", "_"), value
 
 
-def follow(arguments: argparse.Namespace) -> int:
-    """Train with the node whose run listens there. 0: its run is over; 1: it went away; 130: interrupted."""
-    from harness.follow import follow as follow_runner
-
-    return follow_runner(arguments.endpoint, arguments.logs)
-
-
 def nightly(arguments: argparse.Namespace) -> int:
     """One night. 0: nothing worse; 1: a regression; 2: could not judge or deliver; 130: interrupted."""
     from harness.nightly.lock import night_lock
@@ -177,7 +166,6 @@ def _resume_command(arguments: argparse.Namespace) -> str:
         ("--device", arguments.device, "auto"),
         ("--results", str(arguments.results), "results"),
         ("--run", arguments.run_name, None),
-        ("--rendezvous", arguments.rendezvous, None),
     ):
         words += [option, value] if value != default else []
     return shlex.join([*words, *(["--allow-shared-gpu"] if arguments.allow_shared_gpu else [])])

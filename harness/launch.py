@@ -50,7 +50,6 @@ class RunningJob:
         lock_fd: int = -1,
         wake_fd: int | None = None,
         oom: OomCounter | None = None,
-        rendezvous: torchrun.Rendezvous | None = None,
     ) -> None:
         """`command` replaces `interpreter -m harness.worker` (of every rank); spec and socket path are appended to it.
 
@@ -76,9 +75,7 @@ class RunningJob:
                 self._selector.register(wake_fd, selectors.EVENT_READ, None)
             spec = self._folder / "spec.json"
             spec.write_text(job.model_dump_json())
-            words = torchrun.command(
-                job.workload.launch, interpreter, self._folder, worker=command, rendezvous=rendezvous
-            )
+            words = torchrun.command(job.workload.launch, interpreter, self._folder, worker=command)
             arguments = [*words, str(spec), str(self._folder / "channel")]
             if environment is None:
                 environment = environment_for(job, os.environ, importable_harness(self._folder))
@@ -160,12 +157,6 @@ class RunningJob:
         if self.seen.stopped is None and self.seen.exit_code is None:
             self.seen.stopped, self.seen.stop_reason = why, reason
         self._kill(grace_s)
-
-    def fail(self, reason: str) -> None:
-        """Kill the job as crashed, for a reason that its own processes cannot know. Idempotent."""
-        if self.seen.failure is None and self.seen.stopped is None and self.seen.exit_code is None:
-            self.seen.failure = (State.CRASHED, reason)
-        self._kill(STOP_GRACE_S)
 
     def _kill(self, grace_s: float) -> None:
         if self._give_up_at is None:
