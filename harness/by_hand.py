@@ -183,6 +183,7 @@ def _run(spec: JobSpec, output: Path) -> int:
         config=config,
         config_sha256=digest(config),
         timeout_s=7 * 24 * 3600.0,
+        contention="note",  # what was trained is wanted, whatever else the host does meanwhile
     )
     outcome = runner.run(plan, output / "runs", fresh=True, resume_command="")
     records, _ = read_records(outcome.folder)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.config.measurement import Blocks
+from harness.contention import observe
 from harness.display import Display
 from harness.environment import environment_for
 from harness.flops import efficiency
@@ -17,7 +18,7 @@ from harness.host import device_name
 from harness.launch import RunningJob
 from harness.outcome import Seen, judge
 from harness.provenance import scrub_tree
-from harness.record import Host, JobRecord, State, Telemetry, WorkerResult
+from harness.record import Contention, Host, JobRecord, State, Telemetry, WorkerResult
 from harness.runs import now_utc
 from harness.settings import JobSpec
 from harness.store import RunFolder
@@ -93,7 +94,7 @@ class Executor:
         record = self._record(job, seen, name, attempt, started)
         if sampling is not None:
             record = sampling.summarise(record, self.folder.path, f"series/{name}.telemetry.parquet")
-        record = record.model_copy(update={"efficiency": efficiency(record)})
+        record = record.model_copy(update={"efficiency": efficiency(record), "contention": _contention(record, seen)})
         return self._judged([record])[0]
 
     def _run_pair(self, baseline: JobSpec, candidate: JobSpec, attempt: int) -> tuple[list[JobRecord], str]:
@@ -128,7 +129,8 @@ class Executor:
             for sampling in samplings:
                 record = sampling.summarise(record, self.folder.path, f"series/{name}.telemetry.parquet")
                 record = record.model_copy(update={"telemetry": shared(record.telemetry)})
-            records.append(record.model_copy(update={"efficiency": efficiency(record)}))
+            changes = {"efficiency": efficiency(record), "contention": _contention(record, seen)}
+            records.append(record.model_copy(update=changes))
         where = (
             f"{baseline.workload.name}, launch {baseline.launch + 1} of {baseline.arm.name} and {candidate.arm.name}"
         )
@@ -167,13 +169,19 @@ class Executor:
 
     def _judged(self, records: list[JobRecord]) -> list[JobRecord]:
         """`contaminated` for all of them if one was disturbed; a twin measures nothing that could be."""
-        found = (contamination(r.telemetry, allow_shared_gpu=self.allow_shared_gpu) for r in records if not r.twin)
+        found = [contamination(r.telemetry, allow_shared_gpu=self.allow_shared_gpu) for r in records if not r.twin]
+        if self.plan.contention == "refuse":
+            found += [r.contention.heavy for r in records if r.contention]
         disturbed = next((reason for reason in found if reason), "")
         changes = {"state": State.CONTAMINATED, "reason": disturbed}
         return [
             record.model_copy(update=changes) if disturbed and record.state is State.OK else record
             for record in records
         ]
+
+
+def _contention(record: JobRecord, seen: Seen) -> Contention | None:
+    return None if record.twin else observe(record, seen.series.step, seen.series.duration_s)
 
 
 def make_record(job: JobSpec, seen: Seen, state: State, reason: str, host: Host) -> JobRecord:

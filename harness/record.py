@@ -14,6 +14,7 @@ from pydantic import Field
 from harness.record_inference import InferenceResult
 from harness.record_parts import (
     BlockTimes,
+    Contention,
     Efficiency,
     Engagement,
     Fingerprint,
@@ -30,6 +31,7 @@ from harness.settings import Arm, Workload
 __all__ = [
     "SCHEMA_VERSION",
     "BlockTimes",
+    "Contention",
     "Efficiency",
     "Engagement",
     "Fingerprint",
@@ -111,6 +113,7 @@ class JobRecord(WorkerResult):
     series: str | None = Field(None, description="Parquet, a row per step (step, duration_s, loss), in the run folder")
     log: str | None = Field(None, description="relative to the run")
     telemetry: Telemetry | None = None
+    contention: Contention | None = Field(None, description="of a measured job; null: not looked at")
     efficiency: Efficiency | None = None
     source: Literal["measured", "published"] = "measured"
     unpublished: list[str] = Field(

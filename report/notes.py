@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 
 from harness.record import JobRecord, State
 from report.cycles import sm_clock_mhz
-from report.launches import OK, arms_of, verdict
+from report.launches import OK, arms_of, verdict, well_covered
 from report.load import Run
 from report.published import check_samples
 from report.rows import known
@@ -26,6 +26,8 @@ def runtime_notes(run: Run) -> list[str]:
         *source_notes(run),
         *failure_notes(run),
         *rerun_notes(run),
+        *disturbance_notes(run),
+        *telemetry_notes(run),
         *compile_notes(run),
         *cache_notes(run),
         *check_samples(run),
@@ -104,6 +106,56 @@ def source_notes(run: Run) -> list[str]:
         return ["where the weights came from was not recorded"] if unknown else []
 
     return [*grouped(run, synthetic), *grouped(run, random)]
+
+
+def disturbance_notes(run: Run) -> list[str]:
+    """What else on the host disturbed launches that count (harness.contention), the worst of each kind."""
+    launched = {key: launches for key, launches in arms_of(run).launches.items() if launches}
+    worst: dict[str, dict[tuple[str, str], float]] = {"pauses": {}, "others": {}}
+    heavy: dict[tuple[str, str], bool] = {}
+    for key, launches in launched.items():
+        for job in launches.values():
+            found = job.contention if verdict(job) == OK else None
+            if found is None:
+                continue
+            shares = {"pauses": found.pause_share, "others": found.others_share}
+            for kind in found.noted:
+                worst[kind][key] = max(worst[kind].get(key, 0.0), shares[kind] or 0.0)
+            if found.heavy:
+                heavy[key] = True
+    texts = {
+        "pauses": "steps that paused took up to {:.1%} of a launch's steady window",
+        "others": "other processes used up to {:.0%} of the time of a launch's cores in its steady window",
+    }
+    said = [
+        texts[kind].format(max(shares.values())) + name_arms(shares, launched)
+        for kind, shares in worst.items()
+        if shares
+    ]
+    if heavy:
+        counted = "heavily disturbed launches count, as the suite asks (measurement.contention: note)"
+        said.append(counted + name_arms(heavy, launched))
+    return said
+
+
+def telemetry_notes(run: Run) -> list[str]:
+    """Of launches that count: whether the sampler saw nothing, or not all, of the steady window."""
+
+    def unseen(job: JobRecord) -> list[str]:
+        if verdict(job) != OK or job.source != "measured" or job.timing.steady_step_s is None:
+            return []
+        if job.telemetry is None:
+            unknown = "throttling and other processes on the card were not looked at"
+            return [] if job.device == "cpu" else [f"no telemetry: {unknown}"]
+        if not job.telemetry.samples:
+            why = "; ".join(job.telemetry.unreadable) or "the window is shorter than the interval"
+            what = "what else ran on the host" if job.device == "cpu" else "throttling and sharing of the card"
+            return [f"no telemetry samples in a steady window, {what} is unknown: {in_one_line(why)}"]
+        if not well_covered(job.telemetry):
+            return ["telemetry samples are missing in a part of a steady window"]
+        return []
+
+    return grouped(run, unseen)
 
 
 def failure_notes(run: Run) -> list[str]:

@@ -87,6 +87,10 @@ class ReplayHost:
     def host(self) -> tuple[float, float]:
         return self._last("host_busy_s", 0.0), self._last("host_total_s", 0.0)
 
+    def job_cores(self) -> tuple[int, float, float] | None:
+        cores = self._last("job_cores", None)
+        return None if cores is None else (cores, self._last("cores_busy_s", 0.0), self._last("cores_total_s", 0.0))
+
     def hidden(self, pids: Iterable[int]) -> list[int]:
         recorded = self._last("hidden", [])
         return [pid for pid in pids if pid in recorded]

@@ -28,6 +28,9 @@ HOST_COLUMNS = {
     "job_rss_bytes": "int64",
     "host_busy_s": "float64",
     "host_total_s": "float64",
+    "job_cores": "int32",
+    "cores_busy_s": "float64",
+    "cores_total_s": "float64",
     "tree": "pids",
     "hidden": "pids",
 }

@@ -98,6 +98,10 @@ class HostSource(Protocol):
         """Busy and total CPU seconds of the host since boot."""
         ...
 
+    def job_cores(self) -> tuple[int, float, float] | None:
+        """How many CPUs the job may use, and busy and total seconds of these since the first call; None: not told."""
+        ...
+
     def hidden(self, pids: Iterable[int]) -> list[int]:
         """Those pids that this process cannot see: another pid namespace, or already ended."""
         ...
