@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 
 from harness.record import JobRecord, State
 from report.cycles import sm_clock_mhz
-from report.launches import OK, arms_of, verdict, well_covered
+from report.launches import OK, arms_of, unobserved, verdict, well_covered
 from report.load import Run
 from report.published import check_samples
 from report.rows import known
@@ -144,13 +144,16 @@ def telemetry_notes(run: Run) -> list[str]:
     def unseen(job: JobRecord) -> list[str]:
         if verdict(job) != OK or job.source != "measured" or job.timing.steady_step_s is None:
             return []
-        if job.telemetry is None:
-            unknown = "throttling and other processes on the card were not looked at"
-            return [] if job.device == "cpu" else [f"no telemetry: {unknown}"]
+        because = in_one_line("; ".join(job.telemetry.unreadable)) if job.telemetry else ""
+        if job.device != "cpu":
+            why = ": ".join(filter(None, [unobserved(job), because]))
+            told = "whether a card was throttled or shared in a steady window is unknown"
+            return [f"{told}: {why}"] if unobserved(job) else []
+        if job.telemetry is None:  # nobody asked for it
+            return []
         if not job.telemetry.samples:
-            why = "; ".join(job.telemetry.unreadable) or "the window is shorter than the interval"
-            what = "what else ran on the host" if job.device == "cpu" else "throttling and sharing of the card"
-            return [f"no telemetry samples in a steady window, {what} is unknown: {in_one_line(why)}"]
+            told = "no telemetry samples in a steady window, what else ran on the host is unknown"
+            return [f"{told}: {because or 'the window is shorter than the interval'}"]
         if not well_covered(job.telemetry):
             return ["telemetry samples are missing in a part of a steady window"]
         return []
