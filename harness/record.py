@@ -165,7 +165,11 @@ class Host(Part):
     cpu: str | None = None
     cores: int | None = None
     memory_bytes: int | None = None
-    gpus: list[dict[str, Any]] = Field(default_factory=list, description="name, uuid, memory_bytes, compute_capability")
+    gpus: list[dict[str, Any]] = Field(
+        default_factory=list, description="name, uuid, memory_bytes, compute_capability; index if it is not the place"
+    )
+    lost_gpus: list[dict[str, Any]] = Field(default_factory=list, description="index, uuid, reason: do not answer")
+    gpu_problem: str = Field("", description="why a driver that is there tells nothing of its cards")
     driver: str | None = None
     cuda_driver: str | None = None
 

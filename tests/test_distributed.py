@@ -24,7 +24,7 @@ from harness.outcome import Seen, judge
 from harness.plan import make_plan
 from harness.record import Engagement, Memory, State
 from harness.settings import JobSpec, Launch
-from harness.telemetry.sources import Gpu, Unreadable
+from harness.telemetry.sources import Gpu, LostGpu, Unreadable
 from harness.waiting import run_to_end
 from harness.worker.ranks import Ranks, highest, proof_of_all
 
@@ -72,6 +72,7 @@ class OneCard:
     """A host with one idle card."""
 
     gpus = (Gpu(0, "GPU-0", "NVIDIA H200"),)
+    lost: tuple[LostGpu, ...] = ()
     problems: tuple[str, ...] = ()
 
     def read(self, gpu: Gpu, reading: str) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from harness.telemetry.sampler import Line, Sampler
 from harness.telemetry.series import Series
-from harness.telemetry.sources import ONCE, SLOW, CardLost, Gpu, Unreadable, Value, fields_of
+from harness.telemetry.sources import ONCE, SLOW, CardLost, Gpu, LostGpu, Unreadable, Value, fields_of
 
 
 class ReplayClock:
@@ -41,6 +41,7 @@ class ReplayGpus:
     def __init__(self, series: Series, clock: ReplayClock) -> None:
         self.gpus: Sequence[Gpu] = [Gpu(g["index"], g["uuid"], g["name"]) for g in series.start["gpus"]]
         self.problems: Sequence[str] = [e["reason"] for e in series.unreadable if e["gpu"] is None]
+        self.lost: Sequence[LostGpu] = []
         self._series, self._clock = series, clock
         self._once = {g["index"]: g for g in series.start["gpus"]}
 
