@@ -4,6 +4,9 @@ A step that lasts several times as long as the median one waited for something t
 stopped, or something else had the core, the disk or the memory. And where other processes keep the job's cores busy,
 every step is slower, which no single step tells.
 
+A stop by a signal is seen by the sampler too, wherever in the job it was: the times of set-up and
+end to end have no other steps to be held against. Its thresholds are those of pauses.
+
 The thresholds come from the launches under results/ of which it is known whether anything else ran. In all 80 quiet
 launches on a CPU (smoke, aa-smoke) no step was longer than 1.6 medians, and others used 0.4 to 2.9% of the two cores,
 the sampler and the runner among them. In the launches of matrix-cpu, made beside other work, the median of the others'
@@ -36,7 +39,8 @@ def observe(record: JobRecord, steps: Sequence[int], durations_s: Sequence[float
     at on a CPU only: a card has its own (telemetry.summary.contamination).
     """
     counts, seconds = _of_blocks(record) if record.partner else _of_steps(record, steps, durations_s)
-    found = Contention(**_pauses(record, counts, seconds), **_others(record))
+    stopped_s = record.telemetry.stopped_s if record.telemetry else None
+    found = Contention(**_pauses(record, counts, seconds), **_others(record), stopped_s=stopped_s)
     noted, heavy = [], []
     if found.pause_share is not None and found.pause_share > NOTED_PAUSES:
         noted.append("pauses")
@@ -53,7 +57,16 @@ def observe(record: JobRecord, steps: Sequence[int], durations_s: Sequence[float
                 f"other processes used {found.others_share:.1%} of the job's {found.cores} core(s), which were "
                 f"{found.busy_share:.0%} busy in the steady window"
             )
+    if stopped_s and stopped_s > NOTED_PAUSES * _whole(record):
+        noted.append("stopped")
+    if stopped_s and stopped_s > HEAVY_PAUSES * _whole(record):
+        heavy.append(f"a process of the job was stopped (SIGSTOP) for {_time(stopped_s)} in all")
     return found.model_copy(update={"noted": noted, "heavy": "; ".join(heavy)})
+
+
+def _whole(record: JobRecord) -> float:
+    """Seconds of what is measured end to end: a stop before the steady state is in no step of it."""
+    return record.timing.train_runtime_s or record.timing.wall_s or 0.0
 
 
 def _of_steps(

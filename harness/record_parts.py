@@ -178,6 +178,9 @@ class Telemetry(Part):
     others_cpu_share_mean: float | None = Field(
         None, description="0 to 1, what is not the job (the hypervisor's other guests included), of the job's cores"
     )
+    stopped_s: float | None = Field(
+        None, description="whole job, time in which a process of the job was stopped (SIGSTOP)"
+    )
     covered_share: float | None = Field(None, description="0 to 1, share of the window without a gap in the samples")
     job_rss_peak_bytes: int | None = Field(None, description="sum over the tree, whole job; shared pages count twice")
     joules_per_sample: float | None = Field(None, description="all cards' energy per training sample in the window")
@@ -195,8 +198,9 @@ class Contention(Part):
     others_share: float | None = Field(None, description="0 to 1, CPU time of others, of the job's cores; on CPU only")
     busy_share: float | None = Field(None, description="0 to 1, CPU time of all, of the job's cores; on CPU only")
     cores: int | None = Field(None, description="the job's cores")
-    noted: list[Literal["pauses", "others"]] = Field(
-        default_factory=list, description="which of the two is more than on a quiet host"
+    stopped_s: float | None = Field(None, description="whole job, a process of it was stopped (SIGSTOP)")
+    noted: list[Literal["pauses", "others", "stopped"]] = Field(
+        default_factory=list, description="which of these is more than on a quiet host"
     )
     heavy: str = Field("", description="why these times are no fair measurement, in words; empty if they are")
 

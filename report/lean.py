@@ -107,7 +107,7 @@ LEAN_RECORD: type[JobRecord] = _lean(  # to whom it is given, it is a JobRecord:
     engagement=_lean(Engagement, "engaged", "reasons", "kernels", "graph_breaks", "recompiled_at_steps") | None,
     fingerprint=_lean(Fingerprint, "initial_weights_sha256", "data_order_sha256"),
     telemetry=_TELEMETRY | None,
-    contention=_lean(Contention, "pause_share", "others_share", "noted", "heavy") | None,
+    contention=_lean(Contention, "pause_share", "others_share", "stopped_s", "noted", "heavy") | None,
     efficiency=_lean(Efficiency, "peak_flops_per_s", "model_flops_utilization") | None,
 )
 

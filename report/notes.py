@@ -111,7 +111,7 @@ def source_notes(run: Run) -> list[str]:
 def disturbance_notes(run: Run) -> list[str]:
     """What else on the host disturbed launches that count (harness.contention), the worst of each kind."""
     launched = {key: launches for key, launches in arms_of(run).launches.items() if launches}
-    worst: dict[str, dict[tuple[str, str], float]] = {"pauses": {}, "others": {}}
+    worst: dict[str, dict[tuple[str, str], float]] = {"pauses": {}, "others": {}, "stopped": {}}
     heavy: dict[tuple[str, str], bool] = {}
     for key, launches in launched.items():
         for job in launches.values():
@@ -119,12 +119,14 @@ def disturbance_notes(run: Run) -> list[str]:
             if found is None:
                 continue
             shares = {"pauses": found.pause_share, "others": found.others_share}
+            shares["stopped"] = found.stopped_s
             for kind in found.noted:
                 worst[kind][key] = max(worst[kind].get(key, 0.0), shares[kind] or 0.0)
             if found.heavy:
                 heavy[key] = True
     texts = {
         "pauses": "steps that paused took up to {:.1%} of a launch's steady window",
+        "stopped": "a process of a launch was stopped (SIGSTOP) for up to {:.1f} s in all",
         "others": "other processes used up to {:.0%} of the time of a launch's cores in its steady window",
     }
     said = [

@@ -133,6 +133,19 @@ def test_others_on_the_cores(others: float, busy: float, noted: list[str], heavy
     assert observe(record, steps, seconds).others_share is None
 
 
+@pytest.mark.parametrize(
+    ("stopped_s", "noted", "heavy"),
+    [(0.0, [], False), (0.5, [], False), (2.0, ["stopped"], False), (20.0, ["stopped"], True)],
+)
+def test_a_stop_outside_the_steady_state(stopped_s: float, noted: list[str], heavy: bool) -> None:
+    """Of a job of 100 s end to end: no step tells of it."""
+    record, steps, seconds = job([50.0, *STEADY], telemetry=Telemetry(stopped_s=stopped_s))
+    timing = record.timing.model_copy(update={"train_runtime_s": 100.0})
+    found = observe(record.model_copy(update={"timing": timing}), steps, seconds)
+    assert (found.noted, bool(found.heavy)) == (noted, heavy)
+    assert ("was stopped (SIGSTOP) for 20 s in all" in found.heavy) == heavy
+
+
 def test_cpu_times_of_each_cpu(tmp_path: Path) -> None:
     stat = tmp_path / "stat"
     stat.write_text("cpu  9 9 9 9\ncpu0 100 0 50 800 50 0 0 0 100 0\ncpu7 0 0 0 100 0 0 0 300 0 0\nintr 5\n")
@@ -236,8 +249,12 @@ def test_a_stopped_worker_and_a_busy_core_contaminate_real_jobs(tmp_path: Path) 
     assert stopped.contention.longest_step_s is not None
     assert stopped.contention.longest_step_s > 1.9
     assert "pauses took" in stopped.reason
+    assert "was stopped (SIGSTOP) for" in stopped.reason
+    assert stopped.telemetry is not None
+    assert stopped.telemetry.stopped_s == pytest.approx(2, abs=0.7)
     assert beside.telemetry is not None
     assert beside.telemetry.job_cores == 1
+    assert beside.telemetry.stopped_s == 0
     assert "other processes used" in beside.reason
     assert "of the job's 1 core(s), which were" in beside.reason
     # The same window without the sampler: the steps alone tell of the stop.

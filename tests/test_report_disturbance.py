@@ -48,6 +48,9 @@ def test_light_disturbances_stand_under_every_table_of_times(view: str) -> None:
     assert "steps that paused took up to 3.4% of a launch's steady window (pytorch on tiny-sst2)" in said
     assert "other processes used up to 12% of the time of a launch's cores in its steady window" in said
     assert not [text for text in said if "heavily" in text]
+    stopped = Contention(pause_share=0.0, stopped_s=3.0, noted=["stopped"])
+    told = "a process of a launch was stopped (SIGSTOP) for up to 3.0 s in all (pytorch on tiny-sst2)"
+    assert told in notes(run_of({"contention": stopped}), view)
     undisturbed = notes(run_of(contention=quiet), view)
     assert undisturbed == notes(run_of(), view)
 

@@ -115,6 +115,15 @@ def test_a_gap_in_the_window_is_not_covered():
     assert summarise(series, WINDOW).covered_share == 1
 
 
+def test_a_stopped_job():
+    series = recording()
+    assert summarise(series, WINDOW).stopped_s == 0
+    for tick in series.ticks[5:15]:
+        tick["job_stopped"] = True
+    for found in (summarise(series, WINDOW), summarise(replay(series), WINDOW)):
+        assert found.stopped_s == pytest.approx(1)
+
+
 def test_others_on_the_cores_of_the_job():
     """The job has two of the four CPUs, of which it uses half; others use a quarter."""
     series = recording()

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import psutil
 
+STOPPED = (psutil.STATUS_STOPPED, psutil.STATUS_TRACING_STOP)
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 # Columns of a CPU's line in /proc/stat, its name left out (proc_stat(5)); guest time, after these, is in user time.
 COUNTED, IDLE, IO_WAIT = 8, 3, 4
@@ -39,6 +40,7 @@ class ProcessTree:
         # Busy and total seconds of each CPU when last read, and their sums over the CPUs that were the job's meanwhile.
         self._cpus: dict[int, tuple[float, float]] = {}
         self._busy_s = self._total_s = 0.0
+        self._stopped = False
 
     def tree(self) -> list[int]:
         found: dict[int, psutil.Process] = {}
@@ -54,16 +56,21 @@ class ProcessTree:
         return sorted(found)
 
     def job(self) -> tuple[float, int]:
-        resident = 0
+        resident, self._stopped = 0, False
         for process in self._processes:
             try:
                 with process.oneshot():
                     times = process.cpu_times()
                     resident += process.memory_info().rss
                     self._cpu_s[process.pid, process.create_time()] = times.user + times.system
+                    if process.pid not in self._roots and process.status() in STOPPED:
+                        self._stopped = True
             except psutil.Error:
                 continue
         return sum(self._cpu_s.values()), resident
+
+    def stopped(self) -> bool:
+        return self._stopped
 
     def job_cores(self) -> tuple[int, float, float] | None:
         before, self._cpus = self._cpus, cpu_seconds()

@@ -88,6 +88,9 @@ class ReplayHost:
     def host(self) -> tuple[float, float]:
         return self._last("host_busy_s", 0.0), self._last("host_total_s", 0.0)
 
+    def stopped(self) -> bool:
+        return bool(self._series.ticks[self._clock.position].get("job_stopped", False))
+
     def job_cores(self) -> tuple[int, float, float] | None:
         cores = self._last("job_cores", None)
         return None if cores is None else (cores, self._last("cores_busy_s", 0.0), self._last("cores_total_s", 0.0))

@@ -112,6 +112,10 @@ class HostSource(Protocol):
         """Busy and total CPU seconds of the host since boot."""
         ...
 
+    def stopped(self) -> bool:
+        """Whether `job` found a process stopped (SIGSTOP, a debugger), those it was started by left out."""
+        ...
+
     def job_cores(self) -> tuple[int, float, float] | None:
         """How many CPUs the job may use, and busy and total seconds of these since the first call; None: not told."""
         ...

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any, Literal
@@ -47,6 +48,7 @@ def summarise(series: Series, timing: Timing, path: str | None = None, until_ns:
         host_cpu_share_mean=_host_share(series.ticks, window),
         job_cpu_share_mean=_job_share(series, window),
         **_job_cores(series.ticks, window),
+        stopped_s=_stopped_s(_until(series.ticks, until_ns)),
         covered_share=_covered(series, window),
         job_rss_peak_bytes=max((tick["job_rss_bytes"] for tick in _until(series.ticks, until_ns)), default=None),
         joules_per_sample=_joules_per_sample(gpus, timing, window),
@@ -130,6 +132,11 @@ def _job_cores(ticks: Sequence[Tick], window: Window | None) -> dict[str, Any]:
         "job_cores_busy_mean": min(1.0, busy / total),
         "others_cpu_share_mean": max(0.0, busy - job) / total,
     }
+
+
+def _stopped_s(ticks: Sequence[Tick]) -> float:
+    """Seconds from each tick at which the job was stopped to the next."""
+    return math.fsum((b["t_ns"] - a["t_ns"]) / 1e9 for a, b in pairwise(ticks) if a.get("job_stopped"))
 
 
 def _covered(series: Series, window: Window | None) -> float | None:
