@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from harness.config.errors import Finding, explain
 from harness.errors import BenchError
 from harness.plan import Plan, digest, with_id
-from harness.record import InferenceResult, State
+from harness.record import InferenceResult, JobRecord, State
 from harness.settings import GLUE_TASKS, Arm, Inference, JobSpec, Model, Strict, Task, Training, Workload
 
 M = TypeVar("M", bound=Strict)
@@ -196,6 +196,7 @@ def _run(spec: JobSpec, output: Path) -> int:
         **{f"eval_{name}": value for name, value in record.metrics.items()},
         "data": record.sources.data,
         "weights": record.sources.weights,
+        **_disturbed(record),
         **(_inference_metrics(record.inference) if record.inference is not None else {}),
     }
     (output / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
@@ -205,6 +206,12 @@ def _run(spec: JobSpec, output: Path) -> int:
         print(f"{'reason':>{WIDTH}} = {record.reason}\n{'log':>{WIDTH}} = {outcome.folder / (record.log or '')}")
         return 1
     return 0 if record.inference is None or inference_verdict(record.inference) == "ok" else 1
+
+
+def _disturbed(record: JobRecord) -> dict[str, str]:
+    """Why the times are no fair measurement, where they are not."""
+    heavy = record.contention.heavy if record.contention else ""
+    return {"disturbed": heavy} if heavy else {}
 
 
 def inference_verdict(result: InferenceResult) -> str:

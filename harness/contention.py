@@ -1,17 +1,17 @@
-"""Whether something else on the host disturbed a job: pauses between its steps, and others on its cores. Pure.
+"""Whether something else on the host disturbed a job: pauses, and others on its cores. Pure.
 
-A step that lasts several times as long as the median one waited for something that is not the training: its process was
-stopped, or something else had the core, the disk or the memory. And where other processes keep the job's cores busy,
-every step is slower, which no single step tells.
+A step that lasts several times as long as the median one waited for something that is not the
+training: its process was stopped, or something else had the core, the disk or the memory. Where
+other processes keep the job's cores busy, every step is slower, which no single step tells. A stop
+by a signal is seen by the sampler too, wherever in the job it was: the times of the set-up and of
+the whole training have no steps of their kind to be held against.
 
-A stop by a signal is seen by the sampler too, wherever in the job it was: the times of set-up and
-end to end have no other steps to be held against. Its thresholds are those of pauses.
-
-The thresholds come from the launches under results/ of which it is known whether anything else ran. In all 80 quiet
-launches on a CPU (smoke, aa-smoke) no step was longer than 1.6 medians, and others used 0.4 to 2.9% of the two cores,
-the sampler and the runner among them. In the launches of matrix-cpu, made beside other work, the median of the others'
-share is 75% of cores that were 100% busy. A pause of 1% of the window moves the mean step by 1%, more than a careful
-comparison resolves; one of 5% is beyond most gains between two settings of one backend.
+The thresholds come from the launches under results/ of which it is known whether anything else ran.
+In all 80 quiet launches on a CPU (smoke, aa-smoke) no step was longer than 1.6 medians, and others
+used 0.4 to 2.9% of the two cores, the sampler and the runner among them. In the launches of
+matrix-cpu, made beside other work, the median of the others' share is 75% of cores that were 100%
+busy. A pause of 1% of the window moves the mean step by 1%, more than a careful comparison
+resolves; one of 5% is beyond most gains between two settings of one backend.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from statistics import median
 from harness.record import Contention, JobRecord
 
 PAUSE = 3.0  # medians; batches of one length
-PAUSE_OF_VARIED = 10.0  # medians, where batches have lengths of their own: the longest may well take four medians
+PAUSE_OF_VARIED = 10.0  # medians, where batches differ in length: the longest may well take four
 LEAST_PAUSE_S = 0.1  # beyond the median; what a scheduler does to a process in an instant is less
 NOTED_PAUSES, HEAVY_PAUSES = 0.01, 0.05  # of the time of the steady window
 NOTED_OTHERS, HEAVY_OTHERS = 0.05, 0.25  # of the time of the job's cores
@@ -32,11 +32,16 @@ FEWEST = 3  # steps (or blocks) that have a median to be held against
 
 
 def observe(record: JobRecord, steps: Sequence[int], durations_s: Sequence[float]) -> Contention:
-    """What disturbed a job, of its record (with telemetry, if any) and the durations of its steps, seconds.
+    """What disturbed a job.
 
-    `steps`: their numbers, from 1. Steps in which torch.compile compiled again are no pauses. Under the blocks protocol
-    the means of blocks stand for steps, for a job that waits for its turn does not pause. The others' share is looked
-    at on a CPU only: a card has its own (telemetry.summary.contamination).
+    Steps in which torch.compile compiled again are no pauses. Under the blocks protocol the means
+    of blocks stand for steps, for a job that waits for its turn does not pause. The others' share
+    is looked at on a CPU only: a card has its own (telemetry.summary.contamination).
+
+    Args:
+        record: the job's, with its telemetry if there is any.
+        steps: numbers of its steps, from 1.
+        durations_s: seconds of each of them.
     """
     counts, seconds = _of_blocks(record) if record.partner else _of_steps(record, steps, durations_s)
     stopped_s = record.telemetry.stopped_s if record.telemetry else None
@@ -54,8 +59,8 @@ def observe(record: JobRecord, steps: Sequence[int], durations_s: Sequence[float
         noted.append("others")
         if found.others_share > HEAVY_OTHERS and (found.busy_share or 0.0) > FULL:
             heavy.append(
-                f"other processes used {found.others_share:.1%} of the job's {found.cores} core(s), which were "
-                f"{found.busy_share:.0%} busy in the steady window"
+                f"other processes used {found.others_share:.1%} of the job's {found.cores} core(s), "
+                f"which were {found.busy_share:.0%} busy in the steady window"
             )
     if stopped_s and stopped_s > NOTED_PAUSES * _whole(record):
         noted.append("stopped")
@@ -65,7 +70,7 @@ def observe(record: JobRecord, steps: Sequence[int], durations_s: Sequence[float
 
 
 def _whole(record: JobRecord) -> float:
-    """Seconds of what is measured end to end: a stop before the steady state is in no step of it."""
+    """Seconds of what is measured end to end."""
     return record.timing.train_runtime_s or record.timing.wall_s or 0.0
 
 
@@ -100,7 +105,8 @@ def _pauses(record: JobRecord, counts: Sequence[int], seconds: Sequence[float]) 
         return {}
     middle = median(seconds)
     times = PAUSE if record.workload.training.pad_to_max_length else PAUSE_OF_VARIED
-    beyond = [count * (each - middle) for count, each in zip(counts, seconds, strict=True) if each > times * middle]
+    both = zip(counts, seconds, strict=True)
+    beyond = [count * (each - middle) for count, each in both if each > times * middle]
     paused = math.fsum(each for each in beyond if each >= LEAST_PAUSE_S)
     return {"pause_share": paused / total, "longest_step_s": max(seconds), "median_step_s": middle}
 
@@ -109,11 +115,15 @@ def _others(record: JobRecord) -> dict[str, float | int]:
     telemetry = record.telemetry
     if record.device != "cpu" or telemetry is None:
         return {}
-    others, busy, cores = telemetry.others_cpu_share_mean, telemetry.job_cores_busy_mean, telemetry.job_cores
-    if others is None and telemetry.job_cpu_share_mean is not None and telemetry.host_cpu_share_mean is not None:
+    others, busy, cores = (
+        telemetry.others_cpu_share_mean,
+        telemetry.job_cores_busy_mean,
+        telemetry.job_cores,
+    )
+    job, host = telemetry.job_cpu_share_mean, telemetry.host_cpu_share_mean
+    if others is None and job is not None and host is not None:
         # A record that does not tell the job's cores from the host's.
-        busy, cores = telemetry.host_cpu_share_mean, telemetry.cores
-        others = max(0.0, busy - telemetry.job_cpu_share_mean)
+        busy, cores, others = host, telemetry.cores, max(0.0, host - job)
     if others is None or busy is None or cores is None:
         return {}
     return {"others_share": others, "busy_share": busy, "cores": cores}

@@ -78,16 +78,41 @@ CASES: list[tuple[str, dict[str, str], str, str]] = [  # what, environment, --de
     ("one is lost and cuda asked for", {"FAKE_NVML_GONE": "1"}, "cuda", "cuda"),
     ("the first is lost", {"FAKE_NVML_GONE": "0"}, "auto", "cuda"),
     ("lost at a reading", {"FAKE_NVML_LOSE": "0"}, "auto", "cuda"),
-    ("all are lost", {"FAKE_NVML_GONE": "all"}, "auto", "GPU 0 does not answer: GPU is lost; GPU 1 does not"),
+    (
+        "all are lost",
+        {"FAKE_NVML_GONE": "all"},
+        "auto",
+        "GPU 0 does not answer: GPU is lost; GPU 1 does not",
+    ),
     ("no permission for one", {"FAKE_NVML_DENIED": "0"}, "auto", "cuda"),
-    ("the visible one is lost", {"FAKE_NVML_GONE": "1", VISIBLE: "1"}, "auto", "CUDA_VISIBLE_DEVICES=0 to do without"),
+    (
+        "the visible one is lost",
+        {"FAKE_NVML_GONE": "1", VISIBLE: "1"},
+        "auto",
+        "CUDA_VISIBLE_DEVICES=0 to do without",
+    ),
     ("the visible one answers", {"FAKE_NVML_GONE": "1", VISIBLE: "0"}, "auto", "cuda"),
-    ("lost, by its uuid", {"FAKE_NVML_LOSE": "0", VISIBLE: "GPU-fake-1"}, "auto", "GPU 1 (GPU-fake-1) does not answer"),
-    ("lost, perhaps by its uuid", {"FAKE_NVML_GONE": "1", VISIBLE: "GPU-fake-1"}, "auto", "GPU 1 may be it: no answer"),
+    (
+        "lost, by its uuid",
+        {"FAKE_NVML_LOSE": "0", VISIBLE: "GPU-fake-1"},
+        "auto",
+        "GPU 1 (GPU-fake-1) does not answer",
+    ),
+    (
+        "lost, perhaps by its uuid",
+        {"FAKE_NVML_GONE": "1", VISIBLE: "GPU-fake-1"},
+        "auto",
+        "GPU 1 may be it: no answer",
+    ),
     ("hidden by nothing", {VISIBLE: ""}, "auto", "cpu"),
     ("hidden by -1", {VISIBLE: "-1"}, "auto", "cpu"),
     ("hidden by -1 before others", {VISIBLE: "-1,0"}, "auto", "cpu"),
-    ("hidden, and cuda asked for", {VISIBLE: ""}, "cuda", "CUDA_VISIBLE_DEVICES is '', which hides every card"),
+    (
+        "hidden, and cuda asked for",
+        {VISIBLE: ""},
+        "cuda",
+        "CUDA_VISIBLE_DEVICES is '', which hides every card",
+    ),
     ("hidden by -1, and cuda asked for", {VISIBLE: "-1"}, "cuda", "hides every card"),
     ("by uuid", {VISIBLE: "GPU-fake-1"}, "auto", "cuda"),
     ("by part of a uuid that fits two", {VISIBLE: "GPU-fake"}, "auto", "no card GPU-fake"),
@@ -95,8 +120,18 @@ CASES: list[tuple[str, dict[str, str], str, str]] = [  # what, environment, --de
     ("one that is there and one that is not", {VISIBLE: "1,7"}, "auto", "cuda"),
     ("a slice that is not there", {VISIBLE: "MIG-1"}, "auto", "no card MIG-1"),
     ("no driver is loaded", {"FAKE_NVML_INIT": "9"}, "auto", "cpu"),
-    ("no driver, and cuda asked for", {"FAKE_NVML_INIT": "9"}, "cuda", "no NVIDIA GPU answers on this host"),
-    ("driver and library differ", {"FAKE_NVML_INIT": "18"}, "auto", "the NVIDIA driver tells of no card"),
+    (
+        "no driver, and cuda asked for",
+        {"FAKE_NVML_INIT": "9"},
+        "cuda",
+        "no NVIDIA GPU answers on this host",
+    ),
+    (
+        "driver and library differ",
+        {"FAKE_NVML_INIT": "18"},
+        "auto",
+        "the NVIDIA driver tells of no card",
+    ),
 ]
 
 
@@ -146,7 +181,9 @@ def test_the_guard_refuses_a_lost_card_that_a_job_would_use_and_warns_of_another
     assert about_lost("two cards") == []
 
 
-def test_the_doctor_names_the_lost_card_and_checks_the_others(answers: dict[str, dict[str, Any]]) -> None:
+def test_the_doctor_names_the_lost_card_and_checks_the_others(
+    answers: dict[str, dict[str, Any]],
+) -> None:
     checks = answers["one is lost"]["checks"]
     (lost,) = [check for check in checks if "does not answer" in check["detail"]]
     assert (lost["level"], lost["detail"]) == ("failure", "GPU 1 does not answer: GPU is lost")
@@ -196,7 +233,11 @@ def test_what_cuda_would_see(visible: str | None, chosen: list[int], hidden: boo
 
 
 def test_the_uuid_of_a_lost_card_is_where_the_driver_left_it(tmp_path: Path) -> None:
-    for bus, uuid in (("0000:3b:00.0", "GPU-one"), ("0000:af:00.0", "GPU-two"), ("0000:d8:00.0", "GPU-????????-????")):
+    for bus, uuid in (
+        ("0000:3b:00.0", "GPU-one"),
+        ("0000:af:00.0", "GPU-two"),
+        ("0000:d8:00.0", "GPU-????????-????"),
+    ):
         (tmp_path / bus).mkdir()
         (tmp_path / bus / "information").write_text(f"Model: \t\t Some Card\nGPU UUID: \t {uuid}\nIRQ: 9\n")
     assert [_uuid_of_lost(index, 3, tmp_path) for index in range(3)] == ["GPU-one", "GPU-two", ""]
@@ -206,7 +247,12 @@ def test_the_uuid_of_a_lost_card_is_where_the_driver_left_it(tmp_path: Path) -> 
 
 
 def test_the_device_of_a_record_beside_a_lost_card() -> None:
-    host = Host(gpus=[{"name": "B", "uuid": "GPU-b", "index": 1}, {"name": "C", "uuid": "GPU-c", "index": 2}])
+    host = Host(
+        gpus=[
+            {"name": "B", "uuid": "GPU-b", "index": 1},
+            {"name": "C", "uuid": "GPU-c", "index": 2},
+        ]
+    )
     assert device_name("cuda", host, {VISIBLE: "2"}) == "C"
     assert device_name("cuda", host, {VISIBLE: "1"}) == "B"
 

@@ -62,7 +62,10 @@ def test_committed_launches_beside_other_work_are_disturbed() -> None:
 
 
 def job(durations: list[float], begin: int = 2, **changes: Any) -> tuple[JobRecord, list[int], list[float]]:
-    record = make_job(timing=Timing(steady_begin_step=begin, steady_step_s=1.0, steps=len(durations)), device="cpu")
+    record = make_job(
+        timing=Timing(steady_begin_step=begin, steady_step_s=1.0, steps=len(durations)),
+        device="cpu",
+    )
     return record.model_copy(update=changes), [*range(1, len(durations) + 1)], durations
 
 

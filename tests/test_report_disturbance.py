@@ -83,7 +83,10 @@ def test_a_job_without_samples_says_so_on_a_cpu() -> None:
         (None, "no telemetry"),
         (Telemetry(unreadable=["the sampler wrote nothing"]), "no telemetry samples"),
         (WATCHED.model_copy(update={"gpus": []}), "no telemetry samples"),
-        (WATCHED.model_copy(update={"gpus": [SEEN, SEEN.model_copy(update={"samples": 0})]}), "no telemetry samples"),
+        (
+            WATCHED.model_copy(update={"gpus": [SEEN, SEEN.model_copy(update={"samples": 0})]}),
+            "no telemetry samples",
+        ),
         (WATCHED.model_copy(update={"covered_share": 0.0}), "telemetry samples missing"),
         (WATCHED.model_copy(update={"covered_share": 0.85}), "telemetry samples missing"),
         (
