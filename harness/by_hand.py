@@ -194,6 +194,7 @@ def _run(spec: JobSpec, output: Path) -> int:
         config=config,
         config_sha256=digest(config),
         timeout_s=7 * 24 * 3600.0,
+        contention="note",  # what was trained is wanted, whatever else the host does meanwhile
     )
     check_lengths(plan)
     try:
@@ -213,6 +214,7 @@ def _run(spec: JobSpec, output: Path) -> int:
         **{f"eval_{name}": value for name, value in record.metrics.items()},
         "data": record.sources.data,
         "weights": record.sources.weights,
+        **_disturbed(record),
         **(_inference_metrics(record.inference) if record.inference is not None else {}),
     }
     (output / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
@@ -230,6 +232,12 @@ def _cut(record: JobRecord) -> list[str]:
     """What to say where samples are shorter than was asked for."""
     asked, trained = record.workload.training.max_seq_length, trained_length(record)
     return [] if trained == asked else [f"length {trained}, for the tokenizer takes no more ({asked} asked for)"]
+
+
+def _disturbed(record: JobRecord) -> dict[str, str]:
+    """Why the times are no fair measurement, where they are not."""
+    heavy = record.contention.heavy if record.contention else ""
+    return {"disturbed": heavy} if heavy else {}
 
 
 def inference_verdict(result: InferenceResult) -> str:

@@ -51,9 +51,6 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--allow-shared-gpu", action="store_true", help="measure although others use the card; says so")
     run.add_argument("--no-tables", action="store_true", help="do not print the tables at the end")
     run.add_argument("--view", metavar="VIEW", help="print only this table at the end, as `report tables --view`")
-    run.add_argument(
-        "--rendezvous", metavar="HOST:PORT", help="of this node: where others join for jobs of several nodes"
-    )
 
     submit = commands.add_parser(
         "submit",
@@ -64,10 +61,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     _suite_arguments(submit)
     _submit_arguments(submit)
-
-    follow = commands.add_parser("follow", help="train with another node, whose `harness run` listens at HOST:PORT")
-    follow.add_argument("endpoint", metavar="HOST:PORT", help="what the first node was given as --rendezvous")
-    follow.add_argument("--logs", type=Path, default=Path("results/nodes"), metavar="DIR", help="default: %(default)s")
 
     nightly = commands.add_parser(
         "nightly",

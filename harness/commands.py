@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import shlex
 import subprocess
 import sys
@@ -13,12 +14,15 @@ from typing import Literal
 from harness.config import Suite, load_suite
 from harness.config.selection import only_pairs
 from harness.errors import BenchError
+from harness.guard import fix_of_lost
 from harness.plan import Plan, check_lengths, make_plan
 from harness.setup.stack import cache_root
 from harness.stacks import interpreters
+from harness.telemetry.nvml import look_at_cards
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 Device = Literal["cpu", "cuda"]
+VISIBLE = "CUDA_VISIBLE_DEVICES"
 
 
 def find_suite(given: str | None, device: Device) -> Path:
@@ -35,16 +39,43 @@ def find_suite(given: str | None, device: Device) -> Path:
 
 
 def find_device(asked: str, must_answer: bool = True) -> Device:
-    """`auto` is cuda where an NVIDIA driver answers and shows a card. BenchError: `cuda` must and does not."""
+    """`auto` is cuda where a card answers that CUDA_VISIBLE_DEVICES shows, and cpu where there is
+    no card, or the variable hides all of them.
+
+    BenchError: `cuda` must answer and does not; of `auto` too, if no visible card answers although
+    there should be one: what is meant for a GPU must not quietly become a run on the CPU.
+    """
     if asked == "cpu" or (asked == "cuda" and not must_answer):
         return asked  # type: ignore[return-value]  # narrowed by argparse's choices
-    from harness.host import describe_host
-
-    if describe_host().gpus:
+    visible = os.environ.get(VISIBLE)
+    seen = look_at_cards(visible)
+    if seen.gpus:
         return "cuda"
+    place, on_cpu = f"--device {asked}", "or --device cpu"
+    if seen.lost:
+        fix = f"{fix_of_lost(seen.lost[0], look_at_cards(None).gpus)}; {on_cpu}"
+        raise BenchError("; ".join(map(str, seen.lost)), place=place, fix=fix)
+    if seen.failure:
+        fix = f"`nvidia-smi` must list the cards: load the driver anew, or restart the host; {on_cpu}"
+        raise BenchError(f"the NVIDIA driver tells of no card: {seen.failure}", place=place, fix=fix)
+    if unknown := [problem for problem in seen.problems if seen.driver and visible]:
+        there = ", ".join(str(gpu.index) for gpu in look_at_cards(None).gpus)
+        fix = f"a card that is there ({there or 'none is'}), or unset {VISIBLE}; {on_cpu}"
+        said = "; ".join(problem.removeprefix(f"{VISIBLE}: ") for problem in unknown)
+        raise BenchError(said, place=f"{VISIBLE}={visible}", fix=fix)
     if asked == "cuda":
-        raise BenchError("no NVIDIA GPU answers on this host", place="--device cuda", fix="`nvidia-smi` must list one")
+        why = f"{VISIBLE} is {visible!r}, which hides every card" if seen.hidden else "; ".join(seen.problems)
+        fix = f"unset {VISIBLE}" if seen.hidden else "`nvidia-smi` must list one"
+        raise BenchError(f"no NVIDIA GPU answers on this host ({why})", place=place, fix=fix)
     return "cpu"
+
+
+def _missing_cards() -> list[str]:
+    """What to say of cards that do not answer, or are not there, although others are."""
+    seen = look_at_cards(os.environ.get(VISIBLE))
+    said = [f"{gpu} ({fix_of_lost(gpu, seen.gpus)})" for gpu in seen.lost]
+    said += [f"{gpu} ({VISIBLE} leaves it out)" for gpu in seen.lost_elsewhere]
+    return said + [problem for problem in seen.problems if problem.startswith(f"{VISIBLE}: ")]
 
 
 def _load(arguments: argparse.Namespace, must_answer: bool = True) -> tuple[Suite, Plan, Path]:
@@ -68,9 +99,6 @@ def run(arguments: argparse.Namespace) -> int:
             place=plan.suite,
             fix="fp32 there (--set training.precision=fp32), or a host whose NVIDIA driver answers",
         )
-    if not arguments.rendezvous and any(job.workload.launch.nodes > 1 for job in plan.jobs):
-        fix = "--rendezvous HOST:PORT, and `harness follow HOST:PORT` on the others (docs/several-gpus.md)"
-        raise BenchError("has jobs that train on several nodes", place=plan.suite, fix=fix)
     from harness import runner
 
     outcome = runner.run(
@@ -81,7 +109,6 @@ def run(arguments: argparse.Namespace) -> int:
         retry_failed=arguments.retry_failed,
         resume_command=_resume_command(arguments),
         allow_shared_gpu=arguments.allow_shared_gpu,
-        rendezvous=arguments.rendezvous,
     )
     if not arguments.no_tables and not outcome.interrupted:
         print()
@@ -134,13 +161,6 @@ def _key_value(option: str) -> tuple[str, str]:
     return key.replace("-", "_"), value
 
 
-def follow(arguments: argparse.Namespace) -> int:
-    """Train with the node whose run listens there. 0: its run is over; 1: it went away; 130: interrupted."""
-    from harness.follow import follow as follow_runner
-
-    return follow_runner(arguments.endpoint, arguments.logs)
-
-
 def nightly(arguments: argparse.Namespace) -> int:
     """One night. 0: nothing worse; 1: a regression; 2: could not judge or deliver; 130: interrupted."""
     from harness.nightly.lock import night_lock
@@ -179,7 +199,6 @@ def _resume_command(arguments: argparse.Namespace) -> str:
         ("--device", arguments.device, "auto"),
         ("--results", str(arguments.results), "results"),
         ("--run", arguments.run_name, None),
-        ("--rendezvous", arguments.rendezvous, None),
     ):
         words += [option, value] if value != default else []
     return shlex.join([*words, *(["--allow-shared-gpu"] if arguments.allow_shared_gpu else [])])
@@ -208,6 +227,8 @@ def plan(arguments: argparse.Namespace) -> int:
         return 0
     print(f"{suite.suite} ({file}): {suite.description}")
     print(outline(planned, suite.measurement))
+    for said in _missing_cards() if planned.jobs[0].device == "cuda" else ():
+        print(f"\nwarning: {said}")
     if reason := _what_this_device_cannot(planned):
         print(f"\nthis device cannot run it: {reason}")
         return 0

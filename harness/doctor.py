@@ -15,8 +15,11 @@ from importlib import metadata
 from pathlib import Path
 from typing import Literal
 
+from harness.guard import fix_of_lost
 from harness.record import Host
 from harness.setup.stack import KERNEL_CACHE_BYTES, REQUIREMENTS, cache_root, cuda11_library_path, installed_variant
+from harness.telemetry.nvml import CardsSeen, look_at_cards
+from harness.telemetry.sources import LostGpu
 
 NEEDED_DISK_BYTES = 10 << 30
 NEEDED_GPU_BYTES = 8 << 30  # roberta-base, batch 8, fp16 with its optimizer state, and room
@@ -45,8 +48,8 @@ def examine(host: Host, results: Path) -> Iterator[Check]:
         lambda: disk_checks(results),
         stack_checks,
         extension_checks,
-        lambda: guard_checks(host, results),
-        lambda: training_check(host),
+        lambda: guard_checks(results),
+        training_check,
         hub_check,
     ]
     for check in checks:
@@ -64,10 +67,19 @@ def platform_check() -> Iterator[Check]:
 
 def gpu_checks(host: Host) -> Iterator[Check]:
     """Driver, cards, their memory, and whether ONNX Runtime has native kernels for them."""
-    if not host.gpus:
+    for card in host.lost_gpus:
+        lost = LostGpu(card["index"], card["uuid"], "", card["reason"])
+        yield Check("GPU", "failure", str(lost), fix_of_lost(lost))
+    if host.gpu_problem:
+        yield Check(
+            "GPU", "failure", f"the NVIDIA driver tells of no card: {host.gpu_problem}",
+            "load the driver anew, or restart the host; `nvidia-smi` must list the cards",
+        )  # fmt: skip
+    elif not host.gpus and not host.lost_gpus:
         yield Check(
             "GPU", "warning", "no NVIDIA driver answers: CPU runs only", "install the driver; `nvidia-smi` must work"
         )
+    if not host.gpus:
         return
     yield Check("driver", "ok", f"{host.driver}, CUDA {host.cuda_driver}")
     from harness.worker.backends.onnxruntime import kernel_origin
@@ -90,11 +102,28 @@ def gpu_checks(host: Host) -> Iterator[Check]:
             )
         else:
             yield Check("GPU", "ok", f"{name}, {memory / 2**30:.0f} GiB, {KERNELS[kernel_origin(capability)]}")
+    yield from visibility_checks(look_at_cards(os.environ.get("CUDA_VISIBLE_DEVICES")))
     size = int(os.environ.get("CUDA_CACHE_MAXSIZE") or KERNEL_CACHE_BYTES)  # jobs get the default where it is unset
     if size < KERNEL_CACHE_BYTES:
         yield Check(
             "kernel cache", "warning", f"CUDA_CACHE_MAXSIZE={size}", f"at least {KERNEL_CACHE_BYTES}, or unset it"
         )
+
+
+def visibility_checks(seen: CardsSeen) -> Iterator[Check]:
+    """Whether CUDA_VISIBLE_DEVICES shows jobs what it seems to."""
+    name, given = "visible cards", os.environ.get("CUDA_VISIBLE_DEVICES")
+    if seen.hidden:
+        detail = f"CUDA_VISIBLE_DEVICES is {given!r}: no card is used, jobs run on the CPU"
+        yield Check(name, "warning", detail, "unset it to measure on the GPU")
+    elif given is not None:
+        unknown = [problem for problem in seen.problems if problem not in map(str, seen.lost)]
+        used = f"CUDA_VISIBLE_DEVICES={given} shows {len(seen.gpus)} card(s)"
+        if unknown:
+            fix = "name cards that are there, or unset it"
+            yield Check(name, "warning" if seen.gpus else "failure", f"{used}; {'; '.join(unknown)}", fix)
+        elif seen.gpus:
+            yield Check(name, "ok", used)
 
 
 def disk_checks(results: Path) -> Iterator[Check]:
@@ -150,26 +179,35 @@ def extension_checks() -> Iterator[Check]:
         yield Check("extensions", "ok", ", ".join(names))
 
 
-def guard_checks(host: Host, results: Path) -> Iterator[Check]:
+def guard_checks(results: Path) -> Iterator[Check]:
     """What would disturb a measurement right now."""
     from harness import guard
 
     levels: dict[str, Literal["warning", "failure"]] = {"warning": "warning", "error": "failure"}
-    findings = guard.inspect("cuda" if host.gpus else "cpu", (cache_root(), results))
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    cards = look_at_cards(visible)
+    # What does not answer has been told by now.
+    findings = guard.inspect("cuda" if cards.gpus else "cpu", (cache_root(), results), visible=visible)
+    lost = {str(gpu) for gpu in cards.lost}
+    findings = [f for f in findings if f.message not in lost and "no job uses it" not in f.message]
     for finding in findings:
         yield Check("measuring", levels[finding.severity], finding.message, finding.fix)
     if not findings:
-        yield Check("measuring", "ok", "nothing else runs on the card" if host.gpus else "nothing disturbs")
+        yield Check("measuring", "ok", "nothing else runs on the card" if cards.gpus else "nothing disturbs")
 
 
-def training_check(host: Host) -> Iterator[Check]:
+def training_check() -> Iterator[Check]:
     """Three real steps under ORTModule with fallback forbidden, on the card where there is one."""
     if installed_variant() is None:
         return
-    provider = "CUDAExecutionProvider" if host.gpus else "CPUExecutionProvider"
+    cards = look_at_cards(os.environ.get("CUDA_VISIBLE_DEVICES")).gpus
+    provider = "CUDAExecutionProvider" if cards else "CPUExecutionProvider"
     paths = [*cuda11_library_path(), os.environ.get("LD_LIBRARY_PATH", "")]
     environment = {**os.environ, "LD_LIBRARY_PATH": ":".join(p for p in paths if p)}
     environment.setdefault("CUDA_CACHE_MAXSIZE", str(KERNEL_CACHE_BYTES))
+    if cards:  # one that answers, counted as NVML does
+        environment.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
+        environment.setdefault("CUDA_VISIBLE_DEVICES", str(cards[0].index))
     command = [sys.executable, "-m", "harness.setup.prove", "--provider", provider]
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     if done.returncode == 0:

@@ -3,28 +3,26 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.config.measurement import Blocks
+from harness.contention import observe
 from harness.display import Display
 from harness.environment import environment_for
-from harness.errors import BenchError
 from harness.flops import efficiency
 from harness.host import device_name
 from harness.launch import RunningJob
-from harness.nodes import Nodes
 from harness.outcome import Seen, judge
-from harness.record import Host, JobRecord, State, Telemetry, WorkerResult
+from harness.record import Contention, Host, JobRecord, State, Telemetry, WorkerResult
 from harness.runs import now_utc
-from harness.settings import JobSpec, Launch
+from harness.settings import JobSpec
 from harness.store import RunFolder
 from harness.telemetry.session import Sampling
 from harness.telemetry.summary import contamination
-from harness.torchrun import Rendezvous
 from harness.waiting import run_to_end
 
 if TYPE_CHECKING:
@@ -58,7 +56,6 @@ class Executor:
     stop_reason: Callable[[], str]
     command: Sequence[str] | None = None
     allow_shared_gpu: bool = False
-    nodes: Nodes | None = None
 
     def run(self, jobs: Sequence[JobSpec], attempt: int) -> tuple[list[JobRecord], str]:
         """The records of one job, or of the two (baseline, candidate) that share the device, and what a reader should
@@ -70,7 +67,7 @@ class Executor:
             return [self._run_one(jobs[0], attempt)], ""
         return self._run_pair(jobs[0], jobs[1], attempt)
 
-    def _start(self, job: JobSpec, log: Path, rendezvous: Rendezvous | None = None) -> RunningJob:
+    def _start(self, job: JobSpec, log: Path) -> RunningJob:
         return RunningJob(
             job,
             log,
@@ -78,7 +75,6 @@ class Executor:
             command=self.command,
             lock_fd=self.folder.lock_fd,
             wake_fd=self.stop_fd,
-            rendezvous=rendezvous,
         )
 
     def _log(self, name: str) -> Path:
@@ -87,44 +83,18 @@ class Executor:
     def _run_one(self, job: JobSpec, attempt: int) -> JobRecord:
         name = self.folder.attempt_name(job.id, attempt)
         started, interval = now_utc(), self.plan.telemetry_interval_s
-        with self._others(job, name) as rendezvous:
-            with (
-                self._start(job, self._log(name), rendezvous) as running,
-                Sampling.start(job, [running.pid], interval_s=interval) if interval else nullcontext() as sampling,
-            ):
-                seen = run_to_end(
-                    running,
-                    self.plan.timeout_s,
-                    on_event=self.display.job_event,
-                    stop_reason=self.stop_reason,
-                    trouble=self.nodes.trouble if self.nodes and rendezvous else None,
-                )
-            trouble = self.nodes.stop() if self.nodes and rendezvous else ""
+        with (
+            self._start(job, self._log(name)) as running,
+            Sampling.start(job, [running.pid], interval_s=interval) if interval else nullcontext() as sampling,
+        ):
+            seen = run_to_end(
+                running, self.plan.timeout_s, on_event=self.display.job_event, stop_reason=self.stop_reason
+            )
         record = self._record(job, seen, name, attempt, started)
-        if trouble and record.state is State.CRASHED and trouble not in record.reason:
-            record = record.model_copy(update={"reason": f"{record.reason}; {trouble}"})
         if sampling is not None:
             record = sampling.summarise(record, self.folder.path, f"series/{name}.telemetry.parquet")
-            record = record.model_copy(update={"telemetry": of_one_node(record.telemetry, job.workload.launch)})
-        record = record.model_copy(update={"efficiency": efficiency(record)})
+        record = record.model_copy(update={"efficiency": efficiency(record), "contention": _contention(record, seen)})
         return self._judged([record])[0]
-
-    @contextmanager
-    def _others(self, job: JobSpec, name: str) -> Iterator[Rendezvous | None]:
-        """The other nodes at work on their parts of the job, if it has any; they have ended when this is left."""
-        if job.workload.launch.nodes == 1:
-            yield None
-            return
-        if self.nodes is None:
-            raise BenchError(
-                f"{job.workload.name} trains on {job.workload.launch.nodes} nodes",
-                place="launch.nodes",
-                fix="--rendezvous HOST:PORT here, and `harness follow HOST:PORT` on the others (docs/several-gpus.md)",
-            )
-        try:
-            yield self.nodes.start(job, f"{job.run}-{name}", self.plan.stacks[job.arm.stack])
-        finally:
-            self.nodes.stop()
 
     def _run_pair(self, baseline: JobSpec, candidate: JobSpec, attempt: int) -> tuple[list[JobRecord], str]:
         from harness.blocks import run_pair_launch
@@ -158,7 +128,8 @@ class Executor:
             for sampling in samplings:
                 record = sampling.summarise(record, self.folder.path, f"series/{name}.telemetry.parquet")
                 record = record.model_copy(update={"telemetry": shared(record.telemetry)})
-            records.append(record.model_copy(update={"efficiency": efficiency(record)}))
+            changes = {"efficiency": efficiency(record), "contention": _contention(record, seen)}
+            records.append(record.model_copy(update=changes))
         where = (
             f"{baseline.workload.name}, launch {baseline.launch + 1} of {baseline.arm.name} and {candidate.arm.name}"
         )
@@ -197,13 +168,19 @@ class Executor:
 
     def _judged(self, records: list[JobRecord]) -> list[JobRecord]:
         """`contaminated` for all of them if one was disturbed; a twin measures nothing that could be."""
-        found = (contamination(r.telemetry, allow_shared_gpu=self.allow_shared_gpu) for r in records if not r.twin)
+        found = [contamination(r.telemetry, allow_shared_gpu=self.allow_shared_gpu) for r in records if not r.twin]
+        if self.plan.contention == "refuse":
+            found += [r.contention.heavy for r in records if r.contention]
         disturbed = next((reason for reason in found if reason), "")
         changes = {"state": State.CONTAMINATED, "reason": disturbed}
         return [
             record.model_copy(update=changes) if disturbed and record.state is State.OK else record
             for record in records
         ]
+
+
+def _contention(record: JobRecord, seen: Seen) -> Contention | None:
+    return None if record.twin else observe(record, seen.series.step, seen.series.duration_s)
 
 
 def make_record(job: JobSpec, seen: Seen, state: State, reason: str, host: Host) -> JobRecord:
@@ -230,14 +207,6 @@ def make_record(job: JobSpec, seen: Seen, state: State, reason: str, host: Host)
         exit_code=code,
         signal=-code if code is not None and code < 0 else None,
     )
-
-
-def of_one_node(telemetry: Telemetry | None, launch: Launch) -> Telemetry | None:
-    """Telemetry of a job's first node: without the energy of a sample, which the others' cards had a part in."""
-    if telemetry is None or launch.nodes == 1:
-        return telemetry
-    unread = [*telemetry.unreadable, f"energy of a sample: {launch.nodes} nodes trained, and only the first is sampled"]
-    return telemetry.model_copy(update={"joules_per_sample": None, "unreadable": unread})
 
 
 def shared(telemetry: Telemetry | None) -> Telemetry | None:

@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from harness.errors import BenchError
-from harness.telemetry.sources import THROTTLING, CardLost, Gpu, GpuSource, Unreadable, reason_names
+from harness.telemetry.sources import (
+    THROTTLING,
+    CardLost,
+    Gpu,
+    GpuSource,
+    LostGpu,
+    Unreadable,
+    reason_names,
+)
 
 # A card without processes holds some megabytes; more is somebody whose process this host or container does not show.
 IDLE_MEMORY_BYTES = 512 << 20
@@ -58,11 +66,14 @@ def inspect(
         if cards is not None:
             findings += _cards(cards, needed)
         else:
-            from harness.telemetry.nvml import NvmlSource
+            from harness.telemetry.nvml import NvmlSource, look_at_cards
 
             source = NvmlSource(visible)
             try:
-                findings += _cards(source, needed)
+                findings += _cards(source, needed, look_at_cards(None).gpus if source.lost else ())
+                findings += [
+                    Finding("warning", f"{gpu}; no job uses it", fix_of_lost(gpu)) for gpu in source.lost_elsewhere
+                ]
             finally:
                 source.close()
     return [*findings, *_disk(folders, device), *_governor(cpu_folder)]
@@ -86,9 +97,24 @@ def enforce(findings: Iterable[Finding], *, allow_shared_gpu: bool = False) -> l
     return waived
 
 
-def _cards(source: Cards, needed: int) -> list[Finding]:
+def fix_of_lost(gpu: LostGpu, answering: Sequence[Gpu] = ()) -> str:
+    """What to do about a card that does not answer; `answering`: those that jobs may use instead."""
+    others = ",".join(str(other.index) for other in answering)
+    instead = f"CUDA_VISIBLE_DEVICES={others} to do without it, or " if others else ""
+    reset = f"reset it (`nvidia-smi -r -i {gpu.index}` as root), else restart the host"
+    return f"{instead}{reset}; `dmesg` tells its Xid"
+
+
+def _cards(source: Cards, needed: int, answering: Sequence[Gpu] = ()) -> list[Finding]:
     findings = [finding for gpu in source.gpus for finding in _card(source, gpu)]
-    if 0 < len(source.gpus) < needed:  # none at all: NVML does not answer, which harness doctor tells
+    findings += [Finding("error", str(gpu), fix_of_lost(gpu, answering)) for gpu in source.lost]
+    findings += [
+        Finding("warning", f"{problem}, so none of what follows it is visible", "name cards that are there")
+        for problem in source.problems
+        if problem.startswith("CUDA_VISIBLE_DEVICES: ")
+    ]
+    # None at all: NVML does not answer, which find_device refuses and harness doctor tells.
+    if 0 < len(source.gpus) < needed and not source.lost:
         message = f"a job of {needed} processes needs as many cards, and {len(source.gpus)} can be used"
         fix = "--set launch.processes=…, a host with more cards, or more of them in CUDA_VISIBLE_DEVICES"
         findings.append(Finding("error", message, fix))

@@ -6,18 +6,30 @@ import hashlib
 import os
 import platform
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from harness.record import Host
+from harness.telemetry.nvml import NvmlSource
+from harness.telemetry.sources import Gpu, choose
 
 
 def describe_host() -> Host:
-    """CPU, memory, system and, if an NVIDIA driver answers, GPUs. Never fails: what cannot be read is left out."""
+    """CPU, memory, system and, if an NVIDIA driver answers, GPUs. Never fails: what cannot be read is left out.
+
+    All cards of the host, whatever CUDA_VISIBLE_DEVICES shows of them.
+    """
     import psutil
 
-    gpus, driver, cuda_driver = _nvidia()
+    source = NvmlSource()
+    try:
+        gpus = [source.describe(gpu) for gpu in source.gpus]
+        for place, gpu in enumerate(gpus):
+            if gpu["index"] == place:  # it is only told where cards before it do not answer
+                del gpu["index"]
+        driver, cuda_driver = source.versions()
+    finally:
+        source.close()
     return Host(
         name_sha256=hashlib.sha256(socket.gethostname().encode()).hexdigest(),
         os=_os_name(),
@@ -26,6 +38,8 @@ def describe_host() -> Host:
         cores=len(os.sched_getaffinity(0)),
         memory_bytes=psutil.virtual_memory().total,
         gpus=gpus,
+        lost_gpus=[{"index": g.index, "uuid": g.uuid, "reason": g.reason} for g in source.lost],
+        gpu_problem=source.failure,
         driver=driver,
         cuda_driver=cuda_driver,
     )
@@ -38,12 +52,12 @@ def device_name(device: str, host: Host, environment: Mapping[str, str]) -> str:
     """
     if device != "cuda" or not host.gpus:
         return device
-    first = environment.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0].strip() or "0"
-    for gpu in host.gpus:
-        if str(gpu.get("uuid", "")).startswith(first):
-            return str(gpu["name"])
-    index = int(first) if first.isdigit() else 0
-    return str(host.gpus[index if index < len(host.gpus) else 0]["name"])
+    cards = [
+        Gpu(int(gpu.get("index", place)), str(gpu.get("uuid", "")), str(gpu.get("name")))
+        for place, gpu in enumerate(host.gpus)
+    ]
+    chosen, _ = choose(environment.get("CUDA_VISIBLE_DEVICES"), cards)
+    return (chosen or cards)[0].name
 
 
 def _os_name() -> str:
@@ -61,42 +75,3 @@ def _cpu_model() -> str:
     except OSError:
         pass
     return platform.machine()
-
-
-def _text(value: str | bytes) -> str:
-    return value.decode() if isinstance(value, bytes) else value
-
-
-def _nvidia() -> tuple[list[dict[str, Any]], str | None, str | None]:
-    """GPUs, driver version and the CUDA version of the driver; none of them without a driver that answers."""
-    import pynvml
-
-    try:
-        pynvml.nvmlInit()
-    except pynvml.NVMLError:
-        return [], None, None
-    try:
-        cuda = pynvml.nvmlSystemGetCudaDriverVersion()
-        gpus = [_gpu(pynvml, index) for index in range(pynvml.nvmlDeviceGetCount())]
-        return gpus, _text(pynvml.nvmlSystemGetDriverVersion()), f"{cuda // 1000}.{cuda % 1000 // 10}"
-    except pynvml.NVMLError:
-        return [], None, None
-    finally:
-        pynvml.nvmlShutdown()
-
-
-def _gpu(pynvml: Any, index: int) -> dict[str, Any]:
-    handle = pynvml.nvmlDeviceGetHandleByIndex(index)
-    readers: dict[str, Callable[[], Any]] = {
-        "name": lambda: _text(pynvml.nvmlDeviceGetName(handle)),
-        "uuid": lambda: _text(pynvml.nvmlDeviceGetUUID(handle)),
-        "memory_bytes": lambda: int(pynvml.nvmlDeviceGetMemoryInfo(handle).total),
-        "compute_capability": lambda: "{}.{}".format(*pynvml.nvmlDeviceGetCudaComputeCapability(handle)),
-    }
-    gpu: dict[str, Any] = {"name": "unknown GPU"}
-    for key, read in readers.items():
-        try:
-            gpu[key] = read()
-        except pynvml.NVMLError:  # a MIG slice or a restricted container answers only in part
-            continue
-    return gpu

@@ -52,7 +52,6 @@ class RunningJob:
         lock_fd: int = -1,
         wake_fd: int | None = None,
         oom: OomCounter | None = None,
-        rendezvous: torchrun.Rendezvous | None = None,
     ) -> None:
         """`command` replaces `interpreter -m harness.worker` (of every rank); spec and socket path are appended to it.
 
@@ -79,9 +78,7 @@ class RunningJob:
             spec = self._folder / "spec.json"
             # In ASCII, for the names of folders in it may be no UTF-8.
             spec.write_text(json.dumps(job.model_dump(mode="json")), encoding="ascii")
-            words = torchrun.command(
-                job.workload.launch, interpreter, self._folder, worker=command, rendezvous=rendezvous
-            )
+            words = torchrun.command(job.workload.launch, interpreter, self._folder, worker=command)
             arguments = [*words, str(spec), str(self._folder / "channel")]
             if environment is None:
                 environment = environment_for(job, os.environ, importable_harness(self._folder))
@@ -163,12 +160,6 @@ class RunningJob:
         if self.seen.stopped is None and self.seen.exit_code is None:
             self.seen.stopped, self.seen.stop_reason = why, reason
         self._kill(grace_s)
-
-    def fail(self, reason: str) -> None:
-        """Kill the job as crashed, for a reason that its own processes cannot know. Idempotent."""
-        if self.seen.failure is None and self.seen.stopped is None and self.seen.exit_code is None:
-            self.seen.failure = (State.CRASHED, reason)
-        self._kill(STOP_GRACE_S)
 
     def _kill(self, grace_s: float) -> None:
         if self._give_up_at is None:

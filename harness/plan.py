@@ -47,6 +47,7 @@ class Plan:
     adaptive: Adaptive | None = None
     blocks: Blocks = field(default_factory=Blocks)
     max_reruns: int = 0
+    contention: Literal["refuse", "note"] = "refuse"
 
 
 def make_plan(suite: Suite, *, device: Device, cache_dir: Path, stacks: Mapping[str, str] | None = None) -> Plan:
@@ -76,6 +77,7 @@ def make_plan(suite: Suite, *, device: Device, cache_dir: Path, stacks: Mapping[
         adaptive=suite.measurement.adaptive,
         blocks=suite.measurement.blocks,
         max_reruns=suite.measurement.max_reruns,
+        contention=suite.measurement.contention,
         stacks=dict(stacks or {arm.stack: sys.executable for arm in suite.arms.values()}),
         notes=[
             f"a fault was injected: {arm.name} sleeps {arm.injected_delay_ms:g} ms before every batch"

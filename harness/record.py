@@ -14,6 +14,7 @@ from pydantic import ConfigDict, Field
 from harness.record_inference import InferenceResult
 from harness.record_parts import (
     BlockTimes,
+    Contention,
     Efficiency,
     Engagement,
     Fingerprint,
@@ -31,6 +32,7 @@ from harness.settings import Arm, Workload
 __all__ = [
     "SCHEMA_VERSION",
     "BlockTimes",
+    "Contention",
     "Efficiency",
     "Engagement",
     "Fingerprint",
@@ -113,6 +115,7 @@ class JobRecord(WorkerResult):
     series: str | None = Field(None, description="Parquet, a row per step (step, duration_s, loss), in the run folder")
     log: str | None = Field(None, description="relative to the run")
     telemetry: Telemetry | None = None
+    contention: Contention | None = Field(None, description="of a measured job; null: not looked at")
     efficiency: Efficiency | None = None
     source: Literal["measured", "published"] = "measured"
     unpublished: list[str] = Field(
@@ -169,7 +172,11 @@ class Host(Part):
     cpu: str | None = None
     cores: int | None = None
     memory_bytes: int | None = None
-    gpus: list[dict[str, Any]] = Field(default_factory=list, description="name, uuid, memory_bytes, compute_capability")
+    gpus: list[dict[str, Any]] = Field(
+        default_factory=list, description="name, uuid, memory_bytes, compute_capability; index if it is not the place"
+    )
+    lost_gpus: list[dict[str, Any]] = Field(default_factory=list, description="index, uuid, reason: do not answer")
+    gpu_problem: str = Field("", description="why a driver that is there tells nothing of its cards")
     driver: str | None = None
     cuda_driver: str | None = None
 

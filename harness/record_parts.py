@@ -183,11 +183,36 @@ class Telemetry(Part):
     cores: int | None = Field(None, description="logical CPUs that shares refer to")
     host_cpu_share_mean: float | None = Field(None, description="0 to 1, all processes, of all cores")
     job_cpu_share_mean: float | None = Field(None, description="0 to 1, the job's process tree, of all cores")
+    job_cores: int | None = Field(None, description="logical CPUs that the job's processes may use")
+    job_cores_busy_mean: float | None = Field(None, description="0 to 1, all processes, of the job's cores")
+    others_cpu_share_mean: float | None = Field(
+        None, description="0 to 1, what is not the job (the hypervisor's other guests included), of the job's cores"
+    )
+    stopped_s: float | None = Field(
+        None, description="whole job, time in which a process of the job was stopped (SIGSTOP)"
+    )
+    covered_share: float | None = Field(None, description="0 to 1, share of the window without a gap in the samples")
     job_rss_peak_bytes: int | None = Field(None, description="sum over the tree, whole job; shared pages count twice")
     joules_per_sample: float | None = Field(None, description="all cards' energy per training sample in the window")
     gpus: list[GpuTelemetry] = Field(default_factory=list)
     unreadable: list[FreeText] = Field(default_factory=list)
     series: str | None = Field(None, description="Parquet, a row per tick and card (and one for the host), in the run")
+
+
+class Contention(Part):
+    """What else on the host disturbed a job in its steady window (harness.contention). None: cannot be told."""
+
+    pause_share: float | None = Field(None, description="0 to 1, time beyond the median of steps that paused")
+    longest_step_s: float | None = Field(None, description="under the blocks protocol the longest block's mean step")
+    median_step_s: float | None = Field(None, description="under the blocks protocol of blocks' mean steps")
+    others_share: float | None = Field(None, description="0 to 1, CPU time of others, of the job's cores; on CPU only")
+    busy_share: float | None = Field(None, description="0 to 1, CPU time of all, of the job's cores; on CPU only")
+    cores: int | None = Field(None, description="the job's cores")
+    stopped_s: float | None = Field(None, description="whole job, a process of it was stopped (SIGSTOP)")
+    noted: list[Literal["pauses", "others", "stopped"]] = Field(
+        default_factory=list, description="which of these is more than on a quiet host"
+    )
+    heavy: str = Field("", description="why these times are no fair measurement, in words; empty if they are")
 
 
 class ModelShape(Part):

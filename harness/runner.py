@@ -8,7 +8,6 @@ import shutil
 import signal
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType, TracebackType
@@ -20,7 +19,6 @@ from harness.environment import visible_cards
 from harness.errors import BenchError
 from harness.execution import Executor
 from harness.hub import Hub
-from harness.nodes import Nodes
 from harness.plan import alone
 from harness.provenance import collect, prefixes
 from harness.record import JobRecord, Pair, Refusal, RunInfo, State, Stopping
@@ -98,14 +96,12 @@ def run(
     resume_command: str = "",
     worker_command: Sequence[str] | None = None,
     allow_shared_gpu: bool = False,
-    rendezvous: str | None = None,
 ) -> RunOutcome:
     """Run (or resume) a plan; every ended job is a record in the run's folder when this returns or is killed.
 
     `keep_going=False` ends after the first job without a result. `resume_command` is what an interrupted user is told
     to type. `worker_command` replaces the stack's `INTERPRETER -m harness.worker`. `allow_shared_gpu`: other processes
-    on the card neither keep the run from starting nor contaminate its jobs. `rendezvous`: HOST:PORT of this node, where
-    others join for jobs of several nodes (harness.nodes). Must be called from the main thread.
+    on the card neither keep the run from starting nor contaminate its jobs. Must be called from the main thread.
     Raises BenchError if the run cannot be opened (see harness.runs.open_run), a stack does not answer, or the host is
     not fit to measure on (harness.guard).
     """
@@ -119,8 +115,8 @@ def run(
             )
             folder.hide(prefixes(plan.stacks))
             folder.hide({str(job.output_dir): "<output>" for job in plan.jobs if job.output_dir is not None})
-            with folder, _nodes(plan, rendezvous, stop, display) as nodes:
-                asked = (stop.fd, lambda: stop.reason, worker_command, allow_shared_gpu, nodes)
+            with folder:
+                asked = (stop.fd, lambda: stop.reason, worker_command, allow_shared_gpu)
                 executor = Executor(plan, folder, info.host, display, *asked)
                 execution = _Execution(plan, info, stop, executor)
                 try:
@@ -143,15 +139,6 @@ def run(
         return outcome
     finally:
         display.close()
-
-
-def _nodes(plan: Plan, rendezvous: str | None, stop: Stop, display: Display) -> AbstractContextManager[Nodes | None]:
-    """The other nodes of the largest job, once they are there."""
-    count = max((job.workload.launch.nodes for job in plan.jobs), default=1)
-    if count == 1 or rendezvous is None:
-        return contextlib.nullcontext()
-    display.message(f"waiting for {count - 1} more node(s): `harness follow {rendezvous}` there")
-    return Nodes(rendezvous, count, lambda: stop.reason)
 
 
 def _guard(plan: Plan, results_dir: Path, allow_shared_gpu: bool) -> list[str]:

@@ -167,8 +167,10 @@ class Launch(Strict):
     """How many processes train a job together, and what starts them. The batch size is per process."""
 
     launcher: Literal["auto", "plain", "torchrun"] = Field("auto", description="auto: torchrun for several processes")
-    processes: int = Field(1, ge=1, le=64, description="per node, as --nproc_per_node: each has a GPU of its own")
-    nodes: int = Field(1, ge=1, le=64, description="machines that train a job together (docs/several-gpus.md)")
+    processes: int = Field(1, ge=1, le=64, description="as torchrun's --nproc_per_node: each has a GPU of its own")
+    nodes: int = Field(
+        1, ge=1, le=64, description="1: a job trains on one host; records of earlier versions may have more"
+    )
     timeout_s: float = Field(300, gt=0, description="a rank waits so long for the others before the job fails")
     find_unused_parameters: bool = Field(False, description="DistributedDataParallel looks for them at every step")
 

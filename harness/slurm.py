@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import sys
-import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -27,7 +26,6 @@ if TYPE_CHECKING:
     from harness.plan import Plan
 
 SUBMISSION = "submission.json"
-FIRST_PORT, PORTS = 20_000, 10_000
 
 
 @dataclass(frozen=True)
@@ -37,7 +35,6 @@ class Element:
     name: str
     pairs: tuple[str, ...]  # WORKLOAD:BASELINE:CANDIDATE
     processes: int
-    nodes: int
 
 
 def elements_of(plan: Plan) -> list[Element]:
@@ -47,7 +44,7 @@ def elements_of(plan: Plan) -> list[Element]:
     for number, pairs in enumerate(pairs_of(plan.pairs), start=1):
         launch = launches[pairs[0].workload]
         names = tuple(f"{pair.workload}:{pair.baseline}:{pair.candidate}" for pair in pairs)
-        found.append(Element(f"{number:03}-{pairs[0].workload}", names, launch.processes, launch.nodes))
+        found.append(Element(f"{number:03}-{pairs[0].workload}", names, launch.processes))
     return found
 
 
@@ -74,7 +71,7 @@ class Submission:
         """Raises BenchError if the file is missing or damaged."""
         try:
             content = json.loads((run / SUBMISSION).read_text())
-            elements = tuple(Element(**{**e, "pairs": tuple(e["pairs"])}) for e in content["elements"])
+            elements = tuple(Element(e["name"], tuple(e["pairs"]), e["processes"]) for e in content["elements"])
             info = RunInfo.model_validate(content["info"])
             return cls(info, elements, tuple(content["command"]), content["device"])
         except (OSError, ValueError, KeyError, TypeError) as error:
@@ -96,20 +93,11 @@ class Task:
         self.run, self.element = run, element
 
     def __call__(self) -> int:
-        """The exit code of `harness run`, or of `harness follow` on the further nodes of an element."""
-        import submitit
-
+        """The exit code of `harness run`."""
         from harness.cli import main
 
         submission = Submission.read(self.run)
         words = list(submission.command)
-        if self.element.nodes > 1:
-            environment = submitit.JobEnvironment()
-            port = FIRST_PORT + zlib.crc32(f"{environment.job_id}/{self.element.name}".encode()) % PORTS
-            endpoint = f"{environment.hostnames[0]}:{port}"
-            if environment.global_rank > 0:
-                return main(["follow", endpoint, "--logs", str(self.run / "nodes" / str(environment.global_rank))])
-            words += ["--rendezvous", endpoint]
         leave_other_host(part_folder(self.run, self.element.name))
         for pair in self.element.pairs:
             words += ["--pairs", pair]
@@ -173,10 +161,7 @@ def submit(
     else:
         for element in todo:  # one at a time: on one host they would measure each other
             made = submitit.AutoExecutor(folder=run / "submitit", cluster=executor)
-            # The "nodes" of an element are tasks of this host here.
-            made.update_parameters(
-                timeout_min=minutes, tasks_per_node=element.nodes, gpus_per_node=_cards(plan, element)
-            )
+            made.update_parameters(timeout_min=minutes, tasks_per_node=1, gpus_per_node=_cards(plan, element))
             job = made.submit(Task(run, element))
             print(f"{run}: {element.name} as {executor} job {job.job_id}", flush=True)
             job.wait()
@@ -192,9 +177,9 @@ def _cards(plan: Plan, element: Element) -> int:
 
 def _alike(elements: Sequence[Element]) -> list[list[Element]]:
     """Elements that need the same of the cluster: an array asks for one kind of node."""
-    groups: dict[tuple[int, int], list[Element]] = {}
+    groups: dict[int, list[Element]] = {}
     for element in elements:
-        groups.setdefault((element.processes, element.nodes), []).append(element)
+        groups.setdefault(element.processes, []).append(element)
     return list(groups.values())
 
 
@@ -212,7 +197,7 @@ def _array(
         made.update_parameters(
             name=f"bench-{run.name}",
             timeout_min=minutes,
-            nodes=elements[0].nodes,
+            nodes=1,
             tasks_per_node=1,
             **({"gpus_per_node": elements[0].processes} if cards else {}),
             slurm_additional_parameters=chosen,

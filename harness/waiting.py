@@ -1,4 +1,4 @@
-"""Waits for one job: until it ends by itself, its time is up, the user stops it, or another node reports trouble."""
+"""Waits for one job: until it ends by itself, its time is up, or the user stops it."""
 
 from __future__ import annotations
 
@@ -9,8 +9,6 @@ from harness.launch import RunningJob
 from harness.listener import Event
 from harness.outcome import Seen
 
-TROUBLE_S = 1.0
-
 
 def run_to_end(
     running: RunningJob,
@@ -18,22 +16,15 @@ def run_to_end(
     *,
     on_event: Callable[[Event], None],
     stop_reason: Callable[[], str],
-    trouble: Callable[[], str] | None = None,
 ) -> Seen:
-    """Pump a job until it is gone; it is killed after `timeout_s` or as soon as `stop_reason()` is not empty.
-
-    `trouble()`, asked about every second: why it crashed elsewhere, or empty.
-    """
+    """Pump a job until it is gone; it is killed after `timeout_s` or as soon as `stop_reason()` is not empty."""
     deadline = time.monotonic() + timeout_s
     while not running.done:
         left = deadline - time.monotonic()
-        wait = left if left > 0 else 1.0
-        for event in running.pump(min(wait, TROUBLE_S) if trouble else wait):
+        for event in running.pump(left if left > 0 else 1.0):
             on_event(event)
         if running.done or running.seen.stopped is not None:
             continue
-        if trouble and (reason := trouble()):
-            running.fail(reason)
         if reason := stop_reason():
             running.stop("interrupted", reason)
         elif time.monotonic() >= deadline:

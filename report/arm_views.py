@@ -33,7 +33,14 @@ from report.columns import (
 from report.digest import Part, part_of
 from report.launches import only_blocks
 from report.load import Run
-from report.notes import cache_notes, merge_notes, runtime_notes, source_notes
+from report.notes import (
+    cache_notes,
+    disturbance_notes,
+    merge_notes,
+    runtime_notes,
+    source_notes,
+    telemetry_notes,
+)
 from report.rows import END_TO_END, STEADY_STATE, Row, arm_rows
 from report.tables import Table, make_table
 
@@ -71,7 +78,8 @@ def steady(run: Run) -> Part:
     """Set-up and steady state of every measured arm; publications have neither."""
     rows = [row for row in arm_rows(run, STEADY_STATE) if row["source"] == "measured"]
     usual = any(job.timing.steady_step_s is not None for job in run.jobs)
-    return part_of(run, rows, [*source_notes(run), *cache_notes(run)], usual=usual)
+    notes = [*source_notes(run), *disturbance_notes(run), *telemetry_notes(run), *cache_notes(run)]
+    return part_of(run, rows, notes, usual=usual)
 
 
 def steady_tables(parts: Sequence[Part]) -> list[Table]:

@@ -164,7 +164,8 @@ def state(row: Row) -> str:
         return "published"
     unmet = row.get("precision_target") == "precision not reached"
     left_out = f"left out: {row['left_out']}" if row["left_out"] else ""
-    return "; ".join(filter(None, ["ok", "precision not reached" if unmet else "", left_out]))
+    unseen = f"throttling and sharing unknown: {row['unobserved']}" if row.get("unobserved") else ""
+    return "; ".join(filter(None, ["ok", "precision not reached" if unmet else "", left_out, unseen]))
 
 
 def state_if_telling(row: Row) -> str:

@@ -11,7 +11,14 @@ from report.gains import Gain, gains_of
 from report.launches import arms_of
 from report.load import Run
 from report.noise import floor_for, floors_of, is_a_a
-from report.notes import cache_notes, failure_notes, rerun_notes, source_notes
+from report.notes import (
+    cache_notes,
+    disturbance_notes,
+    failure_notes,
+    rerun_notes,
+    source_notes,
+    telemetry_notes,
+)
 from report.published import check_gains
 from report.stats import Estimate, throughput_gain
 from report.switching import switching_notes
@@ -30,6 +37,8 @@ def gain_notes(run: Run) -> list[str]:
         *cache_notes(run),
         *_precision(run.info.stopping),
         *rerun_notes(run),
+        *disturbance_notes(run),
+        *telemetry_notes(run),
         *check_gains(run),
     ]
 

@@ -61,6 +61,7 @@ def gain_rows(run: Run) -> list[Row]:
             "precision_target": _precision(run, gain),
             "differs": list(pair.differs),
             "left_out": gain.left_out,
+            "unobserved": gain.unobserved,
             "state": gain.state,
         }
         rows.append(row)

@@ -14,7 +14,7 @@ from harness.record import BlockTimes, JobRecord, Pair
 from harness.stats import block_interval, in_full
 from report.breakeven import BreakEven, break_even
 from report.cycles import disagree, sm_clock_mhz
-from report.launches import OK, Arms, Launches, arms_of, by_blocks, count_verdicts, verdict
+from report.launches import OK, Arms, Launches, arms_of, by_blocks, count_verdicts, unobserved, verdict
 from report.load import Run, once_per_run
 from report.parity import Parity, check_parity
 from report.stats import Estimate, format_gain, latency_gain, throughput_gain, usable
@@ -42,7 +42,8 @@ class Gain:
     None if there is no gain, and then `state` says why, else it is `ok`. `left_out` says why launches do not count.
     `cycles` is the same of clock cycles (steady state, where every card's clock is known). `in_full`: the mean of
     `ratio` had no slow block been limited. `break_even`: the step from which the set-up is repaid, with the gain in the
-    steady state.
+    steady state. `unobserved`: why it is unknown of some jobs that count whether their cards were
+    throttled or shared; empty if it is known of all.
     """
 
     pair: Pair
@@ -55,6 +56,7 @@ class Gain:
     in_full: float | None = None
     break_even: BreakEven | None = None
     parity: Parity | None = None
+    unobserved: str = ""
 
     @property
     def latency(self) -> tuple[float | None, float | None, float | None]:
@@ -143,7 +145,8 @@ def _gain(
     jobs = [(one, other) for one, other in both if usable(measure.time(one)) and usable(measure.time(other))]
     launches = baseline.keys() | candidate.keys()
     why = "" if launches and len(jobs) == len(launches) else _why_left_out(pair, measure, baseline, candidate)
-    make = partial(Gain, pair, measure, parity=parity)
+    unseen = count_verdicts(unobserved(job) or OK for pair_of_jobs in jobs for job in pair_of_jobs)
+    make = partial(Gain, pair, measure, parity=parity, unobserved=unseen)
     if jobs:
         times = [_times(measure, one, other) for one, other in jobs]
         ratio = block_interval(times)

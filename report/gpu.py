@@ -8,7 +8,14 @@ from collections.abc import Callable, Sequence
 from harness.record import GpuTelemetry, JobRecord, State
 from report.launches import OK, arms_of, verdict
 from report.load import Run
-from report.notes import grouped, in_one_line, name_arms, source_notes
+from report.notes import (
+    disturbance_notes,
+    grouped,
+    in_one_line,
+    name_arms,
+    source_notes,
+    telemetry_notes,
+)
 from report.rows import Figure, Row, arm_rows
 
 LEGEND = (
@@ -81,6 +88,8 @@ def gpu_notes(run: Run) -> list[str]:
     return [
         *source_notes(run),
         *grouped(run, how_measured),
+        *disturbance_notes(run),
+        *telemetry_notes(run),
         *_clock_limits(run),
         *_contaminations(run),
         *grouped(run, _unread),

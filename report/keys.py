@@ -102,6 +102,7 @@ KEYS = {
     "precision_target": "precision reached or precision not reached (null: no adaptive stopping on this measure)",
     "differs": "declared differences of the pair besides the backend",
     "left_out": "why some launches do not count",
+    "unobserved": "of how many jobs of the gain it is unknown whether their cards were throttled or shared, and why",
     "state": "ok, or why there is no result",
     "runs": "runs that have the pair",
     "runs_with_gain": "runs in which its gain is valid",

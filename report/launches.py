@@ -6,11 +6,14 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from harness.record import JobRecord, Pair, State
+from harness.record import JobRecord, Pair, State, Telemetry
 from report.load import Run, once_per_run
 
 OK = "ok"
 NEEDS_NO_PROOF = frozenset({"pytorch"})  # plain PyTorch is what every other backend could fall back to
+# The share of a steady window that samples must cover before what they say is taken for all of it: what disturbs the
+# rest alone can hide in a tenth at most.
+WELL_COVERED = 0.9
 
 Launches = Mapping[int, JobRecord]  # launch number -> its latest attempt
 
@@ -125,6 +128,33 @@ def verdict(job: JobRecord) -> str:
     if job.source == "published" or job.arm.backend in NEEDS_NO_PROOF:
         return OK
     return OK if job.engagement is not None and job.engagement.engaged else "not proven engaged"
+
+
+def well_covered(telemetry: Telemetry) -> bool:
+    """Whether its samples tell of the whole steady window; records of old do not say."""
+    return telemetry.covered_share is None or telemetry.covered_share >= WELL_COVERED
+
+
+def unobserved(job: JobRecord) -> str:
+    """Why it is unknown whether the job's cards were throttled or shared; empty if it is known.
+
+    On a CPU there is no such thing, and of a publication nobody asks.
+    """
+    if job.device == "cpu" or job.source == "published":
+        return ""
+    telemetry = job.telemetry
+    if telemetry is None:
+        return "no telemetry"
+    if not telemetry.samples or not telemetry.gpus or not all(gpu.samples for gpu in telemetry.gpus):
+        return "no telemetry samples"
+    if not well_covered(telemetry):
+        return "telemetry samples missing"
+    unread = [line for gpu in telemetry.gpus for line in gpu.unreadable]
+    if any(line.startswith(("clock_reasons: ", "card: ")) for line in unread):
+        return "clock reasons not read"
+    if any(gpu.foreign_processes is None for gpu in telemetry.gpus):
+        return "processes on the card not read"
+    return ""
 
 
 def count_verdicts(verdicts: Iterable[str]) -> str:

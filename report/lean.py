@@ -17,6 +17,7 @@ from pydantic import BaseModel, Field, create_model
 
 from harness.record import (
     SCHEMA_VERSION,
+    Contention,
     Efficiency,
     Engagement,
     Fingerprint,
@@ -63,10 +64,14 @@ _GPU = _lean(
     "energy_source",
     "sm_clock_median_mhz",
     "clock_limits",
+    "samples",
+    "foreign_processes",
     "unreadable",
 )
 _TELEMETRY = _lean(
     Telemetry,
+    "samples",
+    "covered_share",
     "host_cpu_share_mean",
     "job_cpu_share_mean",
     "job_rss_peak_bytes",
@@ -103,6 +108,7 @@ LEAN_RECORD: type[JobRecord] = _lean(  # to whom it is given, it is a JobRecord:
     engagement=_lean(Engagement, "engaged", "reasons", "kernels", "graph_breaks", "recompiled_at_steps") | None,
     fingerprint=_lean(Fingerprint, "initial_weights_sha256", "data_order_sha256"),
     telemetry=_TELEMETRY | None,
+    contention=_lean(Contention, "pause_share", "others_share", "stopped_s", "noted", "heavy") | None,
     efficiency=_lean(Efficiency, "peak_flops_per_s", "model_flops_utilization") | None,
 )
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 
 from harness.record import JobRecord, State, trained_length
 from report.cycles import sm_clock_mhz
-from report.launches import OK, arms_of, verdict
+from report.launches import OK, arms_of, unobserved, verdict, well_covered
 from report.load import Run
 from report.published import check_samples
 from report.rows import known
@@ -26,6 +26,8 @@ def runtime_notes(run: Run) -> list[str]:
         *source_notes(run),
         *failure_notes(run),
         *rerun_notes(run),
+        *disturbance_notes(run),
+        *telemetry_notes(run),
         *compile_notes(run),
         *cache_notes(run),
         *check_samples(run),
@@ -104,6 +106,61 @@ def source_notes(run: Run) -> list[str]:
         return ["where the weights came from was not recorded"] if unknown else []
 
     return [*grouped(run, synthetic), *grouped(run, random), *grouped(run, lambda job: job.sources.remarks)]
+
+
+def disturbance_notes(run: Run) -> list[str]:
+    """What else on the host disturbed launches that count (harness.contention), the worst of each kind."""
+    launched = {key: launches for key, launches in arms_of(run).launches.items() if launches}
+    worst: dict[str, dict[tuple[str, str], float]] = {"pauses": {}, "others": {}, "stopped": {}}
+    heavy: dict[tuple[str, str], bool] = {}
+    for key, launches in launched.items():
+        for job in launches.values():
+            found = job.contention if verdict(job) == OK else None
+            if found is None:
+                continue
+            shares = {"pauses": found.pause_share, "others": found.others_share}
+            shares["stopped"] = found.stopped_s
+            for kind in found.noted:
+                worst[kind][key] = max(worst[kind].get(key, 0.0), shares[kind] or 0.0)
+            if found.heavy:
+                heavy[key] = True
+    texts = {
+        "pauses": "steps that paused took up to {:.1%} of a launch's steady window",
+        "stopped": "a process of a launch was stopped (SIGSTOP) for up to {:.1f} s in all",
+        "others": "other processes used up to {:.0%} of the time of a launch's cores in its steady window",
+    }
+    said = [
+        texts[kind].format(max(shares.values())) + name_arms(shares, launched)
+        for kind, shares in worst.items()
+        if shares
+    ]
+    if heavy:
+        counted = "heavily disturbed launches count, as the suite asks (measurement.contention: note)"
+        said.append(counted + name_arms(heavy, launched))
+    return said
+
+
+def telemetry_notes(run: Run) -> list[str]:
+    """Of launches that count: whether the sampler saw nothing, or not all, of the steady window."""
+
+    def unseen(job: JobRecord) -> list[str]:
+        if verdict(job) != OK or job.source != "measured" or job.timing.steady_step_s is None:
+            return []
+        because = in_one_line("; ".join(job.telemetry.unreadable)) if job.telemetry else ""
+        if job.device != "cpu":
+            why = ": ".join(filter(None, [unobserved(job), because]))
+            told = "whether a card was throttled or shared in a steady window is unknown"
+            return [f"{told}: {why}"] if unobserved(job) else []
+        if job.telemetry is None:  # nobody asked for it
+            return []
+        if not job.telemetry.samples:
+            told = "no telemetry samples in a steady window, what else ran on the host is unknown"
+            return [f"{told}: {because or 'the window is shorter than the interval'}"]
+        if not well_covered(job.telemetry):
+            return ["telemetry samples are missing in a part of a steady window"]
+        return []
+
+    return grouped(run, unseen)
 
 
 def failure_notes(run: Run) -> list[str]:

@@ -1,11 +1,12 @@
 /* A stand-in for libnvidia-ml.so.1, for tests on machines without a driver: two synthetic cards, plain values.
    Environment: FAKE_NVML_UNSUPPORTED=energy|memory_v2 answers NOT_SUPPORTED / FUNCTION_NOT_FOUND there;
-   FAKE_NVML_LOSE=N: card 1 is lost from the N-th utilization reading on; FAKE_NVML_PID: a process on card 0. */
+   FAKE_NVML_LOSE=N: card 1 is lost from the N-th utilization reading on; FAKE_NVML_PID: a process on card 0;
+   FAKE_NVML_GONE=N|all: no handle of that card; FAKE_NVML_DENIED=N: no permission for it; FAKE_NVML_INIT=CODE: of nvmlInit. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { OK = 0, NOT_SUPPORTED = 3, NOT_FOUND = 6, INSUFFICIENT_SIZE = 7, FUNCTION_NOT_FOUND = 13, LOST = 15 };
+enum { OK = 0, NOT_SUPPORTED = 3, NO_PERMISSION = 4, NOT_FOUND = 6, INSUFFICIENT_SIZE = 7, FUNCTION_NOT_FOUND = 13, LOST = 15 };
 static int cards[2] = {0, 1}, readings;
 static int is(const char *name, const char *value) {
     const char *v = getenv(name);
@@ -15,12 +16,16 @@ static int lost(const int *card) {
     const char *n = getenv("FAKE_NVML_LOSE");
     return n && *card == 1 && readings >= atoi(n) ? LOST : OK;
 }
-int nvmlInitWithFlags(unsigned flags) { return OK; }
+int nvmlInitWithFlags(unsigned flags) { const char *code = getenv("FAKE_NVML_INIT"); return code ? atoi(code) : OK; }
 int nvmlShutdown(void) { return OK; }
 const char *nvmlErrorString(int code) { return code == LOST ? "GPU is lost" : code == NOT_SUPPORTED ? "Not Supported" : "other"; }
 int nvmlDeviceGetCount_v2(unsigned *count) { *count = 2; return OK; }
 int nvmlDeviceGetHandleByIndex_v2(unsigned index, int **handle) {
     if (index > 1) return NOT_FOUND;
+    char number[12];
+    snprintf(number, sizeof number, "%u", index);
+    if (is("FAKE_NVML_GONE", number) || is("FAKE_NVML_GONE", "all")) return LOST;
+    if (is("FAKE_NVML_DENIED", number)) return NO_PERMISSION;
     *handle = &cards[index];
     return OK;
 }

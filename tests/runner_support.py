@@ -36,6 +36,7 @@ class ScriptedPlan:
     adaptive: Adaptive | None = None
     blocks: Blocks = field(default_factory=Blocks)
     max_reruns: int = 0
+    contention: str = "refuse"
 
 
 def make_job(position: int = 0, **options: Any) -> JobSpec:

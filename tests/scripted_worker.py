@@ -54,6 +54,17 @@ def measured() -> dict[str, object]:
     return {"timing": {**TIMING, "steady_step_s": OPTIONS.get("step_s")}, "fingerprint": fingerprint}
 
 
+def send_paused(channel: Channel, folder: Path) -> None:
+    """Option `paused`: in so many of its first executions a step of the job takes 20 s, not 0.1."""
+    executions = (folder / "executions").read_text().split().count(SPEC["id"])
+    paused = executions <= int(OPTIONS["paused"])
+    durations = [0.1] * 9 + [20.0 if paused else 0.1]
+    channel.send("series", first_step=1, duration_s=durations, loss=[0.7] * 10)
+    timing = {**TIMING, "steps": 10, "steady_begin_step": 2, "steady_step_s": sum(durations[1:]) / 9}
+    channel.send("result", timing=timing, metrics={"accuracy": 0.5})
+    channel.send("bye")
+
+
 def throttle(folder: Path) -> None:
     """Option `throttled`: at so many of its first executions the job leaves a mark, as a hot card would."""
     mark = folder / "throttled"
@@ -81,7 +92,10 @@ def main() -> None:
         case "ok":
             time.sleep(float(OPTIONS.get("seconds", 0)))
             throttle(folder)
-            send_result(channel, **measured())
+            if "paused" in OPTIONS:
+                send_paused(channel, folder)
+            else:
+                send_result(channel, **measured())
         case "environment":
             print(json.dumps(dict(os.environ)), flush=True)
             send_result(channel)

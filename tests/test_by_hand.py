@@ -5,11 +5,14 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from harness.cli import main
@@ -219,3 +222,33 @@ def test_a_checkpoint_of_three_classes_trains_for_two(tmp_path: Path) -> None:
     assert record.shape is not None
     assert record.efficiency is not None
     assert record.efficiency.flops_per_sample == model_flops_per_sample(record.shape, 16)
+
+
+@pytest.mark.slow
+def test_a_training_that_was_disturbed_counts_and_says_so(tmp_path: Path) -> None:
+    """Stopped while it loads data: no step tells of it, and the model is wanted all the same."""
+    command = [sys.executable, "-m", "harness.cli", "train", "--model-name-or-path", "bert-tiny"]
+    command += [*"--data synthetic --do-train --max-steps 2 --max-train-samples 16".split()]
+    command += [*"--max-seq-length 16 --device cpu --output-dir out".split()]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)}
+    process = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60
+    while not (workers := [p for p in psutil.Process(process.pid).children(recursive=True) if _is_worker(p)]):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    workers[0].send_signal(signal.SIGSTOP)
+    time.sleep(1.5)
+    workers[0].send_signal(signal.SIGCONT)
+    shown, _ = process.communicate(timeout=120)
+    assert process.returncode == 0, shown
+    metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    assert metrics["state"] == "ok"
+    assert "a process of the job was stopped (SIGSTOP) for" in metrics["disturbed"]
+    assert "disturbed = " in shown
+
+
+def _is_worker(process: psutil.Process) -> bool:
+    try:
+        return process.cmdline()[1:3] == ["-m", "harness.worker"]
+    except psutil.Error:
+        return False

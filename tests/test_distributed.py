@@ -24,7 +24,7 @@ from harness.outcome import Seen, judge
 from harness.plan import make_plan
 from harness.record import Engagement, Memory, State
 from harness.settings import JobSpec, Launch
-from harness.telemetry.sources import Gpu, Unreadable
+from harness.telemetry.sources import Gpu, LostGpu, Unreadable
 from harness.waiting import run_to_end
 from harness.worker.ranks import Ranks, highest, proof_of_all
 
@@ -45,14 +45,6 @@ def test_one_process_needs_no_torchrun_and_several_do() -> None:
     assert {"--nproc-per-node=4", "--standalone"} <= set(words)
     assert words[-2:] == ["-m", "harness.worker"]
     assert "--nproc-per-node=1" in torchrun.command(Launch(launcher="torchrun"), "python", Path("p"))
-
-
-def test_nodes_meet_at_the_runner() -> None:
-    meeting = torchrun.Rendezvous("node0:29500", "job-1", host=False)
-    words = torchrun.command(Launch(nodes=2, processes=8), "python", Path("p"), rendezvous=meeting)
-    wanted = {"--nnodes=2", "--rdzv-endpoint=node0:29500", "--rdzv-id=job-1", "--rdzv-conf=is_host=false"}
-    assert wanted <= set(words)
-    assert "--standalone" not in words
 
 
 @pytest.mark.parametrize(
@@ -80,6 +72,7 @@ class OneCard:
     """A host with one idle card."""
 
     gpus = (Gpu(0, "GPU-0", "NVIDIA H200"),)
+    lost: tuple[LostGpu, ...] = ()
     problems: tuple[str, ...] = ()
 
     def read(self, gpu: Gpu, reading: str) -> dict[str, Any]:
@@ -112,6 +105,9 @@ def test_a_sweep_over_processes_makes_a_workload_of_each() -> None:
         ("launch.launcher=plain", "`launcher: plain` starts one process, not 2"),
         ("workloads.0.launch={gpus: 2}", "unknown key 'gpus'"),
         ("launch.processes=0", "greater than or equal to 1"),
+        ("launch.nodes=2", "--set launch.nodes=2: launch.nodes: a job trains on one host, not on 2"),
+        ("workloads.0.launch={nodes: 3}", "workloads.0.launch.nodes: a job trains on one host, not on 3"),
+        ("workloads.0.sweep={nodes: [1, 2]}", "workloads.0.sweep.nodes: a job trains on one host, not on 2"),
     ],
 )
 def test_what_cannot_be_is_refused_at_the_config(override: str, complaint: str) -> None:

@@ -26,6 +26,8 @@ QUICK += [
     "--set",
     "tasks.sst2={source: synthetic, train_samples: 400, eval_samples: 64}",
 ]
+# Other tests run on the same cores at the same time: their disturbance is noted, and no launch is refused for it.
+QUICK += ["--set", "measurement.contention=note"]
 pytestmark = pytest.mark.slow
 
 
@@ -60,6 +62,8 @@ def test_a_suite_runs_and_prints_both_tables(tmp_path: Path) -> None:
         assert (folder / str(record.series)).exists()
         assert record.telemetry is not None
         assert record.telemetry.job_cpu_share_mean is not None
+        assert record.contention is not None
+        assert record.contention.others_share is not None
         if record.arm.backend == "onnxruntime":
             assert record.engagement is not None
             assert record.engagement.engaged

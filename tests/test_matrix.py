@@ -131,6 +131,7 @@ def test_two_models_one_of_which_cannot(tmp_path: Path) -> None:
     command += ["--set", "tasks.sst2={source: synthetic, train_samples: 200, eval_samples: 72}"]  # 64 and 8
     command += ["--set", "training.max_steps=12", "--set", "measurement.warmup_steps=5"]
     command += ["--set", "measurement.parity=null", "--view", "matrix"]
+    command += ["--set", "measurement.contention=note"]  # other tests run on the same cores
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=500)
     assert done.returncode == 1, done.stdout + done.stderr
     assert "| t5-tiny " in done.stdout

@@ -26,6 +26,7 @@ def gpu_job(arm: str = "pytorch", launch: int = 0, *, card: dict[str, Any] | Non
     read: dict[str, Any] = {
         "index": 0,
         "samples": 100,
+        "foreign_processes": 0,
         "utilization_mean": 90.0,
         "utilization_p10": 80.0,
         "memory_peak_bytes": 4 * GIB,
@@ -35,7 +36,11 @@ def gpu_job(arm: str = "pytorch", launch: int = 0, *, card: dict[str, Any] | Non
         "sm_clock_median_mhz": 1980.0,
     }
     telemetry = Telemetry(
-        interval_s=0.1, window_s=10.0, joules_per_sample=2.5, gpus=[GpuTelemetry(**read | (card or {}))]
+        interval_s=0.1,
+        window_s=10.0,
+        samples=100,
+        joules_per_sample=2.5,
+        gpus=[GpuTelemetry(**read | (card or {}))],
     )
     given: dict[str, Any] = {
         "device": CARD,

@@ -123,3 +123,12 @@ def test_every_card_of_several_has_a_row() -> None:
 
 def test_one_card_needs_no_table_of_cards() -> None:
     assert "cards" not in [table.name for table in build([make_run([make_job()])]).tables]
+
+
+def test_records_of_several_nodes_by_earlier_versions_are_still_shown() -> None:
+    old = job(2, 190.0)
+    launch = Launch.model_validate({"launcher": "auto", "processes": 1, "nodes": 2})
+    old = old.model_copy(update={"workload": old.workload.model_copy(update={"launch": launch})})
+    read = JobRecord.model_validate_json(old.model_dump_json())
+    one, two = rows(job(1, 100.0), read)
+    assert (one["nodes"], two["nodes"], two["processes"]) == (1, 2, 2)

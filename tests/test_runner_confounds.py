@@ -31,6 +31,7 @@ def test_deliberate_confounds_are_refused_by_name_and_an_honest_pair_is_measured
             "training.max_steps=4",
             "training.evaluate=false",
             "measurement={launches: 1, parity: {twin_steps: 3}, warmup_steps: 2, threads: 1, telemetry_interval_ms: 0}",
+            "measurement.contention=note",  # other tests run on the same cores
             *(f"arms.{arm}={{backend: pytorch}}" for arm in CONFOUNDS),
             f"pairs=[{pairs}]",
         ],

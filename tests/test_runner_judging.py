@@ -56,6 +56,25 @@ def test_a_disturbed_quad_runs_again_and_all_of_it_is_kept(tmp_path: Path) -> No
     assert note == "tiny, launches 1 and 2: run again, attempt 2: onnxruntime in launch 1: GPU 0 was throttled"
 
 
+def test_a_launch_with_a_long_pause_runs_again_unless_it_shall_count(tmp_path: Path) -> None:
+    plan = make_plan([{}, {"paused": 1}, {}, {}], max_reruns=2)
+    outcome, shown = run_here(tmp_path / "refuse", plan)
+    records, _ = read_records(outcome.folder)
+    assert [(r.id, r.attempt, r.state) for r in records if r.id == "job1"] == [
+        ("job1", 1, State.CONTAMINATED),
+        ("job1", 2, State.OK),
+    ]
+    pause = "pauses took 95.7% of the steady window: the longest step lasted 20 s, the median one 100 ms"
+    assert records[1].reason == pause
+    assert f"run again, attempt 2: onnxruntime in launch 1: {pause}" in shown
+    (tmp_path / "executions").unlink()
+    outcome, _ = run_here(tmp_path / "note", replace(plan, contention="note"))
+    records, _ = read_records(outcome.folder)
+    assert [(r.state, r.attempt) for r in records] == [(State.OK, 1)] * 4
+    assert records[1].contention is not None
+    assert (records[1].contention.noted, records[1].contention.heavy) == (["pauses"], pause)
+
+
 def test_killed_in_a_rerun_it_finishes_the_rerun(tmp_path: Path) -> None:
     behaviours: list[dict[str, Any]] = [{"seconds": 0.3}, {"throttled": 1}, {"seconds": 0.3}, {}]
     runner = start(tmp_path, behaviours, max_reruns=2)

@@ -32,6 +32,7 @@ def test_a_broken_loss_scale_fails_parity_and_shows_no_gain(tmp_path: Path) -> N
             "training.max_steps=6",
             "training.evaluate=false",
             "measurement={launches: 1, parity: {twin_steps: 3}, warmup_steps: 2, threads: 1, telemetry_interval_ms: 0}",
+            "measurement.contention=note",  # other tests run on the same cores
             "arms.onnxruntime-broken={backend: onnxruntime}",
             "pairs=[{baseline: pytorch, candidate: onnxruntime}, {baseline: pytorch, candidate: onnxruntime-broken}]",
         ],

@@ -187,8 +187,12 @@ def test_a_sampler_that_was_killed_leaves_what_it_had(tmp_path):
         wait_for_lines(sampling, 2)
         os.kill(sampling.pid, signal.SIGKILL)
         assert gone(sampling.pid)
-    found = sampling.summarise(record(), tmp_path, "series/a.telemetry.parquet").telemetry
+    last = sampling.series().ticks[-1]["t_ns"]
+    window = {"steady_begin_ns": last - 10**9, "steady_end_ns": last + 3 * 10**9}
+    found = sampling.summarise(record(**window), tmp_path, "series/a.telemetry.parquet").telemetry
     assert found is not None
+    assert found.covered_share is not None
+    assert found.covered_share < 0.5
     assert found.series is not None
     assert "the sampler was cut off before the job ended" in found.unreadable
     assert "the sampler exited with -9: no message" in found.unreadable

@@ -6,6 +6,7 @@ import pytest
 from telemetry_synthetic import CHILD, JOB, STRANGER, forget, recording, tick_ns, unreadable
 
 from harness.record import Timing
+from harness.telemetry.replay import replay
 from harness.telemetry.series import Series
 from harness.telemetry.summary import contamination, summarise
 
@@ -97,6 +98,43 @@ def test_a_sampler_that_was_cut_off_is_said_and_claims_no_energy():
     assert found.missed_ticks is None
     assert found.gpus[0].energy_j is None
     assert found.job_cpu_share_mean is None
+
+
+def test_a_gap_in_the_window_is_not_covered():
+    assert summarise(recording(), WINDOW).covered_share == 1
+    series = recording()
+    del series.ticks[30:50]  # stopped and let go on: two seconds of the window's four are missing
+    assert summarise(series, WINDOW).covered_share == pytest.approx(1 - 2.1 / 4)
+    series = recording(ticks=40)
+    series.end = None  # killed in the middle
+    assert summarise(series, WINDOW).covered_share == pytest.approx(1 - 2.1 / 4)
+    series = recording(ticks=5)
+    assert summarise(series, WINDOW).covered_share == 0
+    series = recording()
+    del series.ticks[30:35]  # held up for half a second
+    assert summarise(series, WINDOW).covered_share == 1
+
+
+def test_a_stopped_job():
+    series = recording()
+    assert summarise(series, WINDOW).stopped_s == 0
+    for tick in series.ticks[5:15]:
+        tick["job_stopped"] = True
+    for found in (summarise(series, WINDOW), summarise(replay(series), WINDOW)):
+        assert found.stopped_s == pytest.approx(1)
+
+
+def test_others_on_the_cores_of_the_job():
+    """The job has two of the four CPUs, of which it uses half; others use a quarter."""
+    series = recording()
+    assert summarise(series, WINDOW).others_cpu_share_mean is None  # a series of old
+    for number, tick in enumerate(series.ticks):
+        if "tree" in tick:
+            tick |= {"job_cores": 2, "cores_busy_s": 0.15 * number, "cores_total_s": 0.2 * number}
+    for found in (summarise(series, WINDOW), summarise(replay(series), WINDOW)):
+        assert found.job_cores == 2
+        assert found.job_cores_busy_mean == pytest.approx(0.75)
+        assert found.others_cpu_share_mean == pytest.approx(0.25)
 
 
 def test_nothing_at_all_is_said():

@@ -67,6 +67,11 @@ class Measurement(Strict):
     blocks: Blocks = Blocks()
     parity: Parity | None = Field(Parity(), description="null: no twins, and no gain is said to be at parity")
     max_reruns: int = Field(2, ge=0, description="how often a disturbed quad is run again")
+    contention: Literal["refuse", "note"] = Field(
+        "refuse",
+        description="refuse: a launch that pauses, or other processes on its cores, disturbed heavily "
+        "is contaminated and its quad runs again; note: it counts, and the tables say so",
+    )
     warmup_steps: int = Field(10, ge=1, description="steps never counted as steady state, at least")
     order_seed: int = Field(0, ge=0, description="decides which arm starts each ABBA quad")
     timeout_minutes: float = Field(240, gt=0, description="of one job")

@@ -1,11 +1,26 @@
-"""Cards through NVML (nvidia-ml-py). Without library, driver or card: no cards, and one problem that says so."""
+"""Cards through NVML (nvidia-ml-py), each asked by itself: one that is lost hides no other.
+
+Without library, driver or card: no cards, and one problem that says so.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from harness.telemetry.sources import CardLost, Gpu, Unreadable, Value, choose
+from harness.telemetry.sources import (
+    CardLost,
+    Gpu,
+    LostGpu,
+    Unreadable,
+    Value,
+    choose,
+    hides_all,
+)
+
+PROC_GPUS = Path("/proc/driver/nvidia/gpus")
 
 
 def _text(value: str | bytes) -> str:
@@ -21,12 +36,18 @@ class NvmlSource:
     power_w         average of the last second on Ampere and newer, except GA100 (A100) and older: at that moment
     energy_mj       since the driver was loaded; Volta and newer
     memory_used     without what the driver reserves, if the driver tells the two apart (as nvidia-smi prints it)
+
+    `lost`: visible cards that do not answer; `lost_elsewhere`: those that are not visible. `driver`: whether there is
+    one at all. `failure`: why a driver that is there tells nothing of its cards.
     """
 
     def __init__(self, visible: str | None = None) -> None:
         self.gpus: Sequence[Gpu] = []
+        self.lost: Sequence[LostGpu] = []
+        self.lost_elsewhere: Sequence[LostGpu] = []
         self.problems: Sequence[str] = []
-        self._handles: dict[str, Any] = {}
+        self.driver, self.failure = False, ""
+        self._handles: dict[Gpu, Any] = {}
         self._pynvml: Any = None
         if visible is not None and not visible.strip():
             return
@@ -39,7 +60,11 @@ class NvmlSource:
             pynvml.nvmlInit()
         except pynvml.NVMLError as error:
             self.problems = [f"NVML: {error}"]
+            none = pynvml.NVMLError_LibraryNotFound, pynvml.NVMLError_DriverNotLoaded
+            self.driver = not isinstance(error, none)
+            self.failure = str(error) if self.driver else ""
             return
+        self.driver = True
         self._pynvml = pynvml
         self._memory_version: int | None = getattr(pynvml, "nvmlMemory_v2", None)
         self._readers: dict[str, Callable[[Any], dict[str, Value]]] = {
@@ -69,13 +94,19 @@ class NvmlSource:
         try:
             count = int(pynvml.nvmlDeviceGetCount())
         except pynvml.NVMLError as error:
+            self.failure = str(error)
             self.problems = [f"NVML: {error}"]
             return
         for index in range(count):
+            handle = None
             try:
-                cards.append(self._card(index, pynvml.nvmlDeviceGetHandleByIndex(index)))
+                handle = pynvml.nvmlDeviceGetHandleByIndex(index)
+                cards.append(self._card(index, handle))
+            except pynvml.NVMLError_NoPermission:  # counted, and not for us to use
+                continue
             except pynvml.NVMLError as error:  # a card that fell off the bus still counts
-                problems.append(f"NVML: card {index}: {error}")
+                uuid = self._uuid(handle) or _uuid_of_lost(index, count)
+                cards.append(LostGpu(index, uuid, "", str(error)))
         for entry in (visible or "").split(","):
             if entry.strip().startswith("MIG-"):  # a slice is no card of its own in NVML's count
                 try:
@@ -85,19 +116,67 @@ class NvmlSource:
                 except pynvml.NVMLError as error:
                     problems.append(f"NVML: slice {entry.strip()}: {error}")
         chosen, unknown = choose(visible, cards)
-        self.gpus, self.problems = chosen, [*problems, *unknown]
+        self.gpus = [card for card in chosen if not isinstance(card, LostGpu)]
+        self.lost = [card for card in chosen if isinstance(card, LostGpu)]
+        self.lost_elsewhere = [c for c in cards if isinstance(c, LostGpu) and c not in chosen]
+        self.problems = [*problems, *map(str, self.lost), *unknown]
         if not chosen and not self.problems:
             self.problems = ["NVML: no card"]
 
     def _card(self, index: int, handle: Any) -> Gpu:
-        uuid = _text(self._pynvml.nvmlDeviceGetUUID(handle))
-        self._handles[uuid] = handle
-        return Gpu(index, uuid, _text(self._pynvml.nvmlDeviceGetName(handle)))
+        """A card that answers. Raises NVMLError if it does not: its name may be known all the same."""
+        pynvml = self._pynvml
+        lost = pynvml.NVMLError_GpuIsLost, pynvml.NVMLError_ResetRequired
+        told = []
+        for ask in (pynvml.nvmlDeviceGetUUID, pynvml.nvmlDeviceGetName, pynvml.nvmlDeviceGetMemoryInfo):
+            try:
+                told.append(ask(handle))
+            except lost:
+                raise
+            except pynvml.NVMLError:  # a slice or a restricted container answers only in part
+                told.append("")
+        gpu = Gpu(index, _text(told[0]), _text(told[1]) or "unknown GPU")
+        self._handles[gpu] = handle
+        return gpu
+
+    def _uuid(self, handle: Any) -> str:
+        """The UUID of a card that answers no more, which the driver may still know; empty: it does not."""
+        try:
+            return _text(self._pynvml.nvmlDeviceGetUUID(handle)) if handle is not None else ""
+        except self._pynvml.NVMLError:
+            return ""
+
+    def describe(self, gpu: Gpu) -> dict[str, Any]:
+        """What a record of the host says of a card: index, name, uuid, memory_bytes, compute_capability, as known."""
+        pynvml, handle = self._pynvml, self._handles[gpu]
+        found: dict[str, Any] = {"index": gpu.index, "name": gpu.name, **({"uuid": gpu.uuid} if gpu.uuid else {})}
+        readers: dict[str, Callable[[], Any]] = {
+            "memory_bytes": lambda: int(pynvml.nvmlDeviceGetMemoryInfo(handle).total),
+            "compute_capability": lambda: "{}.{}".format(*pynvml.nvmlDeviceGetCudaComputeCapability(handle)),
+        }
+        for key, read in readers.items():
+            try:
+                found[key] = read()
+            except pynvml.NVMLError:
+                continue
+        return found
+
+    def versions(self) -> tuple[str | None, str | None]:
+        """Of the driver, and of the CUDA that it provides; None: not told."""
+        driver = cuda = None
+        if self._pynvml is not None:
+            try:
+                driver = _text(self._pynvml.nvmlSystemGetDriverVersion())
+                number = int(self._pynvml.nvmlSystemGetCudaDriverVersion())
+                cuda = f"{number // 1000}.{number % 1000 // 10}"
+            except self._pynvml.NVMLError:
+                pass
+        return driver, cuda
 
     def read(self, gpu: Gpu, reading: str) -> dict[str, Value]:
         pynvml = self._pynvml
         try:
-            return self._readers[reading](self._handles[gpu.uuid])
+            return self._readers[reading](self._handles[gpu])
         except (pynvml.NVMLError_GpuIsLost, pynvml.NVMLError_ResetRequired) as error:
             raise CardLost(str(error)) from error
         except pynvml.NVMLError as error:
@@ -140,3 +219,45 @@ class NvmlSource:
         if self._pynvml is not None:
             self._pynvml.nvmlShutdown()
             self._pynvml = None
+
+
+def _uuid_of_lost(index: int, count: int, folder: Path = PROC_GPUS) -> str:
+    """The UUID that the driver's folder in /proc still has of a card, there in PCI bus order too; empty: unknown."""
+    try:
+        cards = sorted(folder.iterdir())
+        lines = (cards[index] / "information").read_text().splitlines() if len(cards) == count else []
+    except (OSError, IndexError):
+        return ""
+    uuid = next((line.partition(":")[2].strip() for line in lines if line.startswith("GPU UUID")), "")
+    return "" if "?" in uuid else uuid
+
+
+@dataclass(frozen=True)
+class CardsSeen:
+    """What a process with some CUDA_VISIBLE_DEVICES sees now (see NvmlSource). `hidden`: the variable hides all."""
+
+    gpus: Sequence[Gpu] = ()
+    lost: Sequence[LostGpu] = ()
+    lost_elsewhere: Sequence[LostGpu] = ()
+    problems: Sequence[str] = ()
+    driver: bool = False
+    failure: str = ""
+    hidden: bool = False
+
+
+def look_at_cards(visible: str | None) -> CardsSeen:
+    """Ask every card once."""
+    if hides_all(visible):
+        return CardsSeen(hidden=True)
+    source = NvmlSource(visible)
+    try:
+        return CardsSeen(
+            tuple(source.gpus),
+            tuple(source.lost),
+            tuple(source.lost_elsewhere),
+            tuple(source.problems),
+            source.driver,
+            source.failure,
+        )
+    finally:
+        source.close()

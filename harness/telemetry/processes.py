@@ -2,9 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 import psutil
+
+STOPPED = (psutil.STATUS_STOPPED, psutil.STATUS_TRACING_STOP)
+TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+# Columns of a CPU's line in /proc/stat, its name left out (proc_stat(5)); guest time, after these, is in user time.
+COUNTED, IDLE, IO_WAIT = 8, 3, 4
+
+
+def cpu_seconds(stat: Path = Path("/proc/stat")) -> dict[int, tuple[float, float]]:
+    """Busy and total seconds since boot of each CPU by its number; what a hypervisor took is busy. Empty: not told."""
+    found: dict[int, tuple[float, float]] = {}
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        for line in stat.read_text().splitlines():
+            name, *words = line.split()
+            if name.startswith("cpu") and name[3:].isdigit():
+                ticks = [int(word) for word in words[:COUNTED]]
+                total = sum(ticks)
+                found[int(name[3:])] = ((total - ticks[IDLE] - ticks[IO_WAIT]) / TICKS_PER_S, total / TICKS_PER_S)
+    return found
 
 
 class ProcessTree:
@@ -16,6 +37,10 @@ class ProcessTree:
         self._processes: list[psutil.Process] = []
         # Last CPU time seen of every process there ever was: a sum over these never falls when one ends.
         self._cpu_s: dict[tuple[int, float], float] = {}
+        # Busy and total seconds of each CPU when last read, and their sums over the CPUs that were the job's meanwhile.
+        self._cpus: dict[int, tuple[float, float]] = {}
+        self._busy_s = self._total_s = 0.0
+        self._stopped = False
 
     def tree(self) -> list[int]:
         found: dict[int, psutil.Process] = {}
@@ -31,16 +56,37 @@ class ProcessTree:
         return sorted(found)
 
     def job(self) -> tuple[float, int]:
-        resident = 0
+        resident, self._stopped = 0, False
         for process in self._processes:
             try:
                 with process.oneshot():
                     times = process.cpu_times()
                     resident += process.memory_info().rss
                     self._cpu_s[process.pid, process.create_time()] = times.user + times.system
+                    if process.pid not in self._roots and process.status() in STOPPED:
+                        self._stopped = True
             except psutil.Error:
                 continue
         return sum(self._cpu_s.values()), resident
+
+    def stopped(self) -> bool:
+        return self._stopped
+
+    def job_cores(self) -> tuple[int, float, float] | None:
+        before, self._cpus = self._cpus, cpu_seconds()
+        mine = self._allowed() & self._cpus.keys()
+        for cpu in mine & before.keys():
+            self._busy_s += max(0.0, self._cpus[cpu][0] - before[cpu][0])
+            self._total_s += max(0.0, self._cpus[cpu][1] - before[cpu][1])
+        return (len(mine), self._busy_s, self._total_s) if mine else None
+
+    def _allowed(self) -> set[int]:
+        """The CPUs that the job's processes may use; of their roots, which only wait, where there is nothing else."""
+        found: dict[bool, set[int]] = {True: set(), False: set()}
+        for process in self._processes:
+            with contextlib.suppress(psutil.Error, OSError):
+                found[process.pid in self._roots].update(process.cpu_affinity() or ())
+        return found[False] or found[True]
 
     def host(self) -> tuple[float, float]:
         times = psutil.cpu_times()

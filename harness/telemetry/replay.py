@@ -9,7 +9,7 @@ from typing import Any
 
 from harness.telemetry.sampler import Line, Sampler
 from harness.telemetry.series import Series
-from harness.telemetry.sources import ONCE, SLOW, CardLost, Gpu, Unreadable, Value, fields_of
+from harness.telemetry.sources import ONCE, SLOW, CardLost, Gpu, LostGpu, Unreadable, Value, fields_of
 
 
 class ReplayClock:
@@ -41,6 +41,7 @@ class ReplayGpus:
     def __init__(self, series: Series, clock: ReplayClock) -> None:
         self.gpus: Sequence[Gpu] = [Gpu(g["index"], g["uuid"], g["name"]) for g in series.start["gpus"]]
         self.problems: Sequence[str] = [e["reason"] for e in series.unreadable if e["gpu"] is None]
+        self.lost: Sequence[LostGpu] = []
         self._series, self._clock = series, clock
         self._once = {g["index"]: g for g in series.start["gpus"]}
 
@@ -86,6 +87,13 @@ class ReplayHost:
 
     def host(self) -> tuple[float, float]:
         return self._last("host_busy_s", 0.0), self._last("host_total_s", 0.0)
+
+    def stopped(self) -> bool:
+        return bool(self._series.ticks[self._clock.position].get("job_stopped", False))
+
+    def job_cores(self) -> tuple[int, float, float] | None:
+        cores = self._last("job_cores", None)
+        return None if cores is None else (cores, self._last("cores_busy_s", 0.0), self._last("cores_total_s", 0.0))
 
     def hidden(self, pids: Iterable[int]) -> list[int]:
         recorded = self._last("hidden", [])

@@ -6,8 +6,10 @@ Without --gpus every card; with `--gpus ''` none. Ends when stdin closes or its 
 stdout, JSON lines (times are CLOCK_MONOTONIC nanoseconds; a field that could not be read is absent):
 start       t_ns, version, interval_s, slow_s, roots, cores, gpus [{index, uuid, name, and the fields of sources.ONCE}]
 unreadable  t_ns, gpu (null: all), field (* for the whole card), reason: once each
-tick        t_ns, gpus {index: fields}, job_cpu_s, job_rss_bytes; with every slow tick also host_busy_s, host_total_s,
-            tree (pids of the job), hidden (pids on a card that this pid namespace does not show)
+tick        t_ns, gpus {index: fields}, job_cpu_s, job_rss_bytes, job_stopped (only where it is true); with every slow
+            tick also host_busy_s, host_total_s, job_cores (how many CPUs the job may use) and cores_busy_s,
+            cores_total_s (of these, since the start), tree (pids of the job), hidden (pids on a card that this pid
+            namespace does not show)
 end         t_ns, missed
 """
 
@@ -106,7 +108,11 @@ class Sampler:
             listed = {pid for fields in line["gpus"].values() for pid in fields.get("pids", ())}
             line["hidden"] = self.host.hidden(sorted(listed))
             line["host_busy_s"], line["host_total_s"] = self.host.host()
+            if (cores := self.host.job_cores()) is not None:
+                line["job_cores"], line["cores_busy_s"], line["cores_total_s"] = cores
         line["job_cpu_s"], line["job_rss_bytes"] = self.host.job()
+        if self.host.stopped():
+            line["job_stopped"] = True
         return line
 
     def _read(self, gpu: Gpu, readings: Sequence[str]) -> dict[str, Any]:

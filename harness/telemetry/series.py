@@ -26,8 +26,12 @@ GPU_COLUMNS = {
 HOST_COLUMNS = {
     "job_cpu_s": "float64",
     "job_rss_bytes": "int64",
+    "job_stopped": "bool",
     "host_busy_s": "float64",
     "host_total_s": "float64",
+    "job_cores": "int32",
+    "cores_busy_s": "float64",
+    "cores_total_s": "float64",
     "tree": "pids",
     "hidden": "pids",
 }

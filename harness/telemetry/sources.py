@@ -70,10 +70,24 @@ class Gpu:
     name: str
 
 
+@dataclass(frozen=True)
+class LostGpu(Gpu):
+    """A card that the driver counts and that does not answer; `uuid` and `name` are empty if unknown."""
+
+    reason: str
+
+    def __str__(self) -> str:
+        return f"GPU {self.index}{f' ({self.uuid})' if self.uuid else ''} does not answer: {self.reason}"
+
+
 class GpuSource(Protocol):
-    """Cards to read from; `problems` says why there are fewer than were asked for."""
+    """Cards to read from; `problems` says why there are fewer than were asked for.
+
+    `lost`: those of them that do not answer.
+    """
 
     gpus: Sequence[Gpu]
+    lost: Sequence[LostGpu]
     problems: Sequence[str]
 
     def read(self, gpu: Gpu, reading: str) -> dict[str, Value]:
@@ -96,6 +110,14 @@ class HostSource(Protocol):
 
     def host(self) -> tuple[float, float]:
         """Busy and total CPU seconds of the host since boot."""
+        ...
+
+    def stopped(self) -> bool:
+        """Whether `job` found a process stopped (SIGSTOP, a debugger), those it was started by left out."""
+        ...
+
+    def job_cores(self) -> tuple[int, float, float] | None:
+        """How many CPUs the job may use, and busy and total seconds of these since the first call; None: not told."""
         ...
 
     def hidden(self, pids: Iterable[int]) -> list[int]:
@@ -122,13 +144,35 @@ def choose(visible: str | None, gpus: Sequence[Gpu]) -> tuple[list[Gpu], list[st
     if visible is None:
         return list(gpus), []
     chosen: list[Gpu] = []
-    for entry in filter(None, (part.strip() for part in visible.split(","))):
+    for entry in _entries(visible):
         if re.fullmatch(r"\d+", entry):
             found = [gpu for gpu in gpus if gpu.index == int(entry)]
         else:
             found = [gpu for gpu in gpus if gpu.uuid.startswith(entry)]
         if len(found) != 1:
-            # -1 is how CUDA is told to see no card
-            return chosen, [] if entry == "-1" else [f"CUDA_VISIBLE_DEVICES: no card {entry}"]
+            return chosen, [] if _ends(entry) else [_no_card(entry, gpus)]
         chosen.append(found[0])
     return chosen, []
+
+
+def hides_all(visible: str | None) -> bool:
+    """Whether this CUDA_VISIBLE_DEVICES is how CUDA is told to see no card: empty, or -1 in the first place."""
+    if visible is None:
+        return False
+    entries = _entries(visible)
+    return not entries or _ends(entries[0])
+
+
+def _entries(visible: str) -> list[str]:
+    return [entry for part in visible.split(",") if (entry := part.strip())]
+
+
+def _ends(entry: str) -> bool:
+    """Whether an entry ends the list on purpose."""
+    return entry == "NoDevFiles" or re.fullmatch(r"-\d+", entry) is not None
+
+
+def _no_card(entry: str, gpus: Sequence[Gpu]) -> str:
+    nameless = [f"GPU {gpu.index}" for gpu in gpus if isinstance(gpu, LostGpu) and not gpu.uuid]
+    perhaps = "" if entry.isdigit() or not nameless else f" ({', '.join(nameless)} may be it: no answer)"
+    return f"CUDA_VISIBLE_DEVICES: no card {entry}{perhaps}"

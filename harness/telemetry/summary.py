@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any, Literal
 
 from harness.record import GpuTelemetry, Telemetry, Timing
@@ -12,6 +14,10 @@ from harness.telemetry.sources import THROTTLING, reason_names
 # A card may have been throttled at so large a share of the window's samples, and at one sample at most besides, before
 # the job counts as contaminated: at 1%, clocks lower by a third change the mean by 0.3%.
 THROTTLED_SHARE = 0.01
+
+# Intervals between two ticks from which on it counts as not seen what happened between them: a busy host holds the
+# sampler up for some, and a reading each second (processes) must not be missed either.
+GAP = 10
 
 Window = tuple[int, int]
 Tick = dict[str, Any]
@@ -41,6 +47,9 @@ def summarise(series: Series, timing: Timing, path: str | None = None, until_ns:
         cores=series.start["cores"],
         host_cpu_share_mean=_host_share(series.ticks, window),
         job_cpu_share_mean=_job_share(series, window),
+        **_job_cores(series.ticks, window),
+        stopped_s=_stopped_s(_until(series.ticks, until_ns)),
+        covered_share=_covered(series, window),
         job_rss_peak_bytes=max((tick["job_rss_bytes"] for tick in _until(series.ticks, until_ns)), default=None),
         joules_per_sample=_joules_per_sample(gpus, timing, window),
         gpus=gpus,
@@ -107,6 +116,39 @@ def _host_share(ticks: Sequence[Tick], window: Window | None) -> float | None:
     total = inside[-1]["host_total_s"] - inside[0]["host_total_s"]
     busy = inside[-1]["host_busy_s"] - inside[0]["host_busy_s"]
     return float(busy / total) if total > 0 else None
+
+
+def _job_cores(ticks: Sequence[Tick], window: Window | None) -> dict[str, Any]:
+    """What went on on the CPUs that the job may use, between the readings around the window (each second)."""
+    inside = [] if window is None else _around([tick for tick in ticks if "cores_total_s" in tick], window)
+    if len(inside) < 2:
+        return {}
+    first, last = inside[0], inside[-1]
+    total, busy, job = (last[key] - first[key] for key in ("cores_total_s", "cores_busy_s", "job_cpu_s"))
+    if total <= 0:
+        return {}
+    return {
+        "job_cores": last["job_cores"],
+        "job_cores_busy_mean": min(1.0, busy / total),
+        "others_cpu_share_mean": max(0.0, busy - job) / total,
+    }
+
+
+def _stopped_s(ticks: Sequence[Tick]) -> float:
+    """Seconds from each tick at which the job was stopped to the next."""
+    return math.fsum((b["t_ns"] - a["t_ns"]) / 1e9 for a, b in pairwise(ticks) if a.get("job_stopped"))
+
+
+def _covered(series: Series, window: Window | None) -> float | None:
+    """The share of the window in which no samples are missing: none where two ticks are GAP intervals apart."""
+    if window is None or window[1] <= window[0]:
+        return None
+    times = [tick["t_ns"] for tick in series.ticks]
+    borders = [window[0], *(t for t in times if window[0] < t < window[1]), window[1]]
+    longest = GAP * 1e9 * series.start["interval_s"]
+    gaps = sum(after - before for before, after in pairwise(borders) if after - before > longest)
+    outside = not any(window[0] - longest <= t <= window[1] + longest for t in times)
+    return 0.0 if outside else 1 - gaps / (window[1] - window[0])
 
 
 def _around(ticks: Sequence[Tick], window: Window) -> list[Tick]:

@@ -27,7 +27,7 @@ TEXTS = frozenset(
         *("baseline", "candidate", "baseline_backend", "candidate_backend", "baseline_attention"),
         *("candidate_attention", "protocol", "measure"),
         *("break_even", "noise_floor", "noise_floor_run", "parity", "parity_reason", "parity_metric"),
-        *("precision_target", "left_out", "state", "kernels"),
+        *("precision_target", "left_out", "unobserved", "state", "kernels"),
         *("inference_precision", "metric", "provider"),
     }
 )
