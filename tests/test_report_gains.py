@@ -6,8 +6,9 @@ import math
 import random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from property_support import examples
 from report_factory import PROVEN, four_pairs, make_job, make_run
 
 from harness.record import Engagement, JobRecord, Pair, State, Timing
@@ -140,7 +141,7 @@ def test_the_latest_attempt_counts_whatever_came_of_it() -> None:
     assert gain_of([make_job(), rerun, again, first]).latency[0] == pytest.approx(0.2)
 
 
-@settings(max_examples=30)
+@examples(30)
 @given(st.lists(st.tuples(st.floats(1, 1e4), st.floats(1, 1e4)), min_size=1, max_size=6), st.randoms())
 def test_the_order_of_records_does_not_matter(times: list[tuple[float, float]], order: random.Random) -> None:
     jobs = [
@@ -153,7 +154,7 @@ def test_the_order_of_records_does_not_matter(times: list[tuple[float, float]], 
     assert gains_of(make_run(jobs)) == gains_of(make_run(shuffled))
 
 
-@settings(max_examples=30)
+@examples(30)
 @given(st.lists(st.tuples(st.floats(1, 1e4), st.floats(1, 1e4)), min_size=1, max_size=6))
 def test_swapping_baseline_and_candidate_flips_the_log_ratio(times: list[tuple[float, float]]) -> None:
     jobs = [
