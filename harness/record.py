@@ -14,6 +14,7 @@ from pydantic import Field
 from harness.record_inference import InferenceResult
 from harness.record_parts import (
     BlockTimes,
+    Count,
     Efficiency,
     Engagement,
     Fingerprint,
@@ -21,6 +22,7 @@ from harness.record_parts import (
     Memory,
     ModelShape,
     Part,
+    Quantity,
     Sources,
     Telemetry,
     Timing,
@@ -137,11 +139,11 @@ class Stopping(Part):
     candidate: str
     state: Literal["precision reached", "precision not reached"]
     pairs: int
-    half_width_pp: float | None = Field(None, description="of the 95% interval of the throughput gain")
+    half_width_pp: Quantity | None = Field(None, description="of the 95% interval of the throughput gain")
     target_pp: float
     minutes: float = Field(description="wall time of the workload's jobs so far")
-    needed_pairs: int | None = Field(None, description="estimated number of pairs that would reach the target")
-    needed_minutes: float | None = None
+    needed_pairs: Count | None = Field(None, description="estimated number of pairs that would reach the target")
+    needed_minutes: Quantity | None = None
 
 
 class Refusal(Part):
@@ -160,8 +162,8 @@ class Host(Part):
     os: str | None = None
     kernel: str | None = None
     cpu: str | None = None
-    cores: int | None = None
-    memory_bytes: int | None = None
+    cores: Count | None = None
+    memory_bytes: Count | None = None
     gpus: list[dict[str, Any]] = Field(default_factory=list, description="name, uuid, memory_bytes, compute_capability")
     driver: str | None = None
     cuda_driver: str | None = None

@@ -21,6 +21,7 @@ POOL_FROM = 4  # launches: fewer hardly see their own differences
 POOL_BELOW = 1.2  # ratio of variances; 1 covers just over 97% where launches do not differ, 1.5 under 93% where they do
 SLOW = 3.0  # robust standard deviations; of normal noise alone it limits one pair in 370 at most
 MAD_TO_SD = 1.4826  # of a normal distribution
+SHORTEST_S, LONGEST_S = 1e-12, 1e12  # no clock tells less, and no job takes 30,000 years
 ROUNDING = 1e-12  # of a log ratio of two times; with times at the ends of what a number can hold it is off by 4e-13
 
 
@@ -39,8 +40,8 @@ class Estimate:
 
 
 def usable(seconds: float | None) -> TypeGuard[float]:
-    """Whether a recorded time can enter a logarithm: there, finite and above zero."""
-    return seconds is not None and math.isfinite(seconds) and seconds > 0
+    """Whether a recorded time can be one: there, a number, and between SHORTEST_S and LONGEST_S."""
+    return seconds is not None and SHORTEST_S <= seconds <= LONGEST_S
 
 
 def log_ratios(pairs: Iterable[tuple[float, float]]) -> list[float]:

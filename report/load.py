@@ -62,11 +62,12 @@ class UnreadableLine(Exception):
     """Why a line is not a record this report can read: one phrase."""
 
 
-def read_line(line: bytes, kind: type[JobRecord] = JobRecord) -> JobRecord:
+def read_line(line: bytes, kind: type[JobRecord] = JobRecord, notes: list[str] | None = None) -> JobRecord:
     """One line of jobs.jsonl as a record. Raises UnreadableLine. The only place that knows how a line is read.
 
     Unknown fields are tolerated at any depth: a newer harness may add optional ones without a new schema version.
-    `kind`: JobRecord, or report.lean's, which has the fields that tables read.
+    `kind`: JobRecord, or report.lean's, which has the fields that tables read. `notes`: takes what of the line could
+    not be used although the record could.
     """
     try:
         fields = from_json(line)
@@ -82,9 +83,9 @@ def read_line(line: bytes, kind: type[JobRecord] = JobRecord) -> JobRecord:
         if key in fields:
             fields[key] = _shared_part(key, part, fields[key])
     try:
-        return kind.model_validate(fields)
+        return kind.model_validate(fields, context=notes)
     except ValidationError as error:
-        return _read_tolerantly(from_json(line), error, kind)
+        return _read_tolerantly(from_json(line), error, kind, notes)
 
 
 @contextmanager
@@ -101,13 +102,13 @@ def collector_paused() -> Iterator[None]:
 
 def load_run(
     folder: Path | str,
-    read: Callable[[bytes], JobRecord] = read_line,
+    read: Callable[..., JobRecord] = read_line,
     read_all: Callable[[bytes], list[JobRecord] | None] = lambda lines: None,
 ) -> Run:
     """The run in `folder`. No run.json, or one that is no RunInfo: BenchError. Damaged job lines: `problems`.
 
-    `read`: how a line is read; `read_all`: how all lines are, if it can. Tables of many runs have their own
-    (report.lean).
+    `read`: how a line is read, with `notes` as of `read_line`; `read_all`: how all lines are, if it can. Tables of many
+    runs have their own (report.lean).
     """
     folder = Path(folder)
     info, problems = _read_info(folder)
@@ -124,11 +125,13 @@ def load_run(
         for number, line in enumerate(io.BytesIO(content), start=1):
             if line.isspace():
                 continue
+            notes: list[str] = []
             try:
-                jobs.append(read(line))
+                jobs.append(read(line, notes=notes))
             except UnreadableLine as why:
                 torn = "" if line.endswith(b"\n") else " (last line, torn: the writer was stopped in the middle)"
                 problems.append(f"{path}:{number}: {why}{torn}; set aside")
+            problems += [f"{path}:{number}: {note}" for note in notes]
     return Run(folder, info, jobs, problems)
 
 
@@ -247,24 +250,36 @@ def _shared_part(key: str, kind: type[Part], fields: Any) -> Any:
     return _known_parts[known]
 
 
-def _read_tolerantly(fields: dict[str, Any], first: ValidationError, kind: type[JobRecord]) -> JobRecord:
-    """Second reading of a line the schema refused: without the fields that only a newer harness knows."""
+def _read_tolerantly(
+    fields: dict[str, Any], first: ValidationError, kind: type[JobRecord], notes: list[str] | None
+) -> JobRecord:
+    """Second reading of a line the schema refused: without what only a newer harness knows, or only a part lacks."""
+    points: set[int] = set()
     for error in first.errors(include_url=False):
-        # pydantic writes NaN as null, so a metric that came out as NaN would cost the whole record
-        if error["loc"][0] == "losses" and error["input"] is None:
-            fields["losses"][error["loc"][1]] = math.nan  # stays in its place: parity must see that the step had none
-        elif error["type"] == "extra_forbidden" or (error["loc"][0] == "metrics" and error["input"] is None):
-            _remove(fields, error["loc"])
+        place = error["loc"]
+        # pydantic writes NaN as null, so a number that came out as NaN would cost the whole record
+        undefined = error["type"] == "float_type" and error["input"] is None
+        if place[:2] == ("inference", "points") and error["type"] != "extra_forbidden":
+            points.add(int(place[2]))
+        elif undefined and isinstance(place[-1], int):
+            _at(fields, place[:-1])[place[-1]] = math.nan  # stays in its place: parity must see that a step had none
+        elif error["type"] == "extra_forbidden" or (undefined and len(place) > 1):
+            del _at(fields, place[:-1])[place[-1]]
+    for index in sorted(points, reverse=True):
+        point = fields["inference"]["points"].pop(index)
+        size = point.get("batch_size") if isinstance(point, dict) else None
+        if notes is not None:
+            notes.append(f"the times of inference at batch size {size} are incomplete, read as missing")
     try:
-        return kind.model_validate(fields)
+        return kind.model_validate(fields, context=notes)
     except ValidationError as error:
         raise UnreadableLine(_first(error)) from None
 
 
-def _remove(fields: Any, location: tuple[int | str, ...]) -> None:
-    for key in location[:-1]:
+def _at(fields: Any, location: tuple[int | str, ...]) -> Any:
+    for key in location:
         fields = fields[key]
-    del fields[location[-1]]
+    return fields
 
 
 def _first(error: ValidationError) -> str:
