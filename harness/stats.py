@@ -49,6 +49,16 @@ def log_ratios(pairs: Iterable[tuple[float, float]]) -> list[float]:
     return [math.log(baseline) - math.log(candidate) for baseline, candidate in pairs]
 
 
+def mean_of(values: Sequence[float]) -> float:
+    """The mean of values, also where their sum is beyond the largest number. No values: ValueError."""
+    if not values:
+        raise ValueError("the mean of no values")
+    try:
+        return math.fsum(values) / len(values)
+    except OverflowError:
+        return math.fsum(value / len(values) for value in values)
+
+
 def mean_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> Estimate:
     """The mean of independent values and its two-sided Student's t interval.
 
@@ -57,9 +67,7 @@ def mean_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> Es
     The values must be independent replicates (fresh launches), never steps of one job. No values: ValueError.
     """
     n = len(values)
-    if n == 0:
-        raise ValueError("the mean of no values")
-    mean = math.fsum(values) / n
+    mean = mean_of(values)
     if n < 2:
         return Estimate(n, mean)
     deviation = math.hypot(*(value - mean for value in values)) / math.sqrt(n - 1)
@@ -176,8 +184,8 @@ def _limited(blocks: Sequence[tuple[float, float]], center: float) -> Limited:
     ratios = log_ratios(blocks)
     spread = statistics.median(
         # |a − r·b|; what is due to rounding is no spread
-        0.0 if abs(ratio - center) <= ROUNDING else one * abs(_expm1(center - ratio))
-        for (one, _), ratio in zip(blocks, ratios, strict=True)
+        0.0 if abs(ratio - center) <= ROUNDING else abs(_gap(one, other, ratio, center))
+        for (one, other), ratio in zip(blocks, ratios, strict=True)
     )
     limit = SLOW * MAD_TO_SD * spread
     if limit == 0:  # most pairs agree on r, and any R solves the equation where all others are cut to it
@@ -237,7 +245,7 @@ def _solve(blocks: Sequence[tuple[float, float]], low: Sequence[float], high: Se
                 terms.append(least)
             else:
                 apart = ratios[pair] - at
-                gap = -one * _expm1(-apart) if at <= 0 else other * _expm1(apart)
+                gap = one * most * -math.expm1(-apart) if apart >= 0 else other * -least * math.expm1(apart)
                 terms.append(max(least, min(gap / limit, most)))
         return math.fsum(terms) <= 0
 
@@ -271,9 +279,16 @@ def t_quantile(freedom: float, confidence: float = CONFIDENCE) -> float:
     return float(stdtrit(freedom, 1 - (1 - confidence) / 2))
 
 
-def _expm1(exponent: float) -> float:
+def _gap(one: float, other: float, ratio: float, log_ratio: float) -> float:
+    """a − R·b of a pair of blocks by ln a/b = `ratio` and ln R = `log_ratio`; minus infinity beyond all numbers."""
+    if ratio >= log_ratio:
+        return one * -math.expm1(log_ratio - ratio)
+    return _exp(log_ratio + math.log(other)) * math.expm1(ratio - log_ratio)
+
+
+def _exp(exponent: float) -> float:
     try:
-        return math.expm1(exponent)
+        return math.exp(exponent)
     except OverflowError:
         return math.inf
 

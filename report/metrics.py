@@ -16,6 +16,7 @@ from report.columns import (
     as_number,
     backends_are_shared,
     count,
+    four_decimals,
     run_column,
     split_facts,
     state_if_telling,
@@ -109,12 +110,12 @@ def _value(name: str, jobs: Sequence[JobRecord], row: Row) -> Row:
 
 
 def _decimal(key: str) -> Show:
-    return lambda row: "" if (value := as_number(row[key])) is None else f"{value:z.4f}"
+    return lambda row: "" if (value := as_number(row[key])) is None else four_decimals(value)
 
 
 def _half_width(row: Row) -> str:
     value, high = as_number(row["metric_value"]), as_number(row["metric_value_high"])
-    return "" if value is None or high is None else f"{high - value:.4f}"
+    return "" if value is None or high is None else four_decimals(high - value)
 
 
 def _by_name(run: Run) -> bool:

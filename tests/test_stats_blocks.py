@@ -202,6 +202,8 @@ def assert_solved(blocks: list[tuple[float, float]]) -> None:
 
 @given(extreme_blocks_s | blocks_s)
 @example([(1.0, 0.5), (1.359780960673878e287, 1.391396752153034e301), (1.0, 1.0)])
+@example([(1.0, 1.0)] * 3 + [(1.0, 5e-324), (2.0, 0.125), (20.0, 1.0)])
+@example([(5e-324, 1.0)] * 2 + [(1e308, 1.0)] * 4)
 def test_the_ratio_is_that_of_the_limited_times(blocks: list[tuple[float, float]]) -> None:
     assert_solved(blocks)
 
