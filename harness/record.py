@@ -17,6 +17,7 @@ from harness.record_parts import (
     Count,
     Efficiency,
     Engagement,
+    ExitCode,
     Fingerprint,
     GpuTelemetry,
     Memory,
@@ -108,8 +109,8 @@ class JobRecord(WorkerResult):
     state: State
     reason: str = Field("", description="one sentence, when the state is not ok")
     started_at: str | None = Field(None, description="UTC, ISO 8601")
-    exit_code: int | None = None
-    signal: int | None = None
+    exit_code: ExitCode | None = None
+    signal: ExitCode | None = None
     series: str | None = Field(None, description="Parquet, a row per step (step, duration_s, loss), in the run folder")
     log: str | None = Field(None, description="relative to the run")
     telemetry: Telemetry | None = None

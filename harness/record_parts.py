@@ -22,8 +22,11 @@ Quantity = Annotated[float, Field(ge=0, le=1e21, allow_inf_nan=False)]
 Difference = Annotated[float, Field(ge=-1e21, le=1e21, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=0, le=2**63 - 1)]
 _OUT_OF_RANGE = frozenset(
-    {"finite_number", "greater_than_equal", "less_than_equal", "int_from_float", "int_parsing_size"}
+    {"finite_number", "greater_than_equal", "less_than_equal", "less_than", "int_from_float", "int_parsing_size"}
 )
+
+
+ExitCode = Annotated[int, Field(ge=-(2**31), lt=2**32)]
 
 
 class Part(BaseModel):
@@ -44,18 +47,24 @@ class Part(BaseModel):
         try:
             return handler(data)
         except ValidationError as error:
-            found = {each["loc"]: each["input"] for each in error.errors() if each["type"] in _OUT_OF_RANGE}
-            names = {str(loc[0]): value for loc, value in found.items() if len(loc) == 1}
-            if not isinstance(data, dict) or not names:
+            found = [
+                each
+                for each in error.errors(include_url=False)
+                if each["type"] in _OUT_OF_RANGE or (each["type"] == "int_type" and each["input"] is None)
+            ]
+            if not isinstance(data, dict) or not found:
                 raise
+            # Of a part that cannot be without the number (of a list: all of it) nothing is left.
+            names = {str(each["loc"][0]): each for each in found}
             try:
                 part = handler({key: value for key, value in data.items() if key not in names})
             except ValidationError:
                 raise error from None
             if isinstance(info.context, list):
-                info.context.extend(
-                    f"{name} = {value!r} is no measurement, read as missing" for name, value in names.items()
-                )
+                for name, each in names.items():
+                    place = ".".join(map(str, each["loc"]))
+                    what = "" if place == name else f"{name} "
+                    info.context.append(f"{place} = {each['input']!r} is no measurement, {what}read as missing")
             return part
 
 

@@ -93,8 +93,8 @@ def as_number(value: Value) -> float | None:
 
 
 def decimals(value: float) -> int:
-    """Decimals that show four significant digits, one at least: 3523.7, 752.3, 57.30, 0.1234."""
-    return max(1, 3 - math.floor(math.log10(abs(value)))) if value else 1
+    """Decimals that show four significant digits, one at least and 15 at most: 3523.7, 752.3, 57.30, 0.1234."""
+    return min(max(1, 3 - math.floor(math.log10(abs(value)))), 15) if value else 1
 
 
 def number(key: str, factor: float = 1.0, digits: int | None = None) -> Show:

@@ -28,7 +28,7 @@ from report.launches import OK, arms_of, verdict
 from report.load import Run
 from report.notes import merge_notes, source_notes
 from report.parity import score_name
-from report.rows import Row, arm_rows, with_interval
+from report.rows import Row, arm_rows, finite, with_interval
 from report.stats import mean_interval
 from report.tables import Table, make_table
 
@@ -100,7 +100,7 @@ def _value(name: str, jobs: Sequence[JobRecord], row: Row) -> Row:
     values = [job.metrics[name] for job in jobs if name in job.metrics]
     undefined = sum(not math.isfinite(value) for value in values)
     told = {job.chance[name] for job in jobs if name in job.chance}
-    chance = told.pop() if len(told) == 1 else None
+    chance = finite(told.pop()) if len(told) == 1 else None
     found: Row = {**with_interval("metric_value", mean_interval(values) if values and not undefined else None)}
     if undefined:
         found["state"] = f"{name} is not defined in {undefined} of {len(values)} launches"

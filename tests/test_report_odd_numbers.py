@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin
 
 import pytest
+from history_support import noisy, write_history
 from pydantic import BaseModel
 from report_factory import ALIKE, GATED, PROVEN, make_block_job, make_job, make_run, make_twin, write_run
 from test_inference_report import point, result
@@ -18,7 +19,7 @@ from test_inference_report import point, result
 from harness.record import Efficiency, GpuTelemetry, JobRecord, Memory, Pair, Telemetry
 from harness.record_parts import Part
 from report.cli import main
-from report.commands import export, tables
+from report.commands import export, plot, tables
 
 ROOT = Path(__file__).parent.parent
 SMOKE = ROOT / "results" / "smoke-20261123-012757"
@@ -205,3 +206,102 @@ def refuse(constant: str) -> None:
 def check_exports(capsys: pytest.CaptureFixture[str], run: Path, out: Path) -> None:
     for form in export.FORMATS:
         said(capsys, "export", run, "--format", form, "--out", out / form)
+
+
+def parts() -> list[str]:
+    """What a record is made of that holds numbers."""
+    return list(dict.fromkeys(place[0] for place in MEASURED))
+
+
+def test_the_places_are_those_of_the_models() -> None:
+    assert {("timing", "steady_step_s"), ("blocks", "step_s", "*"), ("telemetry", "gpus", "*", "power_mean_w")} <= set(
+        MEASURED
+    )
+    assert ("inference", "points", "*", "torch", "mean_s") in MEASURED
+    assert len(MEASURED) > 90
+    record = json.loads(make_job().model_dump_json())
+    put(record, ("timing", "setup_s"), MISSING)
+    assert "setup_s" not in record["timing"]
+
+
+@pytest.mark.parametrize("arms", [("onnxruntime",), ("pytorch", "onnxruntime")], ids=["one arm", "both arms"])
+@pytest.mark.parametrize("value", ODD.values(), ids=ODD)
+def test_every_table_says_why_there_is_no_gain(
+    rich: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], value: Any, arms: tuple[str, ...]
+) -> None:
+    """Each part of the record by itself, and all of them: the row stays, with its reason in the gain's place."""
+    for part in [*parts(), "times", "everything"]:
+        places = {"times": TIMES, "everything": MEASURED}.get(part) or [p for p in MEASURED if p[0] == part]
+        run = spoil(rich, tmp_path / part, places, value, arms)
+        check_tables(capsys, run)
+        if part in ("timing", "times"):
+            text = said(capsys, "tables", run, "--view", "gains", "--format", "markdown")
+            assert re.search(r"tiny-sst2 .*steady state .*no result: .*no steady state time", text), text
+            assert re.search(r"tiny-sst2 .*end to end .*no result: .*no end to end time", text), text
+
+
+@pytest.mark.parametrize("value", ODD.values(), ids=ODD)
+def test_pages_exports_and_comparisons_survive(
+    rich: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], value: Any
+) -> None:
+    for arms in (("onnxruntime",), ("pytorch", "onnxruntime")):
+        run = spoil(rich, tmp_path / str(len(arms)), MEASURED, value, arms)
+        check_exports(capsys, run, tmp_path / "exports")
+        assert said(capsys, "page", run, "--no-plots", "-o", tmp_path / "page.html")
+        for a, b in ((rich, run), (run, rich)):
+            for form in ("markdown", "json"):
+                said(capsys, "compare", a, b, "--format", form)
+        for form in tables.FORMATS:
+            said(capsys, "tables", run, "--format", form)
+
+
+@pytest.mark.parametrize("value", ODD.values(), ids=ODD)
+def test_plots_of_a_recorded_run_survive(tmp_path: Path, capsys: pytest.CaptureFixture[str], value: Any) -> None:
+    """The record's numbers, and the same in its series."""
+    run = spoil(SMOKE, tmp_path / "run", MEASURED, value, ("onnxruntime",))
+    if isinstance(value, int | float):
+        spoil_series(run, float(value))
+    for kind in plot.KINDS:
+        said(capsys, "plot", run, "--kind", kind, "--out", tmp_path / "plots")
+
+
+def spoil_series(run: Path, value: float) -> None:
+    import pyarrow
+    from pyarrow import parquet
+
+    for file in sorted((run / "series").glob("*.parquet"))[:4]:
+        series = parquet.read_table(file)
+        for index, column in enumerate(series.schema):
+            if pyarrow.types.is_floating(column.type):
+                values = series.column(index).to_pylist()
+                values[len(values) // 2 :] = [value] * (len(values) - len(values) // 2)
+                series = series.set_column(index, column.name, pyarrow.array(values, type=column.type))
+        parquet.write_table(series, file)
+
+
+@pytest.mark.parametrize("night", [-1, 5], ids=["the last night", "a night before"])
+@pytest.mark.parametrize("value", ODD.values(), ids=ODD)
+def test_nights_survive(tmp_path: Path, capsys: pytest.CaptureFixture[str], value: Any, night: int) -> None:
+    nights = sorted(write_history(tmp_path / "good", noisy(12)).iterdir())
+    shutil.copytree(tmp_path / "good", tmp_path / "nights")
+    shutil.rmtree(tmp_path / "nights" / nights[night].name)
+    spoil(nights[night], tmp_path / "nights" / nights[night].name, MEASURED, value)
+    listed = said(capsys, "history", tmp_path / "nights", "--json", "-", "--draw", tmp_path / "drawn")
+    (course,) = json.loads(listed[listed.index("[") :], parse_constant=refuse)
+    assert [left_out["run"] for left_out in course["without_result"]] == [nights[night].name]
+    assert "no steady state time" in course["without_result"][0]["why"]
+    for measure in ("steady_state", "end_to_end"):
+        verdict = tmp_path / f"{measure}.json"
+        said(capsys, "check", tmp_path / "nights", "--measure", measure, "--json", verdict)
+        json.loads(verdict.read_text(), parse_constant=refuse)
+        said(capsys, "alert", verdict, "--channel", f"json={tmp_path / 'alerts.json'}", "--dry-run")
+    said(capsys, "rehearse", tmp_path / "nights")
+
+
+def test_what_was_no_number_is_named_with_its_line(
+    rich: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = spoil(rich, tmp_path / "run", [("timing", "steady_step_s")], 1e308)
+    assert main(["tables", str(run)]) == 1
+    named = f"{run / 'jobs.jsonl'}:2: steady_step_s = 1e+308 is no measurement, read as missing"
+    assert named in capsys.readouterr().err
