@@ -131,7 +131,7 @@ def load_run(
             except UnreadableLine as why:
                 torn = "" if line.endswith(b"\n") else " (last line, torn: the writer was stopped in the middle)"
                 problems.append(f"{path}:{number}: {why}{torn}; set aside")
-            problems += [f"{path}:{number}: {note}" for note in notes]
+            problems += [f"{path}:{number}: {note}" for note in dict.fromkeys(notes)]
     return Run(folder, info, jobs, problems)
 
 
