@@ -213,6 +213,8 @@ def _mismatch(one: JobRecord, other: JobRecord) -> str:
         return _blocks_mismatch(one.blocks, other.blocks)
     if one.timing.steps != other.timing.steps and None not in (one.timing.steps, other.timing.steps):
         return "arms did different numbers of steps"
+    if one.timing.steps == 0:
+        return "arms did no step"
     return ""
 
 

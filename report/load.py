@@ -223,8 +223,9 @@ def _is_run(folder: Path) -> bool:
 
 def _read_info(folder: Path) -> tuple[RunInfo, list[str]]:
     path = folder / RUN_FILE
+    notes: list[str] = []
     try:
-        info = RunInfo.model_validate_json(path.read_bytes())
+        info = RunInfo.model_validate_json(path.read_bytes(), context=notes)
     except FileNotFoundError:
         raise BenchError(
             f"no {RUN_FILE} here: not a run", place=str(folder), fix="name a folder that `harness run` made"
@@ -234,7 +235,8 @@ def _read_info(folder: Path) -> tuple[RunInfo, list[str]]:
     except OSError as error:
         raise BenchError(f"cannot be read: {error.strerror}", place=str(path), fix="name a run's folder") from None
     newer = info.schema_version > SCHEMA_VERSION
-    return info, [f"{path}: {_too_new(info.schema_version)}; read as far as it is known"] if newer else []
+    notes += [f"{_too_new(info.schema_version)}; read as far as it is known"] if newer else []
+    return info, [f"{path}: {note}" for note in notes]
 
 
 def _shared_part(key: str, kind: type[Part], fields: Any) -> Any:

@@ -122,6 +122,8 @@ def test_a_job_without_a_time_is_no_result(runtime_s: float | None) -> None:
 def test_different_work_or_devices_are_not_compared() -> None:
     fewer = make_job("onnxruntime", timing=Timing(train_runtime_s=50, steps=50))
     assert gain_of([make_job(), fewer]).state == "arms did different numbers of steps in 1 of 1 launch"
+    idle = [make_job(arm, timing=Timing(train_runtime_s=50, steps=0)) for arm in ("pytorch", "onnxruntime")]
+    assert gain_of(idle).state == "arms did no step in 1 of 1 launch"
     elsewhere = make_job("onnxruntime", device="NVIDIA Abacus")
     assert gain_of([make_job(), elsewhere]).state == "arms ran on different devices in 1 of 1 launch"
 

@@ -139,6 +139,16 @@ def test_a_run_of_a_newer_schema_is_read_as_far_as_known(tmp_path: Path) -> None
     assert "newer" in run.problems[0]
 
 
+def test_a_number_of_the_run_that_nothing_gives_is_missing_and_named(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "run", make_run(four_pairs()))
+    fields = json.loads((folder / "run.json").read_text())
+    fields["host"]["cores"] = -1
+    (folder / "run.json").write_text(json.dumps(fields))
+    run = load_run(folder)
+    assert run.info.host.cores is None
+    assert run.problems == [f"{folder / 'run.json'}: cores = -1 is no measurement, read as missing"]
+
+
 def test_a_run_without_jobs_yet_is_a_run(tmp_path: Path) -> None:
     folder = write_run(tmp_path / "run", make_run([]))
     (folder / "jobs.jsonl").unlink()
