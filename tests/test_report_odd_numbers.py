@@ -20,6 +20,8 @@ from harness.record import Efficiency, GpuTelemetry, JobRecord, Memory, Pair, Te
 from harness.record_parts import Part
 from report.cli import main
 from report.commands import export, plot, tables
+from report.load import load_run
+from report.plots import render
 
 ROOT = Path(__file__).parent.parent
 SMOKE = ROOT / "results" / "smoke-20261123-012757"
@@ -305,3 +307,9 @@ def test_what_was_no_number_is_named_with_its_line(
     assert main(["tables", str(run)]) == 1
     named = f"{run / 'jobs.jsonl'}:2: steady_step_s = 1e+308 is no measurement, read as missing"
     assert named in capsys.readouterr().err
+
+
+def test_a_bar_without_a_throughput_says_why(rich: Path, tmp_path: Path) -> None:
+    run = load_run(spoil(rich, tmp_path / "run", [("timing", "steady_samples_per_s")], -1.0))
+    (picture,) = render([run], ["throughput"])
+    assert "onnxruntime: no steady state throughput in 3 of 3 launches" in " ".join(picture.alt.split())
