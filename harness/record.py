@@ -15,13 +15,16 @@ from harness.record_inference import InferenceResult
 from harness.record_parts import (
     BlockTimes,
     Contention,
+    Count,
     Efficiency,
     Engagement,
+    ExitCode,
     Fingerprint,
     GpuTelemetry,
     Memory,
     ModelShape,
     Part,
+    Quantity,
     Sources,
     Telemetry,
     Timing,
@@ -110,8 +113,8 @@ class JobRecord(WorkerResult):
     state: State
     reason: FreeText = Field("", description="one sentence, when the state is not ok")
     started_at: str | None = Field(None, description="UTC, ISO 8601")
-    exit_code: int | None = None
-    signal: int | None = None
+    exit_code: ExitCode | None = None
+    signal: ExitCode | None = None
     series: str | None = Field(None, description="Parquet, a row per step (step, duration_s, loss), in the run folder")
     log: str | None = Field(None, description="relative to the run")
     telemetry: Telemetry | None = None
@@ -147,11 +150,11 @@ class Stopping(Part):
     candidate: str
     state: Literal["precision reached", "precision not reached"]
     pairs: int
-    half_width_pp: float | None = Field(None, description="of the 95% interval of the throughput gain")
+    half_width_pp: Quantity | None = Field(None, description="of the 95% interval of the throughput gain")
     target_pp: float
     minutes: float = Field(description="wall time of the workload's jobs so far")
-    needed_pairs: int | None = Field(None, description="estimated number of pairs that would reach the target")
-    needed_minutes: float | None = None
+    needed_pairs: Count | None = Field(None, description="estimated number of pairs that would reach the target")
+    needed_minutes: Quantity | None = None
 
 
 class Refusal(Part):
@@ -170,13 +173,13 @@ class Host(Part):
     os: str | None = None
     kernel: str | None = None
     cpu: str | None = None
-    cores: int | None = None
-    memory_bytes: int | None = None
+    cores: Count | None = None
+    memory_bytes: Count | None = None
     gpus: list[dict[str, Any]] = Field(
         default_factory=list, description="name, uuid, memory_bytes, compute_capability; index if it is not the place"
     )
     lost_gpus: list[dict[str, Any]] = Field(default_factory=list, description="index, uuid, reason: do not answer")
-    gpu_problem: str = Field("", description="why a driver that is there tells nothing of its cards")
+    gpu_problem: FreeText = Field("", description="why a driver that is there tells nothing of its cards")
     driver: str | None = None
     cuda_driver: str | None = None
 

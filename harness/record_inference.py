@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from harness.record_parts import Part
+from harness.record_parts import Count, Part, Quantity
 from harness.redaction import FreeText
 
 ENGINES = ("torch", "onnxruntime")
@@ -54,16 +54,16 @@ class InferenceResult(Part):
     attention: str | None = Field(None, description="of PyTorch's engine, and of the model that was exported")
     proof: InferenceProof | None = None
     points: list[InferencePoint] = Field(default_factory=list, description="one per batch size, in the order asked")
-    samples: int | None = Field(None, description="validation samples that both engines were compared on")
+    samples: Count | None = Field(None, description="validation samples that both engines were compared on")
     metrics: dict[str, dict[str, float]] = Field(default_factory=dict, description="engine: the task's metrics")
-    logit_difference: float | None = Field(None, description="largest absolute difference; null: not finite")
-    logit_tolerance: float | None = None
+    logit_difference: Quantity | None = Field(None, description="largest absolute difference; null: not finite")
+    logit_tolerance: Quantity | None = None
     agree: bool | None = Field(None, description="whether logits and metrics of both engines agree; null: not compared")
     disagreement: FreeText = Field("", description="one sentence, when they do not")
-    export_s: float | None = None
-    session_s: float | None = Field(None, description="reading and optimizing the exported graph")
-    model_bytes: int | None = Field(None, description="of the exported graph with its weights")
-    begin_ns: int | None = Field(
+    export_s: Quantity | None = None
+    session_s: Quantity | None = Field(None, description="reading and optimizing the exported graph")
+    model_bytes: Count | None = Field(None, description="of the exported graph with its weights")
+    begin_ns: Count | None = Field(
         None, description="CLOCK_MONOTONIC: the job's training and evaluation are over by then"
     )
-    wall_s: float | None = None
+    wall_s: Quantity | None = None

@@ -33,12 +33,13 @@ class NewerLine(UnreadableLine):
     """The line is a record of a newer schema version: to be kept, not to be understood."""
 
 
-def read_line(line: bytes, kind: type[JobRecord] = JobRecord) -> JobRecord:
+def read_line(line: bytes, kind: type[JobRecord] = JobRecord, notes: list[str] | None = None) -> JobRecord:
     """One line of jobs.jsonl as a record.
 
     Args:
         line: with or without its end of line.
         kind: JobRecord, or report.lean's, which has the fields that tables read.
+        notes: takes a phrase for whatever of the line could not be used although the record could.
 
     Raises:
         NewerLine: it has a newer schema version.
@@ -59,9 +60,9 @@ def read_line(line: bytes, kind: type[JobRecord] = JobRecord) -> JobRecord:
         if key in fields:
             fields[key] = _shared_part(key, part, fields[key])
     try:
-        return kind.model_validate(fields)
+        return kind.model_validate(fields, context=notes)
     except ValidationError as error:
-        return _read_tolerantly(from_json(line), error, kind)
+        return _read_tolerantly(from_json(line), error, kind, notes)
 
 
 def written_line(record: JobRecord) -> bytes:
@@ -96,21 +97,33 @@ def _shared_part(key: str, kind: type[SharedPart], fields: Any) -> Any:
     return _known_parts[known]
 
 
-def _read_tolerantly(fields: dict[str, Any], first: ValidationError, kind: type[JobRecord]) -> JobRecord:
-    """Second reading of a line that was refused: without the fields that a newer harness added."""
+def _read_tolerantly(
+    fields: dict[str, Any], first: ValidationError, kind: type[JobRecord], notes: list[str] | None
+) -> JobRecord:
+    """Second reading of a line that was refused: without what only a newer harness knows, or only a part lacks."""
+    points: set[int] = set()
     for error in first.errors(include_url=False):
-        # pydantic writes NaN as null, so a metric that came out as NaN would cost the whole record
-        if error["loc"][0] == "losses" and error["input"] is None:
-            fields["losses"][error["loc"][1]] = math.nan  # stays in its place: parity must see that the step had none
-        elif error["type"] == "extra_forbidden" or (error["loc"][0] == "metrics" and error["input"] is None):
-            _remove(fields, error["loc"])
+        place = error["loc"]
+        # pydantic writes NaN as null, so a number that came out as NaN would cost the whole record
+        undefined = error["type"] == "float_type" and error["input"] is None
+        if place[:2] == ("inference", "points") and error["type"] != "extra_forbidden":
+            points.add(int(place[2]))
+        elif undefined and isinstance(place[-1], int):
+            _at(fields, place[:-1])[place[-1]] = math.nan  # stays in its place: parity must see it
+        elif error["type"] == "extra_forbidden" or (undefined and len(place) > 1):
+            del _at(fields, place[:-1])[place[-1]]
+    for index in sorted(points, reverse=True):
+        point = fields["inference"]["points"].pop(index)
+        size = point.get("batch_size") if isinstance(point, dict) else None
+        if notes is not None:
+            notes.append(f"the times of inference at batch size {size} are incomplete, read as missing")
     try:
-        return kind.model_validate(fields)
+        return kind.model_validate(fields, context=notes)
     except ValidationError as error:
         raise UnreadableLine(first_error(error)) from None
 
 
-def _remove(fields: Any, location: tuple[int | str, ...]) -> None:
-    for key in location[:-1]:
+def _at(fields: Any, location: tuple[int | str, ...]) -> Any:
+    for key in location:
         fields = fields[key]
-    del fields[location[-1]]
+    return fields

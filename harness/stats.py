@@ -5,11 +5,12 @@ The one piece of arithmetic that the harness (when to stop) and the report (what
 
 from __future__ import annotations
 
+import bisect
 import itertools
 import math
 import statistics
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TypeGuard
 
@@ -20,6 +21,8 @@ POOL_FROM = 4  # launches: fewer hardly see their own differences
 POOL_BELOW = 1.2  # ratio of variances; 1 covers just over 97% where launches do not differ, 1.5 under 93% where they do
 SLOW = 3.0  # robust standard deviations; of normal noise alone it limits one pair in 370 at most
 MAD_TO_SD = 1.4826  # of a normal distribution
+SHORTEST_S, LONGEST_S = 1e-12, 1e12  # no clock tells less, and no job takes 30,000 years
+ROUNDING = 1e-12  # of a log ratio of two times; with times at the ends of what a number can hold it is off by 4e-13
 
 
 @dataclass(frozen=True)
@@ -37,13 +40,23 @@ class Estimate:
 
 
 def usable(seconds: float | None) -> TypeGuard[float]:
-    """Whether a recorded time can enter a logarithm: there, finite and above zero."""
-    return seconds is not None and math.isfinite(seconds) and seconds > 0
+    """Whether a recorded time can be one: there, a number, and between SHORTEST_S and LONGEST_S."""
+    return seconds is not None and SHORTEST_S <= seconds <= LONGEST_S
 
 
 def log_ratios(pairs: Iterable[tuple[float, float]]) -> list[float]:
     """d = ln T_baseline − ln T_candidate of each (T_baseline, T_candidate), in one unit; d > 0: candidate faster."""
     return [math.log(baseline) - math.log(candidate) for baseline, candidate in pairs]
+
+
+def mean_of(values: Sequence[float]) -> float:
+    """The mean of values, also where their sum is beyond the largest number. No values: ValueError."""
+    if not values:
+        raise ValueError("the mean of no values")
+    try:
+        return math.fsum(values) / len(values)
+    except OverflowError:
+        return math.fsum(value / len(values) for value in values)
 
 
 def mean_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> Estimate:
@@ -54,9 +67,7 @@ def mean_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> Es
     The values must be independent replicates (fresh launches), never steps of one job. No values: ValueError.
     """
     n = len(values)
-    if n == 0:
-        raise ValueError("the mean of no values")
-    mean = math.fsum(values) / n
+    mean = mean_of(values)
     if n < 2:
         return Estimate(n, mean)
     deviation = math.hypot(*(value - mean for value in values)) / math.sqrt(n - 1)
@@ -69,13 +80,13 @@ def block_interval(launches: Sequence[Sequence[tuple[float, float]]], confidence
 
     `launches[k][j]`: the seconds that (baseline, candidate) took for pair of blocks j of launch k, both for the same
     steps, in one unit and above 0. A launch's value is the log ratio of the sums of its times, slow blocks limited
-    (`limited`); the mean is over launches (`n` of them). Neighbouring blocks are correlated, so each launch's are cut
-    into contiguous batches (BATCHES over all launches, MIN_BATCHES per launch at least, each pair of blocks one batch
-    where there are fewer), whose log ratios of sums are nearly independent. Source of batch means: Schmeiser, "Batch
-    Size Effects in the Analysis of Simulation Output", Operations Research 30 (1982) 556–568; Law and Kelton,
-    "Simulation Modeling and Analysis", chapter 9. A limited pair no longer answers to the ratio, so deviations are
-    divided by the share of the pairs that do: the variance of an M-estimator, Huber, "Robust Estimation of a Location
-    Parameter", Annals of Mathematical Statistics 35 (1964) 73–101.
+    (`limit_slow_blocks`); the mean is over launches (`n` of them). Neighbouring blocks are correlated, so each
+    launch's are cut into contiguous batches (BATCHES over all launches, MIN_BATCHES per launch at least, each pair of
+    blocks one batch where there are fewer), whose log ratios of sums are nearly independent. Source of batch means:
+    Schmeiser, "Batch Size Effects in the Analysis of Simulation Output", Operations Research 30 (1982) 556–568; Law
+    and Kelton, "Simulation Modeling and Analysis", chapter 9. A limited pair no longer answers to the ratio, so
+    deviations are divided by the share of the pairs that do: the variance of an M-estimator, Huber, "Robust Estimation
+    of a Location Parameter", Annals of Mathematical Statistics 35 (1964) 73–101.
 
     Two variances of the mean: within launches, V_w = Σ s² / m / L² pooled over them (batches − L degrees of freedom),
     and between them, V_b = s² of the launches' values / L (L − 1 degrees). If V_b is more than POOL_BELOW · V_w, the
@@ -91,14 +102,14 @@ def block_interval(launches: Sequence[Sequence[tuple[float, float]]], confidence
     count = len(launches)
     if all(len(launch) == 1 for launch in launches):  # as of the `epochs` protocol: nothing is known from within one
         return mean_interval(log_ratios(launch[0] for launch in launches), confidence)
-    times, shares = zip(*map(limited, launches), strict=True)
-    values = [_log_ratio_of_sums(launch) for launch in times]
+    solved = [limit_slow_blocks(launch) for launch in launches]
+    values = [launch.log_ratio for launch in solved]
     between = mean_interval(values, confidence)
-    batches = [_batch_values(launch, max(MIN_BATCHES, BATCHES // count)) for launch in times]
+    batches = [_batch_values(launch.log_times, max(MIN_BATCHES, BATCHES // count)) for launch in solved]
     freedom = sum(map(len, batches)) - count
     squares = math.fsum(
-        ((value - math.fsum(of) / len(of)) / share) ** 2
-        for of, share in zip(batches, shares, strict=True)
+        ((value - math.fsum(of) / len(of)) / launch.share) ** 2
+        for of, launch in zip(batches, solved, strict=True)
         for value in of
     )
     within = squares / freedom * math.fsum(1 / len(of) for of in batches) / count**2
@@ -116,8 +127,25 @@ def block_interval(launches: Sequence[Sequence[tuple[float, float]]], confidence
     return Estimate(count, between.mean, between.mean - half, between.mean + half, freedom)
 
 
-def limited(blocks: Sequence[tuple[float, float]]) -> tuple[list[tuple[float, float]], float]:
-    """A launch's times with its slow blocks cut to a limit, and the share of its pairs in which none was.
+@dataclass(frozen=True)
+class Limited:
+    """A launch with its slow blocks cut to a limit, as `limit_slow_blocks` says.
+
+    Attributes:
+        log_times: ln of the seconds of (baseline, candidate) for each pair of blocks, slow blocks cut.
+        log_ratio: ln R, the log ratio of the sums of these times.
+        share: the share of the pairs of blocks in which nothing was cut.
+        limit_s: K, the seconds that a block may take beyond what its partner's time says.
+    """
+
+    log_times: list[tuple[float, float]]
+    log_ratio: float
+    share: float
+    limit_s: float
+
+
+def limit_slow_blocks(blocks: Sequence[tuple[float, float]]) -> Limited:
+    """A launch's times with its slow blocks cut to a limit, and the ratio that comes out.
 
     A block's time counts up to what its partner's says, plus K seconds: min(a, R·b + K) of the baseline's a, min(b,
     a/R + K) of the candidate's b, where R = Σ min(a, R·b + K) / Σ min(b, a/R + K) is the ratio that comes out. With
@@ -131,29 +159,116 @@ def limited(blocks: Sequence[tuple[float, float]]) -> tuple[list[tuple[float, fl
     in is limited too: `in_full` has it.
     Source: Gwet and Rivest, "Outlier Resistant Alternatives to the Ratio Estimator", Journal of the American
     Statistical Association 87 (1992) 1174–1182 (an M-estimate of a ratio); the limit in seconds is this module's.
+
+    Any finite times above 0 will do: R is kept as its logarithm, so that no product overflows. Exchanging the arms
+    exchanges `log_times` and negates `log_ratio`, to the last bit.
     """
-    ratio = math.exp(statistics.median(log_ratios(blocks)))
+    center = statistics.median(log_ratios(blocks))
+    swapped = [(other, one) for one, other in blocks]
+    # One of the two orders is solved and the other read from it, or their rounding would differ.
+    if (center, list(blocks)) >= (-center, swapped):
+        return _limited(blocks, center)
+    solved = _limited(swapped, -center)
+    log_times = [(one, other) for other, one in solved.log_times]
+    return replace(solved, log_times=log_times, log_ratio=-solved.log_ratio)
+
+
+def _limited(blocks: Sequence[tuple[float, float]], center: float) -> Limited:
+    """`limit_slow_blocks` where ln r = `center` is not negative: the baseline's seconds are the slower arm's.
+
+    Multiplied out, the equation of R is Σ clip(a − R·b, −R·K, K) = 0, whose left side falls with R. It is linear
+    between the values of R at which a pair of blocks begins or ends to be cut, so the solution is found among those by
+    bisection, and between two of them in closed form: R = (Σ a + K·m) / (Σ b + K·n), the sums over pairs in which
+    nothing is cut, m and n the numbers of pairs whose baseline's or candidate's time is.
+    """
+    ratios = log_ratios(blocks)
     spread = statistics.median(
-        0.0 if math.isclose(one, ratio * other, rel_tol=1e-12) else abs(one - ratio * other)  # rounding is no spread
-        for one, other in blocks
+        # |a − r·b|; what is due to rounding is no spread
+        0.0 if abs(ratio - center) <= ROUNDING else abs(_gap(one, other, ratio, center))
+        for (one, other), ratio in zip(blocks, ratios, strict=True)
     )
-    limit = SLOW * MAD_TO_SD * spread * max(1.0, 1 / ratio)
-    one_s, other_s = (math.fsum(arm) for arm in zip(*blocks, strict=True))
-    for _ in range(100):  # each round leaves the share of limited pairs of the way to go, and never leaps over the end
-        gaps = [one - ratio * other for one, other in blocks]
-        cut = [gap - limit for gap in gaps if gap > limit]
-        other_cut = [-gap / ratio - limit for gap in gaps if -gap > ratio * limit]
-        before, ratio = ratio, (one_s - math.fsum(cut)) / (other_s - math.fsum(other_cut))
-        if abs(ratio - before) <= 1e-12 * ratio:
-            break
-    times = [(min(one, ratio * other + limit), min(other, one / ratio + limit)) for one, other in blocks]
-    share = 1 - (len(cut) + len(other_cut)) / len(blocks)
-    return times, max(0.5, share)  # K is beyond a median, so half are within: less is rounding, or arms tenfold apart
+    limit = SLOW * MAD_TO_SD * spread
+    if limit == 0:  # most pairs agree on r, and any R solves the equation where all others are cut to it
+        low = [ratio - ROUNDING for ratio in ratios]
+        high = [ratio + ROUNDING for ratio in ratios]
+        solution = center
+    else:
+        # ln R below which the baseline's time is cut, and above which the candidate's is.
+        low = [
+            ratio + math.log1p(-limit / one) if limit < one else -math.inf
+            for (one, _), ratio in zip(blocks, ratios, strict=True)
+        ]
+        high = [
+            ratio - math.log1p(-limit / other) if limit < other else math.inf
+            for (_, other), ratio in zip(blocks, ratios, strict=True)
+        ]
+        solution = _solve(blocks, low, high, limit)
+    log_limit = math.log(limit) if limit > 0 else -math.inf
+    log_times = []
+    cut = 0
+    for (one, other), begin, end in zip(blocks, low, high, strict=True):
+        log_one, log_other = math.log(one), math.log(other)
+        if solution < begin:
+            log_one = min(log_one, _log_sum_exp((solution + log_other, log_limit)))
+        elif solution > end:
+            log_other = min(log_other, _log_sum_exp((log_one - solution, log_limit)))
+        log_times.append((log_one, log_other))
+        cut += solution < begin or solution > end
+    # K is beyond a median, so in half of the pairs nothing is cut: less is rounding, or arms tenfold apart
+    return Limited(log_times, solution, max(0.5, 1 - cut / len(blocks)), limit)
+
+
+def _solve(blocks: Sequence[tuple[float, float]], low: Sequence[float], high: Sequence[float], limit: float) -> float:
+    """ln R of `_limited`: pair i's baseline is cut below `low[i]`, its candidate above `high[i]`, to `limit` seconds.
+
+    Two borders of a pair may round to one number, between which the solution may still lie: borders are told apart by
+    their place in the order, not by their value.
+    """
+    pairs = range(len(blocks))
+    ratios = log_ratios(blocks)
+    lows = [(low[pair], 0, pair) for pair in pairs if math.isfinite(low[pair])]
+    highs = [(high[pair], 1, pair) for pair in pairs if math.isfinite(high[pair])]
+    borders = sorted([*lows, *highs])
+    low_place, high_place = [-1] * len(blocks), [len(borders)] * len(blocks)
+    for place, (_, kind, pair) in enumerate(borders):
+        (high_place if kind else low_place)[pair] = place
+
+    def is_past(place: int) -> bool:
+        """Whether the solution is at this border or below: the sign of Σ clip(a − R·b, −R·K, K) / max(1, R) / K."""
+        at = borders[place][0]
+        most, least = (1.0, -math.exp(at)) if at <= 0 else (math.exp(-at), -1.0)
+        terms = []
+        for pair, (one, other) in enumerate(blocks):
+            if place <= low_place[pair]:
+                terms.append(most)
+            elif place >= high_place[pair]:
+                terms.append(least)
+            else:
+                apart = ratios[pair] - at
+                gap = one * most * -math.expm1(-apart) if apart >= 0 else other * -least * math.expm1(apart)
+                terms.append(max(least, min(gap / limit, most)))
+        return math.fsum(terms) <= 0
+
+    first = bisect.bisect_left(range(len(borders)), True, key=is_past)
+    ones = [
+        limit if first <= low_place[pair] else one for pair, (one, _) in enumerate(blocks) if first <= high_place[pair]
+    ]
+    others = [
+        limit if first > high_place[pair] else other
+        for pair, (_, other) in enumerate(blocks)
+        if first > low_place[pair]
+    ]
+    begin = borders[first - 1][0] if first > 0 else -math.inf
+    end = borders[first][0] if first < len(borders) else math.inf
+    if not ones or not others:  # the solution has rounded to the border
+        return begin if others else end
+    return min(max(_log_sum(ones) - _log_sum(others), begin), end)
 
 
 def in_full(launches: Sequence[Sequence[tuple[float, float]]]) -> float:
     """The mean of `block_interval` with no block limited: of all seconds, whoever was slow and why."""
-    return math.fsum(map(_log_ratio_of_sums, launches)) / len(launches)
+    sums = [[_log_sum(arm) for arm in zip(*launch, strict=True)] for launch in launches]
+    return math.fsum(baseline - candidate for baseline, candidate in sums) / len(launches)
 
 
 @lru_cache(maxsize=1024)
@@ -164,12 +279,42 @@ def t_quantile(freedom: float, confidence: float = CONFIDENCE) -> float:
     return float(stdtrit(freedom, 1 - (1 - confidence) / 2))
 
 
-def _log_ratio_of_sums(blocks: Sequence[tuple[float, float]]) -> float:
-    return math.log(math.fsum(one for one, _ in blocks)) - math.log(math.fsum(other for _, other in blocks))
+def _gap(one: float, other: float, ratio: float, log_ratio: float) -> float:
+    """a − R·b of a pair of blocks by ln a/b = `ratio` and ln R = `log_ratio`; minus infinity beyond all numbers."""
+    if ratio >= log_ratio:
+        return one * -math.expm1(log_ratio - ratio)
+    return _exp(log_ratio + math.log(other)) * math.expm1(ratio - log_ratio)
 
 
-def _batch_values(blocks: Sequence[tuple[float, float]], batches: int) -> list[float]:
+def _exp(exponent: float) -> float:
+    try:
+        return math.exp(exponent)
+    except OverflowError:
+        return math.inf
+
+
+def _log_sum(values: Sequence[float]) -> float:
+    """ln Σ values, also where the sum is beyond the largest number."""
+    try:
+        return math.log(math.fsum(values))
+    except OverflowError:
+        return math.log(math.fsum(value * 2.0**-64 for value in values)) + 64 * math.log(2)
+
+
+def _log_sum_exp(logs: Sequence[float]) -> float:
+    """ln Σ exp(logs)."""
+    largest = max(logs)
+    return largest + math.log(math.fsum(math.exp(value - largest) for value in logs))
+
+
+def _log_ratio_of_sums(log_times: Sequence[tuple[float, float]]) -> float:
+    """The log ratio of the sums of times given by their logarithms."""
+    ones, others = zip(*log_times, strict=True)
+    return _log_sum_exp(ones) - _log_sum_exp(others)
+
+
+def _batch_values(log_times: Sequence[tuple[float, float]], batches: int) -> list[float]:
     """The log ratio of sums of contiguous batches, as equal in length as they can be."""
-    batches = min(batches, len(blocks))
-    edges = [len(blocks) * index // batches for index in range(batches + 1)]
-    return [_log_ratio_of_sums(blocks[begin:end]) for begin, end in itertools.pairwise(edges)]
+    batches = min(batches, len(log_times))
+    edges = [len(log_times) * index // batches for index in range(batches + 1)]
+    return [_log_ratio_of_sums(log_times[begin:end]) for begin, end in itertools.pairwise(edges)]

@@ -49,7 +49,10 @@ def runtimes(run: Run) -> Part:
     """End to end, every arm of every workload; jobs that took turns on the device have no such time."""
     turns = only_blocks(run)
     return part_of(
-        run, [] if turns else arm_rows(run, (*END_TO_END, gpu.UTILIZATION)), runtime_notes(run), usual=not turns
+        run,
+        [] if turns else arm_rows(run, (*END_TO_END, gpu.UTILIZATION), needs=("runtime_s", "train_samples_per_s")),
+        runtime_notes(run),
+        usual=not turns,
     )
 
 
@@ -76,7 +79,8 @@ def runtime_tables(parts: Sequence[Part]) -> list[Table]:
 
 def steady(run: Run) -> Part:
     """Set-up and steady state of every measured arm; publications have neither."""
-    rows = [row for row in arm_rows(run, STEADY_STATE) if row["source"] == "measured"]
+    needs = ("steady_step_s", "steady_samples_per_s")
+    rows = [row for row in arm_rows(run, STEADY_STATE, needs=needs) if row["source"] == "measured"]
     usual = any(job.timing.steady_step_s is not None for job in run.jobs)
     notes = [*source_notes(run), *disturbance_notes(run), *telemetry_notes(run), *cache_notes(run)]
     return part_of(run, rows, notes, usual=usual)

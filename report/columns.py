@@ -93,8 +93,8 @@ def as_number(value: Value) -> float | None:
 
 
 def decimals(value: float) -> int:
-    """Decimals that show four significant digits, one at least: 3523.7, 752.3, 57.30, 0.1234."""
-    return max(1, 3 - math.floor(math.log10(abs(value)))) if value else 1
+    """Decimals that show four significant digits, one at least and 15 at most: 3523.7, 752.3, 57.30, 0.1234."""
+    return min(max(1, 3 - math.floor(math.log10(abs(value)))), 15) if value else 1
 
 
 def number(key: str, factor: float = 1.0, digits: int | None = None) -> Show:
@@ -121,9 +121,14 @@ def half_width(key: str, factor: float = 1.0) -> Show:
     return show
 
 
+def four_decimals(value: float) -> str:
+    """0.8432; four digits of what would have more than nine before the point."""
+    return f"{value:z.4f}" if abs(value) < 1e9 else f"{value:.4g}"
+
+
 def format_percent(fraction: float) -> str:
-    """0.0299 as "2.99%"; never "-0.00%"."""
-    return f"{fraction * 100:z.2f}%"
+    """0.0299 as "2.99%"; never "-0.00%", and three digits of what would fill the line."""
+    return f"{fraction * 100:z.2f}%" if abs(fraction) < 1e7 else f"{fraction * 100:.3g}%"
 
 
 def percent(*keys: str) -> Show:

@@ -179,7 +179,7 @@ def _cycles(jobs: Sequence[tuple[JobRecord, JobRecord]], times: Sequence[list[tu
     scaled = []
     for (one, other), launch in zip(jobs, times, strict=True):
         one_mhz, other_mhz = sm_clock_mhz(one), sm_clock_mhz(other)
-        if one_mhz is None or other_mhz is None:
+        if not usable(one_mhz) or not usable(other_mhz):  # the range of a time in seconds is wide enough for a clock
             return None
         scaled.append([(one_s * one_mhz, other_s * other_mhz) for one_s, other_s in launch])
     return block_interval(scaled)
@@ -216,6 +216,8 @@ def _mismatch(one: JobRecord, other: JobRecord) -> str:
         return _blocks_mismatch(one.blocks, other.blocks)
     if one.timing.steps != other.timing.steps and None not in (one.timing.steps, other.timing.steps):
         return "arms did different numbers of steps"
+    if one.timing.steps == 0:
+        return "arms did no step"
     return ""
 
 

@@ -7,7 +7,6 @@ every gain. An arm of the training is no side of this pair, only where the weigh
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
@@ -20,7 +19,7 @@ from report.load import Run, once_per_run
 from report.notes import grouped, in_one_line, source_notes
 from report.parity import MAIN_METRICS
 from report.rows import Row, attention, backend_label, devices, finite, identity, with_interval
-from report.stats import Estimate, latency_gain, log_ratios, mean_interval, throughput_gain
+from report.stats import Estimate, latency_gain, log_ratios, mean_interval, mean_of, throughput_gain, usable
 
 V = TypeVar("V")
 DISAGREE = "engines disagree: "
@@ -160,7 +159,11 @@ def _judge(job: JobRecord, size: int | None) -> str:
         return "inference failed"
     if result.proof is None or not result.proof.engaged:
         return "ONNX Runtime not proven engaged"
-    return OK if _point(job, size) else "batch size not timed"
+    if (point := _point(job, size)) is None:
+        return "batch size not timed"
+    engines = (point.torch, point.onnxruntime)
+    times = [(engine.mean_s, engine.p50_s, engine.p95_s, engine.samples_per_s) for engine in engines]
+    return OK if all(usable(value) for of_engine in times for value in of_engine) else "no usable times"
 
 
 def _agreement(results: Sequence[InferenceResult]) -> Row:
@@ -191,7 +194,7 @@ def _proof(results: Sequence[InferenceResult]) -> Row:
 
 def _mean(values: Iterable[float]) -> float | None:
     found = list(values)
-    return finite(math.fsum(found) / len(found)) if found else None
+    return finite(mean_of(found)) if found else None
 
 
 def _one(values: Iterable[V]) -> V | None:

@@ -16,6 +16,7 @@ from report.columns import (
     as_number,
     count,
     decimals,
+    four_decimals,
     interval,
     number,
     percent,
@@ -91,7 +92,7 @@ def _metric(row: Row) -> str:
     ours, theirs = as_number(row["torch_metric"]), as_number(row["onnxruntime_metric"])
     if ours is None or theirs is None:
         return ""
-    return f"{row['metric']} {ours:.4f} / {theirs:.4f}"
+    return f"{row['metric']} {four_decimals(ours)} / {four_decimals(theirs)}"
 
 
 def _difference(row: Row) -> str:

@@ -8,10 +8,10 @@ table that reads more of a record names it here.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from types import GenericAlias, UnionType
-from typing import Any, get_args, get_origin
+from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, Field, create_model
 
@@ -116,9 +116,9 @@ LEAN_RECORD: type[JobRecord] = _lean(  # to whom it is given, it is a JobRecord:
 _SHARED: dict[str, type[BaseModel]] = {"workload": Workload, "arm": Arm, "sources": Sources}
 
 
-def read_lean(line: bytes) -> JobRecord:
-    """One line of jobs.jsonl as a lean record; UnreadableLine as of record_io.read_line."""
-    return (read_all_lean(line) or [read_line(line, LEAN_RECORD)])[0]
+def read_lean(line: bytes, notes: list[str] | None = None) -> JobRecord:
+    """One line of jobs.jsonl as a lean record; UnreadableLine and `notes` as of record_io.read_line."""
+    return (read_all_lean(line) or [read_line(line, LEAN_RECORD, notes)])[0]
 
 
 def read_all_lean(lines: bytes) -> list[JobRecord] | None:
@@ -180,7 +180,9 @@ def _field_type(annotation: Any, msgspec: Any) -> Any:
     if isinstance(annotation, type) and not get_args(annotation) and issubclass(annotation, BaseModel):
         return _struct(annotation, msgspec)
     parts = get_args(annotation)
-    if isinstance(annotation, UnionType):
+    if get_origin(annotation) is Annotated:
+        return _within_limits(_field_type(parts[0], msgspec), parts[1:], msgspec)
+    if get_origin(annotation) in (Union, UnionType):
         kinds = [_field_type(part, msgspec) for part in parts]
         union = kinds[0]
         for kind in kinds[1:]:
@@ -189,3 +191,11 @@ def _field_type(annotation: Any, msgspec: Any) -> Any:
     if parts and get_origin(annotation) in (list, dict):
         return GenericAlias(get_origin(annotation), tuple(_field_type(part, msgspec) for part in parts))
     return annotation
+
+
+def _within_limits(kind: Any, limits: Sequence[Any], msgspec: Any) -> Any:
+    """`kind` with pydantic's limits as msgspec's, so that a number beyond them is read the usual way."""
+    names = ("ge", "gt", "le", "lt")
+    bounds = [bound for limit in limits for bound in getattr(limit, "metadata", ())]
+    known = {name: getattr(bound, name) for bound in bounds for name in names if hasattr(bound, name)}
+    return Annotated[kind, msgspec.Meta(**known)] if known else kind

@@ -35,7 +35,7 @@ class Run:
     jobs: list[JobRecord]
     problems: list[str] = field(default_factory=list)
     beside: tuple[Path, ...] = ()
-    remembered: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
+    remembered: dict[Callable[..., Any], Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
 
 def once_per_run(answer: Callable[[Run], _Answer]) -> Callable[[Run], _Answer]:
@@ -43,9 +43,9 @@ def once_per_run(answer: Callable[[Run], _Answer]) -> Callable[[Run], _Answer]:
 
     @wraps(answer)
     def remembering(run: Run) -> _Answer:
-        if answer.__qualname__ not in run.remembered:
-            run.remembered[answer.__qualname__] = answer(run)
-        found: _Answer = run.remembered[answer.__qualname__]
+        if answer not in run.remembered:
+            run.remembered[answer] = answer(run)
+        found: _Answer = run.remembered[answer]
         return found
 
     return remembering
@@ -65,13 +65,13 @@ def collector_paused() -> Iterator[None]:
 
 def load_run(
     folder: Path | str,
-    read: Callable[[bytes], JobRecord] = read_line,
+    read: Callable[..., JobRecord] = read_line,
     read_all: Callable[[bytes], list[JobRecord] | None] = lambda lines: None,
 ) -> Run:
     """The run in `folder`. No run.json, or one that is no RunInfo: BenchError. Damaged job lines: `problems`.
 
-    `read`: how a line is read; `read_all`: how all lines are, if it can. Tables of many runs have their own
-    (report.lean).
+    `read`: how a line is read, with `notes` as of `read_line`; `read_all`: how all lines are, if it can. Tables of many
+    runs have their own (report.lean).
     """
     folder = Path(folder)
     info, problems = _read_info(folder)
@@ -88,11 +88,13 @@ def load_run(
         for number, line in enumerate(io.BytesIO(content), start=1):
             if line.isspace():
                 continue
+            notes: list[str] = []
             try:
-                jobs.append(read(line))
+                jobs.append(read(line, notes=notes))
             except UnreadableLine as why:
                 torn = "" if line.endswith(b"\n") else " (last line, torn: the writer was stopped in the middle)"
                 problems.append(f"{path}:{number}: {why}{torn}; set aside")
+            problems += [f"{path}:{number}: {note}" for note in dict.fromkeys(notes)]
     return Run(folder, info, jobs, problems)
 
 
@@ -184,8 +186,9 @@ def _is_run(folder: Path) -> bool:
 
 def _read_info(folder: Path) -> tuple[RunInfo, list[str]]:
     path = folder / RUN_FILE
+    notes: list[str] = []
     try:
-        info = RunInfo.model_validate_json(path.read_bytes())
+        info = RunInfo.model_validate_json(path.read_bytes(), context=notes)
     except FileNotFoundError:
         raise BenchError(
             f"no {RUN_FILE} here: not a run", place=str(folder), fix="name a folder that `harness run` made"
@@ -195,4 +198,5 @@ def _read_info(folder: Path) -> tuple[RunInfo, list[str]]:
     except OSError as error:
         raise BenchError(f"cannot be read: {error.strerror}", place=str(path), fix="name a run's folder") from None
     newer = info.schema_version > SCHEMA_VERSION
-    return info, [f"{path}: {too_new(info.schema_version)}; read as far as it is known"] if newer else []
+    notes += [f"{too_new(info.schema_version)}; read as far as it is known"] if newer else []
+    return info, [f"{path}: {note}" for note in notes]

@@ -16,6 +16,7 @@ from report.columns import (
     as_number,
     backends_are_shared,
     count,
+    four_decimals,
     run_column,
     split_facts,
     state_if_telling,
@@ -27,7 +28,7 @@ from report.launches import OK, arms_of, verdict
 from report.load import Run
 from report.notes import merge_notes, source_notes
 from report.parity import score_name
-from report.rows import Row, arm_rows, with_interval
+from report.rows import Row, arm_rows, finite, with_interval
 from report.stats import mean_interval
 from report.tables import Table, make_table
 
@@ -99,7 +100,7 @@ def _value(name: str, jobs: Sequence[JobRecord], row: Row) -> Row:
     values = [job.metrics[name] for job in jobs if name in job.metrics]
     undefined = sum(not math.isfinite(value) for value in values)
     told = {job.chance[name] for job in jobs if name in job.chance}
-    chance = told.pop() if len(told) == 1 else None
+    chance = finite(told.pop()) if len(told) == 1 else None
     found: Row = {**with_interval("metric_value", mean_interval(values) if values and not undefined else None)}
     if undefined:
         found["state"] = f"{name} is not defined in {undefined} of {len(values)} launches"
@@ -109,12 +110,12 @@ def _value(name: str, jobs: Sequence[JobRecord], row: Row) -> Row:
 
 
 def _decimal(key: str) -> Show:
-    return lambda row: "" if (value := as_number(row[key])) is None else f"{value:z.4f}"
+    return lambda row: "" if (value := as_number(row[key])) is None else four_decimals(value)
 
 
 def _half_width(row: Row) -> str:
     value, high = as_number(row["metric_value"]), as_number(row["metric_value_high"])
-    return "" if value is None or high is None else f"{high - value:.4f}"
+    return "" if value is None or high is None else four_decimals(high - value)
 
 
 def _by_name(run: Run) -> bool:

@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from harness.record import JobRecord, Pair, State
-from harness.stats import t_quantile
+from harness.stats import mean_of, t_quantile
+from report.columns import four_decimals
 from report.launches import OK, Arms, verdict
 from report.load import Run
 from report.notes import in_one_line
@@ -149,15 +150,15 @@ def _compare_metric(pair: Pair, arms: Arms) -> tuple[bool, str]:
         return one_sided, said if one_sided else f"metric not compared: {said}"
     if len(baseline) < MIN_SEEDS:
         return False, f"metric not compared: {len(baseline)} of {MIN_SEEDS} launches of {pair.baseline} have one"
-    of_baseline, of_candidate = (math.fsum(values) / len(values) for values in (baseline, candidate))
+    of_baseline, of_candidate = mean_of(baseline), mean_of(candidate)
     spread = math.hypot(*(value - of_baseline for value in baseline)) / math.sqrt(len(baseline) - 1)
     if spread == 0:
         return False, f"metric not compared: {name} of {pair.baseline} is {of_baseline:.4g} whatever the seed"
     allowed = t_quantile(len(baseline) - 1) * spread * math.sqrt(1 / len(baseline) + 1 / len(candidate))
     off = abs(of_candidate - of_baseline)
     relation = "more than" if off > allowed else "within"
-    numbers = f"{name} {of_candidate:.4f} against {of_baseline:.4f}"
-    return off > allowed, f"{numbers}, {off:.4f} apart: {relation} the {allowed:.4f} that seeds of the baseline explain"
+    numbers = f"{name} {four_decimals(of_candidate)} against {four_decimals(of_baseline)}, {four_decimals(off)} apart"
+    return off > allowed, f"{numbers}: {relation} the {four_decimals(allowed)} that seeds of the baseline explain"
 
 
 def score_name(metrics: Sequence[str]) -> str:
@@ -174,7 +175,7 @@ def _main_metrics(jobs: Sequence[JobRecord]) -> Sequence[str]:
 def _scores(jobs: Iterable[JobRecord], names: Sequence[str]) -> list[float]:
     """The task's score after every launch that counts and was evaluated; NaN where a metric is."""
     return [
-        math.fsum(job.metrics[name] for name in names) / len(names)
+        mean_of([job.metrics[name] for name in names])
         for job in jobs
         if names and verdict(job) == OK and all(name in job.metrics for name in names)
     ]

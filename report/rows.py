@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from harness.record import JobRecord
 from report.launches import OK, arms_of, count_verdicts, verdict
 from report.load import Run
-from report.stats import Estimate, mean_interval, usable
+from report.stats import Estimate, mean_interval, mean_of, usable
 
 Value = str | int | float | bool | list[str] | None
 Row = dict[str, Value]
@@ -19,21 +19,30 @@ BACKEND_LABELS = {"pytorch": "PyTorch", "onnxruntime": "ONNX Runtime", "torch-co
 
 @dataclass(frozen=True)
 class Figure:
-    """A figure of an arm: its key and how it is read from a record. `interval`: a time or rate, with a t interval."""
+    """A figure of an arm: its key and how it is read from a record.
+
+    `interval`: a time or rate, with a t interval. `label`: its name in the reason why a launch does not count.
+    """
 
     key: str
     read: Callable[[JobRecord], float | None]
     interval: bool = False
+    label: str = ""
 
 
 END_TO_END = (
-    Figure("runtime_s", lambda job: None if job.partner else job.timing.train_runtime_s, interval=True),
-    Figure("train_samples_per_s", lambda job: None if job.partner else job.timing.train_samples_per_s, interval=True),
+    Figure("runtime_s", lambda job: None if job.partner else job.timing.train_runtime_s, True, "end to end time"),
+    Figure(
+        "train_samples_per_s",
+        lambda job: None if job.partner else job.timing.train_samples_per_s,
+        True,
+        "end to end throughput",
+    ),
 )
 STEADY_STATE = (
-    Figure("setup_s", lambda job: job.timing.setup_s, interval=True),
-    Figure("steady_step_s", lambda job: job.timing.steady_step_s, interval=True),
-    Figure("steady_samples_per_s", lambda job: job.timing.steady_samples_per_s, interval=True),
+    Figure("setup_s", lambda job: job.timing.setup_s, True, "set-up time"),
+    Figure("steady_step_s", lambda job: job.timing.steady_step_s, True, "steady state time"),
+    Figure("steady_samples_per_s", lambda job: job.timing.steady_samples_per_s, True, "steady state throughput"),
 )
 
 
@@ -43,17 +52,22 @@ def known(job: JobRecord, name: str, value: Value) -> Value:
 
 
 def arm_rows(
-    run: Run, figures: Sequence[Figure], more: Callable[[Sequence[JobRecord]], Row] = lambda counted: {}
+    run: Run,
+    figures: Sequence[Figure],
+    more: Callable[[Sequence[JobRecord]], Row] = lambda counted: {},
+    needs: Sequence[str] = (),
 ) -> list[Row]:
     """One row per arm of every workload, those without a result included. Keys: KEYS.
 
     Every figure is its mean over the launches that count and have it; `more` adds what is no mean, from those launches.
+    `needs`: keys of figures without which a launch does not count, so that no row is ok without them.
     """
+    needed = [figure for figure in figures if figure.key in needs]
     rows: list[Row] = []
     arms = arms_of(run)
     for (workload, arm), launches in arms.launches.items():
         jobs = list(launches.values())
-        verdicts = [verdict(job) for job in jobs]
+        verdicts = [_verdict_with(needed, job) for job in jobs]
         counted = [job for job, said in zip(jobs, verdicts, strict=True) if said == OK]
         row: Row = {
             "run": run.info.run,
@@ -73,6 +87,14 @@ def arm_rows(
     return rows
 
 
+def _verdict_with(needed: Sequence[Figure], job: JobRecord) -> str:
+    """`ok`, or why this job is no result or lacks a figure that is needed, as a phrase."""
+    if (why := verdict(job)) != OK:
+        return why
+    missing = [figure.label for figure in needed if not usable(figure.read(job))]
+    return f"no {' and no '.join(missing)}" if missing else OK
+
+
 def figure_means(figures: Sequence[Figure], counted: Sequence[JobRecord]) -> Row:
     """The mean of every figure over the launches that have it, with its interval where the figure has one."""
     row: Row = {}
@@ -82,7 +104,7 @@ def figure_means(figures: Sequence[Figure], counted: Sequence[JobRecord]) -> Row
             values = [value for value in read if usable(value)]
             row |= with_interval(figure.key, mean_interval(values) if values else None)
         else:
-            row[figure.key] = finite(math.fsum(read) / len(read)) if read else None
+            row[figure.key] = finite(mean_of(read)) if read else None
     return row
 
 

@@ -87,7 +87,7 @@ def scaling_rows(run: Run) -> list[Row]:
     launches = arms_of(run).launches
     works = {key: _work(next(iter(jobs.values()))) for key, jobs in launches.items() if jobs}
     rows: list[Row] = []
-    for row in arm_rows(run, FIGURES):
+    for row in arm_rows(run, FIGURES, needs=("steady_samples_per_s",)):
         key = str(row["workload"]), str(row["arm"])
         alike = [other for other, work in works.items() if work == works.get(key)]
         sizes = {other: _processes(launches[other]) for other in alike}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from harness.stats import CONFIDENCE, Estimate, log_ratios, mean_interval, t_quantile, usable
+from harness.stats import CONFIDENCE, Estimate, log_ratios, mean_interval, mean_of, t_quantile, usable
 
 __all__ = [
     "CONFIDENCE",
@@ -14,6 +14,7 @@ __all__ = [
     "latency_gain",
     "log_ratios",
     "mean_interval",
+    "mean_of",
     "throughput_gain",
     "usable",
     "welch_interval",

@@ -5,6 +5,10 @@ from __future__ import annotations
 import os
 
 import pytest
+from property_support import register_profiles
+
+# Before any test module is read: its decorators take the profile of that moment. --hypothesis-profile comes in between.
+register_profiles()
 
 # Read by set-up, by Python itself or by ORTModule: a test that wants one sets it for its own child process.
 _FOREIGN = ("STACK", "PYTHON", "PYTHONDONTWRITEBYTECODE", "PYTHONOPTIMIZE", "PYTHONWARNINGS", "MAX_JOBS")

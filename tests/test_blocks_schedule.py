@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterator
 from statistics import fmean
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from property_support import examples
 
 from harness.blocks.schedule import (
     LEAST_PAIRS,
@@ -47,7 +48,7 @@ def fixed(seconds: float, steps: int | str, lead_in: int = 1) -> Blocks:
     return Blocks.model_validate({"seconds": seconds, "steps": steps, "lead_in_steps": lead_in})
 
 
-@settings(deadline=None, max_examples=60)
+@examples(60)
 @given(
     seconds=st.floats(0.5, 60),
     steps=st.one_of(st.integers(1, 20), st.just("auto")),

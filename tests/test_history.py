@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from history_support import HOST, noisy, points, write_history, write_night
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from property_support import examples
 from test_report_cli import report
 
 from harness.record import Sources, State
@@ -72,7 +73,7 @@ def test_one_odd_night_is_no_change() -> None:
 
 
 @given(st.integers(1, 40), st.floats(0.1, 10))
-@settings(max_examples=20, deadline=None)
+@examples(20)
 def test_constant_nights_never_change(nights: int, level: float) -> None:
     assert change_points(points(np.full((nights, 2), level)), THRESHOLDS) == []
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from property_support import examples
 from scipy.stats import norm, t
 
 from report.regressions.detector import again_score, confirms, detect
@@ -18,7 +19,7 @@ FIELDS = ("score", "alone", "level", "mean", "noise")
 
 
 @given(SERIES, LEVELS)
-@settings(max_examples=150, deadline=None)
+@examples(150)
 def test_the_unit_does_not_matter(series: list[float], factor: float) -> None:
     one, other = detect(series, THRESHOLDS), detect(np.array(series) * factor, THRESHOLDS)
     if abs(abs(float(one.level / one.mean) - 1) - 0.01) < 1e-9:  # on the very edge of what is a change
@@ -27,7 +28,6 @@ def test_the_unit_does_not_matter(series: list[float], factor: float) -> None:
 
 
 @given(LEVELS, st.integers(2, 60))
-@settings(deadline=None)
 def test_a_constant_series_is_never_an_alarm(level: float, nights: int) -> None:
     found = detect([level] * nights, THRESHOLDS)
     assert abs(float(found.score)) < 1e-6
@@ -37,7 +37,7 @@ def test_a_constant_series_is_never_an_alarm(level: float, nights: int) -> None:
 @given(
     st.integers(0, 10_000), st.integers(11, 40), st.lists(st.floats(0, 0.5), min_size=2, max_size=2), st.integers(1, 10)
 )
-@settings(max_examples=150, deadline=None)
+@examples(150)
 def test_a_larger_step_scores_no_less(seed: int, before: int, steps: list[float], after: int) -> None:
     """The score of slowness is monotone in the injected step, whatever the noise and however long the step is there."""
     small, large = sorted(steps)
@@ -62,7 +62,7 @@ def _slowness(series: np.ndarray, before: int) -> float:
 
 
 @given(st.integers(0, 10_000), st.floats(0.001, 0.05), st.floats(-0.2, 0.2), st.integers(2, 45))
-@settings(max_examples=100, deadline=None)
+@examples(100)
 def test_series_side_by_side_are_judged_as_each_alone(seed: int, noise: float, step: float, nights: int) -> None:
     series = np.exp(noise * np.random.default_rng(seed).standard_normal((4, nights)))
     series[1:, -1] *= 1 + step

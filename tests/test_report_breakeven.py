@@ -6,8 +6,9 @@ import math
 import random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from property_support import examples
 from report_factory import make_job, make_run
 
 from harness.record import Timing
@@ -94,7 +95,7 @@ def test_the_ends_are_where_the_definition_puts_them(launches: list[tuple[float,
         assert abs(mean) == pytest.approx(t_quantile(len(values) - 1) * spread, abs=1e-4 * scale)
 
 
-@settings(max_examples=30)
+@examples(30)
 @given(st.lists(launch, min_size=2, max_size=6), st.floats(0.01, 100))
 def test_the_unit_of_time_does_not_matter(launches: list[tuple[float, float, float, float]], factor: float) -> None:
     plain, scaled = break_even(launches), break_even([tuple(factor * s for s in each) for each in launches])  # type: ignore[misc]

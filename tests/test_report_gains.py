@@ -6,8 +6,9 @@ import math
 import random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from property_support import examples
 from report_factory import PROVEN, four_pairs, make_job, make_run
 
 from harness.record import Engagement, JobRecord, Pair, State, Timing
@@ -121,6 +122,8 @@ def test_a_job_without_a_time_is_no_result(runtime_s: float | None) -> None:
 def test_different_work_or_devices_are_not_compared() -> None:
     fewer = make_job("onnxruntime", timing=Timing(train_runtime_s=50, steps=50))
     assert gain_of([make_job(), fewer]).state == "arms did different numbers of steps in 1 of 1 launch"
+    idle = [make_job(arm, timing=Timing(train_runtime_s=50, steps=0)) for arm in ("pytorch", "onnxruntime")]
+    assert gain_of(idle).state == "arms did no step in 1 of 1 launch"
     elsewhere = make_job("onnxruntime", device="NVIDIA Abacus")
     assert gain_of([make_job(), elsewhere]).state == "arms ran on different devices in 1 of 1 launch"
 
@@ -140,7 +143,7 @@ def test_the_latest_attempt_counts_whatever_came_of_it() -> None:
     assert gain_of([make_job(), rerun, again, first]).latency[0] == pytest.approx(0.2)
 
 
-@settings(max_examples=30)
+@examples(30)
 @given(st.lists(st.tuples(st.floats(1, 1e4), st.floats(1, 1e4)), min_size=1, max_size=6), st.randoms())
 def test_the_order_of_records_does_not_matter(times: list[tuple[float, float]], order: random.Random) -> None:
     jobs = [
@@ -153,7 +156,7 @@ def test_the_order_of_records_does_not_matter(times: list[tuple[float, float]], 
     assert gains_of(make_run(jobs)) == gains_of(make_run(shuffled))
 
 
-@settings(max_examples=30)
+@examples(30)
 @given(st.lists(st.tuples(st.floats(1, 1e4), st.floats(1, 1e4)), min_size=1, max_size=6))
 def test_swapping_baseline_and_candidate_flips_the_log_ratio(times: list[tuple[float, float]]) -> None:
     jobs = [

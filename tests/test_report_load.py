@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
 import pytest
-from report_factory import four_pairs, make_job, make_run, write_run
+from report_factory import four_pairs, make_block_job, make_job, make_run, write_run
+from test_inference_report import point, result
 
 from harness.errors import BenchError
 from harness.record import SCHEMA_VERSION
+from report.lean import read_lean
 from report.load import UnreadableLine, find_run, load_run, load_runs, read_line
 
 
@@ -79,6 +82,43 @@ def test_a_metric_that_was_nan_costs_only_itself() -> None:
     assert read_line(written).metrics == {"accuracy": 0.5}
 
 
+def test_a_block_time_that_was_nan_stays_in_its_place() -> None:
+    written = make_block_job("pytorch", "onnxruntime", 0, [0.5, math.nan, 0.4])
+    line = written.model_dump_json().encode()
+    assert b"[0.5,null,0.4]" in line
+    for read in (read_line, read_lean):
+        blocks = read(line).blocks
+        assert blocks is not None
+        assert blocks.step_s == pytest.approx([0.5, math.nan, 0.4], nan_ok=True)
+
+
+@pytest.mark.parametrize("damage", [None, "missing"])
+def test_inference_whose_times_are_incomplete_costs_one_batch_size(damage: str | None) -> None:
+    fields = json.loads(make_job(inference=result(point(0.1, 0.08), point(0.2, 0.1, 8))).model_dump_json())
+    times = fields["inference"]["points"][0]["torch"]
+    times["mean_s"] = None
+    if damage:
+        del times["mean_s"]
+    for read in (read_line, read_lean):
+        notes: list[str] = []
+        found = read(json.dumps(fields).encode(), notes=notes).inference
+        assert found is not None
+        assert [timed.batch_size for timed in found.points] == [8]
+        assert notes == ["the times of inference at batch size 1 are incomplete, read as missing"]
+
+
+@pytest.mark.parametrize("value", [-1, 0.0, math.nan, math.inf, 1e308, 5e-324])
+def test_a_time_that_no_clock_gives_is_missing_and_named(value: float) -> None:
+    fields = json.loads(line_with())
+    fields["timing"]["steady_step_s"] = value
+    for read in (read_line, read_lean):
+        notes: list[str] = []
+        timing = read(json.dumps(fields).encode(), notes=notes).timing
+        assert timing.steady_step_s is None
+        assert timing.train_runtime_s == 100
+        assert notes == [f"steady_step_s = {value!r} is no measurement, read as missing"]
+
+
 @pytest.mark.parametrize("changes", [{}, {"workload": "of another shape"}])
 def test_a_future_schema_is_a_problem_not_a_guess(changes: dict[str, Any]) -> None:
     with pytest.raises(UnreadableLine, match=f"schema_version {SCHEMA_VERSION + 1} is newer"):
@@ -97,6 +137,16 @@ def test_a_run_of_a_newer_schema_is_read_as_far_as_known(tmp_path: Path) -> None
     run = load_run(folder)
     assert len(run.jobs) == 8
     assert "newer" in run.problems[0]
+
+
+def test_a_number_of_the_run_that_nothing_gives_is_missing_and_named(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "run", make_run(four_pairs()))
+    fields = json.loads((folder / "run.json").read_text())
+    fields["host"]["cores"] = -1
+    (folder / "run.json").write_text(json.dumps(fields))
+    run = load_run(folder)
+    assert run.info.host.cores is None
+    assert run.problems == [f"{folder / 'run.json'}: cores = -1 is no measurement, read as missing"]
 
 
 def test_a_run_without_jobs_yet_is_a_run(tmp_path: Path) -> None:

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from property_support import examples
 from runner_support import BASELINE, CANDIDATE, ScriptedPlan, ended, make_job, make_plan
 
 from harness.config import load_suite
@@ -162,7 +163,7 @@ def test_precision_ends_a_workload_and_the_rest_is_dropped() -> None:
     assert [job.id for job in looks[-1].dropped] == [f"job{n}" for n in range(8, 40)]
 
 
-@settings(max_examples=25, deadline=None)
+@examples(25)
 @given(st.lists(st.integers(0, 12), max_size=4), st.sampled_from([0.001, 0.01, 0.02]))
 def test_a_run_that_is_killed_and_resumed_stops_where_it_would_have(kills: list[int], deviation: float) -> None:
     plan = replace(make_plan([{}] * 40), adaptive=ADAPTIVE)

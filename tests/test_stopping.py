@@ -7,8 +7,9 @@ import random
 from collections.abc import Sequence
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from property_support import examples
 from runner_support import BASELINE, CANDIDATE, ended, make_job
 
 from harness.config.measurement import Adaptive
@@ -76,7 +77,7 @@ def test_needed_pairs_of_a_textbook_case() -> None:
     assert needed_pairs(mean_interval([1.0]), 0.5) is None
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(
     st.lists(st.floats(-0.5, 0.5), min_size=2, max_size=12).filter(lambda v: max(v) - min(v) > 1e-6),
     st.floats(0.05, 20),

@@ -10,6 +10,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ from typing import Any
 import jsonschema
 import pytest
 import yaml
+from hypothesis import settings
+from property_support import NIGHTLY, REPEATABLE
 
 from harness import cli
 
@@ -129,6 +132,31 @@ def test_the_night_is_called_with_options_that_exist(tmp_path: Path, suite: str,
     expected = ["summary", "annotations", "issues", "json=results/history/alerts.json"]
     assert options.channel == expected + (["slack"] if webhook else [])
     assert "hooks.example" not in " ".join(called), "secrets are not on a command line"
+
+
+def test_properties_get_new_examples_at_night_and_the_same_ones_in_make_test() -> None:
+    assert script("Properties").endswith(f"-m hypothesis --hypothesis-profile {NIGHTLY}")
+    assert settings.get_profile(REPEATABLE).derandomize
+    assert not settings.get_profile(NIGHTLY).derandomize
+
+
+@pytest.mark.parametrize("nightly", [False, True])
+def test_the_profile_decides_whether_two_runs_see_the_same_examples(tmp_path: Path, nightly: bool) -> None:
+    (tmp_path / "conftest.py").write_text((ROOT / "tests" / "conftest.py").read_text())
+    (tmp_path / "test_drawn.py").write_text(
+        "import sys\nfrom hypothesis import given, strategies as st\nfrom property_support import examples\n"
+        "@examples(40)\n@given(st.integers())\ndef test_drawn(number):\n    print('drawn', number, file=sys.stderr)\n"
+    )
+    command = [sys.executable, "-m", "pytest", "-s", "-p", "no:cacheprovider", str(tmp_path / "test_drawn.py")]
+    command += ["--hypothesis-profile", NIGHTLY] if nightly else []
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "tests"), "PROPERTY_EXAMPLES": "2"}
+    drawn = []
+    for _ in range(2):
+        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120)
+        assert done.returncode == 0, done.stdout
+        drawn.append(done.stderr.splitlines())
+    assert len(drawn[0]) >= 80
+    assert (drawn[0] == drawn[1]) is not nightly
 
 
 @pytest.mark.parametrize("has_run", [True, False])

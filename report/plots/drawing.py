@@ -34,6 +34,9 @@ class Drawing:
     problems: tuple[str, ...] = ()
 
 
+LARGEST = 1e21
+
+
 @dataclass
 class Files:
     """Reads the series of runs for one kind of plot; remembers what could not be read."""
@@ -41,7 +44,10 @@ class Files:
     problems: list[str] = field(default_factory=list)
 
     def read(self, run: Run, series: str | None, columns: Sequence[str]) -> dict[str, Values] | None:
-        """Columns of a series as float64, NaN where a value is missing; None where the job has no readable one."""
+        """Columns of a series as float64; None where the job has no readable one.
+
+        NaN where a value is missing, or beyond LARGEST, which no measurement gives and no axis can show.
+        """
         import numpy as np
         from pyarrow import ArrowException, parquet
 
@@ -50,7 +56,8 @@ class Files:
         path = run.folder / series
         try:
             table = parquet.read_table(path, columns=list(columns))
-            return {name: np.asarray(table[name].to_pandas(), dtype=np.float64) for name in columns}
+            values = {name: np.asarray(table[name].to_pandas(), dtype=np.float64) for name in columns}
+            return {name: np.where(np.abs(of) <= LARGEST, of, np.nan) for name, of in values.items()}
         except FileNotFoundError:
             self._say(path, "no such file")
         except (OSError, ArrowException) as error:

@@ -156,5 +156,6 @@ def _twins_caption(run: Run, arms: Arms, workload: str) -> str:
 def _ends(launches: Sequence[Values], window: int) -> str:
     import numpy as np
 
-    first, last = (float(np.nanmean([smoothed(losses, window)[at] for losses in launches])) for at in (0, -1))
-    return f"{first:.3g} to {last:.3g}"
+    ends = np.array([smoothed(losses, window)[[0, -1]] for losses in launches])
+    known = [of[np.isfinite(of)] for of in ends.T]
+    return " to ".join(f"{float(of.mean()):.3g}" if len(of) else "no number" for of in known)

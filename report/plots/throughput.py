@@ -27,7 +27,7 @@ def draw(runs: Sequence[Run], looks: Mapping[str, Look]) -> list[Drawing]:
 
 def _of_run(run: Run, looks: Mapping[str, Look]) -> list[Drawing]:
     title = "Steady throughput"
-    rows = [row for row in arm_rows(run, STEADY_STATE) if row["source"] == "measured"]
+    rows = [row for row in arm_rows(run, STEADY_STATE, needs=(KEY,)) if row["source"] == "measured"]
     if not any(row[KEY] for row in rows):
         why = "no job has one" if rows else "publications have none"
         return [Drawing((run.info.run,), title, f"Left out: no steady state; {why}.")]
