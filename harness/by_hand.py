@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from harness.config.errors import Finding, explain
 from harness.errors import BenchError
+from harness.files import write_text
 from harness.plan import Plan, digest, with_id
 from harness.record import InferenceResult, State
 from harness.settings import GLUE_TASKS, Arm, Inference, JobSpec, Model, Strict, Task, Training, Workload
@@ -184,7 +185,7 @@ def _run(spec: JobSpec, output: Path) -> int:
         config_sha256=digest(config),
         timeout_s=7 * 24 * 3600.0,
     )
-    outcome = runner.run(plan, output / "runs", fresh=True, resume_command="")
+    outcome = runner.run(plan, output / "runs", fresh=True, resume_command="", results_option="--output-dir")
     records, _ = read_records(outcome.folder)
     record = records[-1]
     metrics = {
@@ -197,7 +198,7 @@ def _run(spec: JobSpec, output: Path) -> int:
         "weights": record.sources.weights,
         **(_inference_metrics(record.inference) if record.inference is not None else {}),
     }
-    (output / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
+    write_text(output / "metrics.json", json.dumps(metrics, indent=2) + "\n")
     for name, metric in metrics.items():
         print(f"{name:>{WIDTH}} = {metric}")
     if record.state is not State.OK:

@@ -21,9 +21,9 @@ Slug = Annotated[str, AfterValidator(_is_slug)]
 
 
 class Strict(BaseModel):
-    """Unknown keys are errors; values do not change after validation."""
+    """Unknown keys are errors, and so are infinity and NaN; values do not change after validation."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     @field_validator("*", mode="before")
     @classmethod

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import json
 import os
-from collections.abc import Iterable
+import shutil
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 
 from pydantic import ValidationError
 
-from harness.errors import BenchError
+from harness.errors import BenchError, is_no_space
 from harness.file_lock import take_lock
+from harness.files import append_lines, write_atomically
 from harness.outcome import Series
 from harness.record import JobRecord, RunInfo
 
+LITTLE_ROOM_BYTES = 4 << 20  # of a disk: the next job's log and series would not fit
+RESERVE_BYTES = 1 << 20  # room for the records of the jobs in flight and for run.json
 LOCK_WAIT_S = 30.0  # for the guardian of a killed runner to clear away its job
 
 
@@ -25,25 +31,6 @@ class Damage:
 
     lines: list[bytes] = field(default_factory=list)
     unterminated: bool = False
-
-
-def _fsync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Replace a file whole: readers and later runs see the old or the new content, never a part."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    with temporary.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
-    _fsync_folder(path.parent)
 
 
 def read_info(folder: Path) -> RunInfo:
@@ -86,6 +73,8 @@ class RunFolder:
     def __init__(self, path: Path) -> None:
         path.mkdir(parents=True, exist_ok=True)
         self.path = path
+        self.full: OSError | None = None
+        self._reserve = path / ".reserve"
         # A killed runner's guardian keeps the lock until the job is gone: a new job must not run beside it.
         self.lock_fd = take_lock(
             path / ".lock",
@@ -99,6 +88,7 @@ class RunFolder:
             (path / "logs").mkdir(exist_ok=True)
             self.rejected = self._repair()
             self.records, _ = read_records(path)
+            self._set_reserve()
         except BaseException:
             os.close(self.lock_fd)
             raise
@@ -112,6 +102,8 @@ class RunFolder:
         self.close()
 
     def close(self) -> None:
+        with contextlib.suppress(OSError):
+            self._reserve.unlink(missing_ok=True)
         if self.lock_fd >= 0:
             os.close(self.lock_fd)
             self.lock_fd = -1
@@ -120,17 +112,41 @@ class RunFolder:
         records, damage = read_records(self.path)
         if damage.lines:
             # First the copy, then the rewrite: a kill between the two repeats a line, it loses none.
-            _append(self.path / "jobs.jsonl.rejected", damage.lines)
+            append_lines(self.path / "jobs.jsonl.rejected", damage.lines)
         if damage.lines or damage.unterminated:
             write_atomically(self.path / "jobs.jsonl", b"".join(_line(record) for record in records))
         return len(damage.lines)
 
+    def _set_reserve(self) -> None:
+        """Take the room that a full disk must still have for records."""
+        with contextlib.suppress(OSError), self._reserve.open("wb") as file:
+            os.posix_fallocate(file.fileno(), 0, RESERVE_BYTES)
+
+    def _with_reserve(self, write: Callable[[], None]) -> None:
+        """Write, if there is no room once more with the reserve given free. `full` then says so."""
+        try:
+            write()
+        except OSError as error:
+            if not is_no_space(error):
+                raise
+            self.full = error
+            self._reserve.unlink(missing_ok=True)
+            write()
+
+    def is_full(self) -> bool:
+        """Whether something found no room here since this was opened, or hardly any is left."""
+        if self.full is None and shutil.disk_usage(self.path).free < LITTLE_ROOM_BYTES:
+            self.full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
+        return self.full is not None
+
     def write_info(self, info: RunInfo) -> None:
-        write_atomically(self.path / "run.json", info.model_dump_json(indent=2).encode() + b"\n")
+        data = info.model_dump_json(indent=2).encode() + b"\n"
+        self._with_reserve(lambda: write_atomically(self.path / "run.json", data))
 
     def append(self, *records: JobRecord) -> None:
         """Add records, in one write and on disk before this returns."""
-        _append(self.path / "jobs.jsonl", [_line(record).rstrip(b"\n") for record in records])
+        lines = [_line(record).rstrip(b"\n") for record in records]
+        self._with_reserve(lambda: append_lines(self.path / "jobs.jsonl", lines))
         self.records.extend(records)
 
     def replace(self, records: Iterable[JobRecord]) -> None:
@@ -151,7 +167,10 @@ class RunFolder:
         return name
 
     def write_series(self, name: str, series: Series) -> str | None:
-        """Per-step values as series/NAME.parquet (step int32, duration_s and loss float64); its path within the run."""
+        """Per-step values as series/NAME.parquet (step int32, duration_s and loss float64); its path within the run.
+
+        None if there are none, or no room for them: then `full` says so.
+        """
         if not series.step:
             return None
         import pyarrow as pa
@@ -166,20 +185,16 @@ class RunFolder:
         )
         sink = pa.BufferOutputStream()
         pq.write_table(table, sink, compression="zstd")
-        write_atomically(self.path / "series" / f"{name}.parquet", sink.getvalue().to_pybytes())
+        try:
+            write_atomically(self.path / "series" / f"{name}.parquet", sink.getvalue().to_pybytes())
+        except OSError as error:
+            if not is_no_space(error):
+                raise
+            self.full = error  # the reserve is for the record
+            return None
         return f"series/{name}.parquet"
 
 
 def _line(record: JobRecord) -> bytes:
     # Not model_dump_json: it turns a metric that is NaN into null, which then is no number and no longer loads.
     return json.dumps(record.model_dump(mode="json"), ensure_ascii=False).encode() + b"\n"
-
-
-def _append(path: Path, lines: Iterable[bytes]) -> None:
-    is_new = not path.exists()
-    with path.open("ab") as file:
-        file.write(b"".join(line + b"\n" for line in lines))
-        file.flush()
-        os.fsync(file.fileno())
-    if is_new:
-        _fsync_folder(path.parent)

@@ -8,9 +8,10 @@ from runner_support import make_job
 
 from harness.errors import BenchError
 from harness.execution import make_record
+from harness.files import write_atomically
 from harness.outcome import Seen, Series
 from harness.record import Host, JobRecord, RunInfo, State
-from harness.store import RunFolder, read_info, read_records, write_atomically
+from harness.store import RunFolder, read_info, read_records
 
 
 def record(position: int) -> JobRecord:

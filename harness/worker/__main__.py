@@ -68,7 +68,7 @@ def main() -> None:
         print("usage: python -m harness.worker SPEC.json SOCKET", file=sys.stderr)
         sys.exit(2)
     channel = Channel(sys.argv[2])
-    raw = json.loads(Path(sys.argv[1]).read_text())
+    raw = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
     channel.send("hello", pid=os.getpid(), rank=int(os.environ.get("LOCAL_RANK", "0")), protocol=PROTOCOL_VERSION)
     inbox = process.exit_with_runner(channel)
     try:
