@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from harness import __version__
-from harness.errors import run_command
+from harness.errors import BenchError, is_text, run_command, use_utf8
 
 # 1 says something about results. A fault of this program or a full disk never ends with it.
 NO_RESULT = "2 bad input, a host or disk that cannot be used, or a fault of this program; 130 interrupted"
@@ -20,6 +20,8 @@ EPILOG = (
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status (see EPILOG)."""
+    if argv is None:
+        use_utf8()
     return run_command("harness", lambda: _main(argv))
 
 
@@ -29,6 +31,9 @@ def _main(argv: Sequence[str] | None) -> int:
     if arguments.command is None:
         parser.print_help()
         return 2
+    for word in sys.argv[1:] if argv is None else argv:
+        if not is_text(word):  # it would be a value or a path in a record
+            raise BenchError("is not UTF-8 text", place=word, fix="write or name it in UTF-8")
     from harness import commands
 
     status: int = getattr(commands, arguments.command)(arguments)

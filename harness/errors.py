@@ -51,6 +51,15 @@ class BenchError(Exception):
         return f"{text}\n  fix: {self.fix}" if self.fix else text
 
 
+def is_text(text: str) -> bool:
+    """Whether a word or a path of the system is text, and no other bytes."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def is_no_space(error: BaseException | None) -> bool:
     """Whether an error, or one that led to it, says that there is no room for more bytes."""
     while error is not None:
@@ -109,6 +118,20 @@ def run_command(program: str, body: Callable[[], int]) -> int:
         )
     _discard_output()
     return BAD_INPUT
+
+
+def use_utf8() -> None:
+    """Start this command line again in Python's UTF-8 mode where the locale has another encoding.
+
+    Names of files, options and models are then what they are everywhere else, and jobs, which run
+    in UTF-8 mode, get the same ones. What the terminal can show stays as it was.
+    """
+    if sys.getfilesystemencoding() == "utf-8" or os.environ.get("PYTHONUTF8") == "1":
+        return
+    shown = getattr(sys.stdout, "encoding", None) or "ascii"
+    environment = {"PYTHONIOENCODING": f"{shown}:backslashreplace", **os.environ, "PYTHONUTF8": "1"}
+    with contextlib.suppress(OSError):  # then it goes on as it is
+        os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], environment)
 
 
 def prepare_output() -> None:

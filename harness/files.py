@@ -43,9 +43,11 @@ def write_atomically(path: Path, data: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(target)
-    except BaseException:
+    except BaseException as error:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            error.filename, error.filename2 = str(path), None  # not the temporary one
         raise
     sync_folder(target.parent)
 
@@ -74,9 +76,11 @@ def append_bytes(path: Path, data: bytes) -> None:
             while left:
                 left = left[file.write(left) :]
             os.fsync(file.fileno())
-        except BaseException:
+        except BaseException as error:
             with contextlib.suppress(OSError):  # a part of a line must not stay: the next one would be glued to it
                 file.truncate(before)
+            if isinstance(error, OSError):
+                error.filename = str(path)
             raise
     if is_new:
         sync_folder(path.parent)

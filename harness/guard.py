@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from harness.errors import BenchError, of_the_system
+from harness.errors import BenchError, is_text, of_the_system
 from harness.telemetry.sources import THROTTLING, CardLost, Gpu, GpuSource, Unreadable, reason_names
 
 # A card without processes holds some megabytes; more is somebody whose process this host or container does not show.
@@ -119,12 +119,15 @@ def unwritable(places: Iterable[Place]) -> list[Finding]:
     found = []
     for place in places:
         error = _refusal(place.folder)
+        if error is None and not is_text(str(place.folder.absolute())):
+            error = OSError(errno.EILSEQ, "its name is not UTF-8 text")  # records and jobs get it as text
         if error is None:
             continue
         said = of_the_system(error)
         message = f"{place.what} cannot be written to {place.folder}: {said.message}"
         message += f"; {place.without}" if place.without else ""
-        found.append(Finding(place.severity, message, f"{said.fix}; {place.moved_by} names the folder"))
+        fix = "; ".join(filter(None, (said.fix, f"{place.moved_by} names the folder")))
+        found.append(Finding(place.severity, message, fix))
     return found
 
 

@@ -86,6 +86,11 @@ def parse(text: str, as_text: Container[str] = ()) -> Parsed:
             unknown tags, too much of anything.
     """
     try:
+        text.encode()
+    except UnicodeEncodeError as error:  # bytes of a command line that are no text
+        line = text[: error.start].count("\n") + 1
+        raise YamlError("is not UTF-8 text", line, "write it in UTF-8") from None
+    try:
         return _Builder(yaml.parse(text, Loader=_LOADER), as_text).document()
     except yaml.reader.ReaderError as error:
         line = text[: error.position].count("\n") + 1

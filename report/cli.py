@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from harness.errors import run_command
+from harness.errors import run_command, use_utf8
 from report.commands import alert, check, compare, export, history, page, plot, readme, rehearse, tables
 
 # In the order of --help; heavy imports are inside their handlers.
@@ -15,6 +15,8 @@ COMMANDS = (tables, readme, page, plot, export, compare, check, history, alert, 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
+    if arguments is None:
+        use_utf8()
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(encoding="utf-8")  # tables hold names in any script, whatever the locale
     return run_command("report", lambda: _main(arguments))

@@ -1,5 +1,6 @@
 """Host and provenance: what is recorded is true, and nothing secret or private is."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path

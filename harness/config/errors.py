@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import typing
 from collections.abc import Sequence
+from datetime import date
 from typing import Any
 
 from pydantic import BaseModel
@@ -32,6 +33,8 @@ def explain(error: Any, root: type[BaseModel]) -> tuple[str, str]:
     if kind == "missing":
         return f"{loc[-1]!r} is missing", "it has no default"
     shown = cut(f"{value!r}") if not isinstance(value, dict | list) else f"a {type(value).__name__}"
+    if isinstance(value, date):
+        return f"{value} is read as a date", "in quotes if it is a name"
     if kind == "literal_error":
         return f"{shown} is not a choice", str(context.get("expected", ""))
     if kind in ("value_error", "assertion_error"):

@@ -14,6 +14,7 @@ from harness.config.suite import Suite
 from harness.errors import BenchError, of_the_system
 from harness.settings import Strict, Task
 
+MOST_FINDINGS = 30  # told at once
 Origins = dict[Path, str]  # where the value at a path was written: "file:line" or "--set key=value"
 
 
@@ -116,15 +117,14 @@ def _located(findings: list[Finding], origins: Origins, file: FilePath) -> Bench
         key = ".".join(str(p) for p in finding.path)
         lines.append((place, f"{key}: {finding.message}" if key else finding.message, finding.allowed))
     place, message, allowed = lines[0]
-    rest = "".join(f"\n{p}: {m}" + (f"\n  allowed: {a}" if a else "") for p, m, a in lines[1:])
+    rest = "".join(f"\n{p}: {m}" + (f"\n  allowed: {a}" if a else "") for p, m, a in lines[1:MOST_FINDINGS])
+    rest += f"\nand {len(lines) - MOST_FINDINGS} more like these" if len(lines) > MOST_FINDINGS else ""
     return BenchError(message + (f"\n  allowed: {allowed}" if allowed else "") + rest, place=place)
 
 
 def _load(file: FilePath, seen: tuple[FilePath, ...]) -> tuple[dict[str, Any], Origins]:
     """File contents merged over what it extends, with the place of every key."""
     resolved = file.resolve()
-    if resolved in seen:
-        raise BenchError(f"{file} extends itself", place=str(seen[-1]), fix="remove the circle of `extends`")
     try:
         text = yaml_text.read(file)
     except FileNotFoundError:
@@ -142,6 +142,9 @@ def _load(file: FilePath, seen: tuple[FilePath, ...]) -> tuple[dict[str, Any], O
         raise BenchError(f"extends: {parent!r} is not a file", place=origins[("extends",)], fix="one relative path")
     if not _is_file(file.parent / parent):
         raise BenchError(f"extends: no file {parent!r} beside it", place=origins[("extends",)], fix="a relative path")
+    if (file.parent / parent).resolve() in (*seen, resolved):
+        place = origins[("extends",)]
+        raise BenchError(f"{file.parent / parent} extends itself", place=place, fix="remove the circle of `extends`")
     base, base_origins = _load(file.parent / parent, (*seen, resolved))
     _merge(base, data, base_origins, origins, ())
     return base, base_origins

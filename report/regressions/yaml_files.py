@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 from harness.errors import BenchError, of_the_system
 from harness.yaml_text import YamlError, parse, read
 
+MOST_FINDINGS = 30  # told at once
 Where = tuple[str | int, ...]
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -42,7 +43,8 @@ def _located(error: ValidationError, lines: dict[Where, int], file: Path, model:
             path = path[:-1]
         said.append((f"{file}:{lines[path]}", f"{key}: {_what(entry, model)}" if key else _what(entry, model)))
     place, message = said[0]
-    rest = "".join(f"\n{where}: {what}" for where, what in said[1:])
+    rest = "".join(f"\n{where}: {what}" for where, what in said[1:MOST_FINDINGS])
+    rest += f"\nand {len(said) - MOST_FINDINGS} more like these" if len(said) > MOST_FINDINGS else ""
     return BenchError(message + rest, place=place, fix="correct these keys" if rest else "correct this key")
 
 
