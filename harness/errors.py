@@ -114,7 +114,7 @@ def run_command(program: str, body: Callable[[], int]) -> int:
     except Exception as error:
         _say(
             f"{program}: a fault of this program: {type(error).__name__}: {_short(str(error))}\n"
-            f"  fix: report it with the lines below; what was finished is on disk\n{traceback.format_exc()}"
+            f"  fix: report it with the lines below; what was finished is on disk\n{traceback.format_exc().rstrip()}"
         )
     _discard_output()
     return BAD_INPUT
@@ -129,7 +129,9 @@ def use_utf8() -> None:
     if sys.getfilesystemencoding() == "utf-8" or os.environ.get("PYTHONUTF8") == "1":
         return
     shown = getattr(sys.stdout, "encoding", None) or "ascii"
-    environment = {"PYTHONIOENCODING": f"{shown}:backslashreplace", **os.environ, "PYTHONUTF8": "1"}
+    environment = {**os.environ, "PYTHONUTF8": "1"}
+    if not environment.get("PYTHONIOENCODING"):
+        environment["PYTHONIOENCODING"] = f"{shown}:backslashreplace"
     with contextlib.suppress(OSError):  # then it goes on as it is
         os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], environment)
 
