@@ -102,7 +102,8 @@ class RunningJob:
             self._selector.close()
             shutil.rmtree(self._folder, ignore_errors=True)
             said = of_the_system(error)
-            raise BenchError(f"cannot start a job: {said.place}: {said.message}", place=job.id, fix=said.fix) from error
+            what = ": ".join(filter(None, ("cannot start a job", said.place, said.message)))
+            raise BenchError(what, place=job.id, fix=said.fix) from error
 
     def _start_guardian(
         self, arguments: list[str], environment: Mapping[str, str], lock_fd: int

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from harness import guard
 from harness.display import Display, make_display, stopped
 from harness.environment import visible_cards
-from harness.errors import INTERRUPTED, BenchError, is_no_space
+from harness.errors import INTERRUPTED, BenchError, is_no_space, of_the_system
 from harness.execution import Executor
 from harness.nodes import Nodes
 from harness.plan import alone
@@ -225,18 +225,18 @@ class _Execution:
         lost = self.folder.full is not None  # their series
         if self.folder.is_full():
             ends = (State.OK, State.CRASHED) if lost else (State.CRASHED,)
-            records = [without_room(record) if record.state in ends else record for record in records]
+            why = of_the_system(self.folder.full or OSError()).message
+            records = [without_room(record, why) if record.state in ends else record for record in records]
         self._keep(records)
         for record in records:
             self.display.job_finished(record)
         if note:
             self._note(note)
         if self.folder.is_full():
-            raise BenchError(
-                "no space is left on the disk of the results: the run stops, and what was measured is recorded",
-                place=str(self.folder.path),
-                fix="make room there; the same command then goes on (or --results with a folder on another disk)",
-            )
+            said = of_the_system(self.folder.full or OSError())
+            message = f"{said.message}: the run stops, and what was measured is recorded"
+            fix = f"{said.fix}; the same command then goes on"
+            raise BenchError(message, place=str(self.folder.path), fix=fix)
         return records
 
     def _keep(self, records: Sequence[JobRecord]) -> None:
@@ -303,9 +303,9 @@ class _Execution:
         self.folder.write_info(scrub_tree(self.info))
 
 
-def without_room(record: JobRecord) -> JobRecord:
+def without_room(record: JobRecord, why: str) -> JobRecord:
     """The record of a job that ended while the disk was full: the same command runs it again once there is room."""
-    reason = "no space was left on the disk of the results" + (f"; {record.reason}" if record.reason else "")
+    reason = f"of the run's folder: {why}" + (f"; {record.reason}" if record.reason else "")
     return record.model_copy(update={"state": State.INTERRUPTED, "reason": reason})
 
 

@@ -69,14 +69,14 @@ def test_a_disk_that_fills_up_ends_the_job_with_a_record_and_the_same_command_go
     )
     assert "first 2" in done.stdout, said.read_text() + done.stderr
     assert "second 0" in done.stdout, done.stderr
-    assert "no space is left on the disk of the results" in said.read_text()
-    assert "fix: make room there; the same command then goes on" in said.read_text()
+    assert "no space is left on the disk: the run stops, and what was measured is recorded" in said.read_text()
+    assert said.read_text().rstrip().endswith("the same command then goes on")
     assert "Traceback" not in said.read_text()
 
     (full,) = (tmp_path / "full").glob("scripted-*")
     records, damage = read_records(full)
     assert [(record.id, record.state) for record in records] == [("job0", State.OK), ("job1", State.INTERRUPTED)]
-    assert records[1].reason.startswith("no space was left on the disk of the results")
+    assert records[1].reason.startswith("of the run's folder: no space is left on the disk")
     assert not damage.lines
     assert read_info(full).status == "incomplete"
 
