@@ -95,8 +95,10 @@ def run_command(program: str, body: Callable[[], int]) -> int:
     try:
         try:
             status = body()
-        except SystemExit as end:  # argparse's: after --help and --version, or after a wrong option
-            status = end.code if isinstance(end.code, int) else BAD_INPUT if end.code else 0
+        except SystemExit:  # argparse's, after --help or a wrong option; or whoever runs this as a part
+            sys.stdout.flush()
+            _discard_output()
+            raise
         sys.stdout.flush()
         _discard_output()
         return status

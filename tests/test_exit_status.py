@@ -171,8 +171,6 @@ def test_a_fault_of_the_program_is_no_regression(capsys: pytest.CaptureFixture[s
         (ModuleNotFoundError("No module named 'yaml'"), 2, "make setup"),
         (RecursionError("too deep"), 2, "a fault of this program"),
         (OSError("odd"), 2, "odd"),
-        (SystemExit(2), 2, ""),
-        (SystemExit(0), 0, ""),
     ],
 )
 def test_every_end_has_its_status(
@@ -183,6 +181,16 @@ def test_every_end_has_its_status(
 
     assert run_command("harness", body) == status
     assert said in capsys.readouterr().err
+
+
+def test_an_end_that_others_ask_for_is_left_to_them() -> None:
+    def body() -> int:
+        sys.exit(3)
+
+    with pytest.raises(SystemExit) as asked:
+        run_command("harness", body)
+    assert asked.value.code == 3
+    assert ends("harness", "run", "--no-such-option").returncode == 2
 
 
 @pytest.mark.parametrize(

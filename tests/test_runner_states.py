@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 from runner_support import WORKER, executions, make_job, make_plan, processes_of, wait_until
 
-from harness import launch
+from harness import launch, provenance
 from harness.display import LineDisplay
 from harness.errors import BenchError
 from harness.launch import RunningJob
@@ -185,6 +185,14 @@ def test_a_runner_that_cannot_go_on_leaves_the_run_incomplete(tmp_path: Path) ->
     assert [record.id for record in read_records(folder)[0]] == ["job0"]
 
 
+def test_a_commit_that_nobody_can_tell_is_noted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(provenance, "git_state", lambda _: {"unknown": "git is not installed: install it"})
+    outcome, _ = run_jobs(tmp_path, {})
+    info = read_info(outcome.folder)
+    assert "the commit of this code is not known: git is not installed: install it" in info.notes
+    assert "commit" not in info.git
+
+
 def test_a_long_tmpdir_is_no_obstacle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     long = tmp_path / ("x" * 90)
     long.mkdir()
@@ -205,6 +213,7 @@ def test_the_environment_of_a_job_is_chosen(tmp_path: Path, monkeypatch: pytest.
     assert "PYTHONSTARTUP" not in environment
     assert "SHELL_PROMPT_THEME" not in environment
     assert environment["OMP_NUM_THREADS"] == "2"
+    assert environment["PYTHONUTF8"] == "1"
     assert environment["ORTMODULE_LOG_LEVEL"] == "1"
     assert environment["PYTHONHASHSEED"] == "0"
     assert environment["TOKENIZERS_PARALLELISM"] == "false"
