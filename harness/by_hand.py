@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from harness.config.errors import Finding, explain
 from harness.errors import BenchError
+from harness.files import write_text
 from harness.plan import Plan, check_lengths, digest, with_id
 from harness.record import InferenceResult, JobRecord, State, trained_length
 from harness.redaction import printable
@@ -198,7 +199,7 @@ def _run(spec: JobSpec, output: Path) -> int:
     )
     check_lengths(plan)
     try:
-        outcome = runner.run(plan, output / "runs", fresh=True, resume_command="")
+        outcome = runner.run(plan, output / "runs", fresh=True, resume_command="", results_option="--output-dir")
     except BenchError:
         for folder in (output / "runs", output):  # or the same command would find it not empty
             with contextlib.suppress(OSError):
@@ -217,7 +218,7 @@ def _run(spec: JobSpec, output: Path) -> int:
         **_disturbed(record),
         **(_inference_metrics(record.inference) if record.inference is not None else {}),
     }
-    (output / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
+    write_text(output / "metrics.json", json.dumps(metrics, indent=2) + "\n")
     for name, metric in metrics.items():
         print(f"{name:>{WIDTH}} = {metric}")
     for remark in (*record.sources.remarks, *_cut(record)):

@@ -3,37 +3,41 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from harness import __version__
-from harness.errors import BenchError
+from harness.errors import BenchError, is_text, run_command, use_utf8
 
-EPILOG = "exit status: 0 every pair has a result; 1 some pair has none; 2 bad input or unusable host; 130 interrupted"
+# 1 says something about results. A fault of this program or a full disk never ends with it.
+NO_RESULT = "2 bad input, a host or disk that cannot be used, or a fault of this program; 130 interrupted"
+EPILOG = (
+    "exit status: 0 done, and every pair has a result; 1 some pair has none; "
+    f"{NO_RESULT} (COMMAND --help says what 0 and 1 mean there)"
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status (see EPILOG)."""
+    if argv is None:
+        use_utf8()
+    return run_command("harness", lambda: _main(argv))
+
+
+def _main(argv: Sequence[str] | None) -> int:
     parser = _parser()
     arguments = parser.parse_args(argv)
     if arguments.command is None:
         parser.print_help()
         return 2
+    for word in sys.argv[1:] if argv is None else argv:
+        if not is_text(word):  # it would be a value or a path in a record
+            raise BenchError("is not UTF-8 text", place=word, fix="write or name it in UTF-8")
     from harness import commands
 
-    try:
-        status: int = getattr(commands, arguments.command)(arguments)
-        return status
-    except BenchError as error:
-        print(f"harness: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        return 130
-    except BrokenPipeError:  # `harness plan … | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+    status: int = getattr(commands, arguments.command)(arguments)
+    return status
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -43,7 +47,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
 
-    run = commands.add_parser("run", help="run a suite (or resume its unfinished run) and print the tables")
+    run = commands.add_parser(
+        "run",
+        help="run a suite (or resume its unfinished run) and print the tables",
+        epilog=f"exit status: 0 every pair has a result; 1 some pair has none; {NO_RESULT}",
+    )
     _suite_arguments(run)
     run.add_argument("--run", dest="run_name", metavar="NAME", help="name of the run folder (default: SUITE-TIME)")
     run.add_argument("--new", action="store_true", help="start a new run even if an unfinished one could be resumed")
@@ -57,7 +65,7 @@ def _parser() -> argparse.ArgumentParser:
         help="spread a suite over a cluster by SLURM: an array element for every pair, results in one run",
         description="Submits an array element for every pair (pairs of a workload that share an arm go together). The "
         "same command goes on with what was killed: docs/several-gpus.md.",
-        epilog="exit status: 0 submitted, or complete where that was waited for; 1 not complete; 2 bad input",
+        epilog=f"exit status: 0 submitted, or complete where that was waited for; 1 not complete; {NO_RESULT}",
     )
     _suite_arguments(submit)
     _submit_arguments(submit)
@@ -67,24 +75,35 @@ def _parser() -> argparse.ArgumentParser:
         help="one night: run a suite, check it against earlier nights, run alarmed pairs again, check, alert",
         description="Runs a suite, checks it against the nights before, measures alarmed pairs once more, checks again "
         "and alerts. Killed at any moment, the same command goes on from there. State and logs: RESULTS/nightly/.",
-        epilog="exit status: 0 nothing worse; 1 a regression; 2 could not judge or not deliver; 130 interrupted",
+        epilog="exit status: 0 nothing worse; 1 a regression; 2 no judgement (bad input, a full disk, "
+        "a runner or a check that died), or alerts not delivered; 130 interrupted",
     )
     _suite_arguments(nightly)
     _nightly_arguments(nightly)
 
-    plan = commands.add_parser("plan", help="print what a suite would run and about how long it takes")
+    plan = commands.add_parser(
+        "plan",
+        help="print what a suite would run and about how long it takes",
+        epilog="exit status: 0 printed; 2 bad input",
+    )
     _suite_arguments(plan)
     plan.add_argument("--json", action="store_true", help="the jobs as JSON lines")
 
     doctor = commands.add_parser(
-        "doctor", help="check driver, cards, disk, stack and a real training step; say what to do"
+        "doctor",
+        help="check driver, cards, disk, stack and a real training step; say what to do",
+        epilog=f"exit status: 0 ready (warnings may stand); 1 a check failed; {NO_RESULT}",
     )
     doctor.add_argument("--results", type=Path, default=Path("results"), metavar="DIR", help="default: results")
 
     schema = commands.add_parser("schema", help="print the JSON schema of suites, for editors")
     schema.add_argument("--output", type=Path, metavar="FILE", help="write it there instead")
 
-    train = commands.add_parser("train", help="train one model with one backend, as transformers' example scripts do")
+    train = commands.add_parser(
+        "train",
+        help="train one model with one backend, as transformers' example scripts do",
+        epilog=f"exit status: 0 the job ended ok, and inference where asked for agrees; 1 it did not; {NO_RESULT}",
+    )
     _train_arguments(train)
     return parser
 

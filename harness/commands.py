@@ -14,6 +14,7 @@ from typing import Literal
 from harness.config import Suite, load_suite
 from harness.config.selection import only_pairs
 from harness.errors import BenchError
+from harness.files import write_text
 from harness.guard import fix_of_lost
 from harness.plan import Plan, check_lengths, make_plan
 from harness.setup.stack import cache_root
@@ -23,6 +24,7 @@ from harness.telemetry.nvml import look_at_cards
 CHECKOUT = Path(__file__).resolve().parents[1]
 Device = Literal["cpu", "cuda"]
 VISIBLE = "CUDA_VISIBLE_DEVICES"
+MOST_MINUTES = 366 * 24 * 60  # of a night: what is longer is a slip of the keyboard
 
 
 def find_suite(given: str | None, device: Device) -> Path:
@@ -127,6 +129,7 @@ def submit(arguments: argparse.Namespace) -> int:
     if arguments.device == "auto" and slurm:
         arguments.device = "cuda"  # the node that submits has no card to look at
     _, plan, file = _load(arguments, must_answer=not slurm)
+    _check_folders(arguments)
     words = ["run", str(file.resolve()), "--device", plan.jobs[0].device]
     words += [word for override in arguments.set for word in ("--set", override)]
     words += [word for stack in arguments.stack for word in ("--stack", stack)]
@@ -154,6 +157,13 @@ def submit(arguments: argparse.Namespace) -> int:
     return 0 if complete else 1
 
 
+def _check_folders(arguments: argparse.Namespace) -> None:
+    """Raises BenchError if what the command itself writes to cannot be written; the runner looks at all of it."""
+    from harness import guard
+
+    guard.enforce(guard.unwritable(guard.places(arguments.results, "--results", cache_root(), "cpu")))
+
+
 def _key_value(option: str) -> tuple[str, str]:
     key, equals, value = option.partition("=")
     if not equals or not key:
@@ -167,9 +177,11 @@ def nightly(arguments: argparse.Namespace) -> int:
     from harness.nightly.night import Settings, run_nights
     from harness.runner import Stop
 
-    if not arguments.budget_minutes > 0:
-        raise BenchError("needs a number above 0", place=f"--budget-minutes {arguments.budget_minutes:g}", fix="480")
+    if not 0 < arguments.budget_minutes <= MOST_MINUTES:
+        place = f"--budget-minutes {arguments.budget_minutes:g}"
+        raise BenchError(f"needs a number above 0, {MOST_MINUTES} at most", place=place, fix="480")
     suite, planned, _ = _load(arguments, must_answer=False)
+    _check_folders(arguments)
     options = [arguments.suite] if arguments.suite else []
     options += [word for override in arguments.set for word in ("--set", override)]
     options += [word for stack in arguments.stack for word in ("--stack", stack)]
@@ -265,7 +277,7 @@ def schema(arguments: argparse.Namespace) -> int:
 
     text = json.dumps(suite_schema(), indent=2) + "\n"
     if arguments.output:
-        arguments.output.write_text(text, encoding="utf-8")
+        write_text(arguments.output, text)
     else:
         print(text, end="")
     return 0

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from statistics import mean
 from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
+from harness.errors import is_no_space
 from harness.record import JobRecord, State, Stopping
 from harness.settings import JobSpec
 
@@ -142,7 +143,11 @@ class LineDisplay:
         self._left.dropped(jobs)
 
     def message(self, text: str) -> None:
-        print(text, file=self._stream, flush=True)
+        try:
+            print(text, file=self._stream, flush=True)
+        except OSError as error:
+            if not is_no_space(error):  # a log on a full disk; the run itself says what becomes of it
+                raise
 
     def close(self) -> None:
         pass

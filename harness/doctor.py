@@ -15,6 +15,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Literal
 
+from harness.errors import BenchError
 from harness.guard import fix_of_lost
 from harness.record import Host
 from harness.setup.stack import KERNEL_CACHE_BYTES, REQUIREMENTS, cache_root, cuda11_library_path, installed_variant
@@ -45,6 +46,7 @@ def examine(host: Host, results: Path) -> Iterator[Check]:
     checks: list[Callable[[], Iterator[Check]]] = [
         platform_check,
         lambda: gpu_checks(host),
+        lambda: folder_checks(host, results),
         lambda: disk_checks(results),
         stack_checks,
         extension_checks,
@@ -126,11 +128,32 @@ def visibility_checks(seen: CardsSeen) -> Iterator[Check]:
             yield Check(name, "ok", used)
 
 
+def folder_checks(host: Host, results: Path) -> Iterator[Check]:
+    """Whether what a run writes to can be written, and what names another place."""
+    from harness import guard
+
+    levels: dict[str, Literal["warning", "failure"]] = {"warning": "warning", "error": "failure"}
+    try:
+        written = guard.places(results, "--results", cache_root(), "cuda" if host.gpus else "cpu", hub=True)
+    except BenchError as error:
+        yield Check("folders", "failure", error.message, error.fix)
+        return
+    findings = guard.unwritable(written)
+    for finding in findings:
+        yield Check("folders", levels[finding.severity], finding.message, finding.fix)
+    if not findings:
+        yield Check("folders", "ok", f"can be written: {', '.join(place.what for place in written)}")
+
+
 def disk_checks(results: Path) -> Iterator[Check]:
     """Room for caches and results."""
+    from harness.guard import existing
+
     for name, folder in (("cache disk", cache_root()), ("results disk", results)):
-        existing = next(p for p in (folder.absolute(), *folder.absolute().parents) if p.exists())
-        free = shutil.disk_usage(existing).free
+        try:
+            free = shutil.disk_usage(existing(folder)).free
+        except OSError:
+            continue  # `folder_checks` says why
         level: Literal["ok", "failure"] = "ok" if free >= NEEDED_DISK_BYTES else "failure"
         yield Check(name, level, f"{free / 2**30:.0f} GiB free", "" if level == "ok" else "free 10 GiB")
 

@@ -48,6 +48,7 @@ def environment_for(job: JobSpec, caller: Mapping[str, str], harness_path: Path)
         "PYTHONPATH": str(harness_path),
         "PYTHONSAFEPATH": "1",  # a datasets/ or torch.py in the current folder must not shadow the package
         "PYTHONHASHSEED": "0",
+        "PYTHONUTF8": "1",  # what a job prints or reads must not depend on the caller's locale
         "PYTHONUNBUFFERED": "1",  # a log must be whole when its process is killed
         "PYTHONFAULTHANDLER": "1",
         "TOKENIZERS_PARALLELISM": "false",

@@ -83,7 +83,11 @@ def _earlier_walls(results: Path, suite: str) -> dict[tuple[str, str, bool, int 
     """
     found: dict[tuple[str, str, bool, int | str], list[float]] = {}
     for file in sorted(results.glob(f"{suite}-*/jobs.jsonl"))[-3:]:
-        for line in file.read_text(encoding="utf-8", errors="replace").splitlines():
+        try:
+            lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
+        except OSError:
+            continue
+        for line in lines:
             try:
                 record = json.loads(line)
                 partner = record.get("partner")
@@ -91,6 +95,6 @@ def _earlier_walls(results: Path, suite: str) -> dict[tuple[str, str, bool, int 
                 key = (record["workload"]["name"], arm, device == "cpu", partner or record["timing"]["steps"])
                 if record["state"] == "ok" and record["timing"]["wall_s"]:
                     found.setdefault(key, []).append(record["timing"]["wall_s"] / (2 if partner else 1))
-            except (ValueError, KeyError, TypeError):
+            except (ValueError, KeyError, TypeError, AttributeError):
                 continue  # the report names damaged lines; an estimate does without them
     return {key: median(walls) for key, walls in found.items()}

@@ -42,7 +42,8 @@ def take_lock(path: Path, wait_s: float, said: str, *, place: str, fix: str) -> 
 
 def _state_and_start(pid: int) -> tuple[str, str]:
     """A process's state letter and when it started, in clock ticks since boot: tells it from a later one of its pid."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    # The kernel cuts a program's name after 15 bytes, perhaps within a character.
+    fields = Path(f"/proc/{pid}/stat").read_text(errors="replace").rsplit(")", 1)[1].split()
     return fields[0], fields[19]
 
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
+import tempfile
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from harness.errors import BenchError
+from harness.errors import BenchError, is_text, of_the_system
 from harness.telemetry.sources import (
     THROTTLING,
     CardLost,
@@ -24,6 +27,7 @@ from harness.telemetry.sources import (
 IDLE_MEMORY_BYTES = 512 << 20
 MIN_FREE_BYTES = 1 << 30  # error: series, logs and Parquet caches of a small suite already come near it
 ROOM_BYTES = 10 << 30  # warning: hub models, CUDA kernel caches and datasets of a full suite
+TRIED_BYTES = 1 << 16  # what every place that is written to must have room for
 CPU_FOLDER = Path("/sys/devices/system/cpu")
 
 
@@ -77,6 +81,93 @@ def inspect(
             finally:
                 source.close()
     return [*findings, *_disk(folders, device), *_governor(cpu_folder)]
+
+
+@dataclass(frozen=True)
+class Place:
+    """A folder that a run writes to. `moved_by`: the option or variable that names another."""
+
+    what: str
+    folder: Path
+    moved_by: str
+    severity: Literal["error", "warning"] = "error"
+    without: str = ""  # what happens where it cannot be written, of a warning
+
+
+def places(results: Path, option: str, cache_dir: Path, device: str, *, hub: bool = False) -> list[Place]:
+    """Every folder that jobs on `device` write to. `option`: the one that names `results`.
+
+    Raises BenchError if there is no folder for temporary files at all.
+    """
+    from harness.launch import temporary_folder
+
+    found = [
+        Place("results", results, option),
+        Place("the cache of data and tokens", cache_dir, "XDG_CACHE_HOME (or HOME)"),
+        Place("temporary files", Path(temporary_folder()), "TMPDIR"),
+    ]
+    if hub:
+        at, name = _hub_cache()
+        found.append(Place("the hub's cache", at, name, "warning", "nothing can be downloaded from the hub"))
+    if device == "cuda":
+        at = Path(os.environ.get("CUDA_CACHE_PATH") or Path("~/.nv/ComputeCache").expanduser())
+        without = "every job compiles its CUDA kernels anew, which can take minutes"
+        found.append(Place("CUDA's cache", at, "CUDA_CACHE_PATH (or HOME)", "warning", without))
+    return found
+
+
+def _hub_cache() -> tuple[Path, str]:
+    """Where huggingface_hub keeps what it downloads, and the variable that says so."""
+    home = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    for name, below in (("HF_HUB_CACHE", ""), ("HF_HOME", "hub")):
+        if given := os.environ.get(name):
+            return Path(given).expanduser() / below, name
+    return Path(home).expanduser() / "huggingface" / "hub", "HF_HOME (or HOME)"
+
+
+def unwritable(places: Iterable[Place]) -> list[Finding]:
+    """A finding for each place in which no file can be made; makes no folder and leaves nothing behind."""
+    found = []
+    for place in places:
+        error = _refusal(place.folder)
+        if error is None and not is_text(str(place.folder.absolute())):
+            error = OSError(errno.EILSEQ, "its name is not UTF-8 text")  # records and jobs get it as text
+        if error is None:
+            continue
+        said = of_the_system(error)
+        message = f"{place.what} cannot be written to {place.folder}: {said.message}"
+        message += f"; {place.without}" if place.without else ""
+        fix = "; ".join(filter(None, (said.fix, f"{place.moved_by} names the folder")))
+        found.append(Finding(place.severity, message, fix))
+    return found
+
+
+def _refusal(folder: Path) -> OSError | None:
+    """Why no file can be made in a folder that is there or can be made; None if one can."""
+    try:
+        there = existing(folder)
+        if not there.is_dir():
+            return NotADirectoryError(errno.ENOTDIR, "", str(there))
+        with tempfile.TemporaryFile(dir=there) as file:
+            file.write(bytes(TRIED_BYTES))
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        return error
+    return None
+
+
+def existing(folder: Path) -> Path:
+    """The folder, or the nearest one above it that is there. Raises OSError if it can neither be nor be made."""
+    path = folder.absolute()
+    while True:
+        try:
+            path.lstat()
+        except FileNotFoundError:
+            path = path.parent
+        else:
+            path.stat()  # a link to nothing is no folder and cannot become one
+            return path
 
 
 def enforce(findings: Iterable[Finding], *, allow_shared_gpu: bool = False) -> list[Finding]:
@@ -163,13 +254,17 @@ def _some(pids: list[int], most: int = 8) -> str:
 
 def _disk(folders: Iterable[Path], device: str) -> list[Finding]:
     findings: list[Finding] = []
-    seen: Mapping[int, Path] = {}
+    seen: set[int] = set()
     for folder in folders:
-        there = next((p for p in (folder.absolute(), *folder.absolute().parents) if p.exists()), None)
-        if there is None or (disk := there.stat().st_dev) in seen:
-            continue
-        seen = {**seen, disk: there}
-        free = shutil.disk_usage(there).free
+        try:
+            there = existing(folder)
+            disk = there.stat().st_dev
+            if disk in seen:
+                continue
+            seen.add(disk)
+            free = shutil.disk_usage(there).free
+        except OSError:
+            continue  # `unwritable` says why
         message = f"{free / 2**30:.1f} GiB free for {folder}"
         if free < MIN_FREE_BYTES:
             findings.append(Finding("error", message, f"make room: at least {MIN_FREE_BYTES >> 30} GiB"))

@@ -19,7 +19,7 @@ from typing import Literal
 
 from harness import guardian, torchrun
 from harness.environment import environment_for, importable_harness
-from harness.errors import BenchError
+from harness.errors import BenchError, of_the_system
 from harness.listener import Event, Listener, Peer, ProtocolError
 from harness.outcome import OomCounter, Seen
 from harness.protocol import block_seconds
@@ -32,6 +32,19 @@ LONGEST_TMPDIR = 55
 STOP_GRACE_S = 5.0  # from SIGTERM to SIGKILL
 EXIT_GRACE_S = 60.0  # from a worker's last word (bye, failure) to the end of its process
 GIVE_UP_S = 20.0  # after SIGKILL; what is then still there hangs in the kernel
+
+
+def temporary_folder() -> str:
+    """Where jobs have their private folders: TMPDIR, or /tmp where that name is too long for a socket."""
+    try:
+        folder = tempfile.gettempdir()
+    except OSError as error:
+        raise of_the_system(error) from error
+    return folder if _is_short(folder) else "/tmp"
+
+
+def _is_short(folder: str) -> bool:
+    return len(os.fsencode(folder)) <= LONGEST_TMPDIR
 
 
 class RunningJob:
@@ -62,9 +75,8 @@ class RunningJob:
         self.seen = Seen()
         self.done = False
         self._selector = selectors.DefaultSelector()
-        temporary = tempfile.gettempdir()
-        short = len(os.fsencode(temporary)) <= LONGEST_TMPDIR
-        self._folder = Path(tempfile.mkdtemp(prefix="bench-", dir=temporary if short else "/tmp"))
+        short = _is_short(tempfile.gettempdir())
+        self._folder = Path(tempfile.mkdtemp(prefix="bench-", dir=temporary_folder()))
         self._give_up_at: float | None = None
         self._exit_by: float | None = None
         self._status = b""
@@ -89,7 +101,9 @@ class RunningJob:
         except OSError as error:
             self._selector.close()
             shutil.rmtree(self._folder, ignore_errors=True)
-            raise BenchError(f"cannot start a job: {error}", place=job.id) from error
+            said = of_the_system(error)
+            what = ": ".join(filter(None, ("cannot start a job", said.place, said.message)))
+            raise BenchError(what, place=job.id, fix=said.fix) from error
 
     def _start_guardian(
         self, arguments: list[str], environment: Mapping[str, str], lock_fd: int
@@ -222,7 +236,8 @@ class RunningJob:
 
     def _append_to_log(self, text: str) -> None:
         if text.strip():
-            with self.log.open("a") as log:
+            # Without room for its log a job still has an end and a record.
+            with contextlib.suppress(OSError), self.log.open("a", encoding="utf-8", errors="replace") as log:
                 log.write(f"\n--- reported by the worker ---\n{text.rstrip()}\n")
 
     def _read_status(self) -> None:

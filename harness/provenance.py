@@ -93,7 +93,7 @@ def git_state(checkout: Path) -> dict[str, Any]:
     """`commit` and `dirty` (tracked files changed) of the code; what BENCH_COMMIT says if it is set.
 
     A container image or a copied tree has no .git, or a stale one: whoever made it can hand the commit on (`told`: not
-    looked up).
+    looked up). Where there is a checkout that cannot be asked, `unknown` says why and what to do.
     """
     told = os.environ.get("BENCH_COMMIT", "")
     if re.fullmatch(r"[0-9a-f]{7,64}", told):
@@ -101,16 +101,36 @@ def git_state(checkout: Path) -> dict[str, Any]:
 
     def git(*arguments: str) -> str:
         environment = {k: v for k, v in os.environ.items() if not k.startswith("GIT_")}  # a hook sets GIT_DIR
-        command = ["git", "-C", str(checkout), *arguments]
+        # A checkout of another user (a mount in a container, a shared disk) is one that git refuses. Its code runs
+        # here already, so reading its commit adds no risk, without the one program that its settings could start.
+        command = ["git", "-c", "safe.directory=*", "-c", "core.fsmonitor=false", "-C", str(checkout), *arguments]
         return subprocess.run(
-            command, capture_output=True, text=True, timeout=30, check=True, env=environment
+            command, capture_output=True, text=True, timeout=30, check=True, env={**environment, "LC_ALL": "C"}
         ).stdout.strip()
 
     try:
         git("ls-files", "--error-unmatch", "harness/record.py")  # else: installed inside somebody else's checkout
         return {"commit": git("rev-parse", "HEAD"), "dirty": bool(git("status", "--porcelain", "--untracked-files=no"))}
-    except (OSError, subprocess.SubprocessError):
-        return {}
+    except (OSError, subprocess.SubprocessError) as error:
+        why = _why_git_is_silent(error, checkout)
+        return {"unknown": f"{why} (or set BENCH_COMMIT to the commit)"} if why else {}
+
+
+def _why_git_is_silent(error: OSError | subprocess.SubprocessError, checkout: Path) -> str:
+    """What keeps git from telling the commit, and what to do; empty where there is no commit to tell."""
+    if not any((folder / ".git").exists() for folder in (checkout, *checkout.parents)):
+        return ""
+    if isinstance(error, subprocess.TimeoutExpired):
+        return f"git gave no answer within {error.timeout:g} s: see why `git status` is so slow"
+    if not isinstance(error, subprocess.CalledProcessError):
+        return "git is not installed, or cannot be run: install it"
+    said = (error.stderr or "").strip()
+    if "did not match any file" in said or "not a git repository" in said:
+        return ""
+    if "dubious ownership" in said or "unsafe repository" in said:
+        fix = "git config --global --add safe.directory followed by the checkout's path"
+        return f"git refuses to read the checkout, which belongs to another user: {fix}"
+    return f"git says: {said.splitlines()[0] if said else f'nothing, and exits with {error.returncode}'}"
 
 
 def relevant_environment(environment: Mapping[str, str]) -> dict[str, str]:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
+import select
 import shutil
 import signal
+import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from harness import guard
 from harness.display import Display, make_display, stopped
 from harness.environment import visible_cards
-from harness.errors import BenchError
+from harness.errors import INTERRUPTED, BenchError, is_no_space, of_the_system
 from harness.execution import Executor
 from harness.hub import Hub
 from harness.plan import alone
@@ -31,7 +34,8 @@ from harness.stopping import Decision
 if TYPE_CHECKING:
     from harness.plan import Plan
 
-INTERRUPTED_EXIT_CODE = 130
+INTERRUPTED_EXIT_CODE = INTERRUPTED
+WAIT_FOR_ROOM_S = 300.0  # for a record that not even the reserve has room for
 
 
 @dataclass(frozen=True)
@@ -96,12 +100,14 @@ def run(
     resume_command: str = "",
     worker_command: Sequence[str] | None = None,
     allow_shared_gpu: bool = False,
+    results_option: str = "--results",
 ) -> RunOutcome:
     """Run (or resume) a plan; every ended job is a record in the run's folder when this returns or is killed.
 
     `keep_going=False` ends after the first job without a result. `resume_command` is what an interrupted user is told
     to type. `worker_command` replaces the stack's `INTERPRETER -m harness.worker`. `allow_shared_gpu`: other processes
-    on the card neither keep the run from starting nor contaminate its jobs. Must be called from the main thread.
+    on the card neither keep the run from starting nor contaminate its jobs. `results_option`: what names `results_dir`,
+    for errors. Must be called from the main thread.
     Raises BenchError if the run cannot be opened (see harness.runs.open_run), a stack does not answer, or the host is
     not fit to measure on (harness.guard).
     """
@@ -109,7 +115,7 @@ def run(
     try:
         with Stop() as stop:
             here = collect(plan.stacks)
-            warnings = _guard(plan, results_dir, allow_shared_gpu)
+            warnings = _guard(plan, results_dir, results_option, allow_shared_gpu)
             folder, info, resumed = open_run(
                 results_dir, plan, here, run_name=run_name, fresh=fresh, retry_failed=retry_failed
             )
@@ -141,18 +147,25 @@ def run(
         display.close()
 
 
-def _guard(plan: Plan, results_dir: Path, allow_shared_gpu: bool) -> list[str]:
+def _guard(plan: Plan, results_dir: Path, results_option: str, allow_shared_gpu: bool) -> list[str]:
     """What to warn of before the first job. Raises BenchError if this host is not fit to measure on now."""
     if not plan.jobs:
         return []
     device = plan.jobs[0].device
-    folders = (results_dir, plan.jobs[0].cache_dir)
+    cache_dir = plan.jobs[0].cache_dir
+    written = guard.places(results_dir, results_option, cache_dir, device, hub=any(map(_asks_the_hub, plan.jobs)))
     needed = max(job.workload.launch.processes for job in plan.jobs)
     visible = visible_cards(needed, os.environ.get("CUDA_VISIBLE_DEVICES"))
-    findings = guard.inspect(device, folders, visible=visible, needed=needed)
+    findings = guard.unwritable(written)
+    findings += guard.inspect(device, (results_dir, cache_dir), visible=visible, needed=needed)
     return [
         f"{finding.message} ({finding.fix})" for finding in guard.enforce(findings, allow_shared_gpu=allow_shared_gpu)
     ]
+
+
+def _asks_the_hub(job: JobSpec) -> bool:
+    model, task = job.workload.model, job.workload.task
+    return task.source in ("auto", "hub") or (model.weights != "random" and model.path is not None)
 
 
 class _Execution:
@@ -168,7 +181,9 @@ class _Execution:
         notes = self.info.notes + self.resolved.notes
         if self.folder.rejected:
             notes.append(f"{self.folder.rejected} damaged line(s) were moved from jobs.jsonl to jobs.jsonl.rejected")
-        if resumed and git.get("commit") != self.info.git.get("commit"):
+        if git.get("unknown"):
+            notes.append(f"the commit of this code is not known: {git['unknown']}")
+        elif resumed and git.get("commit") != self.info.git.get("commit"):
             notes.append(f"resumed with the code of commit {git.get('commit')}, dirty: {git.get('dirty')}")
         self._write(
             status="running",
@@ -203,7 +218,12 @@ class _Execution:
         self.display.job_started(jobs[0], min(job.position for job in jobs) + 1)
         ready = [apply(job, self.resolved).model_copy(update={"run": self.info.run}) for job in jobs]
         records, note = self.executor.run(ready, attempt)
-        self.folder.append(*records)
+        lost = self.folder.full is not None  # their series
+        if self.folder.is_full():
+            ends = (State.OK, State.CRASHED) if lost else (State.CRASHED,)
+            why = of_the_system(self.folder.full or OSError()).message
+            records = [without_room(record, why) if record.state in ends else record for record in records]
+        self._keep(records)
         for record in records:
             self.display.job_finished(record)
             for remark in record.sources.remarks:
@@ -212,7 +232,28 @@ class _Execution:
                     self.display.message(remark)
         if note:
             self._note(note)
+        if self.folder.is_full():
+            said = of_the_system(self.folder.full or OSError())
+            message = f"{said.message}: the run stops, and what was measured is recorded"
+            fix = f"{said.fix}; the same command then goes on"
+            raise BenchError(message, place=str(self.folder.path), fix=fix)
         return records
+
+    def _keep(self, records: Sequence[JobRecord]) -> None:
+        """Append the records, if need be as soon as there is room for them. Raises OSError if there is none in time."""
+        give_up_at, told = time.monotonic() + WAIT_FOR_ROOM_S, False
+        while True:
+            try:
+                return self.folder.append(*records)
+            except OSError as error:
+                late = self.stop.reason or time.monotonic() > give_up_at
+                if late or not is_no_space(error) or error.errno == errno.EFBIG:
+                    raise
+            if not told:
+                text = f"no space is left in {self.folder.path}: waiting for room to record the job that ended"
+                self.display.message(f"{text} (at most {WAIT_FOR_ROOM_S / 60:.0f} min)")
+                told = True
+            select.select([self.stop.fd], [], [], 1.0)
 
     def _note(self, text: str) -> None:
         if text not in self.info.notes:  # a resumed run comes by here again
@@ -266,6 +307,12 @@ def _remove_if_empty(folder: Path) -> None:
     """Remove a run folder in which no run was begun."""
     if not (folder / "run.json").exists() and not (folder / "jobs.jsonl").exists():
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def without_room(record: JobRecord, why: str) -> JobRecord:
+    """The record of a job that ended while the disk was full: the same command runs it again once there is room."""
+    reason = f"of the run's folder: {why}" + (f"; {record.reason}" if record.reason else "")
+    return record.model_copy(update={"state": State.INTERRUPTED, "reason": reason})
 
 
 def has_result(pair: Pair, records: Iterable[JobRecord]) -> bool:

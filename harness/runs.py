@@ -95,13 +95,17 @@ def _create(results_dir: Path, name: str, may_number: bool) -> RunFolder:
             return RunFolder(path)
         except FileExistsError:
             if not may_number:  # a folder without run.json: left by a run killed before it wrote it, or a stranger
-                if any(entry.name not in (".lock", "logs", "series", ".run.json.tmp") for entry in path.iterdir()):
+                if any(not _is_of_a_run_that_never_began(entry.name) for entry in path.iterdir()):
                     raise BenchError(
                         "the folder exists and holds no run", place=str(path), fix="name another"
                     ) from None
                 return RunFolder(path)
             number += 1
             candidate = f"{name}-{number}"
+
+
+def _is_of_a_run_that_never_began(name: str) -> bool:
+    return name in (".lock", ".reserve", "logs", "series") or (name.startswith(".run.json.") and name.endswith(".tmp"))
 
 
 def _new_info(name: str, plan: Plan, here: Provenance) -> RunInfo:

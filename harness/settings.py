@@ -10,6 +10,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInf
 from harness.redaction import HOST_PATH
 
 Scalar = bool | int | float | str | None
+MOST_SECONDS = 366 * 24 * 3600.0  # of anything that waits or measures; what is longer is a slip of the keyboard
+LARGEST_SEED = 2**31 - 1  # NumPy takes 32 bits, and launches count up from it
+MOST_LAUNCHES = 1000
 GLUE_TASKS = ("cola", "sst2", "mrpc", "stsb", "qqp", "mnli", "qnli", "rte", "wnli")
 
 
@@ -40,9 +43,9 @@ Slug = Annotated[str, AfterValidator(_is_slug)]
 
 
 class Strict(BaseModel):
-    """Unknown keys are errors; values do not change after validation."""
+    """Unknown keys are errors, and so are infinity and NaN; values do not change after validation."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     @field_validator("*", mode="before")
     @classmethod
@@ -112,7 +115,7 @@ class Task(Strict):
     )
     train_samples: int | None = Field(None, gt=0, description="at most so many training samples (default: all)")
     eval_samples: int | None = Field(None, gt=0, description="at most so many evaluation samples (default: all)")
-    data_seed: int = Field(0, ge=0, description="seed of the built-in corpus")
+    data_seed: int = Field(0, ge=0, le=LARGEST_SEED, description="seed of the built-in corpus")
 
     @property
     def data_name(self) -> str:
@@ -147,7 +150,7 @@ class Training(Strict):
     eval_batch_size: int = Field(8, gt=0)
     max_seq_length: int = Field(128, gt=1, le=4096)
     pad_to_max_length: bool = True
-    epochs: float = Field(3.0, gt=0)
+    epochs: float = Field(3.0, gt=0, le=1_000_000)
     max_steps: int | None = Field(None, gt=0, description="stop after so many optimizer steps, whatever `epochs` says")
     gradient_accumulation_steps: int = Field(1, gt=0)
     learning_rate: float = Field(2e-5, gt=0)
@@ -157,10 +160,10 @@ class Training(Strict):
     max_grad_norm: float = Field(1.0, ge=0)
     optim: Literal["adamw_torch", "adamw_torch_fused", "sgd", "adafactor"] = "adamw_torch"
     dropout: float | None = Field(None, ge=0, lt=1, description="every dropout of the model; null: the model's own")
-    dataloader_workers: int = Field(0, ge=0)
+    dataloader_workers: int = Field(0, ge=0, le=1024)
     logging_steps: int = Field(500, gt=0)
     evaluate: bool = Field(True, description="evaluate on the task's validation set after training")
-    seed: int = Field(42, ge=0, description="launch k of every arm uses seed + k")
+    seed: int = Field(42, ge=0, le=LARGEST_SEED, description="launch k of every arm uses seed + k")
 
 
 class Launch(Strict):
@@ -171,7 +174,9 @@ class Launch(Strict):
     nodes: int = Field(
         1, ge=1, le=64, description="1: a job trains on one host; records of earlier versions may have more"
     )
-    timeout_s: float = Field(300, gt=0, description="a rank waits so long for the others before the job fails")
+    timeout_s: float = Field(
+        300, gt=0, le=MOST_SECONDS, description="a rank waits so long for the others before the job fails"
+    )
     find_unused_parameters: bool = Field(False, description="DistributedDataParallel looks for them at every step")
 
     @property
@@ -197,7 +202,9 @@ class Inference(Strict):
     batch_sizes: list[int] | None = Field(
         None, min_length=1, description="samples per batch, each timed; null: 1 and the workload's eval_batch_size"
     )
-    seconds: float = Field(10, gt=0, description="measured time of a batch size, about, both engines together")
+    seconds: float = Field(
+        10, gt=0, le=MOST_SECONDS, description="measured time of a batch size, about, both engines together"
+    )
     precision: Literal["fp32", "fp16"] | None = Field(
         None, description="weights and arithmetic of both engines; null: fp16 where training is fp16, else fp32"
     )
@@ -236,7 +243,10 @@ class Arm(Strict):
         default_factory=dict, description="settings this arm alone changes; a pair must declare each as a difference"
     )
     injected_delay_ms: float = Field(
-        0.0, ge=0, description="sleep in the data collator for every batch: a fault to rehearse alarms with"
+        0.0,
+        ge=0,
+        le=1000 * MOST_SECONDS,
+        description="sleep in the data collator for every batch: a fault to rehearse alarms with",
     )
 
 

@@ -15,12 +15,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import BenchError
+from harness.files import write_atomically
 from harness.gather import gather, is_complete, pairs_of, part_folder
 from harness.host import describe_host
 from harness.record import RunInfo
 from harness.redaction import redact
 from harness.runs import check_run_name, host_changes, now_utc
-from harness.store import read_info, write_atomically
+from harness.store import read_info
 
 if TYPE_CHECKING:
     from harness.plan import Plan

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 import re
-from collections.abc import Iterable, Mapping
+import shutil
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 
 from pydantic import ValidationError
 
-from harness.errors import BenchError
+from harness.errors import BenchError, is_no_space
 from harness.file_lock import take_lock
+from harness.files import append_lines, write_atomically
 from harness.outcome import Series
 from harness.record import JobRecord, RunInfo
 from harness.record_io import NewerLine, UnreadableLine, read_line, written_line
 from harness.redaction import redact
 
+LITTLE_ROOM_BYTES = 4 << 20  # of a disk: the next job's log and series would not fit
+RESERVE_BYTES = 1 << 20  # room for the records of the jobs in flight and for run.json
 LOCK_WAIT_S = 30.0  # for the guardian of a killed runner to clear away its job
 
 
@@ -31,25 +37,6 @@ class Damage:
     lines: list[bytes] = field(default_factory=list)
     newer: list[bytes] = field(default_factory=list)
     unterminated: bool = False
-
-
-def _fsync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Replace a file whole: readers and later runs see the old or the new content, never a part."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    with temporary.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
-    _fsync_folder(path.parent)
 
 
 def read_info(folder: Path) -> RunInfo:
@@ -101,6 +88,8 @@ class RunFolder:
         path.mkdir(parents=True, exist_ok=True)
         self.path = path
         self.places = {str(path.absolute().parent): "<results>"}
+        self.full: OSError | None = None
+        self._reserve = path / ".reserve"
         # A killed runner's guardian keeps the lock until the job is gone: a new job must not run beside it.
         self.lock_fd = take_lock(
             path / ".lock",
@@ -115,6 +104,7 @@ class RunFolder:
             self.rejected = self._repair()
             self.records, damage = read_records(path)
             self.newer = damage.newer
+            self._set_reserve()
         except BaseException:
             os.close(self.lock_fd)
             raise
@@ -128,6 +118,8 @@ class RunFolder:
         self.close()
 
     def close(self) -> None:
+        with contextlib.suppress(OSError):
+            self._reserve.unlink(missing_ok=True)
         if self.lock_fd >= 0:
             os.close(self.lock_fd)
             self.lock_fd = -1
@@ -136,7 +128,7 @@ class RunFolder:
         _, damage = read_records(self.path)
         if damage.lines:
             # First the copy, then the rewrite: a kill between the two repeats a line, it loses none.
-            _append(self.path / "jobs.jsonl.rejected", damage.lines)
+            append_lines(self.path / "jobs.jsonl.rejected", damage.lines)
         if damage.lines or damage.unterminated:
             kept = [line for line in _lines(self.path)[0] if line not in damage.lines]
             write_atomically(self.path / "jobs.jsonl", b"".join(line + b"\n" for line in kept))
@@ -146,14 +138,37 @@ class RunFolder:
         """Keep the names of further folders out of what is written; `places`: with their labels."""
         self.places |= places
 
+    def _set_reserve(self) -> None:
+        """Take the room that a full disk must still have for records."""
+        with contextlib.suppress(OSError), self._reserve.open("wb") as file:
+            os.posix_fallocate(file.fileno(), 0, RESERVE_BYTES)
+
+    def _with_reserve(self, write: Callable[[], None]) -> None:
+        """Write, if there is no room once more with the reserve given free. `full` then says so."""
+        try:
+            write()
+        except OSError as error:
+            if not is_no_space(error):
+                raise
+            self.full = error
+            self._reserve.unlink(missing_ok=True)
+            write()
+
+    def is_full(self) -> bool:
+        """Whether something found no room here since this was opened, or hardly any is left."""
+        if self.full is None and shutil.disk_usage(self.path).free < LITTLE_ROOM_BYTES:
+            self.full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
+        return self.full is not None
+
     def write_info(self, info: RunInfo) -> None:
-        info = redact(info, self.places)
-        write_atomically(self.path / "run.json", info.model_dump_json(indent=2).encode() + b"\n")
+        data = redact(info, self.places).model_dump_json(indent=2).encode() + b"\n"
+        self._with_reserve(lambda: write_atomically(self.path / "run.json", data))
 
     def append(self, *records: JobRecord) -> None:
         """Add records, in one write and on disk before this returns."""
         redacted = [redact(record, self.places) for record in records]
-        _append(self.path / "jobs.jsonl", map(written_line, redacted))
+        lines = [*map(written_line, redacted)]
+        self._with_reserve(lambda: append_lines(self.path / "jobs.jsonl", lines))
         self.records.extend(redacted)
 
     def replace(self, records: Iterable[JobRecord], newer: Iterable[bytes] = ()) -> None:
@@ -183,7 +198,10 @@ class RunFolder:
         return job_id if number == 1 else f"{job_id}.{number}"
 
     def write_series(self, name: str, series: Series) -> str | None:
-        """Per-step values as series/NAME.parquet (step int32, duration_s and loss float64); its path within the run."""
+        """Per-step values as series/NAME.parquet (step int32, duration_s and loss float64); its path within the run.
+
+        None if there are none, or no room for them: then `full` says so.
+        """
         if not series.step:
             return None
         import pyarrow as pa
@@ -198,15 +216,11 @@ class RunFolder:
         )
         sink = pa.BufferOutputStream()
         pq.write_table(table, sink, compression="zstd")
-        write_atomically(self.path / "series" / f"{name}.parquet", sink.getvalue().to_pybytes())
+        try:
+            write_atomically(self.path / "series" / f"{name}.parquet", sink.getvalue().to_pybytes())
+        except OSError as error:
+            if not is_no_space(error):
+                raise
+            self.full = error  # the reserve is for the record
+            return None
         return f"series/{name}.parquet"
-
-
-def _append(path: Path, lines: Iterable[bytes]) -> None:
-    is_new = not path.exists()
-    with path.open("ab") as file:
-        file.write(b"".join(line + b"\n" for line in lines))
-        file.flush()
-        os.fsync(file.fileno())
-    if is_new:
-        _fsync_folder(path.parent)

@@ -1,13 +1,12 @@
-"""The command line of the report. Exit code 0: done; 1: something was set aside or is stale; 2: bad input."""
+"""The command line of the report. Exit code 0: done; 1: something was set aside or is stale; 2: no answer."""
 
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 
-from harness.errors import BenchError
+from harness.errors import run_command, use_utf8
 from report.commands import alert, check, compare, export, history, page, plot, readme, rehearse, tables
 
 # In the order of --help; heavy imports are inside their handlers.
@@ -16,18 +15,16 @@ COMMANDS = (tables, readme, page, plot, export, compare, check, history, alert, 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
-    options = _parser().parse_args(arguments)
+    if arguments is None:
+        use_utf8()
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(encoding="utf-8")  # tables hold names in any script, whatever the locale
-    try:
-        code: int = options.run(options)
-        sys.stdout.flush()
-    except BenchError as error:
-        print(f"report: {error}", file=sys.stderr)
-        return 2
-    except BrokenPipeError:  # the reader, such as `head`, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+    return run_command("report", lambda: _main(arguments))
+
+
+def _main(arguments: Sequence[str] | None) -> int:
+    options = _parser().parse_args(arguments)
+    code: int = options.run(options)
     return code
 
 
@@ -35,7 +32,9 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="report",
         description="Tabulates recorded runs. Reads results and never runs anything.",
-        epilog="exit code: 0 done, 1 something damaged was set aside (named on stderr) or is stale, 2 bad input",
+        epilog="exit code: 0 done, 1 something damaged was set aside (named on stderr) or is stale, "
+        "2 bad input, a disk or folder that cannot be used, output that nobody reads, or a fault of "
+        "this program; 130 interrupted (check, alert and rehearse --help say what 1 means there)",
     )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
 

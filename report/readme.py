@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from harness.errors import BenchError
+from harness.files import write_text
 from report.load import find_run, load_runs
 from report.tables import render
 from report.views import VIEWS
@@ -51,7 +52,7 @@ def refresh(files: Iterable[Path], results: Path, *, check: bool = False) -> tup
         if fresh != text:
             stale.append(path)
             if not check:
-                path.write_text(fresh, encoding="utf-8", newline="")
+                write_text(path, fresh)
     return stale, list(problems)
 
 

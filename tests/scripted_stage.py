@@ -1,7 +1,8 @@
 """Stands in for the programs of a night: scripted_stage.py FOLDER harness|report ARGUMENTS…, as they are called.
 
 FOLDER/behaviour.json: stage → {"seconds": how long it takes, "exit": its exit code, "say": its last line, "dies": true:
-it makes nothing, "alarm": whether a check finds a regression}. FOLDER/calls: a line for every call, `begin STAGE` and
+it makes nothing, "alarm": whether a check finds a regression, "status": of the run that is left, "killed": true: by a
+signal}. FOLDER/calls: a line for every call, `begin STAGE` and
 `end STAGE`. FOLDER/jobs: a line for every job executed. FOLDER/outbox: a line for every alert told.
 """
 
@@ -30,6 +31,8 @@ def main() -> int:
     note(folder, "arguments", json.dumps([program, command, *rest]))
     if not behaviour.get("dies"):
         {"run": run, "check": check, "alert": alert}[command](folder, options, rest, behaviour)
+    if behaviour.get("killed"):
+        os.kill(os.getpid(), signal.SIGKILL)
     if "say" in behaviour:
         print(behaviour["say"], file=sys.stderr)
     note(folder, "calls", f"end {stage}")
@@ -51,7 +54,7 @@ def run(folder: Path, options: dict[str, str], rest: list[str], behaviour: dict[
         os._exit(130)
 
     signal.signal(signal.SIGTERM, stopped)
-    (target / "run.json").write_text("{}")
+    (target / "run.json").write_text(json.dumps({"status": behaviour.get("status", "complete")}))
     for job in range(JOBS):
         if not (target / f"job{job}").exists():
             note(folder, "jobs", f"{options['--run']} {job}")

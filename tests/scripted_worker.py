@@ -1,5 +1,6 @@
 """A job without torch: a real process that speaks the channel and then does what its arm's option `do` says."""
 
+import contextlib
 import fcntl
 import json
 import os
@@ -63,6 +64,18 @@ def send_paused(channel: Channel, folder: Path) -> None:
     timing = {**TIMING, "steps": 10, "steady_begin_step": 2, "steady_step_s": sum(durations[1:]) / 9}
     channel.send("result", timing=timing, metrics={"accuracy": 0.5})
     channel.send("bye")
+
+
+def fill(disk: Path, keep_reserve: bool) -> None:
+    """Write a file until nothing more fits."""
+    if not keep_reserve:
+        for reserve in disk.glob("*/.reserve"):
+            reserve.unlink()
+    with (disk / "filler").open("wb", buffering=0) as file:
+        for size in (1 << 16, 1 << 12, 1):
+            with contextlib.suppress(OSError):
+                while True:
+                    file.write(bytes(size))
 
 
 def throttle(folder: Path) -> None:
@@ -160,6 +173,11 @@ def main() -> None:
             other.send("progress", step=7, total_steps=9, samples_per_s=1.0, loss=None)
             other.send("result", metrics={"accuracy": 0.1})
             send_result(channel)
+        case "fill the disk":  # at its first attempt; `keep_reserve` leaves the runner its own
+            if (folder / "executions").read_text().split().count(SPEC["id"]) == 1:
+                fill(Path(OPTIONS["disk"]), bool(OPTIONS.get("keep_reserve", True)))
+                print("a line of the log without room" * 1000, flush=True)
+            send_result(channel, **measured())
         case "echo":
             line = channel._socket.makefile().readline()
             send_result(channel, metrics={"told": json.loads(line)["block"]})

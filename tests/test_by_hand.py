@@ -107,8 +107,19 @@ def test_a_folder_whose_name_is_no_text_is_refused_before_it_trains(
     odd = str(tmp_path / os.fsdecode(b"a\xffb"))
     words = {"--output-dir": str(tmp_path / "out"), "--model-name-or-path": "bert-tiny", option: odd}
     assert main(["train", "--do-train", *(word for pair in words.items() for word in pair)]) == 2
-    assert capsys.readouterr().err.startswith(f"harness: {option} {tmp_path}/a\ufffdb: its name is not UTF-8")
+    assert f"{tmp_path}/a\\udcffb: is not UTF-8 text" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_relative_folder_below_one_whose_name_is_no_text_is_refused_before_it_trains(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    odd = tmp_path / os.fsdecode(b"a\xffb")
+    odd.mkdir()
+    monkeypatch.chdir(odd)
+    assert main(["train", "--do-train", "--output-dir", "out", "--model-name-or-path", "bert-tiny"]) == 2
+    assert capsys.readouterr().err.startswith("harness: --output-dir out: its name is not UTF-8")
+    assert list(odd.iterdir()) == []
 
 
 def test_an_unknown_kind_is_told_with_the_installed_ones(tmp_path: Path) -> None:

@@ -66,3 +66,15 @@ def test_this_host_is_ready(capsys: pytest.CaptureFixture[str], tmp_path: Path) 
     printed = capsys.readouterr().out
     assert status == 0, printed
     assert "3 steps under ORTModule" in printed
+
+
+def test_folders_that_cannot_be_written_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (good,) = doctor.folder_checks(Host(), tmp_path / "results")
+    assert good.level == "ok"
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    monkeypatch.delenv("HF_HOME", raising=False)
+    checks = list(doctor.folder_checks(Host(), tmp_path / "file" / "results"))
+    assert [check.level for check in checks] == ["failure", "failure", "warning"]
+    assert all("names the folder" in check.fix for check in checks)
+    assert list(doctor.disk_checks(tmp_path / "file" / "results")) == []

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import shutil
 from collections import namedtuple
+from pathlib import Path
 
 import pytest
 from telemetry_synthetic import STRANGER, card, recording
 
 from harness.errors import BenchError
-from harness.guard import IDLE_MEMORY_BYTES, enforce, inspect
+from harness.guard import IDLE_MEMORY_BYTES, Place, enforce, inspect, places, unwritable
 from harness.telemetry.nvml import NvmlSource
 from harness.telemetry.replay import ReplayClock, ReplayGpus
 
@@ -130,3 +131,45 @@ def test_cpu_governor(tmp_path):
     for number in (1, 2):
         (tmp_path / f"cpu{number}" / "cpufreq" / "scaling_governor").write_text("performance\n")
     assert inspect("cpu", (), cpu_folder=tmp_path) == []
+
+
+def test_every_place_that_is_written_to_names_what_moves_it(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    for name in ("HF_HOME", "HF_HUB_CACHE", "XDG_CACHE_HOME", "CUDA_CACHE_PATH"):
+        monkeypatch.delenv(name, raising=False)
+    found = {place.moved_by: place for place in places(tmp_path, "--results", tmp_path / "cache", "cuda", hub=True)}
+    assert list(found) == [
+        "--results",
+        "XDG_CACHE_HOME (or HOME)",
+        "TMPDIR",
+        "HF_HOME (or HOME)",
+        "CUDA_CACHE_PATH (or HOME)",
+    ]
+    assert found["HF_HOME (or HOME)"].folder == tmp_path / "home/.cache/huggingface/hub"
+    monkeypatch.setenv("HF_HOME", "/somewhere")
+    monkeypatch.setenv("CUDA_CACHE_PATH", "/kernels")
+    found = {place.moved_by: place for place in places(tmp_path, "--results", tmp_path, "cuda", hub=True)}
+    assert found["HF_HOME"].folder == Path("/somewhere/hub")
+    assert [place.what for place in places(tmp_path, "--results", tmp_path, "cpu")] == [
+        "results",
+        "the cache of data and tokens",
+        "temporary files",
+    ]
+
+
+def test_places_are_tried_without_leaving_anything(tmp_path):
+    (tmp_path / "file").write_text("")
+    wrong = [
+        Place("results", tmp_path / "file" / "below", "--results"),
+        Place("results", tmp_path / ("x" * 256), "--results"),
+        Place("CUDA's cache", tmp_path / "file", "HOME", "warning", "kernels are compiled anew"),
+    ]
+    right = [Place("results", tmp_path, "--results"), Place("results", tmp_path / "a" / "b", "--results")]
+    found = unwritable([*right, *wrong])
+    assert [finding.severity for finding in found] == ["error", "error", "warning"]
+    assert "is a file, not a folder" in found[0].message
+    assert found[0].fix.endswith("--results names the folder")
+    assert "too long" in found[1].message
+    assert found[2].message.endswith("; kernels are compiled anew")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+    assert inspect("cpu", [place.folder for place in wrong], cpu_folder=tmp_path) == []

@@ -1,5 +1,6 @@
 """Host and provenance: what is recorded is true, and nothing secret or private is."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -144,9 +145,39 @@ def test_git_state_of_a_repository_and_of_none(tmp_path: Path) -> None:
     assert git_state(tmp_path) == {"commit": clean["commit"], "dirty": True}
 
 
-def test_no_git_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_git_is_no_error_but_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
-    assert git_state(CHECKOUT) == {}
+    (tmp_path / ".git").mkdir()
+    state = git_state(tmp_path / "harness")
+    assert "commit" not in state
+    assert "git is not installed" in state["unknown"]
+    assert "BENCH_COMMIT" in state["unknown"]
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can give a checkout to another user")
+def test_a_checkout_of_another_user_tells_its_commit(tmp_path: Path) -> None:
+    (tmp_path / "harness").mkdir()
+    (tmp_path / "harness" / "record.py").write_text("one\n")
+    git = ["git", "-C", str(tmp_path), "-c", "user.name=n", "-c", "user.email=e@example.org"]
+    subprocess.run([*git, "init", "-q"], check=True)
+    subprocess.run([*git, "add", "harness"], check=True)
+    subprocess.run([*git, "commit", "-q", "-m", "one"], check=True)
+    for path in (tmp_path, *tmp_path.rglob("*")):
+        os.chown(path, 12345, 12345)
+    refused = subprocess.run(["git", "-C", str(tmp_path), "rev-parse", "HEAD"], capture_output=True, text=True)
+    if "dubious ownership" not in refused.stderr:
+        pytest.skip("this git reads checkouts of other users")
+    assert len(git_state(tmp_path)["commit"]) == 40
+
+
+def test_a_checkout_that_git_cannot_read_says_why(tmp_path: Path) -> None:
+    (tmp_path / "harness").mkdir()
+    (tmp_path / "harness" / "record.py").write_text("one\n")
+    git = ["git", "-C", str(tmp_path)]
+    subprocess.run([*git, "init", "-q"], check=True)
+    subprocess.run([*git, "add", "harness"], check=True)
+    (tmp_path / ".git" / "index").write_bytes(b"damaged")
+    assert "git says: " in git_state(tmp_path)["unknown"]
 
 
 def test_the_command_is_recorded_without_paths(monkeypatch: pytest.MonkeyPatch) -> None:

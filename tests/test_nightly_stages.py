@@ -232,6 +232,35 @@ def test_a_check_that_crashes_is_told_with_what_is_known(tmp_path: Path, stage: 
     assert final(tmp_path, night)["problems"] == ["report check made no verdict (exit code 2): report: no such thing"]
 
 
+@pytest.mark.parametrize("stage", ["bench", "again"])
+@pytest.mark.parametrize(
+    ("behaviour", "how"),
+    [
+        ({"exit": 2, "say": "harness: no space is left on the disk"}, "ended with exit code 2: harness: no space"),
+        ({"killed": True}, "was killed by SIGKILL"),
+        ({"exit": 120}, "ended with exit code 120"),
+        # 1 is also how an interpreter ends that could not even begin; the run then has not ended.
+        ({"exit": 1, "status": "incomplete", "say": "No module named harness"}, "ended with exit code 1: No module"),
+        ({"exit": 1, "dies": True}, "ended with exit code 1"),
+    ],
+)
+def test_a_runner_that_died_is_no_judgement(tmp_path: Path, stage: str, behaviour: dict[str, Any], how: str) -> None:
+    code, output = finish(tmp_path, **{stage: behaviour})
+    (night,) = nights(tmp_path)
+    assert (code, night.exit_code, night.died) == (2, 2, True), output
+    verdict = final(tmp_path, night)
+    assert verdict["exit_code"] == 2
+    assert how in verdict["problems"][0]
+    assert any(how in line for line in lines(tmp_path, "outbox")), "it is told"
+
+
+def test_pairs_without_a_result_are_for_the_check_to_judge(tmp_path: Path) -> None:
+    assert finish(tmp_path, bench={"exit": 1})[0] == 1
+    (night,) = nights(tmp_path)
+    assert not night.died
+    assert final(tmp_path, night)["problems"] == []
+
+
 def test_a_night_past_its_deadline_is_finished_without_training_before_a_new_one(tmp_path: Path) -> None:
     results, long_ago = tmp_path / "results", datetime.now(UTC) - timedelta(hours=20)
     old = Night(

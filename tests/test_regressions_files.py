@@ -63,7 +63,7 @@ def test_everything_wrong_is_listed(tmp_path: Path) -> None:
 
 
 def test_no_file_is_said(tmp_path: Path) -> None:
-    with pytest.raises(BenchError, match="No such file"):
+    with pytest.raises(BenchError, match="no such file"):
         load_config(tmp_path / "nowhere.yaml")
 
 

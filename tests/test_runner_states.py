@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from runner_support import WORKER, executions, make_job, make_plan, processes_of, wait_until
 
-from harness import launch
+from harness import launch, provenance
 from harness.display import LineDisplay
 from harness.errors import BenchError
 from harness.launch import RunningJob
@@ -188,6 +188,14 @@ def test_a_runner_that_cannot_go_on_leaves_the_run_incomplete(tmp_path: Path) ->
     assert [record.id for record in read_records(folder)[0]] == ["job0"]
 
 
+def test_a_commit_that_nobody_can_tell_is_noted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(provenance, "git_state", lambda _: {"unknown": "git is not installed: install it"})
+    outcome, _ = run_jobs(tmp_path, {})
+    info = read_info(outcome.folder)
+    assert "the commit of this code is not known: git is not installed: install it" in info.notes
+    assert "commit" not in info.git
+
+
 @pytest.mark.parametrize("name", ["x" * 90, "临时文件夹" * 4])
 def test_a_long_tmpdir_is_no_obstacle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     """In bytes: 20 Chinese characters are 60 of the 107 that a socket's path may have."""
@@ -199,17 +207,24 @@ def test_a_long_tmpdir_is_no_obstacle(tmp_path: Path, monkeypatch: pytest.Monkey
     assert record.state is State.OK
 
 
-def test_names_of_folders_may_be_any_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    odd = tmp_path / os.fsdecode(b"r\xff\xe6x")
-    monkeypatch.setattr(sys, "argv", ["harness", "run", str(odd), "--set", os.fsdecode(b"a=\xff")])
+def test_commands_and_variables_may_hold_any_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["harness", "run", "--set", os.fsdecode(b"a=\xff")])
     monkeypatch.setenv("OMP_PLACES", os.fsdecode(b"\xff"))
-    plan = make_plan([{}])
-    plan = replace(plan, jobs=(plan.jobs[0].model_copy(update={"cache_dir": odd / "cache"}),))
-    outcome = run(plan, odd, display=quiet(), worker_command=WORKER)
+    outcome = run(make_plan([{}]), tmp_path, display=quiet(), worker_command=WORKER)
     assert outcome.exit_code == 1, "one job makes no pair"
     assert [record.state for record in read_records(outcome.folder)[0]] == [State.OK]
     info = read_info(outcome.folder)
     assert (info.environment["OMP_PLACES"], info.command[-1]) == ("\ufffd", "a=\ufffd")
+
+
+def test_a_results_folder_whose_name_is_no_text_is_refused_before_the_first_job(tmp_path: Path) -> None:
+    """Libraries of the training stack take paths as UTF-8 text."""
+    odd = tmp_path / os.fsdecode(b"r\xff\xe6x")
+    with pytest.raises(BenchError) as refused:
+        run(make_plan([{}]), odd, display=quiet(), worker_command=WORKER)
+    assert "its name is not UTF-8 text" in str(refused.value)
+    assert "--results names the folder" in str(refused.value)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_environment_of_a_job_is_chosen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -224,6 +239,7 @@ def test_the_environment_of_a_job_is_chosen(tmp_path: Path, monkeypatch: pytest.
     assert "PYTHONSTARTUP" not in environment
     assert "SHELL_PROMPT_THEME" not in environment
     assert environment["OMP_NUM_THREADS"] == "2"
+    assert environment["PYTHONUTF8"] == "1"
     assert environment["ORTMODULE_LOG_LEVEL"] == "1"
     assert environment["PYTHONHASHSEED"] == "0"
     assert environment["TOKENIZERS_PARALLELISM"] == "false"

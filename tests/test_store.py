@@ -10,10 +10,11 @@ from runner_support import make_job
 
 from harness.errors import BenchError
 from harness.execution import make_record
+from harness.files import write_atomically
 from harness.outcome import Seen, Series
 from harness.record import SCHEMA_VERSION, Host, JobRecord, RunInfo, State
 from harness.record_io import written_line
-from harness.store import RunFolder, read_info, read_records, write_atomically
+from harness.store import RunFolder, read_info, read_records
 from report.lean import read_all_lean, read_lean
 from report.load import load_run
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import typing
 from collections.abc import Sequence
+from datetime import date
 from typing import Any
 
 from pydantic import BaseModel
@@ -31,7 +32,9 @@ def explain(error: Any, root: type[BaseModel]) -> tuple[str, str]:
         return f"unknown key {loc[-1]!r}", f"{hint}known keys: {', '.join(known) or 'none'}"
     if kind == "missing":
         return f"{loc[-1]!r} is missing", "it has no default"
-    shown = f"{value!r}" if not isinstance(value, dict | list) else f"a {type(value).__name__}"
+    shown = cut(f"{value!r}") if not isinstance(value, dict | list) else f"a {type(value).__name__}"
+    if isinstance(value, date):
+        return f"{value} is read as a date", "in quotes if it is a name"
     if kind == "literal_error":
         return f"{shown} is not a choice", str(context.get("expected", ""))
     if kind in ("value_error", "assertion_error"):
@@ -41,6 +44,11 @@ def explain(error: Any, root: type[BaseModel]) -> tuple[str, str]:
             "dictionary", "mapping"
         )
     return f"{shown} does not fit", error["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
+
+
+def cut(text: str, most: int = 200) -> str:
+    """The text, without what no message needs of a very long value."""
+    return text if len(text) <= most else f"{text[:most]}… ({len(text)} characters)"
 
 
 def fields_at(model: type[BaseModel], loc: Sequence[str | int]) -> list[str]:

@@ -6,14 +6,15 @@ from collections.abc import Iterable
 from pathlib import Path as FilePath
 from typing import Any
 
-import yaml
 from pydantic import ValidationError
 
-from harness.config.errors import Finding, Path, explain
+from harness import yaml_text
+from harness.config.errors import Finding, Path, cut, explain
 from harness.config.suite import Suite
-from harness.errors import BenchError
+from harness.errors import BenchError, of_the_system
 from harness.settings import MAX_WORKLOAD_NAME_BYTES, Strict, Task, unfit_name
 
+MOST_FINDINGS = 30  # told at once
 Origins = dict[Path, str]  # where the value at a path was written: "file:line" or "--set key=value"
 
 
@@ -134,23 +135,22 @@ def _located(findings: list[Finding], origins: Origins, file: FilePath) -> Bench
         key = ".".join(str(p) for p in finding.path)
         lines.append((place, f"{key}: {finding.message}" if key else finding.message, finding.allowed))
     place, message, allowed = lines[0]
-    rest = "".join(f"\n{p}: {m}" + (f"\n  allowed: {a}" if a else "") for p, m, a in lines[1:])
+    rest = "".join(f"\n{p}: {m}" + (f"\n  allowed: {a}" if a else "") for p, m, a in lines[1:MOST_FINDINGS])
+    rest += f"\nand {len(lines) - MOST_FINDINGS} more like these" if len(lines) > MOST_FINDINGS else ""
     return BenchError(message + (f"\n  allowed: {allowed}" if allowed else "") + rest, place=place)
 
 
 def _load(file: FilePath, seen: tuple[FilePath, ...]) -> tuple[dict[str, Any], Origins]:
     """File contents merged over what it extends, with the place of every key."""
     resolved = file.resolve()
-    if resolved in seen:
-        raise BenchError(f"{file} extends itself", place=str(seen[-1]), fix="remove the circle of `extends`")
     try:
-        text = file.read_text(encoding="utf-8")
+        text = yaml_text.read(file)
     except FileNotFoundError:
         raise BenchError(
             f"no such suite: {file}", fix="give the path of a YAML file; `ls configs` lists the ones that come along"
         ) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise BenchError(f"cannot be read: {error}", place=str(file), fix="a suite is a UTF-8 YAML file") from None
+    except OSError as error:
+        raise of_the_system(error, fix="a suite is a YAML file, or a name in configs/") from None
     origins: Origins = {}
     data = _parse(file, text, origins)
     parent = data.pop("extends", None)
@@ -158,49 +158,32 @@ def _load(file: FilePath, seen: tuple[FilePath, ...]) -> tuple[dict[str, Any], O
         return data, origins
     if not isinstance(parent, str):
         raise BenchError(f"extends: {parent!r} is not a file", place=origins[("extends",)], fix="one relative path")
-    if not (file.parent / parent).is_file():
+    if not _is_file(file.parent / parent):
         raise BenchError(f"extends: no file {parent!r} beside it", place=origins[("extends",)], fix="a relative path")
+    if (file.parent / parent).resolve() in (*seen, resolved):
+        place = origins[("extends",)]
+        raise BenchError(f"{file.parent / parent} extends itself", place=place, fix="remove the circle of `extends`")
     base, base_origins = _load(file.parent / parent, (*seen, resolved))
     _merge(base, data, base_origins, origins, ())
     return base, base_origins
 
 
+def _is_file(path: FilePath) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a name that is too long, a folder that may not be read
+        return False
+
+
 def _parse(file: FilePath, text: str, origins: Origins) -> dict[str, Any]:
     try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-        if not isinstance(node, yaml.MappingNode):
-            raise BenchError("not a mapping of keys to values", place=f"{file}:1", fix="see configs/smoke.yaml")
-        _note_lines(node, (), file, origins)
-        loaded: dict[str, Any] = yaml.safe_load(text)
-        return loaded
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f":{mark.line + 1}" if mark else ""
-        problem = getattr(error, "problem", None) or str(error)
-        raise BenchError(
-            f"not valid YAML: {problem}", place=f"{file}{line}", fix="check indentation and quotes"
-        ) from None
-
-
-def _note_lines(node: yaml.Node, path: Path, file: FilePath, origins: Origins) -> None:
-    origins.setdefault(path, f"{file}:{node.start_mark.line + 1}")
-    if isinstance(node, yaml.MappingNode):
-        keys: dict[Any, int] = {}
-        for key, value in node.value:
-            line = key.start_mark.line + 1
-            if key.value in keys:
-                raise BenchError(
-                    f"{key.value!r} is written twice (first on line {keys[key.value]})",
-                    place=f"{file}:{line}",
-                    fix="keep one of them",
-                )
-            keys[key.value] = line
-            origins[(*path, key.value)] = f"{file}:{line}"
-            _note_lines(value, (*path, key.value), file, origins)
-    elif isinstance(node, yaml.SequenceNode):
-        for index, value in enumerate(node.value):
-            origins[(*path, index)] = f"{file}:{value.start_mark.line + 1}"
-            _note_lines(value, (*path, index), file, origins)
+        parsed = yaml_text.parse(text)
+    except yaml_text.YamlError as error:
+        raise BenchError(error.message, place=f"{file}:{error.line}", fix=error.fix) from None
+    if not isinstance(parsed.content, dict):
+        raise BenchError("not a mapping of keys to values", place=f"{file}:1", fix="see configs/smoke.yaml")
+    origins.update({path: f"{file}:{line}" for path, line in parsed.lines.items()})
+    return parsed.content
 
 
 def _merge(base: dict[str, Any], over: dict[str, Any], origins: Origins, over_origins: Origins, path: Path) -> None:
@@ -219,25 +202,25 @@ def _merge(base: dict[str, Any], over: dict[str, Any], origins: Origins, over_or
 def key_and_value(option: str, given: str, example: str) -> tuple[str, Any]:
     """KEY=VALUE as `option` takes it, the value read as YAML. Raises BenchError."""
     key, equals, raw = given.partition("=")
-    place = f"{option} {given}"
+    place = cut(f"{option} {given}")
     if not equals or not key:
         raise BenchError("needs KEY=VALUE", place=place, fix=f"for example {option} {example}")
     try:
-        return key, yaml.safe_load(raw)
-    except yaml.YAMLError:
-        raise BenchError(f"{raw!r} is not a YAML value", place=place, fix="quote it") from None
+        return key, yaml_text.parse(raw).content
+    except yaml_text.YamlError as error:
+        raise BenchError(f"{raw[:100]!r}: {error.message}", place=place, fix=error.fix) from None
 
 
 def _apply(data: dict[str, Any], origins: Origins, override: str) -> None:
     """One `--set a.b.0.c=value`; the value is read as YAML."""
-    place = f"--set {override}"
+    place = cut(f"--set {override}")
     key, value = key_and_value("--set", override, "training.batch_size=16")
     parts: list[str | int] = list(key.split("."))
     target: Any = data
     for depth, part in enumerate(parts):
         last = depth == len(parts) - 1
         if isinstance(target, list):
-            if not str(part).isdigit() or int(part) >= len(target):
+            if not str(part).isdecimal() or int(part) >= len(target):
                 raise BenchError(
                     f"{'.'.join(map(str, parts[:depth]))} is a list of {len(target)}", place=place, fix="use its index"
                 )

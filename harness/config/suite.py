@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import fnmatch
 import itertools
+import math
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any, TypeVar
 
@@ -27,6 +29,11 @@ from harness.settings import (
 )
 
 S = TypeVar("S", bound=Strict)
+
+
+# What nobody means to measure, and what would take minutes to plan.
+MOST_WORKLOADS = 1000
+MOST_JOBS = 20_000
 
 
 class WorkloadEntry(Strict):
@@ -113,6 +120,10 @@ class Suite(Strict):
         """Every workload, in the order of the file. Raises Finding or ValidationError (the loader says where)."""
         found: list[Workload] = []
         for index, entry in enumerate(self.workloads):
+            makes = math.prod(map(len, (_listed(entry.model), _listed(entry.task), *entry.sweep.values())))
+            if len(found) + makes > MOST_WORKLOADS:
+                message = f"with it the suite has {len(found) + makes} workloads"
+                raise Finding(("workloads", index), message, f"at most {MOST_WORKLOADS}")
             found += list(self._expand(index, entry))
         seen: set[str] = set()
         for workload in found:
@@ -122,8 +133,7 @@ class Suite(Strict):
         return found
 
     def _expand(self, index: int, entry: WorkloadEntry) -> Iterator[Workload]:
-        models = [entry.model] if isinstance(entry.model, str) else entry.model
-        tasks = [entry.task] if isinstance(entry.task, str) else entry.task
+        models, tasks = _listed(entry.model), _listed(entry.task)
         for key, names, known in (("model", models, self.models), ("task", tasks, self.tasks)):
             for name in names:
                 if name not in known:
@@ -174,6 +184,7 @@ class Suite(Strict):
         workloads = self.resolved_workloads()
         found: list[Pair] = []
         for index, entry in enumerate(self.pairs):
+            where: Path = ("pairs", index)
             for role in ("baseline", "candidate"):
                 if getattr(entry, role) not in self.arms:
                     raise Finding(
@@ -189,9 +200,13 @@ class Suite(Strict):
                 Pair(workload=w.name, baseline=entry.baseline, candidate=entry.candidate, differs=list(entry.differs))
                 for w in matching
             ]
-        keys = [(p.workload, p.baseline, p.candidate) for p in found]
-        for key in keys:
-            if keys.count(key) > 1:
+            jobs = 2 * len(found) * self.measurement.most_launches
+            if jobs > MOST_JOBS:
+                message = f"with it the suite has about {jobs} jobs"
+                raise Finding(where, message, f"at most {MOST_JOBS}: fewer launches, workloads or pairs")
+        counted = Counter((p.workload, p.baseline, p.candidate) for p in found)
+        for key, times in counted.items():
+            if times > 1:
                 raise Finding(("pairs",), f"{key[2]} against {key[1]} on {key[0]} is listed twice", "each pair once")
         return found
 
@@ -231,6 +246,10 @@ def _nodes_at(index: int, entry: WorkloadEntry) -> Path:
         if "nodes" in getattr(entry, section):
             return ("workloads", index, section, "nodes")
     return ("launch", "nodes")
+
+
+def _listed(names: str | list[str]) -> list[str]:
+    return [names] if isinstance(names, str) else names
 
 
 def merge(base: S, where: Path, overrides: dict[str, Any]) -> S:

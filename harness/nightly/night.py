@@ -13,6 +13,7 @@ from pathlib import Path
 from harness.nightly import verdict as verdicts
 from harness.nightly.child import Ended, run_child
 from harness.nightly.state import Night, StageDone, StageName, begin, folder_of, nights_folder, pending, save
+from harness.outcome import signal_name
 from harness.runner import INTERRUPTED_EXIT_CODE, Stop
 
 CHECK_LIMIT_S = 600.0
@@ -75,6 +76,12 @@ def _say(text: str) -> None:
     print(f"nightly: {text}", flush=True)
 
 
+def _how(exit_code: int) -> str:
+    if exit_code >= 0:
+        return f"ended with exit code {exit_code}"
+    return f"was killed by {signal_name(-exit_code)}"
+
+
 class _Stages:
     def __init__(self, settings: Settings, night: Night, stop: Stop, lock_fd: int, may_train: bool = True) -> None:
         self.settings, self.night, self.stop, self.lock_fd, self.may_train = settings, night, stop, lock_fd, may_train
@@ -135,12 +142,13 @@ class _Stages:
         options = [*self.settings.bench_options, "--results", str(self.settings.results), "--run", run, "--no-tables"]
         options += [word for pair in pairs for word in ("--pairs", pair)]
         ended = self._child(name, [*self.settings.harness, "run", *options], left_s)
-        note = ""
+        note, died = "", False
         if ended.limited:
             note = f"{what} was stopped: the night's budget was used up"
-        elif ended.exit_code not in (0, 1):  # 1: some pair has no result, which the check says pair by pair
-            note = f"{what} ended with exit code {ended.exit_code}: {ended.said}"
-        return StageDone(exit_code=ended.exit_code, seconds=ended.seconds, output=run, note=note)
+        elif ended.exit_code not in (0, 1) or not verdicts.ended_in_order(self.settings.results / run):
+            # 1 with a finished run: some pair has no result, which the check says pair by pair.
+            note, died = f"{what} {_how(ended.exit_code)}: {ended.said}", True
+        return StageDone(exit_code=ended.exit_code, seconds=ended.seconds, output=run, note=note, died=died)
 
     def _judge(self, name: StageName, *options: str) -> StageDone:
         """`report check`; its verdict is `output`, if it made one."""
@@ -183,7 +191,7 @@ class _Stages:
     def _alert(self) -> StageDone:
         verdict = self._verdict_of("recheck") or self._verdict_of("check") or verdicts.none_made(self.night)
         final = self.folder / "final.json"
-        verdicts.write_final(final, verdict, self.night.notes())
+        verdicts.write_final(final, verdict, self.night)
         command = [*self.settings.report, "alert", str(final)]
         command += ["--state", str(nights_folder(self.settings.results) / "told.json")]
         command += [word for channel in self.settings.channels for word in ("--channel", channel)]

@@ -9,7 +9,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from harness.store import write_atomically
+from harness.files import write_atomically
 
 StageName = Literal["bench", "check", "again", "recheck", "alert"]
 STATE_FILE = "nightly.json"
@@ -24,6 +24,7 @@ class StageDone(BaseModel):
     seconds: float = 0.0
     output: str | None = Field(None, description="what it made, relative to the folder of results")
     note: str = Field("", description="what a reader of the alerts must know of it; empty: nothing")
+    died: bool = Field(False, description="its program did not do its work: there is no judgement")
 
 
 class Night(BaseModel):
@@ -45,6 +46,11 @@ class Night(BaseModel):
     def again(self) -> str:
         """The run of the alarmed pairs. `report check` finds it by this name and never takes it for a night."""
         return f"{self.night}-again"
+
+    @property
+    def died(self) -> bool:
+        """Whether a runner died: there is no judgement then."""
+        return any(stage.died for stage in self.stages.values())
 
     def seconds_left(self) -> float:
         """Until the deadline; not below 0."""

@@ -6,12 +6,11 @@ It is JSON between programs (report/regressions/model.py has its schema): the ha
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from harness.files import write_atomically
 from harness.nightly.state import Night
-from harness.store import write_atomically
 
 
 def read(path: Path) -> dict[str, Any] | None:
@@ -47,8 +46,22 @@ def none_made(night: Night) -> dict[str, Any]:
     }
 
 
-def write_final(path: Path, verdict: dict[str, Any], problems: Sequence[str]) -> None:
-    """What goes to `report alert`: the verdict and what the night's own stages have to say."""
-    added = [problem for problem in problems if problem not in verdict["problems"]]
+def ended_in_order(run: Path) -> bool:
+    """Whether the runner wrote its last word into run.json; one that was killed, or never began, did not."""
+    try:
+        info = json.loads((run / "run.json").read_bytes())
+    except (OSError, ValueError):
+        return False
+    return isinstance(info, dict) and info.get("status") not in ("running", "incomplete")
+
+
+def write_final(path: Path, verdict: dict[str, Any], night: Night) -> None:
+    """What goes to `report alert`: the verdict and what the night's own stages have to say.
+
+    Where a runner died the exit code is 2, no judgement, whatever could be told from what it left.
+    """
+    added = [problem for problem in night.notes() if problem not in verdict["problems"]]
     final = {**verdict, "problems": [*verdict["problems"], *added]}
+    if night.died:
+        final["exit_code"] = 2
     write_atomically(path, json.dumps(final, indent=2, ensure_ascii=False).encode() + b"\n")

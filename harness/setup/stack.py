@@ -72,8 +72,12 @@ def installed_variant() -> Variant | None:
 
 def cache_root() -> Path:
     """Where compiled extensions and the CUDA 11.8 libraries are kept: outside the checkout, shared by all checkouts."""
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "training-backend-bench"
+    base = os.environ.get("XDG_CACHE_HOME")
+    try:
+        return Path(base or Path.home() / ".cache") / "training-backend-bench"
+    except RuntimeError as error:  # a user id without a name, as containers have
+        fix = "set HOME or XDG_CACHE_HOME to a folder that can be written"
+        raise BenchError("this user has no home folder for the cache", fix=fix) from error
 
 
 def cuda11_folder() -> Path:

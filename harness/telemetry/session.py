@@ -120,7 +120,7 @@ class Sampling:
 
     def summarise(self, record: JobRecord, run_folder: Path, relative: str) -> JobRecord:
         """The record with its telemetry; the series goes to `run_folder`/`relative` (series/NAME.telemetry.parquet)."""
-        from harness.store import write_atomically
+        from harness.files import write_atomically
         from harness.telemetry.summary import summarise
 
         self.stop()

@@ -16,6 +16,7 @@ from typing import Literal
 from pydantic import Field, ValidationError
 
 from harness.errors import BenchError
+from harness.files import write_atomically
 from report.alerts.events import Event, Told
 from report.regressions.model import Frozen
 
@@ -87,18 +88,3 @@ def locked(path: Path | None) -> Iterator[None]:
         raise BenchError("another `report alert` is using it", place=str(path), fix="wait until it ends") from error
     finally:
         os.close(descriptor)
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Replace a file whole, on disk before this returns: readers see the old or the new content, never a part."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    with temporary.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)

@@ -105,11 +105,10 @@ def rules_of(options: argparse.Namespace) -> Rules:
 def write_json(file: Path, text: str) -> None:
     """Write `text` whole or not at all; BenchError if it cannot be."""
     from harness.errors import BenchError
+    from harness.files import write_text
 
-    part = file.with_name(file.name + ".part")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        part.write_text(text, encoding="utf-8")
-        part.replace(file)
+        write_text(file, text)
     except OSError as error:
         raise BenchError(f"cannot be written: {error.strerror}", place=str(file), fix="name another file") from None

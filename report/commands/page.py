@@ -28,6 +28,7 @@ def register(commands: Commands) -> None:
 def run(options: argparse.Namespace) -> int:
     """Do it; returns the exit code."""
     from harness.errors import BenchError
+    from harness.files import write_text
     from report.load import find_run, load_runs
     from report.page.build import make_page
     from report.plots import render
@@ -38,7 +39,7 @@ def run(options: argparse.Namespace) -> int:
     try:
         options.out.parent.mkdir(parents=True, exist_ok=True)
         # A path in bytes that are no text may stand in a problem; the page itself is always UTF-8.
-        options.out.write_bytes(made.encode("utf-8", "replace"))
+        write_text(options.out, made)
     except OSError as error:
         raise BenchError(
             f"cannot be written: {error.strerror}", place=str(options.out), fix="name another file with -o"

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.errors import BenchError
+from harness.files import write_atomically
 from harness.plugins import Registry
 from report.exports import bmf, csv_long, github, otava, parquet, pyperf
 from report.load import Run
@@ -51,7 +52,7 @@ def export(runs: Sequence[Run], name: str, out: Path) -> list[Path]:
         path = out / file if form.several or out.is_dir() else out
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(content)
+            write_atomically(path, content)
         except OSError as error:
             raise BenchError(
                 f"cannot be written: {error.strerror}", place=str(path), fix="name another --out"

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from harness.files import write_atomically, write_text
 from report.load import Run
 
 if TYPE_CHECKING:
@@ -203,7 +204,9 @@ def to_svg(figure: Figure, prefix: str = "") -> str:
 def save(figure: Figure, path: Path) -> None:
     """Write a figure as SVG or PNG, by the path's suffix; the same figure gives the same bytes."""
     if path.suffix == ".svg":
-        path.write_text('<?xml version="1.0" encoding="utf-8"?>\n' + to_svg(figure), encoding="utf-8")
+        write_text(path, '<?xml version="1.0" encoding="utf-8"?>\n' + to_svg(figure))
         return
+    content = io.BytesIO()
     with style():
-        figure.savefig(path, format=path.suffix.lstrip("."), dpi=DPI, metadata={"Software": None})
+        figure.savefig(content, format=path.suffix.lstrip("."), dpi=DPI, metadata={"Software": None})
+    write_atomically(path, content.getvalue())

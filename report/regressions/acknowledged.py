@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from harness.record import Pair
 from harness.settings import Strict
@@ -42,11 +42,6 @@ class Acknowledgement(Strict):
     reason: str = Field(min_length=1)
     commit: str = ""
 
-    @field_validator("commit", mode="before")
-    @classmethod
-    def _a_commit_of_digits_is_no_number(cls, value: object) -> object:
-        return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
-
     @property
     def since(self) -> dt.datetime:
         """The first moment (UTC) that counts again."""
@@ -73,7 +68,7 @@ def load_acknowledged(results: Path, file: Path | None = None) -> list[Acknowled
         file = results / FILE
         if not file.is_file():
             return []
-    return load_yaml(file, Acknowledged).acknowledged
+    return load_yaml(file, Acknowledged, as_text=("commit",)).acknowledged
 
 
 def latest_for(pair: Pair, when: dt.datetime, entries: Sequence[Acknowledgement]) -> Acknowledgement | None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from harness.errors import BenchError
+from harness.files import write_text
 from report.history.courses import fits
 from report.history.nights import Night, histories, nights_among
 from report.load import Run
@@ -122,7 +123,7 @@ def _alert(night: Told, folder: Path) -> None:
     from report.cli import main
 
     file = folder / "verdict.json"
-    file.write_text(night.verdict.model_dump_json(indent=2), encoding="utf-8")
+    write_text(file, night.verdict.model_dump_json(indent=2))
     print("  `report alert` would tell:", flush=True)
     code = main(["alert", str(file), "--channel", "summary", "--dry-run"])
     if code:

@@ -3,58 +3,35 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Container
 from pathlib import Path
 from typing import Any, TypeVar
 
-import yaml
 from pydantic import BaseModel, ValidationError
 
-from harness.errors import BenchError
+from harness.errors import BenchError, of_the_system
+from harness.yaml_text import YamlError, parse, read
 
+MOST_FINDINGS = 30  # told at once
 Where = tuple[str | int, ...]
 Model = TypeVar("Model", bound=BaseModel)
 
 
-def load_yaml(file: Path, model: type[Model]) -> Model:
-    """The content of `file` (an empty one: all defaults). BenchError lists everything wrong, a line each."""
+def load_yaml(file: Path, model: type[Model], as_text: Container[str] = ()) -> Model:
+    """The content of `file` (an empty one: all defaults). BenchError lists everything wrong, a line each.
+
+    Values of keys in `as_text` are read as they are written, even where they look like a number or a date.
+    """
     try:
-        text = file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        said = getattr(error, "strerror", None) or str(error)
-        raise BenchError(f"cannot be read: {said}", place=str(file), fix="name a UTF-8 YAML file") from None
-    lines: dict[Where, int] = {(): 1}
+        parsed = parse(read(file), as_text)
+    except OSError as error:
+        raise of_the_system(error, fix="name a UTF-8 YAML file") from None
+    except YamlError as error:
+        raise BenchError(error.message, place=f"{file}:{error.line}", fix=error.fix) from None
     try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-        if node is not None:
-            _note_lines(node, (), lines, file)
-        content = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        raise BenchError(
-            f"not valid YAML: {getattr(error, 'problem', None) or error}",
-            place=f"{file}:{mark.line + 1}" if mark else str(file),
-            fix="check indentation and quotes",
-        ) from None
-    try:
-        return model.model_validate({} if content is None else content)
+        return model.model_validate({} if parsed.content is None else parsed.content)
     except ValidationError as error:
-        raise _located(error, lines, file, model) from None
-
-
-def _note_lines(node: yaml.Node, path: Where, lines: dict[Where, int], file: Path) -> None:
-    lines[path] = node.start_mark.line + 1
-    if isinstance(node, yaml.MappingNode):
-        seen: set[str] = set()
-        for key, value in node.value:
-            if key.value in seen:
-                line = key.start_mark.line + 1
-                raise BenchError(f"{key.value!r} is written twice", place=f"{file}:{line}", fix="keep one of them")
-            seen.add(key.value)
-            _note_lines(value, (*path, key.value), lines, file)
-            lines[*path, key.value] = key.start_mark.line + 1
-    elif isinstance(node, yaml.SequenceNode):
-        for index, value in enumerate(node.value):
-            _note_lines(value, (*path, index), lines, file)
+        raise _located(error, parsed.lines, file, model) from None
 
 
 def _located(error: ValidationError, lines: dict[Where, int], file: Path, model: type[BaseModel]) -> BenchError:
@@ -66,7 +43,8 @@ def _located(error: ValidationError, lines: dict[Where, int], file: Path, model:
             path = path[:-1]
         said.append((f"{file}:{lines[path]}", f"{key}: {_what(entry, model)}" if key else _what(entry, model)))
     place, message = said[0]
-    rest = "".join(f"\n{where}: {what}" for where, what in said[1:])
+    rest = "".join(f"\n{where}: {what}" for where, what in said[1:MOST_FINDINGS])
+    rest += f"\nand {len(said) - MOST_FINDINGS} more like these" if len(said) > MOST_FINDINGS else ""
     return BenchError(message + rest, place=place, fix="correct these keys" if rest else "correct this key")
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from harness.files import write_atomically
 from report.alerts.channels.base import Channel
 from report.alerts.escape import terminal
 from report.alerts.message import Message
 from report.alerts.render_text import ADDRESSES, message_email, message_text
-from report.alerts.state import write_atomically
 
 
 class Email(Channel):

@@ -6,10 +6,10 @@ import json
 from typing import Any
 
 from harness.errors import BenchError
+from harness.files import write_atomically
 from report.alerts.channels.base import Channel, file_from
 from report.alerts.message import Message
 from report.alerts.render_json import message_json
-from report.alerts.state import write_atomically
 
 VERSION = 1
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from pathlib import Path
 
+from harness.files import append_bytes
 from report.alerts.channels.base import Channel, file_from
 from report.alerts.message import Message
 from report.alerts.render_markdown import message_markdown, overview_markdown
@@ -46,8 +46,5 @@ class Summary(Channel):
 
 
 def append(path: Path, text: str) -> None:
-    """Add text to a file, on disk before this returns."""
-    with path.open("ab") as file:
-        file.write(text.encode())
-        file.flush()
-        os.fsync(file.fileno())
+    """Add text to a file, all or none of it, on disk before this returns."""
+    append_bytes(path, text.encode("utf-8", "replace"))
