@@ -26,11 +26,12 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from harness.config import load_suite
-from harness.plan import make_plan
-from harness.protocol import Channel
-from harness.setup.stack import cache_root
-from harness.worker import arguments, backends, models, tasks
+from harness.launcher.channel import Channel
+from harness.paths import cache_root
+from harness.planning.plan import make_plan
+from harness.worker import arguments, backends, tasks
 from harness.worker.job import Job
+from harness.worker.model import build
 
 
 def drain(listener: socket.socket) -> None:
@@ -44,7 +45,7 @@ def train_bare(spec: Any, data: Any) -> float:
     """Seconds of a plain Trainer on the workload."""
     from transformers import Trainer, TrainingArguments, default_data_collator
 
-    model = models.build(spec, data.labels, data.tokenizer)
+    model = build.build(spec, data.labels, data.tokenizer)
     with tempfile.TemporaryDirectory() as folder:
         settings = arguments.build(spec, TrainingArguments, Path(folder))
         trainer = Trainer(model=model, args=settings, train_dataset=data.train, data_collator=default_data_collator)
@@ -56,7 +57,7 @@ def train_instrumented(spec: Any, data: Any, channel: Channel) -> float:
     job = Job(spec, backends.get("pytorch")(spec), channel)
     job._data = data
     with tempfile.TemporaryDirectory() as folder:
-        job._prepare(models.build(spec, data.labels, data.tokenizer), Path(folder))
+        job._prepare(build.build(spec, data.labels, data.tokenizer), Path(folder))
         job._train()
     return float(job._train_metrics["train_runtime"])
 

@@ -149,7 +149,9 @@ def main() -> None:
             "source": options.source.name,
             "cores": len(cores),
             "python": platform.python_version(),
-            "msgspec": metadata.version("msgspec") if find_spec("msgspec") else None,  # report.lean is faster with it
+            "msgspec": metadata.version("msgspec")
+            if find_spec("msgspec")
+            else None,  # report.loading.lean is faster with it
             "load_before": os.getloadavg()[0],
             "repetitions": options.repeat,
             "commands": {},

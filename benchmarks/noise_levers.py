@@ -34,17 +34,17 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import psutil
 
-from harness.blocks import levers
-from harness.blocks.schedule import Block
-from harness.blocks.session import cost_of_switching
-from harness.blocks.watch import Arm, Watch
 from harness.config import load_suite
-from harness.config.measurement import Blocks
-from harness.hub import Hub
-from harness.launch import RunningJob
-from harness.plan import make_plan
-from harness.setup.stack import cache_root
-from harness.sources import apply, resolve
+from harness.interleaved import pinning as levers
+from harness.interleaved.monitor import Arm, Watch
+from harness.interleaved.pair_launch import cost_of_switching
+from harness.interleaved.turns import Block
+from harness.launcher.process import RunningJob
+from harness.paths import cache_root
+from harness.planning.plan import make_plan
+from harness.runner.hub import Hub
+from harness.runner.sources import apply, resolve
+from harness.schema.measurement import Blocks
 
 PRECISION_AT_S = 180.0
 BATCH = 4  # neighbouring pairs

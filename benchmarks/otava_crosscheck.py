@@ -31,11 +31,11 @@ from tabulate import tabulate
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from report.exports.registry import export
-from report.history.courses import Course, courses_of
-from report.history.nights import nights_of
-from report.load import Run, load_run, load_runs
+from report.loading.runs import Run, load_run, load_runs
 from report.regressions.check import Rules
+from report.regressions.nights import nights_of
 from report.regressions.rehearsal import write_made_up
+from report.regressions.time_series import Course, courses_of
 
 ROOT = Path(__file__).resolve().parents[1]
 OTAVA = "apache-otava==0.8.0"

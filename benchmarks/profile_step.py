@@ -43,7 +43,7 @@ def profile_here(spec_file: Path) -> dict[str, Any]:
     """Train one job in this process and profile its last steps."""
     import os
 
-    from harness.settings import JobSpec
+    from harness.schema.workload import JobSpec
     from harness.worker import backends
 
     spec = JobSpec.model_validate_json(spec_file.read_text())
@@ -103,8 +103,8 @@ def main() -> None:
         print(json.dumps(profile_here(arguments.suite)))
         return
     from harness.config import load_suite
-    from harness.plan import make_plan
-    from harness.setup.stack import cache_root
+    from harness.paths import cache_root
+    from harness.planning.plan import make_plan
 
     suite = load_suite(arguments.suite, ["measurement.launches=1"])
     plan = make_plan(suite, device="cuda", cache_dir=cache_root())

@@ -10,11 +10,11 @@ from typing import Any
 
 import worker_helpers
 
-from harness.blocks import PairOutcome, run_pair_launch
-from harness.config.measurement import Blocks
-from harness.launch import RunningJob
-from harness.listener import Event
-from harness.settings import JobSpec
+from harness.interleaved import PairOutcome, run_pair_launch
+from harness.launcher.listener import Event
+from harness.launcher.process import RunningJob
+from harness.schema.measurement import Blocks
+from harness.schema.workload import JobSpec
 
 SCRIPTED = (sys.executable, str(Path(__file__).parent / "scripted_blocks.py"))
 

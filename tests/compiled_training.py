@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import worker_helpers as worker
 
-from harness.settings import JobSpec
+from harness.schema.workload import JobSpec
 from harness.worker.backends.torch_compile import TorchCompile
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from report_factory import make_job, make_run, write_run
 
-from harness.record import Host, InferenceResult, JobRecord, State
+from harness.schema.record import Host, InferenceResult, JobRecord, State
 from report.regressions.model import Point
 
 PACKAGES = {"torch": "2.6.0", "onnxruntime-training": "1.19.2", "transformers": "4.48.3", "rich": "13.9"}

@@ -10,9 +10,9 @@ import numpy as np
 from pyarrow import parquet, table
 from report_factory import make_job, make_run
 
-from harness.record import JobRecord, Pair, Telemetry, Timing
+from harness.schema.record import JobRecord, Pair, Telemetry, Timing
 from harness.telemetry.series import Series
-from report.load import Run, load_run
+from report.loading.runs import Run, load_run
 
 HOSTILE = "<script>alert(1)</script>"
 STEPS = 60

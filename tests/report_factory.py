@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from harness.record import (
+from harness.schema.record import (
     BlockTimes,
     Engagement,
     Fingerprint,
@@ -19,8 +19,8 @@ from harness.record import (
     Telemetry,
     Timing,
 )
-from harness.settings import Arm, Model, Task, Training, Workload
-from report.load import Run
+from harness.schema.workload import Arm, Model, Task, Training, Workload
+from report.loading.runs import Run
 
 PROVEN = Engagement(engaged=True, checked_after_steps=[1, 100], torch_module="TorchModuleORT", yield_ops=1)
 

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from harness.config.measurement import Adaptive, Blocks
-from harness.execution import make_record
-from harness.outcome import Seen
-from harness.record import Host, JobRecord, Pair, State, WorkerResult
-from harness.settings import Arm, JobSpec, Model, Task, Training, Workload
+from harness.launcher.outcome import Seen
+from harness.runner.executor import make_record
+from harness.schema.measurement import Adaptive, Blocks
+from harness.schema.record import Host, JobRecord, Pair, State, WorkerResult
+from harness.schema.workload import Arm, JobSpec, Model, Task, Training, Workload
 
 WORKER = (sys.executable, str(Path(__file__).parent / "scripted_worker.py"))
 BLOCKS_WORKER = (sys.executable, str(Path(__file__).parent / "scripted_blocks.py"))
@@ -21,7 +21,7 @@ BASELINE, CANDIDATE = "pytorch", "onnxruntime"
 
 @dataclass(frozen=True)
 class ScriptedPlan:
-    """The part of harness.plan.Plan that the runner reads."""
+    """The part of harness.planning.plan.Plan that the runner reads."""
 
     jobs: tuple[JobSpec, ...]
     pairs: tuple[Pair, ...]

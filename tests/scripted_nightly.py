@@ -6,7 +6,7 @@ from pathlib import Path
 from harness.errors import BenchError
 from harness.nightly.lock import night_lock
 from harness.nightly.night import Settings, run_nights
-from harness.runner import Stop
+from harness.runner.runner import Stop
 
 if __name__ == "__main__":
     folder = Path(sys.argv[1])

@@ -10,7 +10,7 @@ import sys
 import time
 from pathlib import Path
 
-from harness.protocol import Channel
+from harness.launcher.channel import Channel
 
 SPEC = json.loads(Path(sys.argv[1]).read_text())
 OPTIONS = SPEC["arm"]["options"]

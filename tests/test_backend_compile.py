@@ -16,13 +16,13 @@ from report_factory import make_job, make_run, write_run
 
 from harness.config import load_suite
 from harness.errors import BenchError
-from harness.record import Engagement, JobRecord, Pair, Timing
-from harness.settings import JobSpec
+from harness.schema.record import Engagement, JobRecord, Pair, Timing
+from harness.schema.workload import JobSpec
 from harness.worker import backends
 from harness.worker.backends.torch_compile import TorchCompile
-from report.load import load_run
-from report.notes import compile_notes, runtime_notes
-from report.tables import render
+from report.loading.runs import load_run
+from report.tables.footnotes import compile_notes, runtime_notes
+from report.tables.table import render
 
 ROOT = Path(__file__).resolve().parents[1]
 needs_compiler = pytest.mark.skipif(shutil.which("g++") is None, reason="Inductor needs g++ on a CPU")

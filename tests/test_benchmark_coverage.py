@@ -10,7 +10,7 @@ import pytest
 from scipy.stats import binom
 from script_support import ROOT, load_script
 
-from harness.stats import mean_interval
+from harness.schema.stats import mean_interval
 
 FOLDER = ROOT / "benchmarks"
 REPLICATIONS = 400
@@ -92,7 +92,7 @@ def test_drift_reaches_its_size(coverage):
 
 
 def test_the_simulation_finds_an_interval_that_is_too_narrow(coverage):
-    """Pairs of blocks of one launch taken for independent replicates: what harness.stats warns of."""
+    """Pairs of blocks of one launch taken for independent replicates: what harness.schema.stats warns of."""
     rng = np.random.default_rng(2)
     times = coverage.block_times(rng, (REPLICATIONS, 1), (10, 40), own=True)[:, 0]
     ratios = np.log(times[..., 0]) - np.log(times[..., 1])

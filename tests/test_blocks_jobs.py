@@ -16,11 +16,11 @@ import worker_helpers
 from blocks_support import Launch, pair_of
 from runner_support import processes_of, wait_until
 
-from harness.blocks import PairOutcome
-from harness.config.measurement import Blocks
-from harness.listener import Event
-from harness.outcome import judge
-from harness.record import State, Timing
+from harness.interleaved import PairOutcome
+from harness.launcher.listener import Event
+from harness.launcher.outcome import judge
+from harness.schema.measurement import Blocks
+from harness.schema.record import State, Timing
 
 pytestmark = pytest.mark.slow
 TRAINING = {"batch_size": 8, "max_seq_length": 16, "max_steps": 2000}
@@ -158,7 +158,7 @@ RUNNER = """
 import sys
 from pathlib import Path
 from blocks_support import Launch, pair_of
-from harness.config.measurement import Blocks
+from harness.schema.measurement import Blocks
 folder = Path(sys.argv[1])
 launch = Launch(folder)
 launch.watch = lambda arm, event: (folder / "turns").open("a").write("x") if event["event"] == "block" else None

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.blocks import levers
-from harness.config.measurement import Blocks
+from harness.interleaved import pinning
+from harness.schema.measurement import Blocks
 
 
 def settings(cores: int = 2, same: bool = True) -> Blocks:
@@ -18,44 +18,44 @@ def settings(cores: int = 2, same: bool = True) -> Blocks:
 
 
 def test_the_first_core_is_left_to_the_rest() -> None:
-    chosen = levers.choose(settings(), range(16), (), {})
+    chosen = pinning.choose(settings(), range(16), (), {})
     assert chosen.baseline == chosen.candidate == [14, 15]
 
 
 def test_separate_cores() -> None:
-    chosen = levers.choose(settings(same=False), range(16), (), {})
+    chosen = pinning.choose(settings(same=False), range(16), (), {})
     assert (chosen.baseline, chosen.candidate) == ([14, 15], [12, 13])
     assert chosen.all == {12, 13, 14, 15}
 
 
 def test_hardware_threads_of_one_core_are_not_taken_together() -> None:
     adjacent = {cpu: cpu // 2 * 2 for cpu in range(8)}
-    assert levers.choose(settings(), range(8), (), adjacent).baseline == [5, 7]
+    assert pinning.choose(settings(), range(8), (), adjacent).baseline == [5, 7]
     halves = {cpu: cpu % 4 for cpu in range(8)}
-    assert levers.choose(settings(cores=3), range(8), (), halves).baseline == [5, 6, 7]
-    assert levers.choose(settings(cores=4), range(8), (), halves).baseline == [4, 5, 6, 7]  # 4 beside 0: what is left
+    assert pinning.choose(settings(cores=3), range(8), (), halves).baseline == [5, 6, 7]
+    assert pinning.choose(settings(cores=4), range(8), (), halves).baseline == [4, 5, 6, 7]  # 4 beside 0: what is left
 
 
 def test_cores_near_the_gpu_come_first() -> None:
-    assert levers.choose(settings(), range(16), range(8), {}).baseline == [6, 7]
-    assert levers.choose(settings(cores=4), range(4, 16), (0, 1, 7), {}).baseline == [7, 13, 14, 15]
+    assert pinning.choose(settings(), range(16), range(8), {}).baseline == [6, 7]
+    assert pinning.choose(settings(cores=4), range(4, 16), (0, 1, 7), {}).baseline == [7, 13, 14, 15]
 
 
 @pytest.mark.parametrize(("available", "cores"), [((0, 1), [0, 1]), ((3,), [3]), ((2, 5, 9), [5, 9])])
 def test_small_hosts_give_what_they_have(available: tuple[int, ...], cores: list[int]) -> None:
-    assert levers.choose(settings(), available, (), {}).baseline == cores
-    shared = levers.choose(settings(same=False), available, (), {})
+    assert pinning.choose(settings(), available, (), {}).baseline == cores
+    shared = pinning.choose(settings(same=False), available, (), {})
     assert shared.baseline == shared.candidate == cores
 
 
 def test_no_cores_asked_for() -> None:
-    assert levers.choose(settings(cores=0), range(16), (), {}).baseline is None
+    assert pinning.choose(settings(cores=0), range(16), (), {}).baseline is None
 
 
 def test_lists_of_cpus() -> None:
-    assert levers.parse_cpus("0-3,8,10-11\n") == {0, 1, 2, 3, 8, 10, 11}
+    assert pinning.parse_cpus("0-3,8,10-11\n") == {0, 1, 2, 3, 8, 10, 11}
     with pytest.raises(ValueError, match="invalid literal"):
-        levers.parse_cpus("\n")
+        pinning.parse_cpus("\n")
 
 
 def _device(folder: Path, name: str, kind: str, vendor: str, cpus: str) -> None:
@@ -66,13 +66,13 @@ def _device(folder: Path, name: str, kind: str, vendor: str, cpus: str) -> None:
 
 
 def test_cpus_near_the_gpus(tmp_path: Path) -> None:
-    assert levers.near_gpu(tmp_path) == set()
+    assert pinning.near_gpu(tmp_path) == set()
     _device(tmp_path, "0000:00:02.0", "0x030000", "0x1234", "0-1")  # a virtual display
     _device(tmp_path, "0000:17:00.0", "0x030200", "0x10de", "0-7,16-23")
     _device(tmp_path, "0000:18:00.0", "0x068000", "0x10de", "99")  # an NVSwitch
-    assert levers.near_gpu(tmp_path) == {*range(8), *range(16, 24)}
+    assert pinning.near_gpu(tmp_path) == {*range(8), *range(16, 24)}
     _device(tmp_path, "0000:65:00.0", "0x030200", "0x10de", "4-7")
-    assert levers.near_gpu(tmp_path) == {4, 5, 6, 7}
+    assert pinning.near_gpu(tmp_path) == {4, 5, 6, 7}
 
 
 def test_siblings_are_read_where_the_kernel_knows_them(tmp_path: Path) -> None:
@@ -80,18 +80,18 @@ def test_siblings_are_read_where_the_kernel_knows_them(tmp_path: Path) -> None:
         folder = tmp_path / f"devices/system/cpu/cpu{cpu}/topology"
         folder.mkdir(parents=True)
         (folder / "thread_siblings_list").write_text(text + "\n")
-    assert levers.core_of((0, 4, 5, 6), tmp_path) == {0: 0, 4: 0}
+    assert pinning.core_of((0, 4, 5, 6), tmp_path) == {0: 0, 4: 0}
 
 
 @pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="one CPU: there is nowhere to move to")
 def test_the_runner_and_what_it_starts_keep_off() -> None:
     before = os.sched_getaffinity(0)
     core = max(before)
-    with levers.keep_off([core]):
+    with pinning.keep_off([core]):
         assert os.sched_getaffinity(0) == before - {core}
         script = "import os; print(sorted(os.sched_getaffinity(0)))"
         child = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
         assert child.stdout.strip() == str(sorted(before - {core}))
     assert os.sched_getaffinity(0) == before
-    with levers.keep_off(before):  # nowhere to go
+    with pinning.keep_off(before):  # nowhere to go
         assert os.sched_getaffinity(0) == before

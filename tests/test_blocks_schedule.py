@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from property_support import examples
 
-from harness.blocks.schedule import (
+from harness.interleaved.turns import (
     LEAST_PAIRS,
     LONGEST_BLOCK_S,
     PILOT_LENGTHS,
@@ -22,7 +22,7 @@ from harness.blocks.schedule import (
     Schedule,
     predicted_variance,
 )
-from harness.config.measurement import Blocks
+from harness.schema.measurement import Blocks
 
 MOST_TURNS = 100_000
 

@@ -12,16 +12,16 @@ import pytest
 from blocks_support import SCRIPTED, Launch, pair_of
 from runner_support import processes_of
 
-from harness.blocks import PairOutcome, run_pair_launch
-from harness.blocks.schedule import LEAST_PAIRS, Block
-from harness.blocks.session import cost_of_switching
-from harness.config.measurement import Blocks
 from harness.errors import BenchError
-from harness.launch import RunningJob
-from harness.listener import Event
-from harness.outcome import judge
-from harness.record import State
-from harness.settings import JobSpec
+from harness.interleaved import PairOutcome, run_pair_launch
+from harness.interleaved.pair_launch import cost_of_switching
+from harness.interleaved.turns import LEAST_PAIRS, Block
+from harness.launcher.listener import Event
+from harness.launcher.outcome import judge
+from harness.launcher.process import RunningJob
+from harness.schema.measurement import Blocks
+from harness.schema.record import State
+from harness.schema.workload import JobSpec
 
 SETTINGS = Blocks(seconds=1, steps=2, cores=0, lead_in_steps=1)
 

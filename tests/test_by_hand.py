@@ -16,8 +16,8 @@ import psutil
 import pytest
 
 from harness.cli import main
-from harness.flops import model_flops_per_sample
-from harness.store import read_records
+from harness.results.mfu import model_flops_per_sample
+from harness.results.run_folder import read_records
 from harness.worker.tasks import corpus
 from harness.worker.tasks.causal_lm import _blocks
 

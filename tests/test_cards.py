@@ -15,10 +15,12 @@ from typing import Any
 
 import pytest
 
-from harness import commands, doctor, guard
+from harness.commands import resolve
 from harness.errors import BenchError
-from harness.host import device_name
-from harness.record import Host
+from harness.results.host import device_name
+from harness.runner import host_checks as doctor
+from harness.runner import preflight
+from harness.schema.record import Host
 from harness.telemetry.nvml import CardsSeen, _uuid_of_lost
 from harness.telemetry.sources import Gpu, LostGpu, choose, hides_all
 
@@ -30,10 +32,10 @@ import json, os, sys
 from dataclasses import asdict
 from pathlib import Path
 from harness import doctor, guard
-from harness.commands import find_device
-from harness.environment import visible_cards
+from harness.commands.resolve import find_device
+from harness.launcher.environment import visible_cards
 from harness.errors import BenchError
-from harness.host import describe_host, device_name
+from harness.results.host import describe_host, device_name
 answers = []
 for case in json.loads(sys.argv[1]):
     for name in [n for n in os.environ if n.startswith(("FAKE_NVML_", "CUDA_VISIBLE"))]:
@@ -259,11 +261,11 @@ def test_the_device_of_a_record_beside_a_lost_card() -> None:
 
 def test_a_lost_card_fails_the_run_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
     lost = LostGpu(1, "GPU-two", "", "GPU is lost")
-    monkeypatch.setattr(commands, "look_at_cards", lambda visible: CardsSeen(lost=(lost,), driver=True))
+    monkeypatch.setattr(resolve, "look_at_cards", lambda visible: CardsSeen(lost=(lost,), driver=True))
     with pytest.raises(BenchError, match=r"GPU 1 \(GPU-two\) does not answer") as refused:
-        commands.find_device("auto")
+        resolve.find_device("auto")
     assert "or --device cpu" in refused.value.fix
-    assert commands.find_device("cpu") == "cpu"
-    assert "restart the host" in guard.fix_of_lost(lost)
+    assert resolve.find_device("cpu") == "cpu"
+    assert "restart the host" in preflight.fix_of_lost(lost)
     (check,) = doctor.gpu_checks(Host(lost_gpus=[{"index": 1, "uuid": "GPU-two", "reason": "GPU is lost"}]))
     assert (check.level, "GPU-two" in check.detail) == ("failure", True)

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from harness import cli
 from harness.config import Suite, load_suite
-from harness.estimate import estimate_s, steps_of
-from harness.outline import outline
-from harness.plan import abba, make_plan
-from harness.settings import Arm
+from harness.planning.estimate import estimate_s, steps_of
+from harness.planning.outline import outline
+from harness.planning.plan import abba, make_plan
+from harness.schema.workload import Arm
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 GOOD = Path(__file__).parent / "bad_configs" / "good.yaml"

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from runner_support import ended, make_job
 
-from harness.confound import SETTINGS, undeclared
-from harness.record import Fingerprint, JobRecord, Sources
-from harness.settings import Training
+from harness.planning.comparability import SETTINGS, undeclared
+from harness.schema.record import Fingerprint, JobRecord, Sources
+from harness.schema.workload import Training
 
 ARGUMENTS = {
     "learning_rate": 1e-3,

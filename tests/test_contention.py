@@ -19,12 +19,12 @@ import pytest
 from report_factory import make_job
 
 from harness.config import load_suite
-from harness.contention import HEAVY_PAUSES, observe
-from harness.display import LineDisplay
-from harness.plan import make_plan
-from harness.record import BlockTimes, Contention, Engagement, JobRecord, State, Telemetry, Timing
-from harness.runner import run
-from harness.store import read_records
+from harness.planning.plan import make_plan
+from harness.results.run_folder import read_records
+from harness.runner.contention import HEAVY_PAUSES, observe
+from harness.runner.display import LineDisplay
+from harness.runner.runner import run
+from harness.schema.record import BlockTimes, Contention, Engagement, JobRecord, State, Telemetry, Timing
 from harness.telemetry.processes import ProcessTree, cpu_seconds
 from harness.telemetry.series import load
 from harness.telemetry.summary import summarise

@@ -15,17 +15,18 @@ import pytest
 import worker_helpers as worker
 from runner_support import processes_of, wait_until
 
-from harness import guard, torchrun
 from harness.config import load_suite
-from harness.environment import environment_for, visible_cards
 from harness.errors import BenchError
-from harness.launch import RunningJob
-from harness.outcome import Seen, judge
-from harness.plan import make_plan
-from harness.record import Engagement, Memory, State
-from harness.settings import JobSpec, Launch
+from harness.launcher import torchrun
+from harness.launcher.environment import environment_for, visible_cards
+from harness.launcher.outcome import Seen, judge
+from harness.launcher.process import RunningJob
+from harness.launcher.waiting import run_to_end
+from harness.planning.plan import make_plan
+from harness.runner import preflight
+from harness.schema.record import Engagement, Memory, State
+from harness.schema.workload import JobSpec, Launch
 from harness.telemetry.sources import Gpu, LostGpu, Unreadable
-from harness.waiting import run_to_end
 from harness.worker.ranks import Ranks, highest, proof_of_all
 
 ROOT = Path(__file__).parent.parent
@@ -83,9 +84,9 @@ class OneCard:
 
 
 def test_more_processes_than_cards_are_refused() -> None:
-    (finding,) = [f for f in guard.inspect("cuda", cards=OneCard(), needed=2) if f.severity == "error"]
+    (finding,) = [f for f in preflight.inspect("cuda", cards=OneCard(), needed=2) if f.severity == "error"]
     assert finding.message == "a job of 2 processes needs as many cards, and 1 can be used"
-    assert not [f for f in guard.inspect("cuda", cards=OneCard(), needed=1) if f.severity == "error"]
+    assert not [f for f in preflight.inspect("cuda", cards=OneCard(), needed=1) if f.severity == "error"]
 
 
 def test_a_sweep_over_processes_makes_a_workload_of_each() -> None:
@@ -130,8 +131,8 @@ def test_every_rank_must_be_proven_and_reasons_name_it() -> None:
 def test_a_step_takes_as_long_as_on_its_slowest_rank() -> None:
     """And samples are of all ranks, a loss is their mean."""
     pytest.importorskip("transformers", reason="the training stack is not installed: `make setup`")
-    from harness.worker.clock import StepClock
-    from harness.worker.losses import LossRecorder
+    from harness.worker.instruments.loss_recorder import LossRecorder
+    from harness.worker.instruments.step_clock import StepClock
 
     class WithOther(Ranks):
         """Rank 0 of two; the other was slow in the second step."""
@@ -239,8 +240,8 @@ def test_a_killed_rank_ends_the_job_at_once_and_by_name(tmp_path: Path) -> None:
 RUNNER = """
 import sys
 from pathlib import Path
-from harness.launch import RunningJob
-from harness.settings import JobSpec
+from harness.launcher.process import RunningJob
+from harness.schema.workload import JobSpec
 
 job = JobSpec.model_validate_json(Path(sys.argv[1]).read_text())
 with RunningJob(job, Path(sys.argv[2])) as running:

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from script_support import ROOT, load_script
 
-from harness.environment import environment_for
-from harness.settings import JobSpec
+from harness.launcher.environment import environment_for
+from harness.schema.workload import JobSpec
 from harness.setup import stack
 
 DOCKER = ROOT / "docker"
@@ -80,7 +80,7 @@ def test_ignore_file_keeps_secrets_and_remotes_out_and_the_commit_in() -> None:
 
 @pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
 def test_what_is_left_of_git_still_names_the_commit(tmp_path: Path) -> None:
-    from harness.provenance import git_state
+    from harness.results.provenance import git_state
 
     checkout, image = tmp_path / "checkout", tmp_path / "image"
     (checkout / "harness").mkdir(parents=True)
@@ -198,7 +198,7 @@ def test_jobs_see_the_caches(job_spec: JobSpec) -> None:
 @pytest.fixture
 def job_spec() -> JobSpec:
     from harness.config import load_suite
-    from harness.plan import make_plan
+    from harness.planning.plan import make_plan
 
     return make_plan(load_suite(ROOT / "configs" / "smoke.yaml", []), device="cpu", cache_dir=Path("cache")).jobs[0]
 

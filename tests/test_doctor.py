@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from harness import cli, doctor
-from harness.doctor import Check
-from harness.record import Host
+from harness import cli
+from harness.runner import host_checks as doctor
+from harness.runner.host_checks import Check
+from harness.schema.record import Host
 
 
 def gpu(capability: str, memory_gib: int = 80) -> Host:

@@ -14,8 +14,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from harness.record import JobRecord, State
-from harness.store import read_info, read_records
+from harness.results.run_folder import read_info, read_records
+from harness.schema.record import JobRecord, State
 
 ROOT = Path(__file__).resolve().parents[1]
 HARNESS = [sys.executable, "-m", "harness.cli"]

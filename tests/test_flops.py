@@ -4,16 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from harness.flops import (
-    efficiency,
-    model_flops_per_sample,
-    model_flops_utilization,
-    peak_flops_per_s,
-    shape_of,
-)
-from harness.record import JobRecord, ModelShape, Sources, State, Timing
-from harness.settings import Arm, Model, Task, Training, Workload
-from harness.worker.shapes import SHAPES
+from harness.results.mfu import efficiency, model_flops_per_sample, model_flops_utilization, peak_flops_per_s, shape_of
+from harness.schema.record import JobRecord, ModelShape, Sources, State, Timing
+from harness.schema.workload import Arm, Model, Task, Training, Workload
+from harness.worker.model.shapes import SHAPES
 
 ROBERTA_BASE = ModelShape(layers=12, hidden_size=768, intermediate_size=3072)
 

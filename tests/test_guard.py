@@ -10,7 +10,7 @@ import pytest
 from telemetry_synthetic import STRANGER, card, recording
 
 from harness.errors import BenchError
-from harness.guard import IDLE_MEMORY_BYTES, Place, enforce, inspect, places, unwritable
+from harness.runner.preflight import IDLE_MEMORY_BYTES, Place, enforce, inspect, places, unwritable
 from harness.telemetry.nvml import NvmlSource
 from harness.telemetry.replay import ReplayClock, ReplayGpus
 

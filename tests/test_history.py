@@ -14,17 +14,17 @@ from hypothesis import strategies as st
 from property_support import examples
 from test_report_cli import report
 
-from harness.record import Sources, State
-from report.history.changes import change_points
-from report.history.courses import Course, as_json, courses_of
-from report.history.draw import draw, drawing_of, history_figure, write
-from report.history.nights import nights_among
-from report.history.text import BARS, as_text, sparkline
-from report.load import load_runs
+from harness.schema.record import Sources, State
+from report.loading.runs import load_runs
 from report.plots.style import to_svg
 from report.regressions.acknowledged import load_acknowledged
+from report.regressions.change_points import change_points
 from report.regressions.check import Rules
+from report.regressions.history_text import BARS, as_text, sparkline
+from report.regressions.nights import nights_among
+from report.regressions.plot import draw, drawing_of, history_figure, write
 from report.regressions.thresholds import CheckConfig, Comparable, Thresholds
+from report.regressions.time_series import Course, as_json, courses_of
 
 THRESHOLDS = Thresholds()
 NEWER = HOST.model_copy(update={"driver": "560.2"})

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from harness import provenance
 from harness.errors import BenchError
-from harness.host import describe_host, device_name
-from harness.provenance import (
+from harness.results import provenance
+from harness.results.host import describe_host, device_name
+from harness.results.provenance import (
     collect,
     describe_interpreter,
     git_state,
@@ -18,9 +18,9 @@ from harness.provenance import (
     packages_of,
     relevant_environment,
 )
-from harness.record import Host
-from harness.redaction import CHECKOUT
-from harness.variables import is_secret
+from harness.schema.record import Host
+from harness.schema.redaction import CHECKOUT
+from harness.schema.variables import is_secret
 
 
 def test_the_host_is_described_with_or_without_a_driver() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from harness.errors import BenchError
-from harness.settings import Inference, JobSpec
+from harness.schema.workload import Inference, JobSpec
 from harness.worker.failures import NotEngagedError
 from harness.worker.inference.agreement import allowed_difference, disagreement
 from harness.worker.inference.engines import nodes_by_provider, prove, require_provider
@@ -93,7 +93,7 @@ def test_one_sample_may_fall_to_the_other_side_of_a_tie() -> None:
 def test_settings_say_what_is_wrong_with_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from harness.cli import main
     from harness.config import load_suite
-    from harness.plan import make_plan
+    from harness.planning.plan import make_plan
 
     file = ROOT / "configs" / "inference-smoke.yaml"
     for override, message in (

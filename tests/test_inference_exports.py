@@ -17,13 +17,13 @@ from report_factory import four_pairs, make_run
 from test_inference_report import launches, point, result
 from test_report_exports_peers import ACTION_SCHEMA, BMF_SCHEMA
 
-from harness.record import InferenceResult, State
-from harness.record_inference import InferenceProof
+from harness.schema.record import InferenceResult, State
+from harness.schema.record_inference import InferenceProof
+from report.analysis.inference import inference_rows
 from report.exports.parquet import INTEGERS, TEXTS, unit_of
 from report.exports.points import ARM_MEASURES, points_of
 from report.exports.registry import FORMATS, export
-from report.inference import inference_rows
-from report.load import Run
+from report.loading.runs import Run
 
 TRAINED = "tiny-sst2/pytorch/inference/batch-64"
 GAIN = f"{TRAINED}/onnxruntime/over/torch"

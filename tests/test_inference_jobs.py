@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import worker_helpers as worker
 
-from harness.record import InferenceResult
-from harness.record_inference import ENGINES
+from harness.schema.record import InferenceResult
+from harness.schema.record_inference import ENGINES
 from harness.worker.inference import phase
 from harness.worker.inference.child import Request
 

@@ -15,19 +15,19 @@ from test_regressions_check import verdict_of
 from test_report_cli import report
 
 from harness.nightly.verdict import alarmed
-from harness.record import InferenceResult, State
+from harness.schema.record import InferenceResult, State
 from report.alerts.events import new_events
 from report.alerts.message import compose
 from report.alerts.plot import mermaid
-from report.history.courses import courses_of
-from report.history.draw import drawing_of
-from report.history.nights import histories, nights_among
-from report.load import load_runs
+from report.loading.runs import load_runs
 from report.regressions.acknowledged import Acknowledgement, PairPattern
 from report.regressions.check import Rules
 from report.regressions.model import Finding
+from report.regressions.nights import histories, nights_among
+from report.regressions.plot import drawing_of
 from report.regressions.rehearsal import write_made_up
 from report.regressions.thresholds import Comparable
+from report.regressions.time_series import courses_of
 
 ARMS = ("pytorch", "onnxruntime")
 SIZES = (1, 64)

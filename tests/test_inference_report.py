@@ -12,15 +12,15 @@ import pytest
 from report_factory import make_job, make_run, write_run
 from telemetry_synthetic import T0, recording
 
-from harness.by_hand import inference_verdict
-from harness.record import InferenceResult, JobRecord, Pair, State, Timing
-from harness.record_inference import EngineTimes, InferencePoint, InferenceProof
+from harness.runner.single_job import inference_verdict
+from harness.schema.record import InferenceResult, JobRecord, Pair, State, Timing
+from harness.schema.record_inference import EngineTimes, InferencePoint, InferenceProof
 from harness.telemetry.summary import summarise
-from report.inference import inference_rows
-from report.lean import read_lean
-from report.load import load_run
-from report.page.build import make_page
-from report.tables import Table, build, render
+from report.analysis.inference import inference_rows
+from report.html.build import make_page
+from report.loading.lean import read_lean
+from report.loading.runs import load_run
+from report.tables.table import Table, build, render
 
 ROOT = Path(__file__).resolve().parents[1]
 PROVEN = InferenceProof(

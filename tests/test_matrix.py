@@ -12,14 +12,14 @@ from typing import Any
 import pytest
 from report_factory import GATED, make_job, make_run, make_twin, write_run
 
-from harness.commands import find_suite
+from harness.commands.resolve import find_suite
 from harness.config import load_suite
-from harness.record import Engagement, JobRecord, State
-from harness.worker.shapes import SHAPES
-from report.load import Run
-from report.matrix import LONGEST_ERROR, matrix, matrix_rows
-from report.page.build import make_page
-from report.tables import build, render
+from harness.schema.record import Engagement, JobRecord, State
+from harness.worker.model.shapes import SHAPES
+from report.html.build import make_page
+from report.loading.runs import Run
+from report.tables.support_matrix import LONGEST_ERROR, matrix, matrix_rows
+from report.tables.table import build, render
 
 ROOT = Path(__file__).resolve().parents[1]
 WHY = "in phase evaluate: RuntimeError: Got invalid dimensions for input: input_ids"

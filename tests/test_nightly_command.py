@@ -19,13 +19,13 @@ from runner_support import make_job, processes_of, wait_until
 from harness import cli
 from harness.config import load_suite
 from harness.config.selection import only_pairs
-from harness.environment import environment_for
 from harness.errors import BenchError
+from harness.launcher.environment import environment_for
 from harness.nightly.child import _what_it_said
 from harness.nightly.lock import night_lock
 from harness.nightly.state import STATE_FILE, Night
-from harness.plan import make_plan
-from harness.store import read_records
+from harness.planning.plan import make_plan
+from harness.results.run_folder import read_records
 from report.alerts.channels.registry import CHANNELS, variables
 from report.alerts.delivery import PROXIES
 from report.alerts.pipeline import _channel

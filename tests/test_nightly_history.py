@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from alerts_support import Answer, Served, served
 
-from harness.store import read_info, read_records
+from harness.results.run_folder import read_info, read_records
 
 HISTORY = Path(__file__).resolve().parents[1] / "results" / "nightly-history"
 SLOW = "nightly-smoke-20261123-035624"

@@ -17,8 +17,8 @@ from runner_support import ended, executions, make_job
 
 from harness.errors import is_no_space
 from harness.files import append_lines, write_atomically, write_text
-from harness.record import State
-from harness.store import RunFolder, read_info, read_records
+from harness.results.run_folder import RunFolder, read_info, read_records
+from harness.schema.record import State
 
 ROOT = Path(__file__).parents[1]
 RUNNER = Path(__file__).parent / "scripted_runner.py"

@@ -10,8 +10,8 @@ import pytest
 import worker_helpers as worker
 
 from harness.errors import BenchError
-from harness.plugins import Registry
-from harness.settings import NoOptions
+from harness.schema.registry import Registry
+from harness.schema.workload import NoOptions
 from harness.worker import backends, tasks
 from harness.worker.backends.base import Backend
 from harness.worker.backends.pytorch import PyTorch

@@ -17,8 +17,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.record import State
-from harness.store import read_records
+from harness.results.run_folder import read_records
+from harness.schema.record import State
 
 ROOT = Path(__file__).resolve().parents[1]
 FILE = re.compile(r"^`([\w./-]+)`:\n\n```\w+\n(.*?)^```$", re.MULTILINE | re.DOTALL)

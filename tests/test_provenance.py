@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.provenance import git_state
+from harness.results.provenance import git_state
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from runner_support import BASELINE, CANDIDATE, ended, make_job
 
-from harness.quads import attempt_of, disturbance, of_attempt, quads, systematic
-from harness.record import GpuTelemetry, JobRecord, Pair, State, Telemetry
+from harness.planning.reruns import attempt_of, disturbance, of_attempt, quads, systematic
+from harness.schema.record import GpuTelemetry, JobRecord, Pair, State, Telemetry
 
 PAIR = Pair(workload="tiny", baseline=BASELINE, candidate=CANDIDATE)
 

@@ -13,12 +13,12 @@ import pytest
 from pydantic import BaseModel
 from runner_support import make_job
 
-from harness.execution import make_record
-from harness.outcome import Seen
-from harness.record import Engagement, Host, JobRecord, Pair, RunInfo, State, WorkerResult
-from harness.redaction import CHECKOUT, FREE_TEXT, HOST_PATH, looks_random, redact, redactor
-from harness.settings import Model, Task
-from harness.store import RunFolder
+from harness.launcher.outcome import Seen
+from harness.results.run_folder import RunFolder
+from harness.runner.executor import make_record
+from harness.schema.record import Engagement, Host, JobRecord, Pair, RunInfo, State, WorkerResult
+from harness.schema.redaction import CHECKOUT, FREE_TEXT, HOST_PATH, looks_random, redact, redactor
+from harness.schema.workload import Model, Task
 
 TOKEN = "hf_" + "AbCdEfGhIjKlMnOpQrStUvWxYzAbCdEfGh"
 HOME = "/home/somebody"
@@ -167,7 +167,7 @@ def test_free_text_is_redacted_wherever_it_stands_and_structured_fields_are_not(
 
 
 # Fields of a record that hold names, labels, units, digests and versions: never changed. A new field of text stands
-# here, or its type is harness.redaction's FreeText.
+# here, or its type is harness.schema.redaction's FreeText.
 STRUCTURED = set(
     """
     JobRecord.id JobRecord.run JobRecord.suite JobRecord.device JobRecord.partner JobRecord.started_at JobRecord.series

@@ -13,8 +13,8 @@ import pytest
 from history_support import CARD, HOST, PACKAGES, noisy, write_history, write_night
 from test_report_cli import report
 
-from harness.record import Pair, RunInfo, State
-from report.load import load_runs
+from harness.schema.record import Pair, RunInfo, State
+from report.loading.runs import load_runs
 from report.regressions.acknowledged import Acknowledgement, PairPattern
 from report.regressions.check import Rules, check
 from report.regressions.model import Finding, Verdict

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from harness.errors import BenchError
-from harness.record import Pair
+from harness.schema.record import Pair
 from report.regressions.acknowledged import latest_for, load_acknowledged
 from report.regressions.thresholds import CheckConfig, load_config
 

@@ -11,9 +11,9 @@ from history_support import noisy, write_history, write_night
 from test_report_cli import report
 
 from harness.errors import BenchError
-from report.history.nights import Night, histories, nights_among
-from report.load import load_runs
+from report.loading.runs import load_runs
 from report.regressions.check import Rules
+from report.regressions.nights import Night, histories, nights_among
 from report.regressions.noise import Noise, noise_of
 from report.regressions.rehearsal import rehearse, worth
 from report.regressions.rehearsal_text import fraction

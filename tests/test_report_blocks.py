@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from report_factory import GATED, clock, four_pairs, make_block_job, make_job, make_run, make_twin
 
-from harness.record import JobRecord, Pair, State
-from harness.stats import block_interval, log_ratios, mean_interval
-from report.gains import END_TO_END, STEADY_STATE, Gain, gains_of
-from report.load import load_run
-from report.tables import build, render
+from harness.schema.record import JobRecord, Pair, State
+from harness.schema.stats import block_interval, log_ratios, mean_interval
+from report.analysis.gains import END_TO_END, STEADY_STATE, Gain, gains_of
+from report.loading.runs import load_run
+from report.tables.table import build, render
 
 H100_RUN = Path(__file__).parent.parent / "results" / "glue-sst2-steady-20261123-003540"
 PAIR = Pair(workload="tiny-sst2", baseline="pytorch", candidate="onnxruntime")

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from property_support import examples
 from report_factory import make_job, make_run
 
-from harness.record import Timing
-from harness.stats import t_quantile
-from report.breakeven import BreakEven, break_even
-from report.tables import build
+from harness.schema.record import Timing
+from harness.schema.stats import t_quantile
+from report.analysis.break_even import BreakEven, break_even
+from report.tables.table import build
 
 seconds = st.floats(0.01, 100)
 launch = st.tuples(seconds, seconds, seconds, seconds)

@@ -10,15 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from report_factory import clock, four_pairs, make_block_job, make_job, make_run, write_run
 
-from harness.record import Host, JobRecord, Pair, Refusal, Sources, State, Stopping, Timing
-from harness.settings import Training
-from harness.stats import Estimate
-from report.cycles import disagree
-from report.gains import STEADY_STATE, Gain, gains_of
-from report.load import Run, load_runs
-from report.noise import same_host
-from report.readme import refresh
-from report.tables import build, render
+from harness.schema.record import Host, JobRecord, Pair, Refusal, Sources, State, Stopping, Timing
+from harness.schema.stats import Estimate
+from harness.schema.workload import Training
+from report.analysis.cycles import disagree
+from report.analysis.gains import STEADY_STATE, Gain, gains_of
+from report.analysis.noise_floor import same_host
+from report.loading.runs import Run, load_runs
+from report.tables.markdown_files import refresh
+from report.tables.table import build, render
 
 PAIR = Pair(workload="tiny-sst2", baseline="pytorch", candidate="onnxruntime")
 A_A = Pair(workload="tiny-sst2", baseline="a", candidate="b")

@@ -12,9 +12,9 @@ import pytest
 from report_factory import four_pairs, make_run, write_run
 
 from report.commands import tables
-from report.formats import FORMATS
-from report.selection import GROUPS
-from report.views import VIEWS
+from report.loading.filters import GROUPS
+from report.tables.registry import VIEWS
+from report.tables.render import FORMATS
 
 ROOT = Path(__file__).parent.parent
 
@@ -125,14 +125,14 @@ def test_the_report_loads_no_training_stack_and_meets_the_harness_only_in_its_re
     assert {name for name in loaded if name.startswith("harness")} == {
         "harness",
         "harness.errors",
-        "harness.record",
-        "harness.record_io",
-        "harness.redaction",
-        "harness.variables",
-        "harness.record_inference",
-        "harness.record_parts",
-        "harness.settings",
-        "harness.stats",
+        "harness.schema.record",
+        "harness.schema.record_io",
+        "harness.schema.redaction",
+        "harness.schema.variables",
+        "harness.schema.record_inference",
+        "harness.schema.record_parts",
+        "harness.schema.workload",
+        "harness.schema.stats",
     }
 
 

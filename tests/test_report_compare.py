@@ -14,14 +14,14 @@ import pytest
 import scipy.stats
 from report_factory import four_pairs, make_block_job, make_job, make_run, write_run
 
-from harness.record import Host, JobRecord, Sources, State
-from harness.settings import Training
-from harness.stats import Estimate, block_interval, mean_interval
+from harness.schema.record import Host, JobRecord, Sources, State
+from harness.schema.stats import Estimate, block_interval, mean_interval
+from harness.schema.workload import Training
+from report.analysis.compare import Compared, Comparison, compare, joint_change
+from report.analysis.provenance_diff import differences, flatten
 from report.commands import compare as command
-from report.compare import Compared, Comparison, compare, joint_change
-from report.compare_formats import FORMATS, json_text, markdown
-from report.differences import differences, flatten
-from report.load import Run, load_run
+from report.loading.runs import Run, load_run
+from report.tables.comparison import FORMATS, json_text, markdown
 
 ROOT = Path(__file__).parent.parent
 PUBLISHED = ROOT / "results" / "published"

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from report_factory import make_job, make_run, write_run
 
-from harness.record import Contention, GpuTelemetry, JobRecord, Telemetry
-from report.lean import read_all_lean, read_lean
-from report.load import Run, load_run
-from report.tables import build
+from harness.schema.record import Contention, GpuTelemetry, JobRecord, Telemetry
+from report.loading.lean import read_all_lean, read_lean
+from report.loading.runs import Run, load_run
+from report.tables.table import build
 
 CARD = "NVIDIA H200"
 SEEN = GpuTelemetry(index=0, samples=40, foreign_processes=0)

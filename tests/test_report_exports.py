@@ -16,14 +16,14 @@ import yaml
 from report_factory import clock, four_pairs, make_job, make_run, write_run
 
 from harness.errors import BenchError
-from harness.record import Pair, State
+from harness.schema.record import Pair, State
 from report.commands import export as command
 from report.exports.parquet import INTEGERS, TEXTS
 from report.exports.points import ARM_FIGURES, distinct_points, points_of
 from report.exports.registry import FORMATS, export
-from report.gain_rows import gain_rows
-from report.load import Run, load_run
-from report.rows import arm_rows
+from report.loading.runs import Run, load_run
+from report.tables.gain_rows import gain_rows
+from report.tables.rows import arm_rows
 
 ROOT = Path(__file__).parent.parent
 COMMITTED = sorted(path.parent for path in (ROOT / "results").glob("*/run.json"))

@@ -16,9 +16,9 @@ import pytest
 import yaml
 from report_factory import four_pairs, make_job, make_run
 
+from report.analysis.launches import arms_of
 from report.exports.registry import FORMATS, export
-from report.launches import arms_of
-from report.load import load_run
+from report.loading.runs import load_run
 
 ROOT = Path(__file__).parent.parent
 COMMITTED = [load_run(path.parent) for path in sorted((ROOT / "results").glob("*/run.json"))]

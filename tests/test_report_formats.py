@@ -15,13 +15,13 @@ from pathlib import Path
 import pytest
 from report_factory import PROVEN, four_pairs, make_job, make_run
 
-from harness.record import InferenceResult, JobRecord, Pair, State, Timing
-from report.columns import DETAIL, ESSENTIAL
-from report.keys import describe_key
-from report.latex import escape
-from report.tables import build, render
-from report.terminal import fitting, terminal
-from report.views import VIEWS
+from harness.schema.record import InferenceResult, JobRecord, Pair, State, Timing
+from report.tables.columns import DETAIL, ESSENTIAL
+from report.tables.keys import describe_key
+from report.tables.latex import escape
+from report.tables.registry import VIEWS
+from report.tables.table import build, render
+from report.tables.terminal import fitting, terminal
 
 
 @pytest.mark.parametrize(

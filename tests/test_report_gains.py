@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from property_support import examples
 from report_factory import PROVEN, four_pairs, make_job, make_run
 
-from harness.record import Engagement, JobRecord, Pair, State, Timing
-from report.gains import END_TO_END, STEADY_STATE, Gain, gains_of
+from harness.schema.record import Engagement, JobRecord, Pair, State, Timing
+from report.analysis.gains import END_TO_END, STEADY_STATE, Gain, gains_of
 
 
 def gain_of(jobs: list[JobRecord], measure: object = END_TO_END, pairs: list[Pair] | None = None) -> Gain:

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 from report_factory import PROVEN, make_job, make_run
 
-from harness.record import Efficiency, GpuTelemetry, JobRecord, Memory, Pair, State, Telemetry, Timing
-from harness.settings import Training
-from report.formats import FORMATS
-from report.load import Run, load_run
-from report.tables import build, render
-from report.views import VIEWS
+from harness.schema.record import Efficiency, GpuTelemetry, JobRecord, Memory, Pair, State, Telemetry, Timing
+from harness.schema.workload import Training
+from report.loading.runs import Run, load_run
+from report.tables.registry import VIEWS
+from report.tables.render import FORMATS
+from report.tables.table import build, render
 
 PUBLISHED = Path(__file__).parent.parent / "results" / "published"
 GIB = 2**30

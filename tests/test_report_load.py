@@ -12,9 +12,9 @@ from report_factory import four_pairs, make_block_job, make_job, make_run, write
 from test_inference_report import point, result
 
 from harness.errors import BenchError
-from harness.record import SCHEMA_VERSION
-from report.lean import read_lean
-from report.load import UnreadableLine, find_run, load_run, load_runs, read_line
+from harness.schema.record import SCHEMA_VERSION
+from report.loading.lean import read_lean
+from report.loading.runs import UnreadableLine, find_run, load_run, load_runs, read_line
 
 
 def line_with(**changes: Any) -> bytes:

@@ -17,16 +17,16 @@ from pydantic import BaseModel
 from report_factory import GATED, clock, four_pairs, make_block_job, make_job, make_run, make_twin, write_run
 
 from harness.errors import BenchError
-from harness.record import SCHEMA_VERSION, Host, Pair, Stopping
-from report import beside, lean, many
-from report.formats import FORMATS
-from report.lean import read_all_lean, read_lean
-from report.load import load_run, load_runs, read_line
-from report.many import document_of
-from report.notes import MANY_RUNS, MOST_NOTES, merge_notes
-from report.selection import Selection
-from report.tables import DISPLAYS, build, render, views_for, written
-from report.views import VIEWS
+from harness.schema.record import SCHEMA_VERSION, Host, Pair, Stopping
+from report.loading import aa_runs, lean, many
+from report.loading.filters import Selection
+from report.loading.lean import read_all_lean, read_lean
+from report.loading.many import document_of
+from report.loading.runs import load_run, load_runs, read_line
+from report.tables.footnotes import MANY_RUNS, MOST_NOTES, merge_notes
+from report.tables.registry import VIEWS
+from report.tables.render import FORMATS
+from report.tables.table import DISPLAYS, build, render, views_for, written
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "results"
@@ -220,11 +220,11 @@ def test_the_noise_floor_does_not_make_it_quadratic(tmp_path: Path, monkeypatch:
                         created_at=f"2001-02-{night % 28 + 1:02}T{night:02}")  # fmt: skip
         write_run(tmp_path / made.info.run, made)
     read: list[Path] = []
-    original = beside._a_a_info
-    monkeypatch.setattr(beside, "_a_a_info", lambda path: read.append(path) or original(path))
+    original = aa_runs._a_a_info
+    monkeypatch.setattr(aa_runs, "_a_a_info", lambda path: read.append(path) or original(path))
     runs, _ = load_runs([tmp_path])
     assert len(read) == 30
-    assert {len(run.beside) for run in runs} == {beside.MOST}
+    assert {len(run.beside) for run in runs} == {aa_runs.MOST}
     assert runs[0].beside[0].name == "n27"  # the latest
     assert all(run.folder.resolve() not in run.beside for run in runs)
 

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from report_factory import GATED, make_job, make_run, make_twin
 
-from harness.record import JobRecord, Pair
-from report.launches import arms_of
-from report.parity import Parity, check_parity
-from report.tables import build, render
+from harness.schema.record import JobRecord, Pair
+from report.analysis.launches import arms_of
+from report.analysis.parity import Parity, check_parity
+from report.tables.table import build, render
 
 PAIR = Pair(workload="tiny-sst2", baseline="pytorch", candidate="onnxruntime")
 

@@ -16,11 +16,11 @@ from pydantic import BaseModel
 from report_factory import ALIKE, GATED, PROVEN, make_block_job, make_job, make_run, make_twin, write_run
 from test_inference_report import point, result
 
-from harness.record import Efficiency, GpuTelemetry, JobRecord, Memory, Pair, Telemetry
-from harness.record_parts import Part
+from harness.schema.record import Efficiency, GpuTelemetry, JobRecord, Memory, Pair, Telemetry
+from harness.schema.record_parts import Part
 from report.cli import main
 from report.commands import export, plot, tables
-from report.load import load_run
+from report.loading.runs import load_run
 from report.plots import render
 
 ROOT = Path(__file__).parent.parent

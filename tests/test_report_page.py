@@ -14,14 +14,14 @@ from pathlib import Path
 import pytest
 from report_factory import four_pairs, make_job, make_run, write_run
 
-from harness.record import Host, Pair, State
-from report.load import Run, load_runs
-from report.page import jobs as page_jobs
-from report.page.build import make_page
-from report.page.provenance import compare_arms, compare_runs
-from report.page.sorting import RAW, sort_key
+from harness.schema.record import Host, Pair, State
+from report.html import jobs as page_jobs
+from report.html.build import make_page
+from report.html.provenance import compare_arms, compare_runs
+from report.html.sorting import RAW, sort_key
+from report.loading.runs import Run, load_runs
 from report.plots import Picture
-from report.tables import build
+from report.tables.table import build
 
 ROOT = Path(__file__).parent.parent
 COMMITTED = [ROOT / "results" / name for name in ("published", "smoke-20261123-012757")]

@@ -11,8 +11,8 @@ import pytest
 from report_factory import four_pairs, make_job, make_run, write_run
 from test_report_page import hostile_picture, hostile_run
 
-from report.load import load_runs
-from report.page.build import make_page
+from report.html.build import make_page
+from report.loading.runs import load_runs
 from report.plots import render
 
 ROOT = Path(__file__).parent.parent

@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 from report_factory import ALIKE, GATED, four_pairs, make_job, make_run, make_twin, write_run
 
-from harness.record import JobRecord, Pair, State
-from harness.settings import Training
-from report.gains import gains_of
-from report.launches import arms_of
-from report.load import Run, load_run
-from report.parity import LOSS_TOLERANCE, Parity, check_parity
-from report.tables import build, render
+from harness.schema.record import JobRecord, Pair, State
+from harness.schema.workload import Training
+from report.analysis.gains import gains_of
+from report.analysis.launches import arms_of
+from report.analysis.parity import LOSS_TOLERANCE, Parity, check_parity
+from report.loading.runs import Run, load_run
+from report.tables.table import build, render
 
 PAIR = Pair(workload="tiny-sst2", baseline="pytorch", candidate="onnxruntime")
 ROOT = Path(__file__).parent.parent

@@ -16,19 +16,19 @@ from plots_support import HOSTILE, STEPS, a_run, losses_of
 from report_factory import GATED, make_block_job, make_job, make_run, make_twin
 
 from harness.errors import BenchError
-from harness.record import Pair
-from harness.settings import Model
-from report.breakeven import BreakEven
+from harness.schema.record import Pair
+from harness.schema.workload import Model
+from report.analysis.break_even import BreakEven
+from report.analysis.gains import gains_of
+from report.analysis.launches import arms_of
 from report.cli import main
-from report.gains import gains_of
-from report.launches import arms_of
-from report.load import load_run, load_runs
+from report.loading.runs import load_run, load_runs
 from report.plots import KINDS, drawings, render, write
 from report.plots.breakeven import costs_of, in_words
 from report.plots.distribution import steady_steps
 from report.plots.losses import smoothed, window_of
 from report.plots.style import COLOURS, MARKERS, entry, looks_of, name, slug, to_svg, wrapped
-from report.rows import STEADY_STATE, arm_rows
+from report.tables.rows import STEADY_STATE, arm_rows
 
 RESULTS = Path(__file__).resolve().parents[1] / "results"
 SMOKE = RESULTS / "smoke-20261123-012757"

@@ -10,9 +10,9 @@ from matplotlib.image import imread
 from plots_support import write_run
 from report_factory import make_job
 
-from harness.record import State, Timing
-from harness.settings import Training
-from report.load import load_run
+from harness.schema.record import State, Timing
+from harness.schema.workload import Training
+from report.loading.runs import load_run
 from report.plots import drawings, write
 from report.plots.steps import steps_figure
 from report.plots.style import COLOURS

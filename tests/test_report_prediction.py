@@ -11,10 +11,10 @@ import pyarrow.parquet as pq
 import pytest
 from report_factory import make_job, make_run
 
-from harness.record import State, Timing
-from report.load import Run
-from report.prediction import FIRST_STEPS, predict, prediction
-from report.tables import build, render
+from harness.schema.record import State, Timing
+from report.loading.runs import Run
+from report.tables.prediction import FIRST_STEPS, predict, prediction
+from report.tables.table import build, render
 
 STEPS = 1000
 

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from harness.errors import BenchError
-from harness.record import JobRecord
-from report.gains import gains_of
-from report.load import Run, load_run
-from report.published import check_gains, check_samples, gain_is_reproduced, samples_agree
-from report.tables import render
+from harness.schema.record import JobRecord
+from report.analysis.gains import gains_of
+from report.analysis.published import check_gains, check_samples, gain_is_reproduced, samples_agree
+from report.loading.runs import Run, load_run
+from report.tables.table import render
 
 PUBLISHED = Path(__file__).parent.parent / "results" / "published"
 

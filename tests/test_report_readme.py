@@ -8,8 +8,8 @@ import pytest
 from report_factory import four_pairs, make_run, write_run
 
 from harness.errors import BenchError
-from report.readme import refresh
-from report.tables import render
+from report.tables.markdown_files import refresh
+from report.tables.table import render
 
 ROOT = Path(__file__).parent.parent
 

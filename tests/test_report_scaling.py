@@ -9,12 +9,12 @@ import pytest
 from report_factory import make_job, make_run
 from scipy import stats as reference
 
-from harness.record import GpuTelemetry, JobRecord, State, Telemetry, Timing
-from harness.settings import Launch
-from report.load import Run
-from report.scaling import scaling_rows
-from report.stats import welch_interval
-from report.tables import build, render
+from harness.schema.record import GpuTelemetry, JobRecord, State, Telemetry, Timing
+from harness.schema.workload import Launch
+from report.analysis.statistics import welch_interval
+from report.loading.runs import Run
+from report.tables.scaling import scaling_rows
+from report.tables.table import build, render
 
 
 def job(processes: int, rate: float | None, launch: int = 0, arm: str = "pytorch", **fields: Any) -> JobRecord:

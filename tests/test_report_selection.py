@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from report_factory import PROVEN, make_job, make_run, write_run
 
-from harness.record import Pair, Refusal, State
-from report.load import Run, load_run
-from report.many import document_of
-from report.selection import GROUPS, Selection
-from report.tables import Table, build, views_for
+from harness.schema.record import Pair, Refusal, State
+from report.loading.filters import GROUPS, Selection
+from report.loading.many import document_of
+from report.loading.runs import Run, load_run
+from report.tables.table import Table, build, views_for
 
 ROOT = Path(__file__).parent.parent
 H100, A100 = "NVIDIA H100 80GB HBM3", "NVIDIA A100"

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from report.stats import latency_gain, log_ratios, mean_interval, throughput_gain, usable
+from report.analysis.statistics import latency_gain, log_ratios, mean_interval, throughput_gain, usable
 
 times_s = st.floats(1e-3, 1e6)
 pairs_s = st.lists(st.tuples(times_s, times_s), min_size=2, max_size=12)

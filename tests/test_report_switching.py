@@ -7,9 +7,9 @@ import math
 import pytest
 from report_factory import make_block_job, make_job, make_run
 
-from harness.record import JobRecord, Pair, State
-from report.switching import left_s
-from report.tables import render
+from harness.schema.record import JobRecord, Pair, State
+from report.tables.switching_footnotes import left_s
+from report.tables.table import render
 
 PAIR = Pair(workload="tiny-sst2", baseline="pytorch", candidate="onnxruntime")
 

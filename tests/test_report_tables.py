@@ -8,13 +8,13 @@ import pytest
 from report_factory import four_pairs, make_job, make_run
 
 from harness.errors import BenchError
-from harness.record import Engagement, Host, Pair, Sources, State
-from harness.settings import Training
-from report.columns import decimals, format_percent
-from report.formats import FORMATS
-from report.load import Run
-from report.tables import build, render
-from report.views import VIEWS
+from harness.schema.record import Engagement, Host, Pair, Sources, State
+from harness.schema.workload import Training
+from report.loading.runs import Run
+from report.tables.columns import decimals, format_percent
+from report.tables.registry import VIEWS
+from report.tables.render import FORMATS
+from report.tables.table import build, render
 
 
 def cells(run: Run, view: str) -> list[dict[str, str]]:

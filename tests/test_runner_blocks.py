@@ -12,9 +12,9 @@ import pytest
 from runner_support import BASELINE, BLOCKS_WORKER, CANDIDATE, make_pair_plan, processes_of, wait_until
 from test_runner_states import quiet
 
-from harness.record import JobRecord, State
-from harness.runner import RunOutcome, run
-from harness.store import read_info, read_records
+from harness.results.run_folder import read_info, read_records
+from harness.runner.runner import RunOutcome, run
+from harness.schema.record import JobRecord, State
 
 
 @pytest.fixture(autouse=True)
@@ -106,7 +106,7 @@ def test_too_few_blocks_are_no_result(tmp_path: Path) -> None:
 def test_killed_in_a_block_and_resumed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     script = (
         "import sys; from pathlib import Path; from runner_support import BLOCKS_WORKER, make_pair_plan;"
-        "from harness.runner import run; from dataclasses import replace;"
+        "from harness.runner.runner import run; from dataclasses import replace;"
         "plan = make_pair_plan([({}, {})] * 3);"
         "plan = replace(plan, blocks=plan.blocks.model_copy(update={'seconds': 2.0}));"
         "sys.exit(run(plan, Path(sys.argv[1]), worker_command=BLOCKS_WORKER).exit_code)"

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from harness.config import load_suite
-from harness.display import LineDisplay
-from harness.plan import make_plan
-from harness.record import State
-from harness.runner import run
-from harness.store import read_info, read_records
+from harness.planning.plan import make_plan
+from harness.results.run_folder import read_info, read_records
+from harness.runner.display import LineDisplay
+from harness.runner.runner import run
+from harness.schema.record import State
 
 ROOT = Path(__file__).resolve().parents[1]
 WORKER = (sys.executable, str(Path(__file__).parent / "confounded_worker.py"))

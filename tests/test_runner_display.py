@@ -5,10 +5,10 @@ import io
 import pytest
 from runner_support import make_job
 
-from harness.display import LineDisplay, LiveDisplay, TimeLeft, duration, make_display, title
-from harness.execution import make_record
-from harness.outcome import Seen
-from harness.record import Host, JobRecord, State, Timing, WorkerResult
+from harness.launcher.outcome import Seen
+from harness.runner.display import LineDisplay, LiveDisplay, TimeLeft, duration, make_display, title
+from harness.runner.executor import make_record
+from harness.schema.record import Host, JobRecord, State, Timing, WorkerResult
 
 
 class Terminal(io.StringIO):

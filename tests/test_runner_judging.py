@@ -15,11 +15,11 @@ from typing import Any
 import pytest
 from runner_support import CANDIDATE, WORKER, ScriptedPlan, executions, make_job, make_plan, processes_of, wait_until
 
-from harness.config.measurement import Adaptive
-from harness.display import LineDisplay
-from harness.record import Pair, State
-from harness.runner import RunOutcome, run
-from harness.store import read_info, read_records
+from harness.results.run_folder import read_info, read_records
+from harness.runner.display import LineDisplay
+from harness.runner.runner import RunOutcome, run
+from harness.schema.measurement import Adaptive
+from harness.schema.record import Pair, State
 
 RUNNER = Path(__file__).parent / "scripted_runner.py"
 

@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 
 from harness.config import load_suite
-from harness.display import LineDisplay
-from harness.plan import make_plan
-from harness.record import State
-from harness.runner import run
-from harness.store import read_records
-from report.load import load_run
-from report.tables import render
+from harness.planning.plan import make_plan
+from harness.results.run_folder import read_records
+from harness.runner.display import LineDisplay
+from harness.runner.runner import run
+from harness.schema.record import State
+from report.loading.runs import load_run
+from report.tables.table import render
 
 ROOT = Path(__file__).resolve().parents[1]
 WORKER = (sys.executable, str(Path(__file__).parent / "broken_scale_worker.py"))

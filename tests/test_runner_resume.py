@@ -14,10 +14,10 @@ from runner_support import WORKER, executions, make_plan, processes_of, wait_unt
 from test_runner_states import quiet
 
 from harness.errors import BenchError
-from harness.record import State
-from harness.runner import run
-from harness.runs import host_changes, package_changes
-from harness.store import read_info, read_records
+from harness.results.open_run import host_changes, package_changes
+from harness.results.run_folder import read_info, read_records
+from harness.runner.runner import run
+from harness.schema.record import State
 
 RUNNER = Path(__file__).parent / "scripted_runner.py"
 

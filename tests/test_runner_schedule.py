@@ -16,12 +16,12 @@ from property_support import examples
 from runner_support import BASELINE, CANDIDATE, ScriptedPlan, ended, make_job, make_plan
 
 from harness.config import load_suite
-from harness.config.measurement import Adaptive
-from harness.plan import Plan, alone
-from harness.plan import make_plan as plan_of
-from harness.record import Fingerprint, JobRecord, State, Timing
-from harness.schedule import Item, Looked, Note, Refused, Schedule, Work
-from harness.settings import JobSpec
+from harness.planning.plan import Plan, alone
+from harness.planning.plan import make_plan as plan_of
+from harness.planning.schedule import Item, Looked, Note, Refused, Schedule, Work
+from harness.schema.measurement import Adaptive
+from harness.schema.record import Fingerprint, JobRecord, State, Timing
+from harness.schema.workload import JobSpec
 
 GOOD = Path(__file__).parent / "bad_configs" / "good.yaml"
 Outcome = Callable[[JobSpec, int], JobRecord]

@@ -15,14 +15,14 @@ from pathlib import Path
 import pytest
 from runner_support import WORKER, make_job, make_plan
 
-from harness import hub as hub_module
-from harness.display import LineDisplay
 from harness.errors import BenchError
-from harness.hub import Hub, folder_of
-from harness.runner import run
-from harness.settings import JobSpec, Model, Task
-from harness.sources import apply, resolve
-from harness.store import read_info
+from harness.results.run_folder import read_info
+from harness.runner import hub as hub_module
+from harness.runner.display import LineDisplay
+from harness.runner.hub import Hub, folder_of
+from harness.runner.runner import run
+from harness.runner.sources import apply, resolve
+from harness.schema.workload import JobSpec, Model, Task
 
 MODEL, DATASET = "org/model", "nyu-mll/glue"
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -266,7 +266,7 @@ def test_every_variable_that_names_the_cache_is_heeded(
     tmp_path: Path, variable: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In a process of its own, for huggingface_hub reads its environment when it is imported."""
-    from harness.environment import environment_for
+    from harness.launcher.environment import environment_for
 
     cached(tmp_path, MODEL, "config.json", "model.safetensors")
     value = {"HF_HOME": tmp_path / "hf", "XDG": tmp_path}.get(variable, tmp_path / "hf" / "hub")
@@ -274,7 +274,7 @@ def test_every_variable_that_names_the_cache_is_heeded(
         (tmp_path / "hf").rename(tmp_path / "huggingface")
         variable = "XDG_CACHE_HOME"
     caller = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path / "nothing"), variable: str(value)}
-    ask = f"from harness.hub import Hub; print(Hub().has_cached_model({MODEL!r}))"
+    ask = f"from harness.runner.hub import Hub; print(Hub().has_cached_model({MODEL!r}))"
     root = Path(__file__).resolve().parents[1]
     for environment in (caller, environment_for(make_job(), caller, root)):  # the runner's and the job's
         done = subprocess.run(
@@ -294,7 +294,7 @@ def test_the_stand_in_is_told_before_the_first_job(
     tmp_path: Path, hub_server: ThreadingHTTPServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hub_server.broken[MODEL] = 503  # type: ignore[attr-defined]
-    monkeypatch.setattr("harness.runner.Hub", lambda: hub(tmp_path, url(hub_server)))
+    monkeypatch.setattr("harness.runner.runner.Hub", lambda: hub(tmp_path, url(hub_server)))
     plan = make_plan([{}, {}])
     jobs = tuple(one.model_copy(update={"workload": job(source="synthetic").workload}) for one in plan.jobs)
     printed = io.StringIO()
@@ -312,7 +312,7 @@ def test_what_cannot_be_had_leaves_no_run(
     tmp_path: Path, hub_server: ThreadingHTTPServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hub_server.broken[MODEL] = 429  # type: ignore[attr-defined]
-    monkeypatch.setattr("harness.runner.Hub", lambda: hub(tmp_path, url(hub_server)))
+    monkeypatch.setattr("harness.runner.runner.Hub", lambda: hub(tmp_path, url(hub_server)))
     plan = make_plan([{}, {}])
     demanded = job(weights="pretrained", source="synthetic").workload
     jobs = tuple(one.model_copy(update={"workload": demanded}) for one in plan.jobs)
@@ -327,7 +327,7 @@ def test_what_cannot_be_had_leaves_no_run(
 
 
 def test_help_does_not_wait_for_the_hubs_client() -> None:
-    look = "import sys, harness.cli, harness.commands, harness.sources; print('huggingface_hub' in sys.modules)"
+    look = "import sys, harness.cli, harness.commands, harness.runner.sources; print('huggingface_hub' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
     assert hub_module.HUB_TIMEOUT_S <= 10

@@ -12,15 +12,16 @@ import pyarrow.parquet as pq
 import pytest
 from runner_support import WORKER, executions, make_job, make_plan, processes_of, wait_until
 
-from harness import launch, provenance
-from harness.display import LineDisplay
 from harness.errors import BenchError
-from harness.launch import RunningJob
-from harness.outcome import OomCounter, judge
-from harness.record import JobRecord, State
-from harness.runner import RunOutcome, has_result, run
-from harness.store import read_info, read_records
-from harness.waiting import run_to_end
+from harness.launcher import process
+from harness.launcher.outcome import OomCounter, judge
+from harness.launcher.process import RunningJob
+from harness.launcher.waiting import run_to_end
+from harness.results import provenance
+from harness.results.run_folder import read_info, read_records
+from harness.runner.display import LineDisplay
+from harness.runner.runner import RunOutcome, has_result, run
+from harness.schema.record import JobRecord, State
 
 
 @pytest.fixture(autouse=True)
@@ -111,7 +112,7 @@ def test_a_job_that_hangs_is_killed_with_its_grandchild_and_the_phase_is_named(t
 
 
 def test_a_job_that_has_said_its_last_word_must_exit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(launch, "EXIT_GRACE_S", 0.5)
+    monkeypatch.setattr(process, "EXIT_GRACE_S", 0.5)
     _, (record,) = run_jobs(tmp_path, {"do": "result and hang"})
     assert record.state is State.TIMEOUT
     assert record.reason.startswith("did not exit within 0.5 s of its last word in phase train")

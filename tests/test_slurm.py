@@ -13,13 +13,13 @@ from report_factory import make_job, make_run, write_run
 from runner_support import processes_of, wait_until
 
 from harness.config import load_suite
-from harness.gather import gather, pairs_of
-from harness.host import describe_host
-from harness.plan import make_plan
-from harness.record import Host, JobRecord, Pair, RunInfo, State
-from harness.runner import has_result
-from harness.slurm import elements_of, leave_other_host
-from harness.store import read_info, read_records
+from harness.launcher.slurm import elements_of, leave_other_host
+from harness.planning.plan import make_plan
+from harness.results.gather import gather, pairs_of
+from harness.results.host import describe_host
+from harness.results.run_folder import read_info, read_records
+from harness.runner.runner import has_result
+from harness.schema.record import Host, JobRecord, Pair, RunInfo, State
 
 ROOT = Path(__file__).parent.parent
 SMOKE = ROOT / "configs" / "smoke.yaml"

@@ -14,13 +14,13 @@ import pytest
 import worker_helpers as worker
 from runner_support import ended, make_job
 
-from harness import stacks
 from harness.config import Suite, load_suite
-from harness.confound import excused_by_stack, undeclared
 from harness.errors import BenchError
-from harness.plan import make_plan
-from harness.record import Fingerprint
-from harness.stacks import NEEDED, check_packages, interpreters
+from harness.planning.comparability import excused_by_stack, undeclared
+from harness.planning.plan import make_plan
+from harness.schema.record import Fingerprint
+from harness.setup import stacks
+from harness.setup.stacks import NEEDED, check_packages, interpreters
 from harness.worker import compat
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -171,23 +171,23 @@ def test_weights_depend_on_seed_and_names_alone() -> None:
     import torch
     from transformers import AutoConfig, AutoModelForSequenceClassification
 
-    from harness.worker import initial
-    from harness.worker.models import weights_sha256
-    from harness.worker.shapes import SHAPES
+    from harness.worker.model import initial_weights
+    from harness.worker.model.build import weights_sha256
+    from harness.worker.model.shapes import SHAPES
 
     model = AutoModelForSequenceClassification.from_config(AutoConfig.for_model(**SHAPES["roberta-tiny"]))
-    initial.draw(model, 1)
+    initial_weights.draw(model, 1)
     first = weights_sha256(model)
     query = model.roberta.encoder.layer[0].attention.self.query.weight
     assert float(query.detach().std()) == pytest.approx(model.config.initializer_range, rel=0.05)
     assert not torch.equal(query, model.roberta.encoder.layer[1].attention.self.query.weight)
-    initial.draw(model, 2)
+    initial_weights.draw(model, 2)
     assert weights_sha256(model) != first
     torch.rand(100)  # the state of torch's own generator does not matter
-    initial.draw(model, 1)
+    initial_weights.draw(model, 1)
     assert weights_sha256(model) == first
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    initial.draw(model, 2, missing=["classifier.out_proj.weight", "classifier.out_proj.bias"])
+    initial_weights.draw(model, 2, missing=["classifier.out_proj.weight", "classifier.out_proj.bias"])
     changed = [name for name, tensor in model.state_dict().items() if not torch.equal(tensor, before[name])]
     assert changed == ["classifier.out_proj.weight"]  # biases are zero
 

@@ -13,14 +13,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from property_support import examples
 
-from harness.stats import (
-    Estimate,
-    block_interval,
-    in_full,
-    limit_slow_blocks,
-    log_ratios,
-    mean_interval,
-)
+from harness.schema.stats import Estimate, block_interval, in_full, limit_slow_blocks, log_ratios, mean_interval
 
 H100_RUN = Path(__file__).parent.parent / "results" / "glue-sst2-steady-20261123-003540"
 
@@ -273,7 +266,7 @@ def recorded_halves(workload: str, arm: str) -> list[list[tuple[float, float]]]:
     """Real step times: halves of an arm's jobs against each other as one-step blocks by turns, an A/A pair."""
     import pyarrow.parquet as parquet
 
-    from report.load import load_run
+    from report.loading.runs import load_run
 
     launches = []
     for job in load_run(H100_RUN).jobs:
@@ -307,7 +300,7 @@ def test_recorded_stalls_widen_it_less(workload: str, arm: str, monkeypatch: pyt
     launches = recorded_halves(workload, arm)
     of_all = [(a, b) for launch in launches for a, b in launch]
     limited_ones = block_interval([of_all])
-    monkeypatch.setattr("harness.stats.SLOW", 1e9)
+    monkeypatch.setattr("harness.schema.stats.SLOW", 1e9)
     in_sum = block_interval([of_all])
     assert in_sum.mean == pytest.approx(in_full([of_all]))
     assert limited_ones.low is not None

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from property_support import examples
 from runner_support import BASELINE, CANDIDATE, ended, make_job
 
-from harness.config.measurement import Adaptive
-from harness.display import stopped
-from harness.record import JobRecord, Pair, State, Timing
-from harness.stats import mean_interval
-from harness.stopping import decide, half_width_pp, needed_pairs, ratios
+from harness.planning.stopping import decide, half_width_pp, needed_pairs, ratios
+from harness.runner.display import stopped
+from harness.schema.measurement import Adaptive
+from harness.schema.record import JobRecord, Pair, State, Timing
+from harness.schema.stats import mean_interval
 
 PAIR = Pair(workload="tiny", baseline=BASELINE, candidate=CANDIDATE)
 

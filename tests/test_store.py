@@ -9,14 +9,14 @@ import pytest
 from runner_support import make_job
 
 from harness.errors import BenchError
-from harness.execution import make_record
 from harness.files import write_atomically
-from harness.outcome import Seen, Series
-from harness.record import SCHEMA_VERSION, Host, JobRecord, RunInfo, State
-from harness.record_io import written_line
-from harness.store import RunFolder, read_info, read_records
-from report.lean import read_all_lean, read_lean
-from report.load import load_run
+from harness.launcher.outcome import Seen, Series
+from harness.results.run_folder import RunFolder, read_info, read_records
+from harness.runner.executor import make_record
+from harness.schema.record import SCHEMA_VERSION, Host, JobRecord, RunInfo, State
+from harness.schema.record_io import written_line
+from report.loading.lean import read_all_lean, read_lean
+from report.loading.runs import load_run
 
 
 def record(position: int) -> JobRecord:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.record import Timing
+from harness.schema.record import Timing
 from harness.telemetry.replay import replay
 from harness.telemetry.series import load
 from harness.telemetry.summary import contamination, summarise

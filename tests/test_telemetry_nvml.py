@@ -136,7 +136,7 @@ def test_the_recorder_says_when_there_is_nothing_to_record(driver, tmp_path):
 
 def test_the_guard_reads_the_same_card(driver):
     driver.setenv("FAKE_NVML_PID", str(os.getpid()))
-    code = "import json; from harness.guard import inspect\n"
+    code = "import json; from harness.runner.preflight import inspect\n"
     code += "print(json.dumps([(f.severity, f.message) for f in inspect('cuda', visible='0')]))"
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     found = [(severity, message) for severity, message in json.loads(answer.stdout) if "GPU 0" in message]

@@ -13,8 +13,8 @@ from contextlib import contextmanager
 import psutil
 import pytest
 
-from harness.record import JobRecord, State, Timing
-from harness.settings import Arm, Model, Task, Training, Workload
+from harness.schema.record import JobRecord, State, Timing
+from harness.schema.workload import Arm, Model, Task, Training, Workload
 from harness.telemetry import session
 from harness.telemetry.series import load
 from harness.telemetry.session import Sampling

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from telemetry_synthetic import CHILD, JOB, STRANGER, forget, recording, tick_ns, unreadable
 
-from harness.record import Timing
+from harness.schema.record import Timing
 from harness.telemetry.replay import replay
 from harness.telemetry.series import Series
 from harness.telemetry.summary import contamination, summarise

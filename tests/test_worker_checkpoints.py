@@ -11,11 +11,11 @@ import pytest
 import worker_helpers as worker
 
 from harness.errors import BenchError
-from harness.hub import LFS_POINTER
-from harness.positions import usable_positions
-from harness.settings import JobSpec
-from harness.worker import initial, models
-from harness.worker.shapes import SHAPES
+from harness.planning.positions import usable_positions
+from harness.runner.hub import LFS_POINTER
+from harness.schema.workload import JobSpec
+from harness.worker.model import build, initial_weights
+from harness.worker.model.shapes import SHAPES
 from harness.worker.tasks import glue
 
 TINY = [name for name in SHAPES if name.endswith("-tiny")]
@@ -30,7 +30,7 @@ def _spec(folder: Path, path: Path | str | None = None, **changes: Any) -> JobSp
 
 
 def _build(spec: JobSpec, labels: int = 2, **config: Any) -> tuple[Any, list[str]]:
-    return models.build(spec, TOKENS, "AutoModelForSequenceClassification", {"num_labels": labels, **config})
+    return build.build(spec, TOKENS, "AutoModelForSequenceClassification", {"num_labels": labels, **config})
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +58,7 @@ def test_a_head_for_another_number_of_classes_is_drawn_from_the_seed(tmp_path: P
     assert remarks == [
         "classifier.out_proj.weight of m has 3 outputs in the checkpoint and 2 here: drawn from the seed"
     ]
-    assert models.weights_sha256(_build(spec)[0]) == models.weights_sha256(built)
+    assert build.weights_sha256(_build(spec)[0]) == build.weights_sha256(built)
     other = _build(spec.model_copy(update={"seed": 7}))[0]
     assert not torch.equal(other.classifier.out_proj.weight, built.classifier.out_proj.weight)
     checkpoint, nothing = _build(spec, 3)
@@ -88,7 +88,7 @@ def test_every_family_draws_its_head_from_the_seed(tmp_path: Path, architecture:
     module = name.rpartition(".")[0]
     with torch.no_grad():
         built.get_submodule(module).weight.fill_(5.0)
-    initial.draw(built, spec.seed, {name})
+    initial_weights.draw(built, spec.seed, {name})
     assert torch.equal(built.state_dict()[name], head)
 
 

@@ -8,7 +8,7 @@ from statistics import mean, pstdev
 
 import pytest
 
-from harness.settings import GLUE_TASKS
+from harness.schema.workload import GLUE_TASKS
 from harness.worker.tasks import corpora
 from harness.worker.tasks.sources import open_raw
 
@@ -64,7 +64,7 @@ def test_the_text_is_that_of_its_version(subset: str) -> None:
 
 def test_sst2_is_found_in_caches_and_records_as_before() -> None:
     """Its identity from when it was the only corpus."""
-    from harness.settings import Task
+    from harness.schema.workload import Task
 
     task = Task(name="sst2", source="synthetic", train_samples=8000, eval_samples=872)
     raw = open_raw(task, ("sentence",), {"train": "train", "validation": "validation"}, range(2))

@@ -11,10 +11,10 @@ import pytest
 import worker_helpers as worker
 
 from harness.errors import BenchError
-from harness.hub import LFS_POINTER
-from harness.settings import JobSpec
-from harness.worker import models
-from harness.worker.shapes import SHAPES
+from harness.runner.hub import LFS_POINTER
+from harness.schema.workload import JobSpec
+from harness.worker.model import build
+from harness.worker.model.shapes import SHAPES
 from harness.worker.tasks import glue
 from harness.worker.tasks.store import build_once
 
@@ -24,7 +24,7 @@ def _spec(folder: Path, **changes: Any) -> JobSpec:
 
 
 def _build(spec: JobSpec, labels: int, tokenizer: Any) -> Any:
-    return models.build(spec, tokenizer, "AutoModelForSequenceClassification", {"num_labels": labels})[0]
+    return build.build(spec, tokenizer, "AutoModelForSequenceClassification", {"num_labels": labels})[0]
 
 
 def _parquet(folder: Path, name: str, **columns: list[Any]) -> None:
@@ -172,10 +172,10 @@ def test_every_family_reads_what_its_tokenizer_writes(tmp_path: Path, architectu
     assert built.config.pad_token_id == data.tokenizer.pad_token_id
     padding = torch.tensor(data.validation["attention_mask"]) == 0
     assert set(batch["input_ids"][padding].tolist()) == {data.tokenizer.pad_token_id}
-    again = models.weights_sha256(_build(spec, data.labels, data.tokenizer))
-    assert again == models.weights_sha256(built)
+    again = build.weights_sha256(_build(spec, data.labels, data.tokenizer))
+    assert again == build.weights_sha256(built)
     other = spec.model_copy(update={"seed": 7})
-    assert models.weights_sha256(_build(other, data.labels, data.tokenizer)) != again
+    assert build.weights_sha256(_build(other, data.labels, data.tokenizer)) != again
 
 
 def test_dropout_is_set_everywhere_or_left_alone(tmp_path: Path) -> None:

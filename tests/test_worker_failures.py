@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import worker_helpers as worker
 
-from harness.record import WorkerResult
+from harness.schema.record import WorkerResult
 
 pytestmark = pytest.mark.slow
 SDPA = {"attention": "sdpa"}

@@ -11,8 +11,8 @@ import pytest
 import worker_helpers as worker
 
 from harness.errors import BenchError
-from harness.settings import GLUE_TASKS, JobSpec
-from harness.worker import models
+from harness.schema.workload import GLUE_TASKS, JobSpec
+from harness.worker.model import build
 from harness.worker.tasks import corpora, glue, sources
 
 SIZES = {"train": 60, "validation": 20, "validation_mm": 16}
@@ -91,7 +91,7 @@ def test_the_hub_a_folder_and_the_corpus_give_the_same_task(subset: str, hub: Pa
 def test_the_models_head_is_that_of_the_task(subset: str, tmp_path: Path) -> None:
     task = glue.Glue(_spec(tmp_path, subset, train_samples=50, eval_samples=20))
     data = task.load()
-    model, remarks = models.build(task.spec, data.tokenizer, task.auto_class, task.model_config(data))
+    model, remarks = build.build(task.spec, data.tokenizer, task.auto_class, task.model_config(data))
     config = model.config
     assert remarks == []
     assert config.num_labels == data.labels

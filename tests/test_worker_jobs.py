@@ -8,7 +8,7 @@ import pytest
 import worker_helpers as worker
 from worker_helpers import Ended
 
-from harness.record import WorkerResult
+from harness.schema.record import WorkerResult
 
 pytestmark = pytest.mark.slow
 STEPS = 50

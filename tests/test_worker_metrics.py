@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from harness.settings import GLUE_TASKS
+from harness.schema.workload import GLUE_TASKS
 from harness.worker.tasks.metrics import METRICS, chance_levels, glue_metrics, main_metrics
 
 CLASSES = {"stsb": 1, "mnli": 3}

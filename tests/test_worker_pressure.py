@@ -7,14 +7,14 @@ import time
 
 import pytest
 
-from harness.worker import pressure
+from harness.worker.instruments import os_counters
 
 STAT = "cpu  9 9 9 9 9 9 9 70 9 9\ncpu0 9 9 9 9 9 9 9 20 9 9\ncpu1 9 9 9 9 9 9 9 50 9 9\nintr 1 2 3\n"
 
 
 def test_steal_is_of_the_cpus_asked_for() -> None:
-    assert pressure.steal_s(STAT, {1}) == 50 / pressure.TICKS_PER_S
-    assert pressure.steal_s(STAT, {0, 1}) == 70 / pressure.TICKS_PER_S
+    assert os_counters.steal_s(STAT, {1}) == 50 / os_counters.TICKS_PER_S
+    assert os_counters.steal_s(STAT, {0, 1}) == 70 / os_counters.TICKS_PER_S
 
 
 @pytest.mark.parametrize("where", ["main", "other"])
@@ -50,9 +50,9 @@ print(json.dumps({**pressure.since(before), "wall_s": time.monotonic() - begin})
 
 
 def test_an_idle_process_waits_for_nothing() -> None:
-    before = pressure.read()
+    before = os_counters.read()
     time.sleep(0.05)
-    found = pressure.since(before)
+    found = os_counters.since(before)
     assert set(found) == set(before)
     assert found["cpu_s"] < 0.05
     assert all(value >= 0 for value in found.values())

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.listener import Peer
-from harness.protocol import Channel, block_seconds
+from harness.launcher.channel import Channel, block_seconds
+from harness.launcher.listener import Peer
 from harness.worker import process
 
 ROOT = Path(__file__).parent.parent

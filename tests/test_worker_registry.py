@@ -17,7 +17,7 @@ def test_backends_tasks_and_shapes_are_known_without_torch() -> None:
     code = """
 import sys
 from harness.worker import backends, tasks
-from harness.worker.shapes import SHAPES
+from harness.worker.model.shapes import SHAPES
 for name in backends.BACKENDS:
     assert backends.get(name).name == name
     backends.get(name).Options()
@@ -49,7 +49,7 @@ def test_bad_options_are_refused(options: dict[str, object]) -> None:
 
 
 def _environment(tmp_path, **changes):  # type: ignore[no-untyped-def]
-    from harness.settings import JobSpec
+    from harness.schema.workload import JobSpec
 
     spec = JobSpec.model_validate(worker.spec(tmp_path, "onnxruntime", **changes))
     return backends.get("onnxruntime")(spec).environment()

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness.worker.steady import LEAST_STEPS, Steady, _student, find_steady
+from harness.worker.instruments.steady_state import LEAST_STEPS, Steady, _student, find_steady
 
 MINIMUM = 10
 RECORDED = Path(__file__).resolve().parents[1] / "results"

@@ -14,10 +14,11 @@ from pydantic import ValidationError
 
 from harness.config import load_suite
 from harness.errors import BenchError
-from harness.flops import model_flops_per_sample, shape_of
-from harness.settings import JobSpec, Task
-from harness.worker import models, tasks
-from harness.worker.shapes import SHAPES
+from harness.results.mfu import model_flops_per_sample, shape_of
+from harness.schema.workload import JobSpec, Task
+from harness.worker import tasks
+from harness.worker.model import build
+from harness.worker.model.shapes import SHAPES
 from harness.worker.tasks.base import TaskData
 from harness.worker.tasks.token_classification import IGNORED, TAGS, entities, entity_metrics, sentences
 
@@ -60,7 +61,7 @@ def test_a_model_without_the_tasks_head_is_one_sentence(tmp_path: Path) -> None:
     spec = JobSpec.model_validate(_spec(tmp_path, "causal-lm", "t5-tiny"))
     words = PreTrainedTokenizerFast(tokenizer_object=Tokenizer(WordLevel({"<pad>": 0})), pad_token="<pad>")
     with pytest.raises(BenchError, match="has no AutoModelForCausalLM of the type t5\n") as caught:
-        models.build(spec, words, tasks.get("causal-lm").auto_class, {"is_decoder": True})
+        build.build(spec, words, tasks.get("causal-lm").auto_class, {"is_decoder": True})
     assert caught.value.place == f"models.{spec.workload.model.name}"
     assert "another kind of task" in caught.value.fix
 

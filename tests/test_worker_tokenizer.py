@@ -16,8 +16,8 @@ import pytest
 import worker_helpers as worker
 
 from harness.errors import BenchError
-from harness.settings import JobSpec
-from harness.worker import tokenizer
+from harness.schema.workload import JobSpec
+from harness.worker.model import tokenizer
 from harness.worker.tasks import glue
 
 ROOT = Path(__file__).resolve().parents[1]

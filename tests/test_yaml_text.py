@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from harness import yaml_text
 from harness.config import load_suite
-from harness.config.loading import key_and_value
+from harness.config.load import key_and_value
 from harness.errors import BenchError
+from harness.schema import yaml_text
 from report.regressions.acknowledged import load_acknowledged
 from report.regressions.thresholds import load_config
 

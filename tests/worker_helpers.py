@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from harness.protocol import decode
-from harness.settings import JobSpec
+from harness.launcher.channel import decode
+from harness.schema.workload import JobSpec
 
 ROOT = Path(__file__).parent.parent
 

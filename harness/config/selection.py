@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from harness.config.suite import PairEntry, Suite
 from harness.errors import BenchError
+from harness.schema.suite import PairEntry, Suite
 
 
 def only_pairs(suite: Suite, wanted: Sequence[str]) -> Suite:

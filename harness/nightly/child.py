@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from harness.guardian import PR_SET_PDEATHSIG, prctl
-from harness.redaction import redactor
-from harness.runner import Stop
-from harness.runs import now_utc
+from harness.launcher.supervisor import PR_SET_PDEATHSIG, prctl
+from harness.results.open_run import now_utc
+from harness.runner.runner import Stop
+from harness.schema.redaction import redactor
 
 POLL_S = 0.2
 KILL_AFTER_S = 90.0  # from SIGTERM: the runner ends its job in order and writes down how

@@ -10,11 +10,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from harness.launcher.outcome import signal_name
 from harness.nightly import verdict as verdicts
 from harness.nightly.child import Ended, run_child
 from harness.nightly.state import Night, StageDone, StageName, begin, folder_of, nights_folder, pending, save
-from harness.outcome import signal_name
-from harness.runner import INTERRUPTED_EXIT_CODE, Stop
+from harness.runner.runner import INTERRUPTED_EXIT_CODE, Stop
 
 CHECK_LIMIT_S = 600.0
 ALERT_LIMIT_S = 600.0

@@ -18,15 +18,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.errors import BenchError
+from harness.paths import CHECKOUT, cache_root
 from harness.setup import uv as uv_tool
 from harness.setup.extensions import Extensions
 from harness.setup.stack import (
     CUDA11_LIBS,
     KERNEL_CACHE_BYTES,
     REQUIREMENTS,
-    ROOT,
     Variant,
-    cache_root,
     chosen_variant,
     cuda11_folder,
     cuda11_libraries,
@@ -43,7 +42,7 @@ class Plan:
 
     variant: Variant
     driver: bool
-    venv: Path = ROOT / ".venv"
+    venv: Path = CHECKOUT / ".venv"
 
     @property
     def python(self) -> Path:
@@ -66,17 +65,17 @@ class Plan:
     @property
     def extensions(self) -> Extensions:
         site = self.venv / "lib" / "python3.11" / "site-packages"
-        return Extensions(self.python, site, self.variant, ROOT / ".cache" / "extensions")
+        return Extensions(self.python, site, self.variant, CHECKOUT / ".cache" / "extensions")
 
     def key(self) -> str:
         """Hash of all that decides what set-up makes. A driver that appears later asks for the proof on the GPU."""
         files = [
             *self.requirements,
             CUDA11_LIBS,
-            ROOT / "pyproject.toml",
+            CHECKOUT / "pyproject.toml",
             *sorted(Path(__file__).parent.glob("*.[ps]*")),
         ]
-        facts = [sys.version, sys.executable, str(ROOT), self.variant, str(self.driver)]
+        facts = [sys.version, sys.executable, str(CHECKOUT), self.variant, str(self.driver)]
         digest = hashlib.sha256(json.dumps(facts).encode())
         for file in files:
             if file.is_file():
@@ -104,10 +103,11 @@ def check_host(plan: Plan) -> None:
     if glibc < (2, 28):
         raise BenchError(f"glibc {platform.libc_ver()} is too old", fix="a distribution with glibc 2.28 or newer")
     plan.extensions.check_compiler()
-    free = shutil.disk_usage(ROOT).free / 2**30
+    free = shutil.disk_usage(CHECKOUT).free / 2**30
     if not plan.venv.exists() and free < DISK_GIB[plan.variant]:
         raise BenchError(
-            f"{free:.1f} GiB free beside {ROOT.name}, the stack needs {DISK_GIB[plan.variant]}", fix="free disk space"
+            f"{free:.1f} GiB free beside {CHECKOUT.name}, the stack needs {DISK_GIB[plan.variant]}",
+            fix="free disk space",
         )
 
 
@@ -134,7 +134,7 @@ def make_environment(plan: Plan, steps: Steps) -> None:
         # Built with the setuptools of the stack, so nothing is downloaded beside the pins. `compat` puts a plain path
         # into the .pth file; the default puts a finder there that costs every start of Python 30 ms.
         editable = ["--no-deps", "--no-build-isolation", "--config-settings", "editable_mode=compat", "--editable"]
-        steps.run([uv, "pip", "install", *python, *editable, str(ROOT)])
+        steps.run([uv, "pip", "install", *python, *editable, str(CHECKOUT)])
         plan.half_done.unlink()
         count = len(list(plan.extensions.site_packages.glob("*.dist-info")))
         steps.note(f"{count} packages")
@@ -208,7 +208,7 @@ def prove(plan: Plan, steps: Steps) -> dict[str, list[str]]:
 def _remove(folder: Path) -> None:
     """Remove a folder in one step as seen from outside: killed half-way, it must not look like a whole one."""
     if folder.exists():
-        trash = ROOT / ".cache" / "trash"
+        trash = CHECKOUT / ".cache" / "trash"
         shutil.rmtree(trash, ignore_errors=True)
         folder.rename(trash)
         shutil.rmtree(trash, ignore_errors=True)
@@ -241,7 +241,7 @@ def set_up(plan: Plan) -> None:
             else "no NVIDIA driver answers"
         )
         print(f"Setting up the {plan.variant} stack ({why})", flush=True)
-        steps = Steps(6 if plan.variant == "cuda" else 5, ROOT / ".cache" / "setup.log")
+        steps = Steps(6 if plan.variant == "cuda" else 5, CHECKOUT / ".cache" / "setup.log")
         steps.held_fds = (lock.fileno(),)
         begin = time.monotonic()
         try:

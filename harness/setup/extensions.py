@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.errors import BenchError
+from harness.paths import cache_root
 from harness.setup.packages import how_to_install
-from harness.setup.stack import REQUIREMENTS, Variant, cache_root
+from harness.setup.stack import REQUIREMENTS, Variant
 from harness.setup.steps import Steps, clean_environment
 
 CPU_EXTENSIONS = ("aten_op_executor", "torch_interop_utils")

@@ -17,12 +17,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from harness.errors import BenchError
+from harness.paths import CHECKOUT
 from harness.setup import uv as uv_tool
-from harness.setup.stack import REQUIREMENTS, ROOT, Variant, chosen_variant, driver_answers
+from harness.setup.stack import REQUIREMENTS, Variant, chosen_variant, driver_answers
+from harness.setup.stacks import NEEDED
 from harness.setup.steps import Steps, clean_environment
-from harness.stacks import NEEDED
 
-VENV = ROOT / ".venv-latest"
+VENV = CHECKOUT / ".venv-latest"
 PYTHON = VENV / "bin" / "python"
 STAMP = VENV / "setup-stamp"
 ABOUT = (
@@ -33,13 +34,13 @@ ABOUT = (
 
 def set_up(base: str | None, variant: Variant) -> None:
     """Bring .venv-latest to what is asked for, whatever state it is in. Raises BenchError."""
-    ROOT.joinpath(".cache").mkdir(exist_ok=True)
-    with (ROOT / ".cache" / "setup-latest.lock").open("w") as lock:
+    CHECKOUT.joinpath(".cache").mkdir(exist_ok=True)
+    with (CHECKOUT / ".cache" / "setup-latest.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if done(base, variant):
             return
         STAMP.unlink(missing_ok=True)
-        steps = Steps(4 if base is None else 3, ROOT / ".cache" / "setup-latest.log")
+        steps = Steps(4 if base is None else 3, CHECKOUT / ".cache" / "setup-latest.log")
         steps.held_fds = (lock.fileno(),)
         print("Setting up the stack `latest`" + (f" over {base}" if base else f" ({variant})"), flush=True)
         try:
@@ -58,7 +59,7 @@ def set_up(base: str | None, variant: Variant) -> None:
 
 def key(base: str | None, variant: Variant) -> str:
     """Hash of all that decides what set-up makes."""
-    digest = hashlib.sha256(json.dumps([sys.version, str(ROOT), variant, base, NEEDED]).encode())
+    digest = hashlib.sha256(json.dumps([sys.version, str(CHECKOUT), variant, base, NEEDED]).encode())
     for file in sorted(REQUIREMENTS.glob("latest-*.txt")):
         digest.update(file.read_bytes())
     return digest.hexdigest()
@@ -123,7 +124,7 @@ def _about(program: str, steps: Steps) -> dict[str, Any]:
 
 
 def _environment() -> Mapping[str, str]:
-    return clean_environment(PYTHONPATH=str(ROOT), PYTHONSAFEPATH="1")
+    return clean_environment(PYTHONPATH=str(CHECKOUT), PYTHONSAFEPATH="1")
 
 
 def main() -> int:

@@ -7,7 +7,8 @@ import subprocess
 import sys
 from dataclasses import dataclass
 
-from harness.setup.stack import REQUIREMENTS, ROOT
+from harness.paths import CHECKOUT
+from harness.setup.stack import REQUIREMENTS
 from harness.setup.uv import find_links, find_uv, install_uv
 
 
@@ -48,7 +49,7 @@ def main() -> int:
         command += ["--python-version", "3.11", "--python-platform", "x86_64-manylinux_2_28", *lock.options]
         # Only where it is asked for: wheels of this host must not get into pins that everybody is to find.
         wheels = find_links() if lock.optional else {}
-        code = subprocess.run(command, cwd=ROOT, env={**os.environ, **wheels}).returncode
+        code = subprocess.run(command, cwd=CHECKOUT, env={**os.environ, **wheels}).returncode
         if code != 0 and lock.optional:
             print(f"requirements/{target.name}: kept as it is", file=sys.stderr)
             continue

@@ -14,7 +14,7 @@ def main() -> int:
     import torch
     import transformers
 
-    from harness.worker.shapes import SHAPES
+    from harness.worker.model.shapes import SHAPES
 
     torch.manual_seed(0)
     device = "cuda" if torch.cuda.is_available() else "cpu"

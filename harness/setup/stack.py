@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Literal
 
 from harness.errors import BenchError
+from harness.paths import CHECKOUT, cache_root
 
 Variant = Literal["cpu", "cuda"]
-ROOT = Path(__file__).resolve().parents[2]
-REQUIREMENTS = ROOT / "requirements"
+REQUIREMENTS = CHECKOUT / "requirements"
 CUDA11_LIBS = REQUIREMENTS / "cuda11-libs.txt"
 # ORT's CUDA 11.8 kernels reach cards newer than sm_86 as PTX: the driver's default cache (1 GiB) is too small for them.
 KERNEL_CACHE_BYTES = 4 << 30
@@ -68,16 +68,6 @@ def installed_variant() -> Variant | None:
             continue
         return variant
     return None
-
-
-def cache_root() -> Path:
-    """Where compiled extensions and the CUDA 11.8 libraries are kept: outside the checkout, shared by all checkouts."""
-    base = os.environ.get("XDG_CACHE_HOME")
-    try:
-        return Path(base or Path.home() / ".cache") / "training-backend-bench"
-    except RuntimeError as error:  # a user id without a name, as containers have
-        fix = "set HOME or XDG_CACHE_HOME to a folder that can be written"
-        raise BenchError("this user has no home folder for the cache", fix=fix) from error
 
 
 def cuda11_folder() -> Path:

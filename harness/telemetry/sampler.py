@@ -25,7 +25,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, TextIO
 
-from harness.guardian import PR_SET_PDEATHSIG, prctl
+from harness.launcher.supervisor import PR_SET_PDEATHSIG, prctl
 from harness.telemetry.sources import FAST, ONCE, SLOW, CardLost, Clock, Gpu, GpuSource, HostSource, Unreadable
 
 VERSION = 1

@@ -12,11 +12,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from harness.paths import CHECKOUT
 from harness.telemetry.sampler import INTERVAL_S
 
 if TYPE_CHECKING:  # pydantic is no business of those who only start and stop a sampler
-    from harness.record import JobRecord
-    from harness.settings import JobSpec
+    from harness.schema.record import JobRecord
+    from harness.schema.workload import JobSpec
     from harness.telemetry.series import Series
 
 STOP_S = 3.0  # a driver call that hangs (a card falling off the bus) must not hold up the runner
@@ -64,7 +65,7 @@ class Sampling:
     ) -> Sampling:
         """For a job: the cards it sees, none if it trains on the CPU. `environment`: the job's, if not the usual."""
         if environment is None:
-            from harness.environment import environment_for
+            from harness.launcher.environment import environment_for
 
             environment = environment_for(job, os.environ, Path())
         visible = environment.get("CUDA_VISIBLE_DEVICES") if job.device == "cuda" else ""
@@ -140,10 +141,9 @@ class Sampling:
 
 def _environment() -> dict[str, str]:
     """The runner's own, in which `harness` can be imported from wherever this package lies."""
-    package = Path(__file__).resolve().parents[2]
     path = os.environ.get("PYTHONPATH")
     return {
         **os.environ,
-        "PYTHONPATH": f"{package}{os.pathsep}{path}" if path else str(package),
+        "PYTHONPATH": f"{CHECKOUT}{os.pathsep}{path}" if path else str(CHECKOUT),
         "PYTHONSAFEPATH": "1",
     }

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any, Literal
 
-from harness.record import GpuTelemetry, Telemetry, Timing
+from harness.schema.record import GpuTelemetry, Telemetry, Timing
 from harness.telemetry.series import Series
 from harness.telemetry.sources import THROTTLING, reason_names
 

@@ -14,7 +14,7 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-from harness.protocol import PROTOCOL_VERSION, Channel
+from harness.launcher.channel import PROTOCOL_VERSION, Channel
 from harness.worker import process
 
 
@@ -29,7 +29,7 @@ def _leave(code: int) -> None:
 def _run(raw: dict[str, Any], channel: Channel, inbox: process.Inbox) -> int:
     os.environ.update(process.environment_of(raw))
     process.limit_memory(raw.get("memory_limit_gib"))
-    from harness.settings import JobSpec
+    from harness.schema.workload import JobSpec
     from harness.worker import backends, failures
 
     job = None

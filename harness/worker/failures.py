@@ -6,8 +6,8 @@ import re
 from collections.abc import Callable, Iterator
 
 from harness.errors import BenchError
-from harness.record import State
-from harness.worker.losses import DivergedError
+from harness.schema.record import State
+from harness.worker.instruments.loss_recorder import DivergedError
 
 OUT_OF_MEMORY_TEXTS = (
     "CUDA out of memory",

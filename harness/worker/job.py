@@ -11,12 +11,22 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from harness.protocol import Channel
-from harness.record import Engagement, Fingerprint, InferenceResult, Memory, ModelShape, Sources, Timing, WorkerResult
-from harness.settings import JobSpec
-from harness.worker import arguments, models, tasks
+from harness.launcher.channel import Channel
+from harness.schema.record import (
+    Engagement,
+    Fingerprint,
+    InferenceResult,
+    Memory,
+    ModelShape,
+    Sources,
+    Timing,
+    WorkerResult,
+)
+from harness.schema.workload import JobSpec
+from harness.worker import arguments, tasks
 from harness.worker.backends.base import Backend
 from harness.worker.failures import NotEngagedError
+from harness.worker.model import build
 from harness.worker.process import Inbox
 from harness.worker.ranks import Ranks, highest, proof_of_all
 
@@ -68,11 +78,11 @@ class Job:
             task = self._task = tasks.get(spec.workload.task.kind)(spec)
             self._data = task.load()
         with self._phase("model"):
-            model, self._remarks = models.build(
+            model, self._remarks = build.build(
                 spec, self._data.tokenizer, task.auto_class, task.model_config(self._data)
             )
             self._fingerprint |= {
-                "initial_weights_sha256": models.weights_sha256(model),
+                "initial_weights_sha256": build.weights_sha256(model),
                 "attention": getattr(model.config, "_attn_implementation", None),
                 "parameters": sum(parameter.numel() for parameter in model.parameters()),
             }
@@ -110,10 +120,10 @@ class Job:
         self.backend.prepare()
 
     def _prepare(self, model: Any, folder: Path) -> None:
-        from harness.worker.clock import StepClock
-        from harness.worker.gate import Gate
-        from harness.worker.losses import LossRecorder
-        from harness.worker.order import OrderRecorder
+        from harness.worker.instruments.data_order import OrderRecorder
+        from harness.worker.instruments.loss_recorder import LossRecorder
+        from harness.worker.instruments.step_clock import StepClock
+        from harness.worker.instruments.turn_clock import Gate
 
         settings = arguments.build(self.spec, self.backend, folder)
         self._fingerprint["training_arguments"] = arguments.decisive(settings)

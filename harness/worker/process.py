@@ -12,7 +12,7 @@ import threading
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from harness.protocol import Channel
+from harness.launcher.channel import Channel
 
 Inbox = queue.SimpleQueue[dict[str, Any]]  # control messages of the runner, in the order they came
 

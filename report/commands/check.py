@@ -74,7 +74,7 @@ def add_history_options(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Do it; returns the exit code."""
-    from report.load import find_run, load_run, load_runs
+    from report.loading.runs import find_run, load_run, load_runs
     from report.regressions.check import check
     from report.regressions.text import as_text
 

@@ -31,9 +31,9 @@ def register(commands: Commands) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Do it; returns the exit code."""
-    from report.compare import compare
-    from report.compare_formats import FORMATS as TEXTS
-    from report.load import find_run, load_run
+    from report.analysis.compare import compare
+    from report.loading.runs import find_run, load_run
+    from report.tables.comparison import FORMATS as TEXTS
 
     a, b = (load_run(find_run(name, options.results)) for name in (options.a, options.b))
     sys.stdout.write(TEXTS[options.format](compare(a, b)))

@@ -39,7 +39,7 @@ def register(commands: Commands) -> None:
 def run(options: argparse.Namespace) -> int:
     """Do it; returns the exit code."""
     from report.exports.registry import export
-    from report.load import find_run, load_runs
+    from report.loading.runs import find_run, load_runs
 
     runs, problems = load_runs(find_run(name, options.results) for name in options.runs)
     for path in export(runs, options.format, options.out):

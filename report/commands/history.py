@@ -37,9 +37,9 @@ def register(commands: Commands) -> None:
 def run(options: argparse.Namespace) -> int:
     """Do it; returns the exit code."""
     from harness.errors import BenchError
-    from report.history.courses import as_json, courses_of, fits
-    from report.history.text import as_text
-    from report.load import load_runs
+    from report.loading.runs import load_runs
+    from report.regressions.history_text import as_text
+    from report.regressions.time_series import as_json, courses_of, fits
 
     if options.nights < 1:
         raise BenchError("must be 1 or more", place="--nights", fix="say how many nights to show")
@@ -55,7 +55,7 @@ def run(options: argparse.Namespace) -> int:
         write_json(options.json, text)
     sys.stdout.write(as_text(courses, options.nights))
     if options.draw:
-        from report.history.draw import write
+        from report.regressions.plot import write
 
         for path in write(courses, options.draw):
             print(path)

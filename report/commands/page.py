@@ -29,8 +29,8 @@ def run(options: argparse.Namespace) -> int:
     """Do it; returns the exit code."""
     from harness.errors import BenchError
     from harness.files import write_text
-    from report.load import find_run, load_runs
-    from report.page.build import make_page
+    from report.html.build import make_page
+    from report.loading.runs import find_run, load_runs
     from report.plots import render
 
     runs, problems = load_runs(find_run(name, options.results) for name in options.runs)

@@ -32,7 +32,7 @@ def register(commands: Commands) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Do it; returns the exit code."""
-    from report.load import find_run, load_runs
+    from report.loading.runs import find_run, load_runs
     from report.plots import write
 
     runs, problems = load_runs(find_run(name, options.results) for name in options.runs)

@@ -33,7 +33,7 @@ def register(commands: Commands) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Do it; returns the exit code."""
-    from report.readme import refresh
+    from report.tables.markdown_files import refresh
 
     ours = [Path("README.md"), options.results / "README.md", *sorted(Path("docs").glob("**/*.md"))]
     files = options.files or [path for path in ours if path == ours[0] or path.exists()]

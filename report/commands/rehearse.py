@@ -47,7 +47,7 @@ def run(options: argparse.Namespace) -> int:
     """Do it; returns the exit code."""
     import json
 
-    from report.load import load_runs
+    from report.loading.runs import load_runs
     from report.regressions.rehearsal_text import Plan, fraction, rehearse_all
 
     plan = Plan(

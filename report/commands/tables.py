@@ -63,10 +63,10 @@ def run(options: argparse.Namespace) -> int:
     """Do it; returns the exit code."""
     from functools import partial
 
-    from report.load import find_run
-    from report.many import document_of
-    from report.selection import Selection
-    from report.tables import DISPLAYS, views_for, written
+    from report.loading.filters import Selection
+    from report.loading.many import document_of
+    from report.loading.runs import find_run
+    from report.tables.table import DISPLAYS, views_for, written
 
     form = options.format or ("terminal" if sys.stdout.isatty() else "markdown")
     selection = Selection(**{kind: tuple(getattr(options, f"only_{kind}")) for kind in GROUPS})

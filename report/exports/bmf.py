@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from report.exports.points import distinct_points, json_bytes
-from report.load import Run
+from report.loading.runs import Run
 
 
 def files(runs: Sequence[Run]) -> dict[str, bytes]:

@@ -10,7 +10,7 @@ import io
 from collections.abc import Sequence
 
 from report.exports.points import nothing_to_export, points_of
-from report.load import Run
+from report.loading.runs import Run
 
 COLUMNS = (
     *("run", "time", "commit", "device", "source", "workload", "arm", "baseline"),

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from report.exports.points import Point, distinct_points, json_bytes
-from report.load import Run
+from report.loading.runs import Run
 
 SYMMETRIC = 1e-9  # relative: ends of an interval that lie at equal distance but for rounding
 

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from report.exports.points import Measure, Point, nothing_to_export, points_of
-from report.load import Run
+from report.loading.runs import Run
 
 CONFIG = "otava.yaml"
 HEADER = (

@@ -1,7 +1,7 @@
 """Parquet: gains.parquet, a row per pair and time that has a gain, and arms.parquet, a row per arm that has a result.
 
 Where a run has inference, also inference.parquet: a row per arm and batch size at which ONNX Runtime's gain is valid.
-Columns are the keys of the tables' rows (report.keys); each field's metadata holds its `description` and its `unit`.
+Columns are the keys of the tables' rows (report.tables.keys); each field's metadata holds its `description` and its `unit`.
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ import io
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from report.analysis.inference import has_inference, inference_rows
+from report.analysis.launches import OK
 from report.exports.points import ARM_FIGURES, nothing_to_export
-from report.gain_rows import gain_rows
-from report.inference import has_inference, inference_rows
-from report.keys import describe_key
-from report.launches import OK
-from report.load import Run
-from report.rows import Row, arm_rows
+from report.loading.runs import Run
+from report.tables.gain_rows import gain_rows
+from report.tables.keys import describe_key
+from report.tables.rows import Row, arm_rows
 
 if TYPE_CHECKING:
     import pyarrow

@@ -15,16 +15,16 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from harness.errors import BenchError
-from harness.record_inference import ENGINES
-from report.columns import as_number
-from report.gain_rows import gain_rows
-from report.gains import END_TO_END as END_TO_END_GAIN
-from report.gains import STEADY_STATE as STEADY_STATE_GAIN
-from report.gpu import GPU_FIGURES, HOST_FIGURES
-from report.inference import inference_rows, inference_subject
-from report.launches import OK
-from report.load import Run
-from report.rows import END_TO_END, STEADY_STATE, Row, arm_rows
+from harness.schema.record_inference import ENGINES
+from report.analysis.gains import END_TO_END as END_TO_END_GAIN
+from report.analysis.gains import STEADY_STATE as STEADY_STATE_GAIN
+from report.analysis.inference import inference_rows, inference_subject
+from report.analysis.launches import OK
+from report.analysis.utilization import GPU_FIGURES, HOST_FIGURES
+from report.loading.runs import Run
+from report.tables.columns import as_number
+from report.tables.gain_rows import gain_rows
+from report.tables.rows import END_TO_END, STEADY_STATE, Row, arm_rows
 
 ARM_FIGURES = (*END_TO_END, *STEADY_STATE, *GPU_FIGURES, *HOST_FIGURES)
 

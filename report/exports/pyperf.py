@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from harness.record import JobRecord
-from harness.record_inference import ENGINES
+from harness.schema.record import JobRecord
+from harness.schema.record_inference import ENGINES
+from report.analysis.inference import comparisons_of, inference_subject
+from report.analysis.launches import OK, arms_of, verdict
+from report.analysis.statistics import usable
 from report.exports.points import INFERENCE_TIME, TIMES, json_bytes, nothing_to_export, reject_clash
-from report.inference import comparisons_of, inference_subject
-from report.launches import OK, arms_of, verdict
-from report.load import Run
-from report.rows import END_TO_END, STEADY_STATE
-from report.stats import usable
+from report.loading.runs import Run
+from report.tables.rows import END_TO_END, STEADY_STATE
 
 VERSION = "1.0"
 READ = {figure.key: figure.read for figure in (*END_TO_END, *STEADY_STATE)}

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from harness.errors import BenchError
 from harness.files import write_atomically
-from harness.plugins import Registry
+from harness.schema.registry import Registry
 from report.exports import bmf, csv_long, github, otava, parquet, pyperf
-from report.load import Run
+from report.loading.runs import Run
 
 Files = dict[str, bytes]
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from harness.errors import BenchError
 
 if TYPE_CHECKING:
-    from report.load import Run
+    from report.loading.runs import Run
     from report.plots.drawing import Drawing
 
 # Modules of this package, each with `draw(runs, looks) -> list[Drawing]`; in the order in which they are shown.

@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from report.breakeven import BreakEven
-from report.gains import STEADY_STATE, Gain, gains_of, matched
-from report.launches import Arms, arms_of
-from report.load import Run
+from report.analysis.break_even import BreakEven
+from report.analysis.gains import STEADY_STATE, Gain, gains_of, matched
+from report.analysis.launches import Arms, arms_of
+from report.analysis.statistics import usable
+from report.loading.runs import Run
 from report.plots.drawing import Drawing
 from report.plots.style import GREY, INK, Look, entry, heading, listed, name, new_figure, style
-from report.stats import usable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -33,7 +33,7 @@ class Cost:
     step_s: float
 
     def at(self, step: float) -> float:
-        """Seconds from the start of training to the end of this step (from 1), as report.breakeven counts them."""
+        """Seconds from the start of training to the end of this step (from 1), as report.analysis.break_even counts them."""
         return self.setup_s + (step - 1) * self.step_s
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from harness.record import JobRecord
-from report.load import Run
+from harness.schema.record import JobRecord
+from report.loading.runs import Run
 from report.plots.drawing import Drawing, Files, by_workload, left_out, missing
 from report.plots.style import Look, entry, heading, legend_above, listed, name, new_figure, style
 

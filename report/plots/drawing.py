@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.record import JobRecord
-from report.launches import OK, arms_of, verdict
-from report.load import Run
+from harness.schema.record import JobRecord
+from report.analysis.launches import OK, arms_of, verdict
+from report.loading.runs import Run
 
 if TYPE_CHECKING:
     import numpy as np

@@ -7,10 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from report.columns import as_number
-from report.gain_rows import gain_rows
-from report.gains import END_TO_END, STEADY_STATE
-from report.load import Run
+from report.analysis.gains import END_TO_END, STEADY_STATE
+from report.loading.runs import Run
 from report.plots.drawing import Drawing
 from report.plots.style import (
     COLOURS,
@@ -27,7 +25,9 @@ from report.plots.style import (
     style,
     wrapped,
 )
-from report.rows import Row
+from report.tables.columns import as_number
+from report.tables.gain_rows import gain_rows
+from report.tables.rows import Row
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

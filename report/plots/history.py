@@ -1,5 +1,5 @@
-"""Nights of each pair, with the changes found (report.history): drawn where the runs hold more than one night."""
+"""Nights of each pair, with the changes found (report.regressions.history): drawn where the runs hold more than one night."""
 
-from report.history.draw import draw
+from report.regressions.plot import draw
 
 __all__ = ["draw"]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from harness.record import JobRecord, State
-from report.load import Run
+from harness.schema.record import JobRecord, State
+from report.loading.runs import Run
 from report.plots.drawing import Drawing, Files, left_out
 from report.plots.style import GREY, PALE, Look, heading, legend_above, listed, look, name, new_figure, style
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.files import write_atomically, write_text
-from report.load import Run
+from report.loading.runs import Run
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

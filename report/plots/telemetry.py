@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from harness.record import JobRecord
-from report.load import Run
+from harness.schema.record import JobRecord
+from report.loading.runs import Run
 from report.plots.drawing import Drawing, Files, by_workload, left_out
 from report.plots.style import GREY, Look, heading, listed, name, new_figure, style, wrapped
 

@@ -6,11 +6,11 @@ import itertools
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from report.columns import as_number, decimals
-from report.load import Run
+from report.loading.runs import Run
 from report.plots.drawing import Drawing
 from report.plots.style import GREY, INK, SMALL, Look, heading, listed, name, new_figure, style, wrapped
-from report.rows import STEADY_STATE, Row, arm_rows
+from report.tables.columns import as_number, decimals
+from report.tables.rows import STEADY_STATE, Row, arm_rows
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -16,8 +16,8 @@ from pathlib import Path
 
 from pydantic import Field
 
-from harness.record import Pair
-from harness.settings import Strict
+from harness.schema.record import Pair
+from harness.schema.workload import Strict
 from report.regressions.yaml_files import load_yaml
 
 FILE = "acknowledged.yaml"

@@ -7,9 +7,13 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from harness.errors import BenchError
-from report.differences import differences
-from report.history.inference import dropped_inference, inference_histories, inference_nights_of
-from report.history.nights import (
+from report.analysis.provenance_diff import differences
+from report.loading.runs import Run
+from report.regressions.acknowledged import Acknowledgement, latest_for
+from report.regressions.inference import dropped_inference, inference_histories, inference_nights_of
+from report.regressions.judge import judge
+from report.regressions.model import Finding, Verdict
+from report.regressions.nights import (
     AGAIN,
     Key,
     MeasureName,
@@ -20,10 +24,6 @@ from report.history.nights import (
     nights_among,
     nights_of,
 )
-from report.load import Run
-from report.regressions.acknowledged import Acknowledgement, latest_for
-from report.regressions.judge import judge
-from report.regressions.model import Finding, Verdict
 from report.regressions.reproduce import reproduce_command
 from report.regressions.thresholds import CheckConfig
 

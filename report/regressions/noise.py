@@ -11,14 +11,14 @@ from typing import Literal
 import numpy as np
 
 from harness.errors import BenchError
-from report.gains import matched
-from report.history.changes import change_points
-from report.history.nights import MEASURES, Night
-from report.launches import arms_of
+from report.analysis.gains import matched
+from report.analysis.launches import arms_of
+from report.analysis.statistics import usable
+from report.regressions.change_points import change_points
 from report.regressions.detector import Values
 from report.regressions.judge import judge, series_of
+from report.regressions.nights import MEASURES, Night
 from report.regressions.thresholds import Thresholds
-from report.stats import usable
 
 FEWEST_NIGHTS = 10
 

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import numpy as np
 
-from harness.record import JobRecord
-from report.history.nights import AGAIN, Night
-from report.launches import arms_of
-from report.load import JOBS_FILE, RUN_FILE, Run, load_run
+from harness.schema.record import JobRecord
+from report.analysis.launches import arms_of
+from report.loading.runs import JOBS_FILE, RUN_FILE, Run, load_run
 from report.regressions.check import Rules, check
 from report.regressions.model import Verdict
+from report.regressions.nights import AGAIN, Night
 from report.regressions.noise import Noise
 from report.regressions.simulate import binomial_interval, new_alarms, walk
 from report.regressions.thresholds import Thresholds

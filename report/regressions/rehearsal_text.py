@@ -11,12 +11,12 @@ from typing import Any, Literal
 
 from harness.errors import BenchError
 from harness.files import write_text
-from report.history.courses import fits
-from report.history.nights import Night, histories, nights_among
-from report.load import Run
+from report.loading.runs import Run
 from report.regressions.check import Rules
+from report.regressions.nights import Night, histories, nights_among
 from report.regressions.noise import noise_of, without_alarm
 from report.regressions.rehearsal import Share, Told, Worth, rehearse, worth
+from report.regressions.time_series import fits
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import json
 import re
 import shlex
 
-from harness.record import Pair, RunInfo
+from harness.schema.record import Pair, RunInfo
 
 _WITH_VALUE = ("--set", "--device", "--results", "--run")
 _KEPT_FLAGS = ("--allow-shared-gpu",)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pydantic import Field, model_validator
 
-from harness.settings import Strict
+from harness.schema.workload import Strict
 from report.regressions.yaml_files import load_yaml
 
 DEFAULT_FILE = Path("configs/check.yaml")

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from harness.errors import BenchError, of_the_system
-from harness.yaml_text import YamlError, parse, read
+from harness.schema.yaml_text import YamlError, parse, read
 
 MOST_FINDINGS = 30  # told at once
 Where = tuple[str | int, ...]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from harness.record import Engagement
-from harness.settings import JobSpec, NoOptions, Strict
+from harness.schema.record import Engagement
+from harness.schema.workload import JobSpec, NoOptions, Strict
 
 
 class Backend:

@@ -11,9 +11,9 @@ from typing import Any, Literal, cast
 
 from pydantic import Field
 
-from harness.hub import cached_file, folder_of
-from harness.record import Engagement
-from harness.settings import JobSpec, Strict
+from harness.runner.hub import cached_file, folder_of
+from harness.schema.record import Engagement
+from harness.schema.workload import JobSpec, Strict
 from harness.worker.backends.base import Backend
 from harness.worker.failures import sentence
 from harness.worker.ranks import unwrapped

@@ -10,8 +10,8 @@ from typing import Any, Literal, cast
 
 from pydantic import Field
 
-from harness.record import Engagement
-from harness.settings import Strict
+from harness.schema.record import Engagement
+from harness.schema.workload import Strict
 from harness.worker.backends.base import Backend
 from harness.worker.failures import chain
 

@@ -14,8 +14,8 @@ import traceback
 from pathlib import Path
 from typing import Any, Literal
 
-from harness.record_inference import ENGINES, InferencePoint, InferenceResult
-from harness.settings import Strict
+from harness.schema.record_inference import ENGINES, InferencePoint, InferenceResult
+from harness.schema.workload import Strict
 from harness.worker import process
 
 MOST_LOGITS = 1 << 28  # kept of each engine for the metrics, 1 GiB in fp32: vocabularies are large

@@ -13,9 +13,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from harness.outcome import signal_name
-from harness.record_inference import ENGINES, InferenceResult
-from harness.settings import Inference, JobSpec
+from harness.launcher.outcome import signal_name
+from harness.schema.record_inference import ENGINES, InferenceResult
+from harness.schema.workload import Inference, JobSpec
 from harness.setup.stack import cuda11_library_path
 from harness.worker.failures import sentence
 from harness.worker.inference.agreement import allowed_difference, disagreement

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness.plugins import Registry
+from harness.schema.registry import Registry
 from harness.worker.tasks.base import TaskKind
 
 TASKS = {

@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from harness.flops import shape_of
-from harness.record import ModelShape, Sources
-from harness.settings import JobSpec, NoOptions, Strict, Task
+from harness.results.mfu import shape_of
+from harness.schema.record import ModelShape, Sources
+from harness.schema.workload import JobSpec, NoOptions, Strict, Task
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,9 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from harness.flops import shape_of
-from harness.record import ModelShape
-from harness.worker import tokenizer
+from harness.results.mfu import shape_of
+from harness.schema.record import ModelShape
+from harness.worker.model import tokenizer
 from harness.worker.tasks import corpus
 from harness.worker.tasks.base import TaskData, TaskKind
 from harness.worker.tasks.splits import load_splits

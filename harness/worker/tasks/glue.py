@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from harness.settings import JobSpec, Task
-from harness.worker import tokenizer
+from harness.schema.workload import JobSpec, Task
+from harness.worker.model import tokenizer
 from harness.worker.tasks.base import TaskData, TaskKind
 from harness.worker.tasks.corpora import MISMATCHED
 from harness.worker.tasks.metrics import chance_levels, glue_metrics, main_metrics

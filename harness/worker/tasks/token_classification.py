@@ -16,10 +16,10 @@ from typing import Any, cast
 from pydantic import Field
 
 from harness.errors import BenchError
-from harness.flops import shape_of
-from harness.record import ModelShape
-from harness.settings import Strict
-from harness.worker import tokenizer
+from harness.results.mfu import shape_of
+from harness.schema.record import ModelShape
+from harness.schema.workload import Strict
+from harness.worker.model import tokenizer
 from harness.worker.tasks.base import TaskData, TaskKind
 from harness.worker.tasks.splits import load_splits
 from harness.worker.tasks.store import key_of

@@ -1,7 +1,0 @@
-"""The `blocks` protocol on the runner's side: two resident jobs of a pair take turns on the device."""
-
-from __future__ import annotations
-
-from harness.blocks.session import PairOutcome, run_pair_launch
-
-__all__ = ["PairOutcome", "run_pair_launch"]

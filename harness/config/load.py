@@ -1,0 +1,240 @@
+"""Reads a suite from YAML: `extends`, `--set`, and errors that name file, line, value and what is allowed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path as FilePath
+from typing import Any
+
+from pydantic import ValidationError
+
+from harness.errors import BenchError, of_the_system
+from harness.schema import yaml_text
+from harness.schema.suite import Suite
+from harness.schema.suite_errors import Finding, Path, cut, explain
+from harness.schema.workload import MAX_WORKLOAD_NAME_BYTES, Strict, Task, unfit_name
+
+MOST_FINDINGS = 30  # told at once
+Origins = dict[Path, str]  # where the value at a path was written: "file:line" or "--set key=value"
+
+
+def load_suite(file: FilePath, overrides: Iterable[str] = ()) -> Suite:
+    """The validated suite in `file`, with `key.path=value` overrides applied.
+
+    Raises BenchError with place (file:line), the value and what is allowed; every finding is listed, the first first.
+    """
+    data, origins = _load(file, seen=())
+    for override in overrides:
+        _apply(data, origins, override)
+    try:
+        suite = Suite.model_validate(data)
+        _check_names(suite)
+        suite.resolved_pairs()
+        _check_registered(suite)
+    except ValidationError as error:
+        findings = [Finding(tuple(e["loc"]), *explain(e, Suite)) for e in error.errors(include_url=False)]
+        raise _located(findings, origins, file) from None
+    except Finding as finding:
+        raise _located([finding], origins, file) from None
+    return suite
+
+
+def _check_names(suite: Suite) -> None:
+    """Names that are too long for files, or that a command would take for an option.
+
+    Not part of the models: a record that was made before there was a limit must still be readable.
+    """
+    given: list[tuple[Path, str]] = [(("suite",), suite.suite)]
+    for section in ("models", "tasks", "arms"):
+        given += [((section, key, "name"), entry.name) for key, entry in getattr(suite, section).items()]
+    given += [(("stacks", key), key) for key in suite.stacks]
+    for where, name in given:
+        if why := unfit_name(name):
+            raise Finding(where, f"{name!r}: {why}", "another name")
+    for index, entry in enumerate(suite.workloads):
+        if entry.name and (why := unfit_name(entry.name, MAX_WORKLOAD_NAME_BYTES)):
+            raise Finding(("workloads", index, "name"), f"{entry.name!r}: {why}", "another name")
+
+
+def _check_registered(suite: Suite) -> None:
+    """Backends, kinds of task, the options of both, and built-in shapes must exist. Imports no torch."""
+    from harness.worker import backends
+    from harness.worker.model.shapes import SHAPES
+
+    for name, arm in suite.arms.items():
+        try:
+            backend = backends.get(arm.backend)
+        except BenchError as error:
+            raise Finding(("arms", name, "backend"), error.message, error.fix) from None
+        _check_options(("arms", name, "options"), arm.options, backend.Options)
+        if arm.stack != "ort" and arm.stack not in suite.stacks:
+            raise Finding(
+                ("arms", name, "stack"), f"no stack is called {arm.stack!r}", ", ".join(["ort", *suite.stacks])
+            )
+        suite.arm_workload(suite.resolved_workloads()[0], arm)
+    for name, task in suite.tasks.items():
+        check_task(name, task)
+    for name, model in suite.models.items():
+        if model.architecture is not None and model.architecture not in SHAPES:
+            raise Finding(
+                ("models", name, "architecture"),
+                f"no built-in shape is called {model.architecture!r}",
+                ", ".join(SHAPES),
+            )
+    _check_attention(suite)
+
+
+def _check_attention(suite: Suite) -> None:
+    """Arms in the stack `ort` must ask for an attention that transformers has there; other stacks say it themselves."""
+    from harness.worker.model.shapes import EAGER_ONLY, SHAPES
+
+    workloads = {workload.name: workload.model for workload in suite.resolved_workloads()}
+    for pair in suite.resolved_pairs():
+        model = workloads[pair.workload]
+        kind = SHAPES[model.architecture]["model_type"] if model.architecture is not None else None
+        for name in (pair.baseline, pair.candidate):
+            arm = suite.arms[name]
+            if kind in EAGER_ONLY and arm.attention != "eager" and arm.stack == "ort":
+                raise Finding(
+                    ("arms", name, "attention"),
+                    f"transformers has no {arm.attention} attention for {model.architecture}",
+                    f"eager, or `workloads` in the arm's pairs that leave {pair.workload} out",
+                )
+
+
+def check_task(name: str, task: Task) -> None:
+    """Raises Finding for a kind that is not registered, and for options or a source that the kind does not take."""
+    from harness.worker import tasks
+
+    try:
+        kind = tasks.get(task.kind)
+    except BenchError as error:
+        raise Finding(("tasks", name, "kind"), error.message, error.fix) from None
+    _check_options(("tasks", name, "options"), task.options, kind.Options)
+    if task.source not in ("auto", *kind.sources):
+        allowed = ", ".join(("auto", *kind.sources))
+        raise Finding(("tasks", name, "source"), f"{task.kind} cannot read its data from {task.source}", allowed)
+
+
+def _check_options(where: Path, options: dict[str, Any], model: type[Strict]) -> None:
+    try:
+        model.model_validate(options)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        raise Finding((*where, *first["loc"]), *explain(first, model)) from None
+
+
+def _located(findings: list[Finding], origins: Origins, file: FilePath) -> BenchError:
+    """All findings as one error; each with the line of the nearest enclosing key that was written somewhere."""
+    lines = []
+    for finding in findings:
+        path = finding.path
+        while path and path not in origins:
+            path = path[:-1]
+        place = origins.get(path, str(file))
+        key = ".".join(str(p) for p in finding.path)
+        lines.append((place, f"{key}: {finding.message}" if key else finding.message, finding.allowed))
+    place, message, allowed = lines[0]
+    rest = "".join(f"\n{p}: {m}" + (f"\n  allowed: {a}" if a else "") for p, m, a in lines[1:MOST_FINDINGS])
+    rest += f"\nand {len(lines) - MOST_FINDINGS} more like these" if len(lines) > MOST_FINDINGS else ""
+    return BenchError(message + (f"\n  allowed: {allowed}" if allowed else "") + rest, place=place)
+
+
+def _load(file: FilePath, seen: tuple[FilePath, ...]) -> tuple[dict[str, Any], Origins]:
+    """File contents merged over what it extends, with the place of every key."""
+    resolved = file.resolve()
+    try:
+        text = yaml_text.read(file)
+    except FileNotFoundError:
+        raise BenchError(
+            f"no such suite: {file}", fix="give the path of a YAML file; `ls configs` lists the ones that come along"
+        ) from None
+    except OSError as error:
+        raise of_the_system(error, fix="a suite is a YAML file, or a name in configs/") from None
+    origins: Origins = {}
+    data = _parse(file, text, origins)
+    parent = data.pop("extends", None)
+    if parent is None:
+        return data, origins
+    if not isinstance(parent, str):
+        raise BenchError(f"extends: {parent!r} is not a file", place=origins[("extends",)], fix="one relative path")
+    if not _is_file(file.parent / parent):
+        raise BenchError(f"extends: no file {parent!r} beside it", place=origins[("extends",)], fix="a relative path")
+    if (file.parent / parent).resolve() in (*seen, resolved):
+        place = origins[("extends",)]
+        raise BenchError(f"{file.parent / parent} extends itself", place=place, fix="remove the circle of `extends`")
+    base, base_origins = _load(file.parent / parent, (*seen, resolved))
+    _merge(base, data, base_origins, origins, ())
+    return base, base_origins
+
+
+def _is_file(path: FilePath) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a name that is too long, a folder that may not be read
+        return False
+
+
+def _parse(file: FilePath, text: str, origins: Origins) -> dict[str, Any]:
+    try:
+        parsed = yaml_text.parse(text)
+    except yaml_text.YamlError as error:
+        raise BenchError(error.message, place=f"{file}:{error.line}", fix=error.fix) from None
+    if not isinstance(parsed.content, dict):
+        raise BenchError("not a mapping of keys to values", place=f"{file}:1", fix="see configs/smoke.yaml")
+    origins.update({path: f"{file}:{line}" for path, line in parsed.lines.items()})
+    return parsed.content
+
+
+def _merge(base: dict[str, Any], over: dict[str, Any], origins: Origins, over_origins: Origins, path: Path) -> None:
+    """`over` into `base`: mappings merge key by key, everything else is replaced whole."""
+    for key, value in over.items():
+        here = (*path, key)
+        if isinstance(value, dict) and isinstance(base.get(key), dict):
+            _merge(base[key], value, origins, over_origins, here)
+        else:
+            base[key] = value
+            for stale in [p for p in origins if p[: len(here)] == here]:
+                del origins[stale]
+        origins.update({p: place for p, place in over_origins.items() if p[: len(here)] == here})
+
+
+def key_and_value(option: str, given: str, example: str) -> tuple[str, Any]:
+    """KEY=VALUE as `option` takes it, the value read as YAML. Raises BenchError."""
+    key, equals, raw = given.partition("=")
+    place = cut(f"{option} {given}")
+    if not equals or not key:
+        raise BenchError("needs KEY=VALUE", place=place, fix=f"for example {option} {example}")
+    try:
+        return key, yaml_text.parse(raw).content
+    except yaml_text.YamlError as error:
+        raise BenchError(f"{raw[:100]!r}: {error.message}", place=place, fix=error.fix) from None
+
+
+def _apply(data: dict[str, Any], origins: Origins, override: str) -> None:
+    """One `--set a.b.0.c=value`; the value is read as YAML."""
+    place = cut(f"--set {override}")
+    key, value = key_and_value("--set", override, "training.batch_size=16")
+    parts: list[str | int] = list(key.split("."))
+    target: Any = data
+    for depth, part in enumerate(parts):
+        last = depth == len(parts) - 1
+        if isinstance(target, list):
+            if not str(part).isdecimal() or int(part) >= len(target):
+                raise BenchError(
+                    f"{'.'.join(map(str, parts[:depth]))} is a list of {len(target)}", place=place, fix="use its index"
+                )
+            part = parts[depth] = int(part)
+        elif not isinstance(target, dict):
+            raise BenchError(
+                f"{'.'.join(map(str, parts[:depth]))} holds a single value", place=place, fix="a shorter key"
+            )
+        if last:
+            target[part] = value
+        elif isinstance(target, dict):
+            target = target.setdefault(part, {})
+        else:
+            target = target[part]
+    for depth in range(1, len(parts) + 1):
+        origins.setdefault(tuple(parts[:depth]), place)
+    origins[tuple(parts)] = place

@@ -1,0 +1,195 @@
+"""One launch of a pair under the `blocks` protocol: both jobs warm up side by side, then take turns until it is enough.
+
+Worker and runner talk by `ready`, `go`, `block` and `finish` (harness.launcher.channel).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean, stdev
+
+from harness.interleaved import pinning as levers
+from harness.interleaved.monitor import Arm, BrokenError, Watch
+from harness.interleaved.turns import LEAST_PAIRS, Block, PairOfBlocks, Schedule
+from harness.launcher.listener import Event
+from harness.launcher.outcome import Seen, judge
+from harness.launcher.process import RunningJob
+from harness.schema.measurement import Blocks
+from harness.schema.record import BlockTimes, State
+from harness.schema.workload import JobSpec
+
+Measured = tuple[Block, int, dict[str, float]]  # seconds, when it began, what the host did meanwhile
+
+
+@dataclass(frozen=True)
+class PairOutcome:
+    """How one launch of a pair ended. Tuples are (baseline, candidate).
+
+    `seen` is for `harness.launcher.outcome.judge`, job by job; where a job has a result, its `blocks` are filled in. `blocks`
+    are there even if a job died: entry j of both is block pair j, and a pair that only one of them finished is left
+    out. `jobs` are the specs as they ran (with `cores` assigned).
+    """
+
+    jobs: tuple[JobSpec, JobSpec]
+    seen: tuple[Seen, Seen]
+    blocks: tuple[BlockTimes, BlockTimes]
+    problem: str = ""  # one sentence; empty if enough pairs of blocks were measured and both jobs ended well
+    note: str = ""  # one sentence on what a reader should know although the launch counts
+    fits: bool = True  # False: a job ran out of memory while both were resident; measure the pair by epochs
+    block_steps: int | None = None  # timed steps per block, as configured or as the pilot chose; None: never got there
+
+    @property
+    def ok(self) -> bool:
+        """Whether the launch counts."""
+        return not self.problem
+
+
+def run_pair_launch(
+    baseline: JobSpec,
+    candidate: JobSpec,
+    logs: tuple[Path, Path],
+    *,
+    settings: Blocks,
+    start: Callable[[JobSpec, Path], RunningJob],
+    timeout_s: float,
+    on_event: Callable[[JobSpec, Event], None],
+    stop_reason: Callable[[], str],
+    wake_fd: int | None = None,
+    on_started: Callable[[tuple[int, int]], None] | None = None,
+) -> PairOutcome:
+    """Run both jobs of a launch to their end; no process of either is left when this returns or raises.
+
+    Each spec names the other arm as `partner` and has the settings' `lead_in_steps`, `freeze_collector` and `realtime`;
+    `cores` are assigned here if both specs leave them null. `start(spec, log)` starts a job (harness.launcher.process.RunningJob
+    with the stack's interpreter, the run's lock, …; `wake_fd` may be given to it too) and is called for the one with
+    the lower `position` first. `on_started` gets the pids above both jobs' process trees, for a sampler.
+    `on_event(spec, event)` sees every event of both jobs. `timeout_s` bounds the launch as a whole; `stop_reason` is
+    asked at least once a second and whenever `wake_fd` is readable: not empty, both jobs are stopped as `interrupted`.
+
+    If one job ends before its time, the other is stopped at once and ends `interrupted`, with a reason that names the
+    partner. The order of turns is drawn by `{workload}/{seed}`. Raises BenchError if a job cannot be started at all.
+    """
+    specs = [baseline, candidate]
+    if baseline.cores is None and candidate.cores is None:
+        pinning = levers.assign(settings, baseline.device)
+        specs = [baseline.model_copy(update={"cores": pinning.baseline})]
+        specs += [candidate.model_copy(update={"cores": pinning.candidate})]
+    pinned = {core for spec in specs for core in spec.cores or ()}
+    with ExitStack() as stack:
+        # The runner, its sampler and the jobs' watchdogs wake up often: not on the cores that are measured.
+        stack.enter_context(levers.keep_off(pinned))
+        in_order = sorted(zip(specs, logs, strict=True), key=lambda both: both[0].position)
+        started = {spec.arm.name: stack.enter_context(start(spec, log)) for spec, log in in_order}
+        arms = [Arm(spec, started[spec.arm.name]) for spec in specs]
+        if on_started is not None:
+            on_started((arms[0].running.pid, arms[1].running.pid))
+        watch = stack.enter_context(Watch(arms, timeout_s, on_event, stop_reason, wake_fd))
+        return _Launch(arms, settings, watch).run(logs)
+
+
+class _Launch:
+    def __init__(self, arms: Sequence[Arm], settings: Blocks, watch: Watch) -> None:
+        self.arms, self.settings, self.watch = arms, settings, watch
+        baseline, candidate = (arm.spec for arm in arms)
+        seed = f"{baseline.workload.name}/{baseline.arm.name}/{candidate.arm.name}/{baseline.launch}/{baseline.seed}"
+        self.schedule = Schedule(settings, seed)
+        self.pairs: list[tuple[PairOfBlocks, list[Measured]]] = []
+
+    def run(self, logs: tuple[Path, Path]) -> PairOutcome:
+        problem = note = ""
+        fits = True
+        try:
+            self.watch.until(lambda: all(arm.levers is not None or arm.trained for arm in self.arms))
+            self._take_turns()
+            if early := [arm for arm in self.arms if arm.trained]:
+                note = self._ended_early(early)
+                problem = note if self.schedule.counted_pairs < LEAST_PAIRS else ""
+            for arm in self.arms:
+                arm.finish()
+            self.watch.until(lambda: all(arm.running.done for arm in self.arms), together=False)
+        except BrokenError as error:
+            problem = str(error)
+            self.watch.drain()
+            fits = not self._out_of_memory(logs)
+            if not fits:
+                problem = f"the two jobs do not fit together: {problem}"
+        problem = problem or next((f"{arm.name} {arm.trouble}" for arm in self.arms if arm.trouble), "")
+        return self._outcome(problem, note, fits)
+
+    def _take_turns(self) -> None:
+        """Pairs of blocks until it is enough, or until training ends by itself."""
+        while not any(arm.trained for arm in self.arms) and (pair := self.schedule.next()):
+            for arm in self.arms if pair.baseline_first else reversed(self.arms):
+                arm.go(self.settings.lead_in_steps, pair.steps, counts=not pair.pilot)
+                self.watch.until(lambda arm=arm: arm.block is not None or arm.trained)  # type: ignore[misc]
+                if arm.block is None:
+                    return
+            measured = [(arm.block, arm.begin_ns, arm.host) for arm in self.arms if arm.block is not None]
+            self.schedule.add(measured[0][0], measured[1][0])
+            self.pairs.append((pair, measured))
+
+    def _ended_early(self, arms: Sequence[Arm]) -> str:
+        who = " and ".join(f"{arm.name} (at step {arm.running.seen.step})" for arm in arms)
+        return (
+            f"the training of {who} ended by itself after {self.schedule.counted_pairs} pairs of blocks, "
+            f"{self.schedule.spent_s:.1f} of {self.settings.seconds:g} s: more epochs or max_steps would fill the time"
+        )
+
+    def _out_of_memory(self, logs: tuple[Path, Path]) -> bool:
+        states = [judge(arm.running.seen, log)[0] for arm, log in zip(self.arms, logs, strict=True)]
+        return State.OUT_OF_MEMORY in states
+
+    def _outcome(self, problem: str, note: str, fits: bool) -> PairOutcome:
+        blocks = [self._block_times(index) for index in (0, 1)]
+        for arm, times in zip(self.arms, blocks, strict=True):
+            seen = arm.running.seen
+            if seen.result is not None:
+                seen.result = seen.result.model_copy(update={"blocks": times})
+        return PairOutcome(
+            jobs=(self.arms[0].spec, self.arms[1].spec),
+            seen=(self.arms[0].running.seen, self.arms[1].running.seen),
+            blocks=(blocks[0], blocks[1]),
+            problem=problem,
+            note=note,
+            fits=fits,
+            block_steps=self.schedule.steps,
+        )
+
+    def _block_times(self, index: int) -> BlockTimes:
+        mine = [(pair, *measured[index]) for pair, measured in self.pairs]
+        ours, theirs = self.arms[index].spec, self.arms[1 - index].spec
+        done = dict(self.arms[index].levers or {})
+        told = sorted(set.intersection(*(set(host) for *_, host in mine))) if mine else []
+        if ours.cores:
+            done["same_cores"] = ours.cores == theirs.cores
+        switch_s, switch_error_s = cost_of_switching([block for _, block, *_ in mine])
+        return BlockTimes(
+            lead_in_steps=self.settings.lead_in_steps,
+            steps=[pair.steps for pair, *_ in mine],
+            first=[pair.baseline_first == (index == 0) for pair, *_ in mine],
+            step_s=[fmean(block.timed_s) for _, block, *_ in mine],
+            lead_in_s=[fmean(block.lead_in_s) for _, block, *_ in mine if block.lead_in_s],
+            begin_ns=[begin_ns for _, _, begin_ns, _ in mine],
+            host={name: [host[name] for *_, host in mine] for name in told},
+            pilot=self.schedule.pilot_pairs,
+            switch_s=switch_s,
+            switch_standard_error_s=switch_error_s,
+            levers=done,
+        )
+
+
+def cost_of_switching(turns: Sequence[Block]) -> tuple[float | None, float | None]:
+    """What the first step of a turn takes more than the mean of its others: mean over turns and its standard error.
+
+    Seconds. Turns of one step say nothing; (None, None) for fewer than two others. The two parts of a difference are
+    neighbours in time, so drift of the host is hardly in it.
+    """
+    steps = [[*turn.lead_in_s, *turn.timed_s] for turn in turns]
+    more = [first - fmean(rest) for first, *rest in steps if rest]
+    if len(more) < 2:
+        return None, None
+    return fmean(more), stdev(more) / math.sqrt(len(more))

@@ -1,0 +1,90 @@
+"""What a plan will do, in words: for `harness plan`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from harness.planning.estimate import steps_of
+from harness.planning.plan import Plan
+from harness.schema.measurement import Blocks, Measurement
+from harness.schema.workload import JobSpec, Training
+
+MOST_SHOWN = 24  # jobs of a workload, listed in order
+
+
+def outline(plan: Plan, measurement: Measurement) -> str:
+    """The jobs of each workload in order, the pairs, and when the run is done; several lines."""
+    launches = {job.launch for job in plan.jobs if not job.twin}
+    how = "launches of each workload in ABBA order" if measurement.protocol == "epochs" else "pairs in blocks"
+    most = "at most " if plan.adaptive is not None else ""
+    lines = [f"{most}{len(plan.jobs)} jobs on {plan.jobs[0].device}: {how}"]
+    if measurement.parity is not None:
+        steps = measurement.parity.twin_steps
+        lines.append(f"first, of every arm, a parity twin: {steps} steps without dropout, compared before measuring")
+    if plan.adaptive is not None:
+        target = plan.adaptive
+        lines.append(
+            f"stops at ±{target.half_width_pp:g} pp ({target.measure.replace('_', ' ')}), looked at every two launches "
+            f"from {target.min_pairs} pairs on; at most {target.max_pairs} pairs or {target.budget_minutes:g} min of a "
+            "workload"
+        )
+    if measurement.protocol == "blocks":
+        lines.append(_blocks(plan.blocks))
+    if plan.max_reruns and launches:
+        lines.append(f"what is disturbed (throttling, others on the card, clocks apart) runs again, {_times(plan)}")
+    for workload in dict.fromkeys(job.workload.name for job in plan.jobs):
+        lines += ["", *_workload([job for job in plan.jobs if job.workload.name == workload])]
+    lines += ["", "pairs:"]
+    for pair in plan.pairs:
+        declared = f"  (declared differences: {', '.join(pair.differs)})" if pair.differs else ""
+        lines.append(f"  {pair.workload}: {pair.candidate} against {pair.baseline}{declared}")
+    return "\n".join(lines)
+
+
+def _times(plan: Plan) -> str:
+    return "once" if plan.max_reruns == 1 else f"up to {plan.max_reruns} times"
+
+
+def _blocks(settings: Blocks) -> str:
+    steps = "as many steps as the noise asks for" if settings.steps == "auto" else f"{settings.steps} steps"
+    parts = [
+        f"blocks of {steps}, {settings.lead_in_steps} more before each untimed",
+        f"{settings.seconds:g} s a launch",
+    ]
+    if settings.cores:
+        parts.append(f"pinned to {settings.cores} cores, {'the same' if settings.same_cores else 'each its own'}")
+    if settings.freeze_collector:
+        parts.append("garbage collector frozen")
+    if settings.realtime:
+        parts.append("real-time priority")
+    return ", ".join(parts)
+
+
+def _processes(job: JobSpec) -> str:
+    launch = job.workload.launch
+    if not launch.torchrun:
+        return ""
+    return f", torchrun with {launch.processes} process{'es' if launch.processes > 1 else ''}"
+
+
+def _workload(jobs: Sequence[JobSpec]) -> list[str]:
+    measured = [job for job in jobs if not job.twin]
+    training: Training = measured[0].workload.training
+    in_blocks = measured[0].partner is not None
+    steps = "" if in_blocks else f", {steps_of(measured[0])} steps"
+    lines = [
+        f"  {jobs[0].workload.name}: {training.precision}, batch {training.batch_size}, "
+        f"length {training.max_seq_length}{steps}{_processes(measured[0])}"
+    ]
+    if twins := [job.arm.name for job in jobs if job.twin]:
+        lines.append(f"    twins: {' '.join(twins)}")
+    if in_blocks:
+        together: dict[str, list[int]] = {}
+        for job in measured[::2]:
+            together.setdefault(f"{job.arm.name} beside {job.partner}", []).append(job.launch + 1)
+        lines += [f"    {both}: launches {shown[0]} to {shown[-1]}" for both, shown in together.items()]
+    else:
+        shown = " ".join(f"{job.arm.name}#{job.launch + 1}" for job in measured[:MOST_SHOWN])
+        more = f" … {len(measured) - MOST_SHOWN} more" if len(measured) > MOST_SHOWN else ""
+        lines.append(f"    order: {shown}{more}")
+    return lines

@@ -1,0 +1,329 @@
+"""Executes a plan: job after job, each finished one on disk before the next begins; stops in order when told to."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import select
+import shutil
+import signal
+import time
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType, TracebackType
+from typing import TYPE_CHECKING, Any
+
+from harness.errors import INTERRUPTED, BenchError, is_no_space, of_the_system
+from harness.launcher.environment import visible_cards
+from harness.planning.plan import alone
+from harness.planning.schedule import Looked, Note, Refused, Schedule, Work
+from harness.planning.stopping import Decision
+from harness.results.open_run import now_utc, open_run
+from harness.results.provenance import collect, prefixes
+from harness.runner import preflight
+from harness.runner.display import Display, make_display, stopped
+from harness.runner.executor import Executor
+from harness.runner.hub import Hub
+from harness.runner.sources import Resolved, apply, resolve
+from harness.schema.record import JobRecord, Pair, Refusal, RunInfo, State, Stopping
+from harness.schema.workload import JobSpec
+
+if TYPE_CHECKING:
+    from harness.planning.plan import Plan
+
+INTERRUPTED_EXIT_CODE = INTERRUPTED
+WAIT_FOR_ROOM_S = 300.0  # for a record that not even the reserve has room for
+
+
+@dataclass(frozen=True)
+class RunOutcome:
+    """How a run stands when the runner leaves it."""
+
+    folder: Path
+    counts: dict[State, int] = field(default_factory=dict)
+    pairs_without_result: tuple[Pair, ...] = ()
+    interrupted: bool = False
+    complete: bool = False
+
+    @property
+    def exit_code(self) -> int:
+        """0 if every pair has a result, 1 if one has none, 130 if the run was interrupted."""
+        if self.interrupted:
+            return INTERRUPTED_EXIT_CODE
+        return 1 if self.pairs_without_result else 0
+
+
+class Stop:
+    """SIGINT, SIGTERM and SIGHUP as a wish: `reason` says which came, `fd` becomes readable. Use as a context manager.
+
+    A handler that raised could tear a record in two. Signals that were ignored before (nohup) stay ignored.
+    """
+
+    SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+    def __init__(self) -> None:
+        self.reason = ""
+        self.fd, self._write_fd = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        self._before: dict[signal.Signals, Any] = {}
+
+    def __enter__(self) -> Stop:
+        for number in self.SIGNALS:
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                self._before[number] = signal.signal(number, self._received)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        os.close(self.fd)
+        os.close(self._write_fd)
+
+    def _received(self, number: int, frame: FrameType | None) -> None:
+        self.reason = self.reason or f"stopped by {signal.Signals(number).name}"
+        os.write(self._write_fd, b"x")
+
+
+def run(
+    plan: Plan,
+    results_dir: Path,
+    *,
+    run_name: str | None = None,
+    fresh: bool = False,
+    retry_failed: bool = False,
+    display: Display | None = None,
+    keep_going: bool = True,
+    resume_command: str = "",
+    worker_command: Sequence[str] | None = None,
+    allow_shared_gpu: bool = False,
+    results_option: str = "--results",
+) -> RunOutcome:
+    """Run (or resume) a plan; every ended job is a record in the run's folder when this returns or is killed.
+
+    `keep_going=False` ends after the first job without a result. `resume_command` is what an interrupted user is told
+    to type. `worker_command` replaces the stack's `INTERPRETER -m harness.worker`. `allow_shared_gpu`: other processes
+    on the card neither keep the run from starting nor contaminate its jobs. `results_option`: what names `results_dir`,
+    for errors. Must be called from the main thread.
+    Raises BenchError if the run cannot be opened (see harness.results.open_run.open_run), a stack does not answer, or the host is
+    not fit to measure on (harness.runner.preflight).
+    """
+    display = display if display is not None else make_display()
+    try:
+        with Stop() as stop:
+            here = collect(plan.stacks)
+            warnings = _guard(plan, results_dir, results_option, allow_shared_gpu)
+            folder, info, resumed = open_run(
+                results_dir, plan, here, run_name=run_name, fresh=fresh, retry_failed=retry_failed
+            )
+            folder.hide(prefixes(plan.stacks))
+            folder.hide({str(job.output_dir): "<output>" for job in plan.jobs if job.output_dir is not None})
+            with folder:
+                asked = (stop.fd, lambda: stop.reason, worker_command, allow_shared_gpu)
+                executor = Executor(plan, folder, info.host, display, *asked)
+                execution = _Execution(plan, info, stop, executor)
+                try:
+                    execution.begin(resumed, here.git)
+                except BenchError:
+                    _remove_if_empty(folder.path)
+                    raise
+                for warning in warnings:
+                    display.message(warning)
+                try:
+                    execution.execute(retry_failed, keep_going)
+                except BaseException:
+                    with contextlib.suppress(OSError):  # the disk may be what failed
+                        execution.end()
+                    raise
+                outcome = execution.end()
+        if outcome.interrupted:
+            again = f"; to resume: {resume_command}" if resume_command else ""
+            display.message(f"{stop.reason}: the run is incomplete{again}")
+        return outcome
+    finally:
+        display.close()
+
+
+def _guard(plan: Plan, results_dir: Path, results_option: str, allow_shared_gpu: bool) -> list[str]:
+    """What to warn of before the first job. Raises BenchError if this host is not fit to measure on now."""
+    if not plan.jobs:
+        return []
+    device = plan.jobs[0].device
+    cache_dir = plan.jobs[0].cache_dir
+    written = preflight.places(results_dir, results_option, cache_dir, device, hub=any(map(_asks_the_hub, plan.jobs)))
+    needed = max(job.workload.launch.processes for job in plan.jobs)
+    visible = visible_cards(needed, os.environ.get("CUDA_VISIBLE_DEVICES"))
+    findings = preflight.unwritable(written)
+    findings += preflight.inspect(device, (results_dir, cache_dir), visible=visible, needed=needed)
+    return [
+        f"{finding.message} ({finding.fix})"
+        for finding in preflight.enforce(findings, allow_shared_gpu=allow_shared_gpu)
+    ]
+
+
+def _asks_the_hub(job: JobSpec) -> bool:
+    model, task = job.workload.model, job.workload.task
+    return task.source in ("auto", "hub") or (model.weights != "random" and model.path is not None)
+
+
+class _Execution:
+    def __init__(self, plan: Plan, info: RunInfo, stop: Stop, executor: Executor) -> None:
+        self.plan, self.info, self.stop, self.executor = plan, info, stop, executor
+        self.folder, self.display = executor.folder, executor.display
+        self.resolved, self.complete = Resolved(), False
+        self._remarks: set[str] = set()  # which the record has, and tables say from there
+
+    def begin(self, resumed: bool, git: Mapping[str, Any]) -> None:
+        """Decide the sources, write run.json, say what is going to happen."""
+        self.resolved = resolve(self.plan.jobs, Hub(), self.info.config.get("resolved_sources"))
+        notes = self.info.notes + self.resolved.notes
+        if self.folder.rejected:
+            notes.append(f"{self.folder.rejected} damaged line(s) were moved from jobs.jsonl to jobs.jsonl.rejected")
+        if git.get("unknown"):
+            notes.append(f"the commit of this code is not known: {git['unknown']}")
+        elif resumed and git.get("commit") != self.info.git.get("commit"):
+            notes.append(f"resumed with the code of commit {git.get('commit')}, dirty: {git.get('dirty')}")
+        self._write(
+            status="running",
+            finished_at=None,
+            notes=list(dict.fromkeys(notes)),
+            config={**self.info.config, "resolved_sources": self.resolved.as_config()},
+        )
+        finished = [record for record in self._records().values() if record.state is not State.INTERRUPTED]
+        for text in self.info.notes:  # first: what is trained may not be what the reader expects
+            self.display.message(text)
+        self.display.run_started(self.info.run, self.plan.jobs, finished, resumed)
+
+    def execute(self, retry_failed: bool, keep_going: bool) -> None:
+        """Do what the schedule asks for until nothing is left or the run is to stop."""
+        bad = False
+        for item in Schedule(self.plan, self.folder.records, retry_failed):
+            match item:
+                case Work(jobs, attempt):
+                    if self.stop.reason or (bad and not keep_going):
+                        return
+                    records = self._run(jobs, attempt)
+                    bad = bad or any(record.state is not State.OK for record in records)
+                case Note(text):
+                    self._note(text)
+                case Refused(refusal, dropped):
+                    self._refuse(refusal, dropped)
+                case Looked(decision, dropped):
+                    self._look(decision, dropped)
+        self.complete = True
+
+    def _run(self, jobs: Sequence[JobSpec], attempt: int) -> list[JobRecord]:
+        self.display.job_started(jobs[0], min(job.position for job in jobs) + 1)
+        ready = [apply(job, self.resolved).model_copy(update={"run": self.info.run}) for job in jobs]
+        records, note = self.executor.run(ready, attempt)
+        lost = self.folder.full is not None  # their series
+        if self.folder.is_full():
+            ends = (State.OK, State.CRASHED) if lost else (State.CRASHED,)
+            why = of_the_system(self.folder.full or OSError()).message
+            records = [without_room(record, why) if record.state in ends else record for record in records]
+        self._keep(records)
+        for record in records:
+            self.display.job_finished(record)
+            for remark in record.sources.remarks:
+                if remark not in self._remarks:
+                    self._remarks.add(remark)
+                    self.display.message(remark)
+        if note:
+            self._note(note)
+        if self.folder.is_full():
+            said = of_the_system(self.folder.full or OSError())
+            message = f"{said.message}: the run stops, and what was measured is recorded"
+            fix = f"{said.fix}; the same command then goes on"
+            raise BenchError(message, place=str(self.folder.path), fix=fix)
+        return records
+
+    def _keep(self, records: Sequence[JobRecord]) -> None:
+        """Append the records, if need be as soon as there is room for them. Raises OSError if there is none in time."""
+        give_up_at, told = time.monotonic() + WAIT_FOR_ROOM_S, False
+        while True:
+            try:
+                return self.folder.append(*records)
+            except OSError as error:
+                late = self.stop.reason or time.monotonic() > give_up_at
+                if late or not is_no_space(error) or error.errno == errno.EFBIG:
+                    raise
+            if not told:
+                text = f"no space is left in {self.folder.path}: waiting for room to record the job that ended"
+                self.display.message(f"{text} (at most {WAIT_FOR_ROOM_S / 60:.0f} min)")
+                told = True
+            select.select([self.stop.fd], [], [], 1.0)
+
+    def _note(self, text: str) -> None:
+        if text not in self.info.notes:  # a resumed run comes by here again
+            self._write(notes=[*self.info.notes, text])
+            self.display.message(text)
+
+    def _refuse(self, refusal: Refusal, dropped: Sequence[JobSpec]) -> None:
+        others = [other for other in self.info.refusals if _names(other) != _names(refusal)]
+        self._write(refusals=[*others, refusal])
+        self.display.jobs_dropped(dropped)
+        self.display.message(
+            f"{refusal.workload}: {refusal.candidate} against {refusal.baseline} is refused, for the arms differ in "
+            "what the pair does not declare:" + "".join(f"\n  {reason}" for reason in refusal.reasons)
+        )
+
+    def _look(self, decision: Decision, dropped: Sequence[JobSpec]) -> None:
+        looked = {_names(pair) for pair in decision.pairs}
+        stopping = [*(s for s in self.info.stopping if _names(s) not in looked), *decision.pairs]
+        if stopping != self.info.stopping:
+            self._write(stopping=stopping)
+        if decision.stop:
+            self.display.jobs_dropped(dropped)
+            for pair in decision.pairs:
+                self.display.message(stopped(pair))
+
+    def end(self) -> RunOutcome:
+        """Write the run's final state."""
+        complete = self.complete
+        self._write(status="complete" if complete else "incomplete", finished_at=now_utc() if complete else None)
+        records = list(self._records().values())
+        return RunOutcome(
+            folder=self.folder.path,
+            counts=dict(Counter(record.state for record in records)),
+            pairs_without_result=tuple(pair for pair in self.plan.pairs if not has_result(pair, records)),
+            interrupted=bool(self.stop.reason) and not complete,
+            complete=complete,
+        )
+
+    def _records(self) -> dict[str, JobRecord]:
+        """The last record of every job of the plan, by id; of a pair in blocks also the jobs it had to run alone."""
+        planned = {job.id for job in self.plan.jobs}
+        planned |= {alone(job).id for job in self.plan.jobs if job.partner is not None}
+        return {key: record for key, record in self.folder.latest().items() if key in planned}
+
+    def _write(self, **changes: Any) -> None:
+        self.info = self.info.model_copy(update=changes)
+        self.folder.write_info(self.info)
+
+
+def _remove_if_empty(folder: Path) -> None:
+    """Remove a run folder in which no run was begun."""
+    if not (folder / "run.json").exists() and not (folder / "jobs.jsonl").exists():
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def without_room(record: JobRecord, why: str) -> JobRecord:
+    """The record of a job that ended while the disk was full: the same command runs it again once there is room."""
+    reason = f"of the run's folder: {why}" + (f"; {record.reason}" if record.reason else "")
+    return record.model_copy(update={"state": State.INTERRUPTED, "reason": reason})
+
+
+def has_result(pair: Pair, records: Iterable[JobRecord]) -> bool:
+    """Whether some launch of the pair ended ok in both arms (twins prove parity, they are no result)."""
+    launches: dict[str, set[int]] = {pair.baseline: set(), pair.candidate: set()}
+    for record in records:
+        if record.state is State.OK and not record.twin and record.workload.name == pair.workload:
+            launches.setdefault(record.arm.name, set()).add(record.launch)
+    return bool(launches[pair.baseline] & launches[pair.candidate])
+
+
+def _names(part: Stopping | Refusal) -> tuple[str, str, str]:
+    return part.workload, part.baseline, part.candidate

@@ -1,0 +1,276 @@
+"""`harness train`: one job with the flags of transformers' and Optimum's example scripts (run_glue, run_clm, …)."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from pydantic import ValidationError
+
+from harness.errors import BenchError
+from harness.files import write_text
+from harness.planning.plan import Plan, check_lengths, digest, with_id
+from harness.schema.record import InferenceResult, JobRecord, State, trained_length
+from harness.schema.redaction import printable
+from harness.schema.suite_errors import Finding, explain
+from harness.schema.workload import GLUE_TASKS, Arm, Inference, JobSpec, Model, Strict, Task, Training, Workload
+
+M = TypeVar("M", bound=Strict)
+WIDTH = 46  # of the longest metric's name
+OPTIONS = {  # settings whose option is called otherwise
+    "kind": "task",
+    "subset": "task-name",
+    "options": "task-option",
+    "source": "data",
+    "train_samples": "max-train-samples",
+    "eval_samples": "max-eval-samples",
+    "batch_size": "per-device-train-batch-size",
+    "eval_batch_size": "per-device-eval-batch-size",
+    "epochs": "num-train-epochs",
+}
+
+
+def train(arguments: argparse.Namespace, device: Literal["cpu", "cuda"], cache_dir: Path) -> int:
+    """Run the job; print its metrics; leave model, metrics, log and record in --output-dir.
+
+    0 if the job ended ok and, where it was asked for, inference did so too and both engines agree.
+    """
+    if not (arguments.do_train or arguments.do_eval or arguments.inference_with_ort):
+        raise BenchError(
+            "nothing to do", place="harness train", fix="give --do-train, --do-eval or --inference-with-ort"
+        )
+    output: Path = arguments.output_dir
+    for option, given in (("--output-dir", str(output)), ("--model-name-or-path", arguments.model_name_or_path)):
+        here = str(Path(given).absolute())
+        if printable(here) != here:
+            why = "its name is not UTF-8, and models are neither saved nor read under such a name"
+            raise BenchError(why, place=f"{option} {printable(given)}", fix="rename the folder, or make a link to it")
+    if output.is_dir() and any(output.iterdir()) and not arguments.overwrite_output_dir:
+        raise BenchError(
+            "the folder is not empty", place=f"--output-dir {output}", fix="--overwrite-output-dir, or another"
+        )
+    if arguments.fp16 and arguments.bf16:
+        raise BenchError("one precision at a time", place="--fp16 --bf16", fix="leave one out")
+    if device == "cpu" and (arguments.fp16 or arguments.bf16):
+        raise BenchError("half precision training needs a GPU", place="--fp16/--bf16", fix="leave it out on the CPU")
+    spec = _spec(arguments, device, cache_dir)
+    return _run(spec, output)
+
+
+def _spec(arguments: argparse.Namespace, device: Literal["cpu", "cuda"], cache_dir: Path) -> JobSpec:
+    training = _validated(
+        Training,
+        precision="fp16" if arguments.fp16 else "bf16" if arguments.bf16 else "fp32",
+        batch_size=arguments.per_device_train_batch_size,
+        eval_batch_size=arguments.per_device_eval_batch_size,
+        max_seq_length=arguments.max_seq_length,
+        epochs=arguments.num_train_epochs,
+        max_steps=arguments.max_steps,
+        learning_rate=arguments.learning_rate,
+        optim=arguments.optim,
+        seed=arguments.seed,
+        logging_steps=500,
+    )
+    task = _task(arguments)
+    model = _model(arguments.model_name_or_path)
+    arm = _arm(arguments)
+    return with_id(
+        JobSpec(
+            id="",
+            run="",
+            suite="train",
+            workload=Workload(name=f"{model.name}-{task.name}", model=model, task=task, training=training),
+            arm=arm,
+            launch=0,
+            position=0,
+            seed=training.seed,
+            device=device,
+            do_train=arguments.do_train,
+            do_eval=arguments.do_eval,
+            inference=Inference() if arguments.inference_with_ort else None,
+            cache_dir=cache_dir,
+            output_dir=arguments.output_dir.absolute(),
+        )
+    )
+
+
+def _task(arguments: argparse.Namespace) -> Task:
+    """The task, checked as a suite's are. Raises BenchError naming the option that is wrong."""
+    from harness.config.load import check_task, key_and_value
+    from harness.worker import tasks
+
+    kind, name, data = arguments.task, arguments.task_name, arguments.data
+    try:
+        tasks.get(kind)
+    except BenchError as error:
+        fix = f"--task-name {kind}, for it is one of GLUE's" if kind in GLUE_TASKS else error.fix
+        raise BenchError(error.message, place=error.place or f"--task {kind}", fix=fix) from error
+    if kind != "glue" and name is not None:
+        raise BenchError(
+            f"tells GLUE's tasks apart, and {kind} is no task of GLUE",
+            place=f"--task-name {name}",
+            fix="leave it out, or --task glue",
+        )
+    if name is not None and name in tasks.REGISTRY.names():
+        raise BenchError("is a kind of task", place=f"--task-name {name}", fix=f"--task {name}")
+    source = data if data in ("auto", "hub", "synthetic") else "folder"
+    subset = (name or "sst2") if kind == "glue" else None
+    task = _validated(
+        Task,
+        name=subset or kind,
+        kind=kind,
+        subset=subset,
+        options=dict(key_and_value("--task-option", given, "tag_every_piece=true") for given in arguments.task_option),
+        source=source,
+        folder=Path(data) if source == "folder" else None,
+        train_samples=arguments.max_train_samples,
+        eval_samples=arguments.max_eval_samples,
+    )
+    try:
+        check_task(task.name, task)
+    except Finding as finding:
+        _, _, setting, *rest = finding.path  # tasks, its name, …
+        raise BenchError(finding.message, place=_option(setting, *rest), fix=finding.allowed) from None
+    return task
+
+
+def _option(setting: str | int, *rest: str | int) -> str:
+    """The option that a setting is given by, and what is below it."""
+    flag = OPTIONS.get(str(setting), str(setting).replace("_", "-"))
+    return " ".join(["--" + flag, *map(str, rest)])
+
+
+def _model(name: str) -> Model:
+    """A local folder, a hub id, or a built-in shape; a hub id whose shape is built in can do without the hub."""
+    from harness.runner.hub import model_folder
+    from harness.worker.model.shapes import SHAPES
+
+    if not name:
+        raise BenchError("is empty", place="--model-name-or-path", fix="a hub id, a folder or a built-in shape")
+    folder = model_folder(name, f"--model-name-or-path {name}")
+    if folder is not None:
+        whole = os.path.normpath(folder.absolute())
+        return _validated(Model, name=_slug(Path(whole).name), path=whole, weights="pretrained")
+    last = name.rsplit("/", 1)[-1]
+    shape = last if last in SHAPES else None
+    if shape == name and shape.endswith("-tiny"):
+        return _validated(Model, name=shape, architecture=shape, weights="random")
+    return _validated(Model, name=_slug(last), path=name, architecture=shape)
+
+
+def _slug(name: str) -> str:
+    return "".join(c if c.isalnum() or c in "-_.+" else "-" for c in name)
+
+
+def _arm(arguments: argparse.Namespace) -> Arm:
+    from harness.worker import backends
+
+    backends.get(arguments.backend)  # an unknown one is refused before anything is written
+    return _validated(Arm, name=arguments.backend, backend=arguments.backend, attention=arguments.attention)
+
+
+def _validated(model: type[M], **values: Any) -> M:
+    try:
+        return model(**values)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        message, allowed = explain(first, model)
+        raise BenchError(message, place=_option(*first["loc"][:2]) if first["loc"] else "", fix=allowed) from None
+
+
+def _run(spec: JobSpec, output: Path) -> int:
+    from harness.results.run_folder import read_records
+    from harness.runner import runner
+
+    config = spec.model_dump(mode="json", exclude={"cache_dir", "output_dir"})
+    plan = Plan(
+        suite="train",
+        description="one job by hand",
+        jobs=(spec,),
+        pairs=(),
+        config=config,
+        config_sha256=digest(config),
+        timeout_s=7 * 24 * 3600.0,
+        contention="note",  # what was trained is wanted, whatever else the host does meanwhile
+    )
+    check_lengths(plan)
+    try:
+        outcome = runner.run(plan, output / "runs", fresh=True, resume_command="", results_option="--output-dir")
+    except BenchError:
+        for folder in (output / "runs", output):  # or the same command would find it not empty
+            with contextlib.suppress(OSError):
+                folder.rmdir()
+        raise
+    records, _ = read_records(outcome.folder)
+    record = records[-1]
+    metrics = {
+        "state": record.state.value,
+        "train_runtime": record.timing.train_runtime_s,
+        "train_samples_per_second": record.timing.train_samples_per_s,
+        "train_steps": record.timing.steps,
+        **{f"eval_{name}": value for name, value in record.metrics.items()},
+        "data": record.sources.data,
+        "weights": record.sources.weights,
+        **_disturbed(record),
+        **(_inference_metrics(record.inference) if record.inference is not None else {}),
+    }
+    write_text(output / "metrics.json", json.dumps(metrics, indent=2) + "\n")
+    for name, metric in metrics.items():
+        print(f"{name:>{WIDTH}} = {metric}")
+    for remark in (*record.sources.remarks, *_cut(record)):
+        print(f"{'note':>{WIDTH}} = {remark}")
+    if record.state is not State.OK:
+        print(f"{'reason':>{WIDTH}} = {record.reason}\n{'log':>{WIDTH}} = {outcome.folder / (record.log or '')}")
+        return 1
+    return 0 if record.inference is None or inference_verdict(record.inference) == "ok" else 1
+
+
+def _cut(record: JobRecord) -> list[str]:
+    """What to say where samples are shorter than was asked for."""
+    asked, trained = record.workload.training.max_seq_length, trained_length(record)
+    return [] if trained == asked else [f"length {trained}, for the tokenizer takes no more ({asked} asked for)"]
+
+
+def _disturbed(record: JobRecord) -> dict[str, str]:
+    """Why the times are no fair measurement, where they are not."""
+    heavy = record.contention.heavy if record.contention else ""
+    return {"disturbed": heavy} if heavy else {}
+
+
+def inference_verdict(result: InferenceResult) -> str:
+    """`ok`, or why the engines' times are no result."""
+    if result.state != "ok":
+        return f"failed {result.reason}"
+    if result.proof is None or not result.proof.engaged:
+        return "not proven engaged: " + ("; ".join(result.proof.reasons) if result.proof else "no proof was taken")
+    return "ok" if result.agree else f"engines disagree: {result.disagreement or 'not compared'}"
+
+
+def _inference_metrics(result: InferenceResult) -> dict[str, str | float | None]:
+    """What is printed of inference; milliseconds are per batch, gains fractions of PyTorch's throughput."""
+    verdict = inference_verdict(result)
+    found: dict[str, str | float | None] = {
+        "inference": verdict,
+        "inference_provider": result.proof.provider if result.proof else None,
+        "inference_precision": result.precision,
+        "inference_max_logit_difference": result.logit_difference,
+    }
+    for engine, metrics in result.metrics.items():
+        found |= {f"inference_{engine}_{name}": value for name, value in metrics.items()}
+    for point in result.points:
+        for engine, times in (("torch", point.torch), ("onnxruntime", point.onnxruntime)):
+            start = f"inference_batch{point.batch_size}_{engine}"
+            found |= {
+                f"{start}_ms": 1e3 * times.mean_s,
+                f"{start}_p50_ms": 1e3 * times.p50_s,
+                f"{start}_p95_ms": 1e3 * times.p95_s,
+                f"{start}_samples_per_second": times.samples_per_s,
+            }
+        if verdict == "ok":
+            gain = point.torch.mean_s / point.onnxruntime.mean_s - 1
+            found[f"inference_batch{point.batch_size}_throughput_gain"] = gain
+    return found

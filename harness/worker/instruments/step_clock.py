@@ -1,0 +1,220 @@
+"""The one clock of all arms: a TrainerCallback that marks step borders and never waits inside the measured window.
+
+Source for the order of a step: transformers 4.48 Trainer._inner_training_loop and Optimum 1.24's copy of it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from statistics import median
+from typing import Any
+
+from transformers import TrainerCallback
+
+from harness.launcher.channel import Channel
+from harness.schema.record import Timing
+from harness.worker.instruments.loss_recorder import LossRecorder
+from harness.worker.instruments.steady_state import find_steady
+from harness.worker.instruments.turn_clock import Gate
+from harness.worker.ranks import Ranks
+
+PROGRESS_EVERY_NS = 1_000_000_000
+SERIES_CHUNK = 5000  # steps per `series` event
+
+
+class StepClock(TrainerCallback):  # type: ignore[misc]
+    """Marks when training begins and each optimizer step ends: CUDA events on a GPU, perf_counter on a CPU.
+
+    A step lasts from the border before it to its own, so data loading, logging and the optimizer are inside. The GPU
+    is waited for after the first step, which is set-up, in `finish`, and by a gate. Host times (`*_ns`, for telemetry)
+    of borders on a GPU are when the step had been queued, a few ms at most before it was done, as Trainer itself reads
+    the loss of every step. The proof taken after the first step and the pauses of a gate are in no step's duration.
+
+    Under a gate the border is not the end of the optimizer step but the end of the backward pass (of the first
+    micro-batch): there both trainers wait for the GPU themselves, to see whether the loss is finite. A job that is
+    parked there loses no overlap of host and GPU. At the end of the optimizer step a pause would add the time the GPU
+    lags behind, to both arms: the ratio would shrink.
+
+    Of several ranks each measures its own steps; from `gather` on a step takes as long as on the slowest of them.
+    """
+
+    def __init__(
+        self,
+        channel: Channel,
+        losses: LossRecorder,
+        cuda: bool,
+        prove: Callable[[int], None],
+        gate: Gate | None = None,
+        ranks: Ranks | None = None,
+    ) -> None:
+        """`prove(step)` is called after the first step and may raise to end the job; `gate` may pause at borders."""
+        self._channel, self._losses, self._cuda, self._prove, self._gate = channel, losses, cuda, prove, gate
+        self._ranks = ranks or Ranks()
+        self._slowest: list[float] | None = None  # seconds of every step, on the rank that took longest
+        # Marks are perf_counter seconds or CUDA events. Step k + 1 runs from _starts[k] to _ends[k].
+        self._starts: list[Any] = []
+        self._ends: list[Any] = []
+        self._starts_ns: list[int] = []
+        self._ends_ns: list[int] = []
+        self._told_ns, self._told_step = 0, 0
+        self._called_at: float | None = None
+        self._fresh = True  # no micro-batch of this optimizer step is through yet
+        self.setup_s: float | None = None
+
+    @property
+    def steps(self) -> int:
+        """Optimizer steps done."""
+        return len(self._ends)
+
+    def start(self) -> None:
+        """To be called right before trainer.train()."""
+        self._called_at = time.perf_counter()
+
+    def synchronise(self) -> None:
+        """Wait for the GPU."""
+        if self._cuda:
+            import torch
+
+            torch.cuda.synchronize()
+
+    def _mark(self) -> Any:
+        if not self._cuda:
+            return time.perf_counter()
+        import torch
+
+        event = torch.cuda.Event(enable_timing=True)
+        event.record()
+        return event
+
+    def attach(self, trainer: Any) -> None:
+        """Make `trainer` run by this clock. After the LossRecorder, which must see a step before it pauses."""
+        trainer.add_callback(self)
+        if self._gate is None:
+            return
+        original = trainer.training_step
+
+        def training_step(*arguments: Any, **named: Any) -> Any:
+            loss = original(*arguments, **named)
+            if self._fresh:
+                self._fresh = False
+                self._gated_border(trainer)
+            return loss
+
+        trainer.training_step = training_step
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self._told_ns = time.monotonic_ns()
+        self._next_starts(self._mark(), self._told_ns)
+
+    def _next_starts(self, mark: Any, now_ns: int) -> None:
+        self._starts.append(mark)
+        self._starts_ns.append(now_ns)
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        now = time.monotonic_ns()
+        mark = None
+        if self._gate is None:
+            mark = self._mark()
+            self._end(mark, now)
+        self._losses.close_step()
+        self._fresh = True
+        if self.steps == 1:
+            self._first_step()
+            mark, now = self._mark(), time.monotonic_ns()
+            if self._gate is not None:  # the second step has begun: leave out the proof (and, in it, an optimizer step)
+                self._starts[-1], self._starts_ns[-1] = mark, now
+        if now - self._told_ns >= PROGRESS_EVERY_NS or self.steps == state.max_steps:
+            self._tell(now, state.max_steps)
+        if self._gate is None:
+            self._next_starts(mark, now)
+
+    def _gated_border(self, trainer: Any) -> None:
+        assert self._gate is not None
+        mark, now = self._mark(), time.monotonic_ns()
+        self._end(mark, now)
+        control, state = trainer.control, trainer.state
+        last = control.should_training_stop or state.global_step + 1 >= state.max_steps
+        if self._gate.border(self, control, last):
+            before, (mark, now) = now, (self._mark(), time.monotonic_ns())
+            self._told_ns += now - before  # a rate of samples is one of work, not of waiting
+        self._next_starts(mark, now)
+
+    def _end(self, mark: Any, now_ns: int) -> None:
+        self._ends.append(mark)
+        self._ends_ns.append(now_ns)
+
+    def _first_step(self) -> None:
+        self.synchronise()
+        assert self._called_at is not None
+        self.setup_s = time.perf_counter() - self._called_at
+        self._prove(1)
+
+    def _tell(self, now: int, total: int) -> None:
+        samples = self._ranks.size * sum(self._losses.samples[self._told_step :])
+        rate = samples / ((now - self._told_ns) / 1e9) if now > self._told_ns else None
+        self._told_ns, self._told_step = now, self.steps
+        loss = self._losses.last
+        self._channel.send("progress", step=self.steps, total_steps=total, samples_per_s=rate, loss=loss)
+
+    def finish(self) -> None:
+        """Wait for the GPU: every event has happened. Call once, when training is over."""
+        if self._ends:
+            self.synchronise()
+
+    def gather(self) -> None:
+        """Hear of every rank how long its steps took, and its set-up. After `finish`, on every rank."""
+        found = self._ranks.exchange((self.durations_s(), self.setup_s or 0.0))
+        self._slowest = [max(step) for step in zip(*(durations for durations, _ in found), strict=True)]
+        self.setup_s = max(setup for _, setup in found)
+
+    def durations_s(self, begin: int = 0, end: int | None = None) -> list[float]:
+        """Seconds of the steps with 0-based indices from `begin` up to `end`, in order. After `synchronise`."""
+        if self._slowest is not None:
+            return self._slowest[begin:end]
+        borders = zip(self._starts[begin:end], self._ends[begin:end], strict=False)  # the next step's start is known
+        if self._cuda:
+            return [start.elapsed_time(end) / 1e3 for start, end in borders]
+        return [end - start for start, end in borders]
+
+    def timing(self, warmup_steps: int) -> Timing:
+        """What steps were measured to take; the steady fields are null if training was too short. After `finish`.
+
+        Under the blocks protocol the steady state is made of the timed steps that count, wherever they lie.
+        """
+        durations = self.durations_s()
+        window, settled = self._steady(durations, warmup_steps)
+        fields: dict[str, Any] = {
+            "clock": "cuda_events" if self._cuda else "perf_counter",
+            "setup_s": self.setup_s,
+            "steps": len(durations),
+        }
+        if window:
+            seconds = [durations[index] for index in window]
+            fields |= {
+                "steady_begin_step": window[0] + 1,
+                "steady_steps": len(window),
+                "steady_step_s": sum(seconds) / len(window),
+                "steady_step_median_s": median(seconds),
+                "settled": settled,
+                "steady_begin_ns": self._starts_ns[window[0]],
+                "steady_end_ns": self._ends_ns[window[-1]],
+                "steady_samples_per_s": sum(self._losses.samples[index] for index in window) / sum(seconds),
+            }
+        return Timing(**fields)
+
+    def _steady(self, durations: list[float], warmup_steps: int) -> tuple[Sequence[int], bool | None]:
+        """0-based indices of the steps that count, and whether the job was seen to settle before them."""
+        if self._gate is not None:
+            return [index for turn in self._gate.turns if turn.counts for index in turn.timed], None
+        steady = find_steady(durations, warmup_steps)
+        return range(steady.begin - 1, len(durations)) if steady.begin is not None else (), steady.settled
+
+    def send_series(self) -> None:
+        """Durations and losses of every step, in chunks; a loss that never left the GPU is null. After `finish`."""
+        durations = self.durations_s()
+        losses: list[float | None] = [*self._losses.values]
+        losses += [None] * (len(durations) - len(losses))
+        for first in range(0, len(durations), SERIES_CHUNK):
+            part = slice(first, first + SERIES_CHUNK)
+            self._channel.send("series", first_step=first + 1, duration_s=durations[part], loss=losses[part])

@@ -1,0 +1,253 @@
+"""The gain of every declared pair, or the reason why there is none. From unrounded times.
+
+A gain counts only if the pair was not refused, both arms finished the same work, they learned alike (report.analysis.parity)
+and the gain in time is one in clock cycles too (report.analysis.cycles).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
+from harness.schema.record import BlockTimes, JobRecord, Pair
+from harness.schema.stats import block_interval, in_full
+from report.analysis.break_even import BreakEven, break_even
+from report.analysis.cycles import disagree, sm_clock_mhz
+from report.analysis.launches import OK, Arms, Launches, arms_of, by_blocks, count_verdicts, unobserved, verdict
+from report.analysis.parity import Parity, check_parity
+from report.analysis.statistics import Estimate, format_gain, latency_gain, throughput_gain, usable
+from report.loading.runs import Run, once_per_run
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A time that gains are made of: `time` reads it, in seconds, from a job that has it."""
+
+    key: str
+    label: str
+    time: Callable[[JobRecord], float | None]
+
+
+END_TO_END = Measure("end_to_end", "end to end", lambda job: None if job.partner else job.timing.train_runtime_s)
+STEADY_STATE = Measure("steady_state", "steady state", lambda job: job.timing.steady_step_s)
+MEASURES = (END_TO_END, STEADY_STATE)
+
+
+@dataclass(frozen=True)
+class Gain:
+    """What the candidate of a pair gains over its baseline, by one measure.
+
+    `ratio` estimates ln T_baseline − ln T_candidate over the `ratio.n` launches that count, of `launches` there were;
+    None if there is no gain, and then `state` says why, else it is `ok`. `left_out` says why launches do not count.
+    `cycles` is the same of clock cycles (steady state, where every card's clock is known). `in_full`: the mean of
+    `ratio` had no slow block been limited. `break_even`: the step from which the set-up is repaid, with the gain in the
+    steady state. `unobserved`: why it is unknown of some jobs that count whether their cards were
+    throttled or shared; empty if it is known of all.
+    """
+
+    pair: Pair
+    measure: Measure
+    ratio: Estimate | None
+    launches: int
+    state: str
+    left_out: str = ""
+    cycles: Estimate | None = None
+    in_full: float | None = None
+    break_even: BreakEven | None = None
+    parity: Parity | None = None
+    unobserved: str = ""
+
+    @property
+    def latency(self) -> tuple[float | None, float | None, float | None]:
+        """1 − T_candidate / T_baseline: value, low, high."""
+        return transformed(self.ratio, latency_gain)
+
+    @property
+    def throughput(self) -> tuple[float | None, float | None, float | None]:
+        """T_baseline / T_candidate − 1: value, low, high."""
+        return transformed(self.ratio, throughput_gain)
+
+
+def transformed(
+    ratio: Estimate | None, gain: Callable[[float], float]
+) -> tuple[float | None, float | None, float | None]:
+    """Value and 95% interval of `stats.latency_gain` or `stats.throughput_gain`, as fractions; both rise with d."""
+    if ratio is None:
+        return None, None, None
+    low, high = ratio.low, ratio.high
+    return gain(ratio.mean), None if low is None else gain(low), None if high is None else gain(high)
+
+
+def gains_of(run: Run, arms: Arms | None = None) -> list[Gain]:
+    """Every declared pair by every measure it has, in the order declared; worked out once for each run.
+
+    Published runs have end-to-end times only, so nothing is said of their steady state; jobs that took turns on the
+    device have a steady state only. `arms`: other launches than arms_of(run).
+    """
+    return _gains_of_run(run) if arms is None or arms is arms_of(run) else _gains_of(run, arms)
+
+
+@once_per_run
+def _gains_of_run(run: Run) -> list[Gain]:
+    return _gains_of(run, arms_of(run))
+
+
+def _gains_of(run: Run, arms: Arms) -> list[Gain]:
+    refused = {(said.workload, said.baseline, said.candidate): said.reasons for said in run.info.refusals}
+    gains = []
+    for pair in run.info.pairs:
+        baseline, candidate = arms.of_pair(pair)
+        jobs = [*baseline.values(), *candidate.values()]
+        reasons = refused.get((pair.workload, pair.baseline, pair.candidate), [])
+        parity = None if _published(jobs) else check_parity(run, pair, arms)
+        both = [*matched(baseline, candidate)]
+        for measure in MEASURES:
+            if (measure is STEADY_STATE and _published(jobs)) or (measure is END_TO_END and by_blocks(run, jobs)):
+                continue
+            gain = _gain(pair, measure, baseline, candidate, both, parity)
+            if reasons:
+                gain = _without_gain(gain, f"refused: {'; '.join(reasons)}")
+            elif gain.ratio and parity and parity.outcome == "failed":
+                gain = _without_gain(gain, f"failed parity: {parity.reason}")
+            elif gain.ratio and gain.cycles and disagree(gain.ratio, gain.cycles):
+                said = f"throughput {format_gain(gain.ratio)} in time, {format_gain(gain.cycles)} in clock cycles"
+                gain = _without_gain(gain, f"ambiguous: {said}")
+            gains.append(gain)
+    return gains
+
+
+def matched(baseline: Launches, candidate: Launches) -> Iterator[tuple[JobRecord, JobRecord]]:
+    """Launch k of the baseline with launch k of the candidate, where both are results and did the same work."""
+    for launch in sorted(baseline.keys() & candidate.keys()):
+        one, other = baseline[launch], candidate[launch]
+        if verdict(one) == verdict(other) == OK and not _mismatch(one, other):
+            yield one, other
+
+
+def _published(jobs: Sequence[JobRecord]) -> bool:
+    return {job.source for job in jobs} == {"published"}
+
+
+def _without_gain(gain: Gain, state: str) -> Gain:
+    return replace(gain, ratio=None, cycles=None, break_even=None, state=state, left_out="")
+
+
+def _gain(
+    pair: Pair,
+    measure: Measure,
+    baseline: Launches,
+    candidate: Launches,
+    both: Sequence[tuple[JobRecord, JobRecord]],
+    parity: Parity | None,
+) -> Gain:
+    """The gain by the launches of `both` (matched) that have the time; the reason why launches do not count."""
+    jobs = [(one, other) for one, other in both if usable(measure.time(one)) and usable(measure.time(other))]
+    launches = baseline.keys() | candidate.keys()
+    why = "" if launches and len(jobs) == len(launches) else _why_left_out(pair, measure, baseline, candidate)
+    unseen = count_verdicts(unobserved(job) or OK for pair_of_jobs in jobs for job in pair_of_jobs)
+    make = partial(Gain, pair, measure, parity=parity, unobserved=unseen)
+    if jobs:
+        times = [_times(measure, one, other) for one, other in jobs]
+        ratio = block_interval(times)
+        if measure is not STEADY_STATE:
+            return make(ratio, len(launches), OK, why)
+        cycles, even = _cycles(jobs, times), _break_even(jobs)
+        return make(ratio, len(launches), OK, why, cycles=cycles, in_full=in_full(times), break_even=even)
+    finished = [any(_judge(measure, job) == OK for job in arm.values()) for arm in (baseline, candidate)]
+    if all(finished) and not any(_mismatch(baseline[k], candidate[k]) for k in baseline.keys() & candidate.keys()):
+        why = f"no launch in which both arms finished ({why})"
+    return make(None, len(launches), why)
+
+
+def _times(measure: Measure, one: JobRecord, other: JobRecord) -> list[tuple[float, float]]:
+    """The seconds of both arms of a launch for the same steps: one entry per pair of blocks, or one in all."""
+    if measure is STEADY_STATE and one.blocks and other.blocks:
+        return _block_times(one.blocks, other.blocks)
+    return [(measure.time(one) or 0.0, measure.time(other) or 0.0)]
+
+
+def _block_times(one: BlockTimes, other: BlockTimes) -> list[tuple[float, float]]:
+    return [
+        (steps * one_s, steps * other_s)
+        for steps, one_s, other_s in list(zip(one.steps, one.step_s, other.step_s, strict=False))[one.pilot :]
+    ]
+
+
+def _cycles(jobs: Sequence[tuple[JobRecord, JobRecord]], times: Sequence[list[tuple[float, float]]]) -> Estimate | None:
+    """The interval of ln(T_b · f_b) − ln(T_c · f_c), f: a job's SM clock; None unless every job's is known."""
+    scaled = []
+    for (one, other), launch in zip(jobs, times, strict=True):
+        one_mhz, other_mhz = sm_clock_mhz(one), sm_clock_mhz(other)
+        if not usable(one_mhz) or not usable(other_mhz):  # the range of a time in seconds is wide enough for a clock
+            return None
+        scaled.append([(one_s * one_mhz, other_s * other_mhz) for one_s, other_s in launch])
+    return block_interval(scaled)
+
+
+def _break_even(jobs: Sequence[tuple[JobRecord, JobRecord]]) -> BreakEven | None:
+    launches = [
+        (one_setup, other_setup, one_step, other_step)
+        for one, other in jobs
+        if usable(one_setup := one.timing.setup_s)
+        and usable(other_setup := other.timing.setup_s)
+        and usable(one_step := one.timing.steady_step_s)
+        and usable(other_step := other.timing.steady_step_s)
+    ]
+    return break_even(launches) if launches else None
+
+
+def _judge(measure: Measure, job: JobRecord | None) -> str:
+    if job is None:
+        return "missing"
+    why = verdict(job)
+    return why if why != OK or usable(measure.time(job)) else f"no {measure.label} time"
+
+
+def _mismatch(one: JobRecord, other: JobRecord) -> str:
+    """Why two finished jobs cannot be compared, or nothing: a ratio of times needs the same work on the same device."""
+    if one.device != other.device:
+        return "arms ran on different devices"
+    if one.attempt != other.attempt:
+        return "arms were not run again together"
+    if (one.partner is None) != (other.partner is None):
+        return "arms were measured by different protocols"
+    if one.partner is not None:
+        return _blocks_mismatch(one.blocks, other.blocks)
+    if one.timing.steps != other.timing.steps and None not in (one.timing.steps, other.timing.steps):
+        return "arms did different numbers of steps"
+    if one.timing.steps == 0:
+        return "arms did no step"
+    return ""
+
+
+def _blocks_mismatch(one: BlockTimes | None, other: BlockTimes | None) -> str:
+    """Jobs that took turns may stop at any step, but their pairs of blocks must be of the same steps."""
+    if one is None or other is None:
+        return "no block times recorded"
+    if (one.steps, one.pilot, len(one.step_s)) != (other.steps, other.pilot, len(other.step_s)):
+        return "arms did different blocks"
+    times = _block_times(one, other)
+    return "" if times and all(usable(s) for both in times for s in both) else "no pair of blocks was timed"
+
+
+def _why_left_out(pair: Pair, measure: Measure, baseline: Launches, candidate: Launches) -> str:
+    launches = sorted(baseline.keys() | candidate.keys())
+    if not launches:
+        return "no job recorded"
+    said = []
+    for name, arm in ((pair.baseline, baseline), (pair.candidate, candidate)):
+        if not arm:
+            said.append(f"{name}: no job recorded")
+        elif counted := count_verdicts(_judge(measure, arm.get(launch)) for launch in launches):
+            said.append(f"{name}: {counted}")
+    both_ok = {
+        launch
+        for launch in baseline.keys() & candidate.keys()
+        if verdict(baseline[launch]) == verdict(candidate[launch]) == OK
+    }
+    if mismatches := count_verdicts(
+        (_mismatch(baseline[launch], candidate[launch]) if launch in both_ok else "") or OK for launch in launches
+    ):
+        said.append(mismatches)
+    return "; ".join(said)

@@ -1,0 +1,100 @@
+"""The jobs behind the tables, each with a link to its log where that is on disk beside the run."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+from harness.schema.record import JobRecord
+from report.analysis.launches import OK, verdict
+from report.loading.runs import Run
+from report.tables.columns import decimals
+from report.tables.footnotes import in_one_line
+from report.tables.rows import finite
+
+MAX_JOBS = 2000  # rows: some 600 bytes each
+
+
+@dataclass(frozen=True)
+class Job:
+    """One record. `log`: relative to the page's folder, percent-encoded; empty where there is none."""
+
+    run: str
+    workload: str
+    model: str
+    arm: str
+    device: str
+    launch: int
+    kind: str
+    started: str
+    runtime_s: float | None
+    step_s: float | None
+    state: str
+    reason: str
+    log: str
+
+    @property
+    def runtime(self) -> str:
+        """Seconds end to end, as the tables print them."""
+        return _number(self.runtime_s)
+
+    @property
+    def step_ms(self) -> str:
+        """Milliseconds a step in the steady state, as the tables print them."""
+        return _number(None if self.step_s is None else self.step_s * 1e3)
+
+
+def job_list(runs: Sequence[Run], page: Path) -> tuple[list[Job], str]:
+    """The measured jobs in the order recorded, and what was left out: past MAX_JOBS all that went well."""
+    jobs = [_job(run, job, page.parent) for run in runs for job in run.jobs if job.source == "measured"]
+    if len(jobs) <= MAX_JOBS:
+        return jobs, ""
+    failed = [job for job in jobs if job.state != OK][:MAX_JOBS]
+    return failed, f"{len(jobs):,} jobs: only the first {len(failed):,} without a result are listed"
+
+
+def _job(run: Run, job: JobRecord, beside: Path) -> Job:
+    reason = job.reason or "; ".join(job.engagement.reasons if job.engagement else [])
+    return Job(
+        run=run.info.run,
+        workload=job.workload.name,
+        model=job.workload.model.name,
+        arm=job.arm.name,
+        device=job.device.removeprefix("NVIDIA "),
+        launch=job.launch,
+        kind=_kind(job),
+        started=(job.started_at or "")[:19].replace("T", " "),
+        # Of jobs in turns it holds the waiting for the partner, which is no time of theirs.
+        runtime_s=None if job.partner else finite(job.timing.train_runtime_s),
+        step_s=finite(job.timing.steady_step_s),
+        state=verdict(job),
+        reason=in_one_line(reason),
+        log=_link(run.folder, job.log, beside),
+    )
+
+
+def _kind(job: JobRecord) -> str:
+    said = ["parity twin" if job.twin else "", f"in turns with {job.partner}" if job.partner else ""]
+    said.append(f"attempt {job.attempt}" if job.attempt > 1 else "")
+    return ", ".join(filter(None, said))
+
+
+def _link(folder: Path, log: str | None, beside: Path) -> str:
+    """A record is input: only a file within the run's own folder is linked to."""
+    if not log or "\0" in log:
+        return ""
+    path, root = (folder / log).resolve(), folder.resolve()
+    try:
+        found = path.is_relative_to(root) and path.is_file()
+    except OSError:  # a name that no file can have, or a folder that may not be read
+        found = False
+    if not found:
+        return ""
+    return quote(Path(os.path.relpath(path, beside.resolve())).as_posix())
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.{decimals(value)}f}"

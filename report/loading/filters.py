@@ -1,0 +1,119 @@
+"""Filtering and grouping by model, task, backend, GPU and run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
+
+from harness.schema.record import JobRecord, Pair, Refusal, Stopping
+from report.analysis.launches import arms_of
+from report.loading.runs import Run
+from report.tables.rows import BACKEND_LABELS, Row
+
+Patterns = tuple[str, ...]
+_BACKENDS = {label: backend for backend, label in BACKEND_LABELS.items()}
+
+GROUPS: dict[str, Callable[[Row], str]] = {
+    "model": lambda row: str(row["model"] or ""),
+    "task": lambda row: str(row["task"] or ""),
+    "backend": lambda row: str(row["backend"] if "backend" in row else row["candidate_backend"]),
+    "gpu": lambda row: str(row["device"] or ""),
+    "run": lambda row: str(row["run"]),
+}
+"""What `--group-by` can name, and the group of a row; a gain is its candidate's."""
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Shell patterns, any case; of several of one kind one must fit, of every kind that is given.
+
+    A backend goes by its id, its label or the name of an arm: a pair is selected if one of its arms is, other tables
+    have the selected arms only. A GPU goes by its name with or without its maker's; `cpu` is one, too.
+    """
+
+    model: Patterns = ()
+    task: Patterns = ()
+    backend: Patterns = ()
+    gpu: Patterns = ()
+    run: Patterns = ()
+
+    def of(self, run: Run) -> Run | None:
+        """What is selected of a run: jobs, pairs and all that is said of them. None if that is nothing."""
+        if self == EVERYTHING:
+            return run
+        if not _fits(self.run, run.info.run):
+            return None
+        arms = arms_of(run)
+        backends = {job.arm.name: job.arm.backend for job in run.jobs}
+        ran = {job.workload.name for job in run.jobs}
+        kept = {job.workload.name for job in run.jobs if self._fits_job(job)}
+        if not self.task and not self.gpu:  # all that is known of a workload that nobody ran is its name
+            kept |= {name for name, _ in arms.launches if name not in ran and _fits(self.model, name)}
+
+        def fits_arm(arm: str) -> bool:
+            backend = backends.get(arm, arm)
+            return _fits(self.backend, arm, backend, BACKEND_LABELS.get(backend, backend))
+
+        def fits_pair(workload: str, *sides: str) -> bool:
+            return workload in kept and any(map(fits_arm, sides))
+
+        pairs = [pair for pair in run.info.pairs if fits_pair(pair.workload, pair.baseline, pair.candidate)]
+        needed = {(pair.workload, arm) for pair in pairs for arm in (pair.baseline, pair.candidate)}
+        jobs = [
+            job
+            for job in run.jobs
+            if self._fits_job(job) and (fits_arm(job.arm.name) or (job.workload.name, job.arm.name) in needed)
+        ]
+        if not jobs and not pairs:
+            return None
+        of_pairs = {_key(pair) for pair in pairs}
+        info = run.info.model_copy(
+            update={
+                "pairs": pairs,
+                "stopping": [said for said in run.info.stopping if _key(said) in of_pairs],
+                "refusals": [said for said in run.info.refusals if _key(said) in of_pairs],
+                "published_gains": [
+                    printed
+                    for printed in run.info.published_gains
+                    if tuple(printed.get(key) for key in ("workload", "baseline", "candidate")) in of_pairs
+                ],
+            }
+        )
+        return replace(run, info=info, jobs=jobs)
+
+    def shows(self, row: Row) -> bool:
+        """Whether a row of a selected run is: one of an arm needs its backend, a gain came with its pair."""
+        if not self.backend or "backend" not in row:
+            return True
+        label = str(row["backend"])
+        return _fits(self.backend, str(row["arm"]), label, _BACKENDS.get(label, label))
+
+    def _fits_job(self, job: JobRecord) -> bool:
+        return (
+            _fits(self.model, job.workload.model.name)
+            and _fits(self.task, job.workload.task.name)
+            and _fits(self.gpu, job.device, job.device.removeprefix("NVIDIA "))
+        )
+
+    def __str__(self) -> str:
+        """As options of the command line."""
+        kinds = ("model", "task", "backend", "gpu", "run")
+        return " ".join(f"--{kind} {pattern}" for kind in kinds for pattern in getattr(self, kind))
+
+
+EVERYTHING = Selection()
+
+
+def groups_of(rows: Iterable[Sequence[Row]], by: str) -> list[str]:
+    """The groups that rows fall into, in the order in which they come."""
+    return list(dict.fromkeys(GROUPS[by](row) for of_run in rows for row in of_run))
+
+
+def _fits(patterns: Patterns, *names: str) -> bool:
+    folded = [name.casefold() for name in names]
+    return not patterns or any(fnmatchcase(name, pattern.casefold()) for pattern in patterns for name in folded)
+
+
+def _key(said: Pair | Stopping | Refusal) -> tuple[str, str, str]:
+    return said.workload, said.baseline, said.candidate

@@ -1,0 +1,162 @@
+"""What a reader of the gains must know: what arms differ in, the gate, the noise floor, and what was not reached."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+from harness.schema.record import Stopping
+from report.analysis.cycles import ROUNDING
+from report.analysis.gains import Gain, gains_of
+from report.analysis.launches import arms_of
+from report.analysis.noise_floor import floor_for, floors_of, is_a_a
+from report.analysis.published import check_gains
+from report.analysis.statistics import Estimate, throughput_gain
+from report.loading.runs import Run
+from report.tables.footnotes import (
+    cache_notes,
+    disturbance_notes,
+    failure_notes,
+    rerun_notes,
+    source_notes,
+    telemetry_notes,
+)
+from report.tables.switching_footnotes import switching_notes
+
+
+def gain_notes(run: Run) -> list[str]:
+    """Under the gains: sources, declared differences, parity, noise floor, precision, reruns, published gains."""
+    gains = gains_of(run)
+    return [
+        *source_notes(run),
+        *_differences(run),
+        *_parity(run, gains),
+        *_blocks(run, gains),
+        *_noise(run, gains),
+        *_break_even(gains),
+        *cache_notes(run),
+        *_precision(run.info.stopping),
+        *rerun_notes(run),
+        *disturbance_notes(run),
+        *telemetry_notes(run),
+        *check_gains(run),
+    ]
+
+
+def _differences(run: Run) -> list[str]:
+    """What each pair declares; of a publication nobody knows it. Workloads are named where they differ in it."""
+    arms = arms_of(run)
+    said: dict[str, dict[str, list[str]]] = {}
+    for pair in run.info.pairs:
+        if any(job.source == "published" for job in arms.of_workload(pair.workload)):
+            continue
+        backends = {job.arm.backend for side in arms.of_pair(pair) for job in side.values()}
+        what = "no declared difference" + (" but the backend" if len(backends) != 1 else "")
+        if pair.differs:
+            what = f"{', '.join(pair.differs)} {'differ' if len(pair.differs) > 1 else 'differs'} (declared)"
+        declared = said.setdefault(f"{pair.baseline} against {pair.candidate}", {})
+        declared.setdefault(what, []).append(pair.workload)
+    return [
+        f"{pair}: {what}" + (f" ({', '.join(workloads)})" if len(declared) > 1 else "")
+        for pair, declared in said.items()
+        for what, workloads in declared.items()
+    ]
+
+
+def _parity(run: Run, gains: list[Gain]) -> list[str]:
+    """Of the pairs that passed, how close they were; of those not checked, why. A failure stands in its row."""
+    if not gains or all(job.source == "published" for job in run.jobs):
+        return []
+    checked = {_name(gain): gain.parity for gain in gains if gain.parity}
+    if not checked:
+        return ["parity: not checked, the suite asked for no twin runs"]
+    said = []
+    passed = [parity for parity in checked.values() if parity.outcome == "passed"]
+    if passed:
+        closest = max(parity.difference or 0.0 for parity in passed)
+        allowed = sorted({f"{parity.tolerance:.2g}" for parity in passed})
+        said.append(
+            f"parity passed: losses of twin runs at dropout 0 differ by {closest:.2g} in a step at most "
+            f"(allowed: {' or '.join(allowed)}, over {max(parity.steps or 0 for parity in passed)} steps)"
+        )
+    by_metric = _by_text((parity.metric, name) for name, parity in checked.items() if parity.outcome == "passed")
+    said += [f"{metric} ({', '.join(names)})" for metric, names in by_metric.items() if metric]
+    unchecked = _by_text((parity.reason, name) for name, parity in checked.items() if parity.outcome == "not checked")
+    said += [f"parity not checked: {reason} ({', '.join(names)})" for reason, names in unchecked.items()]
+    return said
+
+
+def _by_text(pairs: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for text, name in pairs:
+        found.setdefault(text, []).append(name)
+    return found
+
+
+def _name(gain: Gain) -> str:
+    return f"{gain.pair.candidate} over {gain.pair.baseline} on {gain.pair.workload}"
+
+
+def _blocks(run: Run, gains: list[Gain]) -> list[str]:
+    if not any(job.partner for job in run.jobs):
+        return []
+    said = [
+        "blocks protocol: the jobs of both arms took turns on the device; set-ups, and so the break-even, are of jobs "
+        "side by side",
+        *switching_notes(gains, arms_of(run)),
+        *failure_notes(run),  # they stand under the runtimes, which such a run has none of
+    ]
+    if any(gain.ratio and gain.ratio.n == 1 and gain.ratio.low is not None for gain in gains):
+        said.append("an interval from one launch (n = 1) holds what varies within it, not from launch to launch")
+    apart = [gain for gain in gains if gain.ratio and gain.in_full is not None and not _holds(gain.ratio, gain.in_full)]
+    said += [
+        f"slow blocks count up to a limit, beyond which they are taken for the host's: in full, {_name(gain)} has a "
+        f"throughput gain of {throughput_gain(gain.in_full or 0.0):.1%}"
+        for gain in apart
+    ]
+    return said
+
+
+def _holds(interval: Estimate, value: float) -> bool:
+    """Without an interval nothing is outside of it."""
+    if interval.low is None or interval.high is None:
+        return True
+    return interval.low - ROUNDING <= value <= interval.high + ROUNDING
+
+
+def _noise(run: Run, gains: list[Gain]) -> list[str]:
+    arms, floors = arms_of(run), floors_of(run)
+    used = [floor_for(gain, arms, floors) for gain in gains if not is_a_a(run, gain.pair, arms)]
+    runs = sorted({floor.run for floor in used if floor and floor.run != run.info.run})
+    if not any(used):
+        return []
+    where = f", from {', '.join(runs)}" if runs else ""
+    off = any(floor and not floor.low <= 0 <= floor.high for floor in used)
+    middle = "; it excludes 0 where its middle stands before it: something tells identical arms apart" if off else ""
+    return [f"A/A: half the 95% interval of the throughput gain of identical arms on this host{where}{middle}"]
+
+
+def _break_even(gains: list[Gain]) -> list[str]:
+    found = [gain.break_even for gain in gains if gain.break_even]
+    said = ["break-even: the step from which the candidate has repaid its set-up, with Fieller's 95% interval"]
+    if any(math.isinf(each.high or 0.0) and not math.isinf(each.low or 0.0) for each in found):
+        said[0] += "; ∞: these launches leave it open whether it ever does"
+    return said if found else []
+
+
+def _precision(stopping: Iterable[Stopping]) -> list[str]:
+    """What it would have taken, of each pair that stopped short of its target."""
+    said = []
+    for pair in stopping:
+        if pair.state != "precision not reached":
+            continue
+        reached = "no interval" if pair.half_width_pp is None else f"±{pair.half_width_pp:.2f} pp"
+        needed = f"about {pair.needed_pairs} pairs" if pair.needed_pairs else ""
+        if needed and pair.needed_minutes:
+            needed += f" ({pair.needed_minutes:.0f} minutes)"
+        said.append(
+            f"precision not reached: {pair.candidate} over {pair.baseline} on {pair.workload} has {reached} after "
+            f"{pair.pairs} pairs and {pair.minutes:.0f} minutes, the target is ±{pair.target_pp:g} pp"
+            + (f"; {needed} would reach it" if needed else "")
+        )
+    return said

@@ -1,0 +1,131 @@
+"""What was learned: the metrics of every arm after training, mean over its launches, beside the level of chance."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from harness.schema.record import JobRecord
+from report.analysis.launches import OK, arms_of, verdict
+from report.analysis.parity import score_name
+from report.analysis.statistics import mean_interval
+from report.loading.runs import Run
+from report.tables.columns import (
+    DETAIL,
+    ESSENTIAL,
+    PRECISION,
+    TASK,
+    Column,
+    Show,
+    as_number,
+    backends_are_shared,
+    count,
+    four_decimals,
+    run_column,
+    split_facts,
+    state_if_telling,
+    text,
+    workload_column,
+)
+from report.tables.digest import Part, part_of
+from report.tables.footnotes import merge_notes, source_notes
+from report.tables.rows import Row, arm_rows, finite, with_interval
+from report.tables.table import Table, make_table
+
+LEGEND = (
+    "metrics of the validation set after training, mean over the launches that count, each from a seed of its own; "
+    "chance: what a model reaches that ignores its input (accuracy: the most frequent class; F1: class 1 always, of "
+    "entities none; correlations: 0; perplexity: every token by its frequency)",
+)
+
+
+def metrics(run: Run) -> Part:
+    """Every metric of every arm; of runs that did not evaluate nothing. Jobs that took turns stop anywhere."""
+    rows = metric_rows(run)
+    notes = [*source_notes(run), *_scores(run)] if rows else []
+    usual = any(job.main_metrics for job in run.jobs)  # earlier records: only where it is asked for
+    return part_of(run, rows, notes, usual=usual, by_name=_by_name(run))
+
+
+def metric_tables(parts: Sequence[Part]) -> list[Table]:
+    """The table of `metrics`."""
+    rows = [row for part in parts for row in part.rows]
+    by_name = any(part.by_name for part in parts)
+    facts, shared = split_facts(rows, (TASK, PRECISION))
+    columns = [
+        *run_column(rows),
+        Column("Model", text("model"), importance=ESSENTIAL),
+        *facts,
+        *workload_column(rows),
+        Column("Metric", text("metric"), importance=ESSENTIAL),
+        Column("Arm" if by_name else "Backend", text("arm" if by_name else "backend"), importance=ESSENTIAL),
+        Column("Value", _decimal("metric_value"), right=True, importance=ESSENTIAL),
+        Column("Value ±95%", _half_width, right=True, optional=True, importance=DETAIL),
+        Column("Chance", _decimal("chance"), right=True, optional=True),
+        Column("n", count, right=True),
+        Column("State", state_if_telling, optional=True, importance=ESSENTIAL),
+    ]
+    notes = merge_notes([(part.run, part.notes) for part in parts], LEGEND if rows else ())
+    return [make_table("metrics", f"Metrics after training{shared}:", columns, rows, notes)]
+
+
+def metric_rows(run: Run) -> list[Row]:
+    """One row per metric and arm of every workload that was evaluated, a workload's arms side by side. Keys: KEYS."""
+    launches = arms_of(run).launches
+    rows: list[Row] = []
+    arms: dict[str, list[Row]] = {}
+    for row in arm_rows(run, ()):
+        arms.setdefault(str(row["workload"]), []).append(row)
+    for workload, of_workload in arms.items():
+        counted = {
+            str(row["arm"]): [job for job in launches[workload, str(row["arm"])].values() if _counts(job)]
+            for row in of_workload
+        }
+        names = dict.fromkeys(name for jobs in counted.values() for job in jobs for name in job.metrics)
+        rows += [
+            {**row, "metric": name, **_value(name, counted[str(row["arm"])], row)}
+            for name in names
+            if not name.startswith("loss")
+            for row in of_workload
+        ]
+    return rows
+
+
+def _counts(job: JobRecord) -> bool:
+    return verdict(job) == OK and job.partner is None
+
+
+def _value(name: str, jobs: Sequence[JobRecord], row: Row) -> Row:
+    """The mean of a metric over an arm's launches; none if it is not a number in one of them, which `state` says."""
+    values = [job.metrics[name] for job in jobs if name in job.metrics]
+    undefined = sum(not math.isfinite(value) for value in values)
+    told = {job.chance[name] for job in jobs if name in job.chance}
+    chance = finite(told.pop()) if len(told) == 1 else None
+    found: Row = {**with_interval("metric_value", mean_interval(values) if values and not undefined else None)}
+    if undefined:
+        found["state"] = f"{name} is not defined in {undefined} of {len(values)} launches"
+    elif not values and row["state"] == OK:
+        found["state"] = "not evaluated"
+    return {**found, "chance": chance}
+
+
+def _decimal(key: str) -> Show:
+    return lambda row: "" if (value := as_number(row[key])) is None else four_decimals(value)
+
+
+def _half_width(row: Row) -> str:
+    value, high = as_number(row["metric_value"]), as_number(row["metric_value_high"])
+    return "" if value is None or high is None else four_decimals(high - value)
+
+
+def _by_name(run: Run) -> bool:
+    return backends_are_shared(arm_rows(run, ()))
+
+
+def _scores(run: Run) -> list[str]:
+    """What the score of a task is where it has more than one metric: that is what parity compares."""
+    tasks: dict[tuple[str, ...], dict[str, None]] = {}
+    for job in run.jobs:
+        if len(job.main_metrics) > 1:
+            tasks.setdefault(tuple(job.main_metrics), {})[job.workload.task.name] = None
+    return [f"score of {', '.join(names)}: {score_name(of)}" for of, names in tasks.items()]

@@ -1,0 +1,182 @@
+"""What a job's first steps foretell of its whole training time, held against the time that it took.
+
+A steady-state measurement is short. Whether it speaks for a training of hours is a claim that jobs
+which ran to their end can test: their first FIRST_STEPS steps are read as if the job had ended there.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from harness.schema.record import JobRecord
+from report.analysis.launches import OK, arms_of, verdict
+from report.analysis.statistics import usable
+from report.loading.runs import Run
+from report.plots.drawing import Files
+from report.tables.arms import notes_of, rows_of
+from report.tables.columns import (
+    ATTENTION,
+    BATCH,
+    ESSENTIAL,
+    GPU,
+    PRECISION,
+    TASK,
+    Column,
+    as_number,
+    number,
+    percent,
+    run_column,
+    split_facts,
+    text,
+    workload_column,
+)
+from report.tables.digest import Part, part_of
+from report.tables.footnotes import source_notes
+from report.tables.rows import Row, arm_rows, backends_are_shared
+from report.tables.table import Table, make_table
+
+FIRST_STEPS = 200
+WORTH_A_NOTE = 0.01  # relative difference from which a note says where it comes from
+DEFAULT_WARMUP_STEPS = 10  # of harness.schema.measurement, for runs that do not say
+LEGEND = (
+    f"predicted: set-up + (steps - 1) x the mean of the first {FIRST_STEPS} steps without the suite's "
+    "warm-up steps; runtime: end to end, as Trainer prints it; difference: predicted over runtime, less 1",
+)
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The training time of one job in seconds, foretold from its first FIRST_STEPS steps.
+
+    Attributes:
+        steps: Optimizer steps of the whole job.
+        first_step_s: Mean seconds of the first FIRST_STEPS steps without the warm-up.
+        later_step_s: Mean seconds of all steps after these.
+        predicted_s: Set-up, then `steps - 1` steps of `first_step_s`.
+        runtime_s: What the job took, end to end.
+    """
+
+    steps: int
+    first_step_s: float
+    later_step_s: float
+    predicted_s: float
+    runtime_s: float
+
+    @property
+    def difference(self) -> float:
+        """How much too long (above 0) or too short the prediction is, as a fraction of the runtime."""
+        return self.predicted_s / self.runtime_s - 1
+
+
+def predict(
+    durations_s: Sequence[float], setup_s: float | None, runtime_s: float | None, warmup_steps: int
+) -> Prediction | None:
+    """The prediction for a job whose steps took `durations_s`, the first of which is part of set-up.
+
+    Args:
+        durations_s: Seconds of every optimizer step.
+        setup_s: Seconds from the call of train() to the end of the first step.
+        runtime_s: Seconds of the whole training.
+        warmup_steps: Steps at the beginning that the mean leaves out; the first always is.
+
+    Returns:
+        None where a time is missing or unusable, or the job is too short: it needs as many steps
+        again after the first FIRST_STEPS.
+    """
+    steps = len(durations_s)
+    window = durations_s[max(1, warmup_steps) : FIRST_STEPS]
+    if not usable(setup_s) or not usable(runtime_s) or steps < 2 * FIRST_STEPS or not len(window):
+        return None
+    first = math.fsum(window) / len(window)
+    later = math.fsum(durations_s[FIRST_STEPS:]) / (steps - FIRST_STEPS)
+    if not usable(first) or not usable(later):
+        return None
+    return Prediction(steps, first, later, setup_s + (steps - 1) * first, runtime_s)
+
+
+def prediction(run: Run) -> Part:
+    """Every launch that counts, was trained without turns and has at least twice FIRST_STEPS steps."""
+    files = Files()
+    rows: list[Row] = []
+    notes: list[str] = []
+    launches = arms_of(run).launches
+    for row in arm_rows(run, ()):
+        for job in launches[str(row["workload"]), str(row["arm"])].values():
+            found = _of_job(run, job, files)
+            if found is None:
+                continue
+            shown = _row(row, job, found)
+            rows.append(shown)
+            if abs(found.difference) > WORTH_A_NOTE:
+                notes.append(_note(shown, found))
+    notes = [*source_notes(run), *notes, *files.take()] if rows else []
+    return part_of(run, rows, notes, by_name=backends_are_shared(run))
+
+
+def prediction_tables(parts: Sequence[Part]) -> list[Table]:
+    """The table of `prediction`: a row per job."""
+    rows = rows_of(parts)
+    by_name = any(part.by_name for part in parts)
+    facts, shared = split_facts(rows, (TASK, PRECISION, BATCH, *(() if by_name else (ATTENTION,)), GPU))
+    columns = [
+        *run_column(rows),
+        Column("Model", text("model"), importance=ESSENTIAL),
+        Column("Arm" if by_name else "Backend", text("arm" if by_name else "backend"), importance=ESSENTIAL),
+        *facts,
+        *workload_column(rows),
+        Column("Launch", text("launch"), right=True, importance=ESSENTIAL),
+        Column("Steps", text("steps"), right=True),
+        Column("Set-up(s)", number("setup_s"), right=True),
+        Column(f"First {FIRST_STEPS}(ms)", number("first_step_s", 1e3), right=True),
+        Column("Later(ms)", number("later_step_s", 1e3), right=True),
+        Column("Predicted(s)", number("predicted_runtime_s"), right=True, importance=ESSENTIAL),
+        Column("Runtime(s)", number("runtime_s"), right=True, importance=ESSENTIAL),
+        Column("Difference", percent("prediction_difference"), right=True, importance=ESSENTIAL),
+    ]
+    title = f"Training time predicted from the first {FIRST_STEPS} steps{shared}:"
+    return [make_table("prediction", title, columns, rows, notes_of(parts, LEGEND if rows else ()))]
+
+
+def _of_job(run: Run, job: JobRecord, files: Files) -> Prediction | None:
+    if verdict(job) != OK or job.partner is not None or job.source != "measured":
+        return None
+    series = files.read(run, job.series, ["duration_s"])
+    if series is None:
+        return None
+    timing = job.timing
+    durations = [float(value) for value in series["duration_s"]]
+    return predict(durations, timing.setup_s, timing.train_runtime_s, _warmup_steps(run))
+
+
+def _warmup_steps(run: Run) -> int:
+    measurement = run.info.config.get("measurement")
+    found = measurement.get("warmup_steps") if isinstance(measurement, dict) else None
+    return found if isinstance(found, int) else DEFAULT_WARMUP_STEPS
+
+
+def _row(row: Row, job: JobRecord, found: Prediction) -> Row:
+    return {
+        **row,
+        "launch": job.launch + 1,
+        "steps": found.steps,
+        "setup_s": job.timing.setup_s,
+        "first_step_s": found.first_step_s,
+        "later_step_s": found.later_step_s,
+        "predicted_runtime_s": found.predicted_s,
+        "runtime_s": found.runtime_s,
+        "prediction_difference": found.difference,
+    }
+
+
+def _note(row: Row, found: Prediction) -> str:
+    """Which job the prediction misses by more than WORTH_A_NOTE, and from which steps the difference comes."""
+    difference = as_number(row["prediction_difference"]) or 0.0
+    which = "long" if difference > 0 else "short"
+    compared = found.later_step_s / found.first_step_s - 1
+    changed = "less" if compared < 0 else "more"
+    return (
+        f"{row['model']}, {row['arm']}, launch {row['launch']}: predicted {abs(difference):.1%} too {which}, "
+        f"for the steps after the first {FIRST_STEPS} took {abs(compared):.1%} {changed} time each"
+    )

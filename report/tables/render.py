@@ -1,0 +1,93 @@
+"""Output formats: each one function from a Document to text. A new one is a function and a line of FORMATS."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from collections.abc import Callable
+
+from report.tables.keys import describe_key
+from report.tables.latex import latex
+from report.tables.rows import Row, Value
+from report.tables.table import Document
+from report.tables.terminal import terminal
+
+JSON_VERSION = 1
+
+
+def markdown(document: Document) -> str:
+    """Aligned pipe tables for GitHub, notes as lists under them; whatever a name holds, it stays text in its cell."""
+    import tabulate
+
+    tabulate.MIN_PADDING = 0  # two more spaces per header make wide tables wider
+    parts = []
+    for table in document.tables:
+        parts.append(_escaped(table.title))
+        if table.rows:
+            parts.append(
+                tabulate.tabulate(
+                    [[_escaped(cell) for cell in cells] for cells in table.cells],
+                    headers=[_escaped(column.title) for column in table.columns],
+                    tablefmt="pipe",  # as `github`, but it keeps the alignment of numbers whatever tabulate's version
+                    colalign=["right" if column.right else "left" for column in table.columns],
+                    disable_numparse=True,
+                )
+            )
+        else:
+            parts.append("(nothing recorded)")
+        parts += _bullets(table.notes)
+    if document.footer:
+        parts += ["What was run:", *_bullets(document.footer)]
+    return "\n\n".join(parts) + "\n"
+
+
+def csv_text(document: Document) -> str:
+    """Raw numbers, one line per row of every table; the column `table` says of which, the others are rows.KEYS."""
+    keys = list(dict.fromkeys(key for table in document.tables for row in table.rows for key in row))
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["table", *keys])
+    for table in document.tables:
+        for row in table.rows:
+            writer.writerow([table.name, *(_plain(row.get(key)) for key in keys)])
+    return text.getvalue()
+
+
+def json_text(document: Document) -> str:
+    """`tables`: name -> rows of raw numbers; `keys`: what each key means; `notes`: what a reader must know."""
+    keys = dict.fromkeys(key for table in document.tables for row in table.rows for key in row)
+    tables: dict[str, list[Row]] = {}
+    for table in document.tables:  # grouped tables share a name
+        tables.setdefault(table.name, []).extend(table.rows)
+    content = {
+        "version": JSON_VERSION,
+        "tables": tables,
+        "notes": list(dict.fromkeys([*(note for table in document.tables for note in table.notes), *document.footer])),
+        "keys": {key: describe_key(key) for key in keys},
+    }
+    return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+FORMATS: dict[str, Callable[[Document], str]] = {
+    "markdown": markdown,
+    "terminal": terminal,
+    "latex": latex,
+    "csv": csv_text,
+    "json": json_text,
+}
+
+
+def _bullets(notes: tuple[str, ...]) -> list[str]:
+    return ["\n".join(f"- {_escaped(note)}" for note in notes)] if notes else []
+
+
+def _escaped(text: str) -> str:
+    """Plain text as Markdown: one line, and nothing in it opens a cell, a tag, a link, code or emphasis."""
+    one_line = " ".join(text.split())
+    return re.sub(r"[\\|`*\[\]]", r"\\\g<0>", one_line).replace("&", "&amp;").replace("<", "&lt;")
+
+
+def _plain(value: Value) -> str | int | float | None:
+    return "; ".join(value) if isinstance(value, list) else value
