@@ -63,7 +63,7 @@ def test_a_suite_runs_and_prints_both_tables(tmp_path: Path) -> None:
         assert record.telemetry is not None
         assert record.telemetry.job_cpu_share_mean is not None
         assert record.contention is not None
-        assert record.contention.others_share is not None
+        assert record.contention.pause_share is not None
         if record.arm.backend == "onnxruntime":
             assert record.engagement is not None
             assert record.engagement.engaged
