@@ -1,11 +1,13 @@
-"""What the harness's clock costs: a bare `transformers.Trainer` and an instrumented job, same workload, in turn.
+"""What the harness's clock costs: a bare `transformers.Trainer` and an instrumented job, same
+workload, in turn.
 
     python benchmarks/clock_cost.py --pairs 12 --steps 60 --json clock.json
 
-One process trains the same model on the same data again and again, bare and instrumented in ABBA order (the first order
-drawn by seed); both are built by the worker's own code, and instrumented means everything the worker adds: the step
-clock, raw losses, data order, progress events over a real socket. Compared is `train_runtime` as Trainer prints it.
-Printed: the median ratio instrumented / bare over pairs, and the mean ratio with Student's 95% interval over pairs.
+One process trains the same model on the same data again and again, bare and instrumented in ABBA
+order (the first order drawn by seed); both are built by the worker's own code, and instrumented
+means everything the worker adds: the step clock, raw losses, data order, progress events over a
+real socket. Compared is `train_runtime` as Trainer prints it. Printed: the median ratio
+instrumented / bare over pairs, and the mean ratio with Student's 95% interval over pairs.
 """
 
 from __future__ import annotations
@@ -48,7 +50,12 @@ def train_bare(spec: Any, data: Any) -> float:
     model = build.build(spec, data.labels, data.tokenizer)
     with tempfile.TemporaryDirectory() as folder:
         settings = arguments.build(spec, TrainingArguments, Path(folder))
-        trainer = Trainer(model=model, args=settings, train_dataset=data.train, data_collator=default_data_collator)
+        trainer = Trainer(
+            model=model,
+            args=settings,
+            train_dataset=data.train,
+            data_collator=default_data_collator,
+        )
         return float(trainer.train().metrics["train_runtime"])
 
 
@@ -63,7 +70,9 @@ def train_instrumented(spec: Any, data: Any, channel: Channel) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--pairs", type=int, default=12)
     parser.add_argument("--steps", type=int, default=60)
     parser.add_argument("--seed", type=int, default=0)
@@ -71,7 +80,8 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     suite = load_suite(
-        Path(__file__).resolve().parents[1] / "configs" / "smoke.yaml", [f"training.max_steps={options.steps}"]
+        Path(__file__).resolve().parents[1] / "configs" / "smoke.yaml",
+        [f"training.max_steps={options.steps}"],
     )
     plan = make_plan(suite, device=options.device, cache_dir=cache_root())
     spec = next(job for job in plan.jobs if job.arm.name == "pytorch")
@@ -96,9 +106,14 @@ def main() -> None:
             seconds: dict[bool, float] = {}
             for bare in (bare_first, not bare_first):
                 gc.collect()
-                seconds[bare] = train_bare(spec, data) if bare else train_instrumented(spec, data, channel)
+                seconds[bare] = (
+                    train_bare(spec, data) if bare else train_instrumented(spec, data, channel)
+                )
             logs.append(math.log(seconds[False] / seconds[True]))
-            print(f"pair {pair + 1}: bare {seconds[True]:.3f} s, instrumented {seconds[False]:.3f} s", flush=True)
+            print(
+                f"pair {pair + 1}: bare {seconds[True]:.3f} s, instrumented {seconds[False]:.3f} s",
+                flush=True,
+            )
     from scipy import stats
 
     mean = statistics.mean(logs)

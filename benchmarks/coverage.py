@@ -1,8 +1,10 @@
-"""Coverage of the printed 95% intervals, by simulation of a host as noisy as the H100 that results/ were recorded on.
+"""Coverage of the printed 95% intervals, by simulation of a host as noisy as the H100 that results/
+were recorded on.
 
-Noise: log step times follow an AR(1) process whose means of 10 steps scatter by 9% with a lag-1 autocorrelation of 0.4
-(recorded: 8 to 10%, 0.4). On top the host drifts, for both arms alike: linearly, by a random walk, or both. The true
-log ratio is known, so an interval either covers it or not. Four parts, each calling the code that prints and stops:
+Noise: log step times follow an AR(1) process whose means of 10 steps scatter by 9% with a lag-1
+autocorrelation of 0.4 (recorded: 8 to 10%, 0.4). On top the host drifts, for both arms alike:
+linearly, by a random walk, or both. The true log ratio is known, so an interval either covers it or
+not. Four parts, each calling the code that prints and stops:
 
 epochs    harness.schema.stats.mean_interval over n pairs of fresh launches in ABBA order with a drawn start. Each launch has
           a level of its own (0.5%).
@@ -14,9 +16,10 @@ stalls    the same on a host that stops every 1.8 s for 70 to 100 ms, whoever is
           cores; steps of 50 and 34 ms). The truth is the ratio of undisturbed times, whatever the length of blocks.
 adaptive  epochs, stopped by the rule of harness.planning.stopping at the first look at which the half-width meets a target.
 
-`bias` is what the estimates are off by on average, in percent. A cell is `fair` if its coverage lies between 93% and
-97%. 4,000 replications leave a standard error of 0.35 points: of 254 cells two, both of stalls, come out at 92.95% and
-97.15%; 20,000 other replications gave these 94.1% and 96.8%.
+`bias` is what the estimates are off by on average, in percent. A cell is `fair` if its coverage
+lies between 93% and 97%. 4,000 replications leave a standard error of 0.35 points: of 254 cells
+two, both of stalls, come out at 92.95% and 97.15%; 20,000 other replications gave these 94.1% and
+96.8%.
 
     python benchmarks/coverage.py --json benchmarks/coverage.json
 """
@@ -49,7 +52,10 @@ FAIR = (0.93, 0.97)
 STEP_S = (0.050, 0.034)  # undisturbed, of baseline and candidate
 TRUE = math.log(STEP_S[0] / STEP_S[1])  # ln T_baseline - ln T_candidate
 BLOCK_SD, BLOCK_LAG1 = 0.09, 0.4  # of means of 10 steps
-STEP_LAG1, STEP_SD = 0.8548, 0.1129  # the AR(1) process of single steps whose means of 10 steps are like that
+STEP_LAG1, STEP_SD = (
+    0.8548,
+    0.1129,
+)  # the AR(1) process of single steps whose means of 10 steps are like that
 LAUNCH_SD = 0.005
 DRIFTS = {  # (linear, random walk's sd), both per job of the epochs protocol
     "none": (0.0, 0.0),
@@ -60,10 +66,20 @@ DRIFTS = {  # (linear, random walk's sd), both per job of the epochs protocol
 JOB_STEPS = (300, 3000)
 PAIRS = (4, 6, 8, 10, 12, 16, 20)
 LAUNCHES = (2, 4, 8)
-BLOCKS = ((10, 4), (10, 8), (10, 12), (10, 20), (1, 200))  # (steps of a block, pairs of blocks in a launch)
+BLOCKS = (
+    (10, 4),
+    (10, 8),
+    (10, 12),
+    (10, 20),
+    (1, 200),
+)  # (steps of a block, pairs of blocks in a launch)
 EFFECTS = (0.0, 0.5, 1.0, 2.0)
 STALL_BLOCKS = ((1, 200), (2, 60), (8, 20))
-STALL_EVERY_S, STALL_JITTER, STALL_S = 1.8, 0.15, (0.070, 0.100)  # period, its relative sd, least and most length
+STALL_EVERY_S, STALL_JITTER, STALL_S = (
+    1.8,
+    0.15,
+    (0.070, 0.100),
+)  # period, its relative sd, least and most length
 BLOCK_DRIFT = (0.1, 0.05)  # linear and random walk's sd, over one launch of the blocks protocol
 MIN_PAIRS, MAX_PAIRS = 8, 40  # the defaults of config.suite.Adaptive
 CHUNK = 250  # replications simulated at a time: bounds memory
@@ -71,7 +87,9 @@ CHUNK = 250  # replications simulated at a time: bounds memory
 
 @dataclass(frozen=True)
 class Cell:
-    """Coverage of one situation; `width`: median half-width of the interval; it and `bias` in percent of the ratio."""
+    """Coverage of one situation; `width`: median half-width of the interval; it and `bias` in
+    percent of the ratio.
+    """
 
     part: str
     situation: str
@@ -86,7 +104,9 @@ class Cell:
         return FAIR[0] <= self.coverage <= FAIR[1]
 
 
-def autocorrelated(rng: np.random.Generator, shape: tuple[int, ...], lag1: float, sd: float) -> Array:
+def autocorrelated(
+    rng: np.random.Generator, shape: tuple[int, ...], lag1: float, sd: float
+) -> Array:
     """Stationary AR(1) series along the last axis."""
     innovations = rng.standard_normal(shape)
     innovations[..., 1:] *= math.sqrt(1 - lag1**2)
@@ -94,11 +114,17 @@ def autocorrelated(rng: np.random.Generator, shape: tuple[int, ...], lag1: float
 
 
 def drifting(rng: np.random.Generator, shape: tuple[int, ...], linear: float, walk: float) -> Array:
-    """A slope of random sign and a random walk along the last axis; both are given as their size at its end."""
+    """A slope of random sign and a random walk along the last axis; both are given as their size at
+    its end.
+    """
     length = shape[-1]
     sign = rng.choice((-1.0, 1.0), size=(*shape[:-1], 1))
     slope = sign * linear * np.linspace(0, 1, length)
-    return slope + walk / math.sqrt(length) * np.cumsum(rng.standard_normal(shape), axis=-1) if walk else slope
+    return (
+        slope + walk / math.sqrt(length) * np.cumsum(rng.standard_normal(shape), axis=-1)
+        if walk
+        else slope
+    )
 
 
 def epoch_ratios(
@@ -120,9 +146,15 @@ def epoch_ratios(
 
 
 def block_times(
-    rng: np.random.Generator, launches: tuple[int, int], blocks: tuple[int, int], own: bool, stalls: bool = False
+    rng: np.random.Generator,
+    launches: tuple[int, int],
+    blocks: tuple[int, int],
+    own: bool,
+    stalls: bool = False,
 ) -> Array:
-    """Seconds of both arms in pairs of blocks: an array (replications, launches, pairs, 2), given the first two."""
+    """Seconds of both arms in pairs of blocks: an array (replications, launches, pairs, 2), given
+    the first two.
+    """
     steps, pairs = blocks
     host = drifting(rng, (*launches, 2 * pairs * steps), *BLOCK_DRIFT)
     if not own:
@@ -143,10 +175,14 @@ def block_times(
 
 
 def stall(rng: np.random.Generator, turns: Array) -> None:
-    """Add the host's stalls to the seconds of one launch's turns, in the order in which they were taken."""
+    """Add the host's stalls to the seconds of one launch's turns, in the order in which they were
+    taken.
+    """
     ends = np.cumsum(turns)
     most = 2 + int(2 * ends[-1] / STALL_EVERY_S)
-    waits = (STALL_EVERY_S - np.mean(STALL_S)) * (1 + STALL_JITTER * rng.standard_normal(most))  # for undisturbed time
+    waits = (STALL_EVERY_S - np.mean(STALL_S)) * (
+        1 + STALL_JITTER * rng.standard_normal(most)
+    )  # for undisturbed time
     waits[0] *= rng.random()
     hit = np.searchsorted(ends, np.cumsum(waits))
     np.add.at(turns, hit[hit < len(turns)], rng.uniform(*STALL_S, size=most)[hit < len(turns)])
@@ -177,26 +213,37 @@ def epochs(
         for number, (name, drift) in enumerate(DRIFTS.items()):
             rng = np.random.default_rng([seed, 1, steps, number])
             rows = [
-                row for r in chunks(replications) for row in epoch_ratios(rng, r, max(counts), steps, drift).tolist()
+                row
+                for r in chunks(replications)
+                for row in epoch_ratios(rng, r, max(counts), steps, drift).tolist()
             ]
             situation = f"jobs of {steps} steps, drift: {name}"
-            cells += [cell("epochs", situation, n, (mean_interval(row[:n]) for row in rows)) for n in counts]
+            cells += [
+                cell("epochs", situation, n, (mean_interval(row[:n]) for row in rows))
+                for n in counts
+            ]
     return cells
 
 
 def adaptive(replications: int, seed: int, lengths: Sequence[int] = JOB_STEPS) -> list[Cell]:
-    """Intervals over as many pairs as the stopping rule took; targets that about 10, 20 and 30 pairs would reach."""
+    """Intervals over as many pairs as the stopping rule took; targets that about 10, 20 and 30
+    pairs would reach.
+    """
     cells = []
     for steps in lengths:
         rng = np.random.default_rng([seed, 2, steps])
         rows = [
-            r for n in chunks(replications) for r in epoch_ratios(rng, n, MAX_PAIRS, steps, DRIFTS["both"]).tolist()
+            r
+            for n in chunks(replications)
+            for r in epoch_ratios(rng, n, MAX_PAIRS, steps, DRIFTS["both"]).tolist()
         ]
         for goal in (10, 20, 30):
             target = float(np.median([half_width_pp(mean_interval(row[:goal])) for row in rows]))
             stopped = [_stopped(row, target) for row in rows]
             pairs = round(float(np.mean([estimate.n for estimate in stopped])))
-            cells.append(cell("adaptive", f"jobs of {steps} steps, target {target:.2f} pp", pairs, stopped))
+            cells.append(
+                cell("adaptive", f"jobs of {steps} steps, target {target:.2f} pp", pairs, stopped)
+            )
     return cells
 
 
@@ -218,7 +265,10 @@ def blocks(
         for number, shape in enumerate(shapes):
             rng = np.random.default_rng([seed, 4 if stalls else 3, own, number])
             times = np.concatenate(
-                [block_times(rng, (r, max(LAUNCHES)), shape, own, stalls) for r in chunks(replications)]
+                [
+                    block_times(rng, (r, max(LAUNCHES)), shape, own, stalls)
+                    for r in chunks(replications)
+                ]
             )
             noise_sd = float(np.std([block_interval(_pairs(of)).mean for of in times[:, :1]]))
             levels = rng.standard_normal(times.shape[:2])
@@ -229,11 +279,15 @@ def blocks(
                 for launches in LAUNCHES:
                     situation = f"{kind}, {launches} launches, effect {effect:g}"
                     estimates = (block_interval(_pairs(of)) for of in shifted[:, :launches])
-                    cells.append(cell("stalls" if stalls else "blocks", situation, shape[1], estimates))
+                    cells.append(
+                        cell("stalls" if stalls else "blocks", situation, shape[1], estimates)
+                    )
     return cells
 
 
-def stalls(replications: int, seed: int, shapes: Sequence[tuple[int, int]] = STALL_BLOCKS) -> list[Cell]:
+def stalls(
+    replications: int, seed: int, shapes: Sequence[tuple[int, int]] = STALL_BLOCKS
+) -> list[Cell]:
     """Intervals of the blocks protocol on a host that stalls."""
     return blocks(replications, seed, shapes, stalls=True)
 
@@ -243,14 +297,21 @@ def _pairs(launches: Array) -> list[list[tuple[float, float]]]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--replications", type=int, default=4000, help="per cell; default: %(default)s")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--replications", type=int, default=4000, help="per cell; default: %(default)s"
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", type=Path, metavar="FILE")
     options = parser.parse_args()
     began = time.monotonic()
     with ProcessPoolExecutor() as pool:
-        parts = [pool.submit(part, options.replications, options.seed) for part in (blocks, stalls, epochs, adaptive)]
+        parts = [
+            pool.submit(part, options.replications, options.seed)
+            for part in (blocks, stalls, epochs, adaptive)
+        ]
         cells = [part.result() for part in (*parts[2:], *parts[:2])]
     rows = [c for part in cells for c in part]
     print(
@@ -273,13 +334,16 @@ def main() -> int:
     )
     unfair = [c for c in rows if not c.fair]
     print(
-        f"\n{len(rows)} cells of {options.replications} replications in {time.monotonic() - began:.0f} s; "
+        f"\n{len(rows)} cells of {options.replications} replications in "
+        f"{time.monotonic() - began:.0f} s; "
         f"{len(unfair)} outside {FAIR[0]:.0%} to {FAIR[1]:.0%}, marked with !"
     )
     if options.json:
         settings = {"replications": options.replications, "seed": options.seed, "fair": FAIR}
         lines = ",\n".join("  " + json.dumps({**asdict(c), "fair": c.fair}) for c in rows)
-        options.json.write_text(f'{{"settings": {json.dumps(settings)},\n "cells": [\n{lines}\n]}}\n')
+        options.json.write_text(
+            f'{{"settings": {json.dumps(settings)},\n "cells": [\n{lines}\n]}}\n'
+        )
     return 0
 
 

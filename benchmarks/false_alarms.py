@@ -1,14 +1,17 @@
-"""What an alarm of `report check` is worth: false alarms and power of the detector with its second runs, simulated.
+"""What an alarm of `report check` is worth: false alarms and power of the detector with its second
+runs, simulated.
 
-Each series is 60 nights of a time with log-normal noise (0.5% or 1% from night to night), and a second run of every
-night that is as noisy and independent of it. The detector (report.regressions.detector, thresholds of
-configs/check.yaml) judges every night that has 10 before it. `alarms` are what it says at first: each costs a second
-run of the pair; `confirmed` are the alarms that the second run confirms: only these are told. An alarm counts when it
-is new, that is, when there was none the night before; a month is 30 nights. Power: the share of series in which a step
-on night 31 is told on that night, or on that or the next.
+Each series is 60 nights of a time with log-normal noise (0.5% or 1% from night to night), and a
+second run of every night that is as noisy and independent of it. The detector
+(report.regressions.detector, thresholds of configs/check.yaml) judges every night that has 10
+before it. `alarms` are what it says at first: each costs a second run of the pair; `confirmed` are
+the alarms that the second run confirms: only these are told. An alarm counts when it is new, that
+is, when there was none the night before; a month is 30 nights. Power: the share of series in which
+a step on night 31 is told on that night, or on that or the next.
 
-Outlying measurements: 4% of them, the second runs included, are 3% to 10% slow. (An outlier that holds for the whole
-night, second run included, is no false alarm but a slow night: no second run can tell; the last row shows its price.)
+Outlying measurements: 4% of them, the second runs included, are 3% to 10% slow. (An outlier that
+holds for the whole night, second run included, is no false alarm but a slow night: no second run
+can tell; the last row shows its price.)
 
     python benchmarks/false_alarms.py --json benchmarks/false_alarms.json
 """
@@ -73,13 +76,21 @@ def histories(
     level = np.where(np.arange(NIGHTS) >= STEP_NIGHT, 1 + step, 1.0)
     first, again = (level * np.exp(noise * rng.standard_normal(shape)) for _ in range(2))
     if outliers:
-        slow = [1 + np.where(rng.random(shape) < OUTLIERS, rng.uniform(*OUTLIER_RANGE, shape), 0.0) for _ in range(2)]
+        slow = [
+            1 + np.where(rng.random(shape) < OUTLIERS, rng.uniform(*OUTLIER_RANGE, shape), 0.0)
+            for _ in range(2)
+        ]
         first, again = first * slow[0], again * slow[outliers == "measurements"]
     return first, again
 
 
 def false_alarm_rows(
-    name: str, first: Array, again: Array, thresholds: Thresholds, target: float | None, told_only: bool = False
+    name: str,
+    first: Array,
+    again: Array,
+    thresholds: Thresholds,
+    target: float | None,
+    told_only: bool = False,
 ) -> list[Row]:
     """Alarms on series without any step."""
     alarms, told, alone = walk(first, again, thresholds, range(FIRST_JUDGED, NIGHTS))
@@ -91,11 +102,15 @@ def false_alarm_rows(
     ):
         found, nights = new_alarms(of), of.size
         low, high = (MONTH * end for end in binomial_interval(found, nights))
-        rows.append(Row(f"{name}: {what}", MONTH * found / nights, low, high, "per series and month", goal))
+        rows.append(
+            Row(f"{name}: {what}", MONTH * found / nights, low, high, "per series and month", goal)
+        )
     return rows[:1] if told_only else rows
 
 
-def power_rows(name: str, first: Array, again: Array, thresholds: Thresholds, targets: dict[int, float]) -> list[Row]:
+def power_rows(
+    name: str, first: Array, again: Array, thresholds: Thresholds, targets: dict[int, float]
+) -> list[Row]:
     """How often a step is told within so many nights; `targets`: by number of nights."""
     _, told, _ = walk(first, again, thresholds, range(STEP_NIGHT, STEP_NIGHT + 3))
     rows = []
@@ -103,22 +118,40 @@ def power_rows(name: str, first: Array, again: Array, thresholds: Thresholds, ta
         seen = int((told[:, :nights] > 0).any(axis=1).sum())
         low, high = binomial_interval(seen, len(told))
         when = "the first night" if nights == 1 else f"within {nights} nights"
-        rows.append(Row(f"{name} {when}", seen / len(told), low, high, "of series", targets.get(nights), power=True))
+        rows.append(
+            Row(
+                f"{name} {when}",
+                seen / len(told),
+                low,
+                high,
+                "of series",
+                targets.get(nights),
+                power=True,
+            )
+        )
     return rows
 
 
 def simulate(series: int, seed: int, thresholds: Thresholds) -> list[Row]:
     """Every row; the same for the same arguments."""
 
-    def made(number: int, noise: float, step: float = 0.0, outliers: str = "") -> tuple[Array, Array]:
+    def made(
+        number: int, noise: float, step: float = 0.0, outliers: str = ""
+    ) -> tuple[Array, Array]:
         return histories(np.random.default_rng([seed, number]), series, noise, step, outliers)
 
     return [
         *false_alarm_rows("noise 0.5%", *made(1, 0.005), thresholds, 0.01),
         *false_alarm_rows("noise 1%", *made(2, 0.01), thresholds, None),
-        *false_alarm_rows("noise 0.5%, outlying measurements", *made(3, 0.005, 0, "measurements"), thresholds, 0.1),
         *false_alarm_rows(
-            "noise 0.5%, outlying nights", *made(4, 0.005, 0, "nights"), thresholds, None, told_only=True
+            "noise 0.5%, outlying measurements", *made(3, 0.005, 0, "measurements"), thresholds, 0.1
+        ),
+        *false_alarm_rows(
+            "noise 0.5%, outlying nights",
+            *made(4, 0.005, 0, "nights"),
+            thresholds,
+            None,
+            told_only=True,
         ),
         *power_rows("noise 0.5%: a 2% step", *made(5, 0.005, 0.02), thresholds, {2: 0.95}),
         *power_rows("noise 0.5%: a 5% step", *made(6, 0.005, 0.05), thresholds, {1: 0.99}),
@@ -140,7 +173,9 @@ def printed(rows: Sequence[Row]) -> str:
                 number(row.value, row),
                 f"{number(row.low, row)} to {number(row.high, row)}",
                 row.unit,
-                "" if row.target is None else f"{'≥' if row.power else '≤'} {number(row.target, row)}",
+                ""
+                if row.target is None
+                else f"{'≥' if row.power else '≤'} {number(row.target, row)}",
                 marks[row.met],
             ]
             for row in rows
@@ -151,7 +186,9 @@ def printed(rows: Sequence[Row]) -> str:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--series", type=int, default=600, help="per row; default: %(default)s")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--config", type=Path, default=CONFIG, help="default: configs/check.yaml")
@@ -161,7 +198,10 @@ def main() -> int:
     config: CheckConfig = load_config(options.config)
     rows = simulate(options.series, options.seed, config.thresholds)
     print(printed(rows))
-    print(f"\n{options.series} series of {NIGHTS} nights each, seed {options.seed}, {time.monotonic() - began:.0f} s")
+    print(
+        f"\n{options.series} series of {NIGHTS} nights each, seed {options.seed}, "
+        f"{time.monotonic() - began:.0f} s"
+    )
     if options.json:
         settings = {"series": options.series, "nights": NIGHTS, "seed": options.seed}
         content = {"settings": settings, "thresholds": config.thresholds.model_dump()}

@@ -2,11 +2,12 @@
 
     python benchmarks/many_runs.py --runs 1000 --records 100 --json many_runs.json
 
-Writes a tree of runs made from a committed run's records (every record keeps its size and shape; launch numbers, ids,
-dates and times are its own; times vary by 1% around the recorded ones, drawn by seed), then tabulates it in fresh
-processes, with the files in the page cache. Printed per command: wall seconds (best, median and worst of the
-repetitions), CPU seconds, and the peak resident memory of the process and its children together (each one's own peak,
-shared pages twice). On a host with other work the wall time is theirs as well: `load_before` is its load average.
+Writes a tree of runs made from a committed run's records (every record keeps its size and shape;
+launch numbers, ids, dates and times are its own; times vary by 1% around the recorded ones, drawn
+by seed), then tabulates it in fresh processes, with the files in the page cache. Printed per
+command: wall seconds (best, median and worst of the repetitions), CPU seconds, and the peak
+resident memory of the process and its children together (each one's own peak, shared pages twice).
+On a host with other work the wall time is theirs as well: `load_before` is its load average.
 """
 
 from __future__ import annotations
@@ -59,13 +60,24 @@ def generate(source: Path, tree: Path, runs: int, records: int, seed: int) -> in
         with (folder / "jobs.jsonl").open("w") as file:
             for position in range(records):
                 job = originals[position % len(originals)]
-                again = position // len(originals) * per_arm[job["workload"]["name"], job["arm"]["name"]]
-                written += file.write(json.dumps(_of_night(job, name, began, position, again, draw)) + "\n")
+                again = (
+                    position
+                    // len(originals)
+                    * per_arm[job["workload"]["name"], job["arm"]["name"]]
+                )
+                written += file.write(
+                    json.dumps(_of_night(job, name, began, position, again, draw)) + "\n"
+                )
     return written
 
 
 def _of_night(
-    job: dict[str, Any], run: str, began: datetime.datetime, position: int, again: int, draw: random.Random
+    job: dict[str, Any],
+    run: str,
+    began: datetime.datetime,
+    position: int,
+    again: int,
+    draw: random.Random,
 ) -> dict[str, Any]:
     slower = draw.gauss(1.0, SPREAD)
     timing = dict(job["timing"])
@@ -92,12 +104,16 @@ class Measured(NamedTuple):
 
 
 def tabulate(tree: Path, arguments: tuple[str, ...], cores: set[int]) -> Measured:
-    """`report tables` on `tree` in a fresh process: times and memory of it and its children, lines printed."""
+    """`report tables` on `tree` in a fresh process: times and memory of it and its children, lines
+    printed.
+    """
     command = [sys.executable, "-m", "report.cli", "tables", str(tree), *arguments]
     peaks: dict[int, int] = {}
     with tempfile.TemporaryFile() as out:
         before, begin = _cpu_of_children(), time.perf_counter()
-        process = subprocess.Popen(command, cwd=ROOT, stdout=out, preexec_fn=lambda: os.sched_setaffinity(0, cores))
+        process = subprocess.Popen(
+            command, cwd=ROOT, stdout=out, preexec_fn=lambda: os.sched_setaffinity(0, cores)
+        )
         while process.poll() is None:
             _note_peaks(process.pid, peaks)
             time.sleep(0.02)
@@ -126,14 +142,22 @@ def _note_peaks(root: int, peaks: dict[int, int]) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--source", type=Path, default=SOURCE, help="the run whose records are multiplied")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--source", type=Path, default=SOURCE, help="the run whose records are multiplied"
+    )
     parser.add_argument("--runs", type=int, default=1000)
     parser.add_argument("--records", type=int, default=100, help="per run")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--repeat", type=int, default=5)
     parser.add_argument("--cores", type=int, default=2)
-    parser.add_argument("--tree", type=Path, help="keep the tree here, or use the one that is (default: a temporary)")
+    parser.add_argument(
+        "--tree",
+        type=Path,
+        help="keep the tree here, or use the one that is (default: a temporary)",
+    )
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     cores = set(sorted(os.sched_getaffinity(0))[: options.cores])
@@ -144,7 +168,9 @@ def main() -> None:
         files = list(tree.glob("*/jobs.jsonl"))
         result: dict[str, Any] = {
             "runs": len(files),
-            "records": sum(path.read_bytes().count(b"\n") for path in files),  # and the files are in the page cache
+            "records": sum(
+                path.read_bytes().count(b"\n") for path in files
+            ),  # and the files are in the page cache
             "bytes": sum(path.stat().st_size for path in files),
             "source": options.source.name,
             "cores": len(cores),

@@ -1,9 +1,11 @@
-"""A night with a real slowdown, end to end: measured, found, confirmed, explained, alerted once, acknowledged.
+"""A night with a real slowdown, end to end: measured, found, confirmed, explained, alerted once,
+acknowledged.
 
-The candidate arm of configs/nightly-smoke.yaml sleeps before every batch; everything else is as in a real night:
-`harness nightly` trains, checks against the history, measures the alarmed pair again and alerts, here to a
-Slack-compatible server of this process. Nights are comparable on one host only, so a host other than the one that made
-results/nightly-history measures its own first: --nights 12 (a minute each on two cores).
+The candidate arm of configs/nightly-smoke.yaml sleeps before every batch; everything else is as in
+a real night: `harness nightly` trains, checks against the history, measures the alarmed pair again
+and alerts, here to a Slack-compatible server of this process. Nights are comparable on one host
+only, so a host other than the one that made results/nightly-history measures its own first:
+--nights 12 (a minute each on two cores).
 
   python benchmarks/nightly_rehearsal.py --results DIR [--nights 12] [--delay-ms 300]
 """
@@ -73,12 +75,21 @@ def copy_unslowed(results: Path) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--results", type=Path, required=True, help="folder for the nights; keeps what was measured")
-    parser.add_argument(
-        "--nights", type=int, default=0, help="nights to measure first; 0: begin with a copy of HISTORY"
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--delay-ms", type=float, default=300.0, help="the candidate's sleep before every batch")
+    parser.add_argument(
+        "--results", type=Path, required=True, help="folder for the nights; keeps what was measured"
+    )
+    parser.add_argument(
+        "--nights",
+        type=int,
+        default=0,
+        help="nights to measure first; 0: begin with a copy of HISTORY",
+    )
+    parser.add_argument(
+        "--delay-ms", type=float, default=300.0, help="the candidate's sleep before every batch"
+    )
     options = parser.parse_args()
     results: Path = options.results.resolve()
     if not results.exists() and not options.nights:
@@ -90,24 +101,47 @@ def main() -> None:
 
 def rehearse(results: Path, delay_ms: float) -> None:
     """The slowed night and what follows."""
-    slow = ["nightly", SUITE, "--results", str(results), "--set", f"arms.onnxruntime.injected_delay_ms={delay_ms:g}"]
+    slow = [
+        "nightly",
+        SUITE,
+        "--results",
+        str(results),
+        "--set",
+        f"arms.onnxruntime.injected_delay_ms={delay_ms:g}",
+    ]
     with webhook() as (address, posted):
-        channels = ["--channel", "slack", "--channel", f"json={results / 'nightly' / 'alerts.json'}"]
+        channels = [
+            "--channel",
+            "slack",
+            "--channel",
+            f"json={results / 'nightly' / 'alerts.json'}",
+        ]
         code = call("harness", *slow, *channels, BENCH_SLACK_WEBHOOK=address)
         expect("exit code of the slowed night", code, 1)
-        folder = max((results / "nightly").glob("*/nightly.json"), key=lambda file: file.stat().st_mtime).parent
+        folder = max(
+            (results / "nightly").glob("*/nightly.json"), key=lambda file: file.stat().st_mtime
+        ).parent
         (finding,) = json.loads((folder / "final.json").read_text())["findings"]
         expect("state", finding["state"], "regression")
         expect("cause", finding["cause"], "candidate regressed")
         expect("confirmed by a second run", finding["confirmed"], True)
         expect("alerts that arrived", len(posted), 1)
         print(json.dumps(json.loads(posted[0]), indent=1, ensure_ascii=False)[:3000])
-        told = ["alert", str(folder / "final.json"), "--state", str(results / "nightly" / "told.json"), *channels]
-        expect("exit code of telling it again", call("report", *told, BENCH_SLACK_WEBHOOK=address), 0)
+        told = [
+            "alert",
+            str(folder / "final.json"),
+            "--state",
+            str(results / "nightly" / "told.json"),
+            *channels,
+        ]
+        expect(
+            "exit code of telling it again", call("report", *told, BENCH_SLACK_WEBHOOK=address), 0
+        )
         expect("alerts that arrived", len(posted), 1)
         when = json.loads((results / folder.name / "run.json").read_text())["created_at"]
         (results / "acknowledged.yaml").write_text(
-            f"acknowledged:\n  - date: {when}\n    pair: {{workload: bert-tiny-sst2}}\n    reason: rehearsed\n"
+            f"acknowledged:\n  - date: {when}\n    pair: {{workload: bert-tiny-sst2}}\n    "
+            "reason: rehearsed\n"
         )
         verdict = folder / "acknowledged.json"
         call("report", "check", str(results), "--run", folder.name, "--json", str(verdict))

@@ -1,14 +1,17 @@
-"""What each lever against noise gives: one resident pair of jobs is taken through all of them, in rounds, drawn order.
+"""What each lever against noise gives: one resident pair of jobs is taken through all of them, in
+rounds, drawn order.
 
-    python benchmarks/noise_levers.py configs/aa.yaml roberta-base-b8 --seconds 120 --json levers.json
+    python benchmarks/noise_levers.py configs/aa.yaml roberta-base-b8 --seconds 120 --json
+    levers.json
 
-The processes stay the same, so levers are compared on one launch: block lengths, which cores both jobs may use (the
-same few, cores of their own, all of them), real-time priority, cores that never halt. For each: sd of a pair's log
-ratio, the half-width that three minutes would give (batch means of four neighbouring pairs), how often a turn was slow
-(over 1.5 times its arm's median per step) and what the kernel's counters say of slow and of other turns. The step times
-by block length show whether short and long blocks agree, and `switch` what the first step of a turn takes more than
-those after it. With `--alone` one of the two goes on when the other has ended, in the same process: what the mere
-presence of a partner costs.
+The processes stay the same, so levers are compared on one launch: block lengths, which cores both
+jobs may use (the same few, cores of their own, all of them), real-time priority, cores that never
+halt. For each: sd of a pair's log ratio, the half-width that three minutes would give (batch means
+of four neighbouring pairs), how often a turn was slow (over 1.5 times its arm's median per step)
+and what the kernel's counters say of slow and of other turns. The step times by block length show
+whether short and long blocks agree, and `switch` what the first step of a turn takes more than
+those after it. With `--alone` one of the two goes on when the other has ended, in the same process:
+what the mere presence of a partner costs.
 """
 
 from __future__ import annotations
@@ -86,14 +89,22 @@ LEVERS = (
 
 
 def parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("suite", type=Path, help="of the blocks protocol")
     parser.add_argument("workload")
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="as for `harness run`")
-    parser.add_argument("--seconds", type=float, default=120.0, help="measured, all levers together")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="as for `harness run`"
+    )
+    parser.add_argument(
+        "--seconds", type=float, default=120.0, help="measured, all levers together"
+    )
     parser.add_argument("--rounds", type=int, default=4)
     parser.add_argument("--levers", help="comma-separated names; default: all")
-    parser.add_argument("--alone", choices=ROLES, help="then this one goes on without the other, pinned and not")
+    parser.add_argument(
+        "--alone", choices=ROLES, help="then this one goes on without the other, pinned and not"
+    )
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cuda")
     parser.add_argument("--json", type=Path)
     return parser.parse_args()
@@ -117,13 +128,19 @@ def threads_below(pid: int) -> Iterator[int]:
 
 @contextlib.contextmanager
 def kept_awake(cores: Collection[int]) -> Iterator[None]:
-    """Let none of these cores go idle: on each a process spins that yields to everything else (SCHED_IDLE, sched(7)).
+    """Let none of these cores go idle: on each a process spins that yields to everything else
+    (SCHED_IDLE, sched(7)).
 
     A step on a GPU is a chain of short waits; a core that halts in each of them wakes up late.
     """
     spin = "import os, sys\nos.sched_setaffinity(0, {int(sys.argv[1])})\n"
-    spin += "os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))\nwhile os.getppid() > 1: pass"
-    spinners = [subprocess.Popen([sys.executable, "-I", "-S", "-c", spin, str(core)]) for core in sorted(cores)]
+    spin += (
+        "os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))\nwhile os.getppid() > 1: pass"
+    )
+    spinners = [
+        subprocess.Popen([sys.executable, "-I", "-S", "-c", spin, str(core)])
+        for core in sorted(cores)
+    ]
     try:
         yield
     finally:
@@ -171,7 +188,11 @@ def take_turns(
         pair = {}
         for role, arm in zip(ROLES, arms, strict=True):
             assert arm.block is not None
-            pair[role] = {"lead_in_s": list(arm.block.lead_in_s), "timed_s": list(arm.block.timed_s), **arm.host}
+            pair[role] = {
+                "lead_in_s": list(arm.block.lead_in_s),
+                "timed_s": list(arm.block.timed_s),
+                **arm.host,
+            }
             pair[role]["begin_ns"] = arm.begin_ns
             spent += arm.block.seconds
         pairs.append(pair)
@@ -179,7 +200,9 @@ def take_turns(
 
 
 def go_on_alone(role: str, arms: list[Arm], watch: Watch, device: str) -> dict[str, list[float]]:
-    """Ends the other job; seconds of each step of this one afterwards, with two cores and with all of them."""
+    """Ends the other job; seconds of each step of this one afterwards, with two cores and with all
+    of them.
+    """
     one, other = arms if role == ROLES[0] else arms[::-1]
     other.finish()
     watch.until(lambda: other.running.done, together=False)
@@ -195,11 +218,17 @@ def go_on_alone(role: str, arms: list[Arm], watch: Watch, device: str) -> dict[s
 
 
 def summarise(pairs: list[dict[str, Any]]) -> dict[str, Any]:
-    ratios = [math.log(sum(p["baseline"]["timed_s"]) / sum(p["candidate"]["timed_s"])) for p in pairs]
+    ratios = [
+        math.log(sum(p["baseline"]["timed_s"]) / sum(p["candidate"]["timed_s"])) for p in pairs
+    ]
     seconds = [sum(sum(p[r]["lead_in_s"] + p[r]["timed_s"]) for r in ROLES) for p in pairs]
     batches = [ratios[i : i + BATCH] for i in range(0, len(ratios) - BATCH + 1, BATCH)]
     means = [statistics.fmean(batch) for batch in batches]
-    found: dict[str, Any] = {"pairs": len(pairs), "seconds": sum(seconds), "sd_of_a_pair": statistics.stdev(ratios)}
+    found: dict[str, Any] = {
+        "pairs": len(pairs),
+        "seconds": sum(seconds),
+        "sd_of_a_pair": statistics.stdev(ratios),
+    }
     if len(means) > 1:
         variance = statistics.variance(means) / len(means)  # of the mean over `seconds`
         found["half_width_pp_at_180_s"] = 196 * math.sqrt(variance * sum(seconds) / PRECISION_AT_S)
@@ -223,8 +252,12 @@ def summarise(pairs: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def switch(turns: list[dict[str, Any]]) -> dict[str, float] | None:
-    """What the first step of a turn takes more than the others of the turn; null for turns of one step."""
-    mean_s, error_s = cost_of_switching([Block(turn["lead_in_s"], turn["timed_s"]) for turn in turns])
+    """What the first step of a turn takes more than the others of the turn; null for turns of one
+    step.
+    """
+    mean_s, error_s = cost_of_switching(
+        [Block(turn["lead_in_s"], turn["timed_s"]) for turn in turns]
+    )
     if mean_s is None or error_s is None:
         return None
     return {"ms": 1e3 * mean_s, "standard_error_ms": 1e3 * error_s}
@@ -232,16 +265,28 @@ def switch(turns: list[dict[str, Any]]) -> dict[str, float] | None:
 
 def counters(turns: list[dict[str, Any]]) -> dict[str, float]:
     """Mean of each counter per turn."""
-    names = sorted({name for turn in turns for name, value in turn.items() if isinstance(value, float)})
+    names = sorted(
+        {name for turn in turns for name, value in turn.items() if isinstance(value, float)}
+    )
     return {name: statistics.fmean(turn.get(name, 0.0) for turn in turns) for name in names}
 
 
 def main() -> None:
     options = parse()
-    chosen = [lever for lever in LEVERS if options.levers is None or lever.name in options.levers.split(",")]
-    suite = load_suite(options.suite, [*options.set, "measurement.launches=1", "measurement.parity=null"])
+    chosen = [
+        lever
+        for lever in LEVERS
+        if options.levers is None or lever.name in options.levers.split(",")
+    ]
+    suite = load_suite(
+        options.suite, [*options.set, "measurement.launches=1", "measurement.parity=null"]
+    )
     plan = make_plan(suite, device=options.device, cache_dir=cache_root())
-    jobs = [job for job in plan.jobs if job.workload.name == options.workload and job.partner is not None]
+    jobs = [
+        job
+        for job in plan.jobs
+        if job.workload.name == options.workload and job.partner is not None
+    ]
     if len(jobs) != 2:
         sys.exit(f"{options.suite} has no one pair in blocks on a workload {options.workload!r}")
     sources = resolve(jobs, Hub(), None)
@@ -253,8 +298,12 @@ def main() -> None:
         arms = []
         for job in jobs:
             log = Path(folder) / f"{job.arm.name}.log"
-            arms.append(Arm(apply(job, sources), stack.enter_context(RunningJob(apply(job, sources), log))))
-        watch = stack.enter_context(Watch(arms, 600 + 3 * options.seconds, lambda job, event: None, lambda: "", None))
+            arms.append(
+                Arm(apply(job, sources), stack.enter_context(RunningJob(apply(job, sources), log)))
+            )
+        watch = stack.enter_context(
+            Watch(arms, 600 + 3 * options.seconds, lambda job, event: None, lambda: "", None)
+        )
         watch.until(lambda: all(arm.levers is not None for arm in arms))
         for _ in range(options.rounds):
             for lever in draw.sample(chosen, len(chosen)):
@@ -262,7 +311,11 @@ def main() -> None:
                     refusals[f"{lever.name}: {refused}"] += 1
                     continue
                 share = options.seconds / len(chosen) / options.rounds
-                awake = levers.assign(Blocks(cores=lever.cores), options.device).all if lever.awake else set()
+                awake = (
+                    levers.assign(Blocks(cores=lever.cores), options.device).all
+                    if lever.awake
+                    else set()
+                )
                 with kept_awake(awake):
                     measured[lever.name] += take_turns(lever, arms, watch, share, draw)
         alone = go_on_alone(options.alone, arms, watch, options.device) if options.alone else {}
@@ -276,9 +329,12 @@ def main() -> None:
             half = found.get("half_width_pp_at_180_s", math.nan)
             steps = [found[role]["mean_step_ms"] for role in ROLES]
             print(
-                f"{lever.name:>20}: ±{half:5.2f} pp at {PRECISION_AT_S:g} s, sd of a pair {found['sd_of_a_pair']:.3f}, "
-                f"slow {found['baseline']['slow_share']:.0%}, steps {steps[0]:.2f} and {steps[1]:.2f} ms, "
-                f"gain {found['gain_percent']:+.1f}%, {found['pairs']} pairs in {found['seconds']:.1f} s"
+                f"{lever.name:>20}: ±{half:5.2f} pp at {PRECISION_AT_S:g} s, sd of a pair "
+                f"{found['sd_of_a_pair']:.3f}, "
+                f"slow {found['baseline']['slow_share']:.0%}, steps {steps[0]:.2f} and "
+                f"{steps[1]:.2f} ms, "
+                f"gain {found['gain_percent']:+.1f}%, {found['pairs']} pairs in "
+                f"{found['seconds']:.1f} s"
                 + "".join(
                     f", switch {cost['ms']:+.2f} ± {1.96 * cost['standard_error_ms']:.2f} ms"
                     for cost in (found["baseline"]["switch"], found["candidate"]["switch"])
@@ -290,8 +346,17 @@ def main() -> None:
     for refused, times in refusals.items():
         print(f"not possible, {times} times: {refused}")
     if options.json:
-        settings = {"suite": options.suite.name, "workload": options.workload, "rounds": options.rounds}
-        answer = {"settings": settings, "levers": result, "refused": dict(refusals), "pairs": measured}
+        settings = {
+            "suite": options.suite.name,
+            "workload": options.workload,
+            "rounds": options.rounds,
+        }
+        answer = {
+            "settings": settings,
+            "levers": result,
+            "refused": dict(refusals),
+            "pairs": measured,
+        }
         answer["alone"] = {"role": options.alone, "step_s": alone}
         options.json.write_text(json.dumps(answer) + "\n")
 

@@ -1,13 +1,14 @@
 """The change points of `report history` beside those of Apache Otava, on the same histories.
 
-Otava (https://otava.apache.org, E-divisive by t tests) looks at a whole history with hindsight; the detector of
-`report check` judges each night when it comes, with a second run. They answer different questions, so this is a
-cross-check of what both can say: where the level of a series changed. Series go to Otava as `report export --format
-otava` writes them. Otava runs in a virtual environment that this script makes (--venv), for it is no dependency.
+Otava (https://otava.apache.org, E-divisive by t tests) looks at a whole history with hindsight; the
+detector of `report check` judges each night when it comes, with a second run. They answer different
+questions, so this is a cross-check of what both can say: where the level of a series changed.
+Series go to Otava as `report export --format otava` writes them. Otava runs in a virtual
+environment that this script makes (--venv), for it is no dependency.
 
-Without RESULTS six histories are made: 60 nights of a recorded run's pair whose times are multiplied by log-normal
-noise (0.5%, seeded) and by a change that is known. With RESULTS (a folder of runs) the histories are those recorded
-there.
+Without RESULTS six histories are made: 60 nights of a recorded run's pair whose times are
+multiplied by log-normal noise (0.5%, seeded) and by a change that is known. With RESULTS (a folder
+of runs) the histories are those recorded there.
 
     python benchmarks/otava_crosscheck.py --json benchmarks/otava_crosscheck.json
 """
@@ -41,12 +42,17 @@ ROOT = Path(__file__).resolve().parents[1]
 OTAVA = "apache-otava==0.8.0"
 RECORDED = ROOT / "results" / "smoke-20261123-012757"
 NIGHTS, NOISE, SEED = 60, 0.005, 0
-CHANGES: dict[str, list[tuple[int, int, float, float]]] = {  # (first night, last night, baseline, candidate), from 1
+CHANGES: dict[
+    str, list[tuple[int, int, float, float]]
+] = {  # (first night, last night, baseline, candidate), from 1
     "nothing": [],
     "candidate +5% from night 31 on": [(31, 60, 0, 0.05)],
     "candidate +2% from night 31 on": [(31, 60, 0, 0.02)],
     "both arms +5% from night 31 on": [(31, 60, 0.05, 0.05)],
-    "baseline -4% from night 21 on, candidate +3% from night 41 on": [(21, 60, -0.04, 0), (41, 60, 0, 0.03)],
+    "baseline -4% from night 21 on, candidate +3% from night 41 on": [
+        (21, 60, -0.04, 0),
+        (41, 60, 0, 0.03),
+    ],
     "candidate +8% in night 31 alone": [(31, 31, 0, 0.08)],
 }
 SERIES = {
@@ -58,7 +64,9 @@ SERIES = {
 
 @dataclass(frozen=True)
 class Row:
-    """Nights, counted from 1, on which a series changed, by either; `report` marks a pair's changes, not a series'."""
+    """Nights, counted from 1, on which a series changed, by either; `report` marks a pair's
+    changes, not a series'.
+    """
 
     history: str
     pair: str
@@ -77,7 +85,13 @@ def made_up(folder: Path) -> Iterator[tuple[str, list[Run]]]:
         for first, last, *by in changes:
             factors[first - 1 : last] *= 1 + np.array(by)
         here = folder / f"history-{number}"
-        yield name, [write_made_up(template, f"night-{n + 1:03d}", n, row, here) for n, row in enumerate(factors)]
+        yield (
+            name,
+            [
+                write_made_up(template, f"night-{n + 1:03d}", n, row, here)
+                for n, row in enumerate(factors)
+            ],
+        )
 
 
 def otava_in(folder: Path) -> Path:
@@ -104,7 +118,9 @@ def otava_changes(command: Path, folder: Path, test: str, metric: str) -> list[t
         "json",
         test,
     ]
-    done = subprocess.run([command, *arguments], cwd=folder, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [command, *arguments], cwd=folder, capture_output=True, text=True, check=True
+    )
     (points,) = json.loads(done.stdout[done.stdout.index("{") :]).values()
     return [
         (str(point["attributes"]["run"]), 100 * _signed(change))
@@ -120,7 +136,9 @@ def _signed(change: dict[str, Any]) -> float:
 
 def compare(history: str, runs: list[Run], otava: Path, folder: Path) -> Iterator[Row]:
     """A row per pair and comparable host with two nights or more."""
-    for number, course in enumerate(course for course in courses_of(runs, Rules()) if len(course.points) > 1):
+    for number, course in enumerate(
+        course for course in courses_of(runs, Rules()) if len(course.points) > 1
+    ):
         names = [point.run for point in course.points]
         out = folder / str(number)
         export([run for run in runs if run.info.run in names], "otava", out)
@@ -133,7 +151,15 @@ def compare(history: str, runs: list[Run], otava: Path, folder: Path) -> Iterato
             for series, test in tests.items()
         }
         marked = [f"{change.index + 1} ({change.cause})" for change in course.changes]
-        yield Row(history, course.title, len(names), marked, found["baseline"], found["candidate"], found["ratio"])
+        yield Row(
+            history,
+            course.title,
+            len(names),
+            marked,
+            found["baseline"],
+            found["candidate"],
+            found["ratio"],
+        )
 
 
 def _tests(folder: Path, course: Course) -> dict[str, str]:
@@ -147,12 +173,22 @@ def _tests(folder: Path, course: Course) -> dict[str, str]:
         "candidate": f"/{pair.workload}/{pair.candidate}",
         "ratio": f"/{pair.workload}/{pair.candidate}/over/{pair.baseline}",
     }
-    return {series: next(test for test in known if test.endswith(end)) for series, end in ends.items()}
+    return {
+        series: next(test for test in known if test.endswith(end)) for series, end in ends.items()
+    }
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("results", nargs="?", type=Path, metavar="RESULTS", help="a folder of runs; else made-up ones")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "results",
+        nargs="?",
+        type=Path,
+        metavar="RESULTS",
+        help="a folder of runs; else made-up ones",
+    )
     parser.add_argument(
         "--venv",
         type=Path,
@@ -166,7 +202,9 @@ def main() -> int:
     rows: list[Row] = []
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        histories = [("recorded", load_runs([options.results])[0])] if options.results else made_up(folder)
+        histories = (
+            [("recorded", load_runs([options.results])[0])] if options.results else made_up(folder)
+        )
         for number, (name, runs) in enumerate(histories):
             rows += compare(name, runs, otava, folder / f"export-{number}")
     print(
@@ -175,7 +213,10 @@ def main() -> int:
                 [
                     r.history,
                     r.pair,
-                    *("; ".join(c) or "-" for c in (r.report, r.otava_baseline, r.otava_candidate, r.otava_ratio)),
+                    *(
+                        "; ".join(c) or "-"
+                        for c in (r.report, r.otava_baseline, r.otava_candidate, r.otava_ratio)
+                    ),
                 ]
                 for r in rows
             ],
@@ -191,8 +232,17 @@ def main() -> int:
         )
     )
     if options.json:
-        settings = {"otava": OTAVA, "nights": NIGHTS, "noise": NOISE, "seed": SEED, "of": RECORDED.name}
-        content = {"settings": {"otava": OTAVA} if options.results else settings, "rows": [asdict(row) for row in rows]}
+        settings = {
+            "otava": OTAVA,
+            "nights": NIGHTS,
+            "noise": NOISE,
+            "seed": SEED,
+            "of": RECORDED.name,
+        }
+        content = {
+            "settings": {"otava": OTAVA} if options.results else settings,
+            "rows": [asdict(row) for row in rows],
+        }
         options.json.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n")
     return 0
 

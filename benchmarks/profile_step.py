@@ -1,10 +1,13 @@
-"""Why a gain is what it is: kernels, GPU busy time and wall time per training step of each arm of a workload.
+"""Why a gain is what it is: kernels, GPU busy time and wall time per training step of each arm of a
+workload.
 
-    python benchmarks/profile_step.py configs/glue-sst2-steady.yaml roberta-base-b8 --json profile.json
+    python benchmarks/profile_step.py configs/glue-sst2-steady.yaml roberta-base-b8 --json
+    profile.json
 
-Each arm trains in a fresh process, by the harness's own worker code; `torch.profiler` (CUPTI) sees every kernel of
-the process, ONNX Runtime's too. Busy is the union of kernel and copy intervals, so overlapping streams do not count
-twice. Wall time is taken from steps before the profiler started: it slows the host down. Needs a GPU.
+Each arm trains in a fresh process, by the harness's own worker code; `torch.profiler` (CUPTI) sees
+every kernel of the process, ONNX Runtime's too. Busy is the union of kernel and copy intervals, so
+overlapping streams do not count twice. Wall time is taken from steps before the profiler started:
+it slows the host down. Needs a GPU.
 """
 
 from __future__ import annotations
@@ -93,7 +96,9 @@ def profile_here(spec_file: Path) -> dict[str, Any]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("suite", type=Path)
     parser.add_argument("workload", nargs="?")
     parser.add_argument("--arms", help="comma-separated; default: all")
@@ -117,11 +122,15 @@ def main() -> None:
         training = job.workload.training.model_copy(update={"max_steps": BEFORE + PROFILED})
         task = job.workload.task.model_copy(update={"source": "synthetic"})
         model = job.workload.model.model_copy(update={"weights": "random"})
-        workload = job.workload.model_copy(update={"training": training, "task": task, "model": model})
+        workload = job.workload.model_copy(
+            update={"training": training, "task": task, "model": model}
+        )
         with tempfile.NamedTemporaryFile("w", suffix=".json") as spec:
             spec.write(job.model_copy(update={"workload": workload}).model_dump_json())
             spec.flush()
-            done = subprocess.run([sys.executable, __file__, spec.name], stdout=subprocess.PIPE, text=True, check=True)
+            done = subprocess.run(
+                [sys.executable, __file__, spec.name], stdout=subprocess.PIPE, text=True, check=True
+            )
         found.append(json.loads(done.stdout.strip().splitlines()[-1]))
         one = found[-1]
         print(

@@ -1,16 +1,19 @@
-"""What the telemetry sampler costs a training loop: step time with the sampler on against off, in turn, in one process.
+"""What the telemetry sampler costs a training loop: step time with the sampler on against off, in
+turn, in one process.
 
-Each launch is a fresh process that trains one model with random weights on one synthetic batch, at each of the batch
-sizes in turn. It runs short blocks of steps in ABBA order (off on on off, the first order drawn by seed), with the
-sampler process stopped (SIGSTOP) in the off blocks. Neighbouring blocks form a pair; a pair's value is
-ln(time on) - ln(time off). `--cores` pins the training process, not the sampler, so that the operating system's moving
-it about does not drown what is sought.
+Each launch is a fresh process that trains one model with random weights on one synthetic batch, at
+each of the batch sizes in turn. It runs short blocks of steps in ABBA order (off on on off, the
+first order drawn by seed), with the sampler process stopped (SIGSTOP) in the off blocks.
+Neighbouring blocks form a pair; a pair's value is ln(time on) - ln(time off). `--cores` pins the
+training process, not the sampler, so that the operating system's moving it about does not drown
+what is sought.
 
-Printed: the median ratio over all pairs with its distribution-free interval (order statistics); and, with launches
-as the independent replicates, the mean over launches of each launch's mean log ratio, with Student's 95% interval,
-both transformed through exp.
+Printed: the median ratio over all pairs with its distribution-free interval (order statistics);
+and, with launches as the independent replicates, the mean over launches of each launch's mean log
+ratio, with Student's 95% interval, both transformed through exp.
 
-    python benchmarks/sampler_cost.py --model roberta-base --batch-size 8,512 --seconds 60 --json out.json
+    python benchmarks/sampler_cost.py --model roberta-base --batch-size 8,512 --seconds 60 --json
+    out.json
 """
 
 from __future__ import annotations
@@ -37,23 +40,36 @@ WARMUP_STEPS = 10
 
 
 def parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", default="roberta-base", help="a built-in shape, e.g. roberta-tiny")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--model", default="roberta-base", help="a built-in shape, e.g. roberta-tiny"
+    )
     parser.add_argument("--batch-size", default="64", help="one, or several separated by commas")
     parser.add_argument("--sequence-length", type=int, default=128)
-    parser.add_argument("--seconds", type=float, default=60.0, help="timed, per batch size, over all launches together")
+    parser.add_argument(
+        "--seconds",
+        type=float,
+        default=60.0,
+        help="timed, per batch size, over all launches together",
+    )
     parser.add_argument("--cores", help="of the training process, such as 2,3; default: all")
     parser.add_argument("--launches", type=int, default=4)
     parser.add_argument("--block-seconds", type=float, default=0.5, help="length of a block, about")
     parser.add_argument("--interval", type=float, default=0.1, help="of the sampler, in seconds")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", type=Path)
-    parser.add_argument("--launch", type=int, help=argparse.SUPPRESS)  # set in the processes that measure
+    parser.add_argument(
+        "--launch", type=int, help=argparse.SUPPRESS
+    )  # set in the processes that measure
     return parser.parse_args()
 
 
 def training_step(options: argparse.Namespace) -> tuple[Any, Any, str]:
-    """A function that takes a batch size and gives one that trains a step; one that waits for the device; its name."""
+    """A function that takes a batch size and gives one that trains a step; one that waits for the
+    device; its name.
+    """
     import torch
     from transformers import AutoConfig, AutoModelForSequenceClassification
 
@@ -62,7 +78,9 @@ def training_step(options: argparse.Namespace) -> tuple[Any, Any, str]:
     torch.manual_seed(options.seed)
     shape = dict(SHAPES[options.model])
     config = AutoConfig.for_model(shape.pop("model_type"), **shape)
-    model = AutoModelForSequenceClassification.from_config(config, attn_implementation="eager").train()
+    model = AutoModelForSequenceClassification.from_config(
+        config, attn_implementation="eager"
+    ).train()
     cuda = torch.cuda.is_available()
     device = "cuda" if cuda else "cpu"
     model.to(device)
@@ -85,7 +103,11 @@ def training_step(options: argparse.Namespace) -> tuple[Any, Any, str]:
 
         return step
 
-    return of_size, torch.cuda.synchronize if cuda else lambda: None, torch.cuda.get_device_name() if cuda else "cpu"
+    return (
+        of_size,
+        torch.cuda.synchronize if cuda else lambda: None,
+        torch.cuda.get_device_name() if cuda else "cpu",
+    )
 
 
 def set_running(pid: int, running: bool) -> None:
@@ -127,12 +149,16 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     return {
         "device": device,
         "batch_sizes": measured,
-        "fields": sorted({name for tick in series.ticks for card in tick["gpus"].values() for name in card}),
+        "fields": sorted(
+            {name for tick in series.ticks for card in tick["gpus"].values() for name in card}
+        ),
         "unreadable": [entry["reason"] for entry in series.unreadable],
     }
 
 
-def blocks(options: argparse.Namespace, step: Any, synchronize: Any, sampler: int) -> dict[str, Any]:
+def blocks(
+    options: argparse.Namespace, step: Any, synchronize: Any, sampler: int
+) -> dict[str, Any]:
     """Pairs of blocks at one batch size, from a stopped sampler to a stopped or running one."""
     for _ in range(WARMUP_STEPS):
         step()
@@ -152,7 +178,9 @@ def blocks(options: argparse.Namespace, step: Any, synchronize: Any, sampler: in
             if not on:
                 set_running(sampler, False)
             begin = time.perf_counter()
-            if on:  # timed: a sampler that goes on reads at once, and that reading is part of its cost
+            if (
+                on
+            ):  # timed: a sampler that goes on reads at once, and that reading is part of its cost
                 set_running(sampler, True)
             for _ in range(steps):
                 step()
@@ -163,7 +191,12 @@ def blocks(options: argparse.Namespace, step: Any, synchronize: Any, sampler: in
         timed += steps * (pair["on"] + pair["off"])
     after_ns = time.monotonic_ns()
     set_running(sampler, False)
-    return {"steps_per_block": steps, "pairs": pairs, "on_s": on_s, "window_ns": (before_ns, after_ns)}
+    return {
+        "steps_per_block": steps,
+        "pairs": pairs,
+        "on_s": on_s,
+        "window_ns": (before_ns, after_ns),
+    }
 
 
 def summarise(launches: list[dict[str, Any]]) -> dict[str, Any]:
@@ -172,11 +205,19 @@ def summarise(launches: list[dict[str, Any]]) -> dict[str, Any]:
     logs = [[math.log(p["on"] / p["off"]) for p in launch["pairs"]] for launch in launches]
     means = [statistics.fmean(values) for values in logs]
     every = sorted(x for values in logs for x in values)
-    outside = max(0, int(stats.binom.ppf(0.025, len(every), 0.5)) - 1)  # interval of the median: order statistics
+    outside = max(
+        0, int(stats.binom.ppf(0.025, len(every), 0.5)) - 1
+    )  # interval of the median: order statistics
     result = {"median_ratio": math.exp(statistics.median(every))}
     result |= {"median_low": math.exp(every[outside]), "median_high": math.exp(every[-1 - outside])}
-    result |= {"mean_ratio": math.exp(statistics.fmean(means)), "pairs": sum(map(len, logs)), "launches": len(logs)}
-    result["step_off_s"] = statistics.median(p["off"] for launch in launches for p in launch["pairs"])
+    result |= {
+        "mean_ratio": math.exp(statistics.fmean(means)),
+        "pairs": sum(map(len, logs)),
+        "launches": len(logs),
+    }
+    result["step_off_s"] = statistics.median(
+        p["off"] for launch in launches for p in launch["pairs"]
+    )
     if len(means) > 1:
         half = stats.t.ppf(0.975, len(means) - 1) * statistics.stdev(means) / math.sqrt(len(means))
         middle = statistics.fmean(means)
@@ -198,7 +239,8 @@ def main() -> None:
         print(f"launch {number + 1} of {options.launches}: done", file=sys.stderr)
     first = launches[0]
     print(
-        f"{first['device']}; fields per card: {', '.join(first['fields']) or 'none'}; unreadable: {first['unreadable']}"
+        f"{first['device']}; fields per card: {', '.join(first['fields']) or 'none'}; unreadable: "
+        f"{first['unreadable']}"
     )
     results = {}
     for size in options.batch_size.split(","):
@@ -206,19 +248,30 @@ def main() -> None:
         result = results[size] = summarise(runs)
         print(
             f"{options.model}, batch {size}, length {options.sequence_length}: "
-            f"step {1e3 * result['step_off_s']:.2f} ms without sampler, {runs[0]['steps_per_block']} steps per block, "
-            f"{statistics.fmean(r['ticks_per_on_s'] for r in runs):.1f} readings per second of on time, "
-            f"of them with the slow fields {statistics.fmean(r['slow_ticks_per_on_s'] for r in runs):.1f}"
+            f"step {1e3 * result['step_off_s']:.2f} ms without sampler, "
+            f"{runs[0]['steps_per_block']} steps per block, "
+            f"{statistics.fmean(r['ticks_per_on_s'] for r in runs):.1f} readings per second of "
+            "on time, "
+            "of them with the slow fields "
+            f"{statistics.fmean(r['slow_ticks_per_on_s'] for r in runs):.1f}"
         )
-        interval = f", 95% interval {result['low']:.4f} to {result['high']:.4f}" if "low" in result else ""
+        interval = (
+            f", 95% interval {result['low']:.4f} to {result['high']:.4f}" if "low" in result else ""
+        )
         print(
             f"  time on / time off: median {result['median_ratio']:.4f} "
-            f"(95%: {result['median_low']:.4f} to {result['median_high']:.4f}) over {result['pairs']} pairs of blocks; "
-            f"mean {result['mean_ratio']:.4f} over {result['launches']} launches{interval} (Student's t over launches)"
+            f"(95%: {result['median_low']:.4f} to {result['median_high']:.4f}) over "
+            f"{result['pairs']} pairs of blocks; "
+            f"mean {result['mean_ratio']:.4f} over {result['launches']} launches{interval} "
+            "(Student's t over launches)"
         )
     if options.json:
-        settings = {key: value for key, value in vars(options).items() if key not in ("json", "launch")}
-        options.json.write_text(json.dumps({"settings": settings, "batch_sizes": results, "runs": launches}) + "\n")
+        settings = {
+            key: value for key, value in vars(options).items() if key not in ("json", "launch")
+        }
+        options.json.write_text(
+            json.dumps({"settings": settings, "batch_sizes": results, "runs": launches}) + "\n"
+        )
 
 
 if __name__ == "__main__":

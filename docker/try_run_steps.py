@@ -1,12 +1,15 @@
-"""Runs the steps of a Dockerfile without a container engine: in a Debian 12 root made by debootstrap, by chroot.
+"""Runs the steps of a Dockerfile without a container engine: in a Debian 12 root made by
+debootstrap, by chroot.
 
-    sudo python3 docker/try_run_steps.py --root DIR --arg STACK=cpu --then "harness plan smoke" --then "make bench"
+    sudo python3 docker/try_run_steps.py --root DIR --arg STACK=cpu --then "harness plan smoke"
+    --then "make bench"
 
-COPY takes what .dockerignore lets through; RUN steps see their ENV, ARG, USER, WORKDIR and cache mounts, and, as under
-an engine, this host's /proc, /dev and name resolution. Each --then is run as a container would: process namespace,
-environment, ENTRYPOINT. Stands in for the base image: Debian's own python3.11, with venv and headers.
-Not seen by this: layers, volumes, resource limits, the NVIDIA toolkit, and whether the base image itself is as assumed.
-What this host needs to reach a package index is given by --bind and --env, and stays out of the root.
+COPY takes what .dockerignore lets through; RUN steps see their ENV, ARG, USER, WORKDIR and cache
+mounts, and, as under an engine, this host's /proc, /dev and name resolution. Each --then is run as
+a container would: process namespace, environment, ENTRYPOINT. Stands in for the base image:
+Debian's own python3.11, with venv and headers. Not seen by this: layers, volumes, resource limits,
+the NVIDIA toolkit, and whether the base image itself is as assumed. What this host needs to reach a
+package index is given by --bind and --env, and stays out of the root.
 """
 
 from __future__ import annotations
@@ -27,8 +30,22 @@ from pathlib import Path
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 DOCKERFILE = CHECKOUT / "docker" / "Dockerfile"
-KNOWN = {"ARG", "CMD", "COPY", "ENTRYPOINT", "ENV", "FROM", "LABEL", "RUN", "USER", "VOLUME", "WORKDIR"}
-STAND_IN = "python3,python3-venv,python3-dev"  # of the base image, which brings Python 3.11 with headers
+KNOWN = {
+    "ARG",
+    "CMD",
+    "COPY",
+    "ENTRYPOINT",
+    "ENV",
+    "FROM",
+    "LABEL",
+    "RUN",
+    "USER",
+    "VOLUME",
+    "WORKDIR",
+}
+STAND_IN = (
+    "python3,python3-venv,python3-dev"  # of the base image, which brings Python 3.11 with headers
+)
 BASE_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -54,21 +71,33 @@ def read_dockerfile(text: str) -> list[Instruction]:
 
 
 def substitute(text: str, values: Mapping[str, str]) -> str:
-    """`$NAME` and `${NAME}` replaced, unknown names by nothing, as `docker build` does outside of RUN."""
-    return re.sub(r"\$(?:(\w+)|\{(\w+)\})", lambda match: values.get(match[1] or match[2], ""), text)
+    """`$NAME` and `${NAME}` replaced, unknown names by nothing, as `docker build` does outside of
+    RUN.
+    """
+    return re.sub(
+        r"\$(?:(\w+)|\{(\w+)\})", lambda match: values.get(match[1] or match[2], ""), text
+    )
 
 
-def final_stage(instructions: Iterable[Instruction], arguments: Mapping[str, str]) -> list[Instruction]:
-    """The last stage with the stages it is built on, as one list that begins with FROM and the base image."""
+def final_stage(
+    instructions: Iterable[Instruction], arguments: Mapping[str, str]
+) -> list[Instruction]:
+    """The last stage with the stages it is built on, as one list that begins with FROM and the base
+    image.
+    """
     values: dict[str, str] = {}
     stages: dict[str, list[Instruction]] = {}
     current: list[Instruction] = []
     for instruction in instructions:
         if instruction.name == "FROM":
-            image, _, name = (part.strip() for part in substitute(instruction.text, values).partition(" AS "))
+            image, _, name = (
+                part.strip() for part in substitute(instruction.text, values).partition(" AS ")
+            )
             current = stages[name or image] = list(stages.get(image, [Instruction("FROM", image)]))
         elif not stages:
-            name, _, default = instruction.text.partition("=")  # only ARG may come before the first FROM
+            name, _, default = instruction.text.partition(
+                "="
+            )  # only ARG may come before the first FROM
             values[name] = arguments.get(name, default)
         else:
             current.append(instruction)
@@ -92,8 +121,14 @@ class Ignore:
 
     def __init__(self, text: str) -> None:
         lines = [line.strip() for line in text.splitlines()]
-        patterns = [(line.startswith("!"), line.lstrip("!").strip("/")) for line in lines if line and line[0] != "#"]
-        self._patterns = [(kept, re.compile(self._regex(pattern) + r"(?:/.*)?")) for kept, pattern in patterns]
+        patterns = [
+            (line.startswith("!"), line.lstrip("!").strip("/"))
+            for line in lines
+            if line and line[0] != "#"
+        ]
+        self._patterns = [
+            (kept, re.compile(self._regex(pattern) + r"(?:/.*)?")) for kept, pattern in patterns
+        ]
 
     @staticmethod
     def _regex(pattern: str) -> str:
@@ -117,7 +152,9 @@ def context_files(checkout: Path) -> list[str]:
     for folder, names, files in os.walk(checkout):
         here = Path(folder).relative_to(checkout)
         # A pattern that keeps something may lie below an ignored folder; only .git has such ones.
-        names[:] = [name for name in names if name == ".git" or not ignore.ignores(str(here / name))]
+        names[:] = [
+            name for name in names if name == ".git" or not ignore.ignores(str(here / name))
+        ]
         found += [str(here / name) for name in files if not ignore.ignores(str(here / name))]
     return sorted(found)
 
@@ -128,7 +165,9 @@ class Root:
 
     path: Path
     binds: list[str]
-    extra: dict[str, str]  # environment that this host needs, as an engine's proxy arguments would be
+    extra: dict[
+        str, str
+    ]  # environment that this host needs, as an engine's proxy arguments would be
     cache: Path
     environment: dict[str, str] = field(default_factory=lambda: {"PATH": BASE_PATH})
     user: str = "0:0"
@@ -136,8 +175,12 @@ class Root:
     entrypoint: list[str] = field(default_factory=list)
     network: bool = True
 
-    def command(self, command: list[str], *, mounts: Iterable[tuple[str, str]] = (), groups: str = "") -> list[str]:
-        """The command line that runs `command` in this root, in mount and process namespaces of its own."""
+    def command(
+        self, command: list[str], *, mounts: Iterable[tuple[str, str]] = (), groups: str = ""
+    ) -> list[str]:
+        """The command line that runs `command` in this root, in mount and process namespaces of its
+        own.
+        """
         inside = shlex.quote(str(self.path))
         script = [
             "set -e",
@@ -154,11 +197,24 @@ class Root:
                 there.parent.mkdir(parents=True, exist_ok=True)
                 there.touch()
             script.append(f"mount --rbind {shlex.quote(source)} {shlex.quote(str(there))}")
-        variables = [f"{name}={value}" for name, value in {**self.environment, **self.extra}.items()]
+        variables = [
+            f"{name}={value}" for name, value in {**self.environment, **self.extra}.items()
+        ]
         where = ["sh", "-c", 'cd "$0" && exec "$@"', self.workdir]
-        chroot = ["chroot", f"--userspec={self.user}", *([f"--groups={groups}"] if groups else []), str(self.path)]
+        chroot = [
+            "chroot",
+            f"--userspec={self.user}",
+            *([f"--groups={groups}"] if groups else []),
+            str(self.path),
+        ]
         script.append("exec " + shlex.join([*chroot, "env", "-i", *variables, *where, *command]))
-        namespaces = ["--mount", "--pid", "--fork", "--kill-child", *([] if self.network else ["--net"])]
+        namespaces = [
+            "--mount",
+            "--pid",
+            "--fork",
+            "--kill-child",
+            *([] if self.network else ["--net"]),
+        ]
         return ["unshare", *namespaces, "sh", "-c", "\n".join(script)]
 
     def run(self, text: str) -> None:
@@ -177,7 +233,9 @@ class Root:
     def copy(self, text: str) -> None:
         """A COPY step. Raises ValueError when a source is not in the context."""
         options, rest = options_of(text)
-        owner = dict(option.removeprefix("--").split("=", 1) for option in options).get("chown", "0:0")
+        owner = dict(option.removeprefix("--").split("=", 1) for option in options).get(
+            "chown", "0:0"
+        )
         *sources, target = rest.split()
         files = context_files(CHECKOUT)
         for source in sources:
@@ -186,8 +244,15 @@ class Root:
             if not taken:
                 raise ValueError(f"COPY {source}: not in the context")
             for file in taken:
-                # The content of a folder is copied, a file by its name into `target/`, or to `target`.
-                below = file.removeprefix(whole) if file != source else Path(file).name if target.endswith("/") else ""
+                # The content of a folder is copied, a file by its name into `target/`, or to
+                # `target`.
+                below = (
+                    file.removeprefix(whole)
+                    if file != source
+                    else Path(file).name
+                    if target.endswith("/")
+                    else ""
+                )
                 self._copy_file(CHECKOUT / file, self._inside(target) / below, owner)
 
     def _copy_file(self, source: Path, target: Path, owner: str) -> None:
@@ -206,10 +271,18 @@ class Root:
 
 
 def stand_in_base(root: Path, base: Path, mirror: str | None) -> None:
-    """Make `root`, a copy of `base`; `base` is made by debootstrap where it is not there. Raises CalledProcessError."""
+    """Make `root`, a copy of `base`; `base` is made by debootstrap where it is not there. Raises
+    CalledProcessError.
+    """
     if not base.exists():
         half = base.with_name(f"{base.name}-half")
-        command = ["debootstrap", "--variant=minbase", f"--include={STAND_IN}", "bookworm", str(half)]
+        command = [
+            "debootstrap",
+            "--variant=minbase",
+            f"--include={STAND_IN}",
+            "bookworm",
+            str(half),
+        ]
         # In a mount namespace of its own: a killed debootstrap leaves /proc mounted in the root.
         command = ["unshare", "--mount", *command, *([mirror] if mirror else [])]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
@@ -228,7 +301,9 @@ def build(root: Root, instructions: Iterable[Instruction], arguments: Mapping[st
                 print(f"FROM {text}: Debian 12 with {STAND_IN} stands in", flush=True)
                 continue
             case "ENV":
-                root.environment |= {name: substitute(value, known) for name, value in assignments(text).items()}
+                root.environment |= {
+                    name: substitute(value, known) for name, value in assignments(text).items()
+                }
             case "USER":
                 root.user = substitute(text, known)
             case "WORKDIR":
@@ -245,18 +320,40 @@ def build(root: Root, instructions: Iterable[Instruction], arguments: Mapping[st
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--root", type=Path, required=True, help="folder to make; one that exists is used as built")
-    parser.add_argument(
-        "--base", type=Path, help="folder of the stand-in for the base image (default: beside the root)"
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--arg", action="append", default=[], metavar="NAME=VALUE", help="build argument")
+    parser.add_argument(
+        "--root", type=Path, required=True, help="folder to make; one that exists is used as built"
+    )
+    parser.add_argument(
+        "--base",
+        type=Path,
+        help="folder of the stand-in for the base image (default: beside the root)",
+    )
+    parser.add_argument(
+        "--arg", action="append", default=[], metavar="NAME=VALUE", help="build argument"
+    )
     parser.add_argument("--mirror", help="Debian mirror for debootstrap (default: its own)")
-    parser.add_argument("--cache", type=Path, help="stands in for cache mounts (default: beside the root)")
-    parser.add_argument("--bind", action="append", default=[], metavar="SOURCE:TARGET", help="also seen by every step")
-    parser.add_argument("--env", action="append", default=[], metavar="NAME=VALUE", help="also set for every step")
-    parser.add_argument("--then", action="append", default=[], metavar="COMMAND", help="run it as a container would")
-    parser.add_argument("--user", metavar="UID:GID", help="as `docker run --user UID:GID --group-add 0`, for --then")
+    parser.add_argument(
+        "--cache", type=Path, help="stands in for cache mounts (default: beside the root)"
+    )
+    parser.add_argument(
+        "--bind",
+        action="append",
+        default=[],
+        metavar="SOURCE:TARGET",
+        help="also seen by every step",
+    )
+    parser.add_argument(
+        "--env", action="append", default=[], metavar="NAME=VALUE", help="also set for every step"
+    )
+    parser.add_argument(
+        "--then", action="append", default=[], metavar="COMMAND", help="run it as a container would"
+    )
+    parser.add_argument(
+        "--user", metavar="UID:GID", help="as `docker run --user UID:GID --group-add 0`, for --then"
+    )
     parser.add_argument("--no-network", action="store_true", help="for --then")
     given = parser.parse_args()
     if os.geteuid() != 0:
@@ -265,11 +362,16 @@ def main() -> int:
     path = given.root.absolute()
     instructions = final_stage(read_dockerfile(DOCKERFILE.read_text()), arguments)
     root = Root(
-        path, given.bind, assignments(shlex.join(given.env)), given.cache or path.with_name(f"{path.name}-cache")
+        path,
+        given.bind,
+        assignments(shlex.join(given.env)),
+        given.cache or path.with_name(f"{path.name}-cache"),
     )
     try:
         if path.exists():
-            instructions = [step for step in instructions if step.name not in ("FROM", "RUN", "COPY")]
+            instructions = [
+                step for step in instructions if step.name not in ("FROM", "RUN", "COPY")
+            ]
         else:
             stand_in_base(path, given.base or path.with_name(f"{path.name}-base"), given.mirror)
         build(root, instructions, arguments)
@@ -280,7 +382,9 @@ def main() -> int:
             print(f"  exit status {subprocess.run(whole).returncode}", flush=True)
     except (subprocess.CalledProcessError, ValueError) as error:
         print(
-            f"FAILED: {error if isinstance(error, ValueError) else f'exit status {error.returncode}'}", file=sys.stderr
+            "FAILED: "
+            f"{error if isinstance(error, ValueError) else f'exit status {error.returncode}'}",
+            file=sys.stderr,
         )
         return 1
     return 0

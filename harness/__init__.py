@@ -1,3 +1,5 @@
-"""Training Backend Bench, the launching half: reads suites, runs paired jobs, records what happened."""
+"""Training Backend Bench, the launching half: reads suites, runs paired jobs, records what
+happened.
+"""
 
 __version__ = "0.1.0"

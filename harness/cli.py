@@ -1,4 +1,6 @@
-"""The command line `harness`. Every subcommand imports what it needs when it runs, so that --help is instant."""
+"""The command line `harness`. Every subcommand imports what it needs when it runs, so that --help
+is instant.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +42,9 @@ def _main(argv: Sequence[str] | None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="harness", description="Paired benchmarks of PyTorch and ONNX Runtime training.", epilog=EPILOG
+        prog="harness",
+        description="Paired benchmarks of PyTorch and ONNX Runtime training.",
+        epilog=EPILOG,
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")

@@ -15,21 +15,42 @@ BAD_INPUT = 2  # exit status: bad input, an unusable host, or a fault of the pro
 INTERRUPTED = 130
 
 _SAID = {
-    errno.EACCES: ("permission denied", "name a place where you may read and write, or change its permissions"),
+    errno.EACCES: (
+        "permission denied",
+        "name a place where you may read and write, or change its permissions",
+    ),
     errno.EPERM: ("the system does not permit it", "name a place where you may read and write"),
-    errno.ENOSPC: ("no space is left on the disk", "make room there, or name a place on another disk"),
-    errno.EDQUOT: ("your quota of disk space is used up", "make room there, or name a place on another disk"),
-    errno.EFBIG: ("the file would become larger than allowed", "raise the limit (`ulimit -f`), or name another disk"),
-    errno.ENOTDIR: ("a part of this path is a file, not a folder", "name a folder, or move that file away"),
+    errno.ENOSPC: (
+        "no space is left on the disk",
+        "make room there, or name a place on another disk",
+    ),
+    errno.EDQUOT: (
+        "your quota of disk space is used up",
+        "make room there, or name a place on another disk",
+    ),
+    errno.EFBIG: (
+        "the file would become larger than allowed",
+        "raise the limit (`ulimit -f`), or name another disk",
+    ),
+    errno.ENOTDIR: (
+        "a part of this path is a file, not a folder",
+        "name a folder, or move that file away",
+    ),
     errno.EISDIR: ("is a folder, not a file", "name a file"),
     errno.EEXIST: ("exists already", "name another, or move it away"),
     errno.ENOENT: ("no such file or folder", "check the path"),
-    errno.ENAMETOOLONG: ("a name in this path is too long", "shorter names: most disks take 255 bytes each"),
+    errno.ENAMETOOLONG: (
+        "a name in this path is too long",
+        "shorter names: most disks take 255 bytes each",
+    ),
     errno.EROFS: ("the file system is read-only", "name a place on a disk that can be written"),
     errno.ELOOP: ("its links lead in a circle", "mend the link"),
     errno.EMFILE: ("this process has too many files open", "raise the limit (`ulimit -n`)"),
     errno.ENFILE: ("this host has too many files open", "end what opens them"),
-    errno.EAGAIN: ("the system has no room for another process", "raise the limit (`ulimit -u`), or end others"),
+    errno.EAGAIN: (
+        "the system has no room for another process",
+        "raise the limit (`ulimit -u`), or end others",
+    ),
     errno.ENOMEM: ("not enough memory", "end other processes, or a host with more"),
     errno.EIO: ("the disk or terminal answers with an error", "see the kernel's log (`dmesg`)"),
     errno.ESTALE: ("the network disk has lost it", "mount that disk anew"),
@@ -37,7 +58,8 @@ _SAID = {
 
 
 class BenchError(Exception):
-    """Bad input or an unusable host: printed as one message, without a traceback; the command exits with 2.
+    """Bad input or an unusable host: printed as one message, without a traceback; the command exits
+    with 2.
 
     `place` says where (file:line, option, job), `message` what is wrong, `fix` what to do about it.
     """
@@ -70,32 +92,48 @@ def is_no_space(error: BaseException | None) -> bool:
 
 
 def of_the_system(error: OSError, *, fix: str = "") -> BenchError:
-    """What the operating system refused, in one sentence with its fix (`fix` replaces the usual one)."""
+    """What the operating system refused, in one sentence with its fix (`fix` replaces the usual
+    one).
+    """
     if isinstance(error, BrokenPipeError):
         fix = "read its output to the end, for example from a file"
-        return BenchError("whatever read this command's output has closed it (broken pipe)", fix=fix)
-    names = dict.fromkeys(_name(name) for name in (error.filename, error.filename2) if name is not None)
+        return BenchError(
+            "whatever read this command's output has closed it (broken pipe)", fix=fix
+        )
+    names = dict.fromkeys(
+        _name(name) for name in (error.filename, error.filename2) if name is not None
+    )
     if not names and error.errno == errno.ENOENT:
         if "temporary directory" in str(error):
-            return BenchError("no folder for temporary files can be written", fix="set TMPDIR to a folder that can")
+            return BenchError(
+                "no folder for temporary files can be written",
+                fix="set TMPDIR to a folder that can",
+            )
         if not _has_a_folder():
-            return BenchError("the folder you are in does not exist any more", fix="`cd` to one that does")
-    said, usual = _SAID.get(error.errno or 0, (error.strerror or str(error) or type(error).__name__, ""))
+            return BenchError(
+                "the folder you are in does not exist any more", fix="`cd` to one that does"
+            )
+    said, usual = _SAID.get(
+        error.errno or 0, (error.strerror or str(error) or type(error).__name__, "")
+    )
     return BenchError(said, place=" and ".join(names), fix=fix or usual)
 
 
 def run_command(program: str, body: Callable[[], int]) -> int:
     """The exit status of a command line, whose errors are told on stderr.
 
-    What the person at the keyboard can mend is one message and 2: a BenchError, and whatever the operating system
-    refuses. Any other exception is a fault of the program: also 2, for 1 says something about results (a regression, a
-    pair without a result), which a fault never does; its traceback follows the message.
+    What the person at the keyboard can mend is one message and 2: a BenchError, and whatever the
+    operating system refuses. Any other exception is a fault of the program: also 2, for 1 says
+    something about results (a regression, a pair without a result), which a fault never does; its
+    traceback follows the message.
     """
     prepare_output()
     try:
         try:
             status = body()
-        except SystemExit:  # argparse's, after --help or a wrong option; or whoever runs this as a part
+        except (
+            SystemExit
+        ):  # argparse's, after --help or a wrong option; or whoever runs this as a part
             sys.stdout.flush()
             _discard_output()
             raise
@@ -112,11 +150,15 @@ def run_command(program: str, body: Callable[[], int]) -> int:
     except MemoryError:
         _say(f"{program}: {of_the_system(OSError(errno.ENOMEM, ''))}")
     except ImportError as error:
-        _say(f"{program}: a package cannot be loaded: {error}\n  fix: `make setup` installs what is missing")
+        _say(
+            f"{program}: a package cannot be loaded: {error}\n  fix: `make setup` installs what "
+            "is missing"
+        )
     except Exception as error:
         _say(
             f"{program}: a fault of this program: {type(error).__name__}: {_short(str(error))}\n"
-            f"  fix: report it with the lines below; what was finished is on disk\n{traceback.format_exc().rstrip()}"
+            "  fix: report it with the lines below; what was finished is on "
+            f"disk\n{traceback.format_exc().rstrip()}"
         )
     _discard_output()
     return BAD_INPUT
@@ -141,7 +183,8 @@ def use_utf8() -> None:
 def prepare_output() -> None:
     """Make standard output and error take any text, whatever the terminal or the locale can show.
 
-    What cannot be encoded is written as \\u2192. A stream that was closed by whoever started this swallows its text.
+    What cannot be encoded is written as \\u2192. A stream that was closed by whoever started this
+    swallows its text.
     """
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
@@ -157,7 +200,9 @@ def _say(text: str) -> None:
 
 
 def _discard_output() -> None:
-    """Drop what a closed pipe or a full disk does not take, or the interpreter would end with another status."""
+    """Drop what a closed pipe or a full disk does not take, or the interpreter would end with
+    another status.
+    """
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()

@@ -1,4 +1,5 @@
-"""Writing files so that a kill or a full disk leaves the old content or the new, never a part of it.
+"""Writing files so that a kill or a full disk leaves the old content or the new, never a part of
+it.
 
 The one place for it, for harness and report alike. Standard library only.
 """
@@ -17,8 +18,8 @@ LONGEST_NAME = 200  # bytes of a name that its temporary file repeats; most file
 def write_atomically(path: Path, data: bytes) -> None:
     """Replace a file whole, on disk before this returns: readers see the old or the new content.
 
-    A link is followed and keeps being one; the permissions of a file that is there stay. What is no regular file
-    (/dev/stdout, a named pipe) cannot be replaced and is written to.
+    A link is followed and keeps being one; the permissions of a file that is there stay. What is no
+    regular file (/dev/stdout, a named pipe) cannot be replaced and is written to.
 
     Raises:
         OSError: It cannot be written. The old content is then still there, and nothing else is left behind.
@@ -37,7 +38,9 @@ def write_atomically(path: Path, data: bytes) -> None:
     try:
         with temporary.open("wb") as file:
             if mode is not None:
-                with contextlib.suppress(OSError):  # the file is another user's, and the folder is ours
+                with contextlib.suppress(
+                    OSError
+                ):  # the file is another user's, and the folder is ours
                     os.fchmod(file.fileno(), stat.S_IMODE(mode))
             file.write(data)
             file.flush()
@@ -53,7 +56,9 @@ def write_atomically(path: Path, data: bytes) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """`write_atomically` for text, in UTF-8; bytes of a path that are no text become a question mark."""
+    """`write_atomically` for text, in UTF-8; bytes of a path that are no text become a question
+    mark.
+    """
     write_atomically(path, text.encode("utf-8", "replace"))
 
 
@@ -77,7 +82,9 @@ def append_bytes(path: Path, data: bytes) -> None:
                 left = left[file.write(left) :]
             os.fsync(file.fileno())
         except BaseException as error:
-            with contextlib.suppress(OSError):  # a part of a line must not stay: the next one would be glued to it
+            with contextlib.suppress(
+                OSError
+            ):  # a part of a line must not stay: the next one would be glued to it
                 file.truncate(before)
             if isinstance(error, OSError):
                 error.filename = str(path)
@@ -87,7 +94,9 @@ def append_bytes(path: Path, data: bytes) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make names that were added to a folder survive a crash of the host, where its file system can."""
+    """Make names that were added to a folder survive a crash of the host, where its file system
+    can.
+    """
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -1,4 +1,6 @@
-"""Where the checkout and the caches are. Standard library only, for set-up runs before anything is installed."""
+"""Where the checkout and the caches are. Standard library only, for set-up runs before anything is
+installed.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,9 @@ CHECKOUT = PACKAGE.parent
 
 
 def cache_root() -> Path:
-    """Where compiled extensions and the CUDA 11.8 libraries are kept: outside the checkout, shared by all checkouts."""
+    """Where compiled extensions and the CUDA 11.8 libraries are kept: outside the checkout, shared
+    by all checkouts.
+    """
     base = os.environ.get("XDG_CACHE_HOME")
     try:
         return Path(base or Path.home() / ".cache") / "training-backend-bench"

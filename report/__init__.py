@@ -1,1 +1,3 @@
-"""Reads results and never runs anything. Meets the harness only in its record's schema; imports no torch."""
+"""Reads results and never runs anything. Meets the harness only in its record's schema; imports no
+torch.
+"""

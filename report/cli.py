@@ -1,4 +1,6 @@
-"""The command line of the report. Exit code 0: done; 1: something was set aside or is stale; 2: no answer."""
+"""The command line of the report. Exit code 0: done; 1: something was set aside or is stale; 2: no
+answer.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,18 @@ import sys
 from collections.abc import Sequence
 
 from harness.errors import run_command, use_utf8
-from report.commands import alert, check, compare, export, history, page, plot, readme, rehearse, tables
+from report.commands import (
+    alert,
+    check,
+    compare,
+    export,
+    history,
+    page,
+    plot,
+    readme,
+    rehearse,
+    tables,
+)
 
 # In the order of --help; heavy imports are inside their handlers.
 COMMANDS = (tables, readme, page, plot, export, compare, check, history, alert, rehearse)
@@ -18,7 +31,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if arguments is None:
         use_utf8()
     if hasattr(sys.stdout, "reconfigure"):
-        sys.stdout.reconfigure(encoding="utf-8")  # tables hold names in any script, whatever the locale
+        sys.stdout.reconfigure(
+            encoding="utf-8"
+        )  # tables hold names in any script, whatever the locale
     return run_command("report", lambda: _main(arguments))
 
 
@@ -32,8 +47,10 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="report",
         description="Tabulates recorded runs. Reads results and never runs anything.",
-        epilog="exit code: 0 done, 1 something damaged was set aside (named on stderr) or is stale, "
-        "2 bad input, a disk or folder that cannot be used, output that nobody reads, or a fault of "
+        epilog="exit code: 0 done, 1 something damaged was set aside (named on stderr) or "
+        "is stale, "
+        "2 bad input, a disk or folder that cannot be used, output that nobody reads, or a "
+        "fault of "
         "this program; 130 interrupted (check, alert and rehearse --help say what 1 means there)",
     )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)

@@ -1,4 +1,6 @@
-"""What the tests of alerts share: verdicts of made-up nights, real HTTP servers, a real `report alert` process."""
+"""What the tests of alerts share: verdicts of made-up nights, real HTTP servers, a real `report
+alert` process.
+"""
 
 from __future__ import annotations
 
@@ -34,8 +36,12 @@ def point(night: int, factor: float = 1.0) -> Point:
     )
 
 
-def finding(night: int = 30, state: str = "regression", factor: float = 1.05, nights: int = 2, **more: Any) -> Finding:
-    """A pair on a night: the candidate's time is `factor` what it was, for the last `nights` nights."""
+def finding(
+    night: int = 30, state: str = "regression", factor: float = 1.05, nights: int = 2, **more: Any
+) -> Finding:
+    """A pair on a night: the candidate's time is `factor` what it was, for the last `nights`
+    nights.
+    """
     history = [point(one, factor if one > night - nights else 1.0) for one in range(1, night + 1)]
     changed = state in ("regression", "improvement", "watch")
     changes = [
@@ -49,7 +55,9 @@ def finding(night: int = 30, state: str = "regression", factor: float = 1.05, ni
             tail=nights, nights=28,
         ),
     ]  # fmt: skip
-    cause = {"regression": "candidate regressed", "improvement": "candidate improved"}.get(state, "")
+    cause = {"regression": "candidate regressed", "improvement": "candidate improved"}.get(
+        state, ""
+    )
     values: dict[str, Any] = {
         "workload": "roberta-base-mrpc",
         "baseline": "pytorch",
@@ -66,7 +74,10 @@ def finding(night: int = 30, state: str = "regression", factor: float = 1.05, ni
         "gain_high": None if state == "missing" else 0.0461 / 0.028 / factor - 0.988,
         "changes": changes if changed else [],
         "confirmed": True if changed else None,
-        "different": ["onnxruntime-training 1.19.0 -> 1.19.2 (stack ort)", "commit 000001c -> 000001d"]
+        "different": [
+            "onnxruntime-training 1.19.0 -> 1.19.2 (stack ort)",
+            "commit 000001c -> 000001d",
+        ]
         if changed
         else [],
         "reproduce": "make bench CONFIG=configs/nightly.yaml ONLY=roberta-base-mrpc",
@@ -78,7 +89,11 @@ def finding(night: int = 30, state: str = "regression", factor: float = 1.05, ni
 def verdict(*findings: Finding, night: int = 30, **more: Any) -> Verdict:
     states = {one.state for one in findings}
     code = 1 if "regression" in states else 2 if "missing" in states else 0
-    values = {"run": f"nightly-{night:03}", "created_at": point(night).created_at, "exit_code": code}
+    values = {
+        "run": f"nightly-{night:03}",
+        "created_at": point(night).created_at,
+        "exit_code": code,
+    }
     return Verdict.model_validate({**values, "findings": list(findings), **more})
 
 
@@ -113,7 +128,12 @@ class Served:
     """A real server on a real socket. `seen`: every request, in order."""
 
     def __init__(self, handle: Handle) -> None:
-        self.handle, self.seen, self._lock, self.over = handle, list[Request](), threading.Lock(), threading.Event()
+        self.handle, self.seen, self._lock, self.over = (
+            handle,
+            list[Request](),
+            threading.Lock(),
+            threading.Event(),
+        )
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -124,7 +144,9 @@ class Served:
                 body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
                 query = {name: values[-1] for name, values in parse_qs(parts.query).items()}
                 content = json.loads(body) if body else None
-                request = Request(self.command, parts.path, query, dict(self.headers.items()), content)
+                request = Request(
+                    self.command, parts.path, query, dict(self.headers.items()), content
+                )
                 with outer._lock:
                     outer.seen.append(request)
                     answer = outer.handle(request)
@@ -168,9 +190,11 @@ def served(handle: Handle) -> Iterator[Served]:
 
 
 class GitHub:
-    """GitHub's issues as far as the channel uses them: labels, states, pages, comments; answers 401 without the token.
+    """GitHub's issues as far as the channel uses them: labels, states, pages, comments; answers 401
+    without the token.
 
-    Source: GitHub's REST reference, "Issues" and "Using pagination in the REST API"."""
+    Source: GitHub's REST reference, "Issues" and "Using pagination in the REST API".
+    """
 
     def __init__(self, page: int = 100, before: Handle | None = None) -> None:
         self.issues: list[dict[str, Any]] = []
@@ -212,27 +236,44 @@ class GitHub:
         listed = [
             issue
             for issue in self.issues
-            if state in ("all", issue["state"]) and (not label or {"name": label} in issue["labels"])
+            if state in ("all", issue["state"])
+            and (not label or {"name": label} in issue["labels"])
         ]
-        return self._paged(request, listed if request.query.get("direction") == "asc" else listed[::-1])
+        return self._paged(
+            request, listed if request.query.get("direction") == "asc" else listed[::-1]
+        )
 
     def _paged(self, request: Request, items: list[dict[str, Any]]) -> Answer:
-        page, size = int(request.query.get("page", 1)), min(self.page, int(request.query["per_page"]))
+        page, size = (
+            int(request.query.get("page", 1)),
+            min(self.page, int(request.query["per_page"])),
+        )
         headers = {}
         if page * size < len(items):
-            query = "&".join(f"{name}={value}" for name, value in {**request.query, "page": page + 1}.items())
-            headers["Link"] = f'<http://{request.headers["Host"]}{request.path}?{query}>; rel="next", <x>; rel="last"'
+            query = "&".join(
+                f"{name}={value}" for name, value in {**request.query, "page": page + 1}.items()
+            )
+            headers["Link"] = (
+                f'<http://{request.headers["Host"]}{request.path}?{query}>; rel="next", <x>; '
+                'rel="last"'
+            )
         return Answer(200, items[(page - 1) * size : page * size], headers)
 
     def of(self, method: str, requests: list[Request]) -> list[Request]:
         return [request for request in requests if request.method == method]
 
 
-def environ(github: Served | None = None, hook: Served | None = None, **more: str) -> dict[str, str]:
+def environ(
+    github: Served | None = None, hook: Served | None = None, **more: str
+) -> dict[str, str]:
     """The environment of a CI's job."""
     found = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "HOME": "/nonexistent", **more}
     if github:
-        found |= {"GITHUB_API_URL": github.url, "GITHUB_REPOSITORY": "owner/name", "GITHUB_TOKEN": TOKEN}
+        found |= {
+            "GITHUB_API_URL": github.url,
+            "GITHUB_REPOSITORY": "owner/name",
+            "GITHUB_TOKEN": TOKEN,
+        }
     if hook:
         found["BENCH_SLACK_WEBHOOK"] = hook.url + HOOK_PATH
     return found
@@ -240,7 +281,9 @@ def environ(github: Served | None = None, hook: Served | None = None, **more: st
 
 def start(arguments: list[str], env: dict[str, str]) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "report.cli", "alert", *arguments]
-    return subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(
+        command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
 
 
 def run(arguments: list[str], env: dict[str, str]) -> tuple[int, str, str]:

@@ -19,8 +19,12 @@ from harness.schema.workload import JobSpec
 SCRIPTED = (sys.executable, str(Path(__file__).parent / "scripted_blocks.py"))
 
 
-def pair_of(folder: Path, arms: Sequence[str] = ("pytorch", "onnxruntime"), **changes: Any) -> tuple[JobSpec, JobSpec]:
-    """The two specs of a launch: roberta-tiny on the built-in corpus; `options`: of both scripted arms."""
+def pair_of(
+    folder: Path, arms: Sequence[str] = ("pytorch", "onnxruntime"), **changes: Any
+) -> tuple[JobSpec, JobSpec]:
+    """The two specs of a launch: roberta-tiny on the built-in corpus; `options`: of both scripted
+    arms.
+    """
     options = changes.pop("options", ({}, {}))
     specs = []
     for index, arm in enumerate(arms):
@@ -31,14 +35,19 @@ def pair_of(folder: Path, arms: Sequence[str] = ("pytorch", "onnxruntime"), **ch
             arm={"name": arm, "options": options[index]},
             partner=arms[1 - index],
             do_eval=False,
-            **{key: value.copy() if isinstance(value, dict) else value for key, value in changes.items()},
+            **{
+                key: value.copy() if isinstance(value, dict) else value
+                for key, value in changes.items()
+            },
         )
         specs.append(JobSpec.model_validate(job))
     return specs[0], specs[1]
 
 
 class Launch:
-    """Runs a launch in this process; `jobs` are its running jobs and `events` what they said, by arm."""
+    """Runs a launch in this process; `jobs` are its running jobs and `events` what they said, by
+    arm.
+    """
 
     def __init__(self, folder: Path, *, command: Sequence[str] | None = None) -> None:
         self.folder, self.command = folder, command
@@ -49,7 +58,11 @@ class Launch:
         self.watch: Callable[[str, Event], None] = lambda arm, event: None
 
     def _start(self, spec: JobSpec, log: Path) -> RunningJob:
-        mark = {**os.environ, "BENCH_TEST_FOLDER": str(self.folder), "PYTHONPATH": str(worker_helpers.ROOT)}
+        mark = {
+            **os.environ,
+            "BENCH_TEST_FOLDER": str(self.folder),
+            "PYTHONPATH": str(worker_helpers.ROOT),
+        }
         self.jobs.append(RunningJob(spec, log, command=self.command, environment=mark))
         return self.jobs[-1]
 
@@ -60,7 +73,9 @@ class Launch:
     def _started(self, pids: tuple[int, int]) -> None:
         self.pids = pids
 
-    def run(self, pair: tuple[JobSpec, JobSpec], settings: Blocks, timeout_s: float = 120) -> PairOutcome:
+    def run(
+        self, pair: tuple[JobSpec, JobSpec], settings: Blocks, timeout_s: float = 120
+    ) -> PairOutcome:
         return run_pair_launch(
             *pair,
             self.logs,

@@ -1,4 +1,6 @@
-"""The real worker, except that one arm's loss is scaled for the backward pass and never scaled back."""
+"""The real worker, except that one arm's loss is scaled for the backward pass and never scaled
+back.
+"""
 
 import json
 import sys

@@ -1,4 +1,6 @@
-"""A real headless Chromium for tests, driven by its DevTools protocol over a pipe: JSON messages that end in a zero."""
+"""A real headless Chromium for tests, driven by its DevTools protocol over a pipe: JSON messages
+that end in a zero.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-# The browser reads commands from descriptor 3 and answers on 4; the first dups keep either from being overwritten.
+# The browser reads commands from descriptor 3 and answers on 4; the first dups keep either from
+# being overwritten.
 _START = """
 import fcntl, os, sys
 read, write = (fcntl.fcntl(int(number), fcntl.F_DUPFD, 10) for number in sys.argv[1:3])
@@ -33,7 +36,9 @@ def executable() -> str | None:
 
 
 class Tab:
-    """One page. `requests` are the addresses it asked for; `complaints` its console's warnings, errors, exceptions."""
+    """One page. `requests` are the addresses it asked for; `complaints` its console's warnings,
+    errors, exceptions.
+    """
 
     def __init__(self, read: int, write: int) -> None:
         self.read, self.write = read, write
@@ -42,7 +47,9 @@ class Tab:
         self.session: str | None = None
         self.events: list[dict[str, Any]] = []
         target = self.call("Target.createTarget", url="about:blank")["targetId"]
-        self.session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+        self.session = self.call("Target.attachToTarget", targetId=target, flatten=True)[
+            "sessionId"
+        ]
         for domain in ("Page", "Runtime", "Network", "Log"):
             self.call(f"{domain}.enable")
 
@@ -70,7 +77,9 @@ class Tab:
 
     def js(self, expression: str) -> Any:
         """The value of a JavaScript expression in the page; a promise's once it is settled."""
-        done = self.call("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True)
+        done = self.call(
+            "Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True
+        )
         if "exceptionDetails" in done:
             raise RuntimeError(done["exceptionDetails"]["exception"]["description"])
         return done["result"].get("value")
@@ -80,7 +89,8 @@ class Tab:
         x, y = self.js(
             f"(() => {{ const e = document.querySelector({json.dumps(selector)});"
             "e.scrollIntoView({block: 'center', inline: 'center', behavior: 'instant'});"
-            "const r = e.getBoundingClientRect(); return [r.x + r.width / 2, r.y + r.height / 2]; })()"
+            "const r = e.getBoundingClientRect(); return [r.x + r.width / 2, r.y + r.height / "
+            "2]; })()"
         )
         for kind in ("mousePressed", "mouseReleased"):
             self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
@@ -96,11 +106,20 @@ class Tab:
 
     def resize(self, width: int, height: int, *, phone: bool = False) -> None:
         """The window in CSS pixels."""
-        self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=phone)
+        self.call(
+            "Emulation.setDeviceMetricsOverride",
+            width=width,
+            height=height,
+            deviceScaleFactor=1,
+            mobile=phone,
+        )
 
     def prefer(self, scheme: str) -> None:
         """`light` or `dark`, as if the system were set so."""
-        self.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
+        self.call(
+            "Emulation.setEmulatedMedia",
+            features=[{"name": "prefers-color-scheme", "value": scheme}],
+        )
 
     def screenshot(self, path: Path, *, full: bool = False) -> None:
         """A PNG of the window, or of the whole page."""
@@ -117,7 +136,8 @@ class Tab:
         return [
             json.dumps(event["params"])
             for event in self.events
-            if event["method"] in ("Log.entryAdded", "Runtime.exceptionThrown", "Runtime.consoleAPICalled")
+            if event["method"]
+            in ("Log.entryAdded", "Runtime.exceptionThrown", "Runtime.consoleAPICalled")
         ]
 
     def _next(self) -> dict[str, Any]:

@@ -1,4 +1,6 @@
-"""Trains a module that breaks its graph for three steps, the last of another size; prints the proofs as JSON."""
+"""Trains a module that breaks its graph for three steps, the last of another size; prints the
+proofs as JSON.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""The real worker, except that in arms of certain names training resolves to something the config does not say."""
+"""The real worker, except that in arms of certain names training resolves to something the config
+does not say.
+"""
 
 import json
 import sys
@@ -23,7 +25,9 @@ def confounded(*given: Any) -> Any:
             from torch.utils.data import SequentialSampler
             from transformers import Trainer
 
-            Trainer._get_train_sampler = lambda trainer, *_: SequentialSampler(trainer.train_dataset)
+            Trainer._get_train_sampler = lambda trainer, *_: SequentialSampler(
+                trainer.train_dataset
+            )
     return settings
 
 

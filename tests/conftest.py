@@ -1,4 +1,6 @@
-"""What every test run shares: fast tests first, and an environment in which nobody's shell settings change a result."""
+"""What every test run shares: fast tests first, and an environment in which nobody's shell settings
+change a result.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +9,20 @@ import os
 import pytest
 from property_support import register_profiles
 
-# Before any test module is read: its decorators take the profile of that moment. --hypothesis-profile comes in between.
+# Before any test module is read: its decorators take the profile of that moment.
+# --hypothesis-profile comes in between.
 register_profiles()
 
-# Read by set-up, by Python itself or by ORTModule: a test that wants one sets it for its own child process.
-_FOREIGN = ("STACK", "PYTHON", "PYTHONDONTWRITEBYTECODE", "PYTHONOPTIMIZE", "PYTHONWARNINGS", "MAX_JOBS")
+# Read by set-up, by Python itself or by ORTModule: a test that wants one sets it for its own child
+# process.
+_FOREIGN = (
+    "STACK",
+    "PYTHON",
+    "PYTHONDONTWRITEBYTECODE",
+    "PYTHONOPTIMIZE",
+    "PYTHONWARNINGS",
+    "MAX_JOBS",
+)
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -1,4 +1,6 @@
-"""Histories made up for tests: a run folder per night, in the real record format, of times nobody measured."""
+"""Histories made up for tests: a run folder per night, in the real record format, of times nobody
+measured.
+"""
 
 from __future__ import annotations
 
@@ -13,9 +15,21 @@ from report_factory import make_job, make_run, write_run
 from harness.schema.record import Host, InferenceResult, JobRecord, State
 from report.regressions.model import Point
 
-PACKAGES = {"torch": "2.6.0", "onnxruntime-training": "1.19.2", "transformers": "4.48.3", "rich": "13.9"}
-CARD = {"name": "Abacus GPU", "uuid": "GPU-0123456789abcdef", "memory_bytes": 1, "compute_capability": "9.0"}
-HOST = Host(name_sha256="a" * 64, cpu="Abacus", cores=2, gpus=[CARD], driver="550.1", cuda_driver="12.4")
+PACKAGES = {
+    "torch": "2.6.0",
+    "onnxruntime-training": "1.19.2",
+    "transformers": "4.48.3",
+    "rich": "13.9",
+}
+CARD = {
+    "name": "Abacus GPU",
+    "uuid": "GPU-0123456789abcdef",
+    "memory_bytes": 1,
+    "compute_capability": "9.0",
+}
+HOST = Host(
+    name_sha256="a" * 64, cpu="Abacus", cores=2, gpus=[CARD], driver="550.1", cuda_driver="12.4"
+)
 BEGIN = datetime(2026, 1, 1, 2, tzinfo=UTC)
 BASELINE_S, CANDIDATE_S = 0.5, 0.4
 
@@ -39,12 +53,16 @@ def points(factors: np.ndarray) -> list[Point]:
 
 
 def write_night(
-    results: Path, night: int, factors: Sequence[float] = (1.0, 1.0), name: str | None = None, **changes: Any
+    results: Path,
+    night: int,
+    factors: Sequence[float] = (1.0, 1.0),
+    name: str | None = None,
+    **changes: Any,
 ) -> Path:
     """Two launches of both arms; `factors`: of the baseline's and the candidate's times.
 
-    `changes`: `states` and `inference` of arms, `packages`, `jobs` fields for every job; everything else goes into
-    run.json.
+    `changes`: `states` and `inference` of arms, `packages`, `jobs` fields for every job; everything
+    else goes into run.json.
     """
     states: Mapping[str, State] = changes.pop("states", {})
     inference: Mapping[str, InferenceResult] = changes.pop("inference", {})
@@ -53,10 +71,16 @@ def write_night(
     name = name or f"night-{night:03d}"
     jobs: list[JobRecord] = []
     for launch in range(2):
-        for arm, seconds, factor in zip(("pytorch", "onnxruntime"), (BASELINE_S, CANDIDATE_S), factors, strict=True):
+        for arm, seconds, factor in zip(
+            ("pytorch", "onnxruntime"), (BASELINE_S, CANDIDATE_S), factors, strict=True
+        ):
             state = states.get(arm, State.OK)
             step_s = seconds * factor * (1 + 0.001 * launch) if state is State.OK else None
-            jobs.append(make_job(arm, launch, step_s=step_s, state=state, inference=inference.get(arm), **fields))
+            jobs.append(
+                make_job(
+                    arm, launch, step_s=step_s, state=state, inference=inference.get(arm), **fields
+                )
+            )
     run = make_run(
         jobs,
         **{

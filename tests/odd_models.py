@@ -1,4 +1,6 @@
-"""Models that go wrong when they are exported: for tests of inference, whose child process imports this."""
+"""Models that go wrong when they are exported: for tests of inference, whose child process imports
+this.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,9 @@ class Unexportable(BertForSequenceClassification):
 
     def forward(self, *arguments: Any, **named: Any) -> Any:
         output = super().forward(*arguments, **named)
-        output.logits = output.logits + 0 * torch.linalg.eigvals(output.logits.T @ output.logits).real
+        output.logits = (
+            output.logits + 0 * torch.linalg.eigvals(output.logits.T @ output.logits).real
+        )
         return output
 
 

@@ -18,10 +18,17 @@ HOSTILE = "<script>alert(1)</script>"
 STEPS = 60
 
 
-def write_run(folder: Path, jobs: Sequence[JobRecord], series: Mapping[str, Sequence[float]], **fields: Any) -> Path:
-    """A run whose jobs' `series` are names within series/; `series`: seconds of every step, by that name."""
+def write_run(
+    folder: Path, jobs: Sequence[JobRecord], series: Mapping[str, Sequence[float]], **fields: Any
+) -> Path:
+    """A run whose jobs' `series` are names within series/; `series`: seconds of every step, by that
+    name.
+    """
     (folder / "series").mkdir(parents=True)
-    named = [job.model_copy(update={"series": f"series/{job.series}.parquet"}) if job.series else job for job in jobs]
+    named = [
+        job.model_copy(update={"series": f"series/{job.series}.parquet"}) if job.series else job
+        for job in jobs
+    ]
     run = make_run(named, **fields)
     (folder / "run.json").write_text(run.info.model_dump_json())
     (folder / "jobs.jsonl").write_text("".join(job.model_dump_json() + "\n" for job in named))
@@ -33,7 +40,11 @@ def write_run(folder: Path, jobs: Sequence[JobRecord], series: Mapping[str, Sequ
 def write_series(folder: Path, name: str, durations: Sequence[float]) -> None:
     """Step times and falling losses."""
     steps = np.arange(1, len(durations) + 1)
-    columns = {"step": steps, "duration_s": np.asarray(durations, float), "loss": losses_of(len(durations))}
+    columns = {
+        "step": steps,
+        "duration_s": np.asarray(durations, float),
+        "loss": losses_of(len(durations)),
+    }
     parquet.write_table(table(columns), folder / "series" / f"{name}.parquet")
 
 
@@ -42,7 +53,9 @@ def losses_of(steps: int) -> np.ndarray:
 
 
 def write_telemetry(folder: Path, name: str, seconds: int, cards: int = 1) -> str:
-    """A tick a second: card k at (10 + k) % of its time, 100 W, 2 GiB, 1500 MHz; the job on one of two cores."""
+    """A tick a second: card k at (10 + k) % of its time, 100 W, 2 GiB, 1500 MHz; the job on one of
+    two cores.
+    """
     ticks = [
         {
             "kind": "tick",
@@ -66,7 +79,12 @@ def write_telemetry(folder: Path, name: str, seconds: int, cards: int = 1) -> st
     return path
 
 
-def a_run(folder: Path, name: str = "made-up", arms: Sequence[str] = ("pytorch", "onnxruntime"), cards: int = 1) -> Run:
+def a_run(
+    folder: Path,
+    name: str = "made-up",
+    arms: Sequence[str] = ("pytorch", "onnxruntime"),
+    cards: int = 1,
+) -> Run:
     """Three launches of two arms on one workload, with everything that plots can show."""
     jobs, series = [], {}
     (folder / "series").mkdir(parents=True)
@@ -90,7 +108,12 @@ def a_run(folder: Path, name: str = "made-up", arms: Sequence[str] = ("pytorch",
             telemetry = Telemetry(cores=2, series=write_telemetry(folder, key, 40, cards))
             jobs.append(
                 make_job(
-                    arm, launch, backend=backend, timing=timing, telemetry=telemetry, series=f"series/{key}.parquet"
+                    arm,
+                    launch,
+                    backend=backend,
+                    timing=timing,
+                    telemetry=telemetry,
+                    series=f"series/{key}.parquet",
                 )
             )
             series[key] = [setup_s, *np.linspace(0.9, 1.1, STEPS - 1) * step_s * noise]

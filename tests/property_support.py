@@ -1,7 +1,8 @@
 """How many examples a property test gets, and which: the profiles that tests/conftest.py registers.
 
-`make test` draws the same examples every time, so that it never fails by luck. The nightly workflow draws new ones:
-`pytest -m hypothesis --hypothesis-profile nightly`. PROPERTY_EXAMPLES=100 draws a hundred times as many in either.
+`make test` draws the same examples every time, so that it never fails by luck. The nightly workflow
+draws new ones: `pytest -m hypothesis --hypothesis-profile nightly`. PROPERTY_EXAMPLES=100 draws a
+hundred times as many in either.
 """
 
 from __future__ import annotations
@@ -25,7 +26,9 @@ def examples(count: int) -> settings:
 
 
 def register_profiles() -> None:
-    """Both profiles, the repeatable one loaded. No time limit: hosts on which tests run may be busy."""
+    """Both profiles, the repeatable one loaded. No time limit: hosts on which tests run may be
+    busy.
+    """
     for name in (NIGHTLY, REPEATABLE):
         settings.register_profile(
             name,

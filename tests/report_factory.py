@@ -22,7 +22,9 @@ from harness.schema.record import (
 from harness.schema.workload import Arm, Model, Task, Training, Workload
 from report.loading.runs import Run
 
-PROVEN = Engagement(engaged=True, checked_after_steps=[1, 100], torch_module="TorchModuleORT", yield_ops=1)
+PROVEN = Engagement(
+    engaged=True, checked_after_steps=[1, 100], torch_module="TorchModuleORT", yield_ops=1
+)
 
 
 def make_job(
@@ -39,9 +41,13 @@ def make_job(
     workload: str | None = None,
     **fields: Any,
 ) -> JobRecord:
-    """One job; ONNX Runtime is proven engaged and sources are synthetic unless `fields` say otherwise."""
+    """One job; ONNX Runtime is proven engaged and sources are synthetic unless `fields` say
+    otherwise.
+    """
     backend = backend or arm
-    fields.setdefault("engagement", PROVEN if backend == "onnxruntime" and state is State.OK else None)
+    fields.setdefault(
+        "engagement", PROVEN if backend == "onnxruntime" and state is State.OK else None
+    )
     fields.setdefault("sources", Sources(data="synthetic", weights="random", train_samples=800))
     fields.setdefault("device", "cpu")
     fields.setdefault(
@@ -77,10 +83,14 @@ def make_job(
 
 
 def make_run(jobs: list[JobRecord], pairs: list[Pair] | None = None, **fields: Any) -> Run:
-    """A finished run of `jobs`, by default with onnxruntime against pytorch on each of their workloads."""
+    """A finished run of `jobs`, by default with onnxruntime against pytorch on each of their
+    workloads.
+    """
     if pairs is None:
         workloads = sorted({job.workload.name for job in jobs})
-        pairs = [Pair(workload=name, baseline="pytorch", candidate="onnxruntime") for name in workloads]
+        pairs = [
+            Pair(workload=name, baseline="pytorch", candidate="onnxruntime") for name in workloads
+        ]
     given = {
         "run": "made-up",
         "suite": "test",
@@ -111,16 +121,27 @@ def four_pairs(baseline_s: float = 100.0, candidate_s: float = 80.0) -> list[Job
 
 
 ALIKE = Fingerprint(initial_weights_sha256="weights", data_order_sha256="order")
-GATED: dict[str, Any] = {"measurement": {"protocol": "epochs", "parity": {"twin_steps": 3, "tolerance": None}}}
+GATED: dict[str, Any] = {
+    "measurement": {"protocol": "epochs", "parity": {"twin_steps": 3, "tolerance": None}}
+}
 
 
 def make_twin(arm: str, losses: list[float] | None, **fields: Any) -> JobRecord:
-    """A parity twin with these losses, of the same weights and batches as every other unless `fields` say otherwise."""
+    """A parity twin with these losses, of the same weights and batches as every other unless
+    `fields` say otherwise.
+    """
     return make_job(arm, twin=True, losses=losses, **{"fingerprint": ALIKE, **fields})
 
 
 def make_block_job(
-    arm: str, partner: str, launch: int, step_s: list[float], *, steps: int = 1, pilot: int = 0, **fields: Any
+    arm: str,
+    partner: str,
+    launch: int,
+    step_s: list[float],
+    *,
+    steps: int = 1,
+    pilot: int = 0,
+    **fields: Any,
 ) -> JobRecord:
     """A job of the blocks protocol: `steps` timed steps of `step_s[j]` seconds in pair of blocks j."""
     counted = step_s[pilot:]
@@ -133,7 +154,9 @@ def make_block_job(
         train_samples_per_s=1.0,
         steps=1000 + launch,
     )
-    return make_job(arm, launch, **{"partner": partner, "blocks": times, "timing": timing, **fields})
+    return make_job(
+        arm, launch, **{"partner": partner, "blocks": times, "timing": timing, **fields}
+    )
 
 
 def clock(mhz: float | None) -> Telemetry:

@@ -40,7 +40,9 @@ class ScriptedPlan:
 
 
 def make_job(position: int = 0, **options: Any) -> JobSpec:
-    """A job of a scripted worker: even positions are the baseline's, two following ones form a launch."""
+    """A job of a scripted worker: even positions are the baseline's, two following ones form a
+    launch.
+    """
     workload = Workload(
         name="tiny",
         model=Model(name="bert-tiny", architecture="bert-tiny", weights="random"),
@@ -61,25 +63,37 @@ def make_job(position: int = 0, **options: Any) -> JobSpec:
     )
 
 
-def ended(job: JobSpec, state: State = State.OK, reason: str = "", attempt: int = 1, **result: Any) -> JobRecord:
+def ended(
+    job: JobSpec, state: State = State.OK, reason: str = "", attempt: int = 1, **result: Any
+) -> JobRecord:
     """A record of the job; `result` holds fields of WorkerResult, and `wall_s`."""
     wall_s = result.pop("wall_s", 60.0)
     seen = Seen(exit_code=0, wall_s=wall_s, result=WorkerResult(**result))
     return make_record(job, seen, state, reason, Host()).model_copy(update={"attempt": attempt})
 
 
-def make_plan(behaviours: Sequence[dict[str, Any]], timeout_s: float = 60.0, **changes: Any) -> ScriptedPlan:
+def make_plan(
+    behaviours: Sequence[dict[str, Any]], timeout_s: float = 60.0, **changes: Any
+) -> ScriptedPlan:
     jobs = tuple(make_job(position, **options) for position, options in enumerate(behaviours))
     pair = Pair(workload="tiny", baseline=BASELINE, candidate=CANDIDATE)
     return ScriptedPlan(jobs, (pair,), timeout_s, **changes)
 
 
-def make_pair_plan(options: Sequence[tuple[dict[str, Any], dict[str, Any]]], **changes: Any) -> ScriptedPlan:
-    """Launches of the pair in blocks; `options` of (baseline, candidate) for each launch, for scripted_blocks.py."""
+def make_pair_plan(
+    options: Sequence[tuple[dict[str, Any], dict[str, Any]]], **changes: Any
+) -> ScriptedPlan:
+    """Launches of the pair in blocks; `options` of (baseline, candidate) for each launch, for
+    scripted_blocks.py.
+    """
     jobs = []
     for position, arm_options in enumerate(option for both in options for option in both):
         job = make_job(position, **arm_options)
-        jobs.append(job.model_copy(update={"partner": (CANDIDATE, BASELINE)[position % 2], "freeze_collector": True}))
+        jobs.append(
+            job.model_copy(
+                update={"partner": (CANDIDATE, BASELINE)[position % 2], "freeze_collector": True}
+            )
+        )
     pair = Pair(workload="tiny", baseline=BASELINE, candidate=CANDIDATE)
     blocks = Blocks(seconds=0.3, steps=1, cores=0)
     return ScriptedPlan(tuple(jobs), (pair,), **{"timeout_s": 60.0, "blocks": blocks, **changes})
@@ -95,7 +109,9 @@ def wait_until(condition: Callable[[], Any], seconds: float = 20.0) -> Any:
 
 
 def processes_of(folder: Path) -> list[int]:
-    """Living processes that carry this test's mark in their environment, wherever they hide, this one excepted."""
+    """Living processes that carry this test's mark in their environment, wherever they hide, this
+    one excepted.
+    """
     mark = f"BENCH_TEST_FOLDER={folder}".encode()
     found = []
     for entry in Path("/proc").iterdir():

@@ -11,7 +11,9 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def load_script(file: Path) -> ModuleType:
-    """The program in `file`, imported but not run as one. Its name is prefixed: `coverage` is a package of others."""
+    """The program in `file`, imported but not run as one. Its name is prefixed: `coverage` is a
+    package of others.
+    """
     name = f"script_{file.stem}"
     if name in sys.modules:
         return sys.modules[name]

@@ -1,4 +1,5 @@
-"""A job of the `blocks` protocol without torch: waits for its turns and then does what its arm's option `do` says.
+"""A job of the `blocks` protocol without torch: waits for its turns and then does what its arm's
+option `do` says.
 
 `at`: the turn (1-based) in which it does it; 0: before it is ready.
 """
@@ -24,10 +25,14 @@ def misbehave(channel: Channel) -> None:
         case "exit":
             os._exit(7)
         case "out of memory":
-            channel.send("failure", state="out_of_memory", reason="CUDA out of memory", traceback="")
+            channel.send(
+                "failure", state="out_of_memory", reason="CUDA out of memory", traceback=""
+            )
             os._exit(1)
         case "diverge":
-            channel.send("failure", state="diverged", reason="the loss became nan at step 9", traceback="")
+            channel.send(
+                "failure", state="diverged", reason="the loss became nan at step 9", traceback=""
+            )
             os._exit(1)
         case "garbage":
             channel._socket.sendall(b"loss: 0.3\n")
@@ -36,7 +41,9 @@ def misbehave(channel: Channel) -> None:
             channel.send("block", step=1, lead_in_s=[], timed_s=["long"], begin_ns=1, end_ns=2)
             time.sleep(600)
         case "too many steps":
-            channel.send("block", step=99, lead_in_s=[0.1], timed_s=[0.1] * 99, begin_ns=1, end_ns=2)
+            channel.send(
+                "block", step=99, lead_in_s=[0.1], timed_s=[0.1] * 99, begin_ns=1, end_ns=2
+            )
             time.sleep(600)
         case "hang":
             for number in set(signal.Signals) - {signal.SIGKILL, signal.SIGSTOP}:

@@ -1,4 +1,6 @@
-"""A night as a process of its own, for tests to kill: scripted_nightly.py FOLDER BUDGET_MINUTES [SUITE_HASH]."""
+"""A night as a process of its own, for tests to kill: scripted_nightly.py FOLDER BUDGET_MINUTES
+[SUITE_HASH].
+"""
 
 import sys
 from pathlib import Path

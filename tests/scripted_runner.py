@@ -1,7 +1,9 @@
-"""The runner as a process of its own, so that tests can kill it: scripted_runner.py RESULTS BEHAVIOURS CHANGES (JSON).
+"""The runner as a process of its own, so that tests can kill it: scripted_runner.py RESULTS
+BEHAVIOURS CHANGES (JSON).
 
-What its jobs mark as throttled counts as contaminated: the scripted worker's `throttled` stands for the card's sensor.
-BENCH_TEST_SMALL_DISK: results may go to a disk on which no suite would be let begin.
+What its jobs mark as throttled counts as contaminated: the scripted worker's `throttled` stands for
+the card's sensor. BENCH_TEST_SMALL_DISK: results may go to a disk on which no suite would be let
+begin.
 """
 
 import json
@@ -21,8 +23,12 @@ def main() -> int:
     executor.contamination = lambda *_, **__: "GPU 0 was throttled" if mark.exists() else ""
     if "BENCH_TEST_SMALL_DISK" in os.environ:
         preflight.MIN_FREE_BYTES = 0
-    plan = make_plan(json.loads(sys.argv[2]), **json.loads(sys.argv[3]) if len(sys.argv) > 3 else {})
-    outcome = run(plan, Path(sys.argv[1]), worker_command=WORKER, resume_command="harness run the-suite")
+    plan = make_plan(
+        json.loads(sys.argv[2]), **json.loads(sys.argv[3]) if len(sys.argv) > 3 else {}
+    )
+    outcome = run(
+        plan, Path(sys.argv[1]), worker_command=WORKER, resume_command="harness run the-suite"
+    )
     print(outcome.folder)
     return outcome.exit_code
 

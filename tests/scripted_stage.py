@@ -1,9 +1,11 @@
-"""Stands in for the programs of a night: scripted_stage.py FOLDER harness|report ARGUMENTS…, as they are called.
+"""Stands in for the programs of a night: scripted_stage.py FOLDER harness|report ARGUMENTS…, as
+they are called.
 
-FOLDER/behaviour.json: stage → {"seconds": how long it takes, "exit": its exit code, "say": its last line, "dies": true:
-it makes nothing, "alarm": whether a check finds a regression, "status": of the run that is left, "killed": true: by a
-signal}. FOLDER/calls: a line for every call, `begin STAGE` and
-`end STAGE`. FOLDER/jobs: a line for every job executed. FOLDER/outbox: a line for every alert told.
+FOLDER/behaviour.json: stage → {"seconds": how long it takes, "exit": its exit code, "say": its last
+line, "dies": true: it makes nothing, "alarm": whether a check finds a regression, "status": of the
+run that is left, "killed": true: by a signal}. FOLDER/calls: a line for every call, `begin STAGE`
+and `end STAGE`. FOLDER/jobs: a line for every job executed. FOLDER/outbox: a line for every alert
+told.
 """
 
 import itertools
@@ -15,7 +17,12 @@ import time
 from pathlib import Path
 
 JOBS = 3
-FINDING = {"workload": "tiny", "baseline": "pytorch", "candidate": "onnxruntime", "state": "regression"}
+FINDING = {
+    "workload": "tiny",
+    "baseline": "pytorch",
+    "candidate": "onnxruntime",
+    "state": "regression",
+}
 
 
 def main() -> int:
@@ -44,8 +51,12 @@ def note(folder: Path, name: str, line: str) -> None:
         file.write(line + "\n")
 
 
-def run(folder: Path, options: dict[str, str], rest: list[str], behaviour: dict[str, float]) -> None:
-    """Like the runner: a job that is on record is not run again, and SIGTERM ends in order with 130."""
+def run(
+    folder: Path, options: dict[str, str], rest: list[str], behaviour: dict[str, float]
+) -> None:
+    """Like the runner: a job that is on record is not run again, and SIGTERM ends in order with
+    130.
+    """
     target = Path(options["--results"]) / options["--run"]
     target.mkdir(parents=True, exist_ok=True)
 
@@ -62,16 +73,26 @@ def run(folder: Path, options: dict[str, str], rest: list[str], behaviour: dict[
             (target / f"job{job}").touch()
 
 
-def check(folder: Path, options: dict[str, str], rest: list[str], behaviour: dict[str, float]) -> None:
+def check(
+    folder: Path, options: dict[str, str], rest: list[str], behaviour: dict[str, float]
+) -> None:
     time.sleep(behaviour.get("seconds", 0))
     again, alarm = "--again" in options, behaviour.get("alarm", True)
     finding = {**FINDING, "measure_again": not again, "confirmed": True if again else None}
     findings = [finding if alarm else {**FINDING, "state": "steady"}]
-    made = {"run": options["--run"], "created_at": "", "findings": findings, "problems": [], "exit_code": int(alarm)}
+    made = {
+        "run": options["--run"],
+        "created_at": "",
+        "findings": findings,
+        "problems": [],
+        "exit_code": int(alarm),
+    }
     Path(options["--json"]).write_text(json.dumps(made))
 
 
-def alert(folder: Path, options: dict[str, str], rest: list[str], behaviour: dict[str, float]) -> None:
+def alert(
+    folder: Path, options: dict[str, str], rest: list[str], behaviour: dict[str, float]
+) -> None:
     """Like `report alert --state`: what was told is not told again."""
     verdict, state = json.loads(Path(rest[0]).read_text()), Path(options["--state"])
     told = json.loads(state.read_text()) if state.exists() else []

@@ -1,4 +1,6 @@
-"""A job without torch: a real process that speaks the channel and then does what its arm's option `do` says."""
+"""A job without torch: a real process that speaks the channel and then does what its arm's option
+`do` says.
+"""
 
 import contextlib
 import fcntl
@@ -52,7 +54,10 @@ def send_result(channel: Channel, **fields: object) -> None:
 def measured() -> dict[str, object]:
     """What a job that is ok reports besides: options `step_s` and `optimizer`."""
     fingerprint = {"optimizer": OPTIONS.get("optimizer")}
-    return {"timing": {**TIMING, "steady_step_s": OPTIONS.get("step_s")}, "fingerprint": fingerprint}
+    return {
+        "timing": {**TIMING, "steady_step_s": OPTIONS.get("step_s")},
+        "fingerprint": fingerprint,
+    }
 
 
 def send_paused(channel: Channel, folder: Path) -> None:
@@ -61,7 +66,12 @@ def send_paused(channel: Channel, folder: Path) -> None:
     paused = executions <= int(OPTIONS["paused"])
     durations = [0.1] * 9 + [20.0 if paused else 0.1]
     channel.send("series", first_step=1, duration_s=durations, loss=[0.7] * 10)
-    timing = {**TIMING, "steps": 10, "steady_begin_step": 2, "steady_step_s": sum(durations[1:]) / 9}
+    timing = {
+        **TIMING,
+        "steps": 10,
+        "steady_begin_step": 2,
+        "steady_step_s": sum(durations[1:]) / 9,
+    }
     channel.send("result", timing=timing, metrics={"accuracy": 0.5})
     channel.send("bye")
 
@@ -79,10 +89,14 @@ def fill(disk: Path, keep_reserve: bool) -> None:
 
 
 def throttle(folder: Path) -> None:
-    """Option `throttled`: at so many of its first executions the job leaves a mark, as a hot card would."""
+    """Option `throttled`: at so many of its first executions the job leaves a mark, as a hot card
+    would.
+    """
     mark = folder / "throttled"
     mark.unlink(missing_ok=True)
-    if (folder / "executions").read_text().split().count(SPEC["id"]) <= int(OPTIONS.get("throttled", 0)):
+    if (folder / "executions").read_text().split().count(SPEC["id"]) <= int(
+        OPTIONS.get("throttled", 0)
+    ):
         mark.touch()
 
 
@@ -137,7 +151,9 @@ def main() -> None:
             os.abort()
         case "failure":
             reason = OPTIONS.get("reason", "as told")
-            channel.send("failure", state=OPTIONS["state"], reason=reason, traceback="Traceback: here")
+            channel.send(
+                "failure", state=OPTIONS["state"], reason=reason, traceback="Traceback: here"
+            )
             sys.exit(1)
         case "garbage":
             channel._socket.sendall(b"loss: 0.3\n")
@@ -158,11 +174,16 @@ def main() -> None:
             ignore_everything()
             time.sleep(600)
         case "not engaged":
-            send_result(channel, engagement={"engaged": False, "reasons": ["the torch module is not ORT's"]})
+            send_result(
+                channel, engagement={"engaged": False, "reasons": ["the torch module is not ORT's"]}
+            )
         case "nan":
             send_result(channel, metrics={"accuracy": float("nan")}, last_loss=float("nan"))
         case "paths":
-            send_result(channel, fingerprint={"training_arguments": {"output_dir": str(folder / "out"), "lr": 0.1}})
+            send_result(
+                channel,
+                fingerprint={"training_arguments": {"output_dir": str(folder / "out"), "lr": 0.1}},
+            )
         case "kill guardian":
             ignore_everything()
             os.kill(os.getppid(), signal.SIGKILL)

@@ -27,8 +27,10 @@ def card(index: int, **changes: Any) -> dict[str, Any]:
 
 
 def recording(ticks: int = 101, cards: int = 1, slow_every: int = 10) -> Series:
-    """A tick each 100 ms. Power is 200 W and the energy counter agrees; utilization goes 0, 1, … 99, 0, …; memory grows
-    by one byte a tick; the job uses one of four CPUs from the first tick on; half of the host is busy."""
+    """A tick each 100 ms. Power is 200 W and the energy counter agrees; utilization goes 0, 1, …
+    99, 0, …; memory grows by one byte a tick; the job uses one of four CPUs from the first tick on;
+    half of the host is busy.
+    """
     series = Series(
         start={
             "kind": "start",
@@ -55,7 +57,12 @@ def recording(ticks: int = 101, cards: int = 1, slow_every: int = 10) -> Series:
         if number % slow_every == 0:
             fields |= {"memory_clock_mhz": 2000, "temperature_c": 50 + number // slow_every}
             fields |= {"pids": [CHILD] if number else []}
-            tick |= {"tree": [JOB, CHILD], "hidden": [], "host_busy_s": 0.2 * number, "host_total_s": 0.4 * number}
+            tick |= {
+                "tree": [JOB, CHILD],
+                "hidden": [],
+                "host_busy_s": 0.2 * number,
+                "host_total_s": 0.4 * number,
+            }
         for index in range(cards):
             tick["gpus"][str(index)] = dict(fields)
         tick |= {"job_cpu_s": 0.1 * number, "job_rss_bytes": 5000 + number}
@@ -74,4 +81,10 @@ def forget(series: Series, *fields: str) -> None:
 
 def unreadable(number: int, gpu: int | None, field: str, reason: str) -> dict[str, Any]:
     """The sampler's line for a failure during a tick."""
-    return {"kind": "unreadable", "t_ns": tick_ns(number) + 1000, "gpu": gpu, "field": field, "reason": reason}
+    return {
+        "kind": "unreadable",
+        "t_ns": tick_ns(number) + 1000,
+        "gpu": gpu,
+        "field": field,
+        "reason": reason,
+    }

@@ -1,4 +1,6 @@
-"""The real command: every channel, a channel that fails, what the next call makes up for, and no secret anywhere."""
+"""The real command: every channel, a channel that fails, what the next call makes up for, and no
+secret anywhere.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,18 @@ from email import message_from_bytes, policy
 from pathlib import Path
 
 import pytest
-from alerts_support import HOOK_PATH, TOKEN, Answer, GitHub, environ, finding, run, served, verdict, write
+from alerts_support import (
+    HOOK_PATH,
+    TOKEN,
+    Answer,
+    GitHub,
+    environ,
+    finding,
+    run,
+    served,
+    verdict,
+    write,
+)
 
 from report.alerts.channels.registry import CHANNELS
 from report.alerts.pipeline import alert
@@ -36,12 +49,18 @@ def test_every_channel_is_told_once(tmp_path: Path) -> None:
     github, summary = GitHub(), tmp_path / "summary.md"
     path = write(tmp_path / "verdict.json", verdict(*PAIRS))
     with served(github) as api, served(lambda request: Answer(200)) as hook:
-        env = environ(api, hook, GITHUB_STEP_SUMMARY=str(summary), BENCH_EMAIL_TO="team@example.org")
+        env = environ(
+            api, hook, GITHUB_STEP_SUMMARY=str(summary), BENCH_EMAIL_TO="team@example.org"
+        )
         arguments = [str(path), "--state", str(tmp_path / "state.json"), *channels(tmp_path)]
         first = run(arguments, env)
         second = run(arguments, env)
     assert (first[0], second[0]) == (0, 0), first[2] + second[2]
-    assert [line.split(" ")[0] for line in first[1].splitlines()] == ["::error", "::error", "::notice"]
+    assert [line.split(" ")[0] for line in first[1].splitlines()] == [
+        "::error",
+        "::error",
+        "::notice",
+    ]
     assert second[1] == ""
     assert len(github.issues) == 3
     assert len(hook.seen) == 3
@@ -49,14 +68,19 @@ def test_every_channel_is_told_once(tmp_path: Path) -> None:
     text = summary.read_text()
     assert text.count("## Nightly check") == 1
     assert text.count("\n### ") == 3
-    mails = [message_from_bytes(one.read_bytes(), policy=policy.default) for one in (tmp_path / "mails").iterdir()]
+    mails = [
+        message_from_bytes(one.read_bytes(), policy=policy.default)
+        for one in (tmp_path / "mails").iterdir()
+    ]
     assert {mail["To"] for mail in mails} == {"team@example.org"}
     alerts = json.loads((tmp_path / "alerts.json").read_text())["alerts"]
     assert [one["kind"] for one in alerts] == ["regression", "missing", "improvement"]
     assert {mail["X-Bench-Alert"] for mail in mails} == {one["id"] for one in alerts}
 
 
-def test_a_channel_that_fails_keeps_no_other_from_being_told_and_is_made_up_for(tmp_path: Path) -> None:
+def test_a_channel_that_fails_keeps_no_other_from_being_told_and_is_made_up_for(
+    tmp_path: Path,
+) -> None:
     up = False
     path = write(tmp_path / "verdict.json", verdict(*PAIRS))
     with served(lambda request: Answer(200 if up else 500)) as hook:
@@ -72,14 +96,17 @@ def test_a_channel_that_fails_keeps_no_other_from_being_told_and_is_made_up_for(
         assert len(json.loads((tmp_path / "alerts.json").read_text())["alerts"]) == 3
 
         up, before = True, len(hook.seen)
-        # The next night everything is steady: what was missed is still told, and then that it is over.
+        # The next night everything is steady: what was missed is still told, and then that it is
+        # over.
         steady = verdict(finding(31, "steady", 1.0, 0), night=31)
         write(path, steady)
         github = GitHub()
         with served(github) as api:
             code, _, err = run(arguments, environ(api, hook))
     assert code == 0, err
-    titles = [request.content["blocks"][0]["text"]["text"].split(":")[0] for request in hook.seen[before:]]
+    titles = [
+        request.content["blocks"][0]["text"]["text"].split(":")[0] for request in hook.seen[before:]
+    ]
     assert titles == ["Regression", "Stopped running", "Improvement", "Steady again"]
     assert [issue["state"] for issue in github.issues] == ["closed", "open", "open"]
 
@@ -95,15 +122,24 @@ def test_a_channel_that_is_named_later_is_told_what_is_open(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("suite", ["x" * 100, "夜" * 33])
-def test_every_night_of_a_suite_with_a_long_name_has_its_overview(tmp_path: Path, suite: str) -> None:
+def test_every_night_of_a_suite_with_a_long_name_has_its_overview(
+    tmp_path: Path, suite: str
+) -> None:
     """Names of nights differ in their ends, which a marker must not cut off."""
     for night in (30, 31, 31):
         one = verdict(*PAIRS).model_copy(update={"run": f"{suite}-202501{night}-020000"})
-        assert alert(write(tmp_path / "1.json", one), [f"summary={tmp_path / 'summary.md'}"], None, 5, {}) == 0
+        assert (
+            alert(
+                write(tmp_path / "1.json", one), [f"summary={tmp_path / 'summary.md'}"], None, 5, {}
+            )
+            == 0
+        )
     assert (tmp_path / "summary.md").read_text().count("## Nightly check") == 2
 
 
-def test_an_older_verdict_tells_nothing_new(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_older_verdict_tells_nothing_new(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     state, target = tmp_path / "state.json", [f"json={tmp_path / 'alerts.json'}"]
     steady = write(tmp_path / "31.json", verdict(finding(31, "steady", 1.0, 0), night=31))
     assert alert(steady, target, state, 5, {}) == 0
@@ -116,7 +152,9 @@ def test_a_dry_run_shows_all_and_touches_nothing(tmp_path: Path) -> None:
     path = write(tmp_path / "verdict.json", verdict(*PAIRS))
     with served(GitHub()) as api, served(lambda request: Answer(200)) as hook:
         env = environ(api, hook, GITHUB_STEP_SUMMARY=str(tmp_path / "summary.md"))
-        code, out, err = run([str(path), "--dry-run", "--state", str(tmp_path / "s.json"), *channels(tmp_path)], env)
+        code, out, err = run(
+            [str(path), "--dry-run", "--state", str(tmp_path / "s.json"), *channels(tmp_path)], env
+        )
     assert (code, err) == (0, "")
     assert api.seen == hook.seen == []
     assert [one.name for one in tmp_path.iterdir()] == ["verdict.json"]
@@ -128,18 +166,33 @@ def test_a_dry_run_shows_all_and_touches_nothing(tmp_path: Path) -> None:
 @pytest.mark.parametrize("how", ["refused", "wrong", "dry", "leaked", "echoed"])
 def test_no_secret_is_printed_or_written_whatever_happens(tmp_path: Path, how: str) -> None:
     """Everything printed and every file, searched for the token and the webhook's path."""
-    content = verdict(finding(different=[f"TOKEN {TOKEN}", f"hook {HOOK_PATH}"]) if how == "leaked" else finding())
+    content = verdict(
+        finding(different=[f"TOKEN {TOKEN}", f"hook {HOOK_PATH}"]) if how == "leaked" else finding()
+    )
     path = write(tmp_path / "verdict.json", content)
     echo = {"message": f"nobody is {TOKEN} and {HOOK_PATH}"}
     more = ["--dry-run"] if how == "dry" else []
-    arguments = [str(path), "--state", str(tmp_path / "state.json"), "--patience", "1", *channels(tmp_path), *more]
-    with served(lambda request: Answer(401, echo)) as api, served(lambda request: Answer(401, echo)) as hook:
+    arguments = [
+        str(path),
+        "--state",
+        str(tmp_path / "state.json"),
+        "--patience",
+        "1",
+        *channels(tmp_path),
+        *more,
+    ]
+    with (
+        served(lambda request: Answer(401, echo)) as api,
+        served(lambda request: Answer(401, echo)) as hook,
+    ):
         env = environ(api, hook, GITHUB_STEP_SUMMARY=str(tmp_path / "summary.md"))
         if how == "echoed":
             code, out, err = run(arguments, env)
     if how == "wrong":
         env |= {"BENCH_SLACK_WEBHOOK": f"no-scheme{HOOK_PATH}", "GITHUB_REPOSITORY": "bad"}
-    if how != "echoed":  # both are down by now: a refused connection has its address in the library's own text
+    if (
+        how != "echoed"
+    ):  # both are down by now: a refused connection has its address in the library's own text
         code, out, err = run(arguments, env)
     assert code == (0 if how == "dry" else 1), err
     path.unlink()
@@ -155,7 +208,9 @@ def test_a_wrong_token_is_said_and_not_tried_again(tmp_path: Path) -> None:
     path = write(tmp_path / "verdict.json", verdict(finding()))
     with served(GitHub()) as api:
         env = environ(api, GITHUB_TOKEN="") | {"GITHUB_TOKEN": "ghs_another_token_than_that_one"}
-        code, _, err = run([str(path), "--channel", "issues", "--state", str(tmp_path / "state.json")], env)
+        code, _, err = run(
+            [str(path), "--channel", "issues", "--state", str(tmp_path / "state.json")], env
+        )
     assert code == 1
     assert "401 Unauthorized Bad credentials" in err
     assert "ghs_another" not in err
@@ -173,7 +228,9 @@ def test_a_wrong_token_is_said_and_not_tried_again(tmp_path: Path) -> None:
         ("", ["--patience", "-1"], "above 0"),
     ],
 )
-def test_bad_input_ends_with_2_and_one_message(tmp_path: Path, content: str | None, more: list[str], said: str) -> None:
+def test_bad_input_ends_with_2_and_one_message(
+    tmp_path: Path, content: str | None, more: list[str], said: str
+) -> None:
     path = tmp_path / "verdict.json"
     if content is not None:
         path.write_text(content or verdict(finding()).model_dump_json())
@@ -184,14 +241,18 @@ def test_bad_input_ends_with_2_and_one_message(tmp_path: Path, content: str | No
 
 
 @pytest.mark.parametrize("spec", ["json", "summary"])
-def test_a_channel_without_its_file_fails_alone(tmp_path: Path, spec: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_channel_without_its_file_fails_alone(
+    tmp_path: Path, spec: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     path = write(tmp_path / "verdict.json", verdict(finding()))
     assert alert(path, [spec, f"email={tmp_path / 'mails'}"], tmp_path / "state.json", 5, {}) == 1
     assert f"{spec} failed: " in capsys.readouterr().err
     assert len(list((tmp_path / "mails").iterdir())) == 1
 
 
-def test_a_json_file_of_something_else_is_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_json_file_of_something_else_is_kept(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     other = tmp_path / "package.json"
     other.write_text('{"name": "mine"}')
     path = write(tmp_path / "verdict.json", verdict(finding()))

@@ -1,4 +1,6 @@
-"""One request and its attempts, against real servers on real sockets: what is tried again, and how long."""
+"""One request and its attempts, against real servers on real sockets: what is tried again, and how
+long.
+"""
 
 from __future__ import annotations
 
@@ -27,12 +29,16 @@ class Script:
         return self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
 
 
-def post(server: Served | str, patience_s: float = 10.0, request_s: float = 5.0, backoff_s: float = 0.02) -> Any:
+def post(
+    server: Served | str, patience_s: float = 10.0, request_s: float = 5.0, backoff_s: float = 0.02
+) -> Any:
     url = server if isinstance(server, str) else server.url + HOOK_PATH
     secrets = Secrets({"GITHUB_TOKEN": TOKEN, "BENCH_SLACK_WEBHOOK": url})
     patience = Patience(patience_s, backoff_s)
     http = Http(secrets, patience, request_s)
-    return patience.run(lambda: http.request("POST", url, {"Authorization": f"Bearer {TOKEN}"}, {"text": "t"}))
+    return patience.run(
+        lambda: http.request("POST", url, {"Authorization": f"Bearer {TOKEN}"}, {"text": "t"})
+    )
 
 
 @pytest.mark.parametrize("status", [500, 502, 503, 504, 429])
@@ -48,7 +54,10 @@ def test_a_server_that_recovers_is_tried_again(status: int) -> None:
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 410, 422])
 def test_a_refusal_is_not_tried_again_and_shows_no_secret(status: int) -> None:
     said = {"message": f"Bad credentials {TOKEN} at {HOOK_PATH}"}
-    with served(Script(Answer(status, said))) as server, pytest.raises(Undelivered, match=str(status)) as caught:
+    with (
+        served(Script(Answer(status, said))) as server,
+        pytest.raises(Undelivered, match=str(status)) as caught,
+    ):
         post(server)
     assert len(server.seen) == 1
     assert "Bad credentials ***" in str(caught.value)
@@ -94,7 +103,9 @@ def test_attempts_grow_apart_and_end_in_time() -> None:
     assert time.monotonic() - started < 2.5
     gaps = [later - earlier for earlier, later in zip(script.times, script.times[1:], strict=False)]
     assert len(gaps) >= 3
-    for number, gap in enumerate(gaps):  # half to all of 0.1, 0.2, 0.4, ... seconds, and the request itself
+    for number, gap in enumerate(
+        gaps
+    ):  # half to all of 0.1, 0.2, 0.4, ... seconds, and the request itself
         assert 0.05 * 2**number <= gap <= 0.1 * 2**number + 0.25
 
 
@@ -175,7 +186,9 @@ def test_secrets_have_no_text_of_their_own() -> None:
     with served(Script(Answer(200))) as server:
         secrets = Secrets(environ(server, server))
     assert TOKEN not in f"{secrets!r}{secrets}"
-    assert secrets.scrub(f"a {TOKEN} b {server.url}{HOOK_PATH} c {HOOK_PATH}") == "a *** b *** c ***"
+    assert (
+        secrets.scrub(f"a {TOKEN} b {server.url}{HOOK_PATH} c {HOOK_PATH}") == "a *** b *** c ***"
+    )
     assert Secrets({"GITHUB_TOKEN": "a"}).scrub("a cat") == "a cat"
 
 
@@ -189,7 +202,9 @@ def test_an_answer_in_chunks_is_read_whole() -> None:
             connection, _ = listening.accept()
             with connection:
                 asked = b""
-                while b'"text"' not in asked:  # all of it: closing a socket with unread data resets the connection
+                while (
+                    b'"text"' not in asked
+                ):  # all of it: closing a socket with unread data resets the connection
                     asked += connection.recv(4096)
                 connection.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
                 for piece in [*pieces, b""]:

@@ -1,4 +1,6 @@
-"""Whatever a name holds is shown and never acts: Markdown, workflow commands, Slack, mail headers, logs."""
+"""Whatever a name holds is shown and never acts: Markdown, workflow commands, Slack, mail headers,
+logs.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,14 @@ from report.alerts.channels.annotations import Annotations
 from report.alerts.channels.base import Context
 from report.alerts.channels.email import Email
 from report.alerts.delivery import Patience
-from report.alerts.escape import fenced, markdown, one_line, terminal, workflow_data, workflow_property
+from report.alerts.escape import (
+    fenced,
+    markdown,
+    one_line,
+    terminal,
+    workflow_data,
+    workflow_property,
+)
 from report.alerts.events import new_events
 from report.alerts.message import Message, compose
 from report.alerts.render_json import message_json
@@ -44,7 +53,9 @@ NASTY = [
 
 
 def nasty(text: str) -> dict[str, Any]:
-    names = dict.fromkeys(("workload", "baseline", "candidate", "host", "reason", "reproduce", "last_good"), text)
+    names = dict.fromkeys(
+        ("workload", "baseline", "candidate", "host", "reason", "reproduce", "last_good"), text
+    )
     return {**names, "different": [text], "run": text, "since": text}
 
 
@@ -89,7 +100,10 @@ def test_a_whole_message_and_overview_hold_only_our_own_markup(text: str) -> Non
     html = {token.content for token in parsed(text) if token.type in ("html_block", "html_inline")}
     assert html <= {"<!-- -->", "<sub>", "</sub>"}
     skipped = ("text", "html_inline")  # a name may be in several pieces of text
-    kinds = [[token.type for token in parsed(name) if token.type not in skipped] for name in (text, "plain")]
+    kinds = [
+        [token.type for token in parsed(name) if token.type not in skipped]
+        for name in (text, "plain")
+    ]
     assert kinds[0] == kinds[1]
 
 
@@ -111,7 +125,9 @@ def test_an_annotation_is_one_command_that_reads_back(text: str) -> None:
     assert line.count("\n") == 1
     command = re.fullmatch(r"::(error|warning|notice) title=([^:,\r\n]*)::([^\r\n]*)\n", line)
     assert command
-    title = command[2].replace("%2C", ",").replace("%3A", ":").replace("%0A", "\n").replace("%0D", "\r")
+    title = (
+        command[2].replace("%2C", ",").replace("%3A", ":").replace("%0A", "\n").replace("%0D", "\r")
+    )
     assert title.replace("%25", "%") == told(text).title
 
 

@@ -24,10 +24,15 @@ def kinds(*verdicts: Verdict) -> list[list[str]]:
 
 
 def test_each_state_is_told_once_and_what_is_no_alarm_never() -> None:
-    assert kinds(verdict(finding()), verdict(finding(31, nights=3), night=31)) == [["regression"], []]
+    assert kinds(verdict(finding()), verdict(finding(31, nights=3), night=31)) == [
+        ["regression"],
+        [],
+    ]
     for state in ("steady", "watch", "not enough nights"):
         assert kinds(verdict(finding(state=state))) == [[]]
-    assert kinds(verdict(finding(state="improvement", factor=0.95)), verdict(finding(31, "watch"), night=31)) == [
+    assert kinds(
+        verdict(finding(state="improvement", factor=0.95)), verdict(finding(31, "watch"), night=31)
+    ) == [
         ["improvement"],
         [],
     ]
@@ -46,18 +51,29 @@ def test_a_pair_that_was_missing_runs_again_whatever_its_state() -> None:
         ]
 
 
-def test_a_regression_that_is_missing_and_back_is_told_each_time_with_identities_of_their_own() -> None:
+def test_a_regression_that_is_missing_and_back_is_told_each_time_with_identities_of_their_own() -> (
+    None
+):
     found = nights(
-        verdict(finding(30)), verdict(finding(31, "missing"), night=31), verdict(finding(32, nights=3), night=32)
+        verdict(finding(30)),
+        verdict(finding(31, "missing"), night=31),
+        verdict(finding(32, nights=3), night=32),
     )
-    assert [event.kind for events in found for event in events] == ["regression", "missing", "regression"]
+    assert [event.kind for events in found for event in events] == [
+        "regression",
+        "missing",
+        "regression",
+    ]
     assert len({events[0].identity for events in found}) == 3
     assert len({events[0].subject for events in found}) == 1
 
 
 def test_a_first_night_that_slides_is_not_told_again_a_second_step_is() -> None:
     """The tail has ten nights at most: a lasting regression seems to begin later every night."""
-    sliding = [verdict(finding(night, nights=min(10, night - 28), factor=1.05), night=night) for night in range(30, 50)]
+    sliding = [
+        verdict(finding(night, nights=min(10, night - 28), factor=1.05), night=night)
+        for night in range(30, 50)
+    ]
     assert [len(events) for events in nights(*sliding)] == [1] + [0] * 19
     second = verdict(finding(50, factor=1.09), night=50)
     assert [event.kind for event in nights(*sliding, second)[-1]] == ["regression"]
@@ -67,7 +83,9 @@ def test_a_first_night_that_slides_is_not_told_again_a_second_step_is() -> None:
 
 def test_the_identity_is_that_of_pair_measure_host_kind_and_first_night() -> None:
     first = nights(verdict(finding(30)))[0][0]
-    again = nights(verdict(finding(31, nights=3), night=31))[0][0]  # the same regression, told a night later
+    again = nights(verdict(finding(31, nights=3), night=31))[0][
+        0
+    ]  # the same regression, told a night later
     assert first.identity == again.identity
     others = [
         finding(workload="other"), finding(baseline="other"), finding(candidate="other"), finding(host="other"),
@@ -78,7 +96,9 @@ def test_the_identity_is_that_of_pair_measure_host_kind_and_first_night() -> Non
 
 
 def test_names_are_parts_not_a_joined_text() -> None:
-    assert subject_of(finding(workload="a", baseline="b c")) != subject_of(finding(workload="a b", baseline="c"))
+    assert subject_of(finding(workload="a", baseline="b c")) != subject_of(
+        finding(workload="a b", baseline="c")
+    )
 
 
 def test_a_new_host_closes_what_only_the_old_one_could() -> None:
@@ -93,10 +113,16 @@ def test_a_new_host_closes_what_only_the_old_one_could() -> None:
 
 def test_a_night_without_judgement_is_told_unless_its_pairs_say_why() -> None:
     nothing = verdict(problems=["run.json is damaged"], exit_code=2)
-    assert kinds(nothing, nothing, verdict(finding(31, "steady"), night=31)) == [["no judgement"], [], ["steady"]]
+    assert kinds(nothing, nothing, verdict(finding(31, "steady"), night=31)) == [
+        ["no judgement"],
+        [],
+        ["steady"],
+    ]
     assert kinds(verdict(finding(state="missing"), problems=["no jobs"])) == [["missing"]]
     assert kinds(verdict(finding(state="steady"), problems=["one night set aside"])) == [[]]
-    first = verdict(finding(1, "not enough nights"), problems=["one launch does not count"], exit_code=2)
+    first = verdict(
+        finding(1, "not enough nights"), problems=["one launch does not count"], exit_code=2
+    )
     assert kinds(first) == [[]]
 
 

@@ -1,4 +1,6 @@
-"""GitHub issues against a local server that behaves as GitHub does: one issue per pair, opened, updated, closed."""
+"""GitHub issues against a local server that behaves as GitHub does: one issue per pair, opened,
+updated, closed.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +8,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from alerts_support import TOKEN, Answer, GitHub, Request, Served, environ, finding, served, verdict, write
+from alerts_support import (
+    TOKEN,
+    Answer,
+    GitHub,
+    Request,
+    Served,
+    environ,
+    finding,
+    served,
+    verdict,
+    write,
+)
 
 from harness.errors import BenchError
 from report.alerts.channels.base import Context
@@ -17,7 +30,13 @@ from report.alerts.secrets import Secrets
 from report.regressions.model import Verdict
 
 
-def tell(tmp_path: Path, server: Served, *verdicts: Verdict, state: str | None = "state.json", label: str = "") -> int:
+def tell(
+    tmp_path: Path,
+    server: Served,
+    *verdicts: Verdict,
+    state: str | None = "state.json",
+    label: str = "",
+) -> int:
     code = 0
     for one in verdicts:
         path = write(tmp_path / "verdict.json", one)
@@ -81,7 +100,9 @@ def test_a_comment_on_a_later_page_is_found(tmp_path: Path) -> None:
         tell(tmp_path, server, missing)
         github.comments[1][:0] = [{"body": f"a person's comment {number}"} for number in range(3)]
         (tmp_path / "state.json").unlink()
-        github.issues[0]["body"] = github.issues[0]["body"].replace(" missing ", " regression ")  # as it was before
+        github.issues[0]["body"] = github.issues[0]["body"].replace(
+            " missing ", " regression "
+        )  # as it was before
         tell(tmp_path, server, missing)
     assert len(github.comments[1]) == 4
 
@@ -90,7 +111,12 @@ def test_a_lost_state_repeats_nothing_and_still_closes(tmp_path: Path) -> None:
     github = GitHub()
     with served(github) as server:
         for night in (30, 31, 32):
-            tell(tmp_path, server, verdict(finding(night, nights=night - 28), night=night), state=None)
+            tell(
+                tmp_path,
+                server,
+                verdict(finding(night, nights=night - 28), night=night),
+                state=None,
+            )
         assert (len(github.issues), github.comments[1]) == (1, [])
         tell(tmp_path, server, verdict(finding(33, "steady", 1.0, 0), night=33), state=None)
     assert github.issues[0]["state"] == "closed"
@@ -183,10 +209,16 @@ def test_a_message_that_is_refused_does_not_hold_back_the_others(tmp_path: Path)
         assert len(github.issues) == 2
         github.before = None
         assert tell(tmp_path, server, pairs) == 0
-    assert sorted(issue["title"].split()[1] for issue in github.issues) == ["model-0,", "model-1,", "model-2,"]
+    assert sorted(issue["title"].split()[1] for issue in github.issues) == [
+        "model-0,",
+        "model-1,",
+        "model-2,",
+    ]
 
 
-def test_a_next_page_on_another_host_gets_no_token(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_next_page_on_another_host_gets_no_token(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     with served(lambda request: Answer(200, [])) as thief:
         lured = Answer(200, [], {"Link": f'<{thief.url}/repos/owner/name/issues>; rel="next"'})
         with served(lambda request: lured) as server:

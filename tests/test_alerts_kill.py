@@ -1,4 +1,6 @@
-"""Real `report alert` processes killed by SIGKILL at every request and every write, and started again."""
+"""Real `report alert` processes killed by SIGKILL at every request and every write, and started
+again.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,9 @@ BACK = (finding(31, "steady", 1.0, 0), finding(31, "steady", 1.0, 0, workload="g
 
 
 class Killer:
-    """Kills the process that asks, at the nth request: before the server does it, or after, its answer never sent."""
+    """Kills the process that asks, at the nth request: before the server does it, or after, its
+    answer never sent.
+    """
 
     def __init__(self, nth: int, after: bool, inner: Callable[[Request], Answer]) -> None:
         self.nth, self.after, self.inner, self.count, self.pid = nth, after, inner, 0, 0
@@ -69,7 +73,13 @@ def test_one_issue_and_one_comment_whenever_it_is_killed(tmp_path: Path, after: 
             env = environ(server)
             for content in (verdict(*PAIRS), verdict(*BACK, night=31)):
                 path = write(folder / "verdict.json", content)
-                arguments = [str(path), "--channel", "issues", "--state", str(folder / "state.json")]
+                arguments = [
+                    str(path),
+                    "--channel",
+                    "issues",
+                    "--state",
+                    str(folder / "state.json"),
+                ]
                 was_killed = killed(killer, arguments, env)
                 kills += was_killed
                 if was_killed:
@@ -84,7 +94,9 @@ def test_one_issue_and_one_comment_whenever_it_is_killed(tmp_path: Path, after: 
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before it was taken", "taken, not answered"])
-def test_a_webhook_never_loses_and_repeats_only_what_was_not_answered(tmp_path: Path, after: bool) -> None:
+def test_a_webhook_never_loses_and_repeats_only_what_was_not_answered(
+    tmp_path: Path, after: bool
+) -> None:
     taken: list[str] = []
 
     def hook(request: Request) -> Answer:
@@ -103,7 +115,9 @@ def test_a_webhook_never_loses_and_repeats_only_what_was_not_answered(tmp_path: 
 
 
 def killed_at(nth: int, after: bool, path: Path, specs: list[str], state: Path) -> None:
-    """`report alert` up to the nth call that changes a file, and no farther: killed before it, or after it."""
+    """`report alert` up to the nth call that changes a file, and no farther: killed before it, or
+    after it.
+    """
     count = 0
 
     def wrapped(real: Callable[..., Any]) -> Callable[..., Any]:
@@ -127,13 +141,21 @@ def killed_at(nth: int, after: bool, path: Path, specs: list[str], state: Path) 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 def test_files_hold_each_alert_once_whenever_it_is_killed(tmp_path: Path, after: bool) -> None:
-    plain = [one.model_copy(update={"history": []}) for one in PAIRS]  # pictures take their time and change no file
+    plain = [
+        one.model_copy(update={"history": []}) for one in PAIRS
+    ]  # pictures take their time and change no file
     for nth in range(1, 60):
         folder = tmp_path / str(nth)
         folder.mkdir()
         path, state = write(folder / "verdict.json", verdict(*plain)), folder / "state.json"
-        specs = [f"summary={folder}/summary.md", f"json={folder}/alerts.json", f"email={folder}/mails"]
-        process = multiprocessing.get_context("fork").Process(target=killed_at, args=(nth, after, path, specs, state))
+        specs = [
+            f"summary={folder}/summary.md",
+            f"json={folder}/alerts.json",
+            f"email={folder}/mails",
+        ]
+        process = multiprocessing.get_context("fork").Process(
+            target=killed_at, args=(nth, after, path, specs, state)
+        )
         process.start()
         process.join(60)
         assert process.exitcode in (0, -signal.SIGKILL)

@@ -1,4 +1,6 @@
-"""Messages say the numbers, the interval, the cause and the command; pictures are the same every time."""
+"""Messages say the numbers, the interval, the cause and the command; pictures are the same every
+time.
+"""
 
 from __future__ import annotations
 
@@ -26,11 +28,16 @@ def test_a_regression_has_numbers_interval_cause_changes_and_the_command() -> No
         words = " ".join(text.replace("\\", "").split())
         # fmt: off
         for part in ("29.40 ms", "28.00 ms", "+5.0%", "+56.8%", "+55.6% to +58.0%", "since run nightly-029",
-                     "onnxruntime got slower while pytorch kept its time", "nightly-028", "onnxruntime-training 1.19.0",
-                     "make bench CONFIG=configs/nightly.yaml ONLY=roberta-base-mrpc", message.identity, "▇█"):
+                     "onnxruntime got slower while pytorch kept "
+                     "its time", "nightly-028", "onnxruntime-training 1.19.0",
+                     "make bench CONFIG=configs/nightly.yaml "
+                     "ONLY=roberta-base-mrpc", message.identity, "▇█"):
         # fmt: on
             assert part in words
-    assert message.title == "Regression: roberta-base-mrpc, onnxruntime against pytorch: candidate time +5.0%"
+    assert (
+        message.title
+        == "Regression: roberta-base-mrpc, onnxruntime against pytorch: candidate time +5.0%"
+    )
     assert message.level == "error"
 
 
@@ -63,12 +70,16 @@ def test_steady_says_whether_it_is_back_or_only_used_to_it() -> None:
 
 
 def test_what_the_detector_says_besides_is_kept_and_not_doubled() -> None:
-    message = told(reason="candidate +5.0% against the mean of 28 nights; 3 nights before 2025-06-01 are set aside")
+    message = told(
+        reason="candidate +5.0% against the mean of 28 nights; 3 nights before 2025-06-01 are "
+        "set aside"
+    )
     for text in (message_markdown(message), message_text(message)):
         assert " ".join(text.split()).count("3 nights before 2025-06-01 are set aside.") == 1
     assert "Candidate +5.0%" in message.judged
     assert (
-        "No result tonight: out of memory." in told(state="missing", reason="no result tonight: out of memory").summary
+        "No result tonight: out of memory."
+        in told(state="missing", reason="no result tonight: out of memory").summary
     )
 
 
@@ -92,7 +103,10 @@ def test_a_long_list_of_changes_is_cut_and_counted() -> None:
 
 
 def test_the_overview_has_every_pair_and_problem() -> None:
-    pairs = [finding(workload=f"model-{state}", state=state) for state in ("regression", "steady", "watch", "missing")]
+    pairs = [
+        finding(workload=f"model-{state}", state=state)
+        for state in ("regression", "steady", "watch", "missing")
+    ]
     text = overview_markdown(verdict(*pairs, problems=["nightly-007: damaged"]))
     assert [line.split("|")[1].split()[-1] for line in text.splitlines() if "model-" in line] == [
         "regression", "steady", "watch", "missing",

@@ -1,4 +1,6 @@
-"""The backend torch-compile: its options and caches, and the proof that Inductor's graphs ran the training."""
+"""The backend torch-compile: its options and caches, and the proof that Inductor's graphs ran the
+training.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,9 @@ from report.tables.footnotes import compile_notes, runtime_notes
 from report.tables.table import render
 
 ROOT = Path(__file__).resolve().parents[1]
-needs_compiler = pytest.mark.skipif(shutil.which("g++") is None, reason="Inductor needs g++ on a CPU")
+needs_compiler = pytest.mark.skipif(
+    shutil.which("g++") is None, reason="Inductor needs g++ on a CPU"
+)
 
 
 def backend(folder: Path, **options: object) -> TorchCompile:
@@ -39,7 +43,9 @@ def test_every_job_compiles_from_nothing(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setenv("BENCH_JOB_FOLDER", str(tmp_path))
     first, second = (backend(tmp_path).environment()["TORCHINDUCTOR_CACHE_DIR"] for _ in range(2))
     assert first != second
-    assert {Path(first).parent, Path(second).parent} == {tmp_path}  # what the runner removes with the job
+    assert {Path(first).parent, Path(second).parent} == {
+        tmp_path
+    }  # what the runner removes with the job
     assert not list(Path(first).iterdir())
 
 
@@ -58,8 +64,14 @@ def test_options_reach_trainer_and_accelerate(tmp_path: Path) -> None:
         "torch_compile_mode": "reduce-overhead",
     }
     variables = made.environment()
-    assert variables["ACCELERATE_DYNAMO_USE_DYNAMIC"] == variables["ACCELERATE_DYNAMO_USE_FULLGRAPH"] == "True"
-    assert "ACCELERATE_DYNAMO_USE_DYNAMIC" not in backend(tmp_path).environment()  # the library decides
+    assert (
+        variables["ACCELERATE_DYNAMO_USE_DYNAMIC"]
+        == variables["ACCELERATE_DYNAMO_USE_FULLGRAPH"]
+        == "True"
+    )
+    assert (
+        "ACCELERATE_DYNAMO_USE_DYNAMIC" not in backend(tmp_path).environment()
+    )  # the library decides
 
 
 def test_an_unknown_mode_is_refused_where_it_was_written() -> None:
@@ -99,7 +111,9 @@ def test_breaks_and_late_compilations_are_told_under_the_tables(tmp_path: Path) 
 def test_breaks_and_recompilations_are_counted(tmp_path: Path) -> None:
     script = ROOT / "tests" / "compiled_training.py"
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "BENCH_JOB_FOLDER": str(tmp_path)}
-    done = subprocess.run([sys.executable, script], cwd=tmp_path, env=environment, capture_output=True, timeout=300)
+    done = subprocess.run(
+        [sys.executable, script], cwd=tmp_path, env=environment, capture_output=True, timeout=300
+    )
     assert done.returncode == 0, done.stderr.decode()[-2000:]
     first, second, third, bare = json.loads(done.stdout)
     assert first["engaged"]
@@ -112,7 +126,9 @@ def test_breaks_and_recompilations_are_counted(tmp_path: Path) -> None:
     assert third["compiled_graphs"] == 4
     assert third["compiled_runs"] == first["compiled_runs"]  # counted in the first step only
     assert not bare["engaged"]
-    assert bare["reasons"] == ["after step 3: the trained module is a Broken, not one that torch.compile made"]
+    assert bare["reasons"] == [
+        "after step 3: the trained module is a Broken, not one that torch.compile made"
+    ]
 
 
 @pytest.mark.slow
@@ -148,7 +164,9 @@ def test_a_compiled_job_is_proven(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 @pytest.mark.slow
 def test_a_job_that_compiled_nothing_is_a_fallback(tmp_path: Path) -> None:
-    job = worker.spec(tmp_path, "torch-compile", do_eval=False, environment={"TORCHDYNAMO_DISABLE": "1"})
+    job = worker.spec(
+        tmp_path, "torch-compile", do_eval=False, environment={"TORCHDYNAMO_DISABLE": "1"}
+    )
     failure = worker.run(tmp_path, job).failure
     assert failure["state"] == "fallback"
     assert "after step 1: " in failure["reason"]
@@ -163,7 +181,8 @@ def test_set_ups_from_kept_kernels_are_told_wherever_set_ups_are() -> None:
         pair = Pair(workload="tiny-sst2", baseline="pytorch", candidate="torch-compile")
         text = render([make_run([make_job(), compiled], [pair])], view=view)
         return (
-            "- torch-compile: compiled kernels were kept from job to job, so some set-ups are cold, some warm" in text
+            "- torch-compile: compiled kernels were kept from job to job, so some set-ups are "
+            "cold, some warm" in text
         )
 
     for view in ("runtimes", "steady", "gains"):

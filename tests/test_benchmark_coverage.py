@@ -1,4 +1,6 @@
-"""The simulation behind "95%": its noise is the recorded one, its figures are those of a small run, and it can fail."""
+"""The simulation behind "95%": its noise is the recorded one, its figures are those of a small run,
+and it can fail.
+"""
 
 from __future__ import annotations
 
@@ -41,13 +43,17 @@ def test_epochs(coverage):
 def test_adaptive_stopping_costs_no_coverage(coverage):
     cells = coverage.adaptive(REPLICATIONS, 1, lengths=(300,))
     assert [cell for cell in cells if not possible(cell)] == []
-    assert [cell.n for cell in cells] == sorted({cell.n for cell in cells})  # stricter targets take more pairs
+    assert [cell.n for cell in cells] == sorted(
+        {cell.n for cell in cells}
+    )  # stricter targets take more pairs
 
 
 def test_blocks(coverage):
     cells = coverage.blocks(REPLICATIONS, 1, shapes=((10, 20),))
     assert {cell.situation.split(",")[0] for cell in cells} == {"shared noise", "own noise"}
-    several = [cell for cell in cells if " 2 launches" not in cell.situation]  # 2 see their own differences too rarely
+    several = [
+        cell for cell in cells if " 2 launches" not in cell.situation
+    ]  # 2 see their own differences too rarely
     assert len(several) == 16
     assert [cell for cell in several if not possible(cell)] == []
 
@@ -57,7 +63,8 @@ def test_stalls(coverage):
     assert {cell.part for cell in cells} == {"stalls"}
     several = [cell for cell in cells if " 2 launches" not in cell.situation]
     assert [cell for cell in several if not possible(cell)] == []
-    # Shared noise, launches that do not differ: the mean of the estimates is the ratio of undisturbed times.
+    # Shared noise, launches that do not differ: the mean of the estimates is the ratio of
+    # undisturbed times.
     assert [cell for cell in several[:2] if abs(cell.bias) > 0.25] == []
 
 
@@ -80,8 +87,12 @@ def test_the_noise_is_the_recorded_one(coverage):
     series = coverage.autocorrelated(rng, (200, 200), coverage.BLOCK_LAG1, coverage.BLOCK_SD)
     for means in (single.reshape(200, 200, 10).mean(axis=2), series):
         assert means.std() == pytest.approx(0.09, abs=0.003)
-        assert np.corrcoef(means[:, :-1].ravel(), means[:, 1:].ravel())[0, 1] == pytest.approx(0.4, abs=0.03)
-    assert series[:, 0].std() == pytest.approx(0.09, abs=0.015)  # stationary from the first value on
+        assert np.corrcoef(means[:, :-1].ravel(), means[:, 1:].ravel())[0, 1] == pytest.approx(
+            0.4, abs=0.03
+        )
+    assert series[:, 0].std() == pytest.approx(
+        0.09, abs=0.015
+    )  # stationary from the first value on
 
 
 def test_drift_reaches_its_size(coverage):
@@ -92,7 +103,9 @@ def test_drift_reaches_its_size(coverage):
 
 
 def test_the_simulation_finds_an_interval_that_is_too_narrow(coverage):
-    """Pairs of blocks of one launch taken for independent replicates: what harness.schema.stats warns of."""
+    """Pairs of blocks of one launch taken for independent replicates: what harness.schema.stats
+    warns of.
+    """
     rng = np.random.default_rng(2)
     times = coverage.block_times(rng, (REPLICATIONS, 1), (10, 40), own=True)[:, 0]
     ratios = np.log(times[..., 0]) - np.log(times[..., 1])
@@ -102,7 +115,9 @@ def test_the_simulation_finds_an_interval_that_is_too_narrow(coverage):
 
 
 def test_linear_drift_cancels_between_the_arms(coverage, monkeypatch):
-    """A B B A: with no noise but the drift, the mean over quads is the true ratio, whichever arm begins."""
+    """A B B A: with no noise but the drift, the mean over quads is the true ratio, whichever arm
+    begins.
+    """
     monkeypatch.setattr(coverage, "BLOCK_SD", 0.0)
     monkeypatch.setattr(coverage, "LAUNCH_SD", 0.0)
     ratios = coverage.epoch_ratios(np.random.default_rng(0), 20, 8, 100, (0.01, 0.0))
@@ -121,7 +136,10 @@ def test_the_committed_figures_are_of_the_whole_simulation(coverage):
         assert cell["fair"] == (low <= cell["coverage"] <= high)
         if cell["part"] in ("epochs", "adaptive"):
             assert cell["fair"], cell
-        if cell["part"] in ("blocks", "stalls"):  # by chance alone one or two of so many are a little outside
+        if cell["part"] in (
+            "blocks",
+            "stalls",
+        ):  # by chance alone one or two of so many are a little outside
             error = math.sqrt(cell["coverage"] * (1 - cell["coverage"]) / cell["replications"])
             assert low - error < cell["coverage"] < high + error, cell
             assert abs(cell["bias"]) < 0.05 * cell["width"], cell

@@ -1,4 +1,6 @@
-"""Blocks with real training jobs: Trainer beside ORTTrainer, a worker killed in its turn, a runner killed."""
+"""Blocks with real training jobs: Trainer beside ORTTrainer, a worker killed in its turn, a runner
+killed.
+"""
 
 from __future__ import annotations
 
@@ -39,19 +41,29 @@ def outcome(launch: Launch) -> PairOutcome:
 
 def test_trainer_beside_orttrainer(launch: Launch, outcome: PairOutcome) -> None:
     assert outcome.problem == outcome.note == ""
-    assert [judge(seen, log) for seen, log in zip(outcome.seen, launch.logs, strict=True)] == [(State.OK, "")] * 2
+    assert [judge(seen, log) for seen, log in zip(outcome.seen, launch.logs, strict=True)] == [
+        (State.OK, "")
+    ] * 2
     baseline, candidate = outcome.blocks
     assert len(baseline.steps) == len(candidate.steps) >= 8
     assert set(baseline.steps) == {2}
     assert min(*baseline.step_s, *candidate.step_s, *baseline.lead_in_s, *candidate.lead_in_s) > 0
-    spent = sum(sum(event["lead_in_s"]) + sum(event["timed_s"]) for _, event in launch.named("block"))
+    spent = sum(
+        sum(event["lead_in_s"]) + sum(event["timed_s"]) for _, event in launch.named("block")
+    )
     assert spent >= 4
     assert processes_of(launch.folder) == []
 
 
 @pytest.mark.parametrize("index", [0, 1])
-def test_only_timed_steps_count_and_pauses_are_in_no_duration(launch: Launch, outcome: PairOutcome, index: int) -> None:
-    times, result, series = outcome.blocks[index], outcome.seen[index].result, outcome.seen[index].series
+def test_only_timed_steps_count_and_pauses_are_in_no_duration(
+    launch: Launch, outcome: PairOutcome, index: int
+) -> None:
+    times, result, series = (
+        outcome.blocks[index],
+        outcome.seen[index].result,
+        outcome.seen[index].series,
+    )
     assert result is not None
     assert result.blocks == times
     timing: Timing = result.timing
@@ -62,12 +74,16 @@ def test_only_timed_steps_count_and_pauses_are_in_no_duration(launch: Launch, ou
     assert timing.steady_step_s == pytest.approx(sum(timed) / len(timed))
     assert timing.steady_samples_per_s == pytest.approx(8 / timing.steady_step_s)
     assert (timing.train_runtime_s, timing.train_samples_per_s) == (None, None)
-    # One duration per step, as the series has it: 5 of warm-up, then blocks of 1 + 2, and one place for each of them.
+    # One duration per step, as the series has it: 5 of warm-up, then blocks of 1 + 2, and one place
+    # for each of them.
     assert timing.steps == len(series.duration_s) == 5 + 3 * len(times.steps)
     assert timing.steady_begin_step == 7
-    in_series = [s for first in range(5, timing.steps, 3) for s in series.duration_s[first + 1 : first + 3]]
+    in_series = [
+        s for first in range(5, timing.steps, 3) for s in series.duration_s[first + 1 : first + 3]
+    ]
     assert in_series == pytest.approx(timed)
-    # The turns, seen by another clock, hold their steps and nothing else; the partner's turns lie between them.
+    # The turns, seen by another clock, hold their steps and nothing else; the partner's turns lie
+    # between them.
     for event in events:
         seconds = (event["end_ns"] - event["begin_ns"]) / 1e9
         assert seconds == pytest.approx(sum(event["lead_in_s"]) + sum(event["timed_s"]), abs=0.02)
@@ -101,12 +117,16 @@ def test_onnx_runtime_is_proven_engaged_at_the_end_of_a_gated_job(outcome: PairO
 
 
 def test_training_too_short_for_the_budget_ends_by_itself(tmp_path: Path) -> None:
-    """max_steps falls into a turn: both jobs end well, and the outcome says that this is no measurement."""
+    """max_steps falls into a turn: both jobs end well, and the outcome says that this is no
+    measurement.
+    """
     launch = Launch(tmp_path)
     pair = pair_of(tmp_path, ("a", "b"), training={**TRAINING, "max_steps": 12})
     outcome = launch.run(pair, Blocks(seconds=30, steps=1, cores=0, lead_in_steps=1))
     assert "ended by itself after 3 pairs of blocks" in outcome.problem
-    assert [judge(seen, log)[0] for seen, log in zip(outcome.seen, launch.logs, strict=True)] == [State.OK] * 2
+    assert [judge(seen, log)[0] for seen, log in zip(outcome.seen, launch.logs, strict=True)] == [
+        State.OK
+    ] * 2
     assert 12 in [seen.result.timing.steps for seen in outcome.seen if seen.result]
     assert len(outcome.blocks[0].steps) == 3
 
@@ -125,9 +145,13 @@ def test_a_worker_killed_in_its_turn_ends_the_pair(tmp_path: Path) -> None:
     pair = pair_of(tmp_path, ("a", "b"), training=TRAINING)
     outcome = launch.run(pair, Blocks(seconds=60, steps=4, cores=0))
     assert outcome.problem == "b was killed by SIGKILL"
-    (ours, why), (theirs, _) = (judge(seen, log) for seen, log in zip(outcome.seen, launch.logs, strict=True))
+    (ours, why), (theirs, _) = (
+        judge(seen, log) for seen, log in zip(outcome.seen, launch.logs, strict=True)
+    )
     assert (ours, theirs) == (State.INTERRUPTED, State.CRASHED)
-    assert why.startswith("stopped because its partner b was killed by SIGKILL, in phase train at step")
+    assert why.startswith(
+        "stopped because its partner b was killed by SIGKILL, in phase train at step"
+    )
     assert len(outcome.blocks[0].steps) == len(outcome.blocks[1].steps) >= 2
     assert processes_of(tmp_path) == []
 
@@ -175,7 +199,9 @@ def test_nothing_outlives_a_killed_runner(tmp_path: Path) -> None:
     }
     runner = subprocess.Popen([sys.executable, "-c", RUNNER, str(tmp_path)], env=environment)
     try:
-        wait_until(lambda: (tmp_path / "turns").exists() and (tmp_path / "turns").stat().st_size > 6, 90)
+        wait_until(
+            lambda: (tmp_path / "turns").exists() and (tmp_path / "turns").stat().st_size > 6, 90
+        )
         assert len(processes_of(tmp_path)) >= 5  # the runner, two guardians, two workers
     finally:
         runner.kill()

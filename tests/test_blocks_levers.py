@@ -33,15 +33,27 @@ def test_hardware_threads_of_one_core_are_not_taken_together() -> None:
     assert pinning.choose(settings(), range(8), (), adjacent).baseline == [5, 7]
     halves = {cpu: cpu % 4 for cpu in range(8)}
     assert pinning.choose(settings(cores=3), range(8), (), halves).baseline == [5, 6, 7]
-    assert pinning.choose(settings(cores=4), range(8), (), halves).baseline == [4, 5, 6, 7]  # 4 beside 0: what is left
+    assert pinning.choose(settings(cores=4), range(8), (), halves).baseline == [
+        4,
+        5,
+        6,
+        7,
+    ]  # 4 beside 0: what is left
 
 
 def test_cores_near_the_gpu_come_first() -> None:
     assert pinning.choose(settings(), range(16), range(8), {}).baseline == [6, 7]
-    assert pinning.choose(settings(cores=4), range(4, 16), (0, 1, 7), {}).baseline == [7, 13, 14, 15]
+    assert pinning.choose(settings(cores=4), range(4, 16), (0, 1, 7), {}).baseline == [
+        7,
+        13,
+        14,
+        15,
+    ]
 
 
-@pytest.mark.parametrize(("available", "cores"), [((0, 1), [0, 1]), ((3,), [3]), ((2, 5, 9), [5, 9])])
+@pytest.mark.parametrize(
+    ("available", "cores"), [((0, 1), [0, 1]), ((3,), [3]), ((2, 5, 9), [5, 9])]
+)
 def test_small_hosts_give_what_they_have(available: tuple[int, ...], cores: list[int]) -> None:
     assert pinning.choose(settings(), available, (), {}).baseline == cores
     shared = pinning.choose(settings(same=False), available, (), {})
@@ -90,7 +102,9 @@ def test_the_runner_and_what_it_starts_keep_off() -> None:
     with pinning.keep_off([core]):
         assert os.sched_getaffinity(0) == before - {core}
         script = "import os; print(sorted(os.sched_getaffinity(0)))"
-        child = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+        child = subprocess.run(
+            [sys.executable, "-c", script], capture_output=True, text=True, check=True
+        )
         assert child.stdout.strip() == str(sorted(before - {core}))
     assert os.sched_getaffinity(0) == before
     with pinning.keep_off(before):  # nowhere to go

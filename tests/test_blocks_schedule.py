@@ -30,7 +30,9 @@ MOST_TURNS = 100_000
 def play(
     schedule: Schedule, lead_in: int, step_s: Callable[[bool], float]
 ) -> Iterator[tuple[PairOfBlocks, Block, Block]]:
-    """Every pair of blocks, with steps that take `step_s(of the baseline)`, drawn in the order they are made."""
+    """Every pair of blocks, with steps that take `step_s(of the baseline)`, drawn in the order they
+    are made.
+    """
     for _ in range(MOST_TURNS):
         pair = schedule.next()
         if pair is None:
@@ -63,7 +65,11 @@ def test_a_launch_fills_its_budget_in_balanced_random_order(
     noise = random.Random(seed)
     schedule = Schedule(fixed(seconds, steps, lead_in), seed)
     turns = list(
-        play(schedule, lead_in, lambda first: baseline_s * (1 if first else ratio) * math.exp(noise.gauss(0, 0.05)))
+        play(
+            schedule,
+            lead_in,
+            lambda first: baseline_s * (1 if first else ratio) * math.exp(noise.gauss(0, 0.05)),
+        )
     )
     pilot = [turn for turn in turns if turn[0].pilot]
     counted = [turn for turn in turns if not turn[0].pilot]
@@ -83,14 +89,19 @@ def test_a_launch_fills_its_budget_in_balanced_random_order(
         # A round of the pilot that was begun is finished.
         assert sum(spent[: len(pilot)]) <= PILOT_SHARE * seconds * 1.7 + spent[0]
         for pair, a, b in pilot:
-            assert pair.steps == 1 or max(a.seconds, b.seconds) <= LONGEST_BLOCK_S * 1.4  # 5 % of noise
+            assert (
+                pair.steps == 1 or max(a.seconds, b.seconds) <= LONGEST_BLOCK_S * 1.4
+            )  # 5 % of noise
     else:
         assert not pilot
 
 
 def test_the_order_is_drawn_by_the_seed() -> None:
     def order(seed: str) -> list[bool]:
-        return [pair.baseline_first for pair, _, _ in play(Schedule(fixed(4, 1), seed), 1, lambda _: 0.01)]
+        return [
+            pair.baseline_first
+            for pair, _, _ in play(Schedule(fixed(4, 1), seed), 1, lambda _: 0.01)
+        ]
 
     assert order("roberta/0") == order("roberta/0")
     assert len({tuple(order(f"roberta/{launch}")) for launch in range(20)}) == 20
@@ -98,7 +109,9 @@ def test_the_order_is_drawn_by_the_seed() -> None:
     assert 70 < sum(firsts) < 130
 
 
-def _chosen(step_s: Callable[[random.Random], Callable[[bool], float]], lead_in: int = 1) -> list[int]:
+def _chosen(
+    step_s: Callable[[random.Random], Callable[[bool], float]], lead_in: int = 1
+) -> list[int]:
     found = []
     for seed in range(60):
         schedule = Schedule(fixed(60, "auto", lead_in), str(seed))
@@ -121,8 +134,8 @@ def test_independent_noise_asks_for_long_blocks_and_drift_for_short_ones() -> No
 
         return step
 
-    # 60 pilots of 8 pairs each: a single one may err. After two steps of lead-in and in white noise, blocks of 8 have
-    # 5/12 of the variance that single steps have.
+    # 60 pilots of 8 pairs each: a single one may err. After two steps of lead-in and in white
+    # noise, blocks of 8 have 5/12 of the variance that single steps have.
     assert fmean(_chosen(white, lead_in=2)) > 4
     assert fmean(_chosen(drifting, lead_in=2)) < 2
 

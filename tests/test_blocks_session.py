@@ -35,26 +35,48 @@ def states(launch: Launch, outcome: PairOutcome) -> list[State]:
     return [judge(seen, log)[0] for seen, log in zip(outcome.seen, launch.logs, strict=True)]
 
 
-def run(launch: Launch, candidate: dict[str, Any], settings: Blocks = SETTINGS, timeout_s: float = 60) -> PairOutcome:
+def run(
+    launch: Launch, candidate: dict[str, Any], settings: Blocks = SETTINGS, timeout_s: float = 60
+) -> PairOutcome:
     """A launch whose candidate behaves as told; nothing of it may be left."""
-    outcome = launch.run(pair_of(launch.folder, ("base", "cand"), options=({}, candidate)), settings, timeout_s)
+    outcome = launch.run(
+        pair_of(launch.folder, ("base", "cand"), options=({}, candidate)), settings, timeout_s
+    )
     assert processes_of(launch.folder) == []
     return outcome
 
 
 def test_a_whole_launch(launch: Launch) -> None:
     outcome = run(launch, {"step_s": 0.02})
-    assert (outcome.problem, outcome.note, outcome.fits, outcome.block_steps, outcome.ok) == ("", "", True, 2, True)
+    assert (outcome.problem, outcome.note, outcome.fits, outcome.block_steps, outcome.ok) == (
+        "",
+        "",
+        True,
+        2,
+        True,
+    )
     assert states(launch, outcome) == [State.OK, State.OK]
     baseline, candidate = outcome.blocks
-    # A pair of blocks: (1 lead-in of twice a step + 2 steps) of 10 ms and of 20 ms make 120 ms; 1 s ends after 10.
+    # A pair of blocks: (1 lead-in of twice a step + 2 steps) of 10 ms and of 20 ms make 120 ms; 1 s
+    # ends after 10.
     assert len(baseline.steps) == len(candidate.steps) == 10
     assert [a != b for a, b in zip(baseline.first, candidate.first, strict=True)] == [True] * 10
-    assert (baseline.step_s, candidate.step_s) == ([pytest.approx(0.01)] * 10, [pytest.approx(0.02)] * 10)
-    assert (baseline.lead_in_s, candidate.lead_in_s) == ([pytest.approx(0.02)] * 10, [pytest.approx(0.04)] * 10)
-    assert [a < b for a, b in zip(baseline.begin_ns, candidate.begin_ns, strict=True)] == baseline.first
+    assert (baseline.step_s, candidate.step_s) == (
+        [pytest.approx(0.01)] * 10,
+        [pytest.approx(0.02)] * 10,
+    )
+    assert (baseline.lead_in_s, candidate.lead_in_s) == (
+        [pytest.approx(0.02)] * 10,
+        [pytest.approx(0.04)] * 10,
+    )
+    assert [
+        a < b for a, b in zip(baseline.begin_ns, candidate.begin_ns, strict=True)
+    ] == baseline.first
     assert baseline.levers == {"collector": "frozen"}
-    assert [seen.result.blocks if seen.result else None for seen in outcome.seen] == [baseline, candidate]
+    assert [seen.result.blocks if seen.result else None for seen in outcome.seen] == [
+        baseline,
+        candidate,
+    ]
     # One at a time: a turn is over before the next begins.
     turns = sorted((event["begin_ns"], event["end_ns"]) for _, event in launch.named("block"))
     assert all(end <= begin for (_, end), (begin, _) in itertools.pairwise(turns))
@@ -70,7 +92,8 @@ def test_pilot_pairs_are_marked(launch: Launch) -> None:
     assert times.lead_in_s == []
     counts = [event["timed_s"] for _, event in launch.named("block")]
     assert len(counts) == 2 * len(times.steps)
-    # The scripted worker's first step after a pause is no slower than the others when nothing is lead-in.
+    # The scripted worker's first step after a pause is no slower than the others when nothing is
+    # lead-in.
     assert times.switch_s == pytest.approx(0, abs=1e-9)
 
 
@@ -92,7 +115,9 @@ def test_the_cost_of_switching_is_first_step_against_the_rest_of_its_turn() -> N
         ("too many steps", State.CRASHED, "cand broke the protocol"),
     ],
 )
-def test_whatever_ends_one_job_stops_the_other(launch: Launch, do: str, at: int, state: State, words: str) -> None:
+def test_whatever_ends_one_job_stops_the_other(
+    launch: Launch, do: str, at: int, state: State, words: str
+) -> None:
     begin = time.monotonic()
     outcome = run(launch, {"do": do, "at": at})
     assert time.monotonic() - begin < 15
@@ -100,7 +125,9 @@ def test_whatever_ends_one_job_stops_the_other(launch: Launch, do: str, at: int,
     assert outcome.problem == words
     assert outcome.fits
     assert states(launch, outcome) == [State.INTERRUPTED, state]
-    assert judge(outcome.seen[0], launch.logs[0])[1].startswith(f"stopped because its partner {words}, in phase")
+    assert judge(outcome.seen[0], launch.logs[0])[1].startswith(
+        f"stopped because its partner {words}, in phase"
+    )
     lengths = {len(times.steps) for times in outcome.blocks}
     assert lengths == {max(0, at - 1)}  # pairs that both finished
 
@@ -109,7 +136,9 @@ def test_whatever_ends_one_job_stops_the_other(launch: Launch, do: str, at: int,
 def test_a_pair_that_does_not_fit(launch: Launch, at: int) -> None:
     outcome = run(launch, {"do": "out of memory", "at": at})
     assert not outcome.fits
-    assert outcome.problem.startswith("the two jobs do not fit together: cand ended as out_of_memory (CUDA out of mem")
+    assert outcome.problem.startswith(
+        "the two jobs do not fit together: cand ended as out_of_memory (CUDA out of mem"
+    )
     assert states(launch, outcome) == [State.INTERRUPTED, State.OUT_OF_MEMORY]
 
 
@@ -124,7 +153,9 @@ def test_a_job_that_hangs_is_killed_at_the_time_limit(launch: Launch, at: int) -
 def test_training_that_ends_by_itself_counts_if_there_is_enough(launch: Launch) -> None:
     outcome = run(launch, {"do": "end early", "at": LEAST_PAIRS + 3})
     assert outcome.ok
-    assert "the training of cand (at step 40) ended by itself after 10 pairs of blocks" in outcome.note
+    assert (
+        "the training of cand (at step 40) ended by itself after 10 pairs of blocks" in outcome.note
+    )
     assert len(outcome.blocks[0].steps) == LEAST_PAIRS + 2
     assert states(launch, outcome) == [State.OK, State.OK]
 
@@ -187,7 +218,9 @@ def test_a_wake_up_is_heard_at_once(launch: Launch) -> None:
 @pytest.mark.parametrize("positions", [(4, 5), (5, 4)])
 def test_the_lower_position_is_started_first(launch: Launch, positions: tuple[int, int]) -> None:
     pair = pair_of(launch.folder, ("base", "cand"))
-    baseline, candidate = (job.model_copy(update={"position": at}) for job, at in zip(pair, positions, strict=True))
+    baseline, candidate = (
+        job.model_copy(update={"position": at}) for job, at in zip(pair, positions, strict=True)
+    )
     outcome = launch.run((baseline, candidate), SETTINGS)
     assert outcome.ok
     assert [job.arm.name for job in outcome.jobs] == ["base", "cand"]

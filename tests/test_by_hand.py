@@ -1,4 +1,6 @@
-"""`harness train` with every kind of task: what its options refuse, and real jobs whose models load again."""
+"""`harness train` with every kind of task: what its options refuse, and real jobs whose models load
+again.
+"""
 
 from __future__ import annotations
 
@@ -22,21 +24,43 @@ from harness.worker.tasks import corpus
 from harness.worker.tasks.causal_lm import _blocks
 
 ROOT = Path(__file__).resolve().parents[1]
-QUICK = "--device cpu --max-seq-length 32 --max-train-samples 120 --max-eval-samples 40 --max-steps 8"
+QUICK = (
+    "--device cpu --max-seq-length 32 --max-train-samples 120 --max-eval-samples 40 --max-steps 8"
+)
 REAL = f"{QUICK} --learning-rate 3e-3 --per-device-eval-batch-size 1"
 
 
 @pytest.mark.parametrize(
     ("given", "message", "fix"),
     [
-        ("--task nonsense", "--task nonsense: no kind of task is called 'nonsense'", "causal-lm, token-classification"),
+        (
+            "--task nonsense",
+            "--task nonsense: no kind of task is called 'nonsense'",
+            "causal-lm, token-classification",
+        ),
         ("--task sst2", "--task sst2: no kind of task is called 'sst2'", "--task-name sst2"),
-        ("--task causal-lm --task-name sst2", "--task-name sst2: tells GLUE's tasks apart", "leave it out"),
+        (
+            "--task causal-lm --task-name sst2",
+            "--task-name sst2: tells GLUE's tasks apart",
+            "leave it out",
+        ),
         ("--task-name causal-lm", "--task-name causal-lm: is a kind of task", "--task causal-lm"),
         ("--task-name sst3", "--task-name: 'sst3' is not a choice", "'sst2'"),
-        ("--task causal-lm --data hub", "--data: causal-lm cannot read its data from hub", "auto, synthetic"),
-        ("--task causal-lm --data a-folder", "--data: causal-lm cannot read its data from folder", "auto, synthetic"),
-        ("--task causal-lm --task-option a=1", "--task-option a: unknown key 'a'", "known keys: none"),
+        (
+            "--task causal-lm --data hub",
+            "--data: causal-lm cannot read its data from hub",
+            "auto, synthetic",
+        ),
+        (
+            "--task causal-lm --data a-folder",
+            "--data: causal-lm cannot read its data from folder",
+            "auto, synthetic",
+        ),
+        (
+            "--task causal-lm --task-option a=1",
+            "--task-option a: unknown key 'a'",
+            "known keys: none",
+        ),
         (
             "--task token-classification --task-option tag_every=true",
             "--task-option tag_every: unknown key 'tag_every'",
@@ -47,15 +71,31 @@ REAL = f"{QUICK} --learning-rate 3e-3 --per-device-eval-batch-size 1"
             "--task-option tag_every_piece: 'often' does not fit",
             "a valid boolean",
         ),
-        ("--task token-classification --task-option [", "--task-option [: needs KEY=VALUE", "tag_every_piece=true"),
-        ("--task causal-lm --max-train-samples 0", "--max-train-samples: 0 does not fit", "greater than 0"),
+        (
+            "--task token-classification --task-option [",
+            "--task-option [: needs KEY=VALUE",
+            "tag_every_piece=true",
+        ),
+        (
+            "--task causal-lm --max-train-samples 0",
+            "--max-train-samples: 0 does not fit",
+            "greater than 0",
+        ),
     ],
 )
 def test_bad_options_are_one_error_and_nothing_is_written(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], given: str, message: str, fix: str
 ) -> None:
     output = tmp_path / "model"
-    words = ["--model-name-or-path", "gpt2-tiny", "--device", "cpu", "--do-train", "--output-dir", str(output)]
+    words = [
+        "--model-name-or-path",
+        "gpt2-tiny",
+        "--device",
+        "cpu",
+        "--do-train",
+        "--output-dir",
+        str(output),
+    ]
     assert main(["train", *words, *given.split()]) == 2
     first, second = capsys.readouterr().err.splitlines()
     assert first.startswith(f"harness: {message}")
@@ -76,7 +116,11 @@ def test_bad_options_are_one_error_and_nothing_is_written(
     ],
 )
 def test_a_model_that_cannot_be_is_one_error_and_not_random_weights(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], model: str, message: str
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    model: str,
+    message: str,
 ) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.chdir(tmp_path)
@@ -91,9 +135,17 @@ def test_a_model_that_cannot_be_is_one_error_and_not_random_weights(
 
 
 def test_an_unclear_hub_leaves_nothing_behind(tmp_path: Path) -> None:
-    """Nobody listens there, and the model has no built-in shape that could stand in: the same command can follow."""
-    environment = {"HF_ENDPOINT": "http://127.0.0.1:9", "HF_HOME": str(tmp_path / "hf"), "no_proxy": "127.0.0.1"}
-    done = _train(tmp_path / "model", "org/unknown", f"{QUICK} --data synthetic --do-train", **environment)
+    """Nobody listens there, and the model has no built-in shape that could stand in: the same
+    command can follow.
+    """
+    environment = {
+        "HF_ENDPOINT": "http://127.0.0.1:9",
+        "HF_HOME": str(tmp_path / "hf"),
+        "no_proxy": "127.0.0.1",
+    }
+    done = _train(
+        tmp_path / "model", "org/unknown", f"{QUICK} --data synthetic --do-train", **environment
+    )
     assert done.returncode == 2, done.stderr
     assert "whether the hub has the weights of unknown (org/unknown) is not known" in done.stderr
     assert "Traceback" not in done.stderr
@@ -105,7 +157,11 @@ def test_a_folder_whose_name_is_no_text_is_refused_before_it_trains(
     tmp_path: Path, option: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     odd = str(tmp_path / os.fsdecode(b"a\xffb"))
-    words = {"--output-dir": str(tmp_path / "out"), "--model-name-or-path": "bert-tiny", option: odd}
+    words = {
+        "--output-dir": str(tmp_path / "out"),
+        "--model-name-or-path": "bert-tiny",
+        option: odd,
+    }
     assert main(["train", "--do-train", *(word for pair in words.items() for word in pair)]) == 2
     assert f"{tmp_path}/a\\udcffb: is not UTF-8 text" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
@@ -117,7 +173,10 @@ def test_a_relative_folder_below_one_whose_name_is_no_text_is_refused_before_it_
     odd = tmp_path / os.fsdecode(b"a\xffb")
     odd.mkdir()
     monkeypatch.chdir(odd)
-    assert main(["train", "--do-train", "--output-dir", "out", "--model-name-or-path", "bert-tiny"]) == 2
+    assert (
+        main(["train", "--do-train", "--output-dir", "out", "--model-name-or-path", "bert-tiny"])
+        == 2
+    )
     assert capsys.readouterr().err.startswith("harness: --output-dir out: its name is not UTF-8")
     assert list(odd.iterdir()) == []
 
@@ -126,13 +185,19 @@ def test_an_unknown_kind_is_told_with_the_installed_ones(tmp_path: Path) -> None
     metadata = tmp_path / "site" / "toy-1.0.dist-info"
     metadata.mkdir(parents=True)
     (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: toy\nVersion: 1.0\n")
-    (metadata / "entry_points.txt").write_text("[training_backend_bench.tasks]\ntoy-task = toy:Toy\n")
-    done = _train(tmp_path / "model", "bert-tiny", "--task tyo --do-train", PYTHONPATH=str(metadata.parent))
+    (metadata / "entry_points.txt").write_text(
+        "[training_backend_bench.tasks]\ntoy-task = toy:Toy\n"
+    )
+    done = _train(
+        tmp_path / "model", "bert-tiny", "--task tyo --do-train", PYTHONPATH=str(metadata.parent)
+    )
     assert done.returncode == 2
     assert "one of: glue, causal-lm, token-classification, toy-task;" in done.stderr
 
 
-def _train(output: Path, model: str, words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+def _train(
+    output: Path, model: str, words: str, **environment: str
+) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "harness.cli", "train", "--model-name-or-path", model]
     return subprocess.run(
         [*command, "--output-dir", str(output), *words.split()],
@@ -156,9 +221,13 @@ def _metrics(output: Path, model: str, words: str) -> dict[str, Any]:
 
 @pytest.mark.slow
 def test_a_language_model_trained_by_onnxruntime_loads_again(tmp_path: Path) -> None:
-    """The model and the tokenizer that were saved have the perplexity that was printed; both engines infer it alike."""
+    """The model and the tokenizer that were saved have the perplexity that was printed; both
+    engines infer it alike.
+    """
     output = tmp_path / "model"
-    words = f"--task causal-lm {REAL} --backend onnxruntime --do-train --do-eval --inference-with-ort"
+    words = (
+        f"--task causal-lm {REAL} --backend onnxruntime --do-train --do-eval --inference-with-ort"
+    )
     trained = _metrics(output, "gpt2-tiny", words)
     assert (trained["state"], trained["train_steps"]) == ("ok", 8)
     (folder,) = (output / "runs").iterdir()
@@ -173,12 +242,18 @@ def test_a_language_model_trained_by_onnxruntime_loads_again(tmp_path: Path) -> 
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     model, report = AutoModelForCausalLM.from_pretrained(output, output_loading_info=True)
-    assert (report["missing_keys"], report["unexpected_keys"], report["mismatched_keys"]) == ([], [], [])
+    assert (report["missing_keys"], report["unexpected_keys"], report["mismatched_keys"]) == (
+        [],
+        [],
+        [],
+    )
     sentences = corpus.generate("validation", 400, 0)[0]
     blocks = itertools.islice(_blocks(sentences, AutoTokenizer.from_pretrained(output), 32), 40)
     ids = torch.tensor(list(blocks))
     assert ids.shape == (40, 32)
-    assert model(input_ids=ids, labels=ids).loss.exp().item() == pytest.approx(trained["eval_perplexity"], rel=1e-4)
+    assert model(input_ids=ids, labels=ids).loss.exp().item() == pytest.approx(
+        trained["eval_perplexity"], rel=1e-4
+    )
 
 
 @pytest.mark.slow
@@ -188,20 +263,29 @@ def test_a_token_classifier_trained_by_pytorch_loads_again(tmp_path: Path) -> No
     words = f"--task token-classification --task-option tag_every_piece=true {REAL} --do-train --do-eval"
     trained = _metrics(output, "bert-tiny", f"{words} --backend pytorch")
     assert (trained["state"], trained["train_steps"]) == ("ok", 8)
-    assert {f"eval_{name}" for name in ("loss", "precision", "recall", "f1", "accuracy")} < trained.keys()
+    assert {
+        f"eval_{name}" for name in ("loss", "precision", "recall", "f1", "accuracy")
+    } < trained.keys()
     (folder,) = (output / "runs").iterdir()
     (record,) = read_records(folder)[0]
     assert record.workload.task.options == {"tag_every_piece": True}
     assert record.sources.train_samples == 120
     from transformers import AutoModelForTokenClassification, AutoTokenizer
 
-    model, report = AutoModelForTokenClassification.from_pretrained(output, output_loading_info=True)
-    assert (report["missing_keys"], report["unexpected_keys"], report["mismatched_keys"]) == ([], [], [])
+    model, report = AutoModelForTokenClassification.from_pretrained(
+        output, output_loading_info=True
+    )
+    assert (report["missing_keys"], report["unexpected_keys"], report["mismatched_keys"]) == (
+        [],
+        [],
+        [],
+    )
     assert model.config.id2label[1] == "B-PER"
     encoded = AutoTokenizer.from_pretrained(output)("Lork beat Vand .", return_tensors="pt")
     assert model(**encoded).logits.shape == (*encoded["input_ids"].shape, 9)
 
-    # From a folder whose name looks like a token of the hub: it trains, and is recorded under its name.
+    # From a folder whose name looks like a token of the hub: it trains, and is recorded under its
+    # name.
     named = output.rename(tmp_path / "hf_bert_local_finetuned")
     again = f"--task token-classification {REAL} --do-train --max-steps 1"
     assert _metrics(tmp_path / "again", str(named), again)["weights"] == "pretrained"
@@ -210,19 +294,29 @@ def test_a_token_classifier_trained_by_pytorch_loads_again(tmp_path: Path) -> No
     assert record.workload.name == "hf_bert_local_finetuned-token-classification"
     assert record.workload.model.name == named.name
     assert (record.workload.model.path or "").endswith(f"/{named.name}")
-    assert str(tmp_path) not in (folder / "jobs.jsonl").read_text() + (folder / "run.json").read_text()
+    assert (
+        str(tmp_path) not in (folder / "jobs.jsonl").read_text() + (folder / "run.json").read_text()
+    )
 
 
 @pytest.mark.slow
 def test_a_checkpoint_of_three_classes_trains_for_two(tmp_path: Path) -> None:
-    """From MNLI to RTE, with a tokenizer that takes less than is asked for: both are told, in record and tables."""
+    """From MNLI to RTE, with a tokenizer that takes less than is asked for: both are told, in
+    record and tables.
+    """
     words = f"{QUICK} --data synthetic --do-train --max-steps 2"
     _metrics(tmp_path / "mnli", "bert-tiny", f"--task-name mnli {words}")
     settings = tmp_path / "mnli" / "tokenizer_config.json"
     settings.write_text(json.dumps(json.loads(settings.read_text()) | {"model_max_length": 16}))
-    done = _train(tmp_path / "rte", str(tmp_path / "mnli"), f"--task-name rte {words} --do-eval --max-seq-length 64")
+    done = _train(
+        tmp_path / "rte",
+        str(tmp_path / "mnli"),
+        f"--task-name rte {words} --do-eval --max-seq-length 64",
+    )
     assert done.returncode == 0, done.stdout + done.stderr
-    remark = "classifier.weight of mnli has 3 outputs in the checkpoint and 2 here: drawn from the seed"
+    remark = (
+        "classifier.weight of mnli has 3 outputs in the checkpoint and 2 here: drawn from the seed"
+    )
     assert remark in done.stderr
     assert f"note = {remark}" in done.stdout
     assert "note = length 16, for the tokenizer takes no more (64 asked for)" in done.stdout
@@ -242,9 +336,15 @@ def test_a_training_that_was_disturbed_counts_and_says_so(tmp_path: Path) -> Non
     command += [*"--data synthetic --do-train --max-steps 2 --max-train-samples 16".split()]
     command += [*"--max-seq-length 16 --device cpu --output-dir out".split()]
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)}
-    process = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True
+    )
     deadline = time.monotonic() + 60
-    while not (workers := [p for p in psutil.Process(process.pid).children(recursive=True) if _is_worker(p)]):
+    while not (
+        workers := [
+            p for p in psutil.Process(process.pid).children(recursive=True) if _is_worker(p)
+        ]
+    ):
         assert time.monotonic() < deadline
         time.sleep(0.05)
     workers[0].send_signal(signal.SIGSTOP)

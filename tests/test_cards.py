@@ -1,6 +1,8 @@
-"""Which cards a run uses: each is asked by itself, the lost one is named, and CUDA_VISIBLE_DEVICES decides.
+"""Which cards a run uses: each is asked by itself, the lost one is named, and CUDA_VISIBLE_DEVICES
+decides.
 
-The real nvidia-ml-py over the stand-in of the driver (fake_nvml.c): two cards, GPU-fake-0 and GPU-fake-1.
+The real nvidia-ml-py over the stand-in of the driver (fake_nvml.c): two cards, GPU-fake-0 and
+GPU-fake-1.
 """
 
 from __future__ import annotations
@@ -74,7 +76,9 @@ def environment(library: Path, **changes: str) -> dict[str, str]:
     return {**there, "PYTHONPATH": str(ROOT), "LD_LIBRARY_PATH": str(library), **changes}
 
 
-CASES: list[tuple[str, dict[str, str], str, str]] = [  # what, environment, --device, the device or a part of the error
+CASES: list[
+    tuple[str, dict[str, str], str, str]
+] = [  # what, environment, --device, the device or a part of the error
     ("two cards", {}, "auto", "cuda"),
     ("one is lost", {"FAKE_NVML_GONE": "1"}, "auto", "cuda"),
     ("one is lost and cuda asked for", {"FAKE_NVML_GONE": "1"}, "cuda", "cuda"),
@@ -141,12 +145,16 @@ CASES: list[tuple[str, dict[str, str], str, str]] = [  # what, environment, --de
 def answers(library: Path) -> dict[str, dict[str, Any]]:
     asked = json.dumps([{"set": variables, "device": device} for _, variables, device, _ in CASES])
     command = [sys.executable, "-c", CHILD, asked]
-    done = subprocess.run(command, env=environment(library), capture_output=True, text=True, timeout=120)
+    done = subprocess.run(
+        command, env=environment(library), capture_output=True, text=True, timeout=120
+    )
     assert done.returncode == 0, done.stderr
     return dict(zip((case[0] for case in CASES), json.loads(done.stdout), strict=True))
 
 
-@pytest.mark.parametrize(("what", "expected"), [(case[0], case[3]) for case in CASES], ids=[case[0] for case in CASES])
+@pytest.mark.parametrize(
+    ("what", "expected"), [(case[0], case[3]) for case in CASES], ids=[case[0] for case in CASES]
+)
 def test_the_device_of_a_run(answers: dict[str, dict[str, Any]], what: str, expected: str) -> None:
     device = answers[what]["device"]
     if expected in ("cpu", "cuda"):
@@ -177,7 +185,9 @@ def test_the_guard_refuses_a_lost_card_that_a_job_would_use_and_warns_of_another
 
     ((severity, message, fix),) = about_lost("the first is lost")
     assert (severity, message) == ("error", "GPU 0 does not answer: GPU is lost")
-    assert fix.startswith("CUDA_VISIBLE_DEVICES=1 to do without it, or reset it (`nvidia-smi -r -i 0`")
+    assert fix.startswith(
+        "CUDA_VISIBLE_DEVICES=1 to do without it, or reset it (`nvidia-smi -r -i 0`"
+    )
     ((severity, message, _),) = about_lost("one is lost")
     assert (severity, message) == ("warning", "GPU 1 does not answer: GPU is lost; no job uses it")
     assert about_lost("two cards") == []
@@ -193,9 +203,15 @@ def test_the_doctor_names_the_lost_card_and_checks_the_others(
     assert [check for check in checks if check["detail"].startswith("Fake Card")]
     levels = {check["level"] for check in answers["driver and library differ"]["checks"]}
     assert levels == {"failure"}
-    (hidden,) = [check for check in answers["hidden by -1"]["checks"] if check["name"] == "visible cards"]
+    (hidden,) = [
+        check for check in answers["hidden by -1"]["checks"] if check["name"] == "visible cards"
+    ]
     assert (hidden["level"], "'-1'" in hidden["detail"]) == ("warning", True)
-    (partly,) = [c for c in answers["one that is there and one that is not"]["checks"] if c["name"] == "visible cards"]
+    (partly,) = [
+        c
+        for c in answers["one that is there and one that is not"]["checks"]
+        if c["name"] == "visible cards"
+    ]
     assert (partly["level"], "no card 7" in partly["detail"]) == ("warning", True)
 
 
@@ -241,11 +257,16 @@ def test_the_uuid_of_a_lost_card_is_where_the_driver_left_it(tmp_path: Path) -> 
         ("0000:d8:00.0", "GPU-????????-????"),
     ):
         (tmp_path / bus).mkdir()
-        (tmp_path / bus / "information").write_text(f"Model: \t\t Some Card\nGPU UUID: \t {uuid}\nIRQ: 9\n")
+        (tmp_path / bus / "information").write_text(
+            f"Model: \t\t Some Card\nGPU UUID: \t {uuid}\nIRQ: 9\n"
+        )
     assert [_uuid_of_lost(index, 3, tmp_path) for index in range(3)] == ["GPU-one", "GPU-two", ""]
     assert _uuid_of_lost(0, 2, tmp_path) == ""  # the folders are not those that NVML counts
     assert _uuid_of_lost(0, 3, tmp_path / "none") == ""
-    assert str(LostGpu(1, "GPU-two", "", "GPU is lost")) == "GPU 1 (GPU-two) does not answer: GPU is lost"
+    assert (
+        str(LostGpu(1, "GPU-two", "", "GPU is lost"))
+        == "GPU 1 (GPU-two) does not answer: GPU is lost"
+    )
 
 
 def test_the_device_of_a_record_beside_a_lost_card() -> None:
@@ -261,11 +282,15 @@ def test_the_device_of_a_record_beside_a_lost_card() -> None:
 
 def test_a_lost_card_fails_the_run_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
     lost = LostGpu(1, "GPU-two", "", "GPU is lost")
-    monkeypatch.setattr(resolve, "look_at_cards", lambda visible: CardsSeen(lost=(lost,), driver=True))
+    monkeypatch.setattr(
+        resolve, "look_at_cards", lambda visible: CardsSeen(lost=(lost,), driver=True)
+    )
     with pytest.raises(BenchError, match=r"GPU 1 \(GPU-two\) does not answer") as refused:
         resolve.find_device("auto")
     assert "or --device cpu" in refused.value.fix
     assert resolve.find_device("cpu") == "cpu"
     assert "restart the host" in preflight.fix_of_lost(lost)
-    (check,) = doctor.gpu_checks(Host(lost_gpus=[{"index": 1, "uuid": "GPU-two", "reason": "GPU is lost"}]))
+    (check,) = doctor.gpu_checks(
+        Host(lost_gpus=[{"index": 1, "uuid": "GPU-two", "reason": "GPU is lost"}])
+    )
     assert (check.level, "GPU-two" in check.detail) == ("failure", True)

@@ -18,27 +18,33 @@ GOOD = Path(__file__).parent / "bad_configs" / "good.yaml"
         (
             "arms.onnxruntime.training={learning_rate: 0.001}",
             "training.learning_rate",
-            "'pytorch' and 'onnxruntime' differ in training.learning_rate (2e-05 / 0.001) and the pair does not say so",
+            "'pytorch' and 'onnxruntime' differ in training.learning_rate (2e-05 / 0.001) and the "
+            "pair does not say so",
         ),
         (
             "arms.pytorch.attention=sdpa",
             "attention",
-            "'pytorch' and 'onnxruntime' differ in attention (sdpa / eager) and the pair does not say so",
+            "'pytorch' and 'onnxruntime' differ in attention (sdpa / eager) and the pair does "
+            "not say so",
         ),
         (
             "arms.pytorch.training={optim: adamw_torch_fused}",
             "training.optim",
-            "'pytorch' and 'onnxruntime' differ in training.optim (adamw_torch_fused / adamw_torch) and the pair does",
+            "'pytorch' and 'onnxruntime' differ in training.optim (adamw_torch_fused / "
+            "adamw_torch) and the pair does",
         ),
         (
             "arms.onnxruntime.training={seed: 7}",  # decides the data order, and the first weights
             "training.seed",
-            "'pytorch' and 'onnxruntime' differ in training.seed (42 / 7) and the pair does not say so",
+            "'pytorch' and 'onnxruntime' differ in training.seed (42 / 7) and the pair does "
+            "not say so",
         ),
     ],
     ids=["learning rate", "attention", "fused optimizer", "data order"],
 )
-def test_an_undeclared_difference_is_refused_by_name(override: str, name: str, sentence: str) -> None:
+def test_an_undeclared_difference_is_refused_by_name(
+    override: str, name: str, sentence: str
+) -> None:
     with pytest.raises(BenchError) as refused:
         load_suite(GOOD, [override])
     assert sentence in str(refused.value)
@@ -51,13 +57,18 @@ def test_a_setting_is_compared_as_the_workload_has_it() -> None:
     workload = "workloads.0={model: tiny, task: sst2, training: {learning_rate: 0.001}}"
     with pytest.raises(BenchError, match=r"training.learning_rate \(0.001 / 2e-05\)"):
         load_suite(GOOD, [workload, "arms.onnxruntime.training={learning_rate: 2.0e-5}"])
-    assert load_suite(GOOD, [workload, "arms.onnxruntime.training={learning_rate: 0.001}"]).resolved_pairs()
+    assert load_suite(
+        GOOD, [workload, "arms.onnxruntime.training={learning_rate: 0.001}"]
+    ).resolved_pairs()
 
 
 @pytest.mark.parametrize(
     ("override", "expected"),
     [
-        ("measurement.adaptive={min_pairs: 12, max_pairs: 10}", "min_pairs (12) is more than max_pairs (10)"),
+        (
+            "measurement.adaptive={min_pairs: 12, max_pairs: 10}",
+            "min_pairs (12) is more than max_pairs (10)",
+        ),
         ("measurement.adaptive={max_pairs: 9}", "max_pairs (9) must be even"),
         ("measurement={protocol: blocks, adaptive: {}}", "`adaptive` goes with `protocol: epochs`"),
         ("measurement.adaptive={half_width_pp: 0}", "half_width_pp"),

@@ -22,7 +22,9 @@ def test_there_are_at_least_twenty() -> None:
 @pytest.mark.parametrize("file", BAD, ids=lambda f: f.stem)
 def test_bad_config(file: Path) -> None:
     expected = [
-        line.removeprefix("# expect: ") for line in file.read_text().splitlines() if line.startswith("# expect: ")
+        line.removeprefix("# expect: ")
+        for line in file.read_text().splitlines()
+        if line.startswith("# expect: ")
     ]
     assert expected
     with pytest.raises(BenchError) as caught:
@@ -38,7 +40,10 @@ def test_the_good_config_they_extend_is_good() -> None:
 @pytest.mark.parametrize(
     ("override", "expected"),
     [
-        ("training.batch_size=none", "--set training.batch_size=none: training.batch_size: 'none' does not fit"),
+        (
+            "training.batch_size=none",
+            "--set training.batch_size=none: training.batch_size: 'none' does not fit",
+        ),
         ("training.batch_size", "needs KEY=VALUE"),
         ("workloads.3.model=tiny", "workloads is a list of 1"),
         ("suite.name=x", "suite holds a single value"),
@@ -59,7 +64,9 @@ def test_missing_file() -> None:
 def test_every_finding_is_listed(tmp_path: Path) -> None:
     file = tmp_path / "two.yaml"
     file.write_text(
-        f"extends: {FOLDER}/good.yaml\ntraining: {{batchsize: 1, precision: fp8}}\n".replace(str(tmp_path), ".")
+        f"extends: {FOLDER}/good.yaml\ntraining: {{batchsize: 1, precision: fp8}}\n".replace(
+            str(tmp_path), "."
+        )
     )
     with pytest.raises(BenchError) as caught:
         load_suite(file)
@@ -67,7 +74,9 @@ def test_every_finding_is_listed(tmp_path: Path) -> None:
     assert "fp8" in str(caught.value)
 
 
-@pytest.mark.parametrize("section", ["suite", "models", "tasks", "arms", "stacks", "workloads.0.name"])
+@pytest.mark.parametrize(
+    "section", ["suite", "models", "tasks", "arms", "stacks", "workloads.0.name"]
+)
 @pytest.mark.parametrize(
     ("name", "said"),
     [
@@ -97,15 +106,21 @@ def test_names_are_checked_where_they_are_given(section: str, name: str, said: s
 def test_the_longest_names_allowed_are_good_together() -> None:
     name = "模型" * 16  # 96 bytes
     suite = load_suite(
-        FOLDER / "good.yaml", [f"models={{{name}: {{architecture: bert-tiny}}}}", f"workloads.0.model={name}"]
+        FOLDER / "good.yaml",
+        [f"models={{{name}: {{architecture: bert-tiny}}}}", f"workloads.0.model={name}"],
     )
     assert suite.resolved_workloads()[0].name == f"{name}-sst2"
 
 
 def test_a_workloads_name_that_is_put_together_too_long_is_named_with_its_parts() -> None:
     model, task = "模型" * 16, "任务" * 16 + "xyz"  # 96 and 99 bytes
-    words = [f"models={{{model}: {{architecture: bert-tiny}}}}", f"tasks={{{task}: {{source: synthetic}}}}"]
+    words = [
+        f"models={{{model}: {{architecture: bert-tiny}}}}",
+        f"tasks={{{task}: {{source: synthetic}}}}",
+    ]
     words += [f"workloads=[{{model: {model}, task: {task}, sweep: {{learning_rate: [0.001]}}}}]"]
-    with pytest.raises(BenchError, match=r"its workload would be called .* bytes, and 200 are allowed") as caught:
+    with pytest.raises(
+        BenchError, match=r"its workload would be called .* bytes, and 200 are allowed"
+    ) as caught:
         load_suite(FOLDER / "good.yaml", words)
     assert "shorter names of models and tasks" in str(caught.value)

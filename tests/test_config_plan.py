@@ -22,7 +22,9 @@ GOOD = Path(__file__).parent / "bad_configs" / "good.yaml"
 CACHE = Path("cache")
 
 
-@pytest.mark.parametrize("file", [f for f in sorted(CONFIGS.glob("*.yaml")) if f.stem != "check"], ids=lambda f: f.stem)
+@pytest.mark.parametrize(
+    "file", [f for f in sorted(CONFIGS.glob("*.yaml")) if f.stem != "check"], ids=lambda f: f.stem
+)
 def test_every_config_validates_and_plans(file: Path) -> None:
     suite = load_suite(file)
     assert suite.suite == file.stem
@@ -33,8 +35,14 @@ def test_overrides_and_extends_do_not_copy(tmp_path: Path) -> None:
     (tmp_path / "base.yaml").write_text(GOOD.read_text())
     child = tmp_path / "child.yaml"
     child.write_text("extends: base.yaml\nsuite: child\ntraining: {learning_rate: 1e-3}\n")
-    suite = load_suite(child, ["training.batch_size=16", "arms.sdpa={backend: pytorch, attention: sdpa}"])
-    assert (suite.suite, suite.training.batch_size, suite.training.learning_rate) == ("child", 16, 1e-3)
+    suite = load_suite(
+        child, ["training.batch_size=16", "arms.sdpa={backend: pytorch, attention: sdpa}"]
+    )
+    assert (suite.suite, suite.training.batch_size, suite.training.learning_rate) == (
+        "child",
+        16,
+        1e-3,
+    )
     assert suite.arms["sdpa"].attention == "sdpa"
     assert set(suite.models) == {"tiny"}
 
@@ -65,7 +73,10 @@ def test_an_arm_may_change_a_declared_setting_only_for_itself() -> None:
             "pairs.0.differs=[training.optim]",
         ],
     )
-    optim = {j.arm.name: j.workload.training.optim for j in make_plan(suite, device="cpu", cache_dir=CACHE).jobs}
+    optim = {
+        j.arm.name: j.workload.training.optim
+        for j in make_plan(suite, device="cpu", cache_dir=CACHE).jobs
+    }
     assert optim == {"pytorch": "adamw_torch", "onnxruntime": "adamw_torch_fused"}
 
 
@@ -91,13 +102,17 @@ def test_the_start_of_a_quad_is_drawn_and_seeded() -> None:
 
 def test_job_ids_are_stable_and_depend_on_what_decides_the_result(tmp_path: Path) -> None:
     def ids(*overrides: str, cache: Path = CACHE) -> list[str]:
-        return [j.id for j in make_plan(load_suite(GOOD, overrides), device="cpu", cache_dir=cache).jobs]
+        return [
+            j.id for j in make_plan(load_suite(GOOD, overrides), device="cpu", cache_dir=cache).jobs
+        ]
 
     assert ids() == ids(cache=tmp_path)
     assert len(set(ids())) == len(ids()) == 10
     assert not set(ids()) & set(ids("training.batch_size=4"))
     assert set(ids()) < set(ids("measurement.launches=6"))
-    assert len(set(ids("measurement.protocol=blocks")) & set(ids())) == 2, "of a job in blocks only the twins are alike"
+    assert len(set(ids("measurement.protocol=blocks")) & set(ids())) == 2, (
+        "of a job in blocks only the twins are alike"
+    )
 
 
 def test_launch_k_of_both_arms_shares_its_seed() -> None:
@@ -107,7 +122,9 @@ def test_launch_k_of_both_arms_shares_its_seed() -> None:
 
 
 def test_parity_twins_come_before_a_workloads_jobs() -> None:
-    jobs = make_plan(load_suite(GOOD, ["training.warmup_ratio=0.1"]), device="cpu", cache_dir=CACHE).jobs
+    jobs = make_plan(
+        load_suite(GOOD, ["training.warmup_ratio=0.1"]), device="cpu", cache_dir=CACHE
+    ).jobs
     assert [job.twin for job in jobs] == [True] * 2 + [False] * 8
     for twin, measured in zip(jobs[:2], (jobs[2:4], jobs[2:4]), strict=True):
         assert (twin.launch, twin.seed, twin.warmup_steps, twin.do_eval) == (0, 42, 1, False)
@@ -120,16 +137,23 @@ def test_parity_twins_come_before_a_workloads_jobs() -> None:
         assert changed == {"dropout", "max_steps", "evaluate"}
         assert (twin.workload.training.dropout, twin.workload.training.max_steps) == (0.0, 20)
     assert not any(
-        j.twin for j in make_plan(load_suite(GOOD, ["measurement.parity=null"]), device="cpu", cache_dir=CACHE).jobs
+        j.twin
+        for j in make_plan(
+            load_suite(GOOD, ["measurement.parity=null"]), device="cpu", cache_dir=CACHE
+        ).jobs
     )
 
 
 def test_an_adaptive_plan_holds_the_most_launches() -> None:
-    plan = make_plan(load_suite(GOOD, ["measurement.adaptive={max_pairs: 10}"]), device="cpu", cache_dir=CACHE)
+    plan = make_plan(
+        load_suite(GOOD, ["measurement.adaptive={max_pairs: 10}"]), device="cpu", cache_dir=CACHE
+    )
     assert plan.adaptive is not None
     assert {job.launch for job in plan.jobs} == set(range(10))
     fixed = make_plan(load_suite(GOOD, ["measurement.launches=10"]), device="cpu", cache_dir=CACHE)
-    assert [job.id for job in fixed.jobs] == [job.id for job in plan.jobs], "order and jobs do not depend on why"
+    assert [job.id for job in fixed.jobs] == [job.id for job in plan.jobs], (
+        "order and jobs do not depend on why"
+    )
 
 
 def outlined(*overrides: str) -> str:
@@ -157,22 +181,36 @@ def test_a_plan_in_words_says_when_it_stops() -> None:
 
 def test_a_plan_in_words_describes_blocks() -> None:
     text = outlined("measurement={protocol: blocks, launches: 3, blocks: {steps: 5, seconds: 30}}")
-    assert "blocks of 5 steps, 1 more before each untimed, 30 s a launch, pinned to 2 cores, the same" in text
+    assert (
+        "blocks of 5 steps, 1 more before each untimed, 30 s a launch, pinned to 2 cores, the same"
+        in text
+    )
     assert "pytorch beside onnxruntime: launches 1 to 3" in text
     assert "as many steps as the noise asks for" in outlined("measurement.protocol=blocks")
 
 
 def test_the_jobs_of_launches_in_blocks_are_started_in_abba_order() -> None:
     overrides = ["measurement={protocol: blocks, launches: 5, order_seed: 7}"]
-    jobs = [j for j in make_plan(load_suite(GOOD, overrides), device="cpu", cache_dir=CACHE).jobs if not j.twin]
-    assert [job.arm.name for job in jobs] == ["pytorch", "onnxruntime"] * 5  # baseline and candidate of each launch
+    jobs = [
+        j
+        for j in make_plan(load_suite(GOOD, overrides), device="cpu", cache_dir=CACHE).jobs
+        if not j.twin
+    ]
+    assert [job.arm.name for job in jobs] == [
+        "pytorch",
+        "onnxruntime",
+    ] * 5  # baseline and candidate of each launch
     starts = [job.arm.name for job in sorted(jobs, key=lambda job: job.position)]
     first = [starts[i : i + 2] for i in range(0, 10, 2)]
     assert all(first[i] == first[i + 1][::-1] for i in (0, 2))
     assert {*first[0]} == {*first[4]} == {"pytorch", "onnxruntime"}
     assert sorted(job.position for job in jobs) == list(range(2, 12))  # after the twins
-    seeds = [f"measurement={{protocol: blocks, launches: 1, order_seed: {seed}}}" for seed in range(20)]
-    plans = [make_plan(load_suite(GOOD, [seed]), device="cpu", cache_dir=CACHE).jobs for seed in seeds]
+    seeds = [
+        f"measurement={{protocol: blocks, launches: 1, order_seed: {seed}}}" for seed in range(20)
+    ]
+    plans = [
+        make_plan(load_suite(GOOD, [seed]), device="cpu", cache_dir=CACHE).jobs for seed in seeds
+    ]
     assert 4 < sum(jobs[-2].position < jobs[-1].position for jobs in plans) < 16  # drawn: 12 of 20
 
 
@@ -188,20 +226,37 @@ def test_estimate_prefers_earlier_runs(tmp_path: Path) -> None:
     assert (from_runs, count) == (0, 10)
     run = tmp_path / "good-20260101-000000"
     run.mkdir()
-    record = {"workload": {"name": "tiny-sst2"}, "arm": {"name": "pytorch"}, "device": "cpu", "state": "ok"}
-    lines = [json.dumps({**record, "timing": {"steps": 5, "wall_s": wall}}) for wall in (10.0, 11.0, 30.0)]
+    record = {
+        "workload": {"name": "tiny-sst2"},
+        "arm": {"name": "pytorch"},
+        "device": "cpu",
+        "state": "ok",
+    }
+    lines = [
+        json.dumps({**record, "timing": {"steps": 5, "wall_s": wall}})
+        for wall in (10.0, 11.0, 30.0)
+    ]
     lines += [line.replace('"cpu"', '"NVIDIA Abacus"').replace("11.0", "1.0") for line in lines]
     (run / "jobs.jsonl").write_text("\n".join([*lines, '{"torn']))
     measured = [j for j in jobs if not j.twin]
-    seconds, from_runs, _ = estimate_s([j for j in measured if j.arm.name == "pytorch"], tmp_path, "good")
+    seconds, from_runs, _ = estimate_s(
+        [j for j in measured if j.arm.name == "pytorch"], tmp_path, "good"
+    )
     assert (seconds, from_runs) == (44.0, 4)
-    on_a_card = [job.model_copy(update={"device": "cuda"}) for job in measured if job.arm.name == "pytorch"]
+    on_a_card = [
+        job.model_copy(update={"device": "cuda"}) for job in measured if job.arm.name == "pytorch"
+    ]
     assert estimate_s(on_a_card, tmp_path, "good")[:2] == (40.0, 4)
 
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])
-def test_only_what_this_device_can_run_is_estimated(capsys: pytest.CaptureFixture[str], precision: str) -> None:
-    assert cli.main(["plan", str(GOOD), "--device", "cpu", "--set", f"training.precision={precision}"]) == 0
+def test_only_what_this_device_can_run_is_estimated(
+    capsys: pytest.CaptureFixture[str], precision: str
+) -> None:
+    assert (
+        cli.main(["plan", str(GOOD), "--device", "cpu", "--set", f"training.precision={precision}"])
+        == 0
+    )
     told = capsys.readouterr().out
     assert ("which needs a GPU" in told) == (precision == "fp16")
     assert ("estimated time: " in told) == (precision == "fp32")
@@ -246,7 +301,11 @@ def test_an_injected_fault_is_told() -> None:
         ("{architecture: bert-tiny, weights: random}", 1024, 512),
         ("{architecture: roberta-tiny, weights: random}", 513, 512),
         ("{architecture: gpt2-tiny, weights: random}", 2048, 1024),
-        ("{architecture: bert-tiny, weights: random, config: {max_position_embeddings: 64}}", 65, 64),
+        (
+            "{architecture: bert-tiny, weights: random, config: {max_position_embeddings: 64}}",
+            65,
+            64,
+        ),
         ("{path: ./mine}", 41, 40),
         ("{path: ~/mine, weights: pretrained}", 41, 40),
         ("{path: org/cached, architecture: bert-base}", 31, 30),
@@ -264,7 +323,9 @@ def test_a_length_beyond_the_models_positions_is_refused(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("TRANSFORMERS_CACHE", str(tmp_path / "hub"))
-    snapshot = tmp_path / "hub/models--org--cached/snapshots/0123456789abcdef0123456789abcdef01234567"
+    snapshot = (
+        tmp_path / "hub/models--org--cached/snapshots/0123456789abcdef0123456789abcdef01234567"
+    )
     for folder, kind, positions in ((tmp_path / "mine", "roberta", 42), (snapshot, "bert", 30)):
         folder.mkdir(parents=True)
         config = {"model_type": kind, "max_position_embeddings": positions, "pad_token_id": 1}
@@ -295,8 +356,15 @@ def test_t5_takes_any_length(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main([*words, "--set", "training.max_seq_length=2048"]) == 0
 
 
-def test_a_configuration_that_is_none_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_configuration_that_is_none_is_one_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "config.json").write_text("no JSON")
     model = f"models={{tiny: {{path: {tmp_path}}}}}"
-    assert cli.main(["plan", "smoke", "--device", "cpu", "--set", model, "--set", "workloads.0.model=tiny"]) == 2
+    assert (
+        cli.main(
+            ["plan", "smoke", "--device", "cpu", "--set", model, "--set", "workloads.0.model=tiny"]
+        )
+        == 2
+    )
     assert "config.json: cannot be read" in capsys.readouterr().err

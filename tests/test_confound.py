@@ -36,7 +36,11 @@ SOURCES = {"data": "synthetic", "weights": "random", "train_samples": 100, "data
 def job(position: int, sources: dict[str, Any] | None = None, **changes: Any) -> JobRecord:
     arguments = {**ARGUMENTS, **changes.pop("arguments", {})}
     fingerprint = Fingerprint(**{**FINGERPRINT, "training_arguments": arguments, **changes})
-    return ended(make_job(position), fingerprint=fingerprint, sources=Sources(**{**SOURCES, **(sources or {})}))
+    return ended(
+        make_job(position),
+        fingerprint=fingerprint,
+        sources=Sources(**{**SOURCES, **(sources or {})}),
+    )
 
 
 def test_equal_jobs_have_no_confound() -> None:
@@ -51,7 +55,11 @@ def test_equal_jobs_have_no_confound() -> None:
             "learning_rate is 0.001 in pytorch and 0.01 in onnxruntime",
             "training.learning_rate",
         ),
-        ({"attention": "sdpa"}, "attention is eager in pytorch and sdpa in onnxruntime", "attention"),
+        (
+            {"attention": "sdpa"},
+            "attention is eager in pytorch and sdpa in onnxruntime",
+            "attention",
+        ),
         (
             {"optimizer": "AdamW(fused=True)"},
             "optimizer is AdamW(fused=False) in pytorch and AdamW(fused=True) in onnxruntime",
@@ -82,9 +90,21 @@ def test_equal_jobs_have_no_confound() -> None:
             f"dtype policy is {FINGERPRINT['dtype_policy']} in pytorch and bfloat16 in onnxruntime",
             "training.precision",
         ),
-        ({"arguments": {"tf32": True}}, "tf32 is not reported in pytorch and True in onnxruntime", "stack"),
-        ({"arguments": {"neftune": 1}}, "neftune is no setting in pytorch and 1 in onnxruntime", "stack"),
-        ({"parameters": 1001}, "number of parameters is 1000 in pytorch and 1001 in onnxruntime", None),
+        (
+            {"arguments": {"tf32": True}},
+            "tf32 is not reported in pytorch and True in onnxruntime",
+            "stack",
+        ),
+        (
+            {"arguments": {"neftune": 1}},
+            "neftune is no setting in pytorch and 1 in onnxruntime",
+            "stack",
+        ),
+        (
+            {"parameters": 1001},
+            "number of parameters is 1000 in pytorch and 1001 in onnxruntime",
+            None,
+        ),
         (
             {"sources": {"weights": "pretrained"}},
             "source of the weights is random in pytorch and pretrained in onnxruntime",
@@ -102,7 +122,9 @@ def test_each_difference_is_a_sentence_with_both_values(
 ) -> None:
     other = job(1, **changes)
     assert undeclared(job(0), other, []) == [sentence]
-    assert undeclared(job(0), other, ["training.weight_decay"]) == [sentence], "another declaration excuses nothing"
+    assert undeclared(job(0), other, ["training.weight_decay"]) == [sentence], (
+        "another declaration excuses nothing"
+    )
     if declared is not None:
         assert undeclared(job(0), other, [declared]) == []
 
@@ -119,7 +141,9 @@ def test_a_declared_batch_size_may_change_the_data_order_and_nothing_else() -> N
 def test_compiling_is_what_another_backend_is_but_not_the_same_one() -> None:
     one, other = job(0), job(1, arguments={"torch_compile": True})
     assert len(undeclared(one, other, [])) == 1
-    compiled = other.model_copy(update={"arm": other.arm.model_copy(update={"backend": "torch-compile"})})
+    compiled = other.model_copy(
+        update={"arm": other.arm.model_copy(update={"backend": "torch-compile"})}
+    )
     assert undeclared(one, compiled, []) == []
 
 
@@ -127,4 +151,6 @@ def test_every_setting_it_knows_is_one_of_the_suites_and_of_the_fingerprints() -
     from harness.worker.arguments import DECISIVE
 
     assert set(SETTINGS) <= set(DECISIVE)
-    assert {name.removeprefix("training.") for name in SETTINGS.values()} <= set(Training.model_fields)
+    assert {name.removeprefix("training.") for name in SETTINGS.values()} <= set(
+        Training.model_fields
+    )

@@ -1,4 +1,6 @@
-"""Disturbed launches on a CPU: the rule against committed runs, its borders, and real disturbances of real jobs."""
+"""Disturbed launches on a CPU: the rule against committed runs, its borders, and real disturbances
+of real jobs.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,15 @@ from harness.results.run_folder import read_records
 from harness.runner.contention import HEAVY_PAUSES, observe
 from harness.runner.display import LineDisplay
 from harness.runner.runner import run
-from harness.schema.record import BlockTimes, Contention, Engagement, JobRecord, State, Telemetry, Timing
+from harness.schema.record import (
+    BlockTimes,
+    Contention,
+    Engagement,
+    JobRecord,
+    State,
+    Telemetry,
+    Timing,
+)
 from harness.telemetry.processes import ProcessTree, cpu_seconds
 from harness.telemetry.series import load
 from harness.telemetry.summary import summarise
@@ -61,7 +71,9 @@ def test_committed_launches_beside_other_work_are_disturbed() -> None:
     assert "other processes used" in told[0].heavy
 
 
-def job(durations: list[float], begin: int = 2, **changes: Any) -> tuple[JobRecord, list[int], list[float]]:
+def job(
+    durations: list[float], begin: int = 2, **changes: Any
+) -> tuple[JobRecord, list[int], list[float]]:
     record = make_job(
         timing=Timing(steady_begin_step=begin, steady_step_s=1.0, steps=len(durations)),
         device="cpu",
@@ -82,7 +94,9 @@ STEADY = [1.0] * 99
         (21.0, ["pauses"], True),
     ],
 )
-def test_a_pause_is_noted_and_a_long_one_refuses(longest: float, noted: list[str], heavy: bool) -> None:
+def test_a_pause_is_noted_and_a_long_one_refuses(
+    longest: float, noted: list[str], heavy: bool
+) -> None:
     found = observe(*job([50.0, *STEADY, longest]))
     assert (found.noted, bool(found.heavy)) == (noted, heavy)
     assert found.pause_share == pytest.approx((longest - 1) / (99 + longest) if longest > 3 else 0)
@@ -95,7 +109,9 @@ def test_several_short_pauses_are_as_bad_as_a_long_one() -> None:
 
 
 def test_what_is_no_pause() -> None:
-    assert not observe(*job([1.0, *STEADY, 30.0], engagement=Engagement(engaged=True, recompiled_at_steps=[101]))).noted
+    assert not observe(
+        *job([1.0, *STEADY, 30.0], engagement=Engagement(engaged=True, recompiled_at_steps=[101]))
+    ).noted
     assert not observe(*job([1.0, *STEADY, float("nan")])).noted
     assert not observe(*job([0.001, *[0.001] * 20, 0.09])).noted  # a scheduler's instant
     assert observe(*job([9.0, 9.0])).pause_share is None
@@ -109,7 +125,9 @@ def test_what_is_no_pause() -> None:
 def test_blocks_stand_for_steps_under_the_blocks_protocol() -> None:
     """The steps of a job that waited for its turn are no pauses; a block that was held up is."""
     record, steps, seconds = job([1.0, *STEADY, 90.0], partner="onnxruntime")
-    times = BlockTimes(lead_in_steps=1, steps=[4] * 6, step_s=[9.0, 1.0, 1.0, 1.0, 1.0, 1.0], pilot=1)
+    times = BlockTimes(
+        lead_in_steps=1, steps=[4] * 6, step_s=[9.0, 1.0, 1.0, 1.0, 1.0, 1.0], pilot=1
+    )
     assert not observe(record.model_copy(update={"blocks": times}), steps, seconds).noted
     times = times.model_copy(update={"step_s": [1.0, 1.0, 1.0, 1.0, 1.0, 6.0]})
     found = observe(record.model_copy(update={"blocks": times}), steps, seconds)
@@ -151,7 +169,9 @@ def test_a_stop_outside_the_steady_state(stopped_s: float, noted: list[str], hea
 
 def test_cpu_times_of_each_cpu(tmp_path: Path) -> None:
     stat = tmp_path / "stat"
-    stat.write_text("cpu  9 9 9 9\ncpu0 100 0 50 800 50 0 0 0 100 0\ncpu7 0 0 0 100 0 0 0 300 0 0\nintr 5\n")
+    stat.write_text(
+        "cpu  9 9 9 9\ncpu0 100 0 50 800 50 0 0 0 100 0\ncpu7 0 0 0 100 0 0 0 300 0 0\nintr 5\n"
+    )
     ticks = os.sysconf("SC_CLK_TCK")
     assert cpu_seconds(stat) == {0: (150 / ticks, 1000 / ticks), 7: (300 / ticks, 400 / ticks)}
     assert cpu_seconds(tmp_path / "none") == {}
@@ -200,7 +220,9 @@ def test_the_jobs_cores_are_those_it_may_use_and_not_the_hosts() -> None:
 
 
 class Disturbing(LineDisplay):
-    """Stops the first job's worker for two seconds in its steady state; keeps the second one's core busy."""
+    """Stops the first job's worker for two seconds in its steady state; keeps the second one's core
+    busy.
+    """
 
     def __init__(self, cpu: int, log: Any) -> None:
         super().__init__(log)
@@ -215,7 +237,12 @@ class Disturbing(LineDisplay):
             self.busy.__enter__()
 
     def job_event(self, event: dict[str, Any]) -> None:
-        if self.number == 1 and event["event"] == "progress" and event["step"] > 14 and not self.stopped:
+        if (
+            self.number == 1
+            and event["event"] == "progress"
+            and event["step"] > 14
+            and not self.stopped
+        ):
             self.stopped = True
             for process in psutil.Process().children(recursive=True):
                 if "harness.worker" in process.cmdline() and process.name() != "harness":
@@ -238,7 +265,9 @@ def test_a_stopped_worker_and_a_busy_core_contaminate_real_jobs(tmp_path: Path) 
     changes += ["arms={pytorch: {backend: pytorch}, again: {backend: pytorch}}"]
     changes += ["pairs=[{baseline: pytorch, candidate: again}]"]
     changes += ["measurement={launches: 1, parity: null, threads: 1, max_reruns: 0}"]
-    plan = make_plan(load_suite(ROOT / "configs/smoke.yaml", changes), device="cpu", cache_dir=tmp_path / "cache")
+    plan = make_plan(
+        load_suite(ROOT / "configs/smoke.yaml", changes), device="cpu", cache_dir=tmp_path / "cache"
+    )
     os.sched_setaffinity(0, {cpu})  # for all that this test starts
     try:
         with (tmp_path / "shown").open("w") as log:
@@ -262,8 +291,13 @@ def test_a_stopped_worker_and_a_busy_core_contaminate_real_jobs(tmp_path: Path) 
     assert "of the job's 1 core(s), which were" in beside.reason
     # The same window without the sampler: the steps alone tell of the stop.
     assert "pauses took" in observe(*_without_telemetry(stopped, outcome.folder)).heavy
-    series = load(outcome.folder / str(beside.telemetry.series))  # what was judged can be worked out again
-    assert summarise(series, beside.timing).others_cpu_share_mean == beside.telemetry.others_cpu_share_mean
+    series = load(
+        outcome.folder / str(beside.telemetry.series)
+    )  # what was judged can be worked out again
+    assert (
+        summarise(series, beside.timing).others_cpu_share_mean
+        == beside.telemetry.others_cpu_share_mean
+    )
 
 
 def _without_telemetry(record: JobRecord, folder: Path) -> tuple[JobRecord, list[int], list[float]]:

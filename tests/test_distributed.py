@@ -1,4 +1,6 @@
-"""Jobs of several processes: commands, cards, what is refused; then real ones under torchrun, with gloo on the CPU."""
+"""Jobs of several processes: commands, cards, what is refused; then real ones under torchrun, with
+gloo on the CPU.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +38,9 @@ SMOKE = ROOT / "configs" / "scaling-smoke.yaml"
 def job_of(folder: Path, processes: int, backend: str = "pytorch", **changes: Any) -> JobSpec:
     launch = {"processes": processes, **changes.pop("launch", {})}
     job = JobSpec.model_validate(worker.spec(folder, backend, **changes))
-    return job.model_copy(update={"workload": job.workload.model_copy(update={"launch": Launch(**launch)})})
+    return job.model_copy(
+        update={"workload": job.workload.model_copy(update={"launch": Launch(**launch)})}
+    )
 
 
 def test_one_process_needs_no_torchrun_and_several_do() -> None:
@@ -45,14 +49,25 @@ def test_one_process_needs_no_torchrun_and_several_do() -> None:
     assert words[:3] == ["python", "-m", "torch.distributed.run"]
     assert {"--nproc-per-node=4", "--standalone"} <= set(words)
     assert words[-2:] == ["-m", "harness.worker"]
-    assert "--nproc-per-node=1" in torchrun.command(Launch(launcher="torchrun"), "python", Path("p"))
+    assert "--nproc-per-node=1" in torchrun.command(
+        Launch(launcher="torchrun"), "python", Path("p")
+    )
 
 
 @pytest.mark.parametrize(
     ("processes", "given", "seen"),
-    [(1, None, "0"), (2, None, "0,1"), (1, "3,5", "3"), (2, "3, 5,7", "3,5"), (2, "4", "4"), (1, "", "")],
+    [
+        (1, None, "0"),
+        (2, None, "0,1"),
+        (1, "3,5", "3"),
+        (2, "3, 5,7", "3,5"),
+        (2, "4", "4"),
+        (1, "", ""),
+    ],
 )
-def test_a_job_sees_a_card_for_each_of_its_processes(processes: int, given: str | None, seen: str) -> None:
+def test_a_job_sees_a_card_for_each_of_its_processes(
+    processes: int, given: str | None, seen: str
+) -> None:
     assert visible_cards(processes, given) == seen
 
 
@@ -66,7 +81,9 @@ def test_a_plain_job_on_a_host_with_several_cards_sees_one(tmp_path: Path) -> No
     assert variables["CUDA_VISIBLE_DEVICES"] == "0,1"
     assert variables["NCCL_NVLS_ENABLE"] == "0"
     assert "SECRET" not in variables
-    assert environment_for(job_of(tmp_path, 2), caller, Path())["CUDA_VISIBLE_DEVICES"] == ""  # on the CPU
+    assert (
+        environment_for(job_of(tmp_path, 2), caller, Path())["CUDA_VISIBLE_DEVICES"] == ""
+    )  # on the CPU
 
 
 class OneCard:
@@ -84,9 +101,13 @@ class OneCard:
 
 
 def test_more_processes_than_cards_are_refused() -> None:
-    (finding,) = [f for f in preflight.inspect("cuda", cards=OneCard(), needed=2) if f.severity == "error"]
+    (finding,) = [
+        f for f in preflight.inspect("cuda", cards=OneCard(), needed=2) if f.severity == "error"
+    ]
     assert finding.message == "a job of 2 processes needs as many cards, and 1 can be used"
-    assert not [f for f in preflight.inspect("cuda", cards=OneCard(), needed=1) if f.severity == "error"]
+    assert not [
+        f for f in preflight.inspect("cuda", cards=OneCard(), needed=1) if f.severity == "error"
+    ]
 
 
 def test_a_sweep_over_processes_makes_a_workload_of_each() -> None:
@@ -106,9 +127,18 @@ def test_a_sweep_over_processes_makes_a_workload_of_each() -> None:
         ("launch.launcher=plain", "`launcher: plain` starts one process, not 2"),
         ("workloads.0.launch={gpus: 2}", "unknown key 'gpus'"),
         ("launch.processes=0", "greater than or equal to 1"),
-        ("launch.nodes=2", "--set launch.nodes=2: launch.nodes: a job trains on one host, not on 2"),
-        ("workloads.0.launch={nodes: 3}", "workloads.0.launch.nodes: a job trains on one host, not on 3"),
-        ("workloads.0.sweep={nodes: [1, 2]}", "workloads.0.sweep.nodes: a job trains on one host, not on 2"),
+        (
+            "launch.nodes=2",
+            "--set launch.nodes=2: launch.nodes: a job trains on one host, not on 2",
+        ),
+        (
+            "workloads.0.launch={nodes: 3}",
+            "workloads.0.launch.nodes: a job trains on one host, not on 3",
+        ),
+        (
+            "workloads.0.sweep={nodes: [1, 2]}",
+            "workloads.0.sweep.nodes: a job trains on one host, not on 2",
+        ),
     ],
 )
 def test_what_cannot_be_is_refused_at_the_config(override: str, complaint: str) -> None:
@@ -181,33 +211,46 @@ def test_a_rank_without_a_word_is_named_before_those_that_miss_it(tmp_path: Path
 # Real jobs from here on.
 
 
-def run(folder: Path, job: JobSpec, during: Callable[[RunningJob], str] = lambda running: "") -> tuple[Seen, Path]:
+def run(
+    folder: Path, job: JobSpec, during: Callable[[RunningJob], str] = lambda running: ""
+) -> tuple[Seen, Path]:
     """Run to the end; `during` is asked now and then why to stop."""
     folder.mkdir(parents=True, exist_ok=True)
     log = folder / "log"
     with RunningJob(job, log) as running:
-        return run_to_end(running, 150, on_event=lambda event: None, stop_reason=lambda: during(running)), log
+        return run_to_end(
+            running, 150, on_event=lambda event: None, stop_reason=lambda: during(running)
+        ), log
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("backend", ["pytorch", "onnxruntime"])
 def test_two_processes_train_as_one_with_twice_the_batch(backend: str, tmp_path: Path) -> None:
     """Same samples in the same order, losses and gradients averaged; both ranks proven, both arms."""
-    job = job_of(tmp_path, 2, backend, twin=True, do_eval=False, training={"batch_size": 8, "max_steps": 10})
+    job = job_of(
+        tmp_path, 2, backend, twin=True, do_eval=False, training={"batch_size": 8, "max_steps": 10}
+    )
     seen, log = run(tmp_path / "two", job)
     assert judge(seen, log) == (State.OK, "")
     assert seen.result is not None
     two = seen.result
     one = worker.run(
-        tmp_path / "one", worker.spec(tmp_path, twin=True, do_eval=False, training={"batch_size": 16, "max_steps": 10})
-    ).result  # PyTorch in both: ONNX Runtime's parity with it is not this test's business, and within the tolerance
+        tmp_path / "one",
+        worker.spec(
+            tmp_path, twin=True, do_eval=False, training={"batch_size": 16, "max_steps": 10}
+        ),
+        # PyTorch in both: ONNX Runtime's parity with it is not this test's business, and within the
+        # tolerance
+    ).result
     assert two.losses == pytest.approx(one["losses"], abs=2e-5)
     assert two.fingerprint.data_order_sha256 == one["fingerprint"]["data_order_sha256"]
     assert two.fingerprint.initial_weights_sha256 == one["fingerprint"]["initial_weights_sha256"]
     assert two.fingerprint.training_arguments["ddp_find_unused_parameters"] is False
     timing = two.timing
     assert timing.steady_step_s is not None
-    assert timing.steady_samples_per_s == pytest.approx(2 * 8 / timing.steady_step_s)  # of all ranks
+    assert timing.steady_samples_per_s == pytest.approx(
+        2 * 8 / timing.steady_step_s
+    )  # of all ranks
     assert sum(seen.series.duration_s[timing.steady_begin_step - 1 :]) == pytest.approx(  # type: ignore[operator]
         timing.steady_step_s * (timing.steady_steps or 0)
     )
@@ -285,7 +328,10 @@ def test_no_rank_is_left_after_a_stop_or_the_time_limit(how: str, tmp_path: Path
             pids = [peer.pid for peer in running.peers if peer.pid is not None]
         limit = 0.1 if how == "timeout" else 60.0
         seen = run_to_end(
-            running, limit, on_event=lambda e: None, stop_reason=lambda: "told so" if how == "stop" else ""
+            running,
+            limit,
+            on_event=lambda e: None,
+            stop_reason=lambda: "told so" if how == "stop" else "",
         )
         agent = running.pid
     assert judge(seen, log)[0] is (State.TIMEOUT if how == "timeout" else State.INTERRUPTED)

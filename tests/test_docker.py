@@ -1,4 +1,6 @@
-"""The image's description: what can be known of it without a container engine. The steps: docker/try_run_steps.py."""
+"""The image's description: what can be known of it without a container engine. The steps:
+docker/try_run_steps.py.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,10 @@ def environment(variant: str) -> dict[str, str]:
     found: dict[str, str] = {"PATH": "/usr/bin:/bin"}
     for name, text in steps(variant):
         if name == "ENV":
-            found |= {key: try_run.substitute(value, found) for key, value in try_run.assignments(text).items()}
+            found |= {
+                key: try_run.substitute(value, found)
+                for key, value in try_run.assignments(text).items()
+            }
     return found
 
 
@@ -45,16 +50,22 @@ def last(variant: str, name: str) -> str:
 @pytest.mark.parametrize("variant", STACKS)
 def test_every_copied_path_is_in_the_context(variant: str) -> None:
     files = try_run.context_files(ROOT)
-    copied = [try_run.options_of(text)[1].split()[:-1] for name, text in steps(variant) if name == "COPY"]
+    copied = [
+        try_run.options_of(text)[1].split()[:-1] for name, text in steps(variant) if name == "COPY"
+    ]
     assert copied
     for source in (source for sources in copied for source in sources if source != "."):
         assert (ROOT / source).exists(), source
-        assert any(file == source or file.startswith(f"{source}/") for file in files), f"{source} is ignored"
+        assert any(file == source or file.startswith(f"{source}/") for file in files), (
+            f"{source} is ignored"
+        )
 
 
 @pytest.mark.skipif(not (ROOT / ".git").exists(), reason="not a git checkout")
 def test_the_context_is_what_git_tracks() -> None:
-    listed = subprocess.run(["git", "-C", str(ROOT), "ls-files", "-z"], capture_output=True, text=True, check=True)
+    listed = subprocess.run(
+        ["git", "-C", str(ROOT), "ls-files", "-z"], capture_output=True, text=True, check=True
+    )
     tracked = {file for file in listed.stdout.split("\0") if file and (ROOT / file).exists()}
     ignored = subprocess.run(
         ["git", "-C", str(ROOT), "ls-files", "-z", "--others", "--ignored", "--exclude-standard"],
@@ -63,18 +74,37 @@ def test_the_context_is_what_git_tracks() -> None:
         check=True,
     )
     context = set(try_run.context_files(ROOT))
-    # Committed runs reach a container with results/, which is mounted; anything else missing would make it "dirty".
+    # Committed runs reach a container with results/, which is mounted; anything else missing would
+    # make it "dirty".
     assert {file for file in tracked - context if not file.startswith("results/")} == set()
     assert context & {file for file in ignored.stdout.split("\0") if file} == set()
 
 
 def test_ignore_file_keeps_secrets_and_remotes_out_and_the_commit_in() -> None:
     ignore = try_run.Ignore((ROOT / ".dockerignore").read_text())
-    for path in (".env", ".netrc", ".git/config", ".git/FETCH_HEAD", ".git/hooks/pre-push", ".venv/bin/python"):
+    for path in (
+        ".env",
+        ".netrc",
+        ".git/config",
+        ".git/FETCH_HEAD",
+        ".git/hooks/pre-push",
+        ".venv/bin/python",
+    ):
         assert ignore.ignores(path), path
-    for path in (".cache/setup.log", "harness/__pycache__/a.pyc", "results/mine/jobs.jsonl", "x.egg-info/PKG-INFO"):
+    for path in (
+        ".cache/setup.log",
+        "harness/__pycache__/a.pyc",
+        "results/mine/jobs.jsonl",
+        "x.egg-info/PKG-INFO",
+    ):
         assert ignore.ignores(path), path
-    for path in (".git/HEAD", ".git/index", ".git/objects/aa/bb", ".git/refs/heads/main", "results/published/run.json"):
+    for path in (
+        ".git/HEAD",
+        ".git/index",
+        ".git/objects/aa/bb",
+        ".git/refs/heads/main",
+        "results/published/run.json",
+    ):
         assert not ignore.ignores(path), path
 
 
@@ -88,7 +118,16 @@ def test_what_is_left_of_git_still_names_the_commit(tmp_path: Path) -> None:
     shutil.copy(ROOT / ".dockerignore", checkout)
 
     def git(*arguments: str) -> str:
-        command = ["git", "-C", str(checkout), "-c", "user.name=A", "-c", "user.email=a@b.c", *arguments]
+        command = [
+            "git",
+            "-C",
+            str(checkout),
+            "-c",
+            "user.name=A",
+            "-c",
+            "user.email=a@b.c",
+            *arguments,
+        ]
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
     git("init", "--quiet")
@@ -121,7 +160,11 @@ def test_set_up_and_runs_are_not_root(variant: str) -> None:
 def test_both_images_differ_only_in_their_environment() -> None:
     cpu, cuda = (steps(variant) for variant in STACKS)
     assert [step for step in cpu if step[0] != "ENV"] == [step for step in cuda if step[0] != "ENV"]
-    added = {"STACK": "cuda", "NVIDIA_VISIBLE_DEVICES": "all", "NVIDIA_DRIVER_CAPABILITIES": "compute,utility"}
+    added = {
+        "STACK": "cuda",
+        "NVIDIA_VISIBLE_DEVICES": "all",
+        "NVIDIA_DRIVER_CAPABILITIES": "compute,utility",
+    }
     assert environment("cuda") == {**environment("cpu"), **added}
     assert environment("cpu")["STACK"] == "cpu"
 
@@ -157,7 +200,9 @@ def test_set_up_has_all_it_reads_before_the_rest_is_copied() -> None:
     """Otherwise the stamp would not fit the finished image, and every container would set up anew."""
     names = [(name, text) for name, text in steps("cpu")]
     at = next(i for i, (name, text) in enumerate(names) if name == "RUN" and "make setup" in text)
-    copied = [try_run.options_of(text)[1].split()[:-1] for name, text in names[:at] if name == "COPY"]
+    copied = [
+        try_run.options_of(text)[1].split()[:-1] for name, text in names[:at] if name == "COPY"
+    ]
     before = tuple(source for sources in copied for source in sources)
     read = [ROOT / "pyproject.toml", stack.CUDA11_LIBS, *(ROOT / "requirements").glob("*.txt")]
     read += (ROOT / "harness" / "setup").glob("*.[ps]*")
@@ -167,11 +212,16 @@ def test_set_up_has_all_it_reads_before_the_rest_is_copied() -> None:
 
 
 @pytest.mark.parametrize("variant", STACKS)
-def test_everything_written_at_run_time_lies_in_a_volume(variant: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_everything_written_at_run_time_lies_in_a_volume(
+    variant: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     variables = environment(variant)
     volumes = json.loads(last(variant, "VOLUME"))
     for name in ("HOME", "XDG_CACHE_HOME", "HF_HOME", "CUDA_CACHE_PATH"):
-        assert any(variables[name] == volume or variables[name].startswith(f"{volume}/") for volume in volumes), name
+        assert any(
+            variables[name] == volume or variables[name].startswith(f"{volume}/")
+            for volume in volumes
+        ), name
     assert "/app/results" in volumes
     assert last(variant, "WORKDIR") == "/app"  # `harness run` writes to results/ below it
     monkeypatch.setenv("XDG_CACHE_HOME", variables["XDG_CACHE_HOME"])
@@ -200,12 +250,18 @@ def job_spec() -> JobSpec:
     from harness.config import load_suite
     from harness.planning.plan import make_plan
 
-    return make_plan(load_suite(ROOT / "configs" / "smoke.yaml", []), device="cpu", cache_dir=Path("cache")).jobs[0]
+    return make_plan(
+        load_suite(ROOT / "configs" / "smoke.yaml", []), device="cpu", cache_dir=Path("cache")
+    ).jobs[0]
 
 
 def enter(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
     """docker/entrypoint.sh with an image's set-up cache and a volume below `folder`."""
-    variables = {**os.environ, "SETUP_CACHE": str(folder / "made"), "XDG_CACHE_HOME": str(folder / "volume")}
+    variables = {
+        **os.environ,
+        "SETUP_CACHE": str(folder / "made"),
+        "XDG_CACHE_HOME": str(folder / "volume"),
+    }
     script = ["sh", str(DOCKER / "entrypoint.sh"), *command]
     return subprocess.run(script, env=variables, capture_output=True, text=True)
 
@@ -239,7 +295,9 @@ def test_entrypoint_shows_set_ups_cache_in_an_empty_and_in_an_old_volume(
 
 
 def docker(tmp_path: Path, target: str, programs: Mapping[str, str], **variables: str) -> list[str]:
-    """The words that `make TARGET`'s script gives to docker; programs on PATH stand in for those of a host."""
+    """The words that `make TARGET`'s script gives to docker; programs on PATH stand in for those of
+    a host.
+    """
     words = tmp_path / "words"
     for name, body in {"docker": f'printf "%s\\n" "$@" > {words}', **programs}.items():
         (tmp_path / name).write_text(f"#!/bin/sh\n{body}\n")
@@ -267,15 +325,21 @@ def test_build_takes_the_stack_of_the_host(tmp_path: Path) -> None:
     words = docker(tmp_path, "build", DRIVER)
     assert after(words, "--build-arg") == "STACK=cuda"
     assert after(words, "--tag") == "training-backend-bench:cuda"
-    words = docker(tmp_path, "build", NO_DRIVER, BASE="python@sha256:0", BUILD_ARGS="--pull --no-cache")
+    words = docker(
+        tmp_path, "build", NO_DRIVER, BASE="python@sha256:0", BUILD_ARGS="--pull --no-cache"
+    )
     assert after(words, "--build-arg") == "STACK=cpu"
     assert words[-5:] == ["--build-arg", "BASE=python@sha256:0", "--pull", "--no-cache", "."]
     assert after(words, "--file") == "docker/Dockerfile"
     assert after(docker(tmp_path, "build", DRIVER, STACK="cpu"), "--build-arg") == "STACK=cpu"
 
 
-def test_bench_mounts_results_as_their_owner_and_asks_for_gpus_where_there_are_any(tmp_path: Path) -> None:
-    words = docker(tmp_path, "bench", DRIVER, SUITE="configs/smoke.yaml", ARGS="--set measurement.launches=1")
+def test_bench_mounts_results_as_their_owner_and_asks_for_gpus_where_there_are_any(
+    tmp_path: Path,
+) -> None:
+    words = docker(
+        tmp_path, "bench", DRIVER, SUITE="configs/smoke.yaml", ARGS="--set measurement.launches=1"
+    )
     results = tmp_path / "checkout" / "results"
     assert f"{results}:/app/results" in words
     assert "training-backend-bench-cache:/cache" in words
@@ -294,12 +358,16 @@ def test_bench_mounts_results_as_their_owner_and_asks_for_gpus_where_there_are_a
 
 def test_volumes_of_the_script_are_those_of_the_image(tmp_path: Path) -> None:
     words = docker(tmp_path, "bench", NO_DRIVER)
-    mounted = {words[i + 1].rpartition(":")[2] for i, word in enumerate(words) if word == "--volume"}
+    mounted = {
+        words[i + 1].rpartition(":")[2] for i, word in enumerate(words) if word == "--volume"
+    }
     assert mounted == set(json.loads(last("cpu", "VOLUME")))
 
 
 def test_unknown_stack_is_refused(tmp_path: Path) -> None:
     script = ["sh", str(DOCKER / "docker.sh"), "build"]
-    done = subprocess.run(script, env={"PATH": "/usr/bin:/bin", "STACK": "rocm"}, capture_output=True, text=True)
+    done = subprocess.run(
+        script, env={"PATH": "/usr/bin:/bin", "STACK": "rocm"}, capture_output=True, text=True
+    )
     assert done.returncode == 2
     assert "no stack 'rocm'\n  fix: STACK=cpu or STACK=cuda" in done.stderr

@@ -1,4 +1,6 @@
-"""The doctor names what is wrong and what to do: on this host without a GPU, and for cards it can only be told of."""
+"""The doctor names what is wrong and what to do: on this host without a GPU, and for cards it can
+only be told of.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,12 @@ from harness.schema.record import Host
 
 
 def gpu(capability: str, memory_gib: int = 80) -> Host:
-    card = {"name": "Card", "uuid": "GPU-0", "memory_bytes": memory_gib << 30, "compute_capability": capability}
+    card = {
+        "name": "Card",
+        "uuid": "GPU-0",
+        "memory_bytes": memory_gib << 30,
+        "compute_capability": capability,
+    }
     return Host(gpus=[card], driver="555.0", cuda_driver="12.5")
 
 
@@ -28,7 +35,12 @@ def test_no_driver_is_a_warning_with_a_fix() -> None:
 
 @pytest.mark.parametrize(
     ("capability", "level", "text"),
-    [("8.0", "ok", "native"), ("8.6", "ok", "native"), ("9.0", "ok", "PTX"), ("5.2", "failure", "sm_52")],
+    [
+        ("8.0", "ok", "native"),
+        ("8.6", "ok", "native"),
+        ("9.0", "ok", "PTX"),
+        ("5.2", "failure", "sm_52"),
+    ],
 )
 def test_cards_and_their_kernels(capability: str, level: str, text: str) -> None:
     checks = list(doctor.gpu_checks(gpu(capability)))
@@ -44,7 +56,9 @@ def test_a_small_card_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "CUDA_CACHE_MAXSIZE=1000" in checks[3].detail
 
 
-def test_disk_is_asked_where_the_folder_will_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_disk_is_asked_where_the_folder_will_be(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert [c.level for c in doctor.disk_checks(tmp_path / "not" / "there")] == ["ok", "ok"]
     monkeypatch.setattr(doctor, "NEEDED_DISK_BYTES", 1 << 60)
@@ -69,7 +83,9 @@ def test_this_host_is_ready(capsys: pytest.CaptureFixture[str], tmp_path: Path) 
     assert "3 steps under ORTModule" in printed
 
 
-def test_folders_that_cannot_be_written_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_folders_that_cannot_be_written_are_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (good,) = doctor.folder_checks(Host(), tmp_path / "results")
     assert good.level == "ok"
     (tmp_path / "file").write_text("")

@@ -19,20 +19,30 @@ from harness.schema.record import JobRecord, State
 
 ROOT = Path(__file__).resolve().parents[1]
 HARNESS = [sys.executable, "-m", "harness.cli"]
-QUICK = ["--set", "training.max_steps=14", "--set", "workloads.0.model=roberta-tiny", "--device", "cpu"]
+QUICK = [
+    "--set",
+    "training.max_steps=14",
+    "--set",
+    "workloads.0.model=roberta-tiny",
+    "--device",
+    "cpu",
+]
 QUICK += [
     "--set",
     "measurement.launches=2",
     "--set",
     "tasks.sst2={source: synthetic, train_samples: 400, eval_samples: 64}",
 ]
-# Other tests run on the same cores at the same time: their disturbance is noted, and no launch is refused for it.
+# Other tests run on the same cores at the same time: their disturbance is noted, and no launch is
+# refused for it.
 QUICK += ["--set", "measurement.contention=note"]
 pytestmark = pytest.mark.slow
 
 
 def run(*words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run([*HARNESS, *words], cwd=ROOT, capture_output=True, text=True, timeout=500, check=False)
+    done = subprocess.run(
+        [*HARNESS, *words], cwd=ROOT, capture_output=True, text=True, timeout=500, check=False
+    )
     assert not check or done.returncode == 0, done.stdout + done.stderr
     return done
 
@@ -79,13 +89,21 @@ def test_a_suite_runs_and_prints_both_tables(tmp_path: Path) -> None:
 def test_a_killed_run_is_resumed_and_repeats_nothing(tmp_path: Path) -> None:
     command = [*HARNESS, "run", "smoke", *QUICK, "--results", str(tmp_path), "--no-tables"]
     command += ["--set", "measurement.parity=null"]  # four jobs of equal length
-    temporary = tempfile.TemporaryDirectory(prefix="t", dir="/tmp")  # a short name: a socket's path is in it
+    temporary = tempfile.TemporaryDirectory(
+        prefix="t", dir="/tmp"
+    )  # a short name: a socket's path is in it
     there = {**os.environ, "TMPDIR": temporary.name}
-    runner = subprocess.Popen(command, cwd=ROOT, env=there, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    runner = subprocess.Popen(
+        command, cwd=ROOT, env=there, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
     deadline = time.monotonic() + 200
     while time.monotonic() < deadline:  # until one job is on disk and the next trains
         files = list(tmp_path.glob("*/jobs.jsonl"))
-        if files and files[0].read_text().count("\n") == 1 and len(list(tmp_path.glob("*/logs/*.log"))) == 2:
+        if (
+            files
+            and files[0].read_text().count("\n") == 1
+            and len(list(tmp_path.glob("*/logs/*.log"))) == 2
+        ):
             break
         time.sleep(0.2)
     time.sleep(3)
@@ -109,7 +127,12 @@ def test_a_killed_run_is_resumed_and_repeats_nothing(tmp_path: Path) -> None:
 
 def test_one_failing_arm_does_not_stop_the_suite(tmp_path: Path) -> None:
     diverging = ["--set", "arms.onnxruntime.training={learning_rate: 1.0e+30}"]
-    diverging += ["--set", "pairs.0.differs=[training.learning_rate]", "--set", "measurement.launches=1"]
+    diverging += [
+        "--set",
+        "pairs.0.differs=[training.learning_rate]",
+        "--set",
+        "measurement.launches=1",
+    ]
     done = run("run", "smoke", *QUICK, *diverging, "--results", str(tmp_path), check=False)
     assert done.returncode == 1
     _, records = records_of(tmp_path)
@@ -124,16 +147,21 @@ def test_one_job_by_hand_saves_a_model_that_loads(tmp_path: Path, backend: str) 
     words = "--model-name-or-path roberta-tiny --task-name sst2 --do-train --do-eval --max-steps 8 --data synthetic"
     limits = "--max-train-samples 200 --max-eval-samples 40 --max-seq-length 32 --device cpu"
     output = tmp_path / "model"
-    done = run("train", *words.split(), *limits.split(), "--backend", backend, "--output-dir", str(output))
+    done = run(
+        "train", *words.split(), *limits.split(), "--backend", backend, "--output-dir", str(output)
+    )
     assert "eval_accuracy = " in done.stdout
     metrics = json.loads((output / "metrics.json").read_text())
     assert (metrics["state"], metrics["train_steps"]) == ("ok", 8)
     load = (
-        "import sys; from transformers import AutoModelForSequenceClassification as Model, AutoTokenizer;"
+        "import sys; from transformers import AutoModelForSequenceClassification as Model, "
+        "AutoTokenizer;"
         "f = sys.argv[1]; m = Model.from_pretrained(f); t = AutoTokenizer.from_pretrained(f);"
         "print(m(**t('a fine film', return_tensors='pt')).logits.shape)"
     )
-    loaded = subprocess.run([sys.executable, "-c", load, str(output)], capture_output=True, text=True, check=False)
+    loaded = subprocess.run(
+        [sys.executable, "-c", load, str(output)], capture_output=True, text=True, check=False
+    )
     assert loaded.stdout.strip() == "torch.Size([1, 2])", loaded.stderr
     again = run("train", *words.split(), "--output-dir", str(output), check=False)
     assert again.returncode == 2

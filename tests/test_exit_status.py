@@ -1,4 +1,6 @@
-"""How both command lines end: 1 says something about results; what the host or a fault is to blame for ends with 2."""
+"""How both command lines end: 1 says something about results; what the host or a fault is to blame
+for ends with 2.
+"""
 
 from __future__ import annotations
 
@@ -28,10 +30,14 @@ def ends(
     if shell:
         command = ["bash", "-o", "pipefail", "-c", f'"$@" {shell}', "bash", *command]
     variables = {**os.environ, "PYTHONPATH": str(ROOT), **environment}
-    return subprocess.run(command, cwd=cwd, env=variables, capture_output=True, text=True, errors="replace")
+    return subprocess.run(
+        command, cwd=cwd, env=variables, capture_output=True, text=True, errors="replace"
+    )
 
 
-def one_sentence(done: subprocess.CompletedProcess[str], program: str, message: str, fix: str) -> None:
+def one_sentence(
+    done: subprocess.CompletedProcess[str], program: str, message: str, fix: str
+) -> None:
     assert done.returncode == 2, done.stderr
     assert done.stderr.startswith(f"{program}: ")
     assert message in done.stderr
@@ -72,10 +78,32 @@ def test_an_output_folder_that_is_a_file(file: Path) -> None:
 
 def test_a_cache_that_cannot_be_written(file: Path, tmp_path: Path) -> None:
     results = tmp_path / "results"
-    done = ends("harness", "run", "smoke", "--device", "cpu", "--results", results, XDG_CACHE_HOME=str(file))
-    one_sentence(done, "harness", "the cache of data and tokens cannot be written to", "XDG_CACHE_HOME (or HOME)")
-    done = ends("harness", "run", "smoke", "--device", "cpu", "--results", results, XDG_CACHE_HOME="", HOME=str(file))
-    one_sentence(done, "harness", "the cache of data and tokens cannot be written to", "XDG_CACHE_HOME (or HOME)")
+    done = ends(
+        "harness", "run", "smoke", "--device", "cpu", "--results", results, XDG_CACHE_HOME=str(file)
+    )
+    one_sentence(
+        done,
+        "harness",
+        "the cache of data and tokens cannot be written to",
+        "XDG_CACHE_HOME (or HOME)",
+    )
+    done = ends(
+        "harness",
+        "run",
+        "smoke",
+        "--device",
+        "cpu",
+        "--results",
+        results,
+        XDG_CACHE_HOME="",
+        HOME=str(file),
+    )
+    one_sentence(
+        done,
+        "harness",
+        "the cache of data and tokens cannot be written to",
+        "XDG_CACHE_HOME (or HOME)",
+    )
     assert not results.exists()
 
 
@@ -94,16 +122,34 @@ def test_disks_that_are_read_only(tmp_path: Path) -> None:
     harness = [sys.executable, "-m", "harness.cli"]
 
     def on_it(*words: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
-        command = ["unshare", "-m", "sh", "-c", f'{read_only} && exec "$@"', "sh", *harness, *map(str, words)]
+        command = [
+            "unshare",
+            "-m",
+            "sh",
+            "-c",
+            f'{read_only} && exec "$@"',
+            "sh",
+            *harness,
+            *map(str, words),
+        ]
         variables = {**os.environ, "PYTHONPATH": str(ROOT), **environment}
         return subprocess.run(command, cwd=ROOT, env=variables, capture_output=True, text=True)
 
     done = on_it("run", "smoke", "--device", "cpu", "--results", disk / "results")
     one_sentence(done, "harness", "the file system is read-only", "--results names the folder")
-    done = on_it("train", *SMALL, "--output-dir", tmp_path / "out", HOME=str(disk), XDG_CACHE_HOME="")
-    one_sentence(done, "harness", "the cache of data and tokens cannot be written", "XDG_CACHE_HOME (or HOME)")
+    done = on_it(
+        "train", *SMALL, "--output-dir", tmp_path / "out", HOME=str(disk), XDG_CACHE_HOME=""
+    )
+    one_sentence(
+        done,
+        "harness",
+        "the cache of data and tokens cannot be written",
+        "XDG_CACHE_HOME (or HOME)",
+    )
     done = on_it("schema", "--output", disk / "schema.json")
-    one_sentence(done, "harness", f"{disk}/schema.json: the file system is read-only", "name a place")
+    one_sentence(
+        done, "harness", f"{disk}/schema.json: the file system is read-only", "name a place"
+    )
 
 
 @pytest.mark.parametrize(
@@ -113,7 +159,11 @@ def test_disks_that_are_read_only(tmp_path: Path) -> None:
         ("harness", ("plan", "/"), "is a folder, not a file"),
         ("harness", ("schema", "--output", "/nowhere/at/all"), "no such file or folder"),
         ("harness", ("schema", "--output", f"/tmp/{LONG}"), "a name in this path is too long"),
-        ("harness", ("nightly", "smoke", "--device", "cpu", "--budget-minutes", "inf"), "needs a number above 0"),
+        (
+            "harness",
+            ("nightly", "smoke", "--device", "cpu", "--budget-minutes", "inf"),
+            "needs a number above 0",
+        ),
         ("report", ("tables", LONG), ""),
         ("report", ("readme", "/"), "cannot be read"),
     ],
@@ -126,14 +176,32 @@ def test_a_folder_that_is_gone(tmp_path: Path) -> None:
     gone = tmp_path / "gone"
     gone.mkdir()
     script = f'cd {gone} && rmdir {gone} && exec "$@"'
-    command = ["sh", "-c", script, "sh", sys.executable, "-m", "harness.cli", "run", "smoke", "--device", "cpu"]
-    done = subprocess.run(command, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True)
+    command = [
+        "sh",
+        "-c",
+        script,
+        "sh",
+        sys.executable,
+        "-m",
+        "harness.cli",
+        "run",
+        "smoke",
+        "--device",
+        "cpu",
+    ]
+    done = subprocess.run(
+        command, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True
+    )
     one_sentence(done, "harness", "the folder you are in does not exist any more", "`cd`")
 
 
 def test_output_on_a_full_disk(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run", make_run(four_pairs()))
-    for program, words in (("harness", ("schema",)), ("report", ("tables", run)), ("report", ("page", run, "-o", "-"))):
+    for program, words in (
+        ("harness", ("schema",)),
+        ("report", ("tables", run)),
+        ("report", ("page", run, "-o", "-")),
+    ):
         done = ends(program, *words, shell="> /dev/full", cwd=tmp_path)
         one_sentence(done, program, "no space is left on the disk", "make room")
 
@@ -197,7 +265,13 @@ def test_an_end_that_others_ask_for_is_left_to_them() -> None:
     "console",
     [
         {"PYTHONIOENCODING": "ascii"},
-        {"LC_ALL": "C", "LANG": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "PYTHONIOENCODING": ""},
+        {
+            "LC_ALL": "C",
+            "LANG": "C",
+            "PYTHONUTF8": "0",
+            "PYTHONCOERCECLOCALE": "0",
+            "PYTHONIOENCODING": "",
+        },
     ],
     ids=["ascii", "C"],
 )

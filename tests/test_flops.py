@@ -1,10 +1,18 @@
-"""Model FLOPs: by hand and against the published formula (test_worker_shapes.py: torch's counter); peaks."""
+"""Model FLOPs: by hand and against the published formula (test_worker_shapes.py: torch's counter);
+peaks.
+"""
 
 from __future__ import annotations
 
 import pytest
 
-from harness.results.mfu import efficiency, model_flops_per_sample, model_flops_utilization, peak_flops_per_s, shape_of
+from harness.results.mfu import (
+    efficiency,
+    model_flops_per_sample,
+    model_flops_utilization,
+    peak_flops_per_s,
+    shape_of,
+)
 from harness.schema.record import JobRecord, ModelShape, Sources, State, Timing
 from harness.schema.workload import Arm, Model, Task, Training, Workload
 from harness.worker.model.shapes import SHAPES
@@ -13,8 +21,8 @@ ROBERTA_BASE = ModelShape(layers=12, hidden_size=768, intermediate_size=3072)
 
 
 def test_a_layer_by_hand():
-    # s = 2, h = 3, f = 5: Q, K, V, output 4 x (2x3 by 3x3) = 4 * 2*2*3*3; scores and context 2 x (2*2*2*3);
-    # feed-forward 2 x (2*2*3*5); head 2*3*3 + 2*3*7
+    # s = 2, h = 3, f = 5: Q, K, V, output 4 x (2x3 by 3x3) = 4 * 2*2*3*3; scores and context 2 x
+    # (2*2*2*3); feed-forward 2 x (2*2*3*5); head 2*3*3 + 2*3*7
     shape = ModelShape(layers=1, hidden_size=3, intermediate_size=5, labels=7)
     assert model_flops_per_sample(shape, 2) == 3 * (144 + 48 + 120 + 18 + 42)
 
@@ -35,11 +43,17 @@ def test_it_is_the_published_formula_without_recomputation_and_vocabulary():
 def test_shapes_of_every_built_in_architecture():
     assert shape_of(SHAPES["roberta-base"]) == ROBERTA_BASE
     assert shape_of(SHAPES["distilbert-base"]) == ROBERTA_BASE.model_copy(update={"layers": 6})
-    assert shape_of(SHAPES["albert-base"]) == ROBERTA_BASE.model_copy(update={"embedding_size": 128})
-    assert shape_of(SHAPES["electra-base"]) == ROBERTA_BASE  # its embeddings have the hidden size: no projection
+    assert shape_of(SHAPES["albert-base"]) == ROBERTA_BASE.model_copy(
+        update={"embedding_size": 128}
+    )
+    assert (
+        shape_of(SHAPES["electra-base"]) == ROBERTA_BASE
+    )  # its embeddings have the hidden size: no projection
     assert shape_of(SHAPES["gpt2"]) == ROBERTA_BASE.model_copy(update={"head_layers": 0})
     assert shape_of(SHAPES["t5-base"]) == ROBERTA_BASE.model_copy(update={"decoder_layers": 12})
-    assert shape_of(SHAPES["deberta-v2-tiny"]) is None  # its relative attention has further matrix products
+    assert (
+        shape_of(SHAPES["deberta-v2-tiny"]) is None
+    )  # its relative attention has further matrix products
     assert shape_of({"model_type": "bert"}) is None
 
 
@@ -79,13 +93,18 @@ def test_an_unknown_card_or_precision_has_no_peak(name, precision):
 
 
 def _record(**changes):
-    training = Training(precision="fp16", batch_size=8, max_seq_length=128, **changes.pop("training", {}))
+    training = Training(
+        precision="fp16", batch_size=8, max_seq_length=128, **changes.pop("training", {})
+    )
     fields = {
         "id": "a",
         "run": "r",
         "suite": "s",
         "workload": Workload(
-            name="w", model=Model(name="m", architecture="roberta-base"), task=Task(name="t"), training=training
+            name="w",
+            model=Model(name="m", architecture="roberta-base"),
+            task=Task(name="t"),
+            training=training,
         ),
         "arm": Arm(name="arm", backend="pytorch"),
         "launch": 0,
@@ -102,7 +121,8 @@ def _record(**changes):
 def test_utilization_of_a_record():
     found = efficiency(_record())
     assert found.flops_per_sample == model_flops_per_sample(ROBERTA_BASE, 128)
-    # 6 x 85e6 parameters of the layers x 128 tokens = 65 GFLOP, and attention: a figure one can check in the head
+    # 6 x 85e6 parameters of the layers x 128 tokens = 65 GFLOP, and attention: a figure one can
+    # check in the head
     assert found.flops_per_sample == pytest.approx(6 * 85e6 * 128, rel=0.04)
     assert found.model_flops_utilization == pytest.approx(found.flops_per_sample * 2000 / 989.4e12)
     assert model_flops_utilization(1e9, 100, 1e12, cards=2) == pytest.approx(0.05)

@@ -1,4 +1,6 @@
-"""The guard: what it finds on a host, and what stops a run. Cards are replayed from synthetic readings."""
+"""The guard: what it finds on a host, and what stops a run. Cards are replayed from synthetic
+readings.
+"""
 
 from __future__ import annotations
 
@@ -36,16 +38,33 @@ def look(tmp_path, **options):
 def test_an_idle_card_has_no_findings(tmp_path):
     assert look(tmp_path, cards=cards()) == []
     assert look(tmp_path, cards=cards(memory_used_bytes=IDLE_MEMORY_BYTES)) == []
-    assert look(tmp_path, cards=cards(clock_reasons=0x1 | 0x4)) == []  # idle, power cap: no throttling
+    assert (
+        look(tmp_path, cards=cards(clock_reasons=0x1 | 0x4)) == []
+    )  # idle, power cap: no throttling
 
 
 @pytest.mark.parametrize(
     ("once", "fields", "severity", "words"),
     [
-        ({}, {"pids": [STRANGER, STRANGER + 1, 7]}, "error", "2 x jupyter, unknown (pids 900, 901, 7)"),
-        ({}, {"memory_used_bytes": 3 << 30}, "error", "3.0 GiB in use by processes that are not visible"),
+        (
+            {},
+            {"pids": [STRANGER, STRANGER + 1, 7]},
+            "error",
+            "2 x jupyter, unknown (pids 900, 901, 7)",
+        ),
+        (
+            {},
+            {"memory_used_bytes": 3 << 30},
+            "error",
+            "3.0 GiB in use by processes that are not visible",
+        ),
         ({"mig_mode": 1}, {}, "error", "MIG mode"),
-        ({}, {"clock_reasons": 0x20, "temperature_c": 91}, "error", "throttled at 91 °C before anything runs"),
+        (
+            {},
+            {"clock_reasons": 0x20, "temperature_c": 91},
+            "error",
+            "throttled at 91 °C before anything runs",
+        ),
         ({"persistence_mode": 0}, {}, "warning", "persistence mode off"),
     ],
 )
@@ -137,7 +156,10 @@ def test_every_place_that_is_written_to_names_what_moves_it(tmp_path, monkeypatc
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     for name in ("HF_HOME", "HF_HUB_CACHE", "XDG_CACHE_HOME", "CUDA_CACHE_PATH"):
         monkeypatch.delenv(name, raising=False)
-    found = {place.moved_by: place for place in places(tmp_path, "--results", tmp_path / "cache", "cuda", hub=True)}
+    found = {
+        place.moved_by: place
+        for place in places(tmp_path, "--results", tmp_path / "cache", "cuda", hub=True)
+    }
     assert list(found) == [
         "--results",
         "XDG_CACHE_HOME (or HOME)",
@@ -148,7 +170,9 @@ def test_every_place_that_is_written_to_names_what_moves_it(tmp_path, monkeypatc
     assert found["HF_HOME (or HOME)"].folder == tmp_path / "home/.cache/huggingface/hub"
     monkeypatch.setenv("HF_HOME", "/somewhere")
     monkeypatch.setenv("CUDA_CACHE_PATH", "/kernels")
-    found = {place.moved_by: place for place in places(tmp_path, "--results", tmp_path, "cuda", hub=True)}
+    found = {
+        place.moved_by: place for place in places(tmp_path, "--results", tmp_path, "cuda", hub=True)
+    }
     assert found["HF_HOME"].folder == Path("/somewhere/hub")
     assert [place.what for place in places(tmp_path, "--results", tmp_path, "cpu")] == [
         "results",
@@ -164,7 +188,10 @@ def test_places_are_tried_without_leaving_anything(tmp_path):
         Place("results", tmp_path / ("x" * 256), "--results"),
         Place("CUDA's cache", tmp_path / "file", "HOME", "warning", "kernels are compiled anew"),
     ]
-    right = [Place("results", tmp_path, "--results"), Place("results", tmp_path / "a" / "b", "--results")]
+    right = [
+        Place("results", tmp_path, "--results"),
+        Place("results", tmp_path / "a" / "b", "--results"),
+    ]
     found = unwritable([*right, *wrong])
     assert [finding.severity for finding in found] == ["error", "error", "warning"]
     assert "is a file, not a folder" in found[0].message

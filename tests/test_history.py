@@ -48,7 +48,10 @@ def test_a_change_and_its_end() -> None:
     factors = noisy(60)
     factors[20:40] *= 1.06
     changes = change_points(points(factors), THRESHOLDS)
-    assert [(change.index, change.cause) for change in changes] == [(20, "host or driver"), (40, "host or driver")]
+    assert [(change.index, change.cause) for change in changes] == [
+        (20, "host or driver"),
+        (40, "host or driver"),
+    ]
     assert changes[0].baseline_change > 0 > changes[1].baseline_change
 
 
@@ -62,7 +65,9 @@ def test_few_nights_change_by_the_fixed_bound() -> None:
 
 
 def test_few_nights_of_a_noisy_host_are_not_marked() -> None:
-    marked = sum(bool(change_points(points(noisy(13, 0.2, seed)), THRESHOLDS)) for seed in range(40))
+    marked = sum(
+        bool(change_points(points(noisy(13, 0.2, seed)), THRESHOLDS)) for seed in range(40)
+    )
     assert marked <= 4
 
 
@@ -80,7 +85,9 @@ def test_constant_nights_never_change(nights: int, level: float) -> None:
 
 def test_noise_alone_is_hardly_ever_marked() -> None:
     """30 pairs of 60 nights at 0.5%: without hindsight several of them would be."""
-    marked = sum(bool(change_points(points(noisy(60, seed=seed)), THRESHOLDS)) for seed in range(30))
+    marked = sum(
+        bool(change_points(points(noisy(60, seed=seed)), THRESHOLDS)) for seed in range(30)
+    )
     assert marked <= 2
 
 
@@ -97,7 +104,9 @@ def test_hosts_are_never_mixed(tmp_path: Path) -> None:
 
 
 def test_nights_of_another_length_are_never_mixed(tmp_path: Path) -> None:
-    """The same was asked for, but a tokenizer took less; a record of before it was told is as asked for."""
+    """The same was asked for, but a tokenizer took less; a record of before it was told is as asked
+    for.
+    """
     sources = {"data": "synthetic", "weights": "random", "train_samples": 800}
     for night, length in enumerate((None, 128, 16)):
         write_night(tmp_path, night, jobs={"sources": Sources(**sources, max_seq_length=length)})
@@ -117,7 +126,10 @@ def test_what_is_no_night(tmp_path: Path) -> None:
 def test_points_are_means_over_launches_that_count(tmp_path: Path) -> None:
     path = write_night(tmp_path, 0)
     lines = [json.loads(line) for line in (path / "jobs.jsonl").read_text().splitlines()]
-    lines[-1] |= {"state": "crashed", "launch": 1}  # the candidate's second launch: neither arm's counts
+    lines[-1] |= {
+        "state": "crashed",
+        "launch": 1,
+    }  # the candidate's second launch: neither arm's counts
     (path / "jobs.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     ((point,),) = ([*course.points] for course in courses(tmp_path))
     assert (point.baseline_s, point.candidate_s) == (0.5, 0.4)
@@ -131,7 +143,8 @@ def full(results: Path) -> Course:
     write_history(results, factors)
     write_night(results, 40, states={"onnxruntime": State.CRASHED})
     (results / "acknowledged.yaml").write_text(
-        "acknowledged: [{date: 2026-01-28, pair: {workload: 'tiny*'}, reason: dropout is on, commit: abc}]\n"
+        "acknowledged: [{date: 2026-01-28, pair: {workload: 'tiny*'}, reason: dropout is on, "
+        "commit: abc}]\n"
     )
     (course,) = courses(results)
     return course
@@ -202,7 +215,9 @@ def test_single_nights_are_not_drawn(tmp_path: Path) -> None:
 
 def test_the_command(tmp_path: Path) -> None:
     full(tmp_path / "runs")
-    done = report("history", tmp_path / "runs", "--json", tmp_path / "h.json", "--draw", tmp_path / "drawn")
+    done = report(
+        "history", tmp_path / "runs", "--json", tmp_path / "h.json", "--draw", tmp_path / "drawn"
+    )
     assert (done.returncode, done.stderr) == (0, "")
     assert len(list((tmp_path / "drawn").glob("*.svg"))) == 1
     assert json.loads((tmp_path / "h.json").read_text())[0]["workload"] == "tiny-sst2"

@@ -57,7 +57,8 @@ def test_the_device_of_a_record_is_the_first_visible_card() -> None:
 
 @pytest.mark.parametrize(
     "name",
-    "HF_TOKEN HF_TOKEN_PATH HUGGING_FACE_HUB_TOKEN NVIDIA_API_KEY CUDA_SECRET ORT_PASSWORD hf_credentials NCCL_AUTH "
+    "HF_TOKEN HF_TOKEN_PATH HUGGING_FACE_HUB_TOKEN NVIDIA_API_KEY CUDA_SECRET ORT_PASSWORD "
+    "hf_credentials NCCL_AUTH "
     "TORCH_PASSWD TOKENIZERS_TOKEN".split(),
 )
 def test_secrets_are_dropped_by_name(name: str) -> None:
@@ -89,7 +90,8 @@ def test_relevant_variables_are_kept_and_others_are_not() -> None:
 
 @pytest.mark.parametrize(
     "name",
-    "BENCH_SLACK_WEBHOOK BENCH_EMAIL_TO BENCH_COMMIT GITHUB_REPOSITORY HF_EXTRA NVIDIA_PRODUCT_NAME TORCHX_HOME "
+    "BENCH_SLACK_WEBHOOK BENCH_EMAIL_TO BENCH_COMMIT GITHUB_REPOSITORY HF_EXTRA "
+    "NVIDIA_PRODUCT_NAME TORCHX_HOME "
     "TRANSFORMERS_NOTE ORTHOGONAL SLURM_JOB_ACCOUNT".split(),
 )
 def test_what_is_not_on_the_list_is_not_recorded(name: str) -> None:
@@ -126,7 +128,10 @@ def test_a_stack_that_does_not_answer_is_named() -> None:
 
 def test_interpreters_are_named_by_checkout_or_version() -> None:
     assert describe_interpreter("ort", str(CHECKOUT / ".venv/bin/python"), {}) == ".venv/bin/python"
-    assert describe_interpreter("latest", "/opt/py/bin/python", {"latest/python": "3.13.1"}) == "Python 3.13.1"
+    assert (
+        describe_interpreter("latest", "/opt/py/bin/python", {"latest/python": "3.13.1"})
+        == "Python 3.13.1"
+    )
 
 
 def test_git_state_of_a_repository_and_of_none(tmp_path: Path) -> None:
@@ -135,7 +140,9 @@ def test_git_state_of_a_repository_and_of_none(tmp_path: Path) -> None:
     (tmp_path / "harness" / "record.py").write_text("one\n")
     git = ["git", "-C", str(tmp_path), "-c", "user.name=n", "-c", "user.email=e@example.org"]
     subprocess.run([*git, "init", "-q"], check=True)
-    assert git_state(tmp_path) == {}, "an untracked package inside somebody's repository is not its code"
+    assert git_state(tmp_path) == {}, (
+        "an untracked package inside somebody's repository is not its code"
+    )
     subprocess.run([*git, "add", "harness"], check=True)
     subprocess.run([*git, "commit", "-q", "-m", "one"], check=True)
     clean = git_state(tmp_path)
@@ -164,7 +171,9 @@ def test_a_checkout_of_another_user_tells_its_commit(tmp_path: Path) -> None:
     subprocess.run([*git, "commit", "-q", "-m", "one"], check=True)
     for path in (tmp_path, *tmp_path.rglob("*")):
         os.chown(path, 12345, 12345)
-    refused = subprocess.run(["git", "-C", str(tmp_path), "rev-parse", "HEAD"], capture_output=True, text=True)
+    refused = subprocess.run(
+        ["git", "-C", str(tmp_path), "rev-parse", "HEAD"], capture_output=True, text=True
+    )
     if "dubious ownership" not in refused.stderr:
         pytest.skip("this git reads checkouts of other users")
     assert len(git_state(tmp_path)["commit"]) == 40

@@ -1,4 +1,6 @@
-"""Exports of inference: names of their own, units, directions, and nothing that the tables do not show as valid."""
+"""Exports of inference: names of their own, units, directions, and nothing that the tables do not
+show as valid.
+"""
 
 from __future__ import annotations
 
@@ -30,14 +32,18 @@ GAIN = f"{TRAINED}/onnxruntime/over/torch"
 
 
 def inferred(**fields: Any) -> Run:
-    """Two launches of one arm; at batch 64 PyTorch takes 0.4 s and 0.8 s, ONNX Runtime 0.2 s: d is ln 2 and ln 4."""
+    """Two launches of one arm; at batch 64 PyTorch takes 0.4 s and 0.8 s, ONNX Runtime 0.2 s: d is
+    ln 2 and ln 4.
+    """
     both = [result(point(0.004, 0.002), point(seconds, 0.2, 64)) for seconds in (0.4, 0.8)]
     return make_run(launches(*both), [], **fields)
 
 
 def without(run: Run) -> Run:
     """The same run, had it not been asked for inference."""
-    return Run(run.folder, run.info, [job.model_copy(update={"inference": None}) for job in run.jobs])
+    return Run(
+        run.folder, run.info, [job.model_copy(update={"inference": None}) for job in run.jobs]
+    )
 
 
 def test_values_by_hand() -> None:
@@ -97,7 +103,9 @@ def test_one_launch_that_failed_leaves_the_others() -> None:
 @pytest.mark.parametrize("form", FORMATS)
 def test_a_run_without_inference_exports_as_it_did(form: str) -> None:
     files = FORMATS[form].files([without(inferred())])
-    assert not [name for name, content in files.items() if b"inference" in content or "inference" in name]
+    assert not [
+        name for name, content in files.items() if b"inference" in content or "inference" in name
+    ]
 
 
 def test_bmf_and_the_action_take_it() -> None:
@@ -113,7 +121,11 @@ def test_bmf_and_the_action_take_it() -> None:
     for file, text in FORMATS["github"].files([inferred()]).items():
         entries = json.loads(text)
         jsonschema.validate(entries, ACTION_SCHEMA)
-        units[file] = {entry["name"]: entry["unit"] for entry in entries if "/inference/batch-64/" in entry["name"]}
+        units[file] = {
+            entry["name"]: entry["unit"]
+            for entry in entries
+            if "/inference/batch-64/" in entry["name"]
+        }
     assert units["customBiggerIsBetter.json"] == {
         f"{TRAINED}/torch/inference-throughput": "samples/s",
         f"{TRAINED}/onnxruntime/inference-throughput": "samples/s",
@@ -124,11 +136,14 @@ def test_bmf_and_the_action_take_it() -> None:
 
 
 def test_otava_has_a_test_of_each_engine_and_of_the_gain(tmp_path: Path) -> None:
-    runs = [inferred(run=f"night-{day}", created_at=f"2001-02-0{day}T00:00:00+00:00") for day in (1, 2)]
+    runs = [
+        inferred(run=f"night-{day}", created_at=f"2001-02-0{day}T00:00:00+00:00") for day in (1, 2)
+    ]
     export(runs, "otava", tmp_path)
     tests = yaml.safe_load((tmp_path / "otava.yaml").read_text())["tests"]
     directions = {
-        metric["column"]: metric["direction"] for metric in tests[f"cpu-Abacus/{TRAINED}/torch"]["metrics"].values()
+        metric["column"]: metric["direction"]
+        for metric in tests[f"cpu-Abacus/{TRAINED}/torch"]["metrics"].values()
     }
     assert directions == {
         "inference-latency-seconds": -1,
@@ -143,8 +158,14 @@ def test_otava_has_a_test_of_each_engine_and_of_the_gain(tmp_path: Path) -> None
 
 
 def test_csv_tells_engine_and_batch_size() -> None:
-    rows = list(csv.DictReader(io.StringIO(FORMATS["csv"].files([inferred()])["values.csv"].decode())))
-    (row,) = (row for row in rows if (row["measure"], row["inference_batch_size"]) == ("inference-speedup", "64"))
+    rows = list(
+        csv.DictReader(io.StringIO(FORMATS["csv"].files([inferred()])["values.csv"].decode()))
+    )
+    (row,) = (
+        row
+        for row in rows
+        if (row["measure"], row["inference_batch_size"]) == ("inference-speedup", "64")
+    )
     assert (row["arm"], row["engine"], row["baseline_engine"], row["better"]) == (
         "pytorch",
         "onnxruntime",
@@ -162,7 +183,10 @@ def test_parquet_has_a_table_of_its_own() -> None:
     assert {name: files[name] for name in others} == others
     table = pyarrow.parquet.read_table(io.BytesIO(files["inference.parquet"]))
     assert table.to_pylist() == inference_rows(run)
-    assert {name: unit_of(name) for name in ("torch_latency_p95_s", "onnxruntime_samples_per_s", "opset")} == {
+    assert {
+        name: unit_of(name)
+        for name in ("torch_latency_p95_s", "onnxruntime_samples_per_s", "opset")
+    } == {
         "torch_latency_p95_s": "s",
         "onnxruntime_samples_per_s": "samples/s",
         "opset": None,
@@ -171,7 +195,9 @@ def test_parquet_has_a_table_of_its_own() -> None:
     assert {key for key, seen in kinds.items() if str in seen} <= TEXTS
     assert {key for key, seen in kinds.items() if int in seen} == INTEGERS & set(kinds)
     disagree = make_run(launches(result(point(0.4, 0.2), agree=False)), [])
-    empty = pyarrow.parquet.read_table(io.BytesIO(FORMATS["parquet"].files([disagree])["inference.parquet"]))
+    empty = pyarrow.parquet.read_table(
+        io.BytesIO(FORMATS["parquet"].files([disagree])["inference.parquet"])
+    )
     assert empty.num_rows == 0
     assert empty.schema.equals(table.schema, check_metadata=True)
 
@@ -182,6 +208,10 @@ def test_pyperf_has_a_run_per_launch(tmp_path: Path) -> None:
     benchmark = suite.get_benchmark(f"{TRAINED}/torch/inference-latency")
     assert benchmark.get_values() == (0.4, 0.8)
     about = benchmark.get_metadata()
-    assert (about["engine"], about["inference_batch_size"], about["inference_precision"]) == ("torch", 64, "fp32")
+    assert (about["engine"], about["inference_batch_size"], about["inference_precision"]) == (
+        "torch",
+        64,
+        "fp32",
+    )
     assert "mem_max_rss" not in about
     assert len(suite) == 7  # of training 3, of two engines at two batch sizes 4

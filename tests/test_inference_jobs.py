@@ -1,4 +1,6 @@
-"""Inference of real jobs: both arms' trained models by both engines; what does not export; what crashes."""
+"""Inference of real jobs: both arms' trained models by both engines; what does not export; what
+crashes.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +43,9 @@ def test_a_trained_model_by_both_engines(trained_by_ort: worker.Ended) -> None:
     assert (result.state, result.reason, result.agree, result.disagreement) == ("ok", "", True, "")
     assert result.samples == 200
     assert result.logit_difference is not None
-    assert 0 < result.logit_difference < 1e-5  # two engines: the same to the last bit would be one engine twice
+    assert (
+        0 < result.logit_difference < 1e-5
+    )  # two engines: the same to the last bit would be one engine twice
     trained = trained_by_ort.result["metrics"]["accuracy"]
     assert {of["accuracy"] for of in result.metrics.values()} == {trained}
     assert set(result.metrics) == set(ENGINES)
@@ -55,7 +59,12 @@ def test_a_trained_model_by_both_engines(trained_by_ort: worker.Ended) -> None:
 def test_it_is_proven_where_the_session_ran(trained_by_ort: worker.Ended) -> None:
     proof = InferenceResult.model_validate(trained_by_ort.result["inference"]).proof
     assert proof is not None
-    assert (proof.engaged, proof.provider, proof.opset, proof.threads) == (True, "CPUExecutionProvider", 17, 1)
+    assert (proof.engaged, proof.provider, proof.opset, proof.threads) == (
+        True,
+        "CPUExecutionProvider",
+        17,
+        1,
+    )
     nodes = proof.node_counts["CPUExecutionProvider"]
     assert nodes["LayerNormalization"] == 5  # two layers of two, and the embeddings'
     assert nodes["BiasGelu"] == 2  # the optimizer has been at it
@@ -64,7 +73,10 @@ def test_it_is_proven_where_the_session_ran(trained_by_ort: worker.Ended) -> Non
 
 def test_training_is_over_before_inference_begins(trained_by_ort: worker.Ended) -> None:
     result = trained_by_ort.result["inference"]
-    assert [each["name"] for each in trained_by_ort.named("phase")][-2:] == ["evaluate", "inference"]
+    assert [each["name"] for each in trained_by_ort.named("phase")][-2:] == [
+        "evaluate",
+        "inference",
+    ]
     assert trained_by_ort.result["timing"]["steady_end_ns"] < result["begin_ns"]
     assert trained_by_ort.result["engagement"]["engaged"]
     assert result["wall_s"] > result["export_s"] + result["session_s"]
@@ -95,10 +107,19 @@ def test_a_model_that_does_not_export_is_said(
     import torch
     from transformers import BertConfig
 
-    config = BertConfig(vocab_size=50, hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=8)
+    config = BertConfig(
+        vocab_size=50,
+        hidden_size=8,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=8,
+    )
     getattr(odd_models, name)(config).save_pretrained(tmp_path / "model")
     ids = torch.randint(0, 50, (4, 6))
-    torch.save({"evaluation": [{"input_ids": ids}], "points": [(4, [{"input_ids": ids}])]}, tmp_path / "batches.pt")
+    torch.save(
+        {"evaluation": [{"input_ids": ids}], "points": [(4, [{"input_ids": ids}])]},
+        tmp_path / "batches.pt",
+    )
     request = Request(
         model_class=f"odd_models:{name}",
         attention="eager",

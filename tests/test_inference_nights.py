@@ -1,4 +1,6 @@
-"""Inference over nights: the detector's verdict by arm and batch size, second runs, acknowledged, missing."""
+"""Inference over nights: the detector's verdict by arm and batch size, second runs, acknowledged,
+missing.
+"""
 
 from __future__ import annotations
 
@@ -36,12 +38,18 @@ FAILED = InferenceResult(state="failed", reason="in the export to ONNX: Unsuppor
 
 
 def infer(night: int, slower: float = 1.0, **fields: Any) -> dict[str, InferenceResult]:
-    """Both arms' inference of a night, noisy by 0.2%; `slower`: ONNX Runtime at batch 64 of what pytorch trained."""
+    """Both arms' inference of a night, noisy by 0.2%; `slower`: ONNX Runtime at batch 64 of what
+    pytorch trained.
+    """
     found = {}
     for place, arm in enumerate(ARMS):
         factors = [noisy(40, 0.002, seed=100 * place + size)[night].tolist() for size in SIZES]
         points = [
-            point(0.002 * size * one, 0.001 * size * other * (slower if (arm, size) == ("pytorch", 64) else 1), size)
+            point(
+                0.002 * size * one,
+                0.001 * size * other * (slower if (arm, size) == ("pytorch", 64) else 1),
+                size,
+            )
             for size, (one, other) in zip(SIZES, factors, strict=True)
         ]
         found[arm] = result(*points, **fields)
@@ -51,7 +59,9 @@ def infer(night: int, slower: float = 1.0, **fields: Any) -> dict[str, Inference
 def nights(results: Path, count: int = 15, slower: float = 1.0) -> Path:
     """Nights of training and inference, the last one slower."""
     for night, factors in enumerate(noisy(count, 0.002).tolist()):
-        write_night(results, night, factors, inference=infer(night, slower if night == count - 1 else 1.0))
+        write_night(
+            results, night, factors, inference=infer(night, slower if night == count - 1 else 1.0)
+        )
     return results
 
 
@@ -104,10 +114,15 @@ def test_slower_inference_is_an_alarm_of_its_own(tmp_path: Path) -> None:
     assert alarmed(dumped) == ["tiny-sst2:pytorch:onnxruntime"]
     dumped["findings"][0]["measure_again"] = True
     assert alarmed(dumped) == ["tiny-sst2:pytorch:onnxruntime"]
-    assert '{"baseline": "pytorch", "candidate": "onnxruntime", "workloads": ["tiny-sst2"]}' in slow.reproduce
+    assert (
+        '{"baseline": "pytorch", "candidate": "onnxruntime", "workloads": ["tiny-sst2"]}'
+        in slow.reproduce
+    )
 
 
-@pytest.mark.parametrize(("again", "state", "confirmed"), [(1.08, "regression", True), (1.0, "watch", False)])
+@pytest.mark.parametrize(
+    ("again", "state", "confirmed"), [(1.08, "regression", True), (1.0, "watch", False)]
+)
 def test_the_second_run_decides(tmp_path: Path, again: float, state: str, confirmed: bool) -> None:
     nights(tmp_path, slower=1.08)
     write_night(tmp_path, 14, name="night-014-again", inference=infer(14, again))
@@ -120,7 +135,10 @@ def test_a_second_run_whose_inference_failed_decides_nothing_and_says_so(tmp_pat
     write_night(tmp_path, 14, name="night-014-again", inference=dict.fromkeys(ARMS, FAILED))
     verdict = verdict_of(tmp_path)
     assert {one.workload: one.confirmed for one in verdict.findings}[SLOW] is None
-    assert any(f"{SLOW}: onnxruntime over torch: the second run has no result" in said for said in verdict.problems)
+    assert any(
+        f"{SLOW}: onnxruntime over torch: the second run has no result" in said
+        for said in verdict.problems
+    )
 
 
 def test_an_acknowledgement_names_it_or_training(tmp_path: Path) -> None:
@@ -154,11 +172,19 @@ def test_inference_that_fails_is_missing_every_night(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("fields", "said"),
     [
-        ({"agree": False, "disagreement": "logits differ by 0.3"}, "engines disagree: logits differ by 0.3"),
-        ({"proof": PROVEN.model_copy(update={"engaged": False})}, "ONNX Runtime not proven engaged"),
+        (
+            {"agree": False, "disagreement": "logits differ by 0.3"},
+            "engines disagree: logits differ by 0.3",
+        ),
+        (
+            {"proof": PROVEN.model_copy(update={"engaged": False})},
+            "ONNX Runtime not proven engaged",
+        ),
     ],
 )
-def test_what_the_tables_do_not_count_is_missing(tmp_path: Path, fields: dict[str, Any], said: str) -> None:
+def test_what_the_tables_do_not_count_is_missing(
+    tmp_path: Path, fields: dict[str, Any], said: str
+) -> None:
     nights(tmp_path, 3)
     write_night(tmp_path, 3, inference=infer(3, **fields))
     slow = by_name(tmp_path)[SLOW]
@@ -168,7 +194,12 @@ def test_what_the_tables_do_not_count_is_missing(tmp_path: Path, fields: dict[st
 
 def test_an_arm_that_crashed_is_missing_once_as_a_pair(tmp_path: Path) -> None:
     nights(tmp_path, 3)
-    write_night(tmp_path, 3, states={"onnxruntime": State.CRASHED}, inference={"pytorch": infer(3)["pytorch"]})
+    write_night(
+        tmp_path,
+        3,
+        states={"onnxruntime": State.CRASHED},
+        inference={"pytorch": infer(3)["pytorch"]},
+    )
     missing = {name for name, one in by_name(tmp_path).items() if one.state == "missing"}
     assert missing == {"tiny-sst2"}
 
@@ -185,9 +216,18 @@ def test_inference_that_was_turned_off_is_told_once(tmp_path: Path) -> None:
 
 def test_a_batch_size_that_was_replaced_is_told_once(tmp_path: Path) -> None:
     nights(tmp_path, 3)
-    for night, missing in ((3, {f"tiny-sst2/{arm}/inference/batch-64" for arm in ARMS}), (4, set())):
-        write_night(tmp_path, night, inference={arm: result(point(0.002, 0.001), point(0.01, 0.01, 8)) for arm in ARMS})
-        assert {name for name, one in by_name(tmp_path).items() if one.state == "missing"} == missing
+    for night, missing in (
+        (3, {f"tiny-sst2/{arm}/inference/batch-64" for arm in ARMS}),
+        (4, set()),
+    ):
+        write_night(
+            tmp_path,
+            night,
+            inference={arm: result(point(0.002, 0.001), point(0.01, 0.01, 8)) for arm in ARMS},
+        )
+        assert {
+            name for name, one in by_name(tmp_path).items() if one.state == "missing"
+        } == missing
 
 
 def test_other_threads_are_another_setting(tmp_path: Path) -> None:
@@ -224,10 +264,14 @@ def test_the_alert_names_inference_and_its_batch_size(tmp_path: Path) -> None:
     done = report("check", tmp_path, "--json", tmp_path / "verdict.json")
     assert done.returncode == 1, done.stderr
     assert f"{SLOW}: onnxruntime over torch: regression, candidate regressed" in done.stdout
-    assert alarmed(json.loads((tmp_path / "verdict.json").read_text())) == ["tiny-sst2:pytorch:onnxruntime"]
+    assert alarmed(json.loads((tmp_path / "verdict.json").read_text())) == [
+        "tiny-sst2:pytorch:onnxruntime"
+    ]
     (event,), _ = new_events(verdict_of(tmp_path), {})
     message = compose(event)
-    assert message.title.startswith(f"Regression: {SLOW}, onnxruntime against torch: candidate time +8.")
+    assert message.title.startswith(
+        f"Regression: {SLOW}, onnxruntime against torch: candidate time +8."
+    )
     assert "It was not measured a second time." in message.summary
     assert message.course is not None
     assert '"batch time against before, %"' in mermaid(message.course)

@@ -1,4 +1,6 @@
-"""The view of inference: the statistic by hand, the checks a gain has to pass, and runs from before there was any."""
+"""The view of inference: the statistic by hand, the checks a gain has to pass, and runs from before
+there was any.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,9 @@ PROVEN = InferenceProof(
 
 
 def times(mean_s: float, batch_size: int) -> EngineTimes:
-    return EngineTimes(mean_s=mean_s, p50_s=0.9 * mean_s, p95_s=2 * mean_s, samples_per_s=batch_size / mean_s)
+    return EngineTimes(
+        mean_s=mean_s, p50_s=0.9 * mean_s, p95_s=2 * mean_s, samples_per_s=batch_size / mean_s
+    )
 
 
 def point(torch_s: float, ort_s: float, batch_size: int = 1) -> InferencePoint:
@@ -68,14 +72,17 @@ def launches(*of: InferenceResult | None, arm: str = "pytorch", **fields: Any) -
     return [make_job(arm, launch, inference=each, **fields) for launch, each in enumerate(of)]
 
 
-def table_of(jobs: list[JobRecord], pairs: Sequence[Pair] = ()) -> tuple[Table, list[dict[str, str]]]:
+def table_of(
+    jobs: list[JobRecord], pairs: Sequence[Pair] = ()
+) -> tuple[Table, list[dict[str, str]]]:
     (table,) = build([make_run(jobs, list(pairs))], "inference").tables
     titles = [column.title for column in table.columns]
     return table, [dict(zip(titles, cells, strict=True)) for cells in table.cells]
 
 
 def test_the_gain_by_hand() -> None:
-    # d: ln 2 and ln 4; mean ln √8, s = ln 2 / √2, t(0.975, 1) = 12.7062047: half-width 12.7062047 · ln 2 / 2 = 4.4036
+    # d: ln 2 and ln 4; mean ln √8, s = ln 2 / √2, t(0.975, 1) = 12.7062047: half-width 12.7062047 ·
+    # ln 2 / 2 = 4.4036
     _, (row,) = table_of(launches(result(point(0.004, 0.002)), result(point(0.008, 0.002))))
     assert row["Throughput"] == "182.84%"  # √8 − 1
     assert row["Latency"] == "64.64%"  # 1 − 1/√8
@@ -86,7 +93,9 @@ def test_the_gain_by_hand() -> None:
     assert row["Metric"] == "accuracy 0.8400 / 0.8400"
     assert row["Max Δlogit"] == "2.0e-07"
     assert (row["Provider"], row["Export + session(s)"]) == ("CPU", "1.5 + 0.5")
-    (raw,) = inference_rows(make_run(launches(result(point(0.004, 0.002)), result(point(0.008, 0.002))), []))
+    (raw,) = inference_rows(
+        make_run(launches(result(point(0.004, 0.002)), result(point(0.008, 0.002))), [])
+    )
     assert raw["log_ratio"] == pytest.approx(1.0397208)
     assert raw["log_ratio_high"] == pytest.approx(1.0397208 + 4.4036373)
 
@@ -94,7 +103,9 @@ def test_the_gain_by_hand() -> None:
 def test_each_arm_and_each_batch_size_is_a_row() -> None:
     both = result(point(0.004, 0.002), point(0.1, 0.11, 64))
     jobs = [*launches(both, both), *launches(both, both, arm="onnxruntime")]
-    table, rows = table_of(jobs, [Pair(workload="tiny-sst2", baseline="pytorch", candidate="onnxruntime")])
+    table, rows = table_of(
+        jobs, [Pair(workload="tiny-sst2", baseline="pytorch", candidate="onnxruntime")]
+    )
     assert [(row["Trained by"], row["Inference batch"]) for row in rows] == [
         ("PyTorch", "1"),
         ("PyTorch", "64"),
@@ -102,24 +113,38 @@ def test_each_arm_and_each_batch_size_is_a_row() -> None:
         ("ONNX Runtime", "64"),
     ]
     assert [row["Throughput"] for row in rows[:2]] == ["100.00%", "-9.09%"]
-    assert table.title.startswith("Inference, gain of ONNX Runtime over PyTorch on the trained weights (sst2, fp32,")
-    assert any("16 on CPUExecutionProvider (opset 17, 1 thread each)" in note for note in table.notes)
+    assert table.title.startswith(
+        "Inference, gain of ONNX Runtime over PyTorch on the trained weights (sst2, fp32,"
+    )
+    assert any(
+        "16 on CPUExecutionProvider (opset 17, 1 thread each)" in note for note in table.notes
+    )
 
 
 def test_engines_that_disagree_have_no_gain() -> None:
-    off = result(point(0.004, 0.002), agree=False, disagreement="logits differ by 0.3 (fp32 is given 0.001)")
+    off = result(
+        point(0.004, 0.002), agree=False, disagreement="logits differ by 0.3 (fp32 is given 0.001)"
+    )
     _, (row,) = table_of(launches(result(point(0.004, 0.002)), off))
     assert (row["Throughput"], row["Latency"]) == ("", "")
-    assert row["State"] == "engines disagree: logits differ by 0.3 (fp32 is given 0.001) in launch 2"
+    assert (
+        row["State"] == "engines disagree: logits differ by 0.3 (fp32 is given 0.001) in launch 2"
+    )
     assert row["PyTorch(ms) mean/p50/p95"]  # the times stay
 
 
 @pytest.mark.parametrize(
     ("bad", "said"),
     [
-        (InferenceResult(state="failed", reason="in the export to ONNX: Unsupported"), "inference failed"),
         (
-            result(point(1, 1), proof=InferenceProof(engaged=False, reasons=["2 Softmax ran elsewhere"])),
+            InferenceResult(state="failed", reason="in the export to ONNX: Unsupported"),
+            "inference failed",
+        ),
+        (
+            result(
+                point(1, 1),
+                proof=InferenceProof(engaged=False, reasons=["2 Softmax ran elsewhere"]),
+            ),
             "ONNX Runtime not proven engaged",
         ),
         (result(point(1, 1), proof=None), "ONNX Runtime not proven engaged"),
@@ -127,7 +152,9 @@ def test_engines_that_disagree_have_no_gain() -> None:
         (None, "no inference recorded"),
     ],
 )
-def test_a_launch_without_a_result_is_left_out_and_said(bad: InferenceResult | None, said: str) -> None:
+def test_a_launch_without_a_result_is_left_out_and_said(
+    bad: InferenceResult | None, said: str
+) -> None:
     good = result(point(0.004, 0.002))
     table, (row,) = table_of(launches(good, good, bad))
     assert row["n"] == "2 of 3"
@@ -161,7 +188,9 @@ def test_runs_without_inference_have_no_table_unless_asked() -> None:
 
 
 def test_it_survives_the_record_the_lean_one_too(tmp_path: Path) -> None:
-    jobs = launches(result(point(0.004, 0.002), logit_difference=float("nan"), agree=False, disagreement="nan"))
+    jobs = launches(
+        result(point(0.004, 0.002), logit_difference=float("nan"), agree=False, disagreement="nan")
+    )
     folder = write_run(tmp_path / "run", make_run(jobs, []))
     (read,) = load_run(folder).jobs
     assert read.inference is not None
@@ -187,12 +216,17 @@ def test_csv_and_the_page_have_it(tmp_path: Path) -> None:
 def test_the_verdict_of_a_job_by_hand() -> None:
     good = result(point(0.004, 0.002))
     assert inference_verdict(good) == "ok"
-    assert inference_verdict(InferenceResult(state="failed", reason="in the export to ONNX: X")) == (
-        "failed in the export to ONNX: X"
-    )
+    assert inference_verdict(
+        InferenceResult(state="failed", reason="in the export to ONNX: X")
+    ) == ("failed in the export to ONNX: X")
     strayed = InferenceProof(engaged=False, reasons=["a", "b"])
-    assert inference_verdict(good.model_copy(update={"proof": strayed})) == "not proven engaged: a; b"
-    assert inference_verdict(good.model_copy(update={"agree": False, "disagreement": "X"})) == "engines disagree: X"
+    assert (
+        inference_verdict(good.model_copy(update={"proof": strayed})) == "not proven engaged: a; b"
+    )
+    assert (
+        inference_verdict(good.model_copy(update={"agree": False, "disagreement": "X"}))
+        == "engines disagree: X"
+    )
 
 
 def test_peaks_are_of_the_training_alone() -> None:

@@ -1,4 +1,6 @@
-"""Two engines in turns: the order of blocks, what is timed, what drift does to it. No engine, no clock of the host."""
+"""Two engines in turns: the order of blocks, what is timed, what drift does to it. No engine, no
+clock of the host.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +8,14 @@ import math
 
 import pytest
 
-from harness.worker.inference.turns import LEAD_IN_S, LEAST_PAIRS, MOST_BLOCK_BATCHES, WARM_UP, Alternation, summarise
+from harness.worker.inference.turns import (
+    LEAD_IN_S,
+    LEAST_PAIRS,
+    MOST_BLOCK_BATCHES,
+    WARM_UP,
+    Alternation,
+    summarise,
+)
 
 
 class Bench:

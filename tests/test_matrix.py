@@ -1,4 +1,6 @@
-"""The support matrix: what each row says of jobs made up for it, and a real matrix of two models with both backends."""
+"""The support matrix: what each row says of jobs made up for it, and a real matrix of two models
+with both backends.
+"""
 
 from __future__ import annotations
 
@@ -46,7 +48,12 @@ def row(run: Run, model: str, backend: str) -> dict[str, Any]:
 def test_what_works_says_so_and_makes_nothing_of_one_launch() -> None:
     run = run_of(both("one"), both("two", launches=2))
     single = row(run, "one", "ONNX Runtime")
-    assert (single["trains"], single["proven"], single["parity"], single["error"]) == ("yes", "yes", "passed", "")
+    assert (single["trains"], single["proven"], single["parity"], single["error"]) == (
+        "yes",
+        "yes",
+        "passed",
+        "",
+    )
     assert single["throughput_gain"] == pytest.approx(0.25)
     assert single["throughput_gain_low"] is None
     assert single["host"] == "Abacus, 2 cores"
@@ -54,9 +61,13 @@ def test_what_works_says_so_and_makes_nothing_of_one_launch() -> None:
     assert (baseline["trains"], baseline["proven"], baseline["parity"]) == ("yes", None, None)
     assert baseline["throughput_gain"] is None
     text = render([run], view="matrix")
-    assert re.search(r"\| one +\| ONNX Runtime \| yes +\| yes +\| passed +\| +25.00% \(n = 1\) \|", text)
     assert re.search(
-        r"\| two +\| ONNX Runtime \| yes +\| yes +\| passed +\| +25.00% \| 25.00% to 25.00% \| +2 \|", text
+        r"\| one +\| ONNX Runtime \| yes +\| yes +\| passed +\| +25.00% \(n = 1\) \|", text
+    )
+    assert re.search(
+        r"\| two +\| ONNX Runtime \| yes +\| yes +\| passed +\| +25.00% \| 25.00% to 25.00% "
+        r"\| +2 \|",
+        text,
     )
     assert "| Throughput over PyTorch |" in text
 
@@ -72,7 +83,9 @@ def test_a_failure_is_a_row_with_its_message() -> None:
 
 
 def test_a_backend_without_proof_has_not_trained() -> None:
-    unproven = Engagement(engaged=False, reasons=["after step 1: ORTModule runs TorchModulePytorch"])
+    unproven = Engagement(
+        engaged=False, reasons=["after step 1: ORTModule runs TorchModulePytorch"]
+    )
     found = row(run_of(both("sly", engagement=unproven)), "sly", "ONNX Runtime")
     assert (found["trains"], found["proven"]) == ("no", "no")
     assert found["error"] == "not proven engaged: after step 1: ORTModule runs TorchModulePytorch"
@@ -107,7 +120,9 @@ def test_a_run_of_several_models_has_it_unasked_and_the_page_too(tmp_path: Path)
 
 def test_hosts_have_a_column_where_they_differ() -> None:
     one = run_of(both("a"), run="one")
-    other = run_of([job.model_copy(update={"device": "NVIDIA L4"}) for job in both("a")], run="other")
+    other = run_of(
+        [job.model_copy(update={"device": "NVIDIA L4"}) for job in both("a")], run="other"
+    )
     text = render([one, other], view="matrix")
     assert "| Abacus, 2 cores |" in text
     assert re.search(r"\| L4 +\|", text)
@@ -116,7 +131,9 @@ def test_hosts_have_a_column_where_they_differ() -> None:
 @pytest.mark.parametrize("device", ["cpu", "cuda"])
 def test_the_suites_have_every_family(device: Any) -> None:
     suite = load_suite(find_suite("matrix", device))
-    families = {SHAPES[w.model.architecture or ""]["model_type"] for w in suite.resolved_workloads()}
+    families = {
+        SHAPES[w.model.architecture or ""]["model_type"] for w in suite.resolved_workloads()
+    }
     assert families == {shape["model_type"] for shape in SHAPES.values()}
     assert suite.measurement.parity is not None
     assert {arm.backend for arm in suite.arms.values()} >= {"pytorch", "onnxruntime"}
@@ -124,11 +141,26 @@ def test_the_suites_have_every_family(device: Any) -> None:
 
 @pytest.mark.slow
 def test_two_models_one_of_which_cannot(tmp_path: Path) -> None:
-    """T5 needs most of all that train; DeBERTa's graph holds on to the batch size. The one's failure stops nothing."""
-    command = [sys.executable, "-m", "harness.cli", "run", "matrix", "--device", "cpu", "--results", str(tmp_path)]
+    """T5 needs most of all that train; DeBERTa's graph holds on to the batch size. The one's
+    failure stops nothing.
+    """
+    command = [
+        sys.executable,
+        "-m",
+        "harness.cli",
+        "run",
+        "matrix",
+        "--device",
+        "cpu",
+        "--results",
+        str(tmp_path),
+    ]
     for model in ("deberta-tiny", "t5-tiny"):
         command += ["--pairs", f"{model}-sst2:pytorch:onnxruntime"]
-    command += ["--set", "tasks.sst2={source: synthetic, train_samples: 200, eval_samples: 72}"]  # 64 and 8
+    command += [
+        "--set",
+        "tasks.sst2={source: synthetic, train_samples: 200, eval_samples: 72}",
+    ]  # 64 and 8
     command += ["--set", "training.max_steps=12", "--set", "measurement.warmup_steps=5"]
     command += ["--set", "measurement.parity=null", "--view", "matrix"]
     command += ["--set", "measurement.contention=note"]  # other tests run on the same cores
@@ -136,7 +168,17 @@ def test_two_models_one_of_which_cannot(tmp_path: Path) -> None:
     assert done.returncode == 1, done.stdout + done.stderr
     assert "| t5-tiny " in done.stdout
     (folder,) = [path for path in tmp_path.iterdir() if path.is_dir()]
-    report = [sys.executable, "-m", "report.cli", "tables", str(folder), "--view", "matrix", "--format", "json"]
+    report = [
+        sys.executable,
+        "-m",
+        "report.cli",
+        "tables",
+        str(folder),
+        "--view",
+        "matrix",
+        "--format",
+        "json",
+    ]
     told = subprocess.run(report, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     rows = {(r["model"], r["arm"]): r for r in json.loads(told)["tables"]["matrix"]}
     said = {key: (r["trains"], r["proven"], r["parity"]) for key, r in rows.items()}
@@ -147,12 +189,25 @@ def test_two_models_one_of_which_cannot(tmp_path: Path) -> None:
         ("deberta-tiny", "onnxruntime"): ("no", "yes", None),
     }
     assert rows["t5-tiny", "onnxruntime"]["throughput_gain"] is not None
-    assert "Got invalid dimensions for input: input_ids" in rows["deberta-tiny", "onnxruntime"]["error"]
+    assert (
+        "Got invalid dimensions for input: input_ids"
+        in rows["deberta-tiny", "onnxruntime"]["error"]
+    )
 
 
 def test_records_of_a_matrix_load_from_disk(tmp_path: Path) -> None:
     folder = write_run(tmp_path / "matrix", run_of(both("one")))
-    report = [sys.executable, "-m", "report.cli", "tables", str(folder), "--view", "matrix", "--format", "csv"]
+    report = [
+        sys.executable,
+        "-m",
+        "report.cli",
+        "tables",
+        str(folder),
+        "--view",
+        "matrix",
+        "--format",
+        "csv",
+    ]
     told = subprocess.run(report, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     assert told.splitlines()[0].startswith("table,run,")
     assert len(told.splitlines()) == 3

@@ -1,4 +1,6 @@
-"""The recorded nights in results/nightly-history, the last one slowed on purpose: found, explained, told, accepted."""
+"""The recorded nights in results/nightly-history, the last one slowed on purpose: found, explained,
+told, accepted.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +39,9 @@ def slack() -> Iterator[Served]:
 
 def report(*arguments: str | Path, **environment: str) -> tuple[int, str]:
     command = [sys.executable, "-m", "report.cli", *map(str, arguments)]
-    done = subprocess.run(command, env={**os.environ, **environment}, capture_output=True, text=True)
+    done = subprocess.run(
+        command, env={**os.environ, **environment}, capture_output=True, text=True
+    )
     return done.returncode, done.stdout + done.stderr
 
 
@@ -54,14 +58,21 @@ def test_the_nights_are_real_jobs_and_only_the_last_is_slowed() -> None:
     assert len(nights) == 14
     for folder in nights:
         info, (records, damage) = read_info(folder), read_records(folder)
-        assert (info.run, info.status, len(records), damage.lines) == (folder.name, "complete", 4, [])
+        assert (info.run, info.status, len(records), damage.lines) == (
+            folder.name,
+            "complete",
+            4,
+            [],
+        )
         slowed = [record.arm.name for record in records if record.arm.injected_delay_ms]
         assert slowed == (["onnxruntime"] * 2 if folder.name.startswith(SLOW) else [])
         assert any("a fault was injected" in note for note in info.notes) == bool(slowed)
 
 
 def test_the_nights_before_it_raise_no_alarm(results: Path) -> None:
-    nights = sorted(folder.name for folder in results.iterdir() if folder.is_dir() and folder.name < SLOW)
+    nights = sorted(
+        folder.name for folder in results.iterdir() if folder.is_dir() and folder.name < SLOW
+    )
     states = [check(results, night)[1]["state"] for night in nights[10:]]
     assert len(states) == 2
     assert set(states) == {"steady"}
@@ -90,7 +101,14 @@ def test_without_its_second_run_it_asks_for_one(results: Path) -> None:
 
 def test_it_is_told_once_and_acknowledged(results: Path, slack: Served) -> None:
     check(results, SLOW)
-    alert = ["alert", results / "verdict.json", "--channel", "slack", "--state", results / "nightly" / "told.json"]
+    alert = [
+        "alert",
+        results / "verdict.json",
+        "--channel",
+        "slack",
+        "--state",
+        results / "nightly" / "told.json",
+    ]
     for _ in range(2):
         code, output = report(*alert, BENCH_SLACK_WEBHOOK=slack.url)
         assert code == 0, output
@@ -98,7 +116,8 @@ def test_it_is_told_once_and_acknowledged(results: Path, slack: Served) -> None:
     assert "Regression: bert-tiny-sst2, onnxruntime against pytorch" in message["text"]
     assert "onnxruntime got slower while pytorch kept its time" in json.dumps(message)
     (results / "acknowledged.yaml").write_text(
-        "acknowledged:\n  - date: 2026-11-23T03:56:00\n    pair: {workload: bert-tiny-sst2}\n    reason: rehearsed\n"
+        "acknowledged:\n  - date: 2026-11-23T03:56:00\n    pair: {workload: bert-tiny-sst2}\n    "
+        "reason: rehearsed\n"
     )
     _, finding = check(results, SLOW)
     assert finding["state"] == "not enough nights", "the nights before are no baseline any more"

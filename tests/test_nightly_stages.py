@@ -1,4 +1,6 @@
-"""A night's stages, killed and resumed, by real processes whose programs are scripted (tests/scripted_stage.py)."""
+"""A night's stages, killed and resumed, by real processes whose programs are scripted
+(tests/scripted_stage.py).
+"""
 
 from __future__ import annotations
 
@@ -30,11 +32,19 @@ def _nothing_is_left(tmp_path: Path) -> Iterator[None]:
         os.kill(pid, signal.SIGKILL)
 
 
-def start(folder: Path, budget: float = 60, suite_hash: str = "c0ffee", **behaviour: Any) -> subprocess.Popen[str]:
+def start(
+    folder: Path, budget: float = 60, suite_hash: str = "c0ffee", **behaviour: Any
+) -> subprocess.Popen[str]:
     (folder / "behaviour.json").write_text(json.dumps(behaviour))
-    environment = {**os.environ, "BENCH_TEST_FOLDER": str(folder), "PYTHONPATH": str(SCRIPT.parents[1])}
+    environment = {
+        **os.environ,
+        "BENCH_TEST_FOLDER": str(folder),
+        "PYTHONPATH": str(SCRIPT.parents[1]),
+    }
     command = [sys.executable, str(SCRIPT), str(folder), str(budget), suite_hash]
-    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    return subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
 
 
 def finish(folder: Path, **options: Any) -> tuple[int, str]:
@@ -57,7 +67,9 @@ def nights(folder: Path) -> list[Night]:
 
 
 def final(folder: Path, night: Night) -> dict[str, Any]:
-    verdict: dict[str, Any] = json.loads((folder / "results" / "nightly" / night.night / "final.json").read_text())
+    verdict: dict[str, Any] = json.loads(
+        (folder / "results" / "nightly" / night.night / "final.json").read_text()
+    )
     return verdict
 
 
@@ -71,14 +83,34 @@ def test_a_night_with_an_alarm_goes_through_every_stage_and_says_regression(tmp_
     assert final(tmp_path, night)["findings"][0]["confirmed"] is True
     called = [json.loads(line) for line in lines(tmp_path, "arguments")]
     results = str(tmp_path / "results")
-    assert called[0][1:] == ["run", "scripted.yaml", "--results", results, "--run", night.night, "--no-tables"]
+    assert called[0][1:] == [
+        "run",
+        "scripted.yaml",
+        "--results",
+        results,
+        "--run",
+        night.night,
+        "--no-tables",
+    ]
     assert called[2][-2:] == ["--pairs", "tiny:pytorch:onnxruntime"]
-    assert called[4][-6:] == [*called[4][-6:-4], "--channel", "slack", "--channel", "json=alerts.json"]
+    assert called[4][-6:] == [
+        *called[4][-6:-4],
+        "--channel",
+        "slack",
+        "--channel",
+        "json=alerts.json",
+    ]
     for stage in STAGES:
-        assert (tmp_path / "results" / "nightly" / night.night / f"{stage}.log").read_text().startswith("# 20")
+        assert (
+            (tmp_path / "results" / "nightly" / night.night / f"{stage}.log")
+            .read_text()
+            .startswith("# 20")
+        )
 
 
-def test_a_quiet_night_measures_nothing_again_and_the_next_start_is_a_new_night(tmp_path: Path) -> None:
+def test_a_quiet_night_measures_nothing_again_and_the_next_start_is_a_new_night(
+    tmp_path: Path,
+) -> None:
     assert finish(tmp_path, check={"alarm": False})[0] == 0
     assert begun(tmp_path) == ["bench", "check", "alert"]
     assert finish(tmp_path, check={"alarm": False})[0] == 0
@@ -102,7 +134,9 @@ def test_killed_in_any_stage_it_goes_on_and_alerts_once(tmp_path: Path, stage: s
     jobs = lines(tmp_path, "jobs")
     in_flight = 1 if stage in ("bench", "again") else 0
     assert len(jobs) == 6 + in_flight, "only the job in flight is repeated"
-    assert [name for name in begun(tmp_path) if name != stage] == [name for name in STAGES if name != stage]
+    assert [name for name in begun(tmp_path) if name != stage] == [
+        name for name in STAGES if name != stage
+    ]
 
 
 def test_killed_between_stages_and_at_random_moments(tmp_path: Path) -> None:
@@ -121,7 +155,9 @@ def test_killed_between_stages_and_at_random_moments(tmp_path: Path) -> None:
         finish(tmp_path, **slow)
     assert kills >= 2
     told = lines(tmp_path, "outbox")
-    assert told == [f"{night.night}: regression" for night in nights(tmp_path)], "each night once, none lost"
+    assert told == [f"{night.night}: regression" for night in nights(tmp_path)], (
+        "each night once, none lost"
+    )
     jobs = lines(tmp_path, "jobs")
     assert len(jobs) - len(set(jobs)) <= kills
 
@@ -143,7 +179,9 @@ def test_a_killed_night_takes_its_run_with_it_but_lets_the_alert_arrive(tmp_path
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_stop_ends_in_order_with_130_and_the_same_command_goes_on(tmp_path: Path, number: signal.Signals) -> None:
+def test_a_stop_ends_in_order_with_130_and_the_same_command_goes_on(
+    tmp_path: Path, number: signal.Signals
+) -> None:
     process = start(tmp_path, bench={"seconds": 30})
     wait_until(lambda: lines(tmp_path, "jobs"))
     process.send_signal(number)
@@ -194,7 +232,8 @@ def test_over_budget_it_checks_what_there_is_and_says_so(tmp_path: Path) -> None
     problems = final(tmp_path, night)["problems"]
     assert problems == [
         f"run {night.night} was stopped: the night's budget was used up",
-        f"the second run {night.again} was not made, or not to its end: the night's budget was used up",
+        f"the second run {night.again} was not made, or not to its end: the night's budget "
+        "was used up",
     ]
     assert lines(tmp_path, "outbox")[0] == f"{night.night}: regression"
 
@@ -226,25 +265,40 @@ def test_a_host_that_cannot_measure_is_told_too(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("stage", "code"), [("check", 2), ("recheck", 1)])
-def test_a_check_that_crashes_is_told_with_what_is_known(tmp_path: Path, stage: str, code: int) -> None:
-    assert finish(tmp_path, **{stage: {"dies": True, "exit": 2, "say": "report: no such thing"}})[0] == code
+def test_a_check_that_crashes_is_told_with_what_is_known(
+    tmp_path: Path, stage: str, code: int
+) -> None:
+    assert (
+        finish(tmp_path, **{stage: {"dies": True, "exit": 2, "say": "report: no such thing"}})[0]
+        == code
+    )
     (night,) = nights(tmp_path)
-    assert final(tmp_path, night)["problems"] == ["report check made no verdict (exit code 2): report: no such thing"]
+    assert final(tmp_path, night)["problems"] == [
+        "report check made no verdict (exit code 2): report: no such thing"
+    ]
 
 
 @pytest.mark.parametrize("stage", ["bench", "again"])
 @pytest.mark.parametrize(
     ("behaviour", "how"),
     [
-        ({"exit": 2, "say": "harness: no space is left on the disk"}, "ended with exit code 2: harness: no space"),
+        (
+            {"exit": 2, "say": "harness: no space is left on the disk"},
+            "ended with exit code 2: harness: no space",
+        ),
         ({"killed": True}, "was killed by SIGKILL"),
         ({"exit": 120}, "ended with exit code 120"),
         # 1 is also how an interpreter ends that could not even begin; the run then has not ended.
-        ({"exit": 1, "status": "incomplete", "say": "No module named harness"}, "ended with exit code 1: No module"),
+        (
+            {"exit": 1, "status": "incomplete", "say": "No module named harness"},
+            "ended with exit code 1: No module",
+        ),
         ({"exit": 1, "dies": True}, "ended with exit code 1"),
     ],
 )
-def test_a_runner_that_died_is_no_judgement(tmp_path: Path, stage: str, behaviour: dict[str, Any], how: str) -> None:
+def test_a_runner_that_died_is_no_judgement(
+    tmp_path: Path, stage: str, behaviour: dict[str, Any], how: str
+) -> None:
     code, output = finish(tmp_path, **{stage: behaviour})
     (night,) = nights(tmp_path)
     assert (code, night.exit_code, night.died) == (2, 2, True), output
@@ -261,10 +315,16 @@ def test_pairs_without_a_result_are_for_the_check_to_judge(tmp_path: Path) -> No
     assert final(tmp_path, night)["problems"] == []
 
 
-def test_a_night_past_its_deadline_is_finished_without_training_before_a_new_one(tmp_path: Path) -> None:
+def test_a_night_past_its_deadline_is_finished_without_training_before_a_new_one(
+    tmp_path: Path,
+) -> None:
     results, long_ago = tmp_path / "results", datetime.now(UTC) - timedelta(hours=20)
     old = Night(
-        night="scripted-old", suite="scripted", config_sha256="c0ffee", started_at=long_ago, deadline_at=long_ago
+        night="scripted-old",
+        suite="scripted",
+        config_sha256="c0ffee",
+        started_at=long_ago,
+        deadline_at=long_ago,
     )
     (results / old.night).mkdir(parents=True)
     (results / old.night / "run.json").write_text("{}")
@@ -292,13 +352,22 @@ def test_another_suite_content_is_another_night(tmp_path: Path) -> None:
     finish(tmp_path, suite_hash="decaf", check={"alarm": False})
     first, second = nights(tmp_path)
     assert (first.over, second.over) == (True, True)
-    assert [line.split()[0] for line in lines(tmp_path, "jobs")] == [first.night] + 3 * [second.night]
+    assert [line.split()[0] for line in lines(tmp_path, "jobs")] == [first.night] + 3 * [
+        second.night
+    ]
 
 
-def test_a_damaged_state_file_is_named_and_passed_by(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_damaged_state_file_is_named_and_passed_by(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     now = datetime.now(UTC)
     good = Night(
-        night="n2", suite="s", config_sha256="", started_at=now, deadline_at=now, stages={"bench": StageDone()}
+        night="n2",
+        suite="s",
+        config_sha256="",
+        started_at=now,
+        deadline_at=now,
+        stages={"bench": StageDone()},
     )
     save(tmp_path, good)
     (tmp_path / "nightly" / "n1").mkdir()

@@ -1,4 +1,6 @@
-"""A disk that fills up while jobs run, and outputs that are replaced where there is no room for them."""
+"""A disk that fills up while jobs run, and outputs that are replaced where there is no room for
+them.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,9 @@ LIMIT = 4096  # bytes of a file, where `limited` holds
 def can_mount() -> bool:
     """Whether this process may have a small disk of its own."""
     try:
-        made = subprocess.run(["unshare", "-m", "mount", "-t", "tmpfs", "none", "/mnt"], capture_output=True)
+        made = subprocess.run(
+            ["unshare", "-m", "mount", "-t", "tmpfs", "none", "/mnt"], capture_output=True
+        )
     except OSError:
         return False
     return made.returncode == 0
@@ -38,7 +42,9 @@ small_disk = pytest.mark.skipif(not can_mount(), reason="only root can mount a s
 
 
 def on_a_small_disk(tmp_path: Path, script: str) -> subprocess.CompletedProcess[str]:
-    """Run a shell script in which $DISK has room for 16 MiB; what is left there comes to `tmp_path`/kept."""
+    """Run a shell script in which $DISK has room for 16 MiB; what is left there comes to
+    `tmp_path`/kept.
+    """
     disk = tmp_path / "disk"
     disk.mkdir()
     whole = f"mount -t tmpfs -o size=16m none {disk}\n{script}\nrm -f {disk}/filler; cp -a {disk} {tmp_path}/kept"
@@ -59,23 +65,32 @@ def runner(tmp_path: Path, *behaviours: dict[str, object]) -> str:
 
 
 @small_disk
-def test_a_disk_that_fills_up_ends_the_job_with_a_record_and_the_same_command_goes_on(tmp_path: Path) -> None:
+def test_a_disk_that_fills_up_ends_the_job_with_a_record_and_the_same_command_goes_on(
+    tmp_path: Path,
+) -> None:
     fills = {"do": "fill the disk", "disk": str(tmp_path / "disk")}
     command = runner(tmp_path, {}, fills, {}, {})
     said = tmp_path / "said"
     done = on_a_small_disk(
         tmp_path,
-        f"{command} 2> {said}; echo first $?; cp -a $DISK {tmp_path}/full; rm $DISK/filler; {command}; echo second $?",
+        f"{command} 2> {said}; echo first $?; cp -a $DISK {tmp_path}/full; rm $DISK/filler; "
+        f"{command}; echo second $?",
     )
     assert "first 2" in done.stdout, said.read_text() + done.stderr
     assert "second 0" in done.stdout, done.stderr
-    assert "no space is left on the disk: the run stops, and what was measured is recorded" in said.read_text()
+    assert (
+        "no space is left on the disk: the run stops, and what was measured is recorded"
+        in said.read_text()
+    )
     assert said.read_text().rstrip().endswith("the same command then goes on")
     assert "Traceback" not in said.read_text()
 
     (full,) = (tmp_path / "full").glob("scripted-*")
     records, damage = read_records(full)
-    assert [(record.id, record.state) for record in records] == [("job0", State.OK), ("job1", State.INTERRUPTED)]
+    assert [(record.id, record.state) for record in records] == [
+        ("job0", State.OK),
+        ("job1", State.INTERRUPTED),
+    ]
     assert records[1].reason.startswith("of the run's folder: no space is left on the disk")
     assert not damage.lines
     assert read_info(full).status == "incomplete"
@@ -88,15 +103,22 @@ def test_a_disk_that_fills_up_ends_the_job_with_a_record_and_the_same_command_go
 
 
 @small_disk
-def test_without_even_a_reserve_the_record_is_written_as_soon_as_there_is_room(tmp_path: Path) -> None:
+def test_without_even_a_reserve_the_record_is_written_as_soon_as_there_is_room(
+    tmp_path: Path,
+) -> None:
     fills = {"do": "fill the disk", "disk": str(tmp_path / "disk"), "keep_reserve": False}
     said = tmp_path / "said"
     waits = f"(until grep -q 'waiting for room' {said}; do sleep 0.1; done; rm $DISK/filler) &"
-    done = on_a_small_disk(tmp_path, f": > {said}; {waits} {runner(tmp_path, {}, fills)} 2> {said}; echo first $?")
+    done = on_a_small_disk(
+        tmp_path, f": > {said}; {waits} {runner(tmp_path, {}, fills)} 2> {said}; echo first $?"
+    )
     assert "first 2" in done.stdout, said.read_text() + done.stderr
     (kept,) = (tmp_path / "kept").glob("scripted-*")
     records, _ = read_records(kept)
-    assert [(record.id, record.state) for record in records] == [("job0", State.OK), ("job1", State.INTERRUPTED)]
+    assert [(record.id, record.state) for record in records] == [
+        ("job0", State.OK),
+        ("job1", State.INTERRUPTED),
+    ]
 
 
 @small_disk
@@ -183,9 +205,15 @@ README = "<!-- table: {run} -->\n\nold\n\n<!-- /table -->\n"
 OUTPUTS = {
     "page": (("page", "{run}", "-o", "{out}"), "{out}"),
     "csv": (("export", "{run}", "--format", "csv", "--out", "{out}"), "{out}"),
-    "parquet": (("export", "{run}", "--format", "parquet", "--out", "{out}"), "{out}/gains.parquet"),
+    "parquet": (
+        ("export", "{run}", "--format", "parquet", "--out", "{out}"),
+        "{out}/gains.parquet",
+    ),
     "plot": (("plot", "{run}", "--kind", "gains", "--out", "{out}"), "{out}/gains.svg"),
-    "png": (("plot", "{run}", "--kind", "gains", "--format", "png", "--out", "{out}"), "{out}/gains.png"),
+    "png": (
+        ("plot", "{run}", "--kind", "gains", "--format", "png", "--out", "{out}"),
+        "{out}/gains.png",
+    ),
     "readme": (("readme", "{out}"), "{out}"),
     "verdict": (("check", "{results}", "--json", "{out}"), "{out}"),
     "schema": (("schema", "--output", "{out}"), "{out}"),
@@ -193,7 +221,9 @@ OUTPUTS = {
 
 
 @pytest.mark.parametrize("what", OUTPUTS)
-def test_an_output_that_is_replaced_keeps_its_old_content_where_there_is_no_room(tmp_path: Path, what: str) -> None:
+def test_an_output_that_is_replaced_keeps_its_old_content_where_there_is_no_room(
+    tmp_path: Path, what: str
+) -> None:
     run = write_run(tmp_path / "results" / "run", make_run(four_pairs(), notes=["x" * LIMIT]))
     words, named = OUTPUTS[what]
     places = {"run": str(run), "results": str(run.parent), "out": str(tmp_path / "out" / "it")}
@@ -211,9 +241,13 @@ def test_an_output_that_is_replaced_keeps_its_old_content_where_there_is_no_room
         resource.setrlimit(resource.RLIMIT_FSIZE, (1024, 1024))
 
     environment = {**os.environ, "MPLCONFIGDIR": str(tmp_path), "PYTHONDONTWRITEBYTECODE": "1"}
-    done = subprocess.run(command, cwd=ROOT, env=environment, preexec_fn=limit, capture_output=True, text=True)
+    done = subprocess.run(
+        command, cwd=ROOT, env=environment, preexec_fn=limit, capture_output=True, text=True
+    )
     assert done.returncode == 2, done.stderr
     assert "Traceback" not in done.stderr
     assert "fix: " in done.stderr
     assert file.read_text() == old
-    assert [path.name for path in file.parent.iterdir()] == [file.name], "nothing else is left behind"
+    assert [path.name for path in file.parent.iterdir()] == [file.name], (
+        "nothing else is left behind"
+    )

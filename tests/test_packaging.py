@@ -50,7 +50,8 @@ def test_harness_in_is_what_pyproject_depends_on() -> None:
 @pytest.mark.parametrize("file", sorted(REQUIREMENTS.iterdir()), ids=lambda file: file.name)
 def test_requirements_name_no_host(file: Path) -> None:
     found = re.findall(
-        r"://|^\s*--(?:index|extra-index|find-links|trusted-host)|^\S+ @ .*|[\w-]+\.(?:org|com|net|io)\b",
+        r"://|^\s*--(?:index|extra-index|find-links|trusted-host)|^\S+ @ "
+        r".*|[\w-]+\.(?:org|com|net|io)\b",
         file.read_text(),
         re.M,
     )
@@ -62,12 +63,18 @@ def test_every_pin_carries_hashes(file: Path) -> None:
     blocks = re.split(r"\n(?=\S)", file.read_text().strip())
     assert blocks
     for block in blocks:
-        assert re.match(r"[a-z0-9_.-]+==\S+ \\\n    --hash=sha256:[0-9a-f]{64}", block), block.splitlines()[0]
+        assert re.match(r"[a-z0-9_.-]+==\S+ \\\n    --hash=sha256:[0-9a-f]{64}", block), (
+            block.splitlines()[0]
+        )
 
 
 def test_both_variants_differ_only_in_onnxruntime_and_dev_fits_beside_either() -> None:
     cpu, cuda, dev = pins("ort-cpu.txt"), pins("ort-cuda.txt"), pins("dev.txt")
-    assert cpu.keys() ^ cuda.keys() == {"onnxruntime-training", "onnxruntime-training-cpu", "nvidia-cuda-nvcc-cu12"}
+    assert cpu.keys() ^ cuda.keys() == {
+        "onnxruntime-training",
+        "onnxruntime-training-cpu",
+        "nvidia-cuda-nvcc-cu12",
+    }
     for name in cpu.keys() & cuda.keys():
         assert cpu[name] == cuda[name], name
     for name in dev.keys() & cuda.keys():
@@ -86,7 +93,9 @@ def test_latest_has_no_onnx_runtime_and_one_release_of_pytorch() -> None:
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A wheel, built by the hook that `pip wheel --no-build-isolation` calls, from a copy of the sources."""
+    """A wheel, built by the hook that `pip wheel --no-build-isolation` calls, from a copy of the
+    sources.
+    """
     copy = tmp_path_factory.mktemp("source")
     for name in ("harness", "report"):
         shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
@@ -94,7 +103,9 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
         shutil.copy(ROOT / name, copy / name)
     build = "import sys; from setuptools import build_meta; build_meta.build_wheel(sys.argv[1])"
     out = tmp_path_factory.mktemp("wheel")
-    done = subprocess.run([sys.executable, "-c", build, str(out)], cwd=copy, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", build, str(out)], cwd=copy, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr[-2000:]
     (built,) = out.glob("*.whl")
     return built
@@ -104,7 +115,9 @@ def test_wheel_asks_for_no_training_stack(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         (metadata,) = [name for name in archive.namelist() if name.endswith(".dist-info/METADATA")]
         required = Parser().parsestr(archive.read(metadata).decode()).get_all("Requires-Dist") or []
-    names = {re.split(r"[^A-Za-z0-9_.-]", line)[0].lower() for line in required if "extra ==" not in line}
+    names = {
+        re.split(r"[^A-Za-z0-9_.-]", line)[0].lower() for line in required if "extra ==" not in line
+    }
     assert names == {re.split(r"[><=]", line)[0] for line in PROJECT["dependencies"]}
     assert not {name.replace("-", "_") for name in names} & STACK_MODULES
 
@@ -114,7 +127,10 @@ def test_wheel_holds_types_and_set_up_and_no_tests(wheel: Path) -> None:
         names = set(archive.namelist())
     assert {"harness/py.typed", "report/py.typed", "harness/setup/bootstrap.sh"} <= names
     assert {f"report/page/page.{kind}" for kind in ("html.jinja", "css", "js")} <= names
-    assert {name.split("/")[0] for name in names if ".dist-info" not in name} == {"harness", "report"}
+    assert {name.split("/")[0] for name in names if ".dist-info" not in name} == {
+        "harness",
+        "report",
+    }
 
 
 def test_installed_wheel_runs_where_there_is_no_torch(wheel: Path, tmp_path: Path) -> None:
@@ -127,9 +143,12 @@ def test_installed_wheel_runs_where_there_is_no_torch(wheel: Path, tmp_path: Pat
     for package in ("harness", "report"):
         script = (
             blocked
-            + f"import {package}.cli as cli; assert cli.__file__.startswith({str(tmp_path)!r}); cli.main(['--help'])"
+            + f"import {package}.cli as cli; assert cli.__file__.startswith({str(tmp_path)!r}); "
+            "cli.main(['--help'])"
         )
-        done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True)
+        done = subprocess.run(
+            [sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True
+        )
         assert done.returncode == 0, done.stderr[-2000:]
         assert "usage" in done.stdout.lower()
 

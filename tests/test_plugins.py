@@ -91,7 +91,9 @@ def test_an_unusable_package_is_named_once_and_only_when_asked_for(
 def test_the_name_of_a_built_in_backend_is_taken(site: Path) -> None:
     _install(site, "usurper", "pytorch = usurper:Toy", TOY)
     registry = _registry()
-    with pytest.raises(BenchError, match="'pytorch' of the package usurper 1.0 has the name of a built-in one"):
+    with pytest.raises(
+        BenchError, match="'pytorch' of the package usurper 1.0 has the name of a built-in one"
+    ):
         registry.load("onnxruntime")
 
 
@@ -105,17 +107,24 @@ def test_two_packages_of_one_name_are_both_told(site: Path) -> None:
 
 
 def test_every_registry_takes_entry_points() -> None:
-    groups = {registry.group for registry in (backends.REGISTRY, tasks.REGISTRY, exporters.REGISTRY)}
-    assert groups == {f"training_backend_bench.{what}" for what in ("backends", "tasks", "exporters")}
+    groups = {
+        registry.group for registry in (backends.REGISTRY, tasks.REGISTRY, exporters.REGISTRY)
+    }
+    assert groups == {
+        f"training_backend_bench.{what}" for what in ("backends", "tasks", "exporters")
+    }
 
 
 def _harness(site: Path, suite: str) -> subprocess.CompletedProcess[str]:
     (site / "suite.yaml").write_text(suite)
     code = (
-        f"import sys; sys.path[:0] = [{str(worker.ROOT)!r}, {str(site)!r}]; from harness.cli import main; "
+        f"import sys; sys.path[:0] = [{str(worker.ROOT)!r}, {str(site)!r}]; from harness.cli "
+        "import main; "
         "sys.exit(main(['plan', 'suite.yaml', '--device', 'cpu']))"
     )
-    return subprocess.run([sys.executable, "-c", code], cwd=site, capture_output=True, text=True, check=False)
+    return subprocess.run(
+        [sys.executable, "-c", code], cwd=site, capture_output=True, text=True, check=False
+    )
 
 
 SUITE = """suite: s
@@ -141,16 +150,21 @@ def test_a_suite_may_name_it_and_its_errors_have_the_line(site: Path) -> None:
     done = _harness(site, SUITE)
     assert done.returncode == 2
     assert (
-        "suite.yaml:8: arms.toy.backend: backend 'toy' of the package toy_three 1.0 cannot be imported" in done.stderr
+        "suite.yaml:8: arms.toy.backend: backend 'toy' of the package toy_three 1.0 cannot be "
+        "imported" in done.stderr
     )
     assert "Traceback" not in done.stderr
 
 
 def test_an_export_format_of_a_package_is_an_instance(site: Path) -> None:
-    registry = Registry("training_backend_bench.exporters", "export format", {}, exporters.Format, instance=True)
+    registry = Registry(
+        "training_backend_bench.exporters", "export format", {}, exporters.Format, instance=True
+    )
     code = "from report.exports.registry import Format\nNONE = Format(lambda runs: {})\n"
     _install(site, "export_toy", "none = export_toy:NONE", code, registry.group)
-    _install(site, "export_wrong", "wrong = export_wrong:f", "def f(runs): return {}", registry.group)
+    _install(
+        site, "export_wrong", "wrong = export_wrong:f", "def f(runs): return {}", registry.group
+    )
     assert registry.load("none").files([]) == {}
     with pytest.raises(BenchError, match="is not an instance of report.exports.registry.Format"):
         registry.load("wrong")

@@ -1,7 +1,8 @@
-"""The pages on adding a backend, a task and an exporter, followed: files written, packages installed, commands run.
+"""The pages on adding a backend, a task and an exporter, followed: files written, packages
+installed, commands run.
 
-Each page's code blocks become the files that it names. Packages are built by the hook that `uv pip install` calls, into
-an environment that sees the stack of this one but is not this one.
+Each page's code blocks become the files that it names. Packages are built by the hook that `uv pip
+install` calls, into an environment that sees the stack of this one but is not this one.
 """
 
 from __future__ import annotations
@@ -30,14 +31,19 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder as the pages take it for granted: with .venv, where the harness and the stack are installed."""
+    """A folder as the pages take it for granted: with .venv, where the harness and the stack are
+    installed.
+    """
     folder = tmp_path_factory.mktemp("reader")
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder / ".venv"], check=True)
     packages = _site_packages(folder)
     (packages / "stack.pth").write_text(f"{ROOT}\n{sysconfig.get_path('purelib')}\n")
     for name in ("harness", "report"):
         script = folder / ".venv" / "bin" / name
-        script.write_text(f"#!{folder}/.venv/bin/python\nimport sys\nfrom {name}.cli import main\nsys.exit(main())\n")
+        script.write_text(
+            f"#!{folder}/.venv/bin/python\nimport sys\nfrom {name}.cli import "
+            "main\nsys.exit(main())\n"
+        )
         script.chmod(0o755)
     return folder
 
@@ -48,7 +54,9 @@ def _site_packages(folder: Path) -> Path:
 
 
 def _install(folder: Path, project: str) -> None:
-    build = "import sys; from setuptools import build_meta; print(build_meta.build_wheel(sys.argv[1]))"
+    build = (
+        "import sys; from setuptools import build_meta; print(build_meta.build_wheel(sys.argv[1]))"
+    )
     done = subprocess.run(
         [sys.executable, "-c", build, str(folder / "wheels")],
         cwd=folder / project,
@@ -65,7 +73,9 @@ def _follow(folder: Path, page: str) -> str:
     """Write the page's files, run its commands; returns what they printed."""
     text = (ROOT / "docs" / page).read_text(encoding="utf-8")
     files = FILE.findall(text)
-    assert text.count("\n```python\n") + text.count("\n```toml\n") + text.count("\n```yaml\n") == len(files)
+    assert text.count("\n```python\n") + text.count("\n```toml\n") + text.count(
+        "\n```yaml\n"
+    ) == len(files)
     for name, content in files:
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_text(content)
@@ -73,7 +83,15 @@ def _follow(folder: Path, page: str) -> str:
     assert len(commands) == 2, "one that installs, one that uses it"
     assert commands[0].startswith(INSTALL)
     _install(folder, commands[0].removeprefix(INSTALL))
-    done = subprocess.run(commands[1], shell=True, cwd=folder, capture_output=True, text=True, check=False, timeout=300)
+    done = subprocess.run(
+        commands[1],
+        shell=True,
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     return done.stdout
 
@@ -141,20 +159,31 @@ def test_a_task_from_outside_by_hand(place: Path, task: str) -> None:
     assert (record.sources.train_samples, record.sources.eval_samples) == (64, 32)
 
 
-def test_an_exporter_from_outside_writes_what_the_tables_show(place: Path, backend: str, task: str) -> None:
+def test_an_exporter_from_outside_writes_what_the_tables_show(
+    place: Path, backend: str, task: str
+) -> None:
     _follow(place, "adding-an-exporter.md")
     lines = [json.loads(line) for line in (place / "values.jsonl").read_text().splitlines()]
     series = {line["series"] for line in lines}
-    assert {"bert-tiny-larger/onnxruntime/end-to-end-time", "roberta-tiny-sst2/deterministic/setup-time"} <= series
+    assert {
+        "bert-tiny-larger/onnxruntime/end-to-end-time",
+        "roberta-tiny-sst2/deterministic/setup-time",
+    } <= series
     assert all(line["unit"] and line["value"] is not None for line in lines)
 
 
 def test_a_wrong_option_of_such_a_task_is_told_with_its_line(place: Path, task: str) -> None:
     text = (place / "larger.yaml").read_text().replace("digits: 2", "digit: 2")
     (place / "wrong.yaml").write_text(text)
-    line = next(number for number, row in enumerate(text.splitlines(), start=1) if "digit: 2" in row)
+    line = next(
+        number for number, row in enumerate(text.splitlines(), start=1) if "digit: 2" in row
+    )
     done = subprocess.run(
-        [".venv/bin/harness", "run", "wrong.yaml"], cwd=place, capture_output=True, text=True, check=False
+        [".venv/bin/harness", "run", "wrong.yaml"],
+        cwd=place,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 2
     assert f"wrong.yaml:{line}: tasks.larger.options.digit: unknown key 'digit'" in done.stderr

@@ -22,7 +22,9 @@ def test_a_copied_tree_takes_the_commit_it_is_told(
 
 def test_a_checkout_answers_for_itself_unless_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     checkout = Path(__file__).parents[1]
-    monkeypatch.setenv("BENCH_COMMIT", "0123abc")  # a copy's own metadata may be older than its files
+    monkeypatch.setenv(
+        "BENCH_COMMIT", "0123abc"
+    )  # a copy's own metadata may be older than its files
     assert git_state(checkout) == {"commit": "0123abc", "told": True}
     monkeypatch.delenv("BENCH_COMMIT")
     state = git_state(checkout)

@@ -25,7 +25,9 @@ HOME = "/home/somebody"
 
 
 def text(given: str, **environment: str) -> str:
-    return redactor({"/srv/results": "<results>"}, environment={"HOME": HOME, **environment}).text(given)
+    return redactor({"/srv/results": "<results>"}, environment={"HOME": HOME, **environment}).text(
+        given
+    )
 
 
 @pytest.mark.parametrize(
@@ -39,7 +41,8 @@ def text(given: str, **environment: str) -> str:
         "https://hub.example/a/b and s3://bucket/home/somebody/x",
         "commit 0123456789abcdef0123456789abcdef01234567, GPU-0a1b2c3d-0a1b-0a1b-0a1b-0a1b2c3d4e5f",
         "T5ForConditionalGenerationV2WithCrossAttentions2 in NVIDIA-H100-80GB-HBM3-MIG-1g.10gb",
-        "pad_token=[PAD]0, eos_token: endoftext50256, max_new_tokens=128, tokenizer=BertTokenizerFast2",
+        "pad_token=[PAD]0, eos_token: endoftext50256, max_new_tokens=128, "
+        "tokenizer=BertTokenizerFast2",
         "key: value1, monkey=banana42, the secret of it, password required",
         "/usr/lib/libc.so.6 and /opt/x and /data/others/models/bert",
         "/home/somebody-else/x and a/home/somebody/b",
@@ -78,9 +81,14 @@ def test_what_is_no_secret_and_no_private_path_stays(given: str) -> None:
     ],
 )
 def test_secrets_and_known_prefixes_of_paths_go(given: str, expected: str) -> None:
-    filled = given.replace("{home}", HOME).replace("{checkout}", str(CHECKOUT)).replace("{token}", TOKEN)
+    filled = (
+        given.replace("{home}", HOME).replace("{checkout}", str(CHECKOUT)).replace("{token}", TOKEN)
+    )
     filled = filled.replace("{temporary}", tempfile.gettempdir())
-    assert text(filled, HF_HUB_CACHE="/data/hub", MY_PASSWORD="correct-horse", PYTHON_KEY="us") == expected
+    assert (
+        text(filled, HF_HUB_CACHE="/data/hub", MY_PASSWORD="correct-horse", PYTHON_KEY="us")
+        == expected
+    )
 
 
 def test_tokens_look_random_and_names_do_not() -> None:
@@ -99,29 +107,57 @@ def test_the_root_as_home_hides_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["hf_bert_local_finetuned", TOKEN, "sk-" + "Ab3" * 12, "aG9q7Xc2Lr9TzB4kWm1PaQ8v", "模型"]
+    "name",
+    ["hf_bert_local_finetuned", TOKEN, "sk-" + "Ab3" * 12, "aG9q7Xc2Lr9TzB4kWm1PaQ8v", "模型"],
 )
 def test_a_name_is_recorded_as_the_user_gave_it(name: str) -> None:
     job = make_job()
     model = Model(name=name, path=f"/data/models/{name}", architecture="bert-tiny")
-    changes = {"name": f"{name}-sst2", "model": model, "task": Task(name=name, source="folder", folder=f"/d/x/{name}")}
+    changes = {
+        "name": f"{name}-sst2",
+        "model": model,
+        "task": Task(name=name, source="folder", folder=f"/d/x/{name}"),
+    }
     workload = job.workload.model_copy(update=changes)
     arm = job.arm.model_copy(update={"name": name})
     job = job.model_copy(update={"workload": workload, "arm": arm, "run": name, "suite": name})
     reason = f"/data/models/{name}/config.json of {name} is damaged, said {TOKEN[::-1]}"
     record = redact(make_record(job, Seen(exit_code=1), State.CRASHED, reason, Host()))
-    assert (record.workload.name, record.arm.name, record.run, record.suite) == (f"{name}-sst2", name, name, name)
+    assert (record.workload.name, record.arm.name, record.run, record.suite) == (
+        f"{name}-sst2",
+        name,
+        name,
+        name,
+    )
     assert (record.workload.model.name, record.workload.model.path) == (name, f"<path>/{name}")
-    assert (record.workload.task.name, record.workload.task.folder) == (name, Path(f"<path>/{name}"))
+    assert (record.workload.task.name, record.workload.task.folder) == (
+        name,
+        Path(f"<path>/{name}"),
+    )
     assert record.reason.startswith(f"<path>/{name}/config.json of {name} is damaged")
     assert JobRecord.model_validate(record.model_dump()) == record
 
     config = {"models": {name: {"name": name, "path": f"/data/models/{name}"}}, "suite": name}
     pair = Pair(workload=f"{name}-sst2", baseline=name, candidate=name)
-    info = RunInfo(run=name, suite=name, created_at="now", config=config, pairs=[pair], notes=[f"weights of {name}"])
+    info = RunInfo(
+        run=name,
+        suite=name,
+        created_at="now",
+        config=config,
+        pairs=[pair],
+        notes=[f"weights of {name}"],
+    )
     clean = redact(info)
-    assert clean.config == {"models": {name: {"name": name, "path": f"<path>/{name}"}}, "suite": name}
-    assert (clean.run, clean.suite, clean.pairs, clean.notes) == (name, name, [pair], [f"weights of {name}"])
+    assert clean.config == {
+        "models": {name: {"name": name, "path": f"<path>/{name}"}},
+        "suite": name,
+    }
+    assert (clean.run, clean.suite, clean.pairs, clean.notes) == (
+        name,
+        name,
+        [pair],
+        [f"weights of {name}"],
+    )
 
 
 def test_free_text_is_redacted_wherever_it_stands_and_structured_fields_are_not(
@@ -131,11 +167,15 @@ def test_free_text_is_redacted_wherever_it_stands_and_structured_fields_are_not(
     monkeypatch.setenv("SOME_TOKEN", "correct-horse")
     said = f"{HOME}/x: correct-horse {TOKEN}"
     result = WorkerResult(
-        engagement=Engagement(engaged=False, reasons=[said], provider="samples(/s)", torch_module=said),
+        engagement=Engagement(
+            engaged=False, reasons=[said], provider="samples(/s)", torch_module=said
+        ),
         metrics={"Train samples(/s)": 1.0, said: 2.0},
         main_metrics=["Train samples(/s)"],
     )
-    result.fingerprint.training_arguments.update(label_names=["eager /sdpa"], output_dir=f"{HOME}/out", token=TOKEN)
+    result.fingerprint.training_arguments.update(
+        label_names=["eager /sdpa"], output_dir=f"{HOME}/out", token=TOKEN
+    )
     record = make_record(make_job(), Seen(exit_code=0, result=result), State.FALLBACK, said, Host())
     with RunFolder(tmp_path / "results" / "run") as folder:
         folder.append(record)
@@ -145,29 +185,52 @@ def test_free_text_is_redacted_wherever_it_stands_and_structured_fields_are_not(
                 suite="s",
                 created_at="now",
                 description=said,
-                command=["harness", f"--results={tmp_path}/results", "/mnt/x/suite.yaml", "--set", f"a.b={TOKEN}"],
+                command=[
+                    "harness",
+                    f"--results={tmp_path}/results",
+                    "/mnt/x/suite.yaml",
+                    "--set",
+                    f"a.b={TOKEN}",
+                ],
                 notes=[f"in {tmp_path}/results/run"],
-                config={"tasks": [{"folder": f"{HOME}/glue", "samples": 3, "options": {"unit": "(/s)", "t": TOKEN}}]},
+                config={
+                    "tasks": [
+                        {
+                            "folder": f"{HOME}/glue",
+                            "samples": 3,
+                            "options": {"unit": "(/s)", "t": TOKEN},
+                        }
+                    ]
+                },
             )
         )
     line = json.loads((tmp_path / "results" / "run" / "jobs.jsonl").read_text())
     clean = "~/x: <secret> <secret>"
     assert (line["reason"], line["engagement"]["reasons"]) == (clean, [clean])
-    assert (line["engagement"]["provider"], line["engagement"]["torch_module"]) == ("samples(/s)", said)
+    assert (line["engagement"]["provider"], line["engagement"]["torch_module"]) == (
+        "samples(/s)",
+        said,
+    )
     assert (line["metrics"], line["main_metrics"]) == (record.metrics, record.main_metrics)
     arguments = {"label_names": ["eager /sdpa"], "output_dir": "~/out", "token": "<secret>"}
     assert line["fingerprint"]["training_arguments"] == arguments
     info = json.loads((tmp_path / "results" / "run" / "run.json").read_text())
     assert info["description"] == clean
-    assert info["command"] == ["harness", "--results=<results>", "<path>/suite.yaml", "--set", "a.b=<secret>"]
+    assert info["command"] == [
+        "harness",
+        "--results=<results>",
+        "<path>/suite.yaml",
+        "--set",
+        "a.b=<secret>",
+    ]
     assert info["notes"] == ["in <results>/run"]
     assert info["config"] == {
         "tasks": [{"folder": "~/glue", "samples": 3, "options": {"unit": "(/s)", "t": "<secret>"}}]
     }
 
 
-# Fields of a record that hold names, labels, units, digests and versions: never changed. A new field of text stands
-# here, or its type is harness.schema.redaction's FreeText.
+# Fields of a record that hold names, labels, units, digests and versions: never changed. A new
+# field of text stands here, or its type is harness.schema.redaction's FreeText.
 STRUCTURED = set(
     """
     JobRecord.id JobRecord.run JobRecord.suite JobRecord.device JobRecord.partner JobRecord.started_at JobRecord.series
@@ -185,7 +248,9 @@ STRUCTURED = set(
 
 
 def texts_of(kind: type[BaseModel], seen: set[type[BaseModel]]) -> set[str]:
-    """Fields of plain text, without a mark that says whether they are prose or a path, in a model and its parts."""
+    """Fields of plain text, without a mark that says whether they are prose or a path, in a model
+    and its parts.
+    """
     found: set[str] = set()
     if kind in seen:
         return found
@@ -195,9 +260,15 @@ def texts_of(kind: type[BaseModel], seen: set[type[BaseModel]]) -> set[str]:
         if get_origin(annotation) is Annotated:
             first, *more = get_args(annotation)
             look(name, first, (*marks, *more))
-        elif isinstance(annotation, type) and issubclass(annotation, BaseModel) and not get_origin(annotation):
+        elif (
+            isinstance(annotation, type)
+            and issubclass(annotation, BaseModel)
+            and not get_origin(annotation)
+        ):
             found.update(texts_of(annotation, seen))
-        elif annotation is str and not {FREE_TEXT, HOST_PATH} & {mark for mark in marks if isinstance(mark, str)}:
+        elif annotation is str and not {FREE_TEXT, HOST_PATH} & {
+            mark for mark in marks if isinstance(mark, str)
+        }:
             found.add(name)
         else:
             arguments = get_args(annotation)
@@ -216,5 +287,9 @@ def test_every_text_of_a_record_is_either_structured_or_marked_as_prose() -> Non
 
 
 def test_a_record_that_is_redacted_twice_does_not_change() -> None:
-    record = redact(make_record(make_job(), Seen(exit_code=1), State.CRASHED, f"{Path.home()}/x {TOKEN}", Host()))
+    record = redact(
+        make_record(
+            make_job(), Seen(exit_code=1), State.CRASHED, f"{Path.home()}/x {TOKEN}", Host()
+        )
+    )
     assert redact(record) == record

@@ -1,4 +1,6 @@
-"""`report check` on folders of runs: states, what is compared, second runs, acknowledgements, exit codes, JSON."""
+"""`report check` on folders of runs: states, what is compared, second runs, acknowledgements, exit
+codes, JSON.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,9 @@ ROOT = Path(__file__).parent.parent
 PAIR = {"workload": "tiny-sst2", "baseline": "pytorch", "candidate": "onnxruntime"}
 
 
-def history(results: Path, nights: int = 20, last: tuple[float, float] = (1.0, 1.0), tail: int = 1) -> Path:
+def history(
+    results: Path, nights: int = 20, last: tuple[float, float] = (1.0, 1.0), tail: int = 1
+) -> Path:
     """Quiet nights, the last `tail` of them multiplied by `last`."""
     factors = noisy(nights)
     factors[-tail:] *= last
@@ -63,7 +67,9 @@ def test_a_steady_night(tmp_path: Path) -> None:
         ((1, 0.95), "improvement", "candidate improved", 0),
     ],
 )
-def test_states_and_causes(tmp_path: Path, last: tuple[float, float], state: str, cause: str, code: int) -> None:
+def test_states_and_causes(
+    tmp_path: Path, last: tuple[float, float], state: str, cause: str, code: int
+) -> None:
     verdict = verdict_of(history(tmp_path, last=last, tail=2))
     (finding,) = verdict.findings
     assert (finding.state, finding.cause, verdict.exit_code) == (state, cause, code)
@@ -86,9 +92,12 @@ def test_an_earlier_night_is_judged_by_what_was_before_it(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(
-    ("again", "state", "confirmed", "code"), [(1.05, "regression", True, 1), (1.0, "watch", False, 0)]
+    ("again", "state", "confirmed", "code"),
+    [(1.05, "regression", True, 1), (1.0, "watch", False, 0)],
 )
-def test_a_second_run_decides(tmp_path: Path, again: float, state: str, confirmed: bool, code: int) -> None:
+def test_a_second_run_decides(
+    tmp_path: Path, again: float, state: str, confirmed: bool, code: int
+) -> None:
     history(tmp_path, last=(1, 1.05))
     write_night(tmp_path, 19, (1, again), name="night-019-again")
     verdict = verdict_of(tmp_path)  # found by its name
@@ -104,7 +113,11 @@ def test_a_second_run_without_the_pair_decides_nothing(tmp_path: Path) -> None:
     history(tmp_path, last=(1, 1.05))
     write_night(tmp_path, 19, name="night-019-again", states={"onnxruntime": State.CRASHED})
     verdict = verdict_of(tmp_path)
-    assert (verdict.findings[0].state, verdict.findings[0].confirmed, verdict.exit_code) == ("regression", None, 1)
+    assert (verdict.findings[0].state, verdict.findings[0].confirmed, verdict.exit_code) == (
+        "regression",
+        None,
+        1,
+    )
     assert "the second run has no result" in verdict.problems[0]
 
 
@@ -142,7 +155,9 @@ def test_an_alarm_that_cannot_stand_alone_waits_for_a_second_run(tmp_path: Path)
         ({"jobs": {"device": "cpu"}}, "machine: none → Abacus, 2 cores (aaaaaaaaaaaa)"),
     ],
 )
-def test_incomparable_nights_are_never_mixed_and_it_says_so(tmp_path: Path, changes: dict, said: str) -> None:
+def test_incomparable_nights_are_never_mixed_and_it_says_so(
+    tmp_path: Path, changes: dict, said: str
+) -> None:
     write_history(tmp_path, noisy(20))
     write_night(tmp_path, 20, (1.5, 1.5), **changes)
     verdict = verdict_of(tmp_path)
@@ -166,7 +181,9 @@ def test_other_packages_and_an_injected_fault_do_not_part_nights(tmp_path: Path)
     assert "packages: rich: 13.9 → 14.0" in finding.different
 
 
-@pytest.mark.parametrize(("last", "state", "code"), [(1.06, "regression", 1), (1.04, "not enough nights", 0)])
+@pytest.mark.parametrize(
+    ("last", "state", "code"), [(1.06, "regression", 1), (1.04, "not enough nights", 0)]
+)
 def test_few_nights(tmp_path: Path, last: float, state: str, code: int) -> None:
     verdict = verdict_of(history(tmp_path, nights=5, last=(1, last)))
     assert (verdict.findings[0].state, verdict.exit_code) == (state, code)
@@ -196,7 +213,9 @@ def test_a_pair_that_is_not_part_of_tonight_is_missing_once(tmp_path: Path) -> N
     assert states == {"pytorch": "not enough nights", "onnxruntime": "missing"}
     write_night(tmp_path, 4, pairs=other)
     assert [finding.candidate for finding in verdict_of(tmp_path).findings] == ["pytorch"]
-    write_night(tmp_path, 5, pairs=other, suite="another")  # another suite misses nothing of this one's
+    write_night(
+        tmp_path, 5, pairs=other, suite="another"
+    )  # another suite misses nothing of this one's
     assert [finding.candidate for finding in verdict_of(tmp_path).findings] == ["pytorch"]
 
 
@@ -214,9 +233,14 @@ def test_acknowledged_changes_reset_the_baseline(tmp_path: Path) -> None:
     assert "20 nights before 2026-01-21 are set aside: dropout is on again" in after.reason
     assert len(after.history) == 5
     assert finding_of(tmp_path, rules=rules).state == "steady"
-    assert finding_of(tmp_path, night="night-019", rules=rules).state == "steady"  # it does not reach back
+    assert (
+        finding_of(tmp_path, night="night-019", rules=rules).state == "steady"
+    )  # it does not reach back
     foreign = entry.model_copy(update={"pair": PairPattern(workload="large*")})
-    assert finding_of(tmp_path, night="night-024", rules=Rules(acknowledged=[foreign])).state == "regression"
+    assert (
+        finding_of(tmp_path, night="night-024", rules=Rules(acknowledged=[foreign])).state
+        == "regression"
+    )
 
 
 def test_damaged_runs_are_named_and_left_out(tmp_path: Path) -> None:
@@ -247,7 +271,10 @@ def test_the_command(tmp_path: Path) -> None:
     assert report("check", tmp_path / "runs", "--config", tmp_path / "check.yaml").returncode == 0
     (tmp_path / "check.yaml").write_text("thresholds: {least_change_percent: -8}\n")
     done = report("check", tmp_path / "runs", "--config", tmp_path / "check.yaml")
-    assert (done.returncode, "check.yaml:1: thresholds.least_change_percent" in done.stderr) == (2, True)
+    assert (done.returncode, "check.yaml:1: thresholds.least_change_percent" in done.stderr) == (
+        2,
+        True,
+    )
     (tmp_path / "runs" / "acknowledged.yaml").write_text(
         "acknowledged: [{date: 2026-01-19, pair: {workload: '*'}, reason: known}]\n"
     )
@@ -264,7 +291,11 @@ def test_end_to_end_times_are_asked_for(tmp_path: Path) -> None:
     (path / "jobs.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     assert finding_of(tmp_path).state == "steady"
     finding = finding_of(tmp_path, rules=Rules(measure="end_to_end"))
-    assert (finding.state, finding.measure, finding.cause) == ("regression", "end_to_end", "candidate regressed")
+    assert (finding.state, finding.measure, finding.cause) == (
+        "regression",
+        "end_to_end",
+        "candidate regressed",
+    )
 
 
 def test_published_figures_are_no_night() -> None:
@@ -281,11 +312,28 @@ SMOKE_PAIR = Pair(workload="bert-tiny-sst2", baseline="pytorch", candidate="onnx
     ("command", "kept"),
     [
         ([], ["smoke"]),
-        (["cli.py", "run", "--set", "training.batch_size=4"], ["smoke", "--set", "training.batch_size=4"]),
-        (["cli.py", "run", "mine.yaml", "--new", "--device=cpu", "--run", "n"], ["mine.yaml", "--device", "cpu"]),
+        (
+            ["cli.py", "run", "--set", "training.batch_size=4"],
+            ["smoke", "--set", "training.batch_size=4"],
+        ),
+        (
+            ["cli.py", "run", "mine.yaml", "--new", "--device=cpu", "--run", "n"],
+            ["mine.yaml", "--device", "cpu"],
+        ),
         (["cli.py", "run", "<path>", "--set", "pairs.0.baseline=x", "--results=<path>"], ["smoke"]),
         (["cli.py", "run", "<results>/mine.yaml", "--results", "<results>"], ["smoke"]),
-        (["cli.py", "run", "~/mine.yaml", "--set", "models.a.path=~/a", "--set", "models.b.path=<tmp>/b"], ["smoke"]),
+        (
+            [
+                "cli.py",
+                "run",
+                "~/mine.yaml",
+                "--set",
+                "models.a.path=~/a",
+                "--set",
+                "models.b.path=<tmp>/b",
+            ],
+            ["smoke"],
+        ),
         (["cli.py", "run", "x", "--set", "a.b=~", "--set", "k=<secret>"], ["x", "--set", "a.b=~"]),
         (["cli.py", "run", "<checkout>/configs/mine.yaml", "--run=n"], ["configs/mine.yaml"]),
         (["python", "elsewhere.py", "run"], ["smoke"]),
@@ -302,7 +350,11 @@ def test_the_harness_plans_exactly_this_pair() -> None:
     words = shlex.split(reproduce_command(RunInfo(**INFO), SMOKE_PAIR))
     arguments = ["plan", *words[2:-1], "--device", "cpu", "--json"]
     done = subprocess.run(
-        [sys.executable, "-m", "harness.cli", *arguments], cwd=ROOT, capture_output=True, text=True, timeout=60
+        [sys.executable, "-m", "harness.cli", *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
     )
     assert done.returncode == 0, done.stderr
     jobs = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]

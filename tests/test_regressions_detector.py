@@ -22,7 +22,9 @@ FIELDS = ("score", "alone", "level", "mean", "noise")
 @examples(150)
 def test_the_unit_does_not_matter(series: list[float], factor: float) -> None:
     one, other = detect(series, THRESHOLDS), detect(np.array(series) * factor, THRESHOLDS)
-    if abs(abs(float(one.level / one.mean) - 1) - 0.01) < 1e-9:  # on the very edge of what is a change
+    if (
+        abs(abs(float(one.level / one.mean) - 1) - 0.01) < 1e-9
+    ):  # on the very edge of what is a change
         return
     assert float(other.score) == pytest.approx(float(one.score), rel=1e-6, abs=1e-9)
 
@@ -35,11 +37,18 @@ def test_a_constant_series_is_never_an_alarm(level: float, nights: int) -> None:
 
 
 @given(
-    st.integers(0, 10_000), st.integers(11, 40), st.lists(st.floats(0, 0.5), min_size=2, max_size=2), st.integers(1, 10)
+    st.integers(0, 10_000),
+    st.integers(11, 40),
+    st.lists(st.floats(0, 0.5), min_size=2, max_size=2),
+    st.integers(1, 10),
 )
 @examples(150)
-def test_a_larger_step_scores_no_less(seed: int, before: int, steps: list[float], after: int) -> None:
-    """The score of slowness is monotone in the injected step, whatever the noise and however long the step is there."""
+def test_a_larger_step_scores_no_less(
+    seed: int, before: int, steps: list[float], after: int
+) -> None:
+    """The score of slowness is monotone in the injected step, whatever the noise and however long
+    the step is there.
+    """
     small, large = sorted(steps)
     noise = np.exp(0.005 * np.random.default_rng(seed).standard_normal(before + after))
     scores = []
@@ -51,7 +60,9 @@ def test_a_larger_step_scores_no_less(seed: int, before: int, steps: list[float]
 
 
 def _slowness(series: np.ndarray, before: int) -> float:
-    """The largest score by a tail no longer than the step: its nights before the tail are the same for every step."""
+    """The largest score by a tail no longer than the step: its nights before the tail are the same
+    for every step.
+    """
     longest = min(len(series) - before, THRESHOLDS.longest_tail)
     only = THRESHOLDS.model_copy(update={"longest_tail": longest})
     if longest > 1:  # shorter tails have nights of the step among those before them
@@ -63,7 +74,9 @@ def _slowness(series: np.ndarray, before: int) -> float:
 
 @given(st.integers(0, 10_000), st.floats(0.001, 0.05), st.floats(-0.2, 0.2), st.integers(2, 45))
 @examples(100)
-def test_series_side_by_side_are_judged_as_each_alone(seed: int, noise: float, step: float, nights: int) -> None:
+def test_series_side_by_side_are_judged_as_each_alone(
+    seed: int, noise: float, step: float, nights: int
+) -> None:
     series = np.exp(noise * np.random.default_rng(seed).standard_normal((4, nights)))
     series[1:, -1] *= 1 + step
     together = detect(series, THRESHOLDS)
@@ -83,7 +96,9 @@ def test_a_score_by_hand() -> None:
     assert float(found.noise) == pytest.approx(sigma)
     assert float(found.score) == pytest.approx(0.03 / (sigma * np.sqrt(1 + 1 / 10) * quantile))
     assert (int(found.tail), int(found.nights)) == (1, 10)
-    assert float(found.alone) == pytest.approx(float(found.score) * quantile / t.isf(norm.sf(3.5), 9))
+    assert float(found.alone) == pytest.approx(
+        float(found.score) * quantile / t.isf(norm.sf(3.5), 9)
+    )
     again = float(again_score(found, 1.03, THRESHOLDS))
     assert again == pytest.approx(0.03 / (sigma * np.sqrt(1 + 1 / 10) * t.isf(norm.sf(2.0), 9)))
 
@@ -133,7 +148,11 @@ def test_few_nights_have_a_fixed_bound(tonight: float, alarm: int) -> None:
 def test_a_second_run_to_the_other_side_confirms_nothing() -> None:
     steady = 1 + 0.005 * np.random.default_rng(3).standard_normal(30)
     found = detect([*steady, 1.05], THRESHOLDS)
-    assert [bool(confirms(found, again, THRESHOLDS)) for again in (1.05, 1.0, 0.95)] == [True, False, False]
+    assert [bool(confirms(found, again, THRESHOLDS)) for again in (1.05, 1.0, 0.95)] == [
+        True,
+        False,
+        False,
+    ]
 
 
 def test_a_single_night_cannot_be_judged() -> None:

@@ -31,7 +31,10 @@ def test_every_threshold_says_its_unit() -> None:
     values = [line for line in lines if line.startswith("  ")]
     assert len(values) == len(CheckConfig().thresholds.model_dump())
     for line in values:
-        assert any(unit in line.partition("#")[2] for unit in ("standard deviations", "percent", "nights", "share"))
+        assert any(
+            unit in line.partition("#")[2]
+            for unit in ("standard deviations", "percent", "nights", "share")
+        )
 
 
 @pytest.mark.parametrize(
@@ -39,7 +42,11 @@ def test_every_threshold_says_its_unit() -> None:
     [
         ("thresholds:\n  sigmas: 2.7\n  sigma_long: 3\n", ":3", "did you mean 'sigmas_long'"),
         ("thresholds:\n  min_nights: 2\n", ":2", "2 does not fit: greater than or equal to 3"),
-        ("thresholds:\n  min_nights: 40\n", ":1", "baseline_nights (30) is less than min_nights (40)"),
+        (
+            "thresholds:\n  min_nights: 40\n",
+            ":1",
+            "baseline_nights (30) is less than min_nights (40)",
+        ),
         ("thresholds: {sigmas_alone: 1}\n", ":1", "sigmas_alone (1) is less than sigmas (2.7)"),
         ("comparable:\n  card: maybe\n", ":2", "'maybe' does not fit"),
         ("thresholds:\n  sigmas: 1\n  sigmas: 2\n", ":3", "written twice"),
@@ -85,7 +92,9 @@ def test_an_acknowledgement_is_of_pairs_and_from_a_moment_on(tmp_path: Path) -> 
 
 
 def test_a_time_of_day_with_its_zone(tmp_path: Path) -> None:
-    (entry,) = load_acknowledged(tmp_path, write(tmp_path, ENTRY.replace("2026-02-03", "2026-02-03T04:00:00+02:00")))
+    (entry,) = load_acknowledged(
+        tmp_path, write(tmp_path, ENTRY.replace("2026-02-03", "2026-02-03T04:00:00+02:00"))
+    )
     assert entry.since == datetime(2026, 2, 3, 2, tzinfo=UTC)
 
 
@@ -104,7 +113,9 @@ def test_beside_the_results_or_nowhere(tmp_path: Path) -> None:
         (ENTRY.replace("workload", "work"), ":3", "known: workload, baseline, candidate"),
     ],
 )
-def test_a_wrong_acknowledgement_is_said_by_line(tmp_path: Path, text: str, place: str, message: str) -> None:
+def test_a_wrong_acknowledgement_is_said_by_line(
+    tmp_path: Path, text: str, place: str, message: str
+) -> None:
     file = write(tmp_path, text)
     with pytest.raises(BenchError) as caught:
         load_acknowledged(tmp_path, file)

@@ -1,4 +1,6 @@
-"""What alarms are worth: the committed figures meet their targets, and a small simulation agrees with them."""
+"""What alarms are worth: the committed figures meet their targets, and a small simulation agrees
+with them.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,9 @@ def committed():
     return json.loads((FOLDER / "false_alarms.json").read_text())
 
 
-def test_the_committed_figures_are_of_the_thresholds_in_use_and_meet_their_targets(committed) -> None:
+def test_the_committed_figures_are_of_the_thresholds_in_use_and_meet_their_targets(
+    committed,
+) -> None:
     assert committed["thresholds"] == CheckConfig().thresholds.model_dump()
     with_target = [row for row in committed["rows"] if row["target"] is not None]
     assert len(with_target) == TARGETS
@@ -40,7 +44,11 @@ def test_a_small_simulation_agrees(benchmark, committed) -> None:
     rows = benchmark.simulate(150, 7, CheckConfig().thresholds)
     by_name = {row["what"]: row for row in committed["rows"]}
     assert [row.what for row in rows] == list(by_name)
-    apart = [row.what for row in rows if row.high < by_name[row.what]["low"] or by_name[row.what]["high"] < row.low]
+    apart = [
+        row.what
+        for row in rows
+        if row.high < by_name[row.what]["low"] or by_name[row.what]["high"] < row.low
+    ]
     assert len(apart) <= 1  # of 19 intervals at 95% each
 
 
@@ -64,7 +72,9 @@ def test_the_walk_sees_only_the_past() -> None:
     spoilt[:, 30:] *= 2
     nights = range(10, 30)
     for one, other in zip(
-        walk(first, first, Thresholds(), nights), walk(spoilt, spoilt, Thresholds(), nights), strict=True
+        walk(first, first, Thresholds(), nights),
+        walk(spoilt, spoilt, Thresholds(), nights),
+        strict=True,
     ):
         assert (one == other).all()
 
@@ -76,11 +86,21 @@ def test_binomial_interval_is_the_exact_one(found: int, of: int) -> None:
 
 
 def test_the_cross_check_with_otava_agrees_within_a_night() -> None:
-    """What is committed: on every known history both mark the same changes, and neither marks one that is not there."""
+    """What is committed: on every known history both mark the same changes, and neither marks one
+    that is not there.
+    """
     content = json.loads((FOLDER / "otava_crosscheck.json").read_text())
     assert len(content["rows"]) == 6
     for row in content["rows"]:
         ours = [int(mark.split()[0]) for mark in row["report"]]
-        arms = sorted({int(mark.split()[0]) for key in ("otava_baseline", "otava_candidate") for mark in row[key]})
+        arms = sorted(
+            {
+                int(mark.split()[0])
+                for key in ("otava_baseline", "otava_candidate")
+                for mark in row[key]
+            }
+        )
         assert len(ours) == len(arms), row["history"]
-        assert all(abs(one - other) <= 1 for one, other in zip(ours, arms, strict=True)), row["history"]
+        assert all(abs(one - other) <= 1 for one, other in zip(ours, arms, strict=True)), row[
+            "history"
+        ]

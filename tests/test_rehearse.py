@@ -81,9 +81,18 @@ def test_worth_of_known_noise() -> None:
 def test_the_whole_path_names_the_arm(tmp_path: Path, arm: int, cause: str) -> None:
     template = nights(write_history(tmp_path / "recorded", noisy(12)))[-1]
     folder = tmp_path / "made"
-    told = list(rehearse(template, gaussian(0.005), Rules(), folder, slower=0.05, arm=arm, nights=40, seed=0))
+    told = list(
+        rehearse(
+            template, gaussian(0.005), Rules(), folder, slower=0.05, arm=arm, nights=40, seed=0
+        )
+    )
     (finding,) = told[-1].verdict.findings
-    assert (told[-1].since, finding.state, finding.cause, finding.confirmed) == (1, "regression", cause, True)
+    assert (told[-1].since, finding.state, finding.cause, finding.confirmed) == (
+        1,
+        "regression",
+        cause,
+        True,
+    )
     assert len(finding.history) == 21
     assert (folder / "rehearsal-021-again" / "jobs.jsonl").is_file()
     runs, problems = load_runs([folder])
@@ -95,7 +104,10 @@ def test_the_same_seed_is_the_same_rehearsal(tmp_path: Path) -> None:
     template = nights(write_history(tmp_path / "recorded", noisy(12)))[-1]
     options = {"slower": 0.02, "arm": 1, "nights": 40, "seed": 3}
     one, other = (
-        [told.verdict for told in rehearse(template, gaussian(0.005), Rules(), tmp_path / name, **options)]
+        [
+            told.verdict
+            for told in rehearse(template, gaussian(0.005), Rules(), tmp_path / name, **options)
+        ]
         for name in ("one", "other")
     )
     assert one == other
@@ -117,7 +129,14 @@ def test_the_command_on_a_recorded_run(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [["--inject", "5"], ["--inject", "0%"], ["--nights", "10"], ["--pair", "none"], ["--simulated", "0"]]
+    "wrong",
+    [
+        ["--inject", "5"],
+        ["--inject", "0%"],
+        ["--nights", "10"],
+        ["--pair", "none"],
+        ["--simulated", "0"],
+    ],
 )
 def test_bad_input(wrong: list[str]) -> None:
     done = report("rehearse", ROOT / "results" / "smoke-20261123-012757", *wrong)

@@ -1,4 +1,6 @@
-"""Pairs measured by blocks: matched with their partner, by block times, and what such runs have no figure for."""
+"""Pairs measured by blocks: matched with their partner, by block times, and what such runs have no
+figure for.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,9 @@ H100_RUN = Path(__file__).parent.parent / "results" / "glue-sst2-steady-20261123
 PAIR = Pair(workload="tiny-sst2", baseline="pytorch", candidate="onnxruntime")
 
 
-def both(launch: int, baseline: list[float], candidate: list[float], **fields: Any) -> list[JobRecord]:
+def both(
+    launch: int, baseline: list[float], candidate: list[float], **fields: Any
+) -> list[JobRecord]:
     return [
         make_block_job("pytorch", "onnxruntime", launch, baseline, **fields),
         make_block_job("onnxruntime", "pytorch", launch, candidate, **fields),
@@ -28,13 +32,16 @@ def both(launch: int, baseline: list[float], candidate: list[float], **fields: A
 
 def steady(jobs: list[JobRecord], pair: Pair = PAIR, pairs: list[Pair] | None = None) -> Gain:
     (gain,) = (
-        gain for gain in gains_of(make_run(jobs, pairs or [pair])) if gain.measure is STEADY_STATE and gain.pair == pair
+        gain
+        for gain in gains_of(make_run(jobs, pairs or [pair]))
+        if gain.measure is STEADY_STATE and gain.pair == pair
     )
     return gain
 
 
 def test_a_gain_by_hand_without_the_pilot() -> None:
-    # After a pilot of one pair: sums 0.30 + 0.10 = 0.4 and 0.15 + 0.05 = 0.2 a step, the same ratio in every block: 2.
+    # After a pilot of one pair: sums 0.30 + 0.10 = 0.4 and 0.15 + 0.05 = 0.2 a step, the same ratio
+    # in every block: 2.
     gain = steady(both(0, [9.0, 0.30, 0.10], [1.0, 0.15, 0.05], pilot=1))
     assert gain.ratio is not None
     assert gain.ratio.n == 1
@@ -43,12 +50,19 @@ def test_a_gain_by_hand_without_the_pilot() -> None:
 
 
 def test_the_interval_is_that_of_block_means() -> None:
-    launches = [([0.5, 0.52, 0.51, 0.53, 0.5], [0.4, 0.41, 0.42, 0.4, 0.39]), ([0.6, 0.61, 0.58], [0.5, 0.5, 0.47])]
+    launches = [
+        ([0.5, 0.52, 0.51, 0.53, 0.5], [0.4, 0.41, 0.42, 0.4, 0.39]),
+        ([0.6, 0.61, 0.58], [0.5, 0.5, 0.47]),
+    ]
     jobs = [job for k, (one, other) in enumerate(launches) for job in both(k, one, other, steps=10)]
-    expected = block_interval([[(10 * a, 10 * b) for a, b in zip(*times, strict=True)] for times in launches])
+    expected = block_interval(
+        [[(10 * a, 10 * b) for a, b in zip(*times, strict=True)] for times in launches]
+    )
     ratio = steady(jobs).ratio
     assert ratio is not None
-    assert (ratio.mean, ratio.low, ratio.high) == pytest.approx((expected.mean, expected.low, expected.high))
+    assert (ratio.mean, ratio.low, ratio.high) == pytest.approx(
+        (expected.mean, expected.low, expected.high)
+    )
 
 
 def test_there_is_no_end_to_end_row_and_no_runtimes_table() -> None:
@@ -66,7 +80,10 @@ def test_there_is_no_end_to_end_row_and_no_runtimes_table() -> None:
 
 def test_slow_blocks_that_the_limit_takes_from_one_arm_are_named() -> None:
     candidate = [0.40, 0.41, 0.39, 0.40] * 5
-    slow = [9 * candidate[0], *candidate[1:]]  # 3.2 of 8 s: T_baseline / T_candidate is 10 / 11.2 with it
+    slow = [
+        9 * candidate[0],
+        *candidate[1:],
+    ]  # 3.2 of 8 s: T_baseline / T_candidate is 10 / 11.2 with it
     text = render([make_run(both(0, [0.5] * 20, slow), [PAIR])])
     assert "in full, onnxruntime over pytorch on tiny-sst2 has a throughput gain of -10.7%" in text
     assert "in full" not in render([make_run(both(0, [0.5] * 20, candidate), [PAIR])])
@@ -74,20 +91,34 @@ def test_slow_blocks_that_the_limit_takes_from_one_arm_are_named() -> None:
 
 
 def test_what_jobs_that_were_told_to_stop_had_learned_is_not_compared() -> None:
-    jobs = [job for k in range(4) for job in both(k, [0.5] * 4, [0.4] * 4, metrics={"accuracy": 0.5 + k / 100})]
-    apart = [
-        job.model_copy(update={"metrics": {"accuracy": 0.9}}) if job.arm.name == "pytorch" else job for job in jobs
+    jobs = [
+        job
+        for k in range(4)
+        for job in both(k, [0.5] * 4, [0.4] * 4, metrics={"accuracy": 0.5 + k / 100})
     ]
-    run = make_run([*apart, *(make_twin(arm, [0.7]) for arm in ("pytorch", "onnxruntime"))], [PAIR], config=GATED)
+    apart = [
+        job.model_copy(update={"metrics": {"accuracy": 0.9}}) if job.arm.name == "pytorch" else job
+        for job in jobs
+    ]
+    run = make_run(
+        [*apart, *(make_twin(arm, [0.7]) for arm in ("pytorch", "onnxruntime"))],
+        [PAIR],
+        config=GATED,
+    )
     (gain,) = gains_of(run)
     assert gain.parity is not None
     assert (gain.state, gain.parity.outcome) == ("ok", "passed")
-    assert gain.parity.metric == "metric not compared: jobs that take turns stop wherever their training is"
+    assert (
+        gain.parity.metric
+        == "metric not compared: jobs that take turns stop wherever their training is"
+    )
 
 
 def test_why_a_job_failed_is_told_under_the_gains_of_such_a_run() -> None:
     jobs = both(0, [0.5] * 4, [0.4] * 4)
-    jobs[1] = make_job("onnxruntime", 0, partner="pytorch", state=State.CRASHED, reason="killed by signal 9")
+    jobs[1] = make_job(
+        "onnxruntime", 0, partner="pytorch", state=State.CRASHED, reason="killed by signal 9"
+    )
     text = render([make_run(jobs, [PAIR])], view="gains")
     assert "no result: onnxruntime: crashed in 1 of 1 launch" in text
     assert "- onnxruntime on tiny-sst2, crashed: killed by signal 9" in text
@@ -98,9 +129,14 @@ def test_an_arm_of_two_pairs_is_matched_with_its_partner_alone() -> None:
     jobs = []
     for launch in range(4):
         baseline, step_s = ("eager", 0.8) if launch < 2 else ("sdpa", 0.6)
-        jobs.append(make_block_job(baseline, "onnxruntime", launch, [step_s] * 4, backend="pytorch"))
+        jobs.append(
+            make_block_job(baseline, "onnxruntime", launch, [step_s] * 4, backend="pytorch")
+        )
         jobs.append(make_block_job("onnxruntime", baseline, launch, [0.4] * 4))
-    pairs = [Pair(workload="tiny-sst2", baseline=name, candidate="onnxruntime") for name in ("eager", "sdpa")]
+    pairs = [
+        Pair(workload="tiny-sst2", baseline=name, candidate="onnxruntime")
+        for name in ("eager", "sdpa")
+    ]
     for pair, gained in zip(pairs, (1.0, 0.5), strict=True):
         gain = steady(jobs, pair, pairs)
         assert gain.ratio is not None
@@ -109,12 +145,22 @@ def test_an_arm_of_two_pairs_is_matched_with_its_partner_alone() -> None:
 
 
 def test_a_pair_that_did_not_fit_goes_on_by_epochs_beside_one_that_did() -> None:
-    # Launch 0 ran out of memory in blocks, then launches 0 and 1 were run by epochs; the other pair keeps to blocks.
+    # Launch 0 ran out of memory in blocks, then launches 0 and 1 were run by epochs; the other pair
+    # keeps to blocks.
     fits = [make_block_job(arm, other, k, [step_s] * 4, backend="pytorch") for k in (2, 3)
             for arm, other, step_s in (("eager", "sdpa", 0.6), ("sdpa", "eager", 0.4))]  # fmt: skip
     unfit = [
-        make_job("eager", 0, backend="pytorch", partner="onnxruntime", state=State.INTERRUPTED, started_at="1"),
-        make_job("onnxruntime", 0, partner="eager", state=State.OUT_OF_MEMORY, started_at="1", attempt=2),
+        make_job(
+            "eager",
+            0,
+            backend="pytorch",
+            partner="onnxruntime",
+            state=State.INTERRUPTED,
+            started_at="1",
+        ),
+        make_job(
+            "onnxruntime", 0, partner="eager", state=State.OUT_OF_MEMORY, started_at="1", attempt=2
+        ),
     ]
     alone = [make_job(arm, k, backend=backend, step_s=step_s, started_at="2") for k in (0, 1)
              for arm, backend, step_s in (("eager", "pytorch", 0.5), ("onnxruntime", "onnxruntime", 0.4))]  # fmt: skip
@@ -156,7 +202,9 @@ def test_blocks_that_do_not_match_are_no_result() -> None:
         assert steady([one, other]).state == "arms did different blocks in 1 of 1 launch"
     pilots = both(0, [0.5] * 4, [0.4] * 4)
     only_pilot = [
-        job.model_copy(update={"blocks": job.blocks.model_copy(update={"pilot": 4})}) for job in pilots if job.blocks
+        job.model_copy(update={"blocks": job.blocks.model_copy(update={"pilot": 4})})
+        for job in pilots
+        if job.blocks
     ]
     assert steady(only_pilot).state == "no pair of blocks was timed in 1 of 1 launch"
 
@@ -168,10 +216,18 @@ def test_both_arms_share_the_cards_clock() -> None:
     assert gain.cycles.mean == pytest.approx(gain.ratio.mean)
 
 
-@pytest.mark.skipif(not (H100_RUN / "series").is_dir(), reason="the recorded H100 run is not in this checkout")
-@pytest.mark.parametrize(("baseline", "candidate"), [("pytorch-eager", "onnxruntime"), ("pytorch-sdpa", "onnxruntime")])
-def test_recorded_steps_cut_into_blocks_give_the_gain_of_the_jobs(baseline: str, candidate: str) -> None:
-    """Real step times of an H100 as block records: in full, the same mean as from whole jobs, by the same code."""
+@pytest.mark.skipif(
+    not (H100_RUN / "series").is_dir(), reason="the recorded H100 run is not in this checkout"
+)
+@pytest.mark.parametrize(
+    ("baseline", "candidate"), [("pytorch-eager", "onnxruntime"), ("pytorch-sdpa", "onnxruntime")]
+)
+def test_recorded_steps_cut_into_blocks_give_the_gain_of_the_jobs(
+    baseline: str, candidate: str
+) -> None:
+    """Real step times of an H100 as block records: in full, the same mean as from whole jobs, by
+    the same code.
+    """
     import pyarrow.parquet as parquet
 
     recorded = [job for job in load_run(H100_RUN).jobs if job.workload.name == "roberta-base-b8"]
@@ -186,17 +242,25 @@ def test_recorded_steps_cut_into_blocks_give_the_gain_of_the_jobs(baseline: str,
         whole[job.arm.name, job.launch] = math.fsum(counted) / len(counted)
         blocks = [math.fsum(counted[k : k + 5]) / 5 for k in range(0, len(counted), 5)]
         made = make_block_job(
-            job.arm.name, partner, job.launch, blocks, steps=5, backend=job.arm.backend, device=job.device
+            job.arm.name,
+            partner,
+            job.launch,
+            blocks,
+            steps=5,
+            backend=job.arm.backend,
+            device=job.device,
         )
         jobs.append(made)
     pair = Pair(workload="tiny-sst2", baseline=baseline, candidate=candidate)
     gain = steady(jobs, pair)
-    of_jobs = mean_interval(log_ratios([(whole[baseline, k], whole[candidate, k]) for k in range(4)]))
+    of_jobs = mean_interval(
+        log_ratios([(whole[baseline, k], whole[candidate, k]) for k in range(4)])
+    )
     ratio = gain.ratio
     assert ratio is not None
     assert (ratio.n, gain.in_full) == (4, pytest.approx(of_jobs.mean))
-    # Where launches differ by more than blocks within them, the variance between them makes the interval, as by jobs;
-    # else the noise inside is pooled with it, which can only say more.
+    # Where launches differ by more than blocks within them, the variance between them makes the
+    # interval, as by jobs; else the noise inside is pooled with it, which can only say more.
     assert ratio.low is not None
     assert ratio.high is not None
     assert of_jobs.low is not None

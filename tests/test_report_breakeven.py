@@ -1,4 +1,6 @@
-"""The break-even step against values worked out by hand, Fieller's interval against its definition and a simulation."""
+"""The break-even step against values worked out by hand, Fieller's interval against its definition
+and a simulation.
+"""
 
 from __future__ import annotations
 
@@ -21,8 +23,9 @@ launch = st.tuples(seconds, seconds, seconds, seconds)
 
 
 def test_the_step_by_hand() -> None:
-    # Set-up 2 s and 9 s, steps of 0.05 s and 0.03 s: 7 s longer, 0.02 s saved a step: repaid after 350 more steps than
-    # the first, which is in the set-up. Check: 2 + 350 · 0.05 = 19.5 = 9 + 350 · 0.03.
+    # Set-up 2 s and 9 s, steps of 0.05 s and 0.03 s: 7 s longer, 0.02 s saved a step: repaid after
+    # 350 more steps than the first, which is in the set-up. Check: 2 + 350 · 0.05 = 19.5 = 9 + 350
+    # · 0.03.
     found = break_even([(2.0, 9.0, 0.05, 0.03)])
     assert found.step == pytest.approx(351)
     assert (found.low, found.high) == (None, None)
@@ -30,8 +33,9 @@ def test_the_step_by_hand() -> None:
 
 
 def test_the_interval_by_hand() -> None:
-    # ΔS = 6 and 8, Δt = 0.02 in both: Δt has no variance, so it is Student's interval of ΔS over 0.02:
-    # 7 ± 12.7062 · √2/√2 = 7 ± 12.7062 -> from −5.7062 (no step: 1) to 19.7062/0.02 + 1 = 986.31.
+    # ΔS = 6 and 8, Δt = 0.02 in both: Δt has no variance, so it is Student's interval of ΔS over
+    # 0.02: 7 ± 12.7062 · √2/√2 = 7 ± 12.7062 -> from −5.7062 (no step: 1) to 19.7062/0.02 + 1 =
+    # 986.31.
     found = break_even([(2.0, 8.0, 0.05, 0.03), (2.0, 10.0, 0.05, 0.03)])
     assert found.step == pytest.approx(351)
     assert found.low == 1
@@ -45,7 +49,9 @@ def test_a_candidate_that_is_not_faster_never_repays() -> None:
     assert str(found) == "never"
     assert str(break_even([(2.0, 9.0, 0.03, 0.03)])) == "never"
     # A loss that may be a gain: the interval says from where on it might.
-    open_ended = break_even([(2.0, 9.0, 0.030, 0.031), (2.0, 9.1, 0.031, 0.030), (2.0, 9.2, 0.030, 0.031)])
+    open_ended = break_even(
+        [(2.0, 9.0, 0.030, 0.031), (2.0, 9.1, 0.031, 0.030), (2.0, 9.2, 0.030, 0.031)]
+    )
     assert open_ended.high == math.inf
     assert str(open_ended).startswith("never (or from ")
 
@@ -57,7 +63,9 @@ def test_a_shorter_set_up_and_faster_steps_are_ahead_at_once() -> None:
 
 
 def test_a_saving_that_is_not_significant_has_no_upper_end() -> None:
-    found = break_even([(2.0, 9.0, 0.050, 0.030), (2.0, 9.2, 0.050, 0.052), (2.0, 9.1, 0.050, 0.040)])
+    found = break_even(
+        [(2.0, 9.0, 0.050, 0.030), (2.0, 9.2, 0.050, 0.052), (2.0, 9.1, 0.050, 0.040)]
+    )
     assert found.low is not None
     assert 1 < found.low < found.step < math.inf
     assert found.high == math.inf
@@ -81,24 +89,39 @@ def test_the_interval_holds_the_step(launches: list[tuple[float, float, float, f
 
 
 @given(st.lists(launch, min_size=2, max_size=8))
-def test_the_ends_are_where_the_definition_puts_them(launches: list[tuple[float, float, float, float]]) -> None:
-    """At a limit θ, ΔS − θ·Δt of the launches is on the border of differing from 0 at the 95% level."""
+def test_the_ends_are_where_the_definition_puts_them(
+    launches: list[tuple[float, float, float, float]],
+) -> None:
+    """At a limit θ, ΔS − θ·Δt of the launches is on the border of differing from 0 at the 95%
+    level.
+    """
     found = break_even(launches)
     for end in (found.low, found.high):
         if end is None or end <= 1 or not 1e-6 < end - 1 < 1e6:
             continue
         values = [(s_c - s_b) - (end - 1) * (t_b - t_c) for s_b, s_c, t_b, t_c in launches]
         mean = math.fsum(values) / len(values)
-        spread = math.sqrt(math.fsum((v - mean) ** 2 for v in values) / (len(values) - 1) / len(values))
-        # Equal launches cancel to nothing at the limit: what is left is the rounding of what was subtracted.
-        scale = max(max(abs(s_c - s_b), (end - 1) * abs(t_b - t_c)) for s_b, s_c, t_b, t_c in launches) + 1e-6
+        spread = math.sqrt(
+            math.fsum((v - mean) ** 2 for v in values) / (len(values) - 1) / len(values)
+        )
+        # Equal launches cancel to nothing at the limit: what is left is the rounding of what was
+        # subtracted.
+        scale = (
+            max(max(abs(s_c - s_b), (end - 1) * abs(t_b - t_c)) for s_b, s_c, t_b, t_c in launches)
+            + 1e-6
+        )
         assert abs(mean) == pytest.approx(t_quantile(len(values) - 1) * spread, abs=1e-4 * scale)
 
 
 @examples(30)
 @given(st.lists(launch, min_size=2, max_size=6), st.floats(0.01, 100))
-def test_the_unit_of_time_does_not_matter(launches: list[tuple[float, float, float, float]], factor: float) -> None:
-    plain, scaled = break_even(launches), break_even([tuple(factor * s for s in each) for each in launches])  # type: ignore[misc]
+def test_the_unit_of_time_does_not_matter(
+    launches: list[tuple[float, float, float, float]], factor: float
+) -> None:
+    plain, scaled = (
+        break_even(launches),
+        break_even([tuple(factor * s for s in each) for each in launches]),
+    )  # type: ignore[misc]
     if math.isfinite(plain.step):
         assert scaled.step == pytest.approx(plain.step, rel=1e-6)
 
@@ -110,7 +133,12 @@ def test_coverage() -> None:
     for _ in range(trials):
         found = break_even(
             [
-                (1 + rng.gauss(0, 0.1), 9 + rng.gauss(0, 1), rng.gauss(0.06, 0.002), rng.gauss(0.04, 0.002))
+                (
+                    1 + rng.gauss(0, 0.1),
+                    9 + rng.gauss(0, 1),
+                    rng.gauss(0.06, 0.002),
+                    rng.gauss(0.04, 0.002),
+                )
                 for _ in range(6)
             ]
         )
@@ -125,7 +153,9 @@ def test_it_stands_in_the_gain_tables_on_the_steady_row() -> None:
         timing = Timing(setup_s=setup_s, steady_step_s=step_s, train_runtime_s=10.0, steps=100)
         return make_job(arm, launch, timing=timing)
 
-    jobs = [job("pytorch", k, 2.0, 0.05) for k in (0, 1)] + [job("onnxruntime", k, 9.0, 0.03) for k in (0, 1)]
+    jobs = [job("pytorch", k, 2.0, 0.05) for k in (0, 1)] + [
+        job("onnxruntime", k, 9.0, 0.03) for k in (0, 1)
+    ]
     run = make_run(jobs)  # type: ignore[arg-type]
     for view in ("gains", "comparison"):
         (table,) = build([run], view).tables

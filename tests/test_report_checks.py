@@ -1,4 +1,6 @@
-"""What a gain must pass beside parity: no refusal, gains in time and cycles alike, precision, reruns, noise floor."""
+"""What a gain must pass beside parity: no refusal, gains in time and cycles alike, precision,
+reruns, noise floor.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,10 @@ HERE = Host(name_sha256="here", cores=2)
 
 def rows_of(run: Run, view: str = "gains") -> list[dict[str, str]]:
     (table,) = build([run], view).tables
-    return [dict(zip((column.title for column in table.columns), row, strict=True)) for row in table.cells]
+    return [
+        dict(zip((column.title for column in table.columns), row, strict=True))
+        for row in table.cells
+    ]
 
 
 def notes_of(run: Run) -> tuple[str, ...]:
@@ -39,7 +44,9 @@ def notes_of(run: Run) -> tuple[str, ...]:
 
 def test_a_refused_pair_keeps_its_rows_with_the_reason() -> None:
     reasons = ["learning rate: 2e-05 in pytorch, 0.001 in onnxruntime", "attention: eager and sdpa"]
-    refusal = Refusal(workload="tiny-sst2", baseline="pytorch", candidate="onnxruntime", reasons=reasons)
+    refusal = Refusal(
+        workload="tiny-sst2", baseline="pytorch", candidate="onnxruntime", reasons=reasons
+    )
     for jobs in ([], four_pairs()):
         run = make_run(jobs, [PAIR], refusals=[refusal])
         assert len(rows_of(run)) == 2
@@ -64,12 +71,14 @@ def with_clocks(clocks: dict[str, list[float | None]], steps: dict[str, list[flo
 
 
 def test_a_gain_that_the_clock_made_is_ambiguous() -> None:
-    # 100 ms at 1900 MHz against 80 ms at 1520 MHz are 25% in time; in cycles 190 against 121.6 M: 56.25%.
+    # 100 ms at 1900 MHz against 80 ms at 1520 MHz are 25% in time; in cycles 190 against 121.6 M:
+    # 56.25%.
     steps = {"pytorch": [0.100, 0.101, 0.099], "onnxruntime": [0.080, 0.0805, 0.0795]}
     gain = with_clocks({"pytorch": [1900.0] * 3, "onnxruntime": [1520.0] * 3}, steps)
     assert gain.ratio is None
     assert gain.state == (
-        "ambiguous: throughput 25.00% (23.84% to 26.17%) in time, 56.25% (54.80% to 57.71%) in clock cycles"
+        "ambiguous: throughput 25.00% (23.84% to 26.17%) in time, 56.25% (54.80% to 57.71%) in "
+        "clock cycles"
     )
     alike = with_clocks({"pytorch": [1900.0] * 3, "onnxruntime": [1895.0] * 3}, steps)
     assert alike.state == "ok"
@@ -90,12 +99,17 @@ def test_without_every_clock_there_is_no_gain_in_cycles() -> None:
 
 
 @given(st.floats(-1, 1), st.floats(0, 1), st.floats(-1, 1), st.floats(0, 1))
-def test_disagreement_is_symmetric_and_needs_a_gap(one: float, width: float, other: float, wide: float) -> None:
-    left, right = (Estimate(3, mid, mid - half, mid + half) for mid, half in ((one, width), (other, wide)))
+def test_disagreement_is_symmetric_and_needs_a_gap(
+    one: float, width: float, other: float, wide: float
+) -> None:
+    left, right = (
+        Estimate(3, mid, mid - half, mid + half) for mid, half in ((one, width), (other, wide))
+    )
     assert disagree(left, right) == disagree(right, left)
     assert not disagree(left, left)
     assert (
-        disagree(left, right) == (abs(one - other) > width + wide + 1e-9) or abs(abs(one - other) - width - wide) < 2e-9
+        disagree(left, right) == (abs(one - other) > width + wide + 1e-9)
+        or abs(abs(one - other) - width - wide) < 2e-9
     )
     assert not disagree(left, Estimate(1, other))
 
@@ -104,7 +118,12 @@ def test_disagreement_is_symmetric_and_needs_a_gap(one: float, width: float, oth
 
 
 def stopped(state: Any, **fields: Any) -> Stopping:
-    given: dict[str, Any] = {"pairs": 12, "half_width_pp": 1.234, "target_pp": 0.5, "minutes": 240.0}
+    given: dict[str, Any] = {
+        "pairs": 12,
+        "half_width_pp": 1.234,
+        "target_pp": 0.5,
+        "minutes": 240.0,
+    }
     pair = {"workload": "tiny-sst2", "baseline": "pytorch", "candidate": "onnxruntime"}
     return Stopping(**pair, state=state, **{**given, **fields})
 
@@ -115,7 +134,8 @@ def test_precision_not_reached_is_in_the_state_and_what_it_takes_in_a_note() -> 
     end_to_end, steady = rows_of(run)
     assert (end_to_end["State"], steady["State"]) == ("ok", "ok; precision not reached")
     assert (
-        "precision not reached: onnxruntime over pytorch on tiny-sst2 has ±1.23 pp after 12 pairs and 240 minutes, the "
+        "precision not reached: onnxruntime over pytorch on tiny-sst2 has ±1.23 pp after 12 pairs "
+        "and 240 minutes, the "
         "target is ±0.5 pp; about 73 pairs (1460 minutes) would reach it"
     ) in notes_of(run)
     watched = {"measurement": {"adaptive": {"measure": "end_to_end"}}}
@@ -126,7 +146,10 @@ def test_precision_not_reached_is_in_the_state_and_what_it_takes_in_a_note() -> 
 def test_precision_reached_is_raw_data_only() -> None:
     run = make_run(four_pairs(), [PAIR], stopping=[stopped("precision reached", half_width_pp=0.4)])
     assert [row["State"] for row in rows_of(run)] == ["ok", "ok"]
-    assert [row["precision_target"] for row in build([run], "gains").tables[0].rows] == [None, "precision reached"]
+    assert [row["precision_target"] for row in build([run], "gains").tables[0].rows] == [
+        None,
+        "precision reached",
+    ]
     assert "precision not reached" not in render([run])
 
 
@@ -176,13 +199,20 @@ NOISE = [(0.500, 0.501), (0.500, 0.499), (0.501, 0.500)]
 
 
 def test_the_noise_floor_of_the_same_run_stands_beside_the_gain() -> None:
-    # d = −0.001998, 0.002002, 0.001998; mean 0.000667, s/√3 = 0.0013327, t(0.975, 2) = 4.302653: ±0.0057342 -> in
-    # throughput from −0.505% to 0.642%: half of it 0.574 pp.
+    # d = −0.001998, 0.002002, 0.001998; mean 0.000667, s/√3 = 0.0013327, t(0.975, 2) = 4.302653:
+    # ±0.0057342 -> in throughput from −0.505% to 0.642%: half of it 0.574 pp.
     run = make_run([*four_pairs(), *a_a_jobs(NOISE)], [PAIR, A_A])
     (table,) = build([run], "gains").tables
-    of_pair = [row for row in table.rows if row["candidate"] == "onnxruntime" and row["measure"] == "steady_state"]
+    of_pair = [
+        row
+        for row in table.rows
+        if row["candidate"] == "onnxruntime" and row["measure"] == "steady_state"
+    ]
     assert [row["noise_floor"] for row in of_pair] == ["±0.57 pp"]
-    assert "A/A: half the 95% interval of the throughput gain of identical arms on this host" in table.notes
+    assert (
+        "A/A: half the 95% interval of the throughput gain of identical arms on this host"
+        in table.notes
+    )
     labelled = {row["Gain of"]: row["A/A"] for row in rows_of(run)}
     assert labelled["b over a (A/A)"] == ""
     end_to_end = [row["A/A"] for row in rows_of(run) if row["Time"] == "end to end"]
@@ -216,7 +246,10 @@ def test_the_noise_floor_of_a_run_beside_it(tmp_path: Path) -> None:
     folder = results(tmp_path)
     assert floors(folder) == {"±0.57 pp"}
     (run,), _ = load_runs([folder / "mine"])
-    assert "A/A: half the 95% interval of the throughput gain of identical arms on this host, from aa" in notes_of(run)
+    assert (
+        "A/A: half the 95% interval of the throughput gain of identical arms on this host, from aa"
+        in notes_of(run)
+    )
     assert [row["noise_floor_run"] for row in build([run], "gains").tables[0].rows] == [None, "aa"]
 
 
@@ -237,7 +270,10 @@ def test_another_host_or_other_work_is_no_floor(tmp_path: Path, other: dict[str,
 
 
 def test_another_protocol_is_no_floor() -> None:
-    turns = [make_block_job(arm, other, 9, [0.5] * 8, backend="pytorch") for arm, other in (("a", "b"), ("b", "a"))]
+    turns = [
+        make_block_job(arm, other, 9, [0.5] * 8, backend="pytorch")
+        for arm, other in (("a", "b"), ("b", "a"))
+    ]
     run = make_run([*four_pairs(), *turns], [PAIR, A_A])
     assert {row.get("A/A", "") for row in rows_of(run)} == {""}
 
@@ -245,7 +281,11 @@ def test_another_protocol_is_no_floor() -> None:
 def test_arms_that_differ_are_no_floor() -> None:
     unlike = [
         job.model_copy(
-            update={"arm": job.arm.model_copy(update={"attention": "sdpa" if job.arm.name == "b" else "eager"})}
+            update={
+                "arm": job.arm.model_copy(
+                    update={"attention": "sdpa" if job.arm.name == "b" else "eager"}
+                )
+            }
         )
         for job in a_a_jobs(NOISE)
     ]
@@ -279,7 +319,9 @@ def test_hosts_are_told_by_their_cards_and_without_cards_by_name() -> None:
     assert same_host(host("x"), host("x"))
     assert not same_host(host("x"), host("y"))
     assert not same_host(host(None), host(None))
-    assert same_host(host("x", "GPU-1"), host("y", "GPU-1"))  # a container's name changes, the card does not
+    assert same_host(
+        host("x", "GPU-1"), host("y", "GPU-1")
+    )  # a container's name changes, the card does not
     assert not same_host(host("x", "GPU-1"), host("x", "GPU-2"))
     assert not same_host(host("x", "GPU-1"), host("x"))
 
@@ -289,7 +331,11 @@ def test_the_widest_row_says_all_of_it() -> None:
     timing = {"setup_s": 2.0, "train_runtime_s": 100.0, "steps": 100}
     jobs = [make_job(arm, k, timing=Timing(steady_step_s=step_s + k / 1e4, **timing))
             for k in range(4) for arm, step_s in (("pytorch", 0.5), ("onnxruntime", 0.4))]  # fmt: skip
-    run = make_run([*jobs, *a_a_jobs(NOISE)], [PAIR, A_A], config={"measurement": {"parity": {"twin_steps": 2}}})
+    run = make_run(
+        [*jobs, *a_a_jobs(NOISE)],
+        [PAIR, A_A],
+        config={"measurement": {"parity": {"twin_steps": 2}}},
+    )
     titles = [column.title for column in build([run], "gains").tables[0].columns]
     wanted = ["Throughput 95%", "A/A", "Break-even", "Parity", "n", "State"]
     assert [title for title in titles if title in wanted] == wanted

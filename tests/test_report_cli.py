@@ -1,4 +1,6 @@
-"""The command line as a user meets it: real processes, exit codes, one message per error, a fast start."""
+"""The command line as a user meets it: real processes, exit codes, one message per error, a fast
+start.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,9 @@ ROOT = Path(__file__).parent.parent
 def report(*arguments: str | Path, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "report.cli", *map(str, arguments)]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=60)
+    return subprocess.run(
+        command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=60
+    )
 
 
 def test_the_published_tables_by_name_and_by_folder() -> None:
@@ -36,9 +40,9 @@ def test_formats_and_views(tmp_path: Path) -> None:
     write_run(tmp_path / "results" / "mine", make_run(four_pairs()))
     done = report("tables", "mine", "--format", "json", "--view", "gains", cwd=tmp_path)
     assert list(json.loads(done.stdout)["tables"]) == ["gains"]
-    assert report("tables", "mine", "--format", "csv", "--results", tmp_path / "results").stdout.startswith(
-        "table,run,"
-    )
+    assert report(
+        "tables", "mine", "--format", "csv", "--results", tmp_path / "results"
+    ).stdout.startswith("table,run,")
 
 
 def test_what_was_set_aside_is_on_stderr_and_in_the_exit_code(tmp_path: Path) -> None:
@@ -50,7 +54,9 @@ def test_what_was_set_aside_is_on_stderr_and_in_the_exit_code(tmp_path: Path) ->
     assert len(done.stderr.splitlines()) == 1
 
 
-@pytest.mark.parametrize("arguments", [["tables", "nowhere"], ["tables"], ["readme", "nowhere.md"], [], ["sing"]])
+@pytest.mark.parametrize(
+    "arguments", [["tables", "nowhere"], ["tables"], ["readme", "nowhere.md"], [], ["sing"]]
+)
 def test_bad_input_is_one_message_and_exit_code_2(arguments: list[str]) -> None:
     done = report(*arguments)
     assert done.returncode == 2
@@ -67,7 +73,9 @@ def test_readme_rewrites_and_checks(tmp_path: Path) -> None:
     assert report("readme", "--check", "README.md", cwd=tmp_path).returncode == 0
 
 
-def test_without_a_file_the_readme_and_the_docs_are_rewritten_and_nothing_else(tmp_path: Path) -> None:
+def test_without_a_file_the_readme_and_the_docs_are_rewritten_and_nothing_else(
+    tmp_path: Path,
+) -> None:
     write_run(tmp_path / "results" / "mine", make_run(four_pairs()))
     marked = ["README.md", "docs/a.md", "docs/deep/b.md"]
     for name in (*marked, "other.md"):
@@ -83,15 +91,31 @@ def test_without_a_file_the_readme_and_the_docs_are_rewritten_and_nothing_else(t
 
 def test_make_report_rewrites_the_marked_tables() -> None:
     done = subprocess.run(
-        ["make", "-n", "report", "ARGS=--check"], cwd=ROOT, capture_output=True, text=True, check=True
+        ["make", "-n", "report", "ARGS=--check"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
     )
     assert done.stdout.splitlines()[-1] == ".venv/bin/report readme --check"
-    listed = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    listed = subprocess.run(
+        ["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
     assert "make report " in listed
 
 
 def test_filters_groups_and_the_full_form() -> None:
-    done = report("tables", "published", "--full", "--model", "*-large", "--group-by", "model", "--gpu", "a100")
+    done = report(
+        "tables",
+        "published",
+        "--full",
+        "--model",
+        "*-large",
+        "--group-by",
+        "model",
+        "--gpu",
+        "a100",
+    )
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("roberta-large: Gains in full")
     assert "| roberta-large |" in done.stdout
@@ -109,8 +133,21 @@ def test_help_loads_no_library_that_takes_time_to_import() -> None:
         "    cli.main(['--help'])\n"
         "print('\\n'.join({name.split('.')[0] for name in sys.modules}), file=sys.stderr)"
     )
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
-    slow = {"jinja2", "matplotlib", "msgspec", "numpy", "pandas", "pyarrow", "pydantic", "rich", "scipy", "urllib3"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    slow = {
+        "jinja2",
+        "matplotlib",
+        "msgspec",
+        "numpy",
+        "pandas",
+        "pyarrow",
+        "pydantic",
+        "rich",
+        "scipy",
+        "urllib3",
+    }
     assert not set(done.stderr.splitlines()) & slow
 
 
@@ -119,7 +156,9 @@ def test_the_report_loads_no_training_stack_and_meets_the_harness_only_in_its_re
         "import sys, report.cli as cli; cli.main(['tables', 'published']); "
         "print('\\n'.join(sorted(sys.modules)), file=sys.stderr)"
     )
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
     loaded = set(done.stderr.splitlines())
     assert not loaded & {"torch", "transformers", "onnxruntime", "optimum", "pandas", "matplotlib"}
     assert {name for name in loaded if name.startswith("harness")} == {
@@ -143,7 +182,9 @@ def test_the_choices_named_for_a_fast_help_are_those_there_are() -> None:
 
 
 def test_plot_names_the_pictures_it_made(tmp_path: Path) -> None:
-    done = report("plot", "smoke-20261123-012757", "--kind", "steps", "--format", "png", "--out", tmp_path)
+    done = report(
+        "plot", "smoke-20261123-012757", "--kind", "steps", "--format", "png", "--out", tmp_path
+    )
     assert (done.returncode, done.stderr) == (0, "")
     names = [f"steps-smoke-20261123-012757-{model}-tiny-sst2.png" for model in ("roberta", "bert")]
     assert done.stdout.split() == [str(tmp_path / name) for name in names]

@@ -1,4 +1,6 @@
-"""report compare: the joint interval against scipy's Welch, what moved, what cannot be told, and what changed."""
+"""report compare: the joint interval against scipy's Welch, what moved, what cannot be told, and
+what changed.
+"""
 
 from __future__ import annotations
 
@@ -50,7 +52,9 @@ def time_of(found: Comparison, arm: str, time: str = "steady step") -> Compared:
     return compared
 
 
-@pytest.mark.parametrize(("n_a", "n_b", "spread"), [(4, 4, 1.0), (3, 12, 5.0), (2, 2, 0.1), (8, 3, 30.0)])
+@pytest.mark.parametrize(
+    ("n_a", "n_b", "spread"), [(4, 4, 1.0), (3, 12, 5.0), (2, 2, 0.1), (8, 3, 30.0)]
+)
 def test_the_joint_interval_is_welchs(n_a: int, n_b: int, spread: float) -> None:
     draw = random.Random(n_a * 100 + n_b)
     a = [draw.gauss(0.1, 0.01) for _ in range(n_a)]
@@ -64,7 +68,10 @@ def test_the_joint_interval_covers_the_truth_as_often_as_it_says() -> None:
     draw = random.Random(1)
     covered = 0
     for _ in range(2000):
-        a, b = ([draw.gauss(mean, sd) for _ in range(n)] for mean, sd, n in ((0.0, 1.0, 4), (0.5, 3.0, 8)))
+        a, b = (
+            [draw.gauss(mean, sd) for _ in range(n)]
+            for mean, sd, n in ((0.0, 1.0, 4), (0.5, 3.0, 8))
+        )
         found = joint_change(mean_interval(a), mean_interval(b))
         assert found.low is not None
         assert found.high is not None
@@ -82,7 +89,9 @@ def test_extremes_of_the_joint_interval() -> None:
 
 
 def test_rounding_is_no_move() -> None:
-    a, b = (make_run([make_job("pytorch", k, step_s=0.1) for k in range(n)], pairs=[]) for n in (3, 7))
+    a, b = (
+        make_run([make_job("pytorch", k, step_s=0.1) for k in range(n)], pairs=[]) for n in (3, 7)
+    )
     assert time_of(compare(a, b), "pytorch").moved is False
 
 
@@ -105,7 +114,9 @@ def test_a_gain_that_moved_and_what_moved_it() -> None:
     assert moved.change.low is not None
     assert moved.change.high is not None
     assert moved.change.low < math.log(1.1 / 1.2) < moved.change.high < 0
-    assert time_of(found, "pytorch").moved is False  # the candidate got slower, not the baseline faster
+    assert (
+        time_of(found, "pytorch").moved is False
+    )  # the candidate got slower, not the baseline faster
     assert time_of(found, "onnxruntime").moved is True
     text = markdown(found)
     assert "yes, down" in text
@@ -163,21 +174,34 @@ def test_a_published_run_against_a_measured_one() -> None:
 
 
 def test_what_is_not_the_same_work_is_not_compared() -> None:
-    short = [make_job(arm, k, training=Training(max_steps=10)) for k in range(2) for arm in ("pytorch", "onnxruntime")]
+    short = [
+        make_job(arm, k, training=Training(max_steps=10))
+        for k in range(2)
+        for arm in ("pytorch", "onnxruntime")
+    ]
     found = compare(make_run(four_pairs()), make_run(short, run="short"))
     assert gain(found, "end to end").change is None
-    assert gain(found, "end to end").why == "not the same work: 3 epochs of 800 samples in A, 10 steps in B"
+    assert (
+        gain(found, "end to end").why
+        == "not the same work: 3 epochs of 800 samples in A, 10 steps in B"
+    )
     assert gain(found).change is not None  # the steady state does not depend on it
     large = [make_job("pytorch", k, training=Training(batch_size=64)) for k in range(2)]
     step = time_of(compare(make_run(four_pairs()), make_run(large, pairs=[])), "pytorch")
     assert (step.change, step.why) == (None, "not the same work: batch 8 in A, 64 in B")
-    cut = [make_job("pytorch", k, sources=Sources(data="synthetic", max_seq_length=16)) for k in range(2)]
+    cut = [
+        make_job("pytorch", k, sources=Sources(data="synthetic", max_seq_length=16))
+        for k in range(2)
+    ]
     step = time_of(compare(make_run(four_pairs()), make_run(cut, pairs=[])), "pytorch")
     assert (step.change, step.why) == (None, "not the same work: length 128 in A, 16 in B")
 
 
 def test_a_record_of_before_the_length_was_told_is_no_difference() -> None:
-    told = [make_job("pytorch", k, sources=Sources(data="synthetic", max_seq_length=128)) for k in range(2)]
+    told = [
+        make_job("pytorch", k, sources=Sources(data="synthetic", max_seq_length=128))
+        for k in range(2)
+    ]
     before = [make_job("pytorch", k, sources=Sources(data="synthetic")) for k in range(2)]
     found = compare(make_run(before, pairs=[]), make_run(told, pairs=[]))
     assert time_of(found, "pytorch").change is not None
@@ -192,7 +216,9 @@ def test_workloads_that_are_known_to_differ_are_not_matched_by_kind() -> None:
     ]
     found = compare(make_run(four_pairs()), make_run(jobs, run="large"))
     assert found.gains == ()
-    assert {(item.workload, item.what) for item in found.only_b} >= {("other", "onnxruntime over pytorch")}
+    assert {(item.workload, item.what) for item in found.only_b} >= {
+        ("other", "onnxruntime over pytorch")
+    }
     assert "Only in one of them:" in markdown(found)
 
 
@@ -211,7 +237,11 @@ def test_runs_by_blocks_have_no_times_end_to_end() -> None:
         for launch in range(4):
             noise = [math.exp(draw.gauss(0, 0.01)) for _ in range(20)]
             jobs.append(make_block_job("pytorch", "onnxruntime", launch, [0.5 * x for x in noise]))
-            jobs.append(make_block_job("onnxruntime", "pytorch", launch, [candidate_s * x * x for x in noise]))
+            jobs.append(
+                make_block_job(
+                    "onnxruntime", "pytorch", launch, [candidate_s * x * x for x in noise]
+                )
+            )
         return make_run(jobs, run=name)
 
     found = compare(run("a", 0.4), run("b", 0.5))
@@ -220,7 +250,9 @@ def test_runs_by_blocks_have_no_times_end_to_end() -> None:
 
 
 def test_what_changed_between_runs() -> None:
-    host = Host(cpu="Abacus", cores=2, driver="550.1", gpus=[{"name": "NVIDIA A100", "uuid": "GPU-1"}])
+    host = Host(
+        cpu="Abacus", cores=2, driver="550.1", gpus=[{"name": "NVIDIA A100", "uuid": "GPU-1"}]
+    )
     a = make_run(
         four_pairs(),
         host=host,
@@ -233,7 +265,10 @@ def test_what_changed_between_runs() -> None:
         update={
             "host": host.model_copy(update={"driver": "560.2", "cores": 4}),
             "packages": {"torch": "2.7.0", "numpy": "1.26.4", "latest/torch": "2.11"},
-            "config": {"training": {"batch_size": 16}, "workloads": [{"model": "x"}, {"model": "y"}]},
+            "config": {
+                "training": {"batch_size": 16},
+                "workloads": [{"model": "x"}, {"model": "y"}],
+            },
             "git": {"commit": "bbbb", "dirty": True},
             "environment": {},
         }
@@ -260,7 +295,9 @@ def test_flatten() -> None:
 
 def test_long_values_are_shown_where_they_differ() -> None:
     run = make_run(four_pairs(), environment={"OMP_LONG": "x" * 500 + "left" + "y" * 500})
-    info = run.info.model_copy(update={"environment": {"OMP_LONG": "x" * 500 + "right" + "y" * 500}})
+    info = run.info.model_copy(
+        update={"environment": {"OMP_LONG": "x" * 500 + "right" + "y" * 500}}
+    )
     found = compare(run, replace(run, info=info))
     line = next(line for line in markdown(found).splitlines() if "OMP_LONG" in line)
     assert "left" in line
@@ -280,7 +317,9 @@ def test_whatever_a_run_holds_stays_text() -> None:
 
 
 @pytest.mark.parametrize("form", FORMATS)
-@pytest.mark.parametrize("folders", [(PUBLISHED, STEADY), (SMOKE, STEADY), (STEADY, SMOKE), (SMOKE, SMOKE)])
+@pytest.mark.parametrize(
+    "folders", [(PUBLISHED, STEADY), (SMOKE, STEADY), (STEADY, SMOKE), (SMOKE, SMOKE)]
+)
 def test_committed_runs_come_out_the_same_twice(form: str, folders: tuple[Path, Path]) -> None:
     first, second = (FORMATS[form](compare(*map(load_run, folders))) for _ in range(2))
     assert first == second
@@ -297,7 +336,9 @@ def test_the_command(tmp_path: Path) -> None:
     done = report("published", STEADY)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("Gains, B against A:")
-    slower = report(*(write_run(tmp_path / run.info.run, run) for run in (noisy(1.2, 1), noisy(1.0, 2))))
+    slower = report(
+        *(write_run(tmp_path / run.info.run, run) for run in (noisy(1.2, 1), noisy(1.0, 2)))
+    )
     assert slower.returncode == 0  # a comparison is no gate
     torn = write_run(tmp_path / "torn", make_run(four_pairs()), tail=b"{")
     assert report(torn, STEADY, "--format", "json").returncode == 1

@@ -45,18 +45,28 @@ def test_light_disturbances_stand_under_every_table_of_times(view: str) -> None:
     worse = Contention(pause_share=0.034, others_share=0.08, noted=["pauses", "others"])
     quiet = Contention(pause_share=0.0, others_share=0.01)
     said = notes(run_of(*({"contention": each} for each in (paused, beside, worse, quiet))), view)
-    assert "steps that paused took up to 3.4% of a launch's steady window (pytorch on tiny-sst2)" in said
-    assert "other processes used up to 12% of the time of a launch's cores in its steady window" in said
+    assert (
+        "steps that paused took up to 3.4% of a launch's steady window (pytorch on tiny-sst2)"
+        in said
+    )
+    assert (
+        "other processes used up to 12% of the time of a launch's cores in its steady window"
+        in said
+    )
     assert not [text for text in said if "heavily" in text]
     stopped = Contention(pause_share=0.0, stopped_s=3.0, noted=["stopped"])
-    told = "a process of a launch was stopped (SIGSTOP) for up to 3.0 s in all (pytorch on tiny-sst2)"
+    told = (
+        "a process of a launch was stopped (SIGSTOP) for up to 3.0 s in all (pytorch on tiny-sst2)"
+    )
     assert told in notes(run_of({"contention": stopped}), view)
     undisturbed = notes(run_of(contention=quiet), view)
     assert undisturbed == notes(run_of(), view)
 
 
 def test_heavy_ones_that_count_are_told_and_read_the_same_in_short(tmp_path: Path) -> None:
-    heavy = Contention(pause_share=0.8, noted=["pauses"], heavy="pauses took 80.0% of the steady window")
+    heavy = Contention(
+        pause_share=0.8, noted=["pauses"], heavy="pauses took 80.0% of the steady window"
+    )
     run = run_of({"contention": heavy})
     told = "heavily disturbed launches count, as the suite asks (measurement.contention: note) (pytorch on tiny-sst2)"
     assert told in notes(run, "gains")
@@ -65,16 +75,21 @@ def test_heavy_ones_that_count_are_told_and_read_the_same_in_short(tmp_path: Pat
 
 
 def test_a_job_without_samples_says_so_on_a_cpu() -> None:
-    blind = Telemetry(unreadable=["the sampler wrote nothing", "the sampler exited with -9: no message"])
+    blind = Telemetry(
+        unreadable=["the sampler wrote nothing", "the sampler exited with -9: no message"]
+    )
     run = run_of({"telemetry": blind})
     told = (
-        "no telemetry samples in a steady window, what else ran on the host is unknown: the sampler wrote nothing; the "
+        "no telemetry samples in a steady window, what else ran on the host is unknown: the "
+        "sampler wrote nothing; the "
         "sampler exited with -9: no message (pytorch on tiny-sst2)"
     )
     for view in ("runtimes", "steady", "gains", "gpu"):
         assert told in notes(run, view)
     assert states(run) == {"ok"}  # there is no card that could have been throttled
-    assert notes(run_of(telemetry=None), "gains") == notes(run_of(telemetry=WATCHED), "gains")  # it was not asked for
+    assert notes(run_of(telemetry=None), "gains") == notes(
+        run_of(telemetry=WATCHED), "gains"
+    )  # it was not asked for
 
 
 @pytest.mark.parametrize(
@@ -90,20 +105,28 @@ def test_a_job_without_samples_says_so_on_a_cpu() -> None:
         (WATCHED.model_copy(update={"covered_share": 0.0}), "telemetry samples missing"),
         (WATCHED.model_copy(update={"covered_share": 0.85}), "telemetry samples missing"),
         (
-            WATCHED.model_copy(update={"gpus": [SEEN.model_copy(update={"unreadable": ["card: GPU is lost"]})]}),
+            WATCHED.model_copy(
+                update={"gpus": [SEEN.model_copy(update={"unreadable": ["card: GPU is lost"]})]}
+            ),
             "clock reasons not read",
         ),
         (
-            WATCHED.model_copy(update={"gpus": [SEEN.model_copy(update={"unreadable": ["clock_reasons: no"]})]}),
+            WATCHED.model_copy(
+                update={"gpus": [SEEN.model_copy(update={"unreadable": ["clock_reasons: no"]})]}
+            ),
             "clock reasons not read",
         ),
         (
-            WATCHED.model_copy(update={"gpus": [SEEN.model_copy(update={"foreign_processes": None})]}),
+            WATCHED.model_copy(
+                update={"gpus": [SEEN.model_copy(update={"foreign_processes": None})]}
+            ),
             "processes on the card not read",
         ),
     ],
 )
-def test_on_a_gpu_what_nobody_saw_is_unknown_and_not_fine(telemetry: Telemetry | None, reason: str) -> None:
+def test_on_a_gpu_what_nobody_saw_is_unknown_and_not_fine(
+    telemetry: Telemetry | None, reason: str
+) -> None:
     run = run_of({"telemetry": telemetry}, device=CARD, telemetry=WATCHED)
     assert states(run) == {f"ok; throttling and sharing unknown: {reason} in 1 of 4 launches"}
     (row, *_) = build([run], "gains").tables[0].rows

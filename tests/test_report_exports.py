@@ -1,4 +1,6 @@
-"""Exports: values, names, units and what is left out. As peers read them: test_report_exports_peers."""
+"""Exports: values, names, units and what is left out. As peers read them:
+test_report_exports_peers.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +42,9 @@ def json_of(runs: list[Run], form: str, file: str) -> object:
 
 @pytest.mark.parametrize("folder", COMMITTED, ids=lambda path: path.name)
 @pytest.mark.parametrize("form", FORMATS)
-def test_every_committed_run_exports_the_same_bytes_twice_and_no_nan(folder: Path, form: str) -> None:
+def test_every_committed_run_exports_the_same_bytes_twice_and_no_nan(
+    folder: Path, form: str
+) -> None:
     if folder == PUBLISHED and form in ("otava", "pyperf"):
         with pytest.raises(BenchError, match="nothing to export"):
             FORMATS[form].files([load_run(folder)])
@@ -73,11 +77,18 @@ def test_names_are_unique_and_values_are_those_of_the_tables(folder: Path) -> No
         assert (name in points) == (row["state"] == "ok")
         if name in points:
             assert points[name].value == row["throughput_gain"]
-            assert points[f"{subject}/{stem}-speedup"].value == pytest.approx(1 + points[name].value)
+            assert points[f"{subject}/{stem}-speedup"].value == pytest.approx(
+                1 + points[name].value
+            )
 
 
 def test_a_pair_without_a_valid_gain_exports_its_arms_alone() -> None:
-    refused = {"workload": "tiny-sst2", "baseline": "pytorch", "candidate": "onnxruntime", "reasons": ["they differ"]}
+    refused = {
+        "workload": "tiny-sst2",
+        "baseline": "pytorch",
+        "candidate": "onnxruntime",
+        "reasons": ["they differ"],
+    }
     names = {point.name for point in points_of(make_run(four_pairs(), refusals=[refused]))}
     assert "tiny-sst2/onnxruntime/steady-step-time" in names
     assert not [name for name in names if "/over/" in name]
@@ -92,7 +103,9 @@ def test_missing_values_are_left_out() -> None:
     run = make_run([make_job("pytorch", 0, runtime_s=None)], pairs=[])
     metrics = json_of([run], "bmf", "bmf.json")["tiny-sst2/pytorch"]  # type: ignore[index]
     assert metrics["steady-step-time-seconds"] == {"value": 0.5}  # one launch has no interval
-    assert not [name for name in metrics if "end-to-end" in name or "memory" in name or "energy" in name]
+    assert not [
+        name for name in metrics if "end-to-end" in name or "memory" in name or "energy" in name
+    ]
 
 
 @pytest.mark.parametrize("form", FORMATS)
@@ -115,18 +128,28 @@ def test_a_pair_declared_twice_is_one_series() -> None:
 
 
 def test_csv_has_a_unit_in_every_line_and_quotes_what_it_must() -> None:
-    content = FORMATS["csv"].files([make_run(four_pairs(), run='<script>"a",\nb')])["values.csv"].decode()
+    content = (
+        FORMATS["csv"].files([make_run(four_pairs(), run='<script>"a",\nb')])["values.csv"].decode()
+    )
     rows = list(csv.DictReader(io.StringIO(content, newline="")))
     assert {row["run"] for row in rows} == {'<script>"a",\nb'}
     assert all(row["unit"] and row["better"] in ("bigger", "smaller") for row in rows)
-    step = next(row for row in rows if (row["arm"], row["measure"]) == ("onnxruntime", "steady-step-time"))
+    step = next(
+        row for row in rows if (row["arm"], row["measure"]) == ("onnxruntime", "steady-step-time")
+    )
     assert (float(step["value"]), step["unit"], step["n"]) == (pytest.approx(0.4), "s", "4")
 
 
 def test_parquet_has_types_units_and_no_row_without_a_result() -> None:
-    jobs = [make_job("pytorch", 0, telemetry=clock(1500.0)), make_job("onnxruntime", 0, state=State.CRASHED)]
+    jobs = [
+        make_job("pytorch", 0, telemetry=clock(1500.0)),
+        make_job("onnxruntime", 0, state=State.CRASHED),
+    ]
     files = FORMATS["parquet"].files([make_run(jobs)])
-    arms, gains = (pyarrow.parquet.read_table(io.BytesIO(files[f"{name}.parquet"])) for name in ("arms", "gains"))
+    arms, gains = (
+        pyarrow.parquet.read_table(io.BytesIO(files[f"{name}.parquet"]))
+        for name in ("arms", "gains")
+    )
     assert arms.column("arm").to_pylist() == ["pytorch"]
     assert gains.num_rows == 0
     full = FORMATS["parquet"].files([load_run(SMOKE)])
@@ -160,10 +183,17 @@ def test_parquet_knows_the_type_of_every_key() -> None:
 
 
 def test_otava_orders_runs_by_time_and_splits_off_what_some_lack(tmp_path: Path) -> None:
-    late = make_run(four_pairs(), run="late", created_at="2001-02-05T00:00:00+00:00", git={"commit": "b"})
+    late = make_run(
+        four_pairs(), run="late", created_at="2001-02-05T00:00:00+00:00", git={"commit": "b"}
+    )
     jobs = [job for job in four_pairs() if job.arm.name == "pytorch"]
-    without = [job.model_copy(update={"timing": job.timing.model_copy(update={"setup_s": None})}) for job in jobs]
-    early = make_run(without, run="early", created_at="2001-02-03T00:00:00+00:00", git={"commit": "a"})
+    without = [
+        job.model_copy(update={"timing": job.timing.model_copy(update={"setup_s": None})})
+        for job in jobs
+    ]
+    early = make_run(
+        without, run="early", created_at="2001-02-03T00:00:00+00:00", git={"commit": "a"}
+    )
     export([late, early], "otava", tmp_path)
     config = yaml.safe_load((tmp_path / "otava.yaml").read_text())
     test = config["tests"]["cpu-Abacus/tiny-sst2/pytorch"]
@@ -183,12 +213,16 @@ def test_otava_never_mixes_devices() -> None:
         for device in ("NVIDIA A100", "NVIDIA H100")
     ]
     config = yaml.safe_load(FORMATS["otava"].files(runs)["otava.yaml"])
-    assert list(config["tests"]) == ["NVIDIA-A100/tiny-sst2/pytorch", "NVIDIA-H100/tiny-sst2/pytorch"]
+    assert list(config["tests"]) == [
+        "NVIDIA-A100/tiny-sst2/pytorch",
+        "NVIDIA-H100/tiny-sst2/pytorch",
+    ]
 
 
 def test_files_of_workloads_named_like_folders_stay_in_the_folder(tmp_path: Path) -> None:
     run = make_run(
-        [make_job("pytorch", 0, workload=".."), make_job("..", 0, backend="pytorch", workload=".")], pairs=[]
+        [make_job("pytorch", 0, workload=".."), make_job("..", 0, backend="pytorch", workload=".")],
+        pairs=[],
     )
     paths = export([run], "otava", tmp_path / "out")
     assert len(paths) == 3
@@ -230,5 +264,7 @@ def test_the_choices_named_for_a_fast_help_are_those_there_are() -> None:
 
 
 def test_no_value_is_not_finite() -> None:
-    huge = make_run([make_job("pytorch", 0, step_s=5e-324), make_job("onnxruntime", 0, step_s=1e308)])
+    huge = make_run(
+        [make_job("pytorch", 0, step_s=5e-324), make_job("onnxruntime", 0, step_s=1e308)]
+    )
     assert all(math.isfinite(point.value) for point in points_of(huge))

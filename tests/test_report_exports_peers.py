@@ -1,4 +1,6 @@
-"""Exports as their readers take them: pyperf itself, Bencher's schema, the action's fields, Otava if it is there."""
+"""Exports as their readers take them: pyperf itself, Bencher's schema, the action's fields, Otava
+if it is there.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,8 @@ COMMITTED = [load_run(path.parent) for path in sorted((ROOT / "results").glob("*
 MEASURED = [run for run in COMMITTED if run.info.run != "published"]
 
 # What https://bencher.dev/bmf.json asks for, and what the reference says of lengths
-# (https://bencher.dev/docs/reference/bencher-metric-format); stricter: no further key, ends in pairs.
+# (https://bencher.dev/docs/reference/bencher-metric-format); stricter: no further key, ends in
+# pairs.
 BMF_SCHEMA = {
     "$schema": "http://json-schema.org/draft-07/schema#",
     "type": "object",
@@ -48,8 +51,8 @@ BMF_SCHEMA = {
         },
     },
 }
-# https://github.com/benchmark-action/github-action-benchmark, README: "name", "unit" and "value" are required,
-# "range" and "extra" are optional texts.
+# https://github.com/benchmark-action/github-action-benchmark, README: "name", "unit" and "value"
+# are required, "range" and "extra" are optional texts.
 ACTION_SCHEMA = {
     "$schema": "http://json-schema.org/draft-07/schema#",
     "type": "array",
@@ -79,7 +82,9 @@ def test_pyperf_loads_names_values_and_units(run, tmp_path: Path) -> None:
         expected[f"{workload}/{arm}/steady-step-time"] = [job.timing.steady_step_s for job in jobs]
         expected[f"{workload}/{arm}/setup-time"] = [job.timing.setup_s for job in jobs]
         if not any(job.partner for job in jobs):
-            expected[f"{workload}/{arm}/end-to-end-time"] = [job.timing.train_runtime_s for job in jobs]
+            expected[f"{workload}/{arm}/end-to-end-time"] = [
+                job.timing.train_runtime_s for job in jobs
+            ]
         for job in jobs:
             for point in job.inference.points if job.inference else []:
                 for engine in ("torch", "onnxruntime"):
@@ -98,7 +103,9 @@ def test_pyperf_compares_two_exports(tmp_path: Path) -> None:
     for name, step_s in (("before", 0.5), ("after", 0.25)):
         jobs = [make_job("pytorch", k, step_s=step_s * (1 + k / 1000)) for k in range(4)]
         export([make_run(jobs, pairs=[], run=name)], "pyperf", tmp_path / f"{name}.json")
-    both = [pyperf.BenchmarkSuite.load(str(tmp_path / f"{name}.json")) for name in ("before", "after")]
+    both = [
+        pyperf.BenchmarkSuite.load(str(tmp_path / f"{name}.json")) for name in ("before", "after")
+    ]
     means = [suite.get_benchmark("tiny-sst2/pytorch/steady-step-time").mean() for suite in both]
     assert means[0] == pytest.approx(2 * means[1])
 
@@ -126,12 +133,16 @@ def test_the_action_takes_both_directions(run) -> None:
         bigger = {"samples/s", "times"}
         assert all((entry["unit"] in bigger) == ("Bigger" in file) for entry in entries)
     assert len(names) == len(set(names))
-    assert not [name for name in names if re.search(r"[`|<>\s]", name)]  # they go into a Markdown table
+    assert not [
+        name for name in names if re.search(r"[`|<>\s]", name)
+    ]  # they go into a Markdown table
 
 
 def test_the_range_of_a_time_is_one_the_action_can_convert() -> None:
     jobs = [make_job("pytorch", k, step_s=0.5 + k / 100) for k in range(4)]
-    entries = json.loads(FORMATS["github"].files([make_run(jobs, pairs=[])])["customSmallerIsBetter.json"])
+    entries = json.loads(
+        FORMATS["github"].files([make_run(jobs, pairs=[])])["customSmallerIsBetter.json"]
+    )
     step = next(entry for entry in entries if entry["name"].endswith("steady-step-time"))
     # src/extractRangeInfo.ts: /(?<prefix>(\+-|±)\s*)(?<value>\d.*)/, and Number(value) must be one
     half = re.search(r"(\+-|±)\s*(?P<value>\d.*)", step["range"])
@@ -158,8 +169,12 @@ def nights(folder: Path, step_s: list[float]) -> str:
 def test_every_cell_that_otava_reads_is_a_number(tmp_path: Path) -> None:
     export(MEASURED, "otava", tmp_path)
     config = yaml.safe_load((tmp_path / "otava.yaml").read_text())
-    columns = [f"{test}: {metric}" for test, of in config["tests"].items() for metric in of["metrics"]]
-    assert len({column.split(": ")[1] for column in columns}) == len(columns)  # `otava validate` asks for it
+    columns = [
+        f"{test}: {metric}" for test, of in config["tests"].items() for metric in of["metrics"]
+    ]
+    assert len({column.split(": ")[1] for column in columns}) == len(
+        columns
+    )  # `otava validate` asks for it
     for test in config["tests"].values():
         rows = list(csv.DictReader((tmp_path / test["file"]).open()))
         assert rows
@@ -169,15 +184,21 @@ def test_every_cell_that_otava_reads_is_a_number(tmp_path: Path) -> None:
             assert all(metric["direction"] in (1, -1) for metric in test["metrics"].values())
 
 
-@pytest.mark.skipif(shutil.which("otava") is None, reason="otava is not on PATH (pip install apache-otava)")
+@pytest.mark.skipif(
+    shutil.which("otava") is None, reason="otava is not on PATH (pip install apache-otava)"
+)
 def test_otava_finds_the_step_in_the_series(tmp_path: Path) -> None:
     test = nights(tmp_path, [0.5] * 10 + [0.55] * 10)
 
     def otava(*arguments: str) -> str:
         command = ["otava", *arguments, "--config-file", "otava.yaml"]
-        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=True).stdout
+        return subprocess.run(
+            command, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=True
+        ).stdout
 
-    assert set(yaml.safe_load((tmp_path / "otava.yaml").read_text())["tests"]) <= set(otava("list-tests").split())
+    assert set(yaml.safe_load((tmp_path / "otava.yaml").read_text())["tests"]) <= set(
+        otava("list-tests").split()
+    )
     found = json.loads(otava("analyze", test, "--since", "2023-12-01", "--output", "json"))
     changes = {
         change["metric"].rsplit("/")[-1]: float(change["forward_change_percent"])

@@ -15,15 +15,20 @@ from harness.schema.record import Engagement, JobRecord, Pair, State, Timing
 from report.analysis.gains import END_TO_END, STEADY_STATE, Gain, gains_of
 
 
-def gain_of(jobs: list[JobRecord], measure: object = END_TO_END, pairs: list[Pair] | None = None) -> Gain:
-    run = make_run(jobs, pairs or [Pair(workload="tiny-sst2", baseline="pytorch", candidate="onnxruntime")])
+def gain_of(
+    jobs: list[JobRecord], measure: object = END_TO_END, pairs: list[Pair] | None = None
+) -> Gain:
+    run = make_run(
+        jobs, pairs or [Pair(workload="tiny-sst2", baseline="pytorch", candidate="onnxruntime")]
+    )
     (gain,) = (gain for gain in gains_of(run) if gain.measure is measure)
     return gain
 
 
 def test_a_gain_by_hand() -> None:
-    # Ratios 100/80 = 1.25, 102/80 = 1.275: d = 0.2231436, 0.2429462; mean 0.2330449, exp(−mean) = 0.7921183;
-    # half-width = 12.7062 · |d1 − d2|/2 = 0.1258084 -> latency from 1 − exp(−0.1072365) to 1 − exp(−0.3588533).
+    # Ratios 100/80 = 1.25, 102/80 = 1.275: d = 0.2231436, 0.2429462; mean 0.2330449, exp(−mean) =
+    # 0.7921183; half-width = 12.7062 · |d1 − d2|/2 = 0.1258084 -> latency from 1 − exp(−0.1072365)
+    # to 1 − exp(−0.3588533).
     jobs = [make_job("pytorch", 0, runtime_s=100), make_job("pytorch", 1, runtime_s=102)]
     jobs += [make_job("onnxruntime", launch, runtime_s=80) for launch in (0, 1)]
     gain = gain_of(jobs)
@@ -35,16 +40,19 @@ def test_a_gain_by_hand() -> None:
 
 
 def test_steady_state_is_a_gain_of_its_own() -> None:
-    jobs = [make_job("pytorch", runtime_s=10, step_s=0.4), make_job("onnxruntime", runtime_s=20, step_s=0.2)]
+    jobs = [
+        make_job("pytorch", runtime_s=10, step_s=0.4),
+        make_job("onnxruntime", runtime_s=20, step_s=0.2),
+    ]
     assert gain_of(jobs).latency[0] == pytest.approx(-1.0)
     assert gain_of(jobs, STEADY_STATE).latency[0] == pytest.approx(0.5)
 
 
 def test_times_are_not_rounded_first() -> None:
     # 0.04 s and 0.01 s would both print as 0.0: rounding first would lose the gain
-    assert gain_of([make_job(runtime_s=0.04), make_job("onnxruntime", runtime_s=0.01)]).latency[0] == pytest.approx(
-        0.75
-    )
+    assert gain_of([make_job(runtime_s=0.04), make_job("onnxruntime", runtime_s=0.01)]).latency[
+        0
+    ] == pytest.approx(0.75)
 
 
 def test_a_fallback_leaves_its_pair_out_and_is_counted() -> None:
@@ -89,7 +97,10 @@ def test_launches_are_paired_by_number() -> None:
     gain = gain_of(jobs)
     assert gain.ratio is not None
     assert (gain.ratio.n, gain.launches) == (2, 6)
-    assert gain.left_out == "pytorch: missing in 2 of 6 launches; onnxruntime: missing in 2 of 6 launches"
+    assert (
+        gain.left_out
+        == "pytorch: missing in 2 of 6 launches; onnxruntime: missing in 2 of 6 launches"
+    )
 
 
 def test_arms_that_never_finished_together_have_no_gain() -> None:
@@ -121,15 +132,25 @@ def test_a_job_without_a_time_is_no_result(runtime_s: float | None) -> None:
 
 def test_different_work_or_devices_are_not_compared() -> None:
     fewer = make_job("onnxruntime", timing=Timing(train_runtime_s=50, steps=50))
-    assert gain_of([make_job(), fewer]).state == "arms did different numbers of steps in 1 of 1 launch"
-    idle = [make_job(arm, timing=Timing(train_runtime_s=50, steps=0)) for arm in ("pytorch", "onnxruntime")]
+    assert (
+        gain_of([make_job(), fewer]).state == "arms did different numbers of steps in 1 of 1 launch"
+    )
+    idle = [
+        make_job(arm, timing=Timing(train_runtime_s=50, steps=0))
+        for arm in ("pytorch", "onnxruntime")
+    ]
     assert gain_of(idle).state == "arms did no step in 1 of 1 launch"
     elsewhere = make_job("onnxruntime", device="NVIDIA Abacus")
-    assert gain_of([make_job(), elsewhere]).state == "arms ran on different devices in 1 of 1 launch"
+    assert (
+        gain_of([make_job(), elsewhere]).state == "arms ran on different devices in 1 of 1 launch"
+    )
 
 
 def test_twins_are_no_measurement() -> None:
-    twins = [make_job("pytorch", 0, runtime_s=1, twin=True), make_job("onnxruntime", 0, runtime_s=1, twin=True)]
+    twins = [
+        make_job("pytorch", 0, runtime_s=1, twin=True),
+        make_job("onnxruntime", 0, runtime_s=1, twin=True),
+    ]
     assert gain_of(twins).state == "no job recorded"
     assert gain_of(four_pairs() + twins).latency[0] == pytest.approx(0.2)
 
@@ -144,8 +165,12 @@ def test_the_latest_attempt_counts_whatever_came_of_it() -> None:
 
 
 @examples(30)
-@given(st.lists(st.tuples(st.floats(1, 1e4), st.floats(1, 1e4)), min_size=1, max_size=6), st.randoms())
-def test_the_order_of_records_does_not_matter(times: list[tuple[float, float]], order: random.Random) -> None:
+@given(
+    st.lists(st.tuples(st.floats(1, 1e4), st.floats(1, 1e4)), min_size=1, max_size=6), st.randoms()
+)
+def test_the_order_of_records_does_not_matter(
+    times: list[tuple[float, float]], order: random.Random
+) -> None:
     jobs = [
         make_job(arm, launch, runtime_s=runtime_s)
         for launch, pair in enumerate(times)
@@ -158,14 +183,18 @@ def test_the_order_of_records_does_not_matter(times: list[tuple[float, float]], 
 
 @examples(30)
 @given(st.lists(st.tuples(st.floats(1, 1e4), st.floats(1, 1e4)), min_size=1, max_size=6))
-def test_swapping_baseline_and_candidate_flips_the_log_ratio(times: list[tuple[float, float]]) -> None:
+def test_swapping_baseline_and_candidate_flips_the_log_ratio(
+    times: list[tuple[float, float]],
+) -> None:
     jobs = [
         make_job(arm, launch, runtime_s=runtime_s)
         for launch, pair in enumerate(times)
         for arm, runtime_s in zip(("pytorch", "onnxruntime"), pair, strict=True)
     ]
     one = gain_of(jobs)
-    other = gain_of(jobs, pairs=[Pair(workload="tiny-sst2", baseline="onnxruntime", candidate="pytorch")])
+    other = gain_of(
+        jobs, pairs=[Pair(workload="tiny-sst2", baseline="onnxruntime", candidate="pytorch")]
+    )
     assert one.ratio is not None
     assert other.ratio is not None
     assert other.ratio.mean == pytest.approx(-one.ratio.mean)

@@ -1,4 +1,6 @@
-"""The gpu view: hand-computed means, what could not be read, tables narrow enough beside published rows."""
+"""The gpu view: hand-computed means, what could not be read, tables narrow enough beside published
+rows.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,16 @@ from typing import Any
 import pytest
 from report_factory import PROVEN, make_job, make_run
 
-from harness.schema.record import Efficiency, GpuTelemetry, JobRecord, Memory, Pair, State, Telemetry, Timing
+from harness.schema.record import (
+    Efficiency,
+    GpuTelemetry,
+    JobRecord,
+    Memory,
+    Pair,
+    State,
+    Telemetry,
+    Timing,
+)
 from harness.schema.workload import Training
 from report.loading.runs import Run, load_run
 from report.tables.registry import VIEWS
@@ -21,7 +32,9 @@ GIB = 2**30
 CARD = "NVIDIA H100 80GB HBM3"
 
 
-def gpu_job(arm: str = "pytorch", launch: int = 0, *, card: dict[str, Any] | None = None, **fields: Any) -> JobRecord:
+def gpu_job(
+    arm: str = "pytorch", launch: int = 0, *, card: dict[str, Any] | None = None, **fields: Any
+) -> JobRecord:
     """A job on one card; `card`: fields of its GpuTelemetry."""
     read: dict[str, Any] = {
         "index": 0,
@@ -53,7 +66,10 @@ def gpu_job(arm: str = "pytorch", launch: int = 0, *, card: dict[str, Any] | Non
 
 def cells(run: Run, view: str = "gpu") -> list[dict[str, str]]:
     (table,) = build([run], view).tables
-    return [dict(zip((column.title for column in table.columns), row, strict=True)) for row in table.cells]
+    return [
+        dict(zip((column.title for column in table.columns), row, strict=True))
+        for row in table.cells
+    ]
 
 
 def notes(run: Run) -> tuple[str, ...]:
@@ -82,7 +98,9 @@ def test_figures_are_means_over_the_launches_that_count() -> None:
             memory=Memory(torch_peak_allocated_bytes=3 * GIB, torch_peak_reserved_bytes=3 * GIB),
             efficiency=Efficiency(model_flops_utilization=0.20),
         ),
-        gpu_job(launch=2, card={"utilization_mean": 1.0, "power_mean_w": 1.0}, state=State.CONTAMINATED),
+        gpu_job(
+            launch=2, card={"utilization_mean": 1.0, "power_mean_w": 1.0}, state=State.CONTAMINATED
+        ),
     ]
     row = cells(make_run(jobs))[0]
     assert (row["Util(%)"], row["p10(%)"]) == ("80.0", "65.0")  # (90 + 70)/2, (80 + 50)/2
@@ -98,14 +116,22 @@ def test_figures_are_means_over_the_launches_that_count() -> None:
 
 def test_several_cards_share_the_work() -> None:
     cards = [
-        GpuTelemetry(index=0, utilization_mean=90, power_mean_w=300, memory_peak_bytes=2 * GIB, utilization_p10=80),
+        GpuTelemetry(
+            index=0,
+            utilization_mean=90,
+            power_mean_w=300,
+            memory_peak_bytes=2 * GIB,
+            utilization_p10=80,
+        ),
         GpuTelemetry(index=1, utilization_mean=80, power_mean_w=200, memory_peak_bytes=4 * GIB),
     ]
     run = make_run([gpu_job(telemetry=Telemetry(gpus=cards))])
     row = cells(run)[0]
     assert (row["Util(%)"], row["Power(W)"], row["NVML GiB"]) == ("85.0", "500", "4.00")
     assert row["p10(%)"] == ""  # one card did not tell it
-    assert any(note.startswith("2 cards: power and energy are of all together") for note in notes(run))
+    assert any(
+        note.startswith("2 cards: power and energy are of all together") for note in notes(run)
+    )
 
 
 def test_what_utilization_means_is_said_under_the_table() -> None:
@@ -126,10 +152,17 @@ def test_kernels_of_onnxruntime() -> None:
 
 
 def test_what_could_not_be_read_is_said_once_with_its_place() -> None:
-    blind = {"utilization_mean": None, "unreadable": ["utilization: not supported", "utilization: not supported"]}
+    blind = {
+        "utilization_mean": None,
+        "unreadable": ["utilization: not supported", "utilization: not supported"],
+    }
     lost = Telemetry(unreadable=["the sampler wrote nothing"])
     run = make_run(
-        [gpu_job(launch=0, card=blind), gpu_job(launch=1, card=blind), gpu_job("onnxruntime", telemetry=lost)]
+        [
+            gpu_job(launch=0, card=blind),
+            gpu_job(launch=1, card=blind),
+            gpu_job("onnxruntime", telemetry=lost),
+        ]
     )
     assert [note for note in notes(run) if note.startswith("not read")] == [
         "not read: utilization: not supported (pytorch on tiny-sst2)",
@@ -150,9 +183,19 @@ def test_clock_limits_are_named_with_their_worst_share_and_place() -> None:
     run = make_run(
         [
             gpu_job(launch=0, card={"clock_limits": {"sw_power_cap": 0.2, "gpu_idle": 0.5}}),
-            gpu_job(launch=1, card={"clock_limits": {"sw_power_cap": 0.35, "applications_clocks_setting": 0.001}}),
-            gpu_job("onnxruntime", 0, card={"clock_limits": {"applications_clocks_setting": 0.002}}),
-            gpu_job("onnxruntime", 1, card={"clock_limits": {"hw_slowdown": 1.0}}, state=State.CONTAMINATED),
+            gpu_job(
+                launch=1,
+                card={"clock_limits": {"sw_power_cap": 0.35, "applications_clocks_setting": 0.001}},
+            ),
+            gpu_job(
+                "onnxruntime", 0, card={"clock_limits": {"applications_clocks_setting": 0.002}}
+            ),
+            gpu_job(
+                "onnxruntime",
+                1,
+                card={"clock_limits": {"hw_slowdown": 1.0}},
+                state=State.CONTAMINATED,
+            ),
         ]
     )
     assert [note for note in notes(run) if note.startswith("clock limit")] == [
@@ -162,7 +205,12 @@ def test_clock_limits_are_named_with_their_worst_share_and_place() -> None:
 
 
 def test_contaminated_launches_are_named_also_when_run_again() -> None:
-    first = gpu_job(launch=0, state=State.CONTAMINATED, reason="1 other process(es) on GPU 0", started_at="2001-01-01")
+    first = gpu_job(
+        launch=0,
+        state=State.CONTAMINATED,
+        reason="1 other process(es) on GPU 0",
+        started_at="2001-01-01",
+    )
     again = gpu_job(launch=0, started_at="2001-01-02")
     hot = gpu_job("onnxruntime", state=State.CONTAMINATED, reason="GPU 0 was throttled")
     said = notes(make_run([first, again, hot]))
@@ -181,14 +229,20 @@ def test_cpu_hosts_have_a_compact_form() -> None:
     jobs = [
         make_job(
             launch=launch,
-            telemetry=Telemetry(job_cpu_share_mean=share, host_cpu_share_mean=0.99, job_rss_peak_bytes=3 * GIB),
+            telemetry=Telemetry(
+                job_cpu_share_mean=share, host_cpu_share_mean=0.99, job_rss_peak_bytes=3 * GIB
+            ),
             memory=Memory(peak_rss_bytes=GIB),
         )
         for launch, share in enumerate((0.9, 0.8))
     ]
     run = make_run(jobs)
     pytorch, ort = cells(run)
-    assert (pytorch["CPU, job(%)"], pytorch["CPU, host(%)"], pytorch["Peak RSS(GiB)"]) == ("85.0", "99.0", "1.00")
+    assert (pytorch["CPU, job(%)"], pytorch["CPU, host(%)"], pytorch["Peak RSS(GiB)"]) == (
+        "85.0",
+        "99.0",
+        "1.00",
+    )
     assert (pytorch["n"], ort["State"]) == ("2", "no result: no job recorded")
     assert "Power(W)" not in pytorch
     both = build([run, make_run([gpu_job()], run="gpu")], "gpu")
@@ -196,14 +250,25 @@ def test_cpu_hosts_have_a_compact_form() -> None:
 
 
 def steady_suite() -> Run:
-    """As the suite measured on an H100: two models, two batch sizes each, PyTorch eager and sdpa, ONNX Runtime."""
+    """As the suite measured on an H100: two models, two batch sizes each, PyTorch eager and sdpa,
+    ONNX Runtime.
+    """
     jobs, pairs = [], []
     arms = (("pytorch-eager", "pytorch", "eager", 0.052), ("pytorch-sdpa", "pytorch", "sdpa", 0.042),
             ("onnxruntime", "onnxruntime", "eager", 0.028))  # fmt: skip
-    for model, size in (("roberta-base", 8), ("roberta-base", 512), ("roberta-large", 8), ("roberta-large", 192)):
+    for model, size in (
+        ("roberta-base", 8),
+        ("roberta-base", 512),
+        ("roberta-large", 8),
+        ("roberta-large", 192),
+    ):
         for launch in range(4):
             for arm, backend, attention, step_s in arms:
-                engagement = PROVEN.model_copy(update={"kernels": "ptx"}) if backend == "onnxruntime" else None
+                engagement = (
+                    PROVEN.model_copy(update={"kernels": "ptx"})
+                    if backend == "onnxruntime"
+                    else None
+                )
                 step = step_s * (1 + launch / 7)
                 jobs.append(
                     gpu_job(
@@ -228,7 +293,12 @@ def steady_suite() -> Run:
                 )
         pairs += [
             Pair(workload=f"{model}-b{size}", baseline="pytorch-eager", candidate="onnxruntime"),
-            Pair(workload=f"{model}-b{size}", baseline="pytorch-sdpa", candidate="onnxruntime", differs=["attention"]),
+            Pair(
+                workload=f"{model}-b{size}",
+                baseline="pytorch-sdpa",
+                candidate="onnxruntime",
+                differs=["attention"],
+            ),
         ]
     return make_run(jobs, pairs, run="h100-steady")
 
@@ -252,14 +322,26 @@ def test_published_and_measured_gains_stand_side_by_side() -> None:
     rows = [dict(zip(titles, row, strict=True)) for row in table.cells]
     assert [row["Model"] for row in rows] == ["roberta-base"] * 9 + ["roberta-large"] * 9
     first, second = rows[0], rows[1]
-    assert (first["GPU"], first["Latency"], first["Throughput"]) == ("A100 (published)", "2.99%", "3.08%")
+    assert (first["GPU"], first["Latency"], first["Throughput"]) == (
+        "A100 (published)",
+        "2.99%",
+        "3.08%",
+    )
     assert (first["Batch"], first["n"], first["Throughput 95%"]) == ("", "", "")
-    assert (second["GPU"], second["Gain of"]) == ("H100 80GB HBM3", "onnxruntime over pytorch-eager")
+    assert (second["GPU"], second["Gain of"]) == (
+        "H100 80GB HBM3",
+        "onnxruntime over pytorch-eager",
+    )
     assert (second["Batch"], second["Time"], second["n"]) == ("8", "end to end", "4")
     steady = [row for row in rows if row["Time"] == "steady state" and row["Attention"] == "eager"]
     assert {row["Throughput"] for row in steady} == {"85.71%"}  # 0.052 / 0.028 - 1 in every launch
-    assert "h100-steady: pytorch-eager against onnxruntime: no declared difference but the backend" in table.notes
-    assert "h100-steady: pytorch-sdpa against onnxruntime: attention differs (declared)" in table.notes
+    assert (
+        "h100-steady: pytorch-eager against onnxruntime: no declared difference but the backend"
+        in table.notes
+    )
+    assert (
+        "h100-steady: pytorch-sdpa against onnxruntime: attention differs (declared)" in table.notes
+    )
 
 
 def test_what_holds_for_an_arm_on_every_workload_names_the_arm_alone() -> None:
@@ -284,5 +366,9 @@ def test_tables_are_narrow_and_the_same_bytes_twice(view: str | None) -> None:
         assert render(runs, form, view) == render(reverse, form, view)
     lines = [line for line in render(runs, "markdown", view).splitlines() if line.startswith("|")]
     assert len(lines) > 10
-    assert max(map(len, lines)) <= {"full": 340, "summary": 220}.get(str(view), 180)  # those two are wide on purpose
-    assert len({line for line in lines if "---" not in line}) == len([line for line in lines if "---" not in line])
+    assert max(map(len, lines)) <= {"full": 340, "summary": 220}.get(
+        str(view), 180
+    )  # those two are wide on purpose
+    assert len({line for line in lines if "---" not in line}) == len(
+        [line for line in lines if "---" not in line]
+    )

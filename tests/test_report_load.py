@@ -40,7 +40,8 @@ def test_a_torn_last_line_is_named_and_set_aside(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "damage", [b"\xff\xfe\n", b"[]\n", b"null\n", b"{}\n", b'{"id": \n', b"\x00\x00\n", b"[" * 9999 + b"\n"]
+    "damage",
+    [b"\xff\xfe\n", b"[]\n", b"null\n", b"{}\n", b'{"id": \n', b"\x00\x00\n", b"[" * 9999 + b"\n"],
 )
 def test_a_damaged_line_between_good_ones_costs_only_itself(tmp_path: Path, damage: bytes) -> None:
     good = make_job(launch=5).model_dump_json().encode() + b"\n"
@@ -73,12 +74,16 @@ def test_settings_that_records_share_are_validated_once_and_told_apart() -> None
     assert read_line(json.dumps(other).encode()).workload.training.batch_size == 16
     assert one.workload.training.batch_size == 8
     other["workload"]["training"]["batch_size"] = True
-    with pytest.raises(UnreadableLine, match=r"^workload\.training\.batch_size: .*true is not a number"):
+    with pytest.raises(
+        UnreadableLine, match=r"^workload\.training\.batch_size: .*true is not a number"
+    ):
         read_line(json.dumps(other).encode())
 
 
 def test_a_metric_that_was_nan_costs_only_itself() -> None:
-    written = make_job(metrics={"accuracy": 0.5, "pearson": float("nan")}).model_dump_json().encode()
+    written = (
+        make_job(metrics={"accuracy": 0.5, "pearson": float("nan")}).model_dump_json().encode()
+    )
     assert read_line(written).metrics == {"accuracy": 0.5}
 
 
@@ -94,7 +99,9 @@ def test_a_block_time_that_was_nan_stays_in_its_place() -> None:
 
 @pytest.mark.parametrize("damage", [None, "missing"])
 def test_inference_whose_times_are_incomplete_costs_one_batch_size(damage: str | None) -> None:
-    fields = json.loads(make_job(inference=result(point(0.1, 0.08), point(0.2, 0.1, 8))).model_dump_json())
+    fields = json.loads(
+        make_job(inference=result(point(0.1, 0.08), point(0.2, 0.1, 8))).model_dump_json()
+    )
     times = fields["inference"]["points"][0]["torch"]
     times["mean_s"] = None
     if damage:
@@ -181,7 +188,10 @@ def test_a_damaged_run_beside_others_is_set_aside_but_not_when_named(tmp_path: P
     (write_run(tmp_path / "headless", make_run([])) / "run.json").unlink()
     runs, problems = load_runs([tmp_path])
     assert len(runs) == 1
-    assert [f"{tmp_path / name}" in problem for name, problem in zip(("bad", "headless"), problems, strict=True)] == [
+    assert [
+        f"{tmp_path / name}" in problem
+        for name, problem in zip(("bad", "headless"), problems, strict=True)
+    ] == [
         True,
         True,
     ]

@@ -1,4 +1,6 @@
-"""Many runs: digested one by one, in one process or several, they make the same tables; damage costs only itself."""
+"""Many runs: digested one by one, in one process or several, they make the same tables; damage
+costs only itself.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,16 @@ from typing import Any
 
 import pytest
 from pydantic import BaseModel
-from report_factory import GATED, clock, four_pairs, make_block_job, make_job, make_run, make_twin, write_run
+from report_factory import (
+    GATED,
+    clock,
+    four_pairs,
+    make_block_job,
+    make_job,
+    make_run,
+    make_twin,
+    write_run,
+)
 
 from harness.errors import BenchError
 from harness.schema.record import SCHEMA_VERSION, Host, Pair, Stopping
@@ -33,8 +44,12 @@ RESULTS = ROOT / "results"
 HOST = Host(name_sha256="abc", cpu="Abacus", cores=2)
 
 
-def tabulate(paths: list[Path], form: str = "markdown", view: str | None = None, **options: Any) -> str:
-    document, problems = document_of(paths, partial(views_for, view, brief=form in DISPLAYS), view, **options)
+def tabulate(
+    paths: list[Path], form: str = "markdown", view: str | None = None, **options: Any
+) -> str:
+    document, problems = document_of(
+        paths, partial(views_for, view, brief=form in DISPLAYS), view, **options
+    )
     assert not problems
     return written(document, form)
 
@@ -52,7 +67,13 @@ def of_every_kind(folder: Path) -> list[Path]:
     """Runs with all that tables may say of a record: twins, blocks, clocks, failures, reruns."""
     twins = [make_twin("pytorch", [0.7, 0.6, 0.5]), make_twin("onnxruntime", [0.7, 0.6, 0.5])]
     measured = [
-        make_job(arm, launch, telemetry=clock(1500.0), metrics={"accuracy": 0.8 + launch / 100}, device="NVIDIA Abacus")
+        make_job(
+            arm,
+            launch,
+            telemetry=clock(1500.0),
+            metrics={"accuracy": 0.8 + launch / 100},
+            device="NVIDIA Abacus",
+        )
         for arm in ("pytorch", "onnxruntime")
         for launch in range(4)
     ]
@@ -61,11 +82,18 @@ def of_every_kind(folder: Path) -> list[Path]:
         for launch in range(3)
         for arm, other in (("pytorch", "onnxruntime"), ("onnxruntime", "pytorch"))
     ]
-    again = [make_job(attempt=2, started_at="2001-01-02"), make_job(reason="broke", state="crashed")]
+    again = [
+        make_job(attempt=2, started_at="2001-01-02"),
+        make_job(reason="broke", state="crashed"),
+    ]
     made = {"twins": [*twins, *measured], "blocks": blocks, "again": again}
     paths = []
     for name, jobs in made.items():
-        paths.append(write_run(folder / name, make_run(jobs, run=name, config=GATED if name == "twins" else {})))
+        paths.append(
+            write_run(
+                folder / name, make_run(jobs, run=name, config=GATED if name == "twins" else {})
+            )
+        )
     return paths
 
 
@@ -95,7 +123,16 @@ def test_a_lean_record_refuses_what_a_whole_one_does(tmp_path: Path) -> None:
     with (folder / "jobs.jsonl").open("a") as file:
         file.writelines(json.dumps(line) + "\n" for line in broken)
         file.write(json.dumps({**fields, "metrics": {"accuracy": None}, "launch": 9}) + "\n")
-        file.write(json.dumps({**fields, "novelty": 1, "workload": {**fields["workload"], "novelty": 1}, "launch": 10}))
+        file.write(
+            json.dumps(
+                {
+                    **fields,
+                    "novelty": 1,
+                    "workload": {**fields["workload"], "novelty": 1},
+                    "launch": 10,
+                }
+            )
+        )
     lean, whole = load_run(folder, read_lean, read_all_lean), load_run(folder)
     assert lean.problems == whole.problems
     assert [problem.split(":")[1] for problem in lean.problems] == ["9", "10", "11", "12", "13"]
@@ -105,14 +142,21 @@ def test_a_lean_record_refuses_what_a_whole_one_does(tmp_path: Path) -> None:
 
 def test_msgspec_reads_every_recorded_line_as_pydantic_does(tmp_path: Path) -> None:
     pytest.importorskip("msgspec", reason="msgspec is not installed: tables are read without it")
-    folders = [*sorted(path.parent for path in RESULTS.glob("*/run.json")), *of_every_kind(tmp_path)]
-    lines = [line for folder in folders for line in (folder / "jobs.jsonl").read_bytes().splitlines()]
+    folders = [
+        *sorted(path.parent for path in RESULTS.glob("*/run.json")),
+        *of_every_kind(tmp_path),
+    ]
+    lines = [
+        line for folder in folders for line in (folder / "jobs.jsonl").read_bytes().splitlines()
+    ]
     assert len(lines) > 50
 
     def plain(record: Any) -> Any:
         if isinstance(record, list):
             return [plain(item) for item in record]
-        fields = getattr(record, "__struct_fields__", None) or getattr(type(record), "model_fields", None)
+        fields = getattr(record, "__struct_fields__", None) or getattr(
+            type(record), "model_fields", None
+        )
         return {name: plain(getattr(record, name)) for name in fields} if fields else record
 
     for line in lines:
@@ -129,12 +173,21 @@ def test_a_damaged_results_folder_is_tabulated_and_every_damage_named(tmp_path: 
     line = json.loads(make_job(launch=7).model_dump_json())
     newer = json.dumps({**line, "schema_version": SCHEMA_VERSION + 1}).encode()
     novel = json.dumps({**line, "launch": 8, "novelty": {"deep": [1]}}).encode()
-    folder = write_run(tmp_path / "results" / "evil", good, tail=newer + b"\n" + novel + b"\n" + novel[:100])
+    folder = write_run(
+        tmp_path / "results" / "evil", good, tail=newer + b"\n" + novel + b"\n" + novel[:100]
+    )
     write_run(tmp_path / "results" / "headless", make_run([]))
     (tmp_path / "results" / "headless" / "run.json").write_text("{")
 
     def report(*arguments: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "report.cli", "tables", str(tmp_path / "results"), *arguments]
+        command = [
+            sys.executable,
+            "-m",
+            "report.cli",
+            "tables",
+            str(tmp_path / "results"),
+            *arguments,
+        ]
         return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
 
     done = report()
@@ -147,7 +200,9 @@ def test_a_damaged_results_folder_is_tabulated_and_every_damage_named(tmp_path: 
     assert "<script" not in done.stdout
     assert "- run &lt;script>alert(1)&lt;/script>, on CPU" in done.stdout
     assert "suite &lt;script>alert(1)&lt;/script>" in done.stdout
-    row = next(line for line in done.stdout.splitlines() if line.startswith("| tiny") and "PyTorch" in line)
+    row = next(
+        line for line in done.stdout.splitlines() if line.startswith("| tiny") and "PyTorch" in line
+    )
     assert "| 4 of 5 |" not in row  # the novel line counts
     assert " 5 |" in row
     for form in FORMATS:
@@ -164,12 +219,18 @@ def test_many_runs_are_summed_up_for_people_and_not_for_programs(tmp_path: Path)
     rows = [line for line in text.splitlines() if line.startswith("|")]
     assert len(rows) == 2 + 2
     first = dict(
-        zip(*[[cell.strip() for cell in row.strip("|").split("|")] for row in (rows[0], rows[2])], strict=True)
+        zip(
+            *[[cell.strip() for cell in row.strip("|").split("|")] for row in (rows[0], rows[2])],
+            strict=True,
+        )
     )
-    # T_b = 100 s in every night, T_c = 80 to 110 s: gains of 25% to -9.09%, the median that of night 15, at 95 s.
+    # T_b = 100 s in every night, T_c = 80 to 110 s: gains of 25% to -9.09%, the median that of
+    # night 15, at 95 s.
     assert (first["Runs"], first["Median throughput"]) == (str(nights), "5.26%")
     assert (first["Lowest"], first["Highest"]) == ("-9.09%", "25.00%")
-    assert f"- {nights} runs on CPU (Abacus, 2 cores), suite test, 2001-02-01 (night-000) to " in text
+    assert (
+        f"- {nights} runs on CPU (Abacus, 2 cores), suite test, 2001-02-01 (night-000) to " in text
+    )
     assert text.count("\n- ") < 15
     rows = list(csv.DictReader(io.StringIO(tabulate([folder], "csv"))))
     assert len([row for row in rows if row["table"] == "gains"]) == 2 * nights
@@ -185,7 +246,12 @@ def test_the_summary_takes_its_state_from_the_latest_run() -> None:
     ]
     (table,) = build(runs, "summary").tables
     (row, _) = table.rows
-    assert (row["run"], row["runs"], row["runs_with_gain"], row["throughput_gain"]) == ("late", 2, 1, None)
+    assert (row["run"], row["runs"], row["runs_with_gain"], row["throughput_gain"]) == (
+        "late",
+        2,
+        1,
+        None,
+    )
     assert row["median_throughput_gain"] == pytest.approx(0.25)
     assert (row["first_run_at"], row["latest_run_at"]) == ("2001-02-01", "2001-02-09")
     assert "1 of 2" in table.cells[0]
@@ -193,7 +259,10 @@ def test_the_summary_takes_its_state_from_the_latest_run() -> None:
 
 
 def test_notes_of_many_runs_are_few_and_what_is_left_out_is_counted() -> None:
-    said = [(f"run-{k}", ["all say it", f"only run {k} says it", *(["half"] if k % 2 else [])]) for k in range(1000)]
+    said = [
+        (f"run-{k}", ["all say it", f"only run {k} says it", *(["half"] if k % 2 else [])])
+        for k in range(1000)
+    ]
     notes = merge_notes(said)
     assert notes[0] == "all say it"
     assert notes[1] == "run-1, run-3, run-5 and 497 more runs: half"
@@ -207,7 +276,9 @@ def test_notes_of_many_runs_are_few_and_what_is_left_out_is_counted() -> None:
     ]
 
 
-def test_the_noise_floor_does_not_make_it_quadratic(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_noise_floor_does_not_make_it_quadratic(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     arms = {name: {"name": name, "backend": "pytorch"} for name in ("a", "b")}
     pair = Pair(workload="tiny-sst2", baseline="a", candidate="b")
     for night in range(30):
@@ -232,11 +303,17 @@ def test_the_noise_floor_does_not_make_it_quadratic(tmp_path: Path, monkeypatch:
 def test_nothing_selected_is_told(tmp_path: Path) -> None:
     folder = write_run(tmp_path / "run", make_run(four_pairs()))
     with pytest.raises(BenchError, match="--model huge.*no run has anything"):
-        document_of([folder], partial(views_for, None, brief=True), selection=Selection(model=("huge",)))
+        document_of(
+            [folder], partial(views_for, None, brief=True), selection=Selection(model=("huge",))
+        )
 
 
 def test_precision_of_pairs_that_are_not_selected_is_not_told(tmp_path: Path) -> None:
-    jobs = [make_job(arm, model=model) for model in ("tiny", "small") for arm in ("pytorch", "onnxruntime")]
+    jobs = [
+        make_job(arm, model=model)
+        for model in ("tiny", "small")
+        for arm in ("pytorch", "onnxruntime")
+    ]
     stopping = [
         Stopping(workload=f"{model}-sst2", baseline="pytorch", candidate="onnxruntime", state="precision not reached",
                  pairs=8, target_pp=1.0, minutes=5.0)
@@ -257,7 +334,10 @@ def test_the_generated_tree_is_the_same_twice(tmp_path: Path) -> None:
     for name in ("one", "two"):
         generate(SOURCE, tmp_path / name, runs=3, records=40, seed=1)
     trees = [
-        {path.relative_to(tmp_path / name): path.read_bytes() for path in (tmp_path / name).rglob("*.json*")}
+        {
+            path.relative_to(tmp_path / name): path.read_bytes()
+            for path in (tmp_path / name).rglob("*.json*")
+        }
         for name in ("one", "two")
     ]
     assert trees[0] == trees[1]

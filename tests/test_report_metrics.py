@@ -18,13 +18,17 @@ PAIR = Pair(workload="tiny-sst2", baseline="pytorch", candidate="onnxruntime")
 
 def _jobs(arm: str, launches: list[dict[str, float]], **fields: Any) -> list[JobRecord]:
     return [
-        make_job(arm, launch, metrics={"loss": 0.5, **metrics}, **fields) for launch, metrics in enumerate(launches)
+        make_job(arm, launch, metrics={"loss": 0.5, **metrics}, **fields)
+        for launch, metrics in enumerate(launches)
     ]
 
 
 def _cells(jobs: list[JobRecord]) -> list[dict[str, str]]:
     (table,) = build([make_run(jobs)], "metrics").tables
-    return [dict(zip([column.title for column in table.columns], row, strict=True)) for row in table.cells]
+    return [
+        dict(zip([column.title for column in table.columns], row, strict=True))
+        for row in table.cells
+    ]
 
 
 def test_a_row_for_every_metric_and_arm_beside_chance() -> None:
@@ -33,7 +37,9 @@ def test_a_row_for_every_metric_and_arm_beside_chance() -> None:
     jobs = _jobs("pytorch", [{"accuracy": 0.8, "f1": 0.9}, {"accuracy": 0.9, "f1": 0.9}], **told)
     jobs += _jobs("onnxruntime", [{"accuracy": 0.8, "f1": 0.7}], **told)
     rows = _cells(jobs)
-    assert [(row["Metric"], row["Backend"], row["Value"], row["Chance"], row["n"]) for row in rows] == [
+    assert [
+        (row["Metric"], row["Backend"], row["Value"], row["Chance"], row["n"]) for row in rows
+    ] == [
         ("accuracy", "PyTorch", "0.8500", "0.6800", "2"),
         ("accuracy", "ONNX Runtime", "0.8000", "0.6800", "1"),
         ("f1", "PyTorch", "0.9000", "0.8100", "2"),
@@ -69,9 +75,14 @@ def test_earlier_records_show_metrics_only_where_they_are_asked_for() -> None:
     assert "Metrics after training" in render([run], view="metrics")
 
 
-def _gate(baseline: list[dict[str, float]], candidate: list[dict[str, float]], main: list[str]) -> Parity:
+def _gate(
+    baseline: list[dict[str, float]], candidate: list[dict[str, float]], main: list[str]
+) -> Parity:
     twins = [make_twin(arm, [0.7, 0.6]) for arm in ("pytorch", "onnxruntime")]
-    jobs = [*_jobs("pytorch", baseline, main_metrics=main), *_jobs("onnxruntime", candidate, main_metrics=main)]
+    jobs = [
+        *_jobs("pytorch", baseline, main_metrics=main),
+        *_jobs("onnxruntime", candidate, main_metrics=main),
+    ]
     run = make_run([*jobs, *twins], [PAIR], config=GATED)
     parity = check_parity(run, PAIR, arms_of(run))
     assert parity is not None
@@ -90,17 +101,22 @@ def _gate(baseline: list[dict[str, float]], candidate: list[dict[str, float]], m
     ],
 )
 def test_every_tasks_score_is_compared_with_the_spread_between_seeds(main: list[str]) -> None:
-    """Scores 0.74 0.76 0.78: s = 0.02, t(0.975, 2) = 4.3027, so 4.3027·0.02·√(1/3 + 1/3) = 0.0703 is allowed."""
+    """Scores 0.74 0.76 0.78: s = 0.02, t(0.975, 2) = 4.3027, so 4.3027·0.02·√(1/3 + 1/3) = 0.0703
+    is allowed.
+    """
     name = main[0] if len(main) == 1 else f"mean of {main[0]} and {main[1]}"
 
     def launches(*scores: float) -> list[dict[str, float]]:
         # The first metric above the score, the second below: neither alone is what is compared.
         offsets = [0.0] if len(main) == 1 else [0.1, -0.1]
-        return [{key: score + off for key, off in zip(main, offsets, strict=True)} for score in scores]
+        return [
+            {key: score + off for key, off in zip(main, offsets, strict=True)} for score in scores
+        ]
 
     near = _gate(launches(0.74, 0.76, 0.78), launches(0.69, 0.70, 0.68), main)
     assert near.metric == (
-        f"{name} 0.6900 against 0.7600, 0.0700 apart: within the 0.0703 that seeds of the baseline explain"
+        f"{name} 0.6900 against 0.7600, 0.0700 apart: within the 0.0703 that seeds of the "
+        "baseline explain"
     )
     assert near.outcome == "passed"
     far = _gate(launches(0.74, 0.76, 0.78), launches(0.68, 0.69, 0.68), main)
@@ -114,11 +130,15 @@ def test_a_candidate_that_only_predicts_a_constant_did_not_learn_alike() -> None
     main = ["pearson", "spearmanr"]
     parity = _gate(fine, [fine[0], constant, fine[2]], main)
     assert parity.outcome == "failed"
-    assert parity.reason == "mean of pearson and spearmanr of onnxruntime is not defined in 1 of 3 launches"
+    assert (
+        parity.reason
+        == "mean of pearson and spearmanr of onnxruntime is not defined in 1 of 3 launches"
+    )
     neither = _gate([constant, *fine[1:]], [constant, *fine[1:]], main)
     assert neither.outcome == "passed"
     assert neither.metric == (
-        "metric not compared: mean of pearson and spearmanr of pytorch is not defined in 1 of 3 launches; "
+        "metric not compared: mean of pearson and spearmanr of pytorch is not defined in 1 of 3 "
+        "launches; "
         "mean of pearson and spearmanr of onnxruntime is not defined in 1 of 3 launches"
     )
 
@@ -128,6 +148,8 @@ def test_stand_ins_of_several_tasks_are_named_in_one_note() -> None:
     for subset in ("cola", "mnli"):
         job = make_job("pytorch", workload=f"tiny-{subset}", metrics={"accuracy": 0.8})
         task = job.workload.task.model_copy(update={"name": subset, "subset": subset})
-        jobs.append(job.model_copy(update={"workload": job.workload.model_copy(update={"task": task})}))
+        jobs.append(
+            job.model_copy(update={"workload": job.workload.model_copy(update={"task": task})})
+        )
     text = render([make_run(jobs)], view="metrics")
     assert "- synthetic data: the built-in stand-ins for cola, mnli, not the real tasks\n" in text

@@ -1,4 +1,6 @@
-"""The page as text: nothing of a run is in it unescaped, nothing is loaded, and it says what was recorded."""
+"""The page as text: nothing of a run is in it unescaped, nothing is loaded, and it says what was
+recorded.
+"""
 
 from __future__ import annotations
 
@@ -59,7 +61,14 @@ class Parsed(HTMLParser):
 def hostile_run() -> Run:
     jobs = [
         *four_pairs(),
-        make_job("onnxruntime", 4, state=State.CRASHED, reason=HOSTILE, device=HOSTILE, packages={HOSTILE: HOSTILE}),
+        make_job(
+            "onnxruntime",
+            4,
+            state=State.CRASHED,
+            reason=HOSTILE,
+            device=HOSTILE,
+            packages={HOSTILE: HOSTILE},
+        ),
     ]
     return make_run(
         jobs,
@@ -72,7 +81,9 @@ def hostile_run() -> Run:
         config={"suite": HOSTILE, HOSTILE: [HOSTILE]},
         host=Host(cpu=HOSTILE),
         pairs=[
-            Pair(workload="tiny-sst2", baseline="pytorch", candidate="onnxruntime", differs=[HOSTILE]),
+            Pair(
+                workload="tiny-sst2", baseline="pytorch", candidate="onnxruntime", differs=[HOSTILE]
+            ),
             Pair(workload=HOSTILE, baseline=HOSTILE, candidate=HOSTILE + "2"),
         ],
     )
@@ -87,15 +98,26 @@ def hostile_picture() -> Picture:
 def test_whatever_a_run_says_stays_text(tmp_path: Path) -> None:
     left_out = Picture("losses", "none", HOSTILE, HOSTILE, "", "")
     text = make_page(
-        [hostile_run()], tmp_path / "page.html", problems=[HOSTILE], pictures=[hostile_picture(), left_out]
+        [hostile_run()],
+        tmp_path / "page.html",
+        problems=[HOSTILE],
+        pictures=[hostile_picture(), left_out],
     )
     page = Parsed(text)
-    assert len(page.all("script")) == len(page.all("style")) == len(page.all("title")) == len(page.all("img")) == 1
+    assert (
+        len(page.all("script"))
+        == len(page.all("style"))
+        == len(page.all("title"))
+        == len(page.all("img"))
+        == 1
+    )
     assert (page.raw["script"], page.raw["style"]) == (
         [(ROOT / "report/page/page.js").read_text()],
         [(ROOT / "report/page/page.css").read_text()],
     )
-    handlers = [name for _, attributes in page.elements for name in attributes if name.startswith("on")]
+    handlers = [
+        name for _, attributes in page.elements for name in attributes if name.startswith("on")
+    ]
     assert handlers == []
     assert all("style" not in attributes for _, attributes in page.elements)
     # and it is there: a run by this name can be found on its page
@@ -111,12 +133,19 @@ def test_policy_allows_its_own_script_and_style_and_nothing_is_loaded() -> None:
     (policy,) = [meta["content"] or "" for meta in page.all("meta") if "http-equiv" in meta]
     directives = dict(directive.strip().split(" ", 1) for directive in policy.split(";"))
     for name in ("script", "style"):
-        digest = base64.b64encode(hashlib.sha256("".join(page.raw[name]).encode()).digest()).decode()
+        digest = base64.b64encode(
+            hashlib.sha256("".join(page.raw[name]).encode()).digest()
+        ).decode()
         assert directives[f"{name}-src"] == f"'sha256-{digest}'"
-    assert directives["default-src"] == directives["base-uri"] == directives["form-action"] == "'none'"
+    assert (
+        directives["default-src"] == directives["base-uri"] == directives["form-action"] == "'none'"
+    )
     assert directives["img-src"] == "data:"
     links = [
-        attributes[name] or "" for _, attributes in page.elements for name in ("href", "src") if name in attributes
+        attributes[name] or ""
+        for _, attributes in page.elements
+        for name in ("href", "src")
+        if name in attributes
     ]
     assert links
     assert [link for link in links if not link.startswith(("#", "data:"))] == []
@@ -130,7 +159,11 @@ def test_every_fragment_that_is_linked_to_exists() -> None:
     ids = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
     assert len(ids) == len(set(ids))
     assert {(link["href"] or "")[1:] for link in page.all("a")} <= set(ids)
-    named = {attributes["aria-labelledby"] for _, attributes in page.elements if "aria-labelledby" in attributes}
+    named = {
+        attributes["aria-labelledby"]
+        for _, attributes in page.elements
+        if "aria-labelledby" in attributes
+    }
     assert named <= set(ids)
 
 
@@ -143,12 +176,17 @@ def test_the_answers_come_first_with_interval_and_verdict(tmp_path: Path) -> Non
     text = make_page([make_run(jobs)], tmp_path / "page.html")
     answers = text[text.index('class="data answers"') : text.index('id="tables"')]
     cells = re.findall(r'<td class="answer".*?</td>', answers, re.DOTALL)
-    end_to_end, steady = (re.sub(r"<svg.*?</svg>|<[^>]+>", "", cell, flags=re.DOTALL).split() for cell in cells)
+    end_to_end, steady = (
+        re.sub(r"<svg.*?</svg>|<[^>]+>", "", cell, flags=re.DOTALL).split() for cell in cells
+    )
     assert end_to_end[:2] == ["+24.95%", "faster"]
     assert end_to_end[3] == "to"
     assert steady[:2] == ["0.00%", "undecided"]
     assert (
-        text.index('id="gains"') < text.index('id="tables"') < text.index('id="provenance"') < text.index('id="jobs"')
+        text.index('id="gains"')
+        < text.index('id="tables"')
+        < text.index('id="provenance"')
+        < text.index('id="jobs"')
     )
 
 
@@ -169,11 +207,18 @@ def test_columns_of_numbers_are_sorted_by_what_was_measured() -> None:
                 continue
             assert column.title in RAW, f"{column.title} of {table.name}"
             for row, cells in zip(table.rows, table.cells, strict=True):
-                assert bool(sort_key(column, row, cells[j])) >= bool(re.match(r"-?\d", cells[j])), (column.title, row)
+                assert bool(sort_key(column, row, cells[j])) >= bool(re.match(r"-?\d", cells[j])), (
+                    column.title,
+                    row,
+                )
             # the order of raw numbers never contradicts the one that is displayed
             if column.title in ("Runtime(s)", "Latency", "Throughput", "Steady step(ms)", "n"):
                 shown = [cells[j] for cells in table.cells if cells[j]]
-                keys = [sort_key(column, row, c[j]) for row, c in zip(table.rows, table.cells, strict=True) if c[j]]
+                keys = [
+                    sort_key(column, row, c[j])
+                    for row, c in zip(table.rows, table.cells, strict=True)
+                    if c[j]
+                ]
                 order = sorted(range(len(keys)), key=lambda i: float(keys[i]))
                 displayed = [float(re.match(r"-?[\d.]+", shown[i])[0]) for i in order]  # type: ignore[index]
                 assert displayed == sorted(displayed), column.title
@@ -182,7 +227,10 @@ def test_columns_of_numbers_are_sorted_by_what_was_measured() -> None:
 
 
 def test_equal_as_displayed_is_not_equal_when_sorted() -> None:
-    jobs = [make_job("pytorch", 0, runtime_s=100.001), make_job("onnxruntime", 0, runtime_s=100.002)]
+    jobs = [
+        make_job("pytorch", 0, runtime_s=100.001),
+        make_job("onnxruntime", 0, runtime_s=100.002),
+    ]
     (runtimes,) = build([make_run(jobs)], "runtimes").tables
     column = next(column for column in runtimes.columns if column.title == "Runtime(s)")
     cells = [column.show(row) for row in runtimes.rows]
@@ -213,14 +261,28 @@ def test_logs_are_linked_to_where_they_are_and_nowhere_else(tmp_path: Path) -> N
 def test_what_differs_between_arms_and_between_runs() -> None:
     jobs = [
         make_job("pytorch", 0, attention="sdpa", packages={"torch": "2.6.0", "numpy": "1.26.4"}),
-        make_job("onnxruntime", 0, attention="eager", packages={"torch": "2.6.0", "onnx": "1.16.2", "numpy": "1.26.4"}),
+        make_job(
+            "onnxruntime",
+            0,
+            attention="eager",
+            packages={"torch": "2.6.0", "onnx": "1.16.2", "numpy": "1.26.4"},
+        ),
     ]
-    given = {"OMP_NUM_THREADS": "1", "BENCH_SLACK_WEBHOOK": "https://hook.example/it"}  # older records hold such
-    one = make_run(jobs, run="one", packages={"torch": "2.6.0"}, environment=given, host=Host(cpu="Abacus"))
-    other = make_run(jobs, run="other", packages={"torch": "2.7.1"}, environment=given, host=Host(cpu="Sieve"))
+    given = {
+        "OMP_NUM_THREADS": "1",
+        "BENCH_SLACK_WEBHOOK": "https://hook.example/it",
+    }  # older records hold such
+    one = make_run(
+        jobs, run="one", packages={"torch": "2.6.0"}, environment=given, host=Host(cpu="Abacus")
+    )
+    other = make_run(
+        jobs, run="other", packages={"torch": "2.7.1"}, environment=given, host=Host(cpu="Sieve")
+    )
     (arms,) = compare_arms(one)
     assert arms.columns == ("pytorch", "onnxruntime")
-    assert {(fact.name, fact.values) for fact in arms.differing if fact.kind in ("arm", "package")} == {
+    assert {
+        (fact.name, fact.values) for fact in arms.differing if fact.kind in ("arm", "package")
+    } == {
         ("backend", ("pytorch", "onnxruntime")),
         ("attention", ("sdpa", "eager")),
         ("onnx", (None, "1.16.2")),
@@ -245,7 +307,9 @@ def test_publications_have_no_provenance_and_no_jobs() -> None:
     assert "+17.98%" in text
 
 
-def test_of_very_many_jobs_those_without_a_result_are_listed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_of_very_many_jobs_those_without_a_result_are_listed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setattr(page_jobs, "MAX_JOBS", 3)
     jobs = [*four_pairs(), make_job("pytorch", 4, state=State.TIMEOUT, reason="too slow")]
     listed, said = page_jobs.job_list([make_run(jobs)], tmp_path / "page.html")
@@ -255,18 +319,25 @@ def test_of_very_many_jobs_those_without_a_result_are_listed(monkeypatch: pytest
 
 
 def test_times_that_are_no_numbers_do_not_stop_the_page(tmp_path: Path) -> None:
-    jobs = [make_job(arm, 0, runtime_s=float("inf"), step_s=float("nan")) for arm in ("pytorch", "onnxruntime")]
+    jobs = [
+        make_job(arm, 0, runtime_s=float("inf"), step_s=float("nan"))
+        for arm in ("pytorch", "onnxruntime")
+    ]
     assert "no result" in make_page([make_run(jobs)], tmp_path / "page.html")
 
 
 def test_a_run_without_pairs_or_jobs_has_a_page(tmp_path: Path) -> None:
-    assert "This run declares no pairs." in make_page([make_run([], pairs=[])], tmp_path / "page.html")
+    assert "This run declares no pairs." in make_page(
+        [make_run([], pairs=[])], tmp_path / "page.html"
+    )
 
 
 def page_command(*arguments: str | Path, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "report.cli", "page", *map(str, arguments)]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=300)
+    return subprocess.run(
+        command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=300
+    )
 
 
 def test_the_command_writes_the_same_bytes_twice(tmp_path: Path) -> None:
@@ -276,7 +347,9 @@ def test_the_command_writes_the_same_bytes_twice(tmp_path: Path) -> None:
         out = tmp_path / seed / "page.html"
         environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONHASHSEED": seed}
         command = [sys.executable, "-m", "report.cli", "page", *map(str, COMMITTED), "-o", str(out)]
-        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300)
+        done = subprocess.run(
+            command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300
+        )
         assert (done.returncode, done.stderr) == (0, "")
         pages.append(out.read_bytes())
     assert pages[0] == pages[1]

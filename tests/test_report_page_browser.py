@@ -1,4 +1,6 @@
-"""The page in a real Chromium, as its reader has it: it sorts, filters, fits a phone, and asks for nothing."""
+"""The page in a real Chromium, as its reader has it: it sorts, filters, fits a phone, and asks for
+nothing.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,8 @@ ROOT = Path(__file__).parent.parent
 NAMES = ("published", "smoke-20261123-012757", "glue-sst2-steady-20261123-003540")
 
 pytestmark = pytest.mark.skipif(
-    chromium.executable() is None, reason="no Chromium on this host (apt-get install chromium): the page was not opened"
+    chromium.executable() is None,
+    reason="no Chromium on this host (apt-get install chromium): the page was not opened",
 )
 
 
@@ -58,7 +61,8 @@ RUNTIMES = "#tables article:has(th:nth-child(4)):nth-of-type(2)"  # the first ta
 def column(tab: chromium.Tab, block: str, number: int) -> list[str]:
     """The cells of a column in rows that are shown."""
     cells: list[str] = tab.js(
-        f"[...document.querySelectorAll('{block} tbody tr')].filter(row => row.offsetParent !== null)"
+        f"[...document.querySelectorAll('{block} tbody tr')].filter(row => row.offsetParent "
+        "!== null)"
         f".map(row => row.cells[{number}].textContent.trim())"
     )
     return cells
@@ -67,7 +71,8 @@ def column(tab: chromium.Tab, block: str, number: int) -> list[str]:
 def header(tab: chromium.Tab, block: str, title: str) -> int:
     """The place of the column with this title."""
     found: int = tab.js(
-        f"[...document.querySelectorAll('{block} thead th')].findIndex(th => th.textContent.trim() === '{title}')"
+        f"[...document.querySelectorAll('{block} thead th')].findIndex(th => "
+        f"th.textContent.trim() === '{title}')"
     )
     assert found >= 0, title
     return found
@@ -125,20 +130,29 @@ def test_typing_filters_one_table_and_says_how_many(tab: chromium.Tab) -> None:
     tab.js(f"document.querySelector('{RUNTIMES} input').focus()")
     total = len(column(tab, RUNTIMES, 0))
     tab.type("Large onnx")
-    shown = tab.js(f"[...document.querySelectorAll('{RUNTIMES} tbody tr:not([hidden])')].map(row => row.textContent)")
+    shown = tab.js(
+        f"[...document.querySelectorAll('{RUNTIMES} tbody tr:not([hidden])')].map(row => "
+        "row.textContent)"
+    )
     assert shown
     assert all("roberta-large" in row and "ONNX" in row for row in shown)
-    assert tab.js(f"document.querySelector('{RUNTIMES} output').textContent") == f"{len(shown)} of {total} rows"
+    assert (
+        tab.js(f"document.querySelector('{RUNTIMES} output').textContent")
+        == f"{len(shown)} of {total} rows"
+    )
     assert tab.js("[...document.querySelectorAll('#jobs tbody tr')].every(row => !row.hidden)")
 
 
 def test_choosing_a_run_filters_the_whole_page(tab: chromium.Tab) -> None:
     tab.js(
-        "(() => { const chooser = document.querySelector('select[data-facet=run]'); chooser.value = 'published';"
+        "(() => { const chooser = document.querySelector('select[data-facet=run]'); chooser.value "
+        "= 'published';"
         "chooser.dispatchEvent(new Event('change', {bubbles: true})); })()"
     )
     assert set(column(tab, RUNTIMES, 0)) == {"published"}
-    panels = tab.js("[...document.querySelectorAll('#gains article')].map(panel => panel.offsetParent !== null)")
+    panels = tab.js(
+        "[...document.querySelectorAll('#gains article')].map(panel => panel.offsetParent !== null)"
+    )
     assert panels == [True, False, False, False]
 
 
@@ -149,7 +163,9 @@ def test_nothing_complains_and_nothing_is_asked_for(tab: chromium.Tab, page: Pat
     assert tab.js("document.images.length") > 0
     assert tab.js("[...document.images].every(image => image.naturalWidth > 100)")
     assert tab.complaints == []
-    assert [address for address in tab.requests if not address.startswith("data:")] == [page.resolve().as_uri()]
+    assert [address for address in tab.requests if not address.startswith("data:")] == [
+        page.resolve().as_uri()
+    ]
 
 
 def test_the_policy_holds_against_what_would_slip_in(tab: chromium.Tab) -> None:
@@ -162,7 +178,9 @@ def test_the_policy_holds_against_what_would_slip_in(tab: chromium.Tab) -> None:
 
 
 @pytest.mark.parametrize(("width", "height"), [(375, 812), (320, 640), (768, 1024), (1280, 900)])
-def test_nothing_is_wider_than_the_window(tab: chromium.Tab, page: Path, width: int, height: int) -> None:
+def test_nothing_is_wider_than_the_window(
+    tab: chromium.Tab, page: Path, width: int, height: int
+) -> None:
     tab.resize(width, height, phone=width < 700)
     tab.open(page)
     tab.js("document.querySelectorAll('details').forEach(details => { details.open = true; })")
@@ -170,13 +188,16 @@ def test_nothing_is_wider_than_the_window(tab: chromium.Tab, page: Path, width: 
     if width < 700:  # the answers are cards, with nothing cut off
         assert tab.js("document.querySelectorAll('.answers .gain').length") > 0
         assert tab.js(
-            "[...document.querySelectorAll('.answers *')].every(e => e.getBoundingClientRect().right <= innerWidth)"
+            "[...document.querySelectorAll('.answers *')].every(e => "
+            "e.getBoundingClientRect().right <= innerWidth)"
         )
 
 
 def test_light_and_dark_by_system_and_by_choice(tab: chromium.Tab, page: Path) -> None:
     def brightness() -> float:
-        red: float = tab.js("Number(getComputedStyle(document.body).backgroundColor.match(/\\d+/)[0])")
+        red: float = tab.js(
+            "Number(getComputedStyle(document.body).backgroundColor.match(/\\d+/)[0])"
+        )
         return red
 
     tab.js("localStorage.clear()")
@@ -197,9 +218,15 @@ def test_without_scripts_it_is_plain_tables(tab: chromium.Tab, page: Path) -> No
     try:
         tab.open(page)
         assert tab.js("document.querySelectorAll('tbody tr').length") == rows
-        assert tab.js("[...document.querySelectorAll('#tables tbody tr')].every(row => row.offsetParent !== null)")
+        assert tab.js(
+            "[...document.querySelectorAll('#tables tbody tr')].every(row => row.offsetParent "
+            "!== null)"
+        )
         assert tab.js("document.querySelectorAll('th button').length") == 0
-        assert tab.js("[...document.querySelectorAll('input, select, #theme')].every(e => e.offsetParent === null)")
+        assert tab.js(
+            "[...document.querySelectorAll('input, select, #theme')].every(e => e.offsetParent "
+            "=== null)"
+        )
     finally:
         tab.call("Emulation.setScriptExecutionDisabled", value=False)
 
@@ -219,7 +246,13 @@ def test_hostile_names_run_nothing(started: chromium.Tab, tmp_path: Path) -> Non
     started.js("Promise.all([...document.images].map(image => image.decode()))")
     assert started.js("document.scripts.length") == 1
     assert started.js("document.images.length") == 1
-    assert started.js("document.querySelector('#gains h3').textContent").startswith("<script>alert(1)")
-    assert [event for event in started.events if event["method"] == "Page.javascriptDialogOpening"] == []
+    assert started.js("document.querySelector('#gains h3').textContent").startswith(
+        "<script>alert(1)"
+    )
+    assert [
+        event for event in started.events if event["method"] == "Page.javascriptDialogOpening"
+    ] == []
     assert started.complaints == []
-    assert [address for address in started.requests if not address.startswith("data:")] == [path.as_uri()]
+    assert [address for address in started.requests if not address.startswith("data:")] == [
+        path.as_uri()
+    ]

@@ -1,4 +1,6 @@
-"""Every kind of plot: what is drawn is what was recorded, names are only names, the same bytes twice."""
+"""Every kind of plot: what is drawn is what was recorded, names are only names, the same bytes
+twice.
+"""
 
 from __future__ import annotations
 
@@ -67,7 +69,9 @@ def test_gains_and_intervals_drawn_are_those_of_the_records(smoke):
         points = [line.get_xdata()[0] for line in labelled(axes, f"_{measure}")]
         assert points == pytest.approx([100 * gain.throughput[0] for gain in expected])
         intervals = [tuple(line.get_xdata()) for line in labelled(axes, f"_{measure} interval")]
-        assert intervals == [pytest.approx([100 * end for end in gain.throughput[1:]]) for gain in expected]
+        assert intervals == [
+            pytest.approx([100 * end for end in gain.throughput[1:]]) for gain in expected
+        ]
     assert labelled(axes, "_zero")[0].get_xdata() == [0, 0]
     assert sum("n = 4" in text for text in texts(drawing.figure)) == 4
 
@@ -84,7 +88,9 @@ def test_published_gains_have_no_interval():
 def test_a_pair_without_a_gain_is_listed_with_its_reason(tmp_path):
     run = a_run(tmp_path)
     missing = Pair(workload="tiny-sst2", baseline="pytorch", candidate="gone")
-    run = dataclasses.replace(run, info=run.info.model_copy(update={"pairs": [*run.info.pairs, missing]}))
+    run = dataclasses.replace(
+        run, info=run.info.model_copy(update={"pairs": [*run.info.pairs, missing]})
+    )
     (drawing,) = drawn(run, "gains")
     assert texts(drawing.figure).count("no gain: gone: no job recorded") == 1
     assert "gone over pytorch, any time: no gain" in drawing.alt
@@ -98,11 +104,21 @@ def test_the_noise_floor_is_drawn_where_it_is_known(tmp_path):
         for job in run.jobs if job.arm.name == "pytorch"
     ]  # fmt: skip
     pairs = [*run.info.pairs, Pair(workload="tiny-sst2", baseline="pytorch", candidate="again")]
-    run = dataclasses.replace(run, info=run.info.model_copy(update={"pairs": pairs}), jobs=[*run.jobs, *again])
+    run = dataclasses.replace(
+        run, info=run.info.model_copy(update={"pairs": pairs}), jobs=[*run.jobs, *again]
+    )
     (drawing,) = drawn(run, "gains")
     (axes,) = drawing.figure.axes
-    floor = next(gain for gain in gains_of(run) if gain.pair == pairs[1] and gain.measure.key == "steady_state")
-    (band,) = [patch for patch in axes.patches if patch.get_y() < labelled(axes, "_steady_state")[0].get_ydata()[0]][:1]
+    floor = next(
+        gain
+        for gain in gains_of(run)
+        if gain.pair == pairs[1] and gain.measure.key == "steady_state"
+    )
+    (band,) = [
+        patch
+        for patch in axes.patches
+        if patch.get_y() < labelled(axes, "_steady_state")[0].get_ydata()[0]
+    ][:1]
     low, high = (100 * end for end in floor.throughput[1:])
     assert (band.get_x(), band.get_x() + band.get_width()) == pytest.approx((low, high))
     assert "again over pytorch (identical)" in " ".join(texts(drawing.figure))
@@ -118,7 +134,10 @@ def test_an_interval_beyond_the_axis_ends_in_an_arrow():
     (drawing,) = drawn(make_run(jobs), "gains")
     (axes,) = drawing.figure.axes
     assert ">" in [line.get_marker() for line in axes.lines]
-    assert max(max(line.get_xdata()) for line in labelled(axes, "_steady_state interval")) <= axes.get_xlim()[1]
+    assert (
+        max(max(line.get_xdata()) for line in labelled(axes, "_steady_state interval"))
+        <= axes.get_xlim()[1]
+    )
     assert "An arrow: the interval goes on beyond the axis." in drawing.caption
 
 
@@ -127,8 +146,12 @@ def test_many_pairs_go_into_several_figures_on_one_scale():
             for arm, s in (("pytorch", 1.0), ("onnxruntime", 0.5 + n / 50))]  # fmt: skip
     first, second = drawn(make_run(jobs), "gains")
     assert first.figure.axes[0].get_xlim() == second.figure.axes[0].get_xlim()
-    assert [drawing.title for drawing in (first, second)] == [f"Throughput gains ({n} of 2)" for n in (1, 2)]
-    assert sum(len(labelled(each.figure.axes[0], "_steady_state")) for each in (first, second)) == 20
+    assert [drawing.title for drawing in (first, second)] == [
+        f"Throughput gains ({n} of 2)" for n in (1, 2)
+    ]
+    assert (
+        sum(len(labelled(each.figure.axes[0], "_steady_state")) for each in (first, second)) == 20
+    )
 
 
 # throughput
@@ -139,7 +162,11 @@ def test_bars_and_intervals_are_the_tables_means(smoke):
     rows = arm_rows(smoke, STEADY_STATE)
     bars = [patch.get_width() for axes in drawing.figure.axes for patch in axes.patches]
     assert bars == pytest.approx([row["steady_samples_per_s"] for row in rows])
-    ends = [tuple(bar.get_segments()[0][:, 0]) for axes in drawing.figure.axes for bar in axes.collections]
+    ends = [
+        tuple(bar.get_segments()[0][:, 0])
+        for axes in drawing.figure.axes
+        for bar in axes.collections
+    ]
     expected = [(row["steady_samples_per_s_low"], row["steady_samples_per_s_high"]) for row in rows]
     assert ends == [pytest.approx(pair) for pair in expected]
     assert all(axes.get_xlim()[0] == 0 for axes in drawing.figure.axes)
@@ -159,7 +186,9 @@ def test_the_distribution_is_of_the_steady_steps_of_all_launches(tmp_path):
     (drawing,) = drawn(run, "distribution")
     (axes,) = drawing.figure.axes
     (line,) = labelled(axes, "pytorch (3 launches)")
-    steady = np.concatenate([50 * (1 + 0.01 * k) * np.linspace(0.9, 1.1, STEPS - 1)[9:] for k in range(3)])
+    steady = np.concatenate(
+        [50 * (1 + 0.01 * k) * np.linspace(0.9, 1.1, STEPS - 1)[9:] for k in range(3)]
+    )
     assert line.get_xdata() == pytest.approx(np.sort(steady))
     assert line.get_ydata()[-1] == 1
     assert f"pytorch: median {np.median(steady):.4g} ms" in drawing.alt
@@ -168,7 +197,8 @@ def test_the_distribution_is_of_the_steady_steps_of_all_launches(tmp_path):
 def test_steps_that_hand_the_device_over_are_not_in_the_distribution():
     job = make_block_job("pytorch", "onnxruntime", 0, [9.0, 1.0, 1.0], steps=2, pilot=1)
     job = job.model_copy(update={"timing": job.timing.model_copy(update={"steady_begin_step": 5})})
-    # 1 warm-up, lead-in, 2 of the pilot's | 2 timed, lead-in, 2 timed, and what came after the last block
+    # 1 warm-up, lead-in, 2 of the pilot's | 2 timed, lead-in, 2 timed, and what came after the last
+    # block
     durations = np.array([5.0, 9, 9, 9, 1, 2, 99, 3, math.nan, 99, 99])
     assert steady_steps(job, durations).tolist() == [1, 2, 3]
 
@@ -179,7 +209,9 @@ def test_steps_that_hand_the_device_over_are_not_in_the_distribution():
 def test_losses_are_means_over_launches_and_twins_are_drawn_as_recorded(tmp_path):
     run = a_run(tmp_path)
     twins = [make_twin("pytorch", [0.7, 0.6, 0.5]), make_twin("onnxruntime", [0.7, 0.6, 0.50001])]
-    run = dataclasses.replace(run, jobs=[*run.jobs, *twins], info=run.info.model_copy(update={"config": GATED}))
+    run = dataclasses.replace(
+        run, jobs=[*run.jobs, *twins], info=run.info.model_copy(update={"config": GATED})
+    )
     (drawing,) = drawn(run, "losses")
     launches, of_twins = drawing.figure.axes
     (line,) = labelled(launches, "onnxruntime (n = 3)")
@@ -205,7 +237,10 @@ def test_the_timeline_shades_the_steady_window_and_shows_every_card(tmp_path):
     assert [line.get_ydata()[0] for line in use.lines] == [10, 11]
     assert [axes.lines[0].get_ydata()[5] for axes in (power, memory, clock)] == [100, 2, 1500]
     (window,) = [patch for patch in use.patches if patch.get_label() == "_steady"]
-    assert (window.get_x(), window.get_x() + window.get_width()) == (10, 30)  # 110 to 130 s, the job began at 100
+    assert (window.get_x(), window.get_x() + window.get_width()) == (
+        10,
+        30,
+    )  # 110 to 130 s, the job began at 100
     assert use.get_xlim() == (0, 39)
 
 
@@ -225,7 +260,9 @@ def test_lines_cross_at_the_break_even_that_tables_print(smoke):
     for drawing, gain in zip(drawn(smoke, "breakeven"), gains, strict=True):
         (axes,) = drawing.figure.axes
         baseline, candidate = costs_of(gain, arms_of(smoke))
-        assert baseline.at(gain.break_even.step) == pytest.approx(candidate.at(gain.break_even.step))
+        assert baseline.at(gain.break_even.step) == pytest.approx(
+            candidate.at(gain.break_even.step)
+        )
         (mark,) = labelled(axes, "_break-even")
         assert mark.get_xdata()[0] == gain.break_even.step
         (band,) = [patch for patch in axes.patches if patch.get_label() == "_interval"]
@@ -274,7 +311,9 @@ def test_all_committed_runs_come_out_with_the_same_bytes_twice(smoke, tmp_path):
 
 def test_pictures_are_whole_svg_elements_with_ids_of_their_own(tmp_path):
     pictures = [picture for picture in render([a_run(tmp_path)]) if picture.svg]
-    assert [picture.kind for picture in pictures] == [kind for kind in KINDS if kind != "history"], "of one night"
+    assert [picture.kind for picture in pictures] == [
+        kind for kind in KINDS if kind != "history"
+    ], "of one night"
     seen: set[str] = set()
     for picture in pictures:
         root = ElementTree.fromstring(picture.svg)
@@ -285,7 +324,9 @@ def test_pictures_are_whole_svg_elements_with_ids_of_their_own(tmp_path):
         seen |= ids
         used = re.findall(r'(?:href="#|url\(#)([^")]+)', picture.svg)
         assert set(used) <= ids
-        assert not re.search(r"<(style|metadata|script|text|image)\b|https?://(?!www\.w3\.org)", picture.svg)
+        assert not re.search(
+            r"<(style|metadata|script|text|image)\b|https?://(?!www\.w3\.org)", picture.svg
+        )
         assert picture.title
         assert picture.alt
         assert picture.caption.endswith(".")
@@ -339,7 +380,11 @@ def test_arms_keep_their_look_in_all_plots_and_differ_without_colour(tmp_path):
     run = a_run(tmp_path)
     curve = labelled(drawn(run, "losses")[0].figure.axes[0], "onnxruntime (n = 3)")[0]
     other = labelled(drawn(run, "distribution")[0].figure.axes[0], "onnxruntime (3 launches)")[0]
-    assert (curve.get_color(), curve.get_marker()) == (other.get_color(), other.get_marker()) == (COLOURS[1], "s")
+    assert (
+        (curve.get_color(), curve.get_marker())
+        == (other.get_color(), other.get_marker())
+        == (COLOURS[1], "s")
+    )
 
 
 def test_long_names_are_cut_or_wrapped():
@@ -354,7 +399,9 @@ def test_long_names_are_cut_or_wrapped():
 
 def test_names_that_lose_letters_in_a_files_name_are_told_apart() -> None:
     """By a digest: letters of other scripts are left out, and what is too long for a file is cut."""
-    parts = [("steps", one, "sst2") for one in ("日本", "中国", "été", "x" * 300, "x" * 301, "夜" * 80)]
+    parts = [
+        ("steps", one, "sst2") for one in ("日本", "中国", "été", "x" * 300, "x" * 301, "夜" * 80)
+    ]
     slugs = [slug(*each) for each in parts]
     assert len(set(slugs)) == len(parts)
     assert all(each.isascii() and each.startswith("steps-") and len(each) <= 120 for each in slugs)
@@ -372,7 +419,10 @@ def test_a_missing_series_leaves_its_plot_out_and_is_named(tmp_path, capsys, kin
     run = a_run(tmp_path / "run")
     for file in (run.folder / "series").iterdir():
         file.unlink()
-    assert main(["plot", str(run.folder), "--kind", f"gains,{kind}", "--out", str(tmp_path / "plots")]) == 1
+    assert (
+        main(["plot", str(run.folder), "--kind", f"gains,{kind}", "--out", str(tmp_path / "plots")])
+        == 1
+    )
     said = capsys.readouterr()
     assert said.out.splitlines() == [str(tmp_path / "plots" / "gains-made-up.svg")]
     assert "Left out: no " in said.err
@@ -394,7 +444,9 @@ def test_a_series_without_its_columns_or_with_text_is_set_aside(tmp_path):
 
     run = a_run(tmp_path)
     parquet.write_table(table({"step": [1, 2]}), tmp_path / "series" / "b0.parquet")
-    parquet.write_table(table({"duration_s": ["x"] * 60, "loss": ["y"] * 60}), tmp_path / "series" / "b1.parquet")
+    parquet.write_table(
+        table({"duration_s": ["x"] * 60, "loss": ["y"] * 60}), tmp_path / "series" / "b1.parquet"
+    )
     for kind in ("distribution", "steps", "losses"):
         (drawing,) = drawn(run, kind)
         assert len(drawing.problems) == 2
@@ -404,9 +456,16 @@ def test_a_series_without_its_columns_or_with_text_is_set_aside(tmp_path):
 def test_the_command_prints_the_files_and_refuses_what_it_does_not_know(tmp_path, capsys):
     run = a_run(tmp_path / "run")
     out = tmp_path / "plots"
-    assert main(["plot", str(run.folder), "--kind", "steps,gains", "--format", "png", "--out", str(out)]) == 0
+    assert (
+        main(
+            ["plot", str(run.folder), "--kind", "steps,gains", "--format", "png", "--out", str(out)]
+        )
+        == 0
+    )
     files = capsys.readouterr().out.splitlines()
-    assert files == [str(out / name) for name in ("gains-made-up.png", "steps-made-up-tiny-sst2.png")]
+    assert files == [
+        str(out / name) for name in ("gains-made-up.png", "steps-made-up-tiny-sst2.png")
+    ]
     assert all(Path(file).read_bytes().startswith(b"\x89PNG") for file in files)
     assert main(["plot", str(run.folder), "--kind", "pie", "--out", str(out)]) == 2
     assert "unknown kind of plot" in capsys.readouterr().err
@@ -416,7 +475,8 @@ def test_the_command_prints_the_files_and_refuses_what_it_does_not_know(tmp_path
 
 def test_the_command_line_starts_without_matplotlib_and_series_are_read_by_need():
     said = subprocess.run(
-        [sys.executable, "-c", "import report.cli, sys; print([m for m in ('matplotlib', 'pyarrow', 'pydantic') "
+        [sys.executable, "-c", "import report.cli, sys; print([m for m in ('matplotlib', "
+                               "'pyarrow', 'pydantic') "
          "if m in sys.modules])"],
         capture_output=True, text=True, check=True,
     )  # fmt: skip
@@ -430,7 +490,10 @@ def test_a_long_series_makes_no_huge_picture(tmp_path):
     rng = np.random.default_rng(0)
     for key in ("b0", "b1", "b2", "c0", "c1", "c2"):
         write_series(tmp_path, key, 0.05 * np.exp(rng.normal(0, 0.1, 20_000)))
-    sizes = {picture.kind: len(picture.svg) for picture in render([run], ["distribution", "steps", "losses"])}
+    sizes = {
+        picture.kind: len(picture.svg)
+        for picture in render([run], ["distribution", "steps", "losses"])
+    }
     assert max(sizes.values()) < 600_000, sizes
 
 

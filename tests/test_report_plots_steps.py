@@ -51,7 +51,10 @@ def test_a_committed_run_is_drawn_one_picture_per_workload(tmp_path):
 
 
 def test_the_cuts_drawn_are_the_recorded_ones():
-    jobs = {"pytorch": [job("pytorch", 0, 11), job("pytorch", 1, 31)], "onnxruntime": [job("onnxruntime", 0, 21)]}
+    jobs = {
+        "pytorch": [job("pytorch", 0, 11), job("pytorch", 1, 31)],
+        "onnxruntime": [job("onnxruntime", 0, 21)],
+    }
     series = {one.series: np.linspace(1, 2, 100) for of_arm in jobs.values() for one in of_arm}
     figure = steps_figure("tiny-sst2", jobs, series)
     first, second = figure.axes
@@ -63,14 +66,18 @@ def test_the_cuts_drawn_are_the_recorded_ones():
 
 def test_the_cuts_of_a_committed_run_are_drawn():
     jobs = [one for one in load_run(SMOKE).jobs if one.workload.name == "bert-tiny-sst2"]
-    figure = steps_figure("bert-tiny-sst2", {"all": jobs}, {one.series: [0.04] * 100 for one in jobs})
+    figure = steps_figure(
+        "bert-tiny-sst2", {"all": jobs}, {one.series: [0.04] * 100 for one in jobs}
+    )
     drawn = [line.get_xdata()[0] for line in of(figure.axes[0], " cut")]
     assert drawn == [one.timing.steady_begin_step for one in jobs]
 
 
 def test_step_times_are_drawn_in_milliseconds_against_their_step_without_set_up():
     durations = np.array([9.0, 0.05, 0.04, 0.03] + [0.03] * 46)
-    figure = steps_figure("tiny-sst2", {"pytorch": [job("pytorch", 0, 11)]}, {"pytorch-0": durations})
+    figure = steps_figure(
+        "tiny-sst2", {"pytorch": [job("pytorch", 0, 11)]}, {"pytorch-0": durations}
+    )
     (line,) = of(figure.axes[0], " steps")
     assert line.get_xdata()[0] == 2
     assert line.get_ydata() == pytest.approx(1e3 * durations[1:])
@@ -88,7 +95,9 @@ def test_arms_differ_in_colour_and_unsettled_jobs_are_marked():
     assert legend(first)[-1] == "launch 3: never settled"
     assert not any("settled" in entry for entry in legend(second))
     assert legend(second)[-1] == "launch 0: timeout"
-    assert of(first, "launch 0")[0].get_color() == COLOURS[0] != of(second, "launch 0")[0].get_color()
+    assert (
+        of(first, "launch 0")[0].get_color() == COLOURS[0] != of(second, "launch 0")[0].get_color()
+    )
     assert of(first, "launch 3")[0].get_color() != COLOURS[0]
     assert of(first, "launch 3")[0].get_linestyle() != of(first, "launch 0")[0].get_linestyle()
 
@@ -96,7 +105,9 @@ def test_arms_differ_in_colour_and_unsettled_jobs_are_marked():
 @pytest.mark.parametrize(("slow_s", "scale"), [(0.1, "linear"), (10.0, "log")])
 def test_a_logarithmic_scale_only_where_it_is_needed(slow_s, scale):
     durations = [5.0] + [0.04] * 50 + [slow_s]
-    figure = steps_figure("tiny-sst2", {"pytorch": [job("pytorch", 0, 11)]}, {"pytorch-0": durations})
+    figure = steps_figure(
+        "tiny-sst2", {"pytorch": [job("pytorch", 0, 11)]}, {"pytorch-0": durations}
+    )
     assert figure.axes[0].get_yscale() == scale
 
 
@@ -107,7 +118,9 @@ def test_jobs_without_step_times_are_counted_and_twins_are_not_drawn(tmp_path):
         job("onnxruntime", 0, None),
         job("onnxruntime", 2, 11, twin=True),
     ]
-    folder = write_run(tmp_path / "run", jobs, {"pytorch-0": [0.04] * 60, "onnxruntime-2": [0.04] * 60})
+    folder = write_run(
+        tmp_path / "run", jobs, {"pytorch-0": [0.04] * 60, "onnxruntime-2": [0.04] * 60}
+    )
     assert len(draw_steps(folder, tmp_path)) == 1
     arms = {"pytorch": jobs[:2], "onnxruntime": jobs[2:3]}
     first, second = steps_figure("tiny-sst2", arms, {"pytorch-0": [0.04] * 60}).axes
@@ -122,7 +135,9 @@ def test_a_long_job_shows_its_warm_up():
 
 
 def test_a_run_without_step_times_is_left_out_and_the_missing_file_is_named(tmp_path):
-    (_, _, drawing), *_ = drawings([load_run(write_run(tmp_path / "run", [job("pytorch", 0, 11)], {}))], ["steps"])
+    (_, _, drawing), *_ = drawings(
+        [load_run(write_run(tmp_path / "run", [job("pytorch", 0, 11)], {}))], ["steps"]
+    )
     assert drawing.figure is None
     assert drawing.caption == "Left out: no step times; a series file is missing or damaged."
     assert "pytorch-0.parquet: no such file" in drawing.problems[0]

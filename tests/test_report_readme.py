@@ -27,11 +27,16 @@ def write(tmp_path: Path, text: str) -> Path:
     return path
 
 
-def test_a_table_is_written_between_its_markers_and_nothing_else_changes(tmp_path: Path, results: Path) -> None:
+def test_a_table_is_written_between_its_markers_and_nothing_else_changes(
+    tmp_path: Path, results: Path
+) -> None:
     path = write(tmp_path, "# Top\n<!-- table: one view=gains -->\nold\n<!-- /table -->\nend")
     assert refresh([path], results) == ([path], [])
     table = render([make_run(four_pairs(), run="one")], view="gains")
-    assert path.read_text() == f"# Top\n<!-- table: one view=gains -->\n\n{table}\n<!-- /table -->\nend"
+    assert (
+        path.read_text()
+        == f"# Top\n<!-- table: one view=gains -->\n\n{table}\n<!-- /table -->\nend"
+    )
     assert refresh([path], results) == ([], [])
 
 
@@ -56,7 +61,9 @@ def test_line_ends_and_texts_without_markers_stay(tmp_path: Path, results: Path)
 
 
 def test_markers_in_a_code_block_are_text(tmp_path: Path, results: Path) -> None:
-    text = "```\n<!-- table: RUN -->\n```\n~~~~\n<!-- table: RUN -->\n~~~\n<!-- table: RUN -->\n~~~~\n"
+    text = (
+        "```\n<!-- table: RUN -->\n```\n~~~~\n<!-- table: RUN -->\n~~~\n<!-- table: RUN -->\n~~~~\n"
+    )
     assert refresh([write(tmp_path, text)], results) == ([], [])
 
 
@@ -67,8 +74,14 @@ def test_markers_in_a_code_block_are_text(tmp_path: Path, results: Path) -> None
         ("<!-- table: one -->\n<!-- table: two -->\n<!-- /table -->", r"README\.md:1: no end"),
         ("<!-- table: three -->\n<!-- /table -->", r"README\.md:1: three: no such run"),
         ("<!-- table: -->\n<!-- /table -->", r"README\.md:1: the marker names no run"),
-        ("<!-- table: one view=upside -->\n<!-- /table -->", r"README\.md:1: unknown option view=upside"),
-        ("<!-- table: one colour=red -->\n<!-- /table -->", r"README\.md:1: unknown option colour=red"),
+        (
+            "<!-- table: one view=upside -->\n<!-- /table -->",
+            r"README\.md:1: unknown option view=upside",
+        ),
+        (
+            "<!-- table: one colour=red -->\n<!-- /table -->",
+            r"README\.md:1: unknown option colour=red",
+        ),
     ],
 )
 def test_bad_markers_are_named_by_line_and_nothing_is_written(
@@ -88,7 +101,11 @@ def test_a_file_that_cannot_be_read_is_told(tmp_path: Path, results: Path) -> No
 def test_the_projects_own_tables_are_fresh() -> None:
     files = [
         path
-        for path in (ROOT / "README.md", ROOT / "results" / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+        for path in (
+            ROOT / "README.md",
+            ROOT / "results" / "README.md",
+            *sorted((ROOT / "docs").glob("*.md")),
+        )
         if path.exists()
     ]
     assert refresh(files, ROOT / "results", check=True) == ([], [])

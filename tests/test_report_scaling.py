@@ -1,4 +1,6 @@
-"""The scaling view and the table of cards: efficiency by hand, Welch's interval, failing launches, several arms."""
+"""The scaling view and the table of cards: efficiency by hand, Welch's interval, failing launches,
+several arms.
+"""
 
 from __future__ import annotations
 
@@ -17,9 +19,13 @@ from report.tables.scaling import scaling_rows
 from report.tables.table import build, render
 
 
-def job(processes: int, rate: float | None, launch: int = 0, arm: str = "pytorch", **fields: Any) -> JobRecord:
+def job(
+    processes: int, rate: float | None, launch: int = 0, arm: str = "pytorch", **fields: Any
+) -> JobRecord:
     """A job of so many processes with this steady throughput."""
-    timing = Timing(steady_samples_per_s=rate, steady_step_s=processes * 8 / rate if rate else None, steps=100)
+    timing = Timing(
+        steady_samples_per_s=rate, steady_step_s=processes * 8 / rate if rate else None, steps=100
+    )
     made = make_job(arm, launch, workload=f"tiny-processes{processes}", timing=timing, **fields)
     workload = made.workload.model_copy(update={"launch": Launch(processes=processes)})
     return made.model_copy(update={"workload": workload})
@@ -37,13 +43,18 @@ def test_efficiency_is_the_speed_up_over_the_ratio_of_processes() -> None:
         pytest.approx(1.9),
         pytest.approx(0.95),
     )
-    assert (four["speed_up"], four["scaling_efficiency"]) == (pytest.approx(3.4), pytest.approx(0.85))
+    assert (four["speed_up"], four["scaling_efficiency"]) == (
+        pytest.approx(3.4),
+        pytest.approx(0.85),
+    )
     assert two["scaling_efficiency_low"] is None  # one launch of each
 
 
 def test_the_interval_is_welchs_of_log_throughput() -> None:
     ones, twos = (100.0, 104.0, 98.0), (180.0, 195.0, 199.0, 188.0)
-    jobs = [job(1, rate, k) for k, rate in enumerate(ones)] + [job(2, rate, k) for k, rate in enumerate(twos)]
+    jobs = [job(1, rate, k) for k, rate in enumerate(ones)] + [
+        job(2, rate, k) for k, rate in enumerate(twos)
+    ]
     row = rows(*jobs)[1]
     test = reference.ttest_ind([*map(math.log, twos)], [*map(math.log, ones)], equal_var=False)
     low, high = test.confidence_interval(0.95)
@@ -62,9 +73,16 @@ def test_equal_launches_leave_no_width() -> None:
 def test_only_the_same_work_is_compared() -> None:
     other = job(2, 190.0)
     training = other.workload.training.model_copy(update={"batch_size": 64})
-    other = other.model_copy(update={"workload": other.workload.model_copy(update={"training": training})})
+    other = other.model_copy(
+        update={"workload": other.workload.model_copy(update={"training": training})}
+    )
     assert rows(job(1, 100.0), other) == []
-    both = rows(job(1, 100.0), job(2, 150.0), job(1, 200.0, arm="onnxruntime"), job(2, 390.0, arm="onnxruntime"))
+    both = rows(
+        job(1, 100.0),
+        job(2, 150.0),
+        job(1, 200.0, arm="onnxruntime"),
+        job(2, 390.0, arm="onnxruntime"),
+    )
     assert [(row["arm"], row["scaling_efficiency"]) for row in both] == [
         ("onnxruntime", 1.0),
         ("onnxruntime", pytest.approx(0.975)),
@@ -76,12 +94,17 @@ def test_only_the_same_work_is_compared() -> None:
 def test_without_one_process_the_fewest_are_the_reference() -> None:
     two, eight = rows(job(2, 100.0), job(8, 320.0))
     assert two["scaling_efficiency"] == 1.0
-    assert (eight["speed_up"], eight["scaling_efficiency"]) == (pytest.approx(3.2), pytest.approx(0.8))
+    assert (eight["speed_up"], eight["scaling_efficiency"]) == (
+        pytest.approx(3.2),
+        pytest.approx(0.8),
+    )
 
 
 def test_a_failed_number_of_processes_keeps_its_row_with_its_reason() -> None:
     failed = job(2, None, state=State.CRASHED, reason="rank 1 was killed")
-    table = next(t for t in build([make_run([job(1, 100.0), failed], [])]).tables if t.name == "scaling")
+    table = next(
+        t for t in build([make_run([job(1, 100.0), failed], [])]).tables if t.name == "scaling"
+    )
     cells = dict(zip((column.title for column in table.columns), table.cells[1], strict=True))
     assert (cells["Processes"], cells["Efficiency"], cells["Speed-up"]) == ("2", "", "")
     assert cells["State"] == "no result: crashed in 1 of 1 launch"
@@ -95,7 +118,12 @@ def test_a_run_of_one_process_has_no_scaling_table() -> None:
 def cards_run() -> Run:
     def telemetry(*utilization: float) -> Telemetry:
         gpus = [
-            GpuTelemetry(index=index, utilization_mean=value, power_mean_w=100.0 * (index + 1), memory_peak_bytes=2**30)
+            GpuTelemetry(
+                index=index,
+                utilization_mean=value,
+                power_mean_w=100.0 * (index + 1),
+                memory_peak_bytes=2**30,
+            )
             for index, value in enumerate(utilization)
         ]
         return Telemetry(gpus=gpus, joules_per_sample=0.5)
@@ -112,7 +140,10 @@ def cards_run() -> Run:
 
 def test_every_card_of_several_has_a_row() -> None:
     (table,) = build([cards_run()], "cards").tables
-    shown = [dict(zip((column.title for column in table.columns), row, strict=True)) for row in table.cells]
+    shown = [
+        dict(zip((column.title for column in table.columns), row, strict=True))
+        for row in table.cells
+    ]
     assert [(row["Card"], row["Util(%)"], row["Power(W)"]) for row in shown] == [
         ("0", "85.0", "100"),
         ("1", "50.0", "200"),

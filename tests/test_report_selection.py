@@ -19,13 +19,22 @@ H100, A100 = "NVIDIA H100 80GB HBM3", "NVIDIA A100"
 
 
 def two_models() -> Run:
-    """`small` on an H100: 100 s against 80 s; `tiny` on an A100: 100 s against 125 s, and torch.compile as well."""
+    """`small` on an H100: 100 s against 80 s; `tiny` on an A100: 100 s against 125 s, and
+    torch.compile as well.
+    """
     jobs = [
         make_job("pytorch", model="small", device=H100, runtime_s=100.0),
         make_job("onnxruntime", model="small", device=H100, runtime_s=80.0),
         make_job("pytorch", model="tiny", device=A100, runtime_s=100.0),
         make_job("onnxruntime", model="tiny", device=A100, runtime_s=125.0),
-        make_job("compiled", model="tiny", device=A100, backend="torch-compile", runtime_s=50.0, engagement=PROVEN),
+        make_job(
+            "compiled",
+            model="tiny",
+            device=A100,
+            backend="torch-compile",
+            runtime_s=50.0,
+            engagement=PROVEN,
+        ),
     ]
     pairs = [
         Pair(workload="small-sst2", baseline="pytorch", candidate="onnxruntime"),
@@ -35,10 +44,14 @@ def two_models() -> Run:
     return make_run(jobs, pairs)
 
 
-def tables(tmp_path: Path, *runs: Run, view: str = "gains", group_by: str | None = None, **of: str) -> list[Table]:
+def tables(
+    tmp_path: Path, *runs: Run, view: str = "gains", group_by: str | None = None, **of: str
+) -> list[Table]:
     folders = [write_run(tmp_path / run.info.run, run) for run in runs]
     selection = Selection(**{kind: (pattern,) for kind, pattern in of.items()})
-    document, _ = document_of(folders, partial(views_for, view, brief=True), view, selection, group_by)
+    document, _ = document_of(
+        folders, partial(views_for, view, brief=True), view, selection, group_by
+    )
     return list(document.tables)
 
 
@@ -46,7 +59,10 @@ def tables(tmp_path: Path, *runs: Run, view: str = "gains", group_by: str | None
     ("of", "gains"),
     [
         ({"model": "SM*"}, [("small", "onnxruntime")]),
-        ({"task": "sst2"}, [("small", "onnxruntime"), ("tiny", "onnxruntime"), ("tiny", "compiled")]),
+        (
+            {"task": "sst2"},
+            [("small", "onnxruntime"), ("tiny", "onnxruntime"), ("tiny", "compiled")],
+        ),
         ({"gpu": "h100*"}, [("small", "onnxruntime")]),
         ({"gpu": "nvidia a100"}, [("tiny", "onnxruntime"), ("tiny", "compiled")]),
         ({"backend": "onnx*"}, [("small", "onnxruntime"), ("tiny", "onnxruntime")]),
@@ -56,19 +72,30 @@ def tables(tmp_path: Path, *runs: Run, view: str = "gains", group_by: str | None
         ({"run": "made-*", "model": "[s]mall"}, [("small", "onnxruntime")]),
     ],
 )
-def test_a_pattern_selects_pairs(tmp_path: Path, of: dict[str, str], gains: list[tuple[str, str]]) -> None:
+def test_a_pattern_selects_pairs(
+    tmp_path: Path, of: dict[str, str], gains: list[tuple[str, str]]
+) -> None:
     (table,) = tables(tmp_path, two_models(), **of)
-    assert [(row["model"], row["candidate"]) for row in table.rows if row["measure"] == "end_to_end"] == gains
-    assert {row["state"] for row in table.rows} == {"ok"}  # the baseline is there although no pattern names it
+    assert [
+        (row["model"], row["candidate"]) for row in table.rows if row["measure"] == "end_to_end"
+    ] == gains
+    assert {row["state"] for row in table.rows} == {
+        "ok"
+    }  # the baseline is there although no pattern names it
 
 
 def test_a_backend_selects_arms_in_tables_of_arms(tmp_path: Path) -> None:
     (table,) = tables(tmp_path, two_models(), view="runtimes", backend="onnx*")
-    assert [(row["model"], row["arm"]) for row in table.rows] == [("small", "onnxruntime"), ("tiny", "onnxruntime")]
+    assert [(row["model"], row["arm"]) for row in table.rows] == [
+        ("small", "onnxruntime"),
+        ("tiny", "onnxruntime"),
+    ]
 
 
 def test_what_is_said_of_pairs_goes_with_them() -> None:
-    refusal = Refusal(workload="tiny-sst2", baseline="pytorch", candidate="compiled", reasons=["they differ"])
+    refusal = Refusal(
+        workload="tiny-sst2", baseline="pytorch", candidate="compiled", reasons=["they differ"]
+    )
     run = make_run(two_models().jobs, two_models().info.pairs, refusals=[refusal])
     kept = Selection(model=("small",)).of(run)
     assert kept is not None
@@ -83,7 +110,10 @@ def test_a_published_run_that_is_filtered_still_reproduces_its_gains() -> None:
     assert kept is not None
     (table,) = build([kept], "gains").tables
     assert [row["model"] for row in table.rows] == ["roberta-large"]
-    assert "reproduces the published gains within the rounding of the published runtimes" in table.notes
+    assert (
+        "reproduces the published gains within the rounding of the published runtimes"
+        in table.notes
+    )
 
 
 def test_a_workload_that_nobody_ran_is_known_by_its_name() -> None:
@@ -113,7 +143,8 @@ def test_a_table_for_each_group(tmp_path: Path, by: str, groups: list[str]) -> N
 
 
 def test_the_geometric_mean_by_hand(tmp_path: Path) -> None:
-    # Ratios of 100/80 = 1.25 and 100/125 = 0.8: their geometric mean is exactly 1, where the arithmetic one is 1.025.
+    # Ratios of 100/80 = 1.25 and 100/125 = 0.8: their geometric mean is exactly 1, where the
+    # arithmetic one is 1.025.
     (table,) = tables(tmp_path, two_models())
     (note,) = (note for note in table.notes if note.startswith("geometric mean"))
     assert "ONNX Runtime over PyTorch" in note  # torch.compile has one pair only
@@ -126,13 +157,20 @@ def test_a_pair_without_a_gain_is_counted_but_not_averaged() -> None:
             for model, runtime_s, state in (("a", 50.0, State.OK), ("b", 200.0, State.OK), ("c", 1.0, State.CRASHED))
             for arm, runtime_s in (("pytorch", 100.0), ("onnxruntime", runtime_s))]  # fmt: skip
     (table,) = build([make_run(jobs)], "gains").tables
-    assert "1.0000 end to end over 2 of 3 pairs, 1.0000 steady state over 2 of 3 pairs" in table.notes[-1]
-    (table,) = build([make_run([job for job in jobs if job.workload.model.name == "a"])], "gains").tables
+    assert (
+        "1.0000 end to end over 2 of 3 pairs, 1.0000 steady state over 2 of 3 pairs"
+        in table.notes[-1]
+    )
+    (table,) = build(
+        [make_run([job for job in jobs if job.workload.model.name == "a"])], "gains"
+    ).tables
     assert not any("geometric" in note for note in table.notes)
 
 
 def test_identical_arms_have_no_geometric_mean() -> None:
-    jobs = [make_job(arm, backend="pytorch", model=model) for arm in ("x", "y") for model in ("a", "b")]
+    jobs = [
+        make_job(arm, backend="pytorch", model=model) for arm in ("x", "y") for model in ("a", "b")
+    ]
     pairs = [Pair(workload=f"{model}-sst2", baseline="x", candidate="y") for model in ("a", "b")]
     (table,) = build([make_run(jobs, pairs)], "gains").tables
     assert not any("geometric" in note for note in table.notes)

@@ -8,14 +8,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from report.analysis.statistics import latency_gain, log_ratios, mean_interval, throughput_gain, usable
+from report.analysis.statistics import (
+    latency_gain,
+    log_ratios,
+    mean_interval,
+    throughput_gain,
+    usable,
+)
 
 times_s = st.floats(1e-3, 1e6)
 pairs_s = st.lists(st.tuples(times_s, times_s), min_size=2, max_size=12)
 
 
 def test_gains_by_hand() -> None:
-    # T_baseline 100 s, T_candidate 80 s: 1 − 80/100 = 20% less time; 100/80 − 1 = 25% more samples per second.
+    # T_baseline 100 s, T_candidate 80 s: 1 − 80/100 = 20% less time; 100/80 − 1 = 25% more samples
+    # per second.
     (d,) = log_ratios([(100.0, 80.0)])
     assert d == pytest.approx(math.log(1.25))
     assert latency_gain(d) == pytest.approx(0.20)
@@ -23,12 +30,16 @@ def test_gains_by_hand() -> None:
 
 
 def test_interval_by_hand() -> None:
-    # d = 0.1, 0.2, 0.3, 0.4: mean 0.25; Σ(d − mean)² = 2 · 0.0225 + 2 · 0.0025 = 0.05; s = √(0.05/3) = 0.1290994;
-    # s/√4 = 0.0645497; t(0.975, 3) = 3.182446 (any t table); half-width = 0.2054260.
+    # d = 0.1, 0.2, 0.3, 0.4: mean 0.25; Σ(d − mean)² = 2 · 0.0225 + 2 · 0.0025 = 0.05; s =
+    # √(0.05/3) = 0.1290994; s/√4 = 0.0645497; t(0.975, 3) = 3.182446 (any t table); half-width =
+    # 0.2054260.
     estimate = mean_interval([0.1, 0.2, 0.3, 0.4])
     assert estimate.n == 4
     assert estimate.mean == pytest.approx(0.25)
-    assert (estimate.low, estimate.high) == (pytest.approx(0.0445740, abs=1e-6), pytest.approx(0.4554260, abs=1e-6))
+    assert (estimate.low, estimate.high) == (
+        pytest.approx(0.0445740, abs=1e-6),
+        pytest.approx(0.4554260, abs=1e-6),
+    )
 
 
 def test_two_values_by_hand() -> None:
@@ -70,7 +81,9 @@ def test_swapping_the_arms_flips_the_sign(pairs: list[tuple[float, float]]) -> N
 
 
 @given(pairs_s)
-def test_an_interval_holds_its_mean_and_its_transforms_keep_the_order(pairs: list[tuple[float, float]]) -> None:
+def test_an_interval_holds_its_mean_and_its_transforms_keep_the_order(
+    pairs: list[tuple[float, float]],
+) -> None:
     estimate = mean_interval(log_ratios(pairs))
     assert estimate.low is not None
     assert estimate.high is not None

@@ -14,7 +14,9 @@ from report.tables.table import render
 PAIR = Pair(workload="tiny-sst2", baseline="pytorch", candidate="onnxruntime")
 
 
-def measured(job: JobRecord, switch_s: float | None, error_s: float | None, lead_in: int = 1) -> JobRecord:
+def measured(
+    job: JobRecord, switch_s: float | None, error_s: float | None, lead_in: int = 1
+) -> JobRecord:
     assert job.blocks is not None
     cost = {"switch_s": switch_s, "switch_standard_error_s": error_s, "lead_in_steps": lead_in}
     return job.model_copy(update={"blocks": job.blocks.model_copy(update=cost)})
@@ -23,7 +25,10 @@ def measured(job: JobRecord, switch_s: float | None, error_s: float | None, lead
 def note(launches: list[tuple[float | None, float | None]], lead_in: int = 1) -> list[str]:
     jobs = []
     for launch, (one, other) in enumerate(launches):
-        for arm, partner, cost in (("pytorch", "onnxruntime", one), ("onnxruntime", "pytorch", other)):
+        for arm, partner, cost in (
+            ("pytorch", "onnxruntime", one),
+            ("onnxruntime", "pytorch", other),
+        ):
             job = make_block_job(arm, partner, launch, [0.5] * 4)
             jobs.append(measured(job, cost, None if cost is None else 3e-4, lead_in))
     text = render([make_run(jobs, [PAIR])], view="gains")
@@ -34,7 +39,8 @@ def test_the_mean_over_launches_with_its_interval() -> None:
     error = 1.96 * math.hypot(0.3, 0.3) / 2
     assert note([(1e-3, -5e-4), (3e-3, -1.5e-3)]) == [
         "- switching between the two jobs, tiny-sst2: first step of a turn against those after it: "
-        f"pytorch +2.0 ±{error:.1f} ms, onnxruntime -1.0 ±{error:.1f} ms; kept out by 1 untimed at its head"
+        f"pytorch +2.0 ±{error:.1f} ms, onnxruntime -1.0 ±{error:.1f} ms; kept out by 1 untimed "
+        "at its head"
     ]
 
 
@@ -43,11 +49,17 @@ def test_without_a_lead_in_the_note_says_so() -> None:
     assert said.endswith("; no step was left untimed")
 
 
-def taking_turns(arm: str, partner: str, launch: int, first: list[bool], switch_s: float) -> JobRecord:
-    """A step takes 50 ms, `switch_s` more in a turn that follows the partner's, and 1 ms more in each turn: drift."""
+def taking_turns(
+    arm: str, partner: str, launch: int, first: list[bool], switch_s: float
+) -> JobRecord:
+    """A step takes 50 ms, `switch_s` more in a turn that follows the partner's, and 1 ms more in
+    each turn: drift.
+    """
     order = [mine for went_first in first for mine in (went_first, not went_first)]
     step_s = [
-        0.05 + 0.001 * at + (switch_s if at == 0 or not order[at - 1] else 0.0) for at, mine in enumerate(order) if mine
+        0.05 + 0.001 * at + (switch_s if at == 0 or not order[at - 1] else 0.0)
+        for at, mine in enumerate(order)
+        if mine
     ]
     job = make_block_job(arm, partner, launch, step_s, pilot=1)
     assert job.blocks is not None
@@ -60,21 +72,28 @@ def test_what_is_left_in_timed_steps_comes_from_turns_that_follow_the_same_arm()
     jobs = []
     for launch in (0, 1):
         jobs.append(taking_turns("pytorch", "onnxruntime", launch, first, 0.004))
-        jobs.append(taking_turns("onnxruntime", "pytorch", launch, [not mine for mine in first], -0.002))
+        jobs.append(
+            taking_turns("onnxruntime", "pytorch", launch, [not mine for mine in first], -0.002)
+        )
     baseline, candidate = (job.blocks for job in jobs[:2])
     assert baseline is not None
     assert candidate is not None
-    # 1 ms of drift between the two turns; the pilot's turn begins no difference, though its partner's follows itself.
+    # 1 ms of drift between the two turns; the pilot's turn begins no difference, though its
+    # partner's follows itself.
     assert left_s(baseline) == [pytest.approx(0.003)] * 7
     assert left_s(candidate) == [pytest.approx(-0.003)] * 7
     text = render([make_run(jobs, [PAIR])], view="gains")
-    said = "timed steps of a turn after the partner's against one after its own: pytorch +3.0 ±0.0 ms"
+    said = (
+        "timed steps of a turn after the partner's against one after its own: pytorch +3.0 ±0.0 ms"
+    )
     assert f"- switching between the two jobs, tiny-sst2: {said}, onnxruntime -3.0 ±0.0 ms" in text
 
 
 def test_a_handful_of_turns_says_nothing() -> None:
     both = ("pytorch", [False, True] * 3), ("onnxruntime", [True, False] * 3)
-    jobs = [taking_turns(arm, other, 0, first, 0.0) for (arm, first), (other, _) in (both, both[::-1])]
+    jobs = [
+        taking_turns(arm, other, 0, first, 0.0) for (arm, first), (other, _) in (both, both[::-1])
+    ]
     assert "switching" not in render([make_run(jobs, [PAIR])], view="gains")
 
 
@@ -89,7 +108,12 @@ def test_a_launch_that_failed_says_nothing() -> None:
         for arm, other in (("pytorch", "onnxruntime"), ("onnxruntime", "pytorch"))
     ]
     jobs[2] = make_job(
-        "pytorch", 1, backend="pytorch", partner="onnxruntime", state=State.CRASHED, blocks=jobs[2].blocks
+        "pytorch",
+        1,
+        backend="pytorch",
+        partner="onnxruntime",
+        state=State.CRASHED,
+        blocks=jobs[2].blocks,
     )
     text = render([make_run(jobs, [PAIR])], view="gains")
     assert "pytorch +1.0 ±0.2 ms, onnxruntime +1.0 ±0.1 ms" in text

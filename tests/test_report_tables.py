@@ -31,7 +31,9 @@ def titles(run: Run, view: str) -> list[str]:
 def test_the_published_form_comes_first() -> None:
     run = make_run(four_pairs())
     assert titles(run, "runtimes")[:4] == ["Model", "Backend", "Runtime(s)", "Train samples(/s)"]
-    assert [title for title in titles(run, "gains") if title in ("Model", "Latency", "Throughput")] == [
+    assert [
+        title for title in titles(run, "gains") if title in ("Model", "Latency", "Throughput")
+    ] == [
         "Model",
         "Latency",
         "Throughput",
@@ -39,8 +41,12 @@ def test_the_published_form_comes_first() -> None:
 
 
 def test_runtimes_by_hand() -> None:
-    # PyTorch: 100 and 104 s: mean 102; s/√2 = 2, t(0.975, 1) = 12.7062 -> ±25.4. 800/100 and 800/104 samples/s: 7.846.
-    jobs = [make_job("pytorch", 0, runtime_s=100, step_s=0.4), make_job("pytorch", 1, runtime_s=104, step_s=0.4)]
+    # PyTorch: 100 and 104 s: mean 102; s/√2 = 2, t(0.975, 1) = 12.7062 -> ±25.4. 800/100 and
+    # 800/104 samples/s: 7.846.
+    jobs = [
+        make_job("pytorch", 0, runtime_s=100, step_s=0.4),
+        make_job("pytorch", 1, runtime_s=104, step_s=0.4),
+    ]
     jobs += [make_job("onnxruntime", launch, runtime_s=80, step_s=0.3) for launch in (0, 1)]
     pytorch, ort = cells(make_run(jobs), "runtimes")
     assert pytorch["Backend"] == "PyTorch"
@@ -52,11 +58,16 @@ def test_runtimes_by_hand() -> None:
 
 
 def test_steady_state_by_hand() -> None:
-    # Steps of 0.4 and 0.44 s: mean 420 ms; s/√2 = 20, t(0.975, 1) = 12.7062 -> ±254.1. 8/0.4 and 8/0.44: 19.09.
+    # Steps of 0.4 and 0.44 s: mean 420 ms; s/√2 = 20, t(0.975, 1) = 12.7062 -> ±254.1. 8/0.4 and
+    # 8/0.44: 19.09.
     jobs = [make_job("pytorch", 0, step_s=0.4), make_job("pytorch", 1, step_s=0.44)]
     jobs += [make_job("onnxruntime", launch, state=State.CRASHED) for launch in (0, 1)]
     pytorch, ort = cells(make_run(jobs), "steady")
-    assert (pytorch["Set-up(s)"], pytorch["Steady step(ms)"], pytorch["Step ±95%"]) == ("2.000", "420.0", "254.1")
+    assert (pytorch["Set-up(s)"], pytorch["Steady step(ms)"], pytorch["Step ±95%"]) == (
+        "2.000",
+        "420.0",
+        "254.1",
+    )
     assert (pytorch["Steady samples(/s)"], pytorch["n"], pytorch["State"]) == ("19.09", "2", "")
     assert (ort["Steady step(ms)"], ort["State"]) == ("", "no result: crashed in 2 of 2 launches")
 
@@ -93,7 +104,10 @@ def test_one_launch_has_no_interval_column() -> None:
 
 def test_failed_arms_keep_their_row_with_the_reason_in_the_gains_place() -> None:
     jobs = [make_job("pytorch", launch) for launch in range(4)]
-    jobs += [make_job("onnxruntime", launch, state=State.FALLBACK, reason="the export failed") for launch in range(4)]
+    jobs += [
+        make_job("onnxruntime", launch, state=State.FALLBACK, reason="the export failed")
+        for launch in range(4)
+    ]
     run = make_run(jobs)
     ort = cells(run, "runtimes")[1]
     assert (ort["Runtime(s)"], ort["n"]) == ("", "0 of 4")
@@ -101,14 +115,18 @@ def test_failed_arms_keep_their_row_with_the_reason_in_the_gains_place() -> None
     for gain in cells(run, "gains"):
         assert (gain["Latency"], gain["Throughput"]) == ("", "")
         assert gain["State"] == "no result: onnxruntime: fallback in 4 of 4 launches"
-    assert "- onnxruntime on tiny-sst2, fallback: the export failed" in render([run], view="runtimes")
+    assert "- onnxruntime on tiny-sst2, fallback: the export failed" in render(
+        [run], view="runtimes"
+    )
 
 
 def test_figures_of_an_unproven_backend_are_not_shown() -> None:
     unproven = Engagement(engaged=False, reasons=["the provider is not the expected one"])
     run = make_run([make_job(), make_job("onnxruntime", engagement=unproven)])
     assert cells(run, "runtimes")[1]["Runtime(s)"] == ""
-    assert "not proven engaged: the provider is not the expected one" in render([run], view="runtimes")
+    assert "not proven engaged: the provider is not the expected one" in render(
+        [run], view="runtimes"
+    )
 
 
 def test_some_failures_are_counted_beside_the_result() -> None:
@@ -120,14 +138,23 @@ def test_some_failures_are_counted_beside_the_result() -> None:
 
 
 def test_declared_arms_without_a_job_have_rows() -> None:
-    run = make_run([], [Pair(workload="tiny-sst2", baseline="pytorch", candidate="onnxruntime")], status="running")
+    run = make_run(
+        [],
+        [Pair(workload="tiny-sst2", baseline="pytorch", candidate="onnxruntime")],
+        status="running",
+    )
     assert [row["State"] for row in cells(run, "runtimes")] == ["no result: no job recorded"] * 2
     assert "not finished" in render([run])
 
 
 def test_reruns_are_told() -> None:
-    jobs = [make_job(state=State.CONTAMINATED, started_at="2001-01-01"), make_job(started_at="2001-01-02")]
-    assert "- 1 earlier attempt not counted, run again: contaminated\n" in render([make_run(jobs)], view="runtimes")
+    jobs = [
+        make_job(state=State.CONTAMINATED, started_at="2001-01-01"),
+        make_job(started_at="2001-01-02"),
+    ]
+    assert "- 1 earlier attempt not counted, run again: contaminated\n" in render(
+        [make_run(jobs)], view="runtimes"
+    )
 
 
 def test_synthetic_sources_are_told_under_each_table_and_real_ones_are_not() -> None:
@@ -150,15 +177,24 @@ def test_a_label_names_what_it_is_about_if_that_is_not_everything() -> None:
 
 
 def test_sources_nobody_recorded_are_told() -> None:
-    text = render([make_run([make_job(sources=Sources()), make_job("onnxruntime", sources=Sources())])])
+    text = render(
+        [make_run([make_job(sources=Sources()), make_job("onnxruntime", sources=Sources())])]
+    )
     assert "- where the data came from was not recorded" in text
     assert "- where the weights came from was not recorded" in text
 
 
 def test_what_was_run_is_told() -> None:
-    text = render([make_run(four_pairs(), git={"commit": "0123456789abcdef", "dirty": True}, notes=["made up"])])
+    text = render(
+        [
+            make_run(
+                four_pairs(), git={"commit": "0123456789abcdef", "dirty": True}, notes=["made up"]
+            )
+        ]
+    )
     assert (
-        "- run made-up, on CPU (Abacus, 2 cores), suite test, 2001-02-03, commit 0123456789ab, with uncommitted" in text
+        "- run made-up, on CPU (Abacus, 2 cores), suite test, 2001-02-03, commit 0123456789ab, "
+        "with uncommitted" in text
     )
     assert "- sst2, fp32, batch 8, length 128, 3 epochs, adamw_torch\n" in text
     assert text.endswith("- made up\n")
@@ -168,7 +204,13 @@ def test_what_was_run_is_told() -> None:
 
 
 def test_the_versions_of_every_stack_are_told() -> None:
-    packages = {"rich": "13", "transformers": "4.48.3", "torch": "2.6.0", "latest/torch": "2.11.0", "latest/rich": "15"}
+    packages = {
+        "rich": "13",
+        "transformers": "4.48.3",
+        "torch": "2.6.0",
+        "latest/torch": "2.11.0",
+        "latest/rich": "15",
+    }
     text = render([make_run(four_pairs(), packages=packages)])
     assert "- torch 2.6.0, transformers 4.48.3\n- stack latest: torch 2.11.0\n" in text
     assert "rich" not in text
@@ -176,14 +218,23 @@ def test_the_versions_of_every_stack_are_told() -> None:
 
 def test_an_arm_with_settings_of_its_own_is_told_apart() -> None:
     jobs = [make_job(), make_job("onnxruntime", training=Training(batch_size=16))]
-    pair = Pair(workload="tiny-sst2", baseline="pytorch", candidate="onnxruntime", differs=["training.batch_size"])
+    pair = Pair(
+        workload="tiny-sst2",
+        baseline="pytorch",
+        candidate="onnxruntime",
+        differs=["training.batch_size"],
+    )
     text = render([make_run(jobs, [pair])])
     assert "batch 16, length 128, 3 epochs, adamw_torch (onnxruntime on tiny-sst2)" in text
     assert "- pytorch against onnxruntime: training.batch_size differs (declared)\n" in text
 
 
 def test_every_pair_says_what_it_declares() -> None:
-    jobs = [make_job(arm, model=model) for model in ("small", "tiny") for arm in ("pytorch", "onnxruntime")]
+    jobs = [
+        make_job(arm, model=model)
+        for model in ("small", "tiny")
+        for arm in ("pytorch", "onnxruntime")
+    ]
     alike = Pair(workload="tiny-sst2", baseline="pytorch", candidate="onnxruntime")
     text = render([make_run(jobs, [alike])], view="gains")
     assert "- pytorch against onnxruntime: no declared difference but the backend\n" in text
@@ -192,14 +243,27 @@ def test_every_pair_says_what_it_declares() -> None:
     assert "- pytorch against pytorch-b: no declared difference\n" in render(
         [make_run(identical, [both])], view="gains"
     )
-    other = Pair(workload="small-sst2", baseline="pytorch", candidate="onnxruntime", differs=["attention", "stack"])
+    other = Pair(
+        workload="small-sst2",
+        baseline="pytorch",
+        candidate="onnxruntime",
+        differs=["attention", "stack"],
+    )
     text = render([make_run(jobs, [alike, other])], view="gains")
-    assert "- pytorch against onnxruntime: no declared difference but the backend (tiny-sst2)\n" in text
-    assert "- pytorch against onnxruntime: attention, stack differ (declared) (small-sst2)\n" in text
+    assert (
+        "- pytorch against onnxruntime: no declared difference but the backend (tiny-sst2)\n"
+        in text
+    )
+    assert (
+        "- pytorch against onnxruntime: attention, stack differ (declared) (small-sst2)\n" in text
+    )
 
 
 def test_arms_that_share_a_backend_go_by_name() -> None:
-    jobs = [make_job("eager", backend="pytorch"), make_job("sdpa", backend="pytorch", attention="sdpa")]
+    jobs = [
+        make_job("eager", backend="pytorch"),
+        make_job("sdpa", backend="pytorch", attention="sdpa"),
+    ]
     run = make_run([*jobs, make_job("onnxruntime")], [
         Pair(workload="tiny-sst2", baseline="eager", candidate="onnxruntime"),
         Pair(workload="tiny-sst2", baseline="sdpa", candidate="onnxruntime"),
@@ -209,20 +273,26 @@ def test_arms_that_share_a_backend_go_by_name() -> None:
         ("onnxruntime", "eager"),
         ("sdpa", "sdpa"),
     ]
-    assert {row["Gain of"] for row in cells(run, "gains")} == {"onnxruntime over eager", "onnxruntime over sdpa"}
+    assert {row["Gain of"] for row in cells(run, "gains")} == {
+        "onnxruntime over eager",
+        "onnxruntime over sdpa",
+    }
     assert [row["Arm"] for row in cells(run, "steady")] == ["eager", "onnxruntime", "sdpa"]
     assert "Arm" not in titles(make_run(four_pairs()), "runtimes")
 
 
 def test_the_attention_of_a_pair_is_told() -> None:
-    pair = Pair(workload="tiny-sst2", baseline="pytorch", candidate="onnxruntime", differs=["attention"])
+    pair = Pair(
+        workload="tiny-sst2", baseline="pytorch", candidate="onnxruntime", differs=["attention"]
+    )
     run = make_run([make_job(attention="sdpa"), make_job("onnxruntime")], [pair])
     assert "attention eager over sdpa" in build([run], "gains").tables[0].title
     both = cells(run, "runtimes")
     assert [row["Attention"] for row in both] == ["sdpa", "eager"]
     second = [make_job(arm, model="small") for arm in ("pytorch", "onnxruntime")]
     mixed = make_run(
-        [*run.jobs, *second], [pair, Pair(workload="small-sst2", baseline="pytorch", candidate="onnxruntime")]
+        [*run.jobs, *second],
+        [pair, Pair(workload="small-sst2", baseline="pytorch", candidate="onnxruntime")],
     )
     assert [row["Attention"] for row in cells(mixed, "gains")[::2]] == ["eager over sdpa", "eager"]
 
@@ -237,8 +307,12 @@ def test_batch_sizes_are_told_apart() -> None:
 
 
 def test_workloads_that_look_alike_go_by_name() -> None:
-    jobs = [make_job(workload=f"tiny-length{n}", training=Training(max_seq_length=n)) for n in (64, 128)]
-    assert [row["Workload"] for row in cells(make_run(jobs), "runtimes") if row["Backend"] == "PyTorch"] == [
+    jobs = [
+        make_job(workload=f"tiny-length{n}", training=Training(max_seq_length=n)) for n in (64, 128)
+    ]
+    assert [
+        row["Workload"] for row in cells(make_run(jobs), "runtimes") if row["Backend"] == "PyTorch"
+    ] == [
         "tiny-length128",
         "tiny-length64",
     ]
@@ -252,8 +326,12 @@ def test_a_length_that_the_tokenizer_cut_is_told_with_the_one_asked_for() -> Non
 
 
 def test_remarks_on_pretrained_weights_are_told() -> None:
-    remark = "classifier.weight of m has 3 outputs in the checkpoint and 2 here: drawn from the seed"
-    text = render([make_run([make_job(sources=Sources(data="hub", weights="pretrained", remarks=[remark]))])])
+    remark = (
+        "classifier.weight of m has 3 outputs in the checkpoint and 2 here: drawn from the seed"
+    )
+    text = render(
+        [make_run([make_job(sources=Sources(data="hub", weights="pretrained", remarks=[remark]))])]
+    )
     assert f"- {remark}\n" in text
 
 
@@ -262,7 +340,9 @@ def test_several_runs_stand_side_by_side() -> None:
     table = build(runs, "gains").tables[0]
     assert [row["run"] for row in table.rows] == ["one", "one", "two", "two"]
     assert table.columns[0].title == "Run"
-    text = render([*runs, make_run([make_job(sources=Sources(data="hub", weights="random"))], run="real")])
+    text = render(
+        [*runs, make_run([make_job(sources=Sources(data="hub", weights="random"))], run="real")]
+    )
     assert "- one, two: synthetic data" in text
     assert "- random weights: no pretrained model was loaded\n" in text
     for name in ("one", "two", "real"):
@@ -292,6 +372,8 @@ def test_bad_requests_are_told() -> None:
         render([])
 
 
-@pytest.mark.parametrize(("value", "shown"), [(3523.7, 1), (752.3, 1), (57.3, 2), (0.1234, 4), (0.0, 1), (-0.5, 4)])
+@pytest.mark.parametrize(
+    ("value", "shown"), [(3523.7, 1), (752.3, 1), (57.3, 2), (0.1234, 4), (0.0, 1), (-0.5, 4)]
+)
 def test_four_significant_digits(value: float, shown: int) -> None:
     assert decimals(value) == shown

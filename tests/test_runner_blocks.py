@@ -9,7 +9,14 @@ import sys
 from pathlib import Path
 
 import pytest
-from runner_support import BASELINE, BLOCKS_WORKER, CANDIDATE, make_pair_plan, processes_of, wait_until
+from runner_support import (
+    BASELINE,
+    BLOCKS_WORKER,
+    CANDIDATE,
+    make_pair_plan,
+    processes_of,
+    wait_until,
+)
 from test_runner_states import quiet
 
 from harness.results.run_folder import read_info, read_records
@@ -48,12 +55,21 @@ def test_both_records_of_a_launch_carry_the_same_blocks_turned_round(tmp_path: P
 
 
 @pytest.mark.parametrize("doomed", [0, 1])
-def test_a_launch_whose_worker_dies_in_a_block_is_relaunched_once_and_said(tmp_path: Path, doomed: int) -> None:
+def test_a_launch_whose_worker_dies_in_a_block_is_relaunched_once_and_said(
+    tmp_path: Path, doomed: int
+) -> None:
     behaviours: list[dict[str, object]] = [{}, {}]
     behaviours[doomed] = {"do": "die", "at": 3}
     outcome, records = run_launches(tmp_path, (behaviours[0], behaviours[1]), ({}, {}))
     assert outcome.complete
-    assert [(r.launch, r.attempt) for r in records] == [(0, 1), (0, 1), (0, 2), (0, 2), (1, 1), (1, 1)]
+    assert [(r.launch, r.attempt) for r in records] == [
+        (0, 1),
+        (0, 1),
+        (0, 2),
+        (0, 2),
+        (1, 1),
+        (1, 1),
+    ]
     dead, left = records[doomed], records[1 - doomed]
     assert (dead.state, left.state) == (State.CRASHED, State.INTERRUPTED)
     assert "SIGKILL" in dead.reason
@@ -73,8 +89,12 @@ def test_a_launch_whose_worker_dies_in_a_block_is_relaunched_once_and_said(tmp_p
 
 
 def test_a_pair_that_does_not_fit_goes_on_by_epochs(tmp_path: Path) -> None:
-    """Only the switch is looked at: scripted_blocks waits for turns that then never come, until the time limit."""
-    outcome, records = run_launches(tmp_path, ({}, {"do": "out of memory", "at": 0}), ({}, {}), timeout_s=2.0)
+    """Only the switch is looked at: scripted_blocks waits for turns that then never come, until the
+    time limit.
+    """
+    outcome, records = run_launches(
+        tmp_path, ({}, {"do": "out of memory", "at": 0}), ({}, {}), timeout_s=2.0
+    )
     assert [(r.arm.name, r.partner, r.launch) for r in records] == [
         (BASELINE, CANDIDATE, 0),
         (CANDIDATE, BASELINE, 0),
@@ -84,7 +104,9 @@ def test_a_pair_that_does_not_fit_goes_on_by_epochs(tmp_path: Path) -> None:
         (BASELINE, None, 1),
     ]
     assert records[1].state is State.OUT_OF_MEMORY
-    assert any("do not fit on the device together" in note for note in read_info(outcome.folder).notes)
+    assert any(
+        "do not fit on the device together" in note for note in read_info(outcome.folder).notes
+    )
 
 
 def test_what_two_resident_jobs_share_is_given_to_neither(tmp_path: Path) -> None:
@@ -93,7 +115,9 @@ def test_what_two_resident_jobs_share_is_given_to_neither(tmp_path: Path) -> Non
         assert record.telemetry is not None
         assert record.telemetry.cores == os.cpu_count()
         assert record.telemetry.job_rss_peak_bytes is None
-        assert any("both arms of the pair were on the card" in text for text in record.telemetry.unreadable)
+        assert any(
+            "both arms of the pair were on the card" in text for text in record.telemetry.unreadable
+        )
 
 
 def test_too_few_blocks_are_no_result(tmp_path: Path) -> None:
@@ -105,17 +129,22 @@ def test_too_few_blocks_are_no_result(tmp_path: Path) -> None:
 
 def test_killed_in_a_block_and_resumed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     script = (
-        "import sys; from pathlib import Path; from runner_support import BLOCKS_WORKER, make_pair_plan;"
+        "import sys; from pathlib import Path; from runner_support import BLOCKS_WORKER, "
+        "make_pair_plan;"
         "from harness.runner.runner import run; from dataclasses import replace;"
         "plan = make_pair_plan([({}, {})] * 3);"
         "plan = replace(plan, blocks=plan.blocks.model_copy(update={'seconds': 2.0}));"
         "sys.exit(run(plan, Path(sys.argv[1]), worker_command=BLOCKS_WORKER).exit_code)"
     )
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(Path(__file__).parents[1]), str(Path(__file__).parent)]))
+    monkeypatch.setenv(
+        "PYTHONPATH", os.pathsep.join([str(Path(__file__).parents[1]), str(Path(__file__).parent)])
+    )
     command = [sys.executable, "-c", script, str(tmp_path / "results")]
     runner = subprocess.Popen(command, stderr=subprocess.DEVNULL)
     jobs = wait_until(lambda: [*(tmp_path / "results").glob("*/jobs.jsonl")])[0]
-    wait_until(lambda: len(list(jobs.parent.glob("logs/*.log"))) == 4)  # the second launch has begun
+    wait_until(
+        lambda: len(list(jobs.parent.glob("logs/*.log"))) == 4
+    )  # the second launch has begun
     os.kill(runner.pid, signal.SIGKILL)
     runner.wait()
     wait_until(lambda: not processes_of(tmp_path), 15)

@@ -1,4 +1,6 @@
-"""Real jobs that resolve to something else than their partner: each refused by name before anything is measured."""
+"""Real jobs that resolve to something else than their partner: each refused by name before anything
+is measured.
+"""
 
 from __future__ import annotations
 
@@ -21,8 +23,12 @@ CONFOUNDS = ("other-rate", "other-attention", "other-order", "fused-optimizer")
 pytestmark = pytest.mark.slow
 
 
-def test_deliberate_confounds_are_refused_by_name_and_an_honest_pair_is_measured(tmp_path: Path) -> None:
-    pairs = ", ".join(f"{{baseline: pytorch, candidate: {arm}}}" for arm in ("onnxruntime", *CONFOUNDS))
+def test_deliberate_confounds_are_refused_by_name_and_an_honest_pair_is_measured(
+    tmp_path: Path,
+) -> None:
+    pairs = ", ".join(
+        f"{{baseline: pytorch, candidate: {arm}}}" for arm in ("onnxruntime", *CONFOUNDS)
+    )
     suite = load_suite(
         ROOT / "configs" / "smoke.yaml",
         [
@@ -30,7 +36,8 @@ def test_deliberate_confounds_are_refused_by_name_and_an_honest_pair_is_measured
             "tasks.sst2={source: synthetic, train_samples: 200, eval_samples: 32}",
             "training.max_steps=4",
             "training.evaluate=false",
-            "measurement={launches: 1, parity: {twin_steps: 3}, warmup_steps: 2, threads: 1, telemetry_interval_ms: 0}",
+            "measurement={launches: 1, parity: {twin_steps: 3}, warmup_steps: 2, threads: 1, "
+            "telemetry_interval_ms: 0}",
             "measurement.contention=note",  # other tests run on the same cores
             *(f"arms.{arm}={{backend: pytorch}}" for arm in CONFOUNDS),
             f"pairs=[{pairs}]",
@@ -41,10 +48,14 @@ def test_deliberate_confounds_are_refused_by_name_and_an_honest_pair_is_measured
     outcome = run(plan, tmp_path / "results", display=LineDisplay(shown), worker_command=WORKER)
     records, _ = read_records(outcome.folder)
     assert {record.state for record in records} == {State.OK}, [record.reason for record in records]
-    refusals = {refusal.candidate: refusal.reasons for refusal in read_info(outcome.folder).refusals}
+    refusals = {
+        refusal.candidate: refusal.reasons for refusal in read_info(outcome.folder).refusals
+    }
     assert set(refusals) == set(CONFOUNDS)
     assert refusals["other-rate"] == ["learning_rate is 0.001 in pytorch and 0.01 in other-rate"]
-    assert refusals["other-attention"] == ["attention is eager in pytorch and sdpa in other-attention"]
+    assert refusals["other-attention"] == [
+        "attention is eager in pytorch and sdpa in other-attention"
+    ]
     (order,) = refusals["other-order"]
     assert order.startswith("data order differs: ")
     assert order.endswith(" in other-order")

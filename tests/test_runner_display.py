@@ -17,7 +17,9 @@ class Terminal(io.StringIO):
 
 
 def ended(position: int, wall_s: float, state: State = State.OK, reason: str = "") -> JobRecord:
-    seen = Seen(exit_code=0, wall_s=wall_s, result=WorkerResult(timing=Timing(steady_samples_per_s=123.44)))
+    seen = Seen(
+        exit_code=0, wall_s=wall_s, result=WorkerResult(timing=Timing(steady_samples_per_s=123.44))
+    )
     return make_record(make_job(position), seen, state, reason, Host())
 
 
@@ -34,7 +36,8 @@ def test_a_pipe_gets_one_line_per_event() -> None:
     assert stream.getvalue().splitlines() == [
         "run smoke-1: 4 jobs, resumed with 1 finished",
         "[2/4] tiny · onnxruntime · launch 1 (about 5 min left)",
-        "[2/4] tiny · onnxruntime · launch 1: diverged, 20.0 s, 123.4 samples/s: in phase train: loss is NaN",
+        "[2/4] tiny · onnxruntime · launch 1: diverged, 20.0 s, 123.4 samples/s: in phase train: "
+        "loss is NaN",
     ]
 
 
@@ -48,10 +51,16 @@ def test_a_terminal_gets_a_live_panel(monkeypatch: pytest.MonkeyPatch) -> None:
     display.run_started("smoke-1", jobs, [ended(0, 100.0)], resumed=False)
     display.job_started(jobs[1], 2)
     display.job_event({"event": "phase", "name": "train"})
-    display.job_event({"event": "progress", "step": 30, "total_steps": 120, "samples_per_s": 55.55, "loss": None})
+    display.job_event(
+        {"event": "progress", "step": 30, "total_steps": 120, "samples_per_s": 55.55, "loss": None}
+    )
     display._live.refresh()
     panel = stream.getvalue()
-    for part in ("2/4 tiny · onnxruntime · launch 1 · train 30/120", "55.55 samples/s", "about 5 min left"):
+    for part in (
+        "2/4 tiny · onnxruntime · launch 1 · train 30/120",
+        "55.55 samples/s",
+        "about 5 min left",
+    ):
         assert part in panel
     display.job_finished(ended(1, 20.0, State.CRASHED, "killed by [SIGKILL]"))
     display.close()
@@ -72,14 +81,26 @@ def test_time_left_prefers_the_same_arm_and_results() -> None:
 
 
 def test_durations_read_like_a_person_writes_them() -> None:
-    assert [duration(s) for s in (4.4, 89, 90, 3000, 11100)] == ["4 s", "89 s", "2 min", "50 min", "3 h 05 min"]
+    assert [duration(s) for s in (4.4, 89, 90, 3000, 11100)] == [
+        "4 s",
+        "89 s",
+        "2 min",
+        "50 min",
+        "3 h 05 min",
+    ]
 
 
 def test_twins_attempts_and_partners_are_named() -> None:
     job = make_job(1)
     assert title(job.model_copy(update={"twin": True})) == "tiny · onnxruntime · parity twin"
-    assert title(job.model_copy(update={"partner": "pytorch"})) == "tiny · onnxruntime beside pytorch · launch 1"
-    assert title(ended(1, 1.0).model_copy(update={"attempt": 3})) == "tiny · onnxruntime · launch 1 · attempt 3"
+    assert (
+        title(job.model_copy(update={"partner": "pytorch"}))
+        == "tiny · onnxruntime beside pytorch · launch 1"
+    )
+    assert (
+        title(ended(1, 1.0).model_copy(update={"attempt": 3}))
+        == "tiny · onnxruntime · launch 1 · attempt 3"
+    )
 
 
 def test_time_left_knows_of_dropped_jobs_twins_and_jobs_that_run_together() -> None:
@@ -87,7 +108,13 @@ def test_time_left_knows_of_dropped_jobs_twins_and_jobs_that_run_together() -> N
     left = TimeLeft(jobs, [ended(0, 10.0)])
     left.dropped(jobs[2:])
     assert left.seconds() == pytest.approx(10.0)
-    together = TimeLeft(jobs, [ended(p, 30.0).model_copy(update={"partner": "other"}) for p in (0, 1)])
-    assert together.seconds() == pytest.approx(30.0), "the two others take as long as these, together"
+    together = TimeLeft(
+        jobs, [ended(p, 30.0).model_copy(update={"partner": "other"}) for p in (0, 1)]
+    )
+    assert together.seconds() == pytest.approx(30.0), (
+        "the two others take as long as these, together"
+    )
     twin = ended(0, 2.0).model_copy(update={"twin": True, "id": "twin"})
-    assert TimeLeft(jobs[2:], [twin, ended(0, 50.0)]).seconds() == pytest.approx(50 + 26), "other arm: mean of all"
+    assert TimeLeft(jobs[2:], [twin, ended(0, 50.0)]).seconds() == pytest.approx(50 + 26), (
+        "other arm: mean of all"
+    )

@@ -13,7 +13,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from runner_support import CANDIDATE, WORKER, ScriptedPlan, executions, make_job, make_plan, processes_of, wait_until
+from runner_support import (
+    CANDIDATE,
+    WORKER,
+    ScriptedPlan,
+    executions,
+    make_job,
+    make_plan,
+    processes_of,
+    wait_until,
+)
 
 from harness.results.run_folder import read_info, read_records
 from harness.runner.display import LineDisplay
@@ -30,8 +39,16 @@ def _marked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", str(RUNNER.parent.parent))
 
 
-def start(tmp_path: Path, behaviours: list[dict[str, Any]], **changes: Any) -> subprocess.Popen[str]:
-    command = [sys.executable, str(RUNNER), str(tmp_path / "results"), json.dumps(behaviours), json.dumps(changes)]
+def start(
+    tmp_path: Path, behaviours: list[dict[str, Any]], **changes: Any
+) -> subprocess.Popen[str]:
+    command = [
+        sys.executable,
+        str(RUNNER),
+        str(tmp_path / "results"),
+        json.dumps(behaviours),
+        json.dumps(changes),
+    ]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
@@ -47,13 +64,18 @@ def test_a_disturbed_quad_runs_again_and_all_of_it_is_kept(tmp_path: Path) -> No
     assert runner.returncode == 0, errors
     (folder,) = (tmp_path / "results").iterdir()
     records, _ = read_records(folder)
-    assert [(r.id, r.attempt) for r in records[:8]] == [(f"job{n}", attempt) for attempt in (1, 2) for n in range(4)]
+    assert [(r.id, r.attempt) for r in records[:8]] == [
+        (f"job{n}", attempt) for attempt in (1, 2) for n in range(4)
+    ]
     assert [(r.id, r.attempt) for r in records[8:]] == [("job4", 1), ("job5", 1)]
     assert [r.state for r in records if r.state is not State.OK] == [State.CONTAMINATED]
     assert (records[1].reason, records[5].log) == ("GPU 0 was throttled", "logs/job1.2.log")
     assert "tiny · onnxruntime · launch 1 · attempt 2: ok" in errors
     (note,) = [text for text in read_info(folder).notes if "run again" in text]
-    assert note == "tiny, launches 1 and 2: run again, attempt 2: onnxruntime in launch 1: GPU 0 was throttled"
+    assert (
+        note == "tiny, launches 1 and 2: run again, attempt 2: onnxruntime in launch 1: GPU 0 was "
+        "throttled"
+    )
 
 
 def test_a_launch_with_a_long_pause_runs_again_unless_it_shall_count(tmp_path: Path) -> None:
@@ -90,18 +112,25 @@ def test_killed_in_a_rerun_it_finishes_the_rerun(tmp_path: Path) -> None:
     assert again.returncode == 0, errors
     after, _ = read_records(folder)
     assert after[:6] == before
-    assert [(r.id, r.attempt, r.state) for r in after[6:]] == [("job2", 2, State.OK), ("job3", 2, State.OK)]
+    assert [(r.id, r.attempt, r.state) for r in after[6:]] == [
+        ("job2", 2, State.OK),
+        ("job3", 2, State.OK),
+    ]
     assert executions(tmp_path)[6:] == ["job2", "job2", "job3"]
     assert read_info(folder).status == "complete"
 
 
 def adaptive(steps: list[tuple[float, float]], **settings: Any) -> ScriptedPlan:
     behaviours = [{"step_s": seconds} for launch in steps for seconds in launch]
-    return replace(make_plan(behaviours), adaptive=Adaptive(max_pairs=len(steps), min_pairs=2, **settings))
+    return replace(
+        make_plan(behaviours), adaptive=Adaptive(max_pairs=len(steps), min_pairs=2, **settings)
+    )
 
 
 def test_adaptive_stopping_ends_the_run_complete_and_says_so(tmp_path: Path) -> None:
-    plan = adaptive([(1.0, 0.8), (1.1, 0.8), (1.0, 0.8), (1.0, 0.8), (1.0, 0.8), (1.0, 0.8)], half_width_pp=10.0)
+    plan = adaptive(
+        [(1.0, 0.8), (1.1, 0.8), (1.0, 0.8), (1.0, 0.8), (1.0, 0.8), (1.0, 0.8)], half_width_pp=10.0
+    )
     outcome, shown = run_here(tmp_path, plan)
     assert (outcome.complete, outcome.exit_code) == (True, 0)
     info = read_info(outcome.folder)
@@ -113,7 +142,9 @@ def test_adaptive_stopping_ends_the_run_complete_and_says_so(tmp_path: Path) -> 
 
 
 def test_precision_that_is_not_reached_says_what_it_would_take(tmp_path: Path) -> None:
-    outcome, shown = run_here(tmp_path, adaptive([(1.0, 0.8), (1.1, 0.8), (1.0, 0.8), (1.2, 0.8)], half_width_pp=0.5))
+    outcome, shown = run_here(
+        tmp_path, adaptive([(1.0, 0.8), (1.1, 0.8), (1.0, 0.8), (1.2, 0.8)], half_width_pp=0.5)
+    )
     (stopping,) = read_info(outcome.folder).stopping
     assert outcome.complete
     assert stopping.state == "precision not reached"
@@ -127,13 +158,17 @@ def test_a_run_killed_between_looks_stops_where_it_would_have(tmp_path: Path) ->
     straight, _ = run_here(tmp_path / "straight", plan)
     ran = executions(tmp_path)
     assert 4 <= len(ran) < 24
-    broken = replace(plan, jobs=(*plan.jobs[:3], plan.jobs[3].model_copy(update={"id": "no/such/folder"})))
+    broken = replace(
+        plan, jobs=(*plan.jobs[:3], plan.jobs[3].model_copy(update={"id": "no/such/folder"}))
+    )
     with pytest.raises(Exception, match="cannot start a job"):
         run_here(tmp_path / "broken", broken)
     resumed, _ = run_here(tmp_path / "broken", plan)
     assert executions(tmp_path)[len(ran) :] == ran
     one, other = read_info(straight.folder).stopping, read_info(resumed.folder).stopping
-    assert [s.model_copy(update={"minutes": 0}) for s in one] == [s.model_copy(update={"minutes": 0}) for s in other]
+    assert [s.model_copy(update={"minutes": 0}) for s in one] == [
+        s.model_copy(update={"minutes": 0}) for s in other
+    ]
     before = len(executions(tmp_path))
     _, shown = run_here(tmp_path / "broken", plan)
     assert "resumed" not in shown, "it was complete"
@@ -158,12 +193,16 @@ def test_a_refused_pair_is_not_measured_and_the_run_fails_with_a_sentence(tmp_pa
     info = read_info(outcome.folder)
     assert info.status == "complete"
     assert [(r.candidate, r.reasons) for r in info.refusals] == [(CANDIDATE, [sentence])]
-    assert f"is refused, for the arms differ in what the pair does not declare:\n  {sentence}" in shown
+    assert (
+        f"is refused, for the arms differ in what the pair does not declare:\n  {sentence}" in shown
+    )
 
 
 def test_a_declared_difference_is_measured(tmp_path: Path) -> None:
     plan = with_twins({"optimizer": "AdamW(fused=False)"}, {"optimizer": "AdamW(fused=True)"})
-    pair = Pair(workload="tiny", baseline="pytorch", candidate=CANDIDATE, differs=["training.optim"])
+    pair = Pair(
+        workload="tiny", baseline="pytorch", candidate=CANDIDATE, differs=["training.optim"]
+    )
     outcome, _ = run_here(tmp_path, replace(plan, pairs=(pair,)))
     assert outcome.exit_code == 0
     assert read_info(outcome.folder).refusals == []

@@ -1,4 +1,6 @@
-"""The parity gate over real jobs: an honest ONNX Runtime arm passes, one with a broken loss scale shows no gain."""
+"""The parity gate over real jobs: an honest ONNX Runtime arm passes, one with a broken loss scale
+shows no gain.
+"""
 
 from __future__ import annotations
 
@@ -31,18 +33,24 @@ def test_a_broken_loss_scale_fails_parity_and_shows_no_gain(tmp_path: Path) -> N
             "tasks.sst2={source: synthetic, train_samples: 200, eval_samples: 32}",
             "training.max_steps=6",
             "training.evaluate=false",
-            "measurement={launches: 1, parity: {twin_steps: 3}, warmup_steps: 2, threads: 1, telemetry_interval_ms: 0}",
+            "measurement={launches: 1, parity: {twin_steps: 3}, warmup_steps: 2, threads: 1, "
+            "telemetry_interval_ms: 0}",
             "measurement.contention=note",  # other tests run on the same cores
             "arms.onnxruntime-broken={backend: onnxruntime}",
-            "pairs=[{baseline: pytorch, candidate: onnxruntime}, {baseline: pytorch, candidate: onnxruntime-broken}]",
+            "pairs=[{baseline: pytorch, candidate: onnxruntime}, {baseline: pytorch, candidate: "
+            "onnxruntime-broken}]",
         ],
     )
     plan = make_plan(suite, device="cpu", cache_dir=tmp_path / "cache")
-    outcome = run(plan, tmp_path / "results", display=LineDisplay(io.StringIO()), worker_command=WORKER)
+    outcome = run(
+        plan, tmp_path / "results", display=LineDisplay(io.StringIO()), worker_command=WORKER
+    )
     records, _ = read_records(outcome.folder)
     assert {record.state for record in records} == {State.OK}, [record.reason for record in records]
     twins = {record.arm.name: record.losses for record in records if record.twin}
-    honest, healthy, broken = (twins[arm] for arm in ("pytorch", "onnxruntime", "onnxruntime-broken"))
+    honest, healthy, broken = (
+        twins[arm] for arm in ("pytorch", "onnxruntime", "onnxruntime-broken")
+    )
     assert honest is not None
     assert broken is not None
     assert healthy == pytest.approx(honest, abs=1e-4)

@@ -58,7 +58,9 @@ def test_sigkill_of_the_runner_leaves_no_process_and_loses_no_finished_job(tmp_p
     second = start(tmp_path, {}, {}, {}, {})
     _, errors = second.communicate(timeout=60)
     assert second.returncode == 0, errors
-    assert executions(tmp_path) == ["job0", "job1", "job2", "job2", "job3"], "finished jobs are not repeated"
+    assert executions(tmp_path) == ["job0", "job1", "job2", "job2", "job3"], (
+        "finished jobs are not repeated"
+    )
     records, damage = read_records(the_run(tmp_path))
     assert [record.id for record in records] == ["job0", "job1", "job2", "job3"]
     assert all(record.state is State.OK for record in records)
@@ -81,7 +83,9 @@ def test_sigkill_at_any_moment(tmp_path: Path) -> None:
     last = start(tmp_path, *behaviours)
     _, errors = last.communicate(timeout=60)
     assert last.returncode == 0, errors
-    with_info = [folder for folder in (tmp_path / "results").iterdir() if (folder / "run.json").exists()]
+    with_info = [
+        folder for folder in (tmp_path / "results").iterdir() if (folder / "run.json").exists()
+    ]
     (folder,) = with_info
     records, damage = read_records(folder)
     assert [record.id for record in records] == [f"job{number}" for number in range(6)]
@@ -91,13 +95,18 @@ def test_sigkill_at_any_moment(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_ends_the_run_in_order_and_says_how_to_resume(tmp_path: Path, number: signal.Signals) -> None:
+def test_a_signal_ends_the_run_in_order_and_says_how_to_resume(
+    tmp_path: Path, number: signal.Signals
+) -> None:
     runner = start(tmp_path, {}, {"do": "hang with grandchild"}, {})
     wait_until(lambda: (tmp_path / "grandchild").exists() and (tmp_path / "grandchild").read_text())
     runner.send_signal(number)
     _, errors = runner.communicate(timeout=15)
     assert runner.returncode == 130
-    assert f"stopped by {number.name}: the run is incomplete; to resume: harness run the-suite" in errors
+    assert (
+        f"stopped by {number.name}: the run is incomplete; to resume: harness run the-suite"
+        in errors
+    )
     assert not processes_of(tmp_path)
     records, _ = read_records(the_run(tmp_path))
     assert [record.state for record in records] == [State.OK, State.INTERRUPTED]
@@ -113,8 +122,12 @@ def test_a_signal_ends_the_run_in_order_and_says_how_to_resume(tmp_path: Path, n
 
 
 def test_a_signal_that_was_ignored_stays_ignored(tmp_path: Path) -> None:
-    command = f'trap "" HUP; exec {sys.executable} {RUNNER} {tmp_path / "results"} \'[{{"seconds": 1}}]\''
-    runner = subprocess.Popen(["sh", "-c", command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    command = (
+        f'trap "" HUP; exec {sys.executable} {RUNNER} {tmp_path / "results"} \'[{{"seconds": 1}}]\''
+    )
+    runner = subprocess.Popen(
+        ["sh", "-c", command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
     wait_until(lambda: executions(tmp_path))
     runner.send_signal(signal.SIGHUP)
     runner.wait(timeout=60)
@@ -146,7 +159,11 @@ def test_a_resume_right_after_a_sigkill_waits_for_the_old_job_to_be_gone(tmp_pat
 def test_a_guardian_keeps_the_run_locked_until_its_job_is_gone(tmp_path: Path) -> None:
     first = start(tmp_path, {"do": "hang"})
     wait_until(lambda: (tmp_path / "hanging").exists())
-    (guardian,) = (pid for pid in processes_of(tmp_path) if b"guardian.py" in Path(f"/proc/{pid}/cmdline").read_bytes())
+    (guardian,) = (
+        pid
+        for pid in processes_of(tmp_path)
+        if b"guardian.py" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    )
     os.kill(guardian, signal.SIGSTOP)
     first.kill()
     first.communicate()
@@ -181,7 +198,9 @@ def test_failed_jobs_are_repeated_only_on_demand(tmp_path: Path) -> None:
     first = run(bad, results, display=quiet(), worker_command=WORKER)
     assert first.exit_code == 1
     mended = make_plan([{}, {}])
-    second = run(mended, results, display=quiet(), worker_command=WORKER, run_name=first.folder.name)
+    second = run(
+        mended, results, display=quiet(), worker_command=WORKER, run_name=first.folder.name
+    )
     assert second.exit_code == 1
     assert executions(tmp_path) == ["job0", "job1"]
     third = run(mended, results, display=quiet(), worker_command=WORKER, retry_failed=True)
@@ -189,20 +208,31 @@ def test_failed_jobs_are_repeated_only_on_demand(tmp_path: Path) -> None:
     assert third.exit_code == 0
     assert executions(tmp_path) == ["job0", "job1", "job0"]
     assert third.counts == {State.OK: 2}
-    assert [record.state for record in read_records(first.folder)[0]] == [State.CRASHED, State.OK, State.OK]
+    assert [record.state for record in read_records(first.folder)[0]] == [
+        State.CRASHED,
+        State.OK,
+        State.OK,
+    ]
 
 
 def test_a_complete_run_is_not_resumed_and_new_makes_a_new_one(tmp_path: Path) -> None:
     results = tmp_path / "results"
-    folders = {run(make_plan([{}, {}]), results, display=quiet(), worker_command=WORKER).folder for _ in range(2)}
-    folders.add(run(make_plan([{}, {}]), results, display=quiet(), worker_command=WORKER, fresh=True).folder)
+    folders = {
+        run(make_plan([{}, {}]), results, display=quiet(), worker_command=WORKER).folder
+        for _ in range(2)
+    }
+    folders.add(
+        run(make_plan([{}, {}]), results, display=quiet(), worker_command=WORKER, fresh=True).folder
+    )
     assert len(folders) == 3
     assert len(executions(tmp_path)) == 6
 
 
 def unfinished(tmp_path: Path) -> Path:
     plan = make_plan([{"do": "exit", "code": 1}, {}])
-    return run(plan, tmp_path / "results", display=quiet(), worker_command=WORKER, keep_going=False).folder
+    return run(
+        plan, tmp_path / "results", display=quiet(), worker_command=WORKER, keep_going=False
+    ).folder
 
 
 @pytest.mark.parametrize(
@@ -210,10 +240,16 @@ def unfinished(tmp_path: Path) -> Path:
     [
         ("packages", {"torch": "9.9.9"}, "torch: 9.9.9 → "),
         ("host", {"cpu": "abacus", "cores": 2}, "CPU: abacus → "),
-        ("host", {"gpus": [{"name": "NVIDIA H100", "uuid": "GPU-1"}]}, "GPUs: NVIDIA H100 GPU-1 → none"),
+        (
+            "host",
+            {"gpus": [{"name": "NVIDIA H100", "uuid": "GPU-1"}]},
+            "GPUs: NVIDIA H100 GPU-1 → none",
+        ),
     ],
 )
-def test_another_host_or_package_refuses_to_resume(tmp_path: Path, key: str, value: object, expected: str) -> None:
+def test_another_host_or_package_refuses_to_resume(
+    tmp_path: Path, key: str, value: object, expected: str
+) -> None:
     folder = unfinished(tmp_path)
     info = json.loads((folder / "run.json").read_text())
     info[key] = {**info[key], **value}
@@ -222,7 +258,13 @@ def test_another_host_or_package_refuses_to_resume(tmp_path: Path, key: str, val
         run(make_plan([{}, {}]), tmp_path / "results", display=quiet(), worker_command=WORKER)
     assert expected in refused.value.message
     assert "--new" in refused.value.fix
-    run(make_plan([{}, {}]), tmp_path / "results", display=quiet(), worker_command=WORKER, fresh=True)
+    run(
+        make_plan([{}, {}]),
+        tmp_path / "results",
+        display=quiet(),
+        worker_command=WORKER,
+        fresh=True,
+    )
 
 
 def test_another_configuration_is_another_run(tmp_path: Path) -> None:
@@ -230,9 +272,22 @@ def test_another_configuration_is_another_run(tmp_path: Path) -> None:
     other = make_plan([{}, {}], config_sha256="decaf")
     assert run(other, tmp_path / "results", display=quiet(), worker_command=WORKER).folder != folder
     with pytest.raises(BenchError, match="another configuration"):
-        run(other, tmp_path / "results", display=quiet(), worker_command=WORKER, run_name=folder.name)
+        run(
+            other,
+            tmp_path / "results",
+            display=quiet(),
+            worker_command=WORKER,
+            run_name=folder.name,
+        )
     with pytest.raises(BenchError, match="this run exists"):
-        run(other, tmp_path / "results", display=quiet(), worker_command=WORKER, run_name=folder.name, fresh=True)
+        run(
+            other,
+            tmp_path / "results",
+            display=quiet(),
+            worker_command=WORKER,
+            run_name=folder.name,
+            fresh=True,
+        )
 
 
 def test_a_torn_line_is_set_aside_and_its_job_runs_again(tmp_path: Path) -> None:
@@ -252,8 +307,16 @@ def test_a_run_of_a_newer_version_is_neither_resumed_nor_changed(tmp_path: Path)
         file.write('{"schema_version": 99, "id": "job1"}\n')
     before = {name: (folder / name).read_bytes() for name in ("jobs.jsonl", "run.json")}
     for run_name in (None, folder.name):
-        with pytest.raises(BenchError, match="1 of its jobs were recorded by a newer version") as refused:
-            run(make_plan([{}, {}]), tmp_path / "results", display=quiet(), worker_command=WORKER, run_name=run_name)
+        with pytest.raises(
+            BenchError, match="1 of its jobs were recorded by a newer version"
+        ) as refused:
+            run(
+                make_plan([{}, {}]),
+                tmp_path / "results",
+                display=quiet(),
+                worker_command=WORKER,
+                run_name=run_name,
+            )
         assert "--new" in str(refused.value)
     assert {name: (folder / name).read_bytes() for name in before} == before
 
@@ -275,9 +338,17 @@ def test_a_run_of_a_newer_version_is_neither_resumed_nor_changed(tmp_path: Path)
         ("夜" * 74, "the name has 222 bytes, and 220 are allowed"),
     ],
 )
-def test_a_name_that_is_none_for_a_folder_is_refused_before_anything_runs(tmp_path: Path, name: str, said: str) -> None:
+def test_a_name_that_is_none_for_a_folder_is_refused_before_anything_runs(
+    tmp_path: Path, name: str, said: str
+) -> None:
     with pytest.raises(BenchError) as refused:
-        run(make_plan([{}]), tmp_path / "results", display=quiet(), worker_command=WORKER, run_name=name)
+        run(
+            make_plan([{}]),
+            tmp_path / "results",
+            display=quiet(),
+            worker_command=WORKER,
+            run_name=name,
+        )
     assert (refused.value.place, f"{refused.value.message}: {refused.value.fix}"[: len(said)]) == (
         f"--run {name}",
         said,
@@ -288,7 +359,9 @@ def test_a_name_that_is_none_for_a_folder_is_refused_before_anything_runs(tmp_pa
 
 @pytest.mark.parametrize("name", ["夜" * 73, "x" * 220, "été+1.5_b"])
 def test_the_longest_names_that_are_allowed_name_folders(tmp_path: Path, name: str) -> None:
-    outcome = run(make_plan([{}]), tmp_path / "results", display=quiet(), worker_command=WORKER, run_name=name)
+    outcome = run(
+        make_plan([{}]), tmp_path / "results", display=quiet(), worker_command=WORKER, run_name=name
+    )
     assert outcome.folder == tmp_path / "results" / name
     assert read_info(outcome.folder).run == name
 
@@ -296,16 +369,28 @@ def test_the_longest_names_that_are_allowed_name_folders(tmp_path: Path, name: s
 def test_a_resumed_run_keeps_its_first_decision_on_sources(tmp_path: Path) -> None:
     folder = unfinished(tmp_path)
     info = read_info(folder)
-    assert info.config["resolved_sources"] == {"data": {"sst2": "synthetic"}, "weights": {"bert-tiny": "random"}}
+    assert info.config["resolved_sources"] == {
+        "data": {"sst2": "synthetic"},
+        "weights": {"bert-tiny": "random"},
+    }
     assert "weights of bert-tiny: random" in info.notes
 
 
-def test_hosts_are_told_apart_by_cards_or_name_and_small_memory_changes_pass(tmp_path: Path) -> None:
+def test_hosts_are_told_apart_by_cards_or_name_and_small_memory_changes_pass(
+    tmp_path: Path,
+) -> None:
     host = read_info(unfinished(tmp_path)).host
     assert host.memory_bytes is not None
-    assert host_changes(host, host.model_copy(update={"memory_bytes": host.memory_bytes - 4096})) == []
-    assert host_changes(host, host.model_copy(update={"memory_bytes": host.memory_bytes // 2})) != []
+    assert (
+        host_changes(host, host.model_copy(update={"memory_bytes": host.memory_bytes - 4096})) == []
+    )
+    assert (
+        host_changes(host, host.model_copy(update={"memory_bytes": host.memory_bytes // 2})) != []
+    )
     assert host_changes(host, host.model_copy(update={"name_sha256": "other"})) == ["host name"]
     card = host.model_copy(update={"gpus": [{"name": "H100", "uuid": "GPU-1"}]})
-    assert host_changes(card, card.model_copy(update={"name_sha256": "other", "memory_bytes": 1})) == []
+    assert (
+        host_changes(card, card.model_copy(update={"name_sha256": "other", "memory_bytes": 1}))
+        == []
+    )
     assert package_changes({"a": "1"}, {"a": "1", "b": "2"}) == ["b: none → 2"]

@@ -1,4 +1,6 @@
-"""What a run does next, played through without processes: every kill, rerun, refusal and stop by records alone."""
+"""What a run does next, played through without processes: every kill, rerun, refusal and stop by
+records alone.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,9 @@ Outcome = Callable[[JobSpec, int], JobRecord]
 
 
 def well(job: JobSpec, attempt: int) -> JobRecord:
-    return ended(job, attempt=attempt, timing=Timing(steady_step_s=1.0 if job.arm.name == BASELINE else 0.5))
+    return ended(
+        job, attempt=attempt, timing=Timing(steady_step_s=1.0 if job.arm.name == BASELINE else 0.5)
+    )
 
 
 def play(
@@ -38,7 +42,9 @@ def play(
     kill_after: int | None = None,
     **o: Any,
 ) -> tuple[list[Item], bool]:
-    """Do what the schedule asks for; killed after so many works. What it asked for, and whether it came to its end."""
+    """Do what the schedule asks for; killed after so many works. What it asked for, and whether it
+    came to its end.
+    """
     items: list[Item] = []
     works = 0
     for item in Schedule(plan, records, **o):  # type: ignore[arg-type]
@@ -100,8 +106,15 @@ def test_reruns_are_bounded_and_what_stays_disturbed_is_said() -> None:
     items, done = play(plan, records, disturbed_at_first("job2", times=9))
     assert done
     assert [record.attempt for record in records] == [1] * 4 + [2] * 4 + [3] * 4
-    assert notes(items)[-1].startswith("tiny, launches 1 and 2: left as it is after 3 attempt(s): pytorch in launch 2")
-    assert ids(play(replace(plan, max_reruns=0), [], disturbed_at_first("job2"))[0]) == ["job0", "job1", "job2", "job3"]
+    assert notes(items)[-1].startswith(
+        "tiny, launches 1 and 2: left as it is after 3 attempt(s): pytorch in launch 2"
+    )
+    assert ids(play(replace(plan, max_reruns=0), [], disturbed_at_first("job2"))[0]) == [
+        "job0",
+        "job1",
+        "job2",
+        "job3",
+    ]
 
 
 @pytest.mark.parametrize("kill_after", range(12))
@@ -132,7 +145,11 @@ def test_failed_jobs_are_retried_once_and_only_when_told_to() -> None:
     records: list[JobRecord] = []
 
     def broken(job: JobSpec, attempt: int) -> JobRecord:
-        return ended(job, State.CRASHED, "as told", attempt) if job.id == "job2" else well(job, attempt)
+        return (
+            ended(job, State.CRASHED, "as told", attempt)
+            if job.id == "job2"
+            else well(job, attempt)
+        )
 
     play(plan, records, broken)
     assert ids(play(plan, records, broken)[0]) == []
@@ -165,7 +182,9 @@ def test_precision_ends_a_workload_and_the_rest_is_dropped() -> None:
 
 @examples(25)
 @given(st.lists(st.integers(0, 12), max_size=4), st.sampled_from([0.001, 0.01, 0.02]))
-def test_a_run_that_is_killed_and_resumed_stops_where_it_would_have(kills: list[int], deviation: float) -> None:
+def test_a_run_that_is_killed_and_resumed_stops_where_it_would_have(
+    kills: list[int], deviation: float
+) -> None:
     plan = replace(make_plan([{}] * 40), adaptive=ADAPTIVE)
     straight: list[JobRecord] = []
     play(plan, straight, noisy(deviation))
@@ -183,7 +202,9 @@ def test_a_run_that_is_killed_and_resumed_stops_where_it_would_have(kills: list[
 
 def with_fingerprints(**by_arm: str) -> Outcome:
     def outcome(job: JobSpec, attempt: int) -> JobRecord:
-        return ended(job, attempt=attempt, fingerprint=Fingerprint(optimizer=by_arm.get(job.arm.name)))
+        return ended(
+            job, attempt=attempt, fingerprint=Fingerprint(optimizer=by_arm.get(job.arm.name))
+        )
 
     return outcome
 
@@ -197,7 +218,9 @@ THREE_ARMS = (
 
 def test_a_refused_pair_is_not_run_but_what_another_pair_needs_is() -> None:
     records: list[JobRecord] = []
-    items, done = play(suite_plan(*THREE_ARMS), records, with_fingerprints(pytorch="A", onnxruntime="B", third="A"))
+    items, done = play(
+        suite_plan(*THREE_ARMS), records, with_fingerprints(pytorch="A", onnxruntime="B", third="A")
+    )
     assert done
     (refused,) = [item for item in items if isinstance(item, Refused)]
     assert refused.refusal.candidate == "onnxruntime"
@@ -225,7 +248,10 @@ def test_without_twins_the_first_quad_is_the_probe() -> None:
     assert done
     (refused,) = [item for item in items if isinstance(item, Refused)]
     assert refused.refusal.reasons == ["optimizer is A in pytorch and B in onnxruntime"]
-    launches = {arm: [r.launch for r in records if r.arm.name == arm] for arm in ("pytorch", "onnxruntime", "third")}
+    launches = {
+        arm: [r.launch for r in records if r.arm.name == arm]
+        for arm in ("pytorch", "onnxruntime", "third")
+    }
     assert {arm: sorted(ran) for arm, ran in launches.items()} == {
         "pytorch": [0, 1, 2, 3],
         "onnxruntime": [0, 1],
@@ -284,16 +310,27 @@ def test_a_launch_whose_worker_died_is_relaunched_once() -> None:
     records: list[JobRecord] = []
     items, done = play(suite_plan(*BLOCKS), records, failing(died))
     assert done
-    assert [(r.launch, r.attempt) for r in records if not r.twin][::2] == [(0, 1), (1, 1), (1, 2), (2, 1)]
+    assert [(r.launch, r.attempt) for r in records if not r.twin][::2] == [
+        (0, 1),
+        (1, 1),
+        (1, 2),
+        (2, 1),
+    ]
     assert notes(items) == [
-        "tiny-sst2, launch 2 of pytorch and onnxruntime: run again, attempt 2: onnxruntime in launch 2: "
+        "tiny-sst2, launch 2 of pytorch and onnxruntime: run again, attempt 2: onnxruntime in "
+        "launch 2: "
         "as told: crashed"
     ]
     records = []
     twice = {**died, (1, 2): (State.CRASHED, State.INTERRUPTED)}
     items, done = play(suite_plan(*BLOCKS), records, failing(twice))
     assert done
-    assert [(r.launch, r.attempt) for r in records if not r.twin][::2] == [(0, 1), (1, 1), (1, 2), (2, 1)]
+    assert [(r.launch, r.attempt) for r in records if not r.twin][::2] == [
+        (0, 1),
+        (1, 1),
+        (1, 2),
+        (2, 1),
+    ]
     assert "left as it is after 2 attempt(s): pytorch in launch 2" in notes(items)[-1]
 
 
@@ -305,7 +342,9 @@ def test_a_launch_the_user_interrupted_runs_again_in_its_attempt() -> None:
         both = [job for job in plan.jobs if job.launch == 1]
         records += [ended(job, state) for job, state in zip(both, states, strict=True)]
         items, _ = play(plan, records)
-        assert [(item.jobs[0].launch, item.attempt) for item in items if isinstance(item, Work)] == [(1, 1), (2, 1)]
+        assert [
+            (item.jobs[0].launch, item.attempt) for item in items if isinstance(item, Work)
+        ] == [(1, 1), (2, 1)]
 
 
 def test_half_a_launch_on_disk_runs_again_whole() -> None:
@@ -331,7 +370,9 @@ def test_a_pair_that_does_not_fit_is_measured_by_epochs() -> None:
     items, done = play(plan, records, failing(states))
     assert done
     (note,) = notes(items)
-    assert note.startswith("tiny-sst2: pytorch and onnxruntime do not fit on the device together (onnxruntime ran out")
+    assert note.startswith(
+        "tiny-sst2: pytorch and onnxruntime do not fit on the device together (onnxruntime ran out"
+    )
     by_epochs = [record for record in records if record.partner is None and not record.twin]
     assert [(r.arm.name, r.launch) for r in by_epochs] == [
         (BASELINE, 0),

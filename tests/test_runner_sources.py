@@ -31,7 +31,10 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 class Handler(BaseHTTPRequestHandler):
     def do_HEAD(self) -> None:
         self.server.asked.append(self.path)  # type: ignore[attr-defined]
-        known = self.path in (f"/{MODEL}/resolve/main/config.json", f"/datasets/{DATASET}/resolve/main/README.md")
+        known = self.path in (
+            f"/{MODEL}/resolve/main/config.json",
+            f"/datasets/{DATASET}/resolve/main/README.md",
+        )
         status = self.server.broken.get(self.path.split("/resolve/")[0].lstrip("/"))  # type: ignore[attr-defined]
         self.send_response(status or (200 if known else 404))
         if not known and not status:
@@ -70,14 +73,20 @@ def url(server: ThreadingHTTPServer) -> str:
 
 
 def job(
-    path: str | None = MODEL, weights: str = "auto", source: str = "auto", name: str = "m", **changes: object
+    path: str | None = MODEL,
+    weights: str = "auto",
+    source: str = "auto",
+    name: str = "m",
+    **changes: object,
 ) -> JobSpec:
     spec = make_job()
     model = Model.model_validate(
         {"name": name, "path": path, "architecture": "bert-tiny", "weights": weights, **changes}
     )
     task = Task.model_validate({"name": "sst2", "source": source})
-    return spec.model_copy(update={"workload": spec.workload.model_copy(update={"model": model, "task": task})})
+    return spec.model_copy(
+        update={"workload": spec.workload.model_copy(update={"model": model, "task": task})}
+    )
 
 
 def cached(tmp_path: Path, repo: str = MODEL, *files: str) -> Path:
@@ -103,13 +112,17 @@ def test_a_hub_that_answers_is_taken(tmp_path: Path, hub_server: ThreadingHTTPSe
     assert done.id == jobs[0].id
 
 
-def test_a_model_the_hub_does_not_have_falls_back_alone(tmp_path: Path, hub_server: ThreadingHTTPServer) -> None:
+def test_a_model_the_hub_does_not_have_falls_back_alone(
+    tmp_path: Path, hub_server: ThreadingHTTPServer
+) -> None:
     resolved = resolve([job("org/other")], hub(tmp_path, url(hub_server)))
     assert resolved.as_config() == {"data": {"sst2": "hub"}, "weights": {"m": "random"}}
     assert resolved.notes == ["weights of m: random (the hub does not have it, or not for you)"]
 
 
-def test_a_model_that_asks_for_a_login_falls_back_alone(tmp_path: Path, hub_server: ThreadingHTTPServer) -> None:
+def test_a_model_that_asks_for_a_login_falls_back_alone(
+    tmp_path: Path, hub_server: ThreadingHTTPServer
+) -> None:
     hub_server.broken["org/other"] = 403  # type: ignore[attr-defined]
     resolved = resolve([job("org/other")], hub(tmp_path, url(hub_server)))
     assert resolved.as_config() == {"data": {"sst2": "hub"}, "weights": {"m": "random"}}
@@ -125,13 +138,18 @@ def test_an_unclear_answer_decides_for_the_whole_run(
     hub_server.broken[{"a": "org/other", "b": MODEL}[which]] = status  # type: ignore[attr-defined]
     jobs = [job("org/other", name="first"), job(name="second")]
     resolved = resolve(jobs, hub(tmp_path, url(hub_server)))
-    assert resolved.as_config() == {"data": {"sst2": "synthetic"}, "weights": {"first": "random", "second": "random"}}
+    assert resolved.as_config() == {
+        "data": {"sst2": "synthetic"},
+        "weights": {"first": "random", "second": "random"},
+    }
     (whole,) = [note for note in resolved.notes if "no clear answer" in note]
     assert f"status {status}" in whole
     assert "the weights of first (org/other), the weights of second (org/model)" in whole
 
 
-def test_what_this_host_has_does_not_depend_on_the_hub(tmp_path: Path, hub_server: ThreadingHTTPServer) -> None:
+def test_what_this_host_has_does_not_depend_on_the_hub(
+    tmp_path: Path, hub_server: ThreadingHTTPServer
+) -> None:
     hub_server.broken["org/other"] = 503  # type: ignore[attr-defined]
     cached(tmp_path, MODEL, "config.json", "model.safetensors")
     resolved = resolve([job("org/other", name="a"), job(name="b")], hub(tmp_path, url(hub_server)))
@@ -144,7 +162,10 @@ def test_an_unclear_answer_about_what_is_demanded_is_an_error(
 ) -> None:
     hub_server.broken[MODEL] = status  # type: ignore[attr-defined]
     with pytest.raises(BenchError, match=rf"is not known \(status {status}\)") as caught:
-        resolve([job("org/other", name="other"), job(weights="pretrained")], hub(tmp_path, url(hub_server)))
+        resolve(
+            [job("org/other", name="other"), job(weights="pretrained")],
+            hub(tmp_path, url(hub_server)),
+        )
     assert caught.value.place == "models.m.path"
     assert "HF_HUB_OFFLINE=1" in caught.value.fix
     hub_server.broken = {DATASET: status}  # type: ignore[attr-defined]
@@ -157,7 +178,9 @@ def test_an_unclear_answer_about_what_is_demanded_is_an_error(
 def test_offline_means_not_asked(tmp_path: Path, hub_server: ThreadingHTTPServer) -> None:
     resolved = resolve([job()], hub(tmp_path, url(hub_server), offline=True))
     assert resolved.as_config() == {"data": {"sst2": "synthetic"}, "weights": {"m": "random"}}
-    assert resolved.notes[0].startswith("data of sst2: built-in sst2-like corpus (synthetic) (HF_HUB_OFFLINE")
+    assert resolved.notes[0].startswith(
+        "data of sst2: built-in sst2-like corpus (synthetic) (HF_HUB_OFFLINE"
+    )
     assert resolved.notes[1].startswith("weights of m: random (HF_HUB_OFFLINE is set")
     assert hub_server.asked == []  # type: ignore[attr-defined]
 
@@ -165,7 +188,10 @@ def test_offline_means_not_asked(tmp_path: Path, hub_server: ThreadingHTTPServer
 def test_a_hub_that_never_answers_costs_its_timeout_once(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         begin = time.monotonic()
-        resolved = resolve([job(), job("a/b", name="b")], hub(tmp_path, f"http://127.0.0.1:{silent.getsockname()[1]}"))
+        resolved = resolve(
+            [job(), job("a/b", name="b")],
+            hub(tmp_path, f"http://127.0.0.1:{silent.getsockname()[1]}"),
+        )
         assert time.monotonic() - begin < 1.9
     assert resolved.data["sst2"] == "synthetic"
     assert resolved.weights == {"m": "random", "b": "random"}
@@ -201,7 +227,9 @@ def test_a_local_cache_and_a_local_folder_need_no_hub(tmp_path: Path) -> None:
 
 def test_what_is_demanded_and_impossible_is_an_error(tmp_path: Path) -> None:
     offline = hub(tmp_path, "http://127.0.0.1:9", offline=True)
-    with pytest.raises(BenchError, match="cannot have the weights of m \\(org/model\\): HF_HUB_OFFLINE is set"):
+    with pytest.raises(
+        BenchError, match="cannot have the weights of m \\(org/model\\): HF_HUB_OFFLINE is set"
+    ):
         resolve([job(weights="pretrained")], offline)
     with pytest.raises(BenchError, match="cannot have the data of sst2"):
         resolve([job(source="hub")], offline)
@@ -212,7 +240,15 @@ def test_what_is_demanded_and_impossible_is_an_error(tmp_path: Path) -> None:
     assert caught.value.place == "tasks.sst2.folder"
 
 
-ABSENT = ["/data/my models/bert", "./checkpoints/bert-tiny", "../bert-tiny", "~/bert-tiny", "a/b/c", "a\\b", "."]
+ABSENT = [
+    "/data/my models/bert",
+    "./checkpoints/bert-tiny",
+    "../bert-tiny",
+    "~/bert-tiny",
+    "a/b/c",
+    "a\\b",
+    ".",
+]
 
 
 @pytest.mark.parametrize("path", ABSENT)
@@ -260,7 +296,14 @@ def test_names_on_the_hub_are_no_folders(tmp_path: Path, monkeypatch: pytest.Mon
 
 @pytest.mark.parametrize(
     "variable",
-    ["HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "TRANSFORMERS_CACHE", "PYTORCH_TRANSFORMERS_CACHE", "HF_HOME", "XDG"],
+    [
+        "HF_HUB_CACHE",
+        "HUGGINGFACE_HUB_CACHE",
+        "TRANSFORMERS_CACHE",
+        "PYTORCH_TRANSFORMERS_CACHE",
+        "HF_HOME",
+        "XDG",
+    ],
 )
 def test_every_variable_that_names_the_cache_is_heeded(
     tmp_path: Path, variable: str, monkeypatch: pytest.MonkeyPatch
@@ -276,9 +319,15 @@ def test_every_variable_that_names_the_cache_is_heeded(
     caller = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path / "nothing"), variable: str(value)}
     ask = f"from harness.runner.hub import Hub; print(Hub().has_cached_model({MODEL!r}))"
     root = Path(__file__).resolve().parents[1]
-    for environment in (caller, environment_for(make_job(), caller, root)):  # the runner's and the job's
+    for environment in (
+        caller,
+        environment_for(make_job(), caller, root),
+    ):  # the runner's and the job's
         done = subprocess.run(
-            [sys.executable, "-c", ask], env={**environment, "PYTHONPATH": str(root)}, capture_output=True, text=True
+            [sys.executable, "-c", ask],
+            env={**environment, "PYTHONPATH": str(root)},
+            capture_output=True,
+            text=True,
         )
         assert done.stdout.strip() == "True", done.stderr
 
@@ -296,11 +345,20 @@ def test_the_stand_in_is_told_before_the_first_job(
     hub_server.broken[MODEL] = 503  # type: ignore[attr-defined]
     monkeypatch.setattr("harness.runner.runner.Hub", lambda: hub(tmp_path, url(hub_server)))
     plan = make_plan([{}, {}])
-    jobs = tuple(one.model_copy(update={"workload": job(source="synthetic").workload}) for one in plan.jobs)
+    jobs = tuple(
+        one.model_copy(update={"workload": job(source="synthetic").workload}) for one in plan.jobs
+    )
     printed = io.StringIO()
-    outcome = run(replace(plan, jobs=jobs), tmp_path / "results", display=LineDisplay(printed), worker_command=WORKER)
+    outcome = run(
+        replace(plan, jobs=jobs),
+        tmp_path / "results",
+        display=LineDisplay(printed),
+        worker_command=WORKER,
+    )
     first, second, third = printed.getvalue().splitlines()[:3]
-    assert first.startswith("the hub gave no clear answer (status 503): in the whole run a stand-in replaces")
+    assert first.startswith(
+        "the hub gave no clear answer (status 503): in the whole run a stand-in replaces"
+    )
     assert "weights of m: random" in (second, third)
     assert "run scripted-" in printed.getvalue().split("weights of m: random")[1]
     info = read_info(outcome.folder)
@@ -317,11 +375,19 @@ def test_what_cannot_be_had_leaves_no_run(
     demanded = job(weights="pretrained", source="synthetic").workload
     jobs = tuple(one.model_copy(update={"workload": demanded}) for one in plan.jobs)
     with pytest.raises(BenchError, match="is not known"):
-        run(replace(plan, jobs=jobs), tmp_path / "results", display=LineDisplay(io.StringIO()), worker_command=WORKER)
+        run(
+            replace(plan, jobs=jobs),
+            tmp_path / "results",
+            display=LineDisplay(io.StringIO()),
+            worker_command=WORKER,
+        )
     assert list((tmp_path / "results").iterdir()) == []
     hub_server.broken.clear()  # type: ignore[attr-defined]
     outcome = run(
-        replace(plan, jobs=jobs), tmp_path / "results", display=LineDisplay(io.StringIO()), worker_command=WORKER
+        replace(plan, jobs=jobs),
+        tmp_path / "results",
+        display=LineDisplay(io.StringIO()),
+        worker_command=WORKER,
     )
     assert outcome.complete
 

@@ -78,7 +78,11 @@ FAILURES = [
     ({"do": "garbage"}, State.CRASHED, "protocol error in phase train"),
     ({"do": "bad result"}, State.CRASHED, "protocol error"),
     ({"do": "not engaged"}, State.FALLBACK, "the torch module is not ORT's"),
-    ({"do": "signal", "number": signal.SIGKILL}, State.CRASHED, "killed by SIGKILL in phase train at step 2 of 9"),
+    (
+        {"do": "signal", "number": signal.SIGKILL},
+        State.CRASHED,
+        "killed by SIGKILL in phase train at step 2 of 9",
+    ),
     ({"do": "signal", "number": signal.SIGSEGV}, State.CRASHED, "killed by SIGSEGV in phase train"),
     ({"do": "half an event"}, State.CRASHED, "killed by SIGKILL"),
     ({"do": "bad_alloc"}, State.OUT_OF_MEMORY, "std::bad_alloc"),
@@ -89,7 +93,9 @@ FAILURES = [
 ]
 
 
-@pytest.mark.parametrize(("behaviour", "state", "reason"), FAILURES, ids=[json.dumps(b) for b, _, _ in FAILURES])
+@pytest.mark.parametrize(
+    ("behaviour", "state", "reason"), FAILURES, ids=[json.dumps(b) for b, _, _ in FAILURES]
+)
 def test_a_bad_end_is_named_and_the_suite_goes_on(
     tmp_path: Path, behaviour: dict[str, object], state: State, reason: str
 ) -> None:
@@ -103,7 +109,9 @@ def test_a_bad_end_is_named_and_the_suite_goes_on(
     assert len(outcome.pairs_without_result) == 1
 
 
-def test_a_job_that_hangs_is_killed_with_its_grandchild_and_the_phase_is_named(tmp_path: Path) -> None:
+def test_a_job_that_hangs_is_killed_with_its_grandchild_and_the_phase_is_named(
+    tmp_path: Path,
+) -> None:
     _, (hung, good) = run_jobs(tmp_path, {"do": "hang with grandchild"}, {}, timeout_s=3)
     assert hung.state is State.TIMEOUT
     assert hung.reason == "killed after the time limit of 3 s in phase train at step 2 of 9"
@@ -111,7 +119,9 @@ def test_a_job_that_hangs_is_killed_with_its_grandchild_and_the_phase_is_named(t
     assert good.state is State.OK
 
 
-def test_a_job_that_has_said_its_last_word_must_exit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_job_that_has_said_its_last_word_must_exit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(process, "EXIT_GRACE_S", 0.5)
     _, (record,) = run_jobs(tmp_path, {"do": "result and hang"})
     assert record.state is State.TIMEOUT
@@ -122,7 +132,10 @@ def test_a_job_that_has_said_its_last_word_must_exit(tmp_path: Path, monkeypatch
 def test_what_a_finished_job_leaves_behind_is_killed_and_noted(tmp_path: Path) -> None:
     outcome, (record,) = run_jobs(tmp_path, {"do": "leave grandchild"})
     assert record.state is State.OK
-    assert "1 process(es) left behind by the job were killed" in (outcome.folder / str(record.log)).read_text()
+    assert (
+        "1 process(es) left behind by the job were killed"
+        in (outcome.folder / str(record.log)).read_text()
+    )
 
 
 def test_a_sigkill_with_a_risen_oom_counter_is_out_of_memory(tmp_path: Path) -> None:
@@ -181,7 +194,9 @@ def test_a_stack_whose_interpreter_vanished_between_jobs_fails_by_name(tmp_path:
 
 def test_a_runner_that_cannot_go_on_leaves_the_run_incomplete(tmp_path: Path) -> None:
     plan = make_plan([{}, {}])
-    plan = replace(plan, jobs=(plan.jobs[0], plan.jobs[1].model_copy(update={"id": "no/such/folder"})))
+    plan = replace(
+        plan, jobs=(plan.jobs[0], plan.jobs[1].model_copy(update={"id": "no/such/folder"}))
+    )
     with pytest.raises(BenchError, match="cannot start a job"):
         run(plan, tmp_path / "results", display=quiet(), worker_command=WORKER)
     (folder,) = (tmp_path / "results").iterdir()
@@ -189,8 +204,12 @@ def test_a_runner_that_cannot_go_on_leaves_the_run_incomplete(tmp_path: Path) ->
     assert [record.id for record in read_records(folder)[0]] == ["job0"]
 
 
-def test_a_commit_that_nobody_can_tell_is_noted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(provenance, "git_state", lambda _: {"unknown": "git is not installed: install it"})
+def test_a_commit_that_nobody_can_tell_is_noted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        provenance, "git_state", lambda _: {"unknown": "git is not installed: install it"}
+    )
     outcome, _ = run_jobs(tmp_path, {})
     info = read_info(outcome.folder)
     assert "the commit of this code is not known: git is not installed: install it" in info.notes
@@ -198,7 +217,9 @@ def test_a_commit_that_nobody_can_tell_is_noted(tmp_path: Path, monkeypatch: pyt
 
 
 @pytest.mark.parametrize("name", ["x" * 90, "临时文件夹" * 4])
-def test_a_long_tmpdir_is_no_obstacle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+def test_a_long_tmpdir_is_no_obstacle(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
     """In bytes: 20 Chinese characters are 60 of the 107 that a socket's path may have."""
     short = Path(tempfile.mkdtemp(dir="/tmp"))
     long = (tmp_path if name.isascii() else short) / name
@@ -208,7 +229,9 @@ def test_a_long_tmpdir_is_no_obstacle(tmp_path: Path, monkeypatch: pytest.Monkey
     assert record.state is State.OK
 
 
-def test_commands_and_variables_may_hold_any_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_commands_and_variables_may_hold_any_bytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(sys, "argv", ["harness", "run", "--set", os.fsdecode(b"a=\xff")])
     monkeypatch.setenv("OMP_PLACES", os.fsdecode(b"\xff"))
     outcome = run(make_plan([{}]), tmp_path, display=quiet(), worker_command=WORKER)
@@ -218,7 +241,9 @@ def test_commands_and_variables_may_hold_any_bytes(tmp_path: Path, monkeypatch: 
     assert (info.environment["OMP_PLACES"], info.command[-1]) == ("\ufffd", "a=\ufffd")
 
 
-def test_a_results_folder_whose_name_is_no_text_is_refused_before_the_first_job(tmp_path: Path) -> None:
+def test_a_results_folder_whose_name_is_no_text_is_refused_before_the_first_job(
+    tmp_path: Path,
+) -> None:
     """Libraries of the training stack take paths as UTF-8 text."""
     odd = tmp_path / os.fsdecode(b"r\xff\xe6x")
     with pytest.raises(BenchError) as refused:
@@ -228,11 +253,15 @@ def test_a_results_folder_whose_name_is_no_text_is_refused_before_the_first_job(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_environment_of_a_job_is_chosen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_environment_of_a_job_is_chosen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("PYTHONSTARTUP", "surprise.py")
     monkeypatch.setenv("SHELL_PROMPT_THEME", "loud")
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
-    job = make_job(do="environment").model_copy(update={"environment": {"ORTMODULE_LOG_LEVEL": "1"}, "threads": 2})
+    job = make_job(do="environment").model_copy(
+        update={"environment": {"ORTMODULE_LOG_LEVEL": "1"}, "threads": 2}
+    )
     log = tmp_path / "log"
     with RunningJob(job, log, command=WORKER) as running:
         run_to_end(running, 30, on_event=lambda event: None, stop_reason=lambda: "")
@@ -274,6 +303,8 @@ def test_a_pair_has_a_result_only_if_both_arms_are_ok_in_one_launch(tmp_path: Pa
 
 def test_keep_going_off_ends_after_the_first_bad_job(tmp_path: Path) -> None:
     plan = make_plan([{"do": "exit", "code": 1}, {}])
-    outcome = run(plan, tmp_path / "results", display=quiet(), worker_command=WORKER, keep_going=False)
+    outcome = run(
+        plan, tmp_path / "results", display=quiet(), worker_command=WORKER, keep_going=False
+    )
     assert executions(tmp_path) == ["job0"]
     assert (outcome.complete, outcome.exit_code) == (False, 1)

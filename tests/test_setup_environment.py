@@ -1,4 +1,6 @@
-"""`make setup` itself, as real processes in a copy of the checkout with a few small packages for a stack."""
+"""`make setup` itself, as real processes in a copy of the checkout with a few small packages for a
+stack.
+"""
 
 from __future__ import annotations
 
@@ -17,15 +19,20 @@ from harness.setup import stack
 from harness.setup.__main__ import Plan
 
 ROOT = Path(__file__).resolve().parents[1]
-# Enough to install the project in editable form, not enough to train: set-up ends at ORT's extensions.
+# Enough to install the project in editable form, not enough to train: set-up ends at ORT's
+# extensions.
 SMALL_STACK = ("setuptools", "pyyaml")
 
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """What set-up reads, with the pins cut down to SMALL_STACK (torch and ORT stay named, for the cache's folder)."""
+    """What set-up reads, with the pins cut down to SMALL_STACK (torch and ORT stay named, for the
+    cache's folder).
+    """
     copy = tmp_path / "checkout"
-    shutil.copytree(ROOT / "harness", copy / "harness", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(
+        ROOT / "harness", copy / "harness", ignore=shutil.ignore_patterns("__pycache__")
+    )
     shutil.copytree(ROOT / "report", copy / "report", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copytree(ROOT / "requirements", copy / "requirements")
     for name in ("pyproject.toml", "README.md", "Makefile"):
@@ -39,12 +46,19 @@ def checkout(tmp_path: Path) -> Path:
 
 
 def set_up(checkout: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    settings = {"PYTHON": _base_python(), "STACK": "cpu", "XDG_CACHE_HOME": str(checkout / "xdg"), **environment}
+    settings = {
+        "PYTHON": _base_python(),
+        "STACK": "cpu",
+        "XDG_CACHE_HOME": str(checkout / "xdg"),
+        **environment,
+    }
     if "UV_CACHE_DIR" not in os.environ:
         home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
         settings["UV_CACHE_DIR"] = str(Path(home) / "uv")
     command = ["sh", str(checkout / "harness" / "setup" / "bootstrap.sh")]
-    return subprocess.run(command, capture_output=True, text=True, timeout=300, env={**os.environ, **settings})
+    return subprocess.run(
+        command, capture_output=True, text=True, timeout=300, env={**os.environ, **settings}
+    )
 
 
 def _base_python() -> str:
@@ -61,7 +75,9 @@ def tools_without_compiler(folder: Path) -> str:
     return str(folder)
 
 
-def test_missing_compiler_is_named_before_anything_is_downloaded(checkout: Path, tmp_path: Path) -> None:
+def test_missing_compiler_is_named_before_anything_is_downloaded(
+    checkout: Path, tmp_path: Path
+) -> None:
     restore_pins(checkout)
     done = set_up(checkout, PATH=tools_without_compiler(tmp_path / "tools"))
     assert done.returncode == 2
@@ -104,7 +120,9 @@ def finished(plan: Plan) -> Plan:
     return plan
 
 
-def test_stamp_says_whether_anything_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stamp_says_whether_anything_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     plan = finished(Plan("cpu", False, tmp_path / ".venv"))
     assert plan.done()
     assert not Plan("cpu", True, plan.venv).done(), "a driver has appeared"
@@ -119,7 +137,9 @@ def test_stamp_says_whether_anything_changed(tmp_path: Path, monkeypatch: pytest
 def test_changed_pins_ask_for_set_up(checkout: Path) -> None:
     def key() -> str:
         script = "from harness.setup.__main__ import Plan; print(Plan('cpu', False).key())"
-        done = subprocess.run([_base_python(), "-c", script], cwd=checkout, capture_output=True, text=True, check=True)
+        done = subprocess.run(
+            [_base_python(), "-c", script], cwd=checkout, capture_output=True, text=True, check=True
+        )
         return done.stdout
 
     before = key()
@@ -136,9 +156,12 @@ def test_half_done_environment_is_made_anew_with_bytecode(checkout: Path) -> Non
     cache.mkdir(parents=True)
     for name in ("aten_op_executor", "torch_interop_utils"):
         (cache / f"{name}.so").touch()
-    # The names stand where set-up looks for versions; --require-hashes never sees them, for they are under a marker.
+    # The names stand where set-up looks for versions; --require-hashes never sees them, for they
+    # are under a marker.
     marker = "sys_platform == 'never' --hash=sha256:" + "0" * 64
-    pins.write_text(pins.read_text() + f"torch==0 ; {marker}\nonnxruntime-training-cpu==0 ; {marker}\n")
+    pins.write_text(
+        pins.read_text() + f"torch==0 ; {marker}\nonnxruntime-training-cpu==0 ; {marker}\n"
+    )
     venv = checkout / ".venv"
     (venv / "bin").mkdir(parents=True)
     (venv / "bin" / "python").symlink_to(_base_python())
@@ -155,7 +178,8 @@ def test_half_done_environment_is_made_anew_with_bytecode(checkout: Path) -> Non
     assert list((site / "yaml" / "__pycache__").glob("*.pyc")), (
         "bytecode is written whatever the caller's environment says"
     )
-    # Without ONNX Runtime the extensions have no place: set-up fails there, and leaves no stamp behind.
+    # Without ONNX Runtime the extensions have no place: set-up fails there, and leaves no stamp
+    # behind.
     assert done.returncode == 2
     assert "ONNX Runtime is not where it should be" in done.stderr
     assert not (venv / "setup-stamp").exists()
@@ -167,7 +191,10 @@ def test_half_done_environment_is_made_anew_with_bytecode(checkout: Path) -> Non
 def test_installed_packages_carry_bytecode() -> None:
     """Importing transformers takes 20 s without, 8 s with it."""
     site = Path(sysconfig.get_path("purelib"))
-    compiled = {file.name.split(".")[0] for file in (site / "transformers" / "__pycache__").glob("*.cpython-311*.pyc")}
+    compiled = {
+        file.name.split(".")[0]
+        for file in (site / "transformers" / "__pycache__").glob("*.cpython-311*.pyc")
+    }
     sources = {file.stem for file in (site / "transformers").glob("*.py")}
     assert sources
     assert sources <= compiled
@@ -179,9 +206,13 @@ def test_installed_packages_carry_bytecode() -> None:
     reason="the CUDA stack on a host without a driver",
 )
 def test_proof_trains_and_names_the_provider() -> None:
-    provider = "CUDAExecutionProvider" if stack.installed_variant() == "cuda" else "CPUExecutionProvider"
+    provider = (
+        "CUDAExecutionProvider" if stack.installed_variant() == "cuda" else "CPUExecutionProvider"
+    )
     environment = dict(os.environ)
-    environment["LD_LIBRARY_PATH"] = ":".join([*stack.cuda11_library_path(), os.environ.get("LD_LIBRARY_PATH", "")])
+    environment["LD_LIBRARY_PATH"] = ":".join(
+        [*stack.cuda11_library_path(), os.environ.get("LD_LIBRARY_PATH", "")]
+    )
     command = [sys.executable, "-m", "harness.setup.prove", "--provider", provider]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stderr

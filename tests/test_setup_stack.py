@@ -37,7 +37,9 @@ def test_driver_chooses_and_stack_overrides(
 
 def test_unknown_variant_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STACK", "rocm")
-    with pytest.raises(BenchError, match=r"STACK: no variant 'rocm'\n  fix: STACK=cpu or STACK=cuda"):
+    with pytest.raises(
+        BenchError, match=r"STACK: no variant 'rocm'\n  fix: STACK=cpu or STACK=cuda"
+    ):
         stack.chosen_variant(driver=False)
 
 
@@ -61,7 +63,9 @@ def test_nvidia_smi_is_asked_where_nvml_is_not_found(
 
 
 @pytest.mark.skipif(HAS_DRIVER, reason="a real NVIDIA driver answers here")
-def test_cuda11_libraries_stay_off_the_path_without_a_driver(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_cuda11_libraries_stay_off_the_path_without_a_driver(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setattr(stack, "installed_variant", lambda: "cuda")
     (stack.cuda11_folder() / "nvidia" / "cudnn" / "lib").mkdir(parents=True)
@@ -88,11 +92,18 @@ def test_caches_lie_outside_the_checkout(monkeypatch: pytest.MonkeyPatch, tmp_pa
 
 
 def test_installed_variant_is_the_installed_wheel() -> None:
-    provider = Path(sysconfig.get_path("purelib")) / "onnxruntime" / "capi" / "libonnxruntime_providers_cuda.so"
+    provider = (
+        Path(sysconfig.get_path("purelib"))
+        / "onnxruntime"
+        / "capi"
+        / "libonnxruntime_providers_cuda.so"
+    )
     assert stack.installed_variant() == ("cuda" if provider.exists() else "cpu")
 
 
 def test_asking_costs_no_torch() -> None:
     script = "import sys, harness.setup.stack as s; s.cuda11_library_path(); print('torch' in sys.modules)"
-    answer = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=stack.ROOT)
+    answer = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, cwd=stack.ROOT
+    )
     assert answer.stdout.strip() == "False", answer.stderr

@@ -1,4 +1,6 @@
-"""Set-up's steps: what is printed, what a failing command leaves behind, and what the messages name."""
+"""Set-up's steps: what is printed, what a failing command leaves behind, and what the messages
+name.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +44,10 @@ def test_failing_command_shows_its_end_and_names_the_package(tmp_path: Path) -> 
     assert caught.value.place == "proof"
     assert "cannot open shared object file" in caught.value.message
     assert caught.value.message.count("noise") < 20
-    assert caught.value.fix == "Debian, Ubuntu: apt-get install libffi8;  Fedora, RHEL: dnf install libffi"
+    assert (
+        caught.value.fix
+        == "Debian, Ubuntu: apt-get install libffi8;  Fedora, RHEL: dnf install libffi"
+    )
 
 
 def test_children_see_no_foreign_python_settings(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -55,7 +60,9 @@ def test_children_see_no_foreign_python_settings(monkeypatch: pytest.MonkeyPatch
 
 
 def test_what_a_killed_set_up_left_running_keeps_the_lock(tmp_path: Path) -> None:
-    """The next set-up must not touch the environment while an orphan of the last one still writes into it."""
+    """The next set-up must not touch the environment while an orphan of the last one still writes
+    into it.
+    """
     lock = tmp_path / "lock"
     script = f"""
 import fcntl
@@ -68,7 +75,9 @@ steps.held_fds = (lock.fileno(),)
 with steps.step("x"):
     steps.run(["sh", "-c", "echo $$ > {tmp_path / "orphan"}; exec sleep 60"])
 """
-    with subprocess.Popen([sys.executable, "-c", script], cwd=ROOT, stdout=subprocess.DEVNULL) as parent:
+    with subprocess.Popen(
+        [sys.executable, "-c", script], cwd=ROOT, stdout=subprocess.DEVNULL
+    ) as parent:
         orphan = _number_in(tmp_path / "orphan")
         parent.kill()
     with lock.open("w") as handle:
@@ -96,12 +105,26 @@ def _number_in(file: Path) -> int:
 @pytest.mark.parametrize(
     ("log", "named"),
     [
-        ("ImportError: libgomp.so.1: cannot open shared object file: No such file or directory", "libgomp1"),
-        ("ImportError: libexotic.so.3: cannot open shared object file: No such file or directory", "libexotic.so.3"),
+        (
+            "ImportError: libgomp.so.1: cannot open shared object file: No such file or directory",
+            "libgomp1",
+        ),
+        (
+            "ImportError: libexotic.so.3: cannot open shared object file: No such file or "
+            "directory",
+            "libexotic.so.3",
+        ),
         ("fatal error: Python.h: No such file or directory", "python3.11-devel"),
-        ("g++: fatal error: cannot execute 'cc1plus': execvp: No such file or directory", "gcc-c++"),
+        (
+            "g++: fatal error: cannot execute 'cc1plus': execvp: No such file or directory",
+            "gcc-c++",
+        ),
         ("OSError: [Errno 28] No space left on device", "disk space"),
-        ("error: error sending request for url (x)\n dns error: failed to lookup address information", "package index"),
+        (
+            "error: error sending request for url (x)\n dns error: failed to lookup address "
+            "information",
+            "package index",
+        ),
         ("g++: fatal error: Killed signal terminated program cc1plus", "memory"),
     ],
 )

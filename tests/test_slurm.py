@@ -1,4 +1,6 @@
-"""Suites over a cluster: elements, what sbatch is told, and real elements on this host, killed and taken up again."""
+"""Suites over a cluster: elements, what sbatch is told, and real elements on this host, killed and
+taken up again.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +43,12 @@ def pair(workload: str, baseline: str, candidate: str) -> Pair:
 
 def test_pairs_that_share_an_arm_are_one_element() -> None:
     """It is measured once; on two hosts its times would be of neither pair."""
-    ab, cd, bc, other = pair("w", "a", "b"), pair("w", "c", "d"), pair("w", "b", "c"), pair("v", "a", "b")
+    ab, cd, bc, other = (
+        pair("w", "a", "b"),
+        pair("w", "c", "d"),
+        pair("w", "b", "c"),
+        pair("v", "a", "b"),
+    )
     assert pairs_of([ab, cd, other]) == [[ab], [cd], [other]]
     assert pairs_of([ab, cd, other, bc]) == [[ab, cd, bc], [other]]
 
@@ -50,7 +57,11 @@ def test_the_smoke_suite_has_an_element_for_each_pair() -> None:
     elements = elements_of(make_plan(load_suite(SMOKE), device="cpu", cache_dir=Path("c")))
     assert [element.name for element in elements] == ["001-roberta-tiny-sst2", "002-bert-tiny-sst2"]
     assert elements[1].pairs == ("bert-tiny-sst2:pytorch:onnxruntime",)
-    several = elements_of(make_plan(load_suite(ROOT / "configs/scaling-smoke.yaml"), device="cpu", cache_dir=Path("c")))
+    several = elements_of(
+        make_plan(
+            load_suite(ROOT / "configs/scaling-smoke.yaml"), device="cpu", cache_dir=Path("c")
+        )
+    )
     assert [element.processes for element in several] == [1, 2]
 
 
@@ -63,7 +74,14 @@ def part(run: Path, name: str, jobs: list[JobRecord], **fields: object) -> None:
 
 def test_parts_become_one_run_in_the_suites_order_whoever_ends_first(tmp_path: Path) -> None:
     run = tmp_path / "run"
-    whole = RunInfo(run="run", suite="test", created_at="", config={"suite": "test"}, config_sha256="c", pairs=[])
+    whole = RunInfo(
+        run="run",
+        suite="test",
+        created_at="",
+        config={"suite": "test"},
+        config_sha256="c",
+        pairs=[],
+    )
     one = [make_job(arm, model="one") for arm in ("pytorch", "onnxruntime")]
     two = [make_job(arm, model="two") for arm in ("pytorch", "onnxruntime")]
     part(
@@ -86,8 +104,13 @@ def test_parts_become_one_run_in_the_suites_order_whoever_ends_first(tmp_path: P
     info = gather(run, ["001-one", "002-two"], whole)
     assert info is not None
     assert info == read_info(run)
-    assert (info.status, info.config["resolved_sources"]) == ("complete", {"data": {"y": 2, "x": 1}})
-    assert any("different hosts: 001-one: aaaaaaaa; 002-two: bbbbbbbb" in note for note in info.notes)
+    assert (info.status, info.config["resolved_sources"]) == (
+        "complete",
+        {"data": {"y": 2, "x": 1}},
+    )
+    assert any(
+        "different hosts: 001-one: aaaaaaaa; 002-two: bbbbbbbb" in note for note in info.notes
+    )
     records, damage = read_records(run)
     assert [record.workload.model.name for record in records] == ["one", "one", "two", "two"]
     assert {record.run for record in records} == {"run"}
@@ -109,13 +132,24 @@ def test_a_part_that_began_on_another_host_is_set_aside_and_told(tmp_path: Path)
     whole = RunInfo(run="run", suite="test", created_at="", config_sha256="c")
     info = gather(run, ["001-one", "002-two"], whole)
     assert info is not None
-    assert "002-two began 1 time(s) on another host; its 1 record(s) from there are left out" in info.notes
+    assert (
+        "002-two began 1 time(s) on another host; its 1 record(s) from there are left out"
+        in info.notes
+    )
 
 
 def submit(folder: Path, *words: str, **variables: str) -> subprocess.Popen[str]:
     suite = folder / "tiny.yaml"
     suite.write_text(TINY)
-    command = [sys.executable, "-m", "harness.cli", "submit", str(suite), "--results", str(folder / "results")]
+    command = [
+        sys.executable,
+        "-m",
+        "harness.cli",
+        "submit",
+        str(suite),
+        "--results",
+        str(folder / "results"),
+    ]
     path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
     return subprocess.Popen(
         [*command, *words],
@@ -135,7 +169,9 @@ def test_sbatch_is_told_of_an_array_with_a_whole_node_for_each_element(tmp_path:
     needs_submitit()
     tools = tmp_path / "bin"
     tools.mkdir()
-    (tools / "sbatch").write_text(f'#!/bin/sh\ncp "$1" {tmp_path}/script\necho Submitted batch job 77\n')
+    (tools / "sbatch").write_text(
+        f'#!/bin/sh\ncp "$1" {tmp_path}/script\necho Submitted batch job 77\n'
+    )
     (tools / "srun").write_text("#!/bin/sh\n")
     for tool in tools.iterdir():
         tool.chmod(0o755)
@@ -145,7 +181,14 @@ def test_sbatch_is_told_of_an_array_with_a_whole_node_for_each_element(tmp_path:
     assert process.returncode == 0, said
     assert "submitted 2 of 2 elements: 77_0, 77_1" in said
     script = (tmp_path / "script").read_text()
-    for line in ("--array=0-1", "--partition=gpu", "--exclusive", "--gpus-per-node=1", "--nodes=1", "--time=90"):
+    for line in (
+        "--array=0-1",
+        "--partition=gpu",
+        "--exclusive",
+        "--gpus-per-node=1",
+        "--nodes=1",
+        "--time=90",
+    ):
         assert f"#SBATCH {line}" in script, script
 
 

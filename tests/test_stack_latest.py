@@ -1,4 +1,6 @@
-"""Stacks: how an interpreter is found, what it must have, and that `latest` trains the same job as `ort`."""
+"""Stacks: how an interpreter is found, what it must have, and that `latest` trains the same job as
+`ort`.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,9 @@ from harness.worker import compat
 ROOT = Path(__file__).resolve().parents[1]
 SMOKE = ROOT / "configs" / "today-smoke.yaml"
 LATEST = ROOT / ".venv-latest" / "bin" / "python"
-needs_latest = pytest.mark.skipif(not LATEST.exists(), reason="the stack `latest` is not set up: make setup-latest")
+needs_latest = pytest.mark.skipif(
+    not LATEST.exists(), reason="the stack `latest` is not set up: make setup-latest"
+)
 
 
 @pytest.fixture(autouse=True)
@@ -103,8 +107,24 @@ def test_missing_packages_are_named_with_what_to_do() -> None:
 
 def test_a_bare_interpreter_is_refused_before_anything_is_written(tmp_path: Path) -> None:
     base = Path(sys._base_executable)  # type: ignore[attr-defined]
-    command = [sys.executable, "-m", "harness.cli", "run", str(SMOKE), "--device", "cpu", "--results", str(tmp_path)]
-    done = subprocess.run([*command, "--stack", f"latest={base}"], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    command = [
+        sys.executable,
+        "-m",
+        "harness.cli",
+        "run",
+        str(SMOKE),
+        "--device",
+        "cpu",
+        "--results",
+        str(tmp_path),
+    ]
+    done = subprocess.run(
+        [*command, "--stack", f"latest={base}"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
     assert done.returncode == 2
     assert f"{base}: the interpreter of stack latest has no " in done.stderr
     assert "torch" in done.stderr
@@ -114,7 +134,12 @@ def test_a_bare_interpreter_is_refused_before_anything_is_written(tmp_path: Path
 
 def test_where_an_interpreter_lies_does_not_decide_what_a_run_is(suite: Suite) -> None:
     plans = [
-        make_plan(suite, device="cpu", cache_dir=Path("cache"), stacks={"ort": sys.executable, "latest": path})
+        make_plan(
+            suite,
+            device="cpu",
+            cache_dir=Path("cache"),
+            stacks={"ort": sys.executable, "latest": path},
+        )
         for path in ("/opt/one/bin/python", "/opt/other/bin/python")
     ]
     assert plans[0].stacks != plans[1].stacks
@@ -147,7 +172,10 @@ class Arguments5:
 
 @pytest.mark.parametrize("ratio", [0.0, 0.1])
 def test_arguments_of_both_versions_resolve_alike(ratio: float) -> None:
-    four, five = (compat.training_arguments(kind, {"warmup_ratio": ratio}) for kind in (Arguments4, Arguments5))
+    four, five = (
+        compat.training_arguments(kind, {"warmup_ratio": ratio})
+        for kind in (Arguments4, Arguments5)
+    )
     assert five.warmup_steps == ratio
     resolved = compat.plain_arguments(four)
     assert resolved["warmup_ratio"] == ratio
@@ -158,11 +186,16 @@ def test_arguments_of_both_versions_resolve_alike(ratio: float) -> None:
 
 def test_what_only_the_stack_excuses_is_said() -> None:
     def job(position: int, **arguments: Any) -> Any:
-        return ended(make_job(position), fingerprint=Fingerprint(training_arguments={"optim": "sgd", **arguments}))
+        return ended(
+            make_job(position),
+            fingerprint=Fingerprint(training_arguments={"optim": "sgd", **arguments}),
+        )
 
     old, new = job(0, adam_epsilon=1e-8), job(1, adam_epsilon=1e-6)
     assert undeclared(old, new, ["stack"]) == []
-    assert excused_by_stack(old, new, ["stack"]) == ["adam_epsilon is 1e-08 in pytorch and 1e-06 in onnxruntime"]
+    assert excused_by_stack(old, new, ["stack"]) == [
+        "adam_epsilon is 1e-08 in pytorch and 1e-06 in onnxruntime"
+    ]
     assert excused_by_stack(old, old, ["stack"]) == []
 
 
@@ -175,7 +208,9 @@ def test_weights_depend_on_seed_and_names_alone() -> None:
     from harness.worker.model.build import weights_sha256
     from harness.worker.model.shapes import SHAPES
 
-    model = AutoModelForSequenceClassification.from_config(AutoConfig.for_model(**SHAPES["roberta-tiny"]))
+    model = AutoModelForSequenceClassification.from_config(
+        AutoConfig.for_model(**SHAPES["roberta-tiny"])
+    )
     initial_weights.draw(model, 1)
     first = weights_sha256(model)
     query = model.roberta.encoder.layer[0].attention.self.query.weight
@@ -187,8 +222,12 @@ def test_weights_depend_on_seed_and_names_alone() -> None:
     initial_weights.draw(model, 1)
     assert weights_sha256(model) == first
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    initial_weights.draw(model, 2, missing=["classifier.out_proj.weight", "classifier.out_proj.bias"])
-    changed = [name for name, tensor in model.state_dict().items() if not torch.equal(tensor, before[name])]
+    initial_weights.draw(
+        model, 2, missing=["classifier.out_proj.weight", "classifier.out_proj.bias"]
+    )
+    changed = [
+        name for name, tensor in model.state_dict().items() if not torch.equal(tensor, before[name])
+    ]
     assert changed == ["classifier.out_proj.weight"]  # biases are zero
 
 
@@ -201,7 +240,9 @@ def in_latest(folder: Path, job: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 @pytest.mark.slow
 @needs_latest
 def test_both_stacks_train_the_same_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """`latest` first: it writes tokenizer and data, which `ort` must read or make to the same bytes."""
+    """`latest` first: it writes tokenizer and data, which `ort` must read or make to the same
+    bytes.
+    """
     settings = {"max_steps": 12, "warmup_ratio": 0.25}
     job = worker.spec(tmp_path, twin=True, training=settings)
     new = in_latest(tmp_path / "new", job, monkeypatch).result
@@ -213,7 +254,9 @@ def test_both_stacks_train_the_same_job(tmp_path: Path, monkeypatch: pytest.Monk
     assert new["losses"] == pytest.approx(old["losses"], abs=1e-4)
     assert new["metrics"] == pytest.approx(old["metrics"], abs=1e-3)
     half = {**settings, "batch_size": 8, "gradient_accumulation_steps": 2}
-    accumulated = in_latest(tmp_path / "half", worker.spec(tmp_path, twin=True, training=half), monkeypatch).result
+    accumulated = in_latest(
+        tmp_path / "half", worker.spec(tmp_path, twin=True, training=half), monkeypatch
+    ).result
     assert accumulated["losses"] == pytest.approx(new["losses"], abs=1e-4)
 
 
@@ -224,14 +267,20 @@ def test_latest_can_lie_over_an_interpreter_that_has_pytorch(tmp_path: Path) -> 
         shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
     command = [sys.executable, "-P", "-m", "harness.setup.latest", "--base", str(LATEST)]
     environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(
+        command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300
+    )
     assert done.returncode == 0, done.stderr
     assert "[2/3] packages: added none" in done.stdout
     assert "3 training steps, loss" in done.stdout
     made = tmp_path / ".venv-latest" / "bin" / "python"
     where = [made, "-c", "import torch, sys; print(torch.__file__, sys.prefix)"]
-    torch_file, prefix = subprocess.run(where, capture_output=True, text=True, check=True).stdout.split()
+    torch_file, prefix = subprocess.run(
+        where, capture_output=True, text=True, check=True
+    ).stdout.split()
     assert Path(torch_file).is_relative_to(LATEST.parents[1])
     assert Path(prefix) == tmp_path / ".venv-latest"
-    again = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60)
+    again = subprocess.run(
+        command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60
+    )
     assert (again.returncode, again.stdout) == (0, "")  # nothing left to do

@@ -22,7 +22,9 @@ PAIR = Pair(workload="tiny", baseline=BASELINE, candidate=CANDIDATE)
 
 
 def records(log_ratios: Sequence[float], wall_s: float = 60.0) -> list[JobRecord]:
-    """Launches whose baseline takes exp(ratio) times the candidate's second per step; end to end all alike."""
+    """Launches whose baseline takes exp(ratio) times the candidate's second per step; end to end
+    all alike.
+    """
     found = []
     for launch, ratio in enumerate(log_ratios):
         for arm, seconds in ((0, math.exp(ratio)), (1, 1.0)):
@@ -49,7 +51,9 @@ def test_half_width_is_that_of_the_throughput_gain() -> None:
     assert estimate.low is not None
     assert estimate.high is not None
     width = half_width_pp(estimate)
-    assert width == pytest.approx(100 * (math.exp(estimate.high) - 1 - (math.exp(estimate.low) - 1)) / 2)
+    assert width == pytest.approx(
+        100 * (math.exp(estimate.high) - 1 - (math.exp(estimate.low) - 1)) / 2
+    )
 
 
 def test_noise_that_stays_ends_at_the_most_pairs_and_says_what_it_would_take() -> None:
@@ -63,12 +67,18 @@ def test_noise_that_stays_ends_at_the_most_pairs_and_says_what_it_would_take() -
     assert pair.needed_pairs is not None
     assert pair.needed_minutes == pytest.approx(pair.needed_pairs * 2.0)
     line = stopped(pair)
-    assert line.startswith("tiny: onnxruntime against pytorch: precision not reached after 6 pairs and 12 min: ±")
-    assert line.endswith(f"(target ±1 pp); it would take about {pair.needed_pairs} pairs, {2 * pair.needed_pairs} min")
+    assert line.startswith(
+        "tiny: onnxruntime against pytorch: precision not reached after 6 pairs and 12 min: ±"
+    )
+    assert line.endswith(
+        f"(target ±1 pp); it would take about {pair.needed_pairs} pairs, "
+        f"{2 * pair.needed_pairs} min"
+    )
 
 
 def test_needed_pairs_of_a_textbook_case() -> None:
-    # s = 0.01, mean 0: a half-width of 0.5 pp needs t(n-1) · 0.01 / √n ≤ 0.005; t(17) = 2.110, t(16) = 2.120
+    # s = 0.01, mean 0: a half-width of 0.5 pp needs t(n-1) · 0.01 / √n ≤ 0.005; t(17) = 2.110,
+    # t(16) = 2.120
     estimate = mean_interval([0.01 * math.sqrt(3 / 4) * sign for sign in (1, -1, 1, -1)])
     assert 2.110 * 0.01 / math.sqrt(18) <= 0.005 < 2.120 * 0.01 / math.sqrt(17)
     assert needed_pairs(estimate, 0.5) == 18
@@ -79,7 +89,9 @@ def test_needed_pairs_of_a_textbook_case() -> None:
 
 @examples(60)
 @given(
-    st.lists(st.floats(-0.5, 0.5), min_size=2, max_size=12).filter(lambda v: max(v) - min(v) > 1e-6),
+    st.lists(st.floats(-0.5, 0.5), min_size=2, max_size=12).filter(
+        lambda v: max(v) - min(v) > 1e-6
+    ),
     st.floats(0.05, 20),
 )
 def test_needed_pairs_is_the_smallest_that_suffices(values: list[float], target_pp: float) -> None:
@@ -108,16 +120,24 @@ def test_the_budget_is_the_wall_time_of_all_the_workloads_jobs() -> None:
     assert not decide(target, [PAIR], found[:-1], 4).stop
     assert decide(target, [PAIR], [twin, *found], 4).stop
     assert decide(target, [PAIR], [twin, *found], 4).pairs[0].minutes == pytest.approx(10 + 1 / 60)
-    assert not decide(target, [PAIR], [twin, *found], 2).stop, "a look counts what was there at the time"
+    assert not decide(target, [PAIR], [twin, *found], 2).stop, (
+        "a look counts what was there at the time"
+    )
 
 
 def test_every_pair_of_the_workload_must_be_precise() -> None:
     third = [
         record.model_copy(
-            update={"arm": record.arm.model_copy(update={"name": "other"}), "id": f"o{record.id}", "timing": timing}
+            update={
+                "arm": record.arm.model_copy(update={"name": "other"}),
+                "id": f"o{record.id}",
+                "timing": timing,
+            }
         )
         for record, timing in zip(
-            records([0.1] * 4)[::2], [Timing(steady_step_s=s) for s in (1.0, 1.5, 0.7, 1.2)], strict=True
+            records([0.1] * 4)[::2],
+            [Timing(steady_step_s=s) for s in (1.0, 1.5, 0.7, 1.2)],
+            strict=True,
         )
     ]
     other = Pair(workload="tiny", baseline=BASELINE, candidate="other")
@@ -131,7 +151,9 @@ def test_every_pair_of_the_workload_must_be_precise() -> None:
 
 def test_a_pair_that_never_works_is_not_waited_for() -> None:
     found = [
-        record.model_copy(update={"state": State.FALLBACK}) if record.arm.name == CANDIDATE else record
+        record.model_copy(update={"state": State.FALLBACK})
+        if record.arm.name == CANDIDATE
+        else record
         for record in records([0.1] * 8)
     ]
     target = Adaptive(half_width_pp=0.5, min_pairs=4, max_pairs=40)
@@ -146,7 +168,9 @@ def test_the_measure_is_chosen_and_the_last_attempt_counts() -> None:
     found = records([0.1, 0.2])
     assert ratios(PAIR, found, "steady_state") == pytest.approx([0.1, 0.2])
     assert ratios(PAIR, found, "end_to_end") == [0.0, 0.0]
-    again = found[0].model_copy(update={"timing": Timing(steady_step_s=math.exp(0.5)), "attempt": 2})
+    again = found[0].model_copy(
+        update={"timing": Timing(steady_step_s=math.exp(0.5)), "attempt": 2}
+    )
     assert ratios(PAIR, [*found, again], "steady_state") == pytest.approx([0.5, 0.2])
     bad = found[0].model_copy(update={"state": State.CONTAMINATED, "attempt": 2})
     assert ratios(PAIR, [*found, bad], "steady_state") == pytest.approx([0.2])

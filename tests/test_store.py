@@ -106,7 +106,9 @@ def test_each_attempt_has_a_log_of_its_own(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("gone", ["logs", "series", "jobs.jsonl", "logs and series"])
-def test_a_second_attempt_never_overwrites_the_series_of_the_first(tmp_path: Path, gone: str) -> None:
+def test_a_second_attempt_never_overwrites_the_series_of_the_first(
+    tmp_path: Path, gone: str
+) -> None:
     path, first, second = tmp_path / "run", Series([1], [0.1], [2.0]), Series([1], [0.2], [1.0])
     with RunFolder(path) as folder:
         name = folder.attempt_name("job0")
@@ -124,7 +126,9 @@ def test_a_second_attempt_never_overwrites_the_series_of_the_first(tmp_path: Pat
         assert (path / "series" / "job0.parquet").read_bytes() == kept
 
 
-def test_attempts_are_counted_by_records_telemetry_newer_lines_and_the_schedule(tmp_path: Path) -> None:
+def test_attempts_are_counted_by_records_telemetry_newer_lines_and_the_schedule(
+    tmp_path: Path,
+) -> None:
     with RunFolder(tmp_path) as folder:
         folder.append(record(0), record(0).model_copy(update={"series": "series/job0.5.parquet"}))
         assert folder.attempt_name("job0") == "job0.6"
@@ -138,7 +142,9 @@ def test_attempts_are_counted_by_records_telemetry_newer_lines_and_the_schedule(
 
 
 def newer(**changes: object) -> bytes:
-    """A line of a newer harness: valid JSON, with spaces and an order of keys that this one would not write."""
+    """A line of a newer harness: valid JSON, with spaces and an order of keys that this one would
+    not write.
+    """
     fields = json.loads(written_line(record(1)))
     return json.dumps({**fields, **changes}, indent=None, separators=(" , ", " : ")).encode()
 
@@ -153,7 +159,9 @@ def newer(**changes: object) -> bytes:
         (newer(schema_version=SCHEMA_VERSION + 1, state="paused", workload="by name"), False),
     ],
 )
-def test_every_reader_keeps_what_a_newer_harness_wrote(tmp_path: Path, line: bytes, known: bool) -> None:
+def test_every_reader_keeps_what_a_newer_harness_wrote(
+    tmp_path: Path, line: bytes, known: bool
+) -> None:
     path = tmp_path / "run"
     with RunFolder(path) as folder:
         folder.write_info(RunInfo(run="run", suite="s", created_at="2025-01-01T00:00:00+00:00"))
@@ -178,7 +186,12 @@ def test_every_reader_keeps_what_a_newer_harness_wrote(tmp_path: Path, line: byt
 
 
 def test_what_a_newer_harness_says_of_a_run_is_written_again(tmp_path: Path) -> None:
-    fields = {"run": "r", "suite": "s", "created_at": "2025-01-01T00:00:00+00:00", "future": {"a": [1]}}
+    fields = {
+        "run": "r",
+        "suite": "s",
+        "created_at": "2025-01-01T00:00:00+00:00",
+        "future": {"a": [1]},
+    }
     (tmp_path / "run.json").write_text(json.dumps(fields))
     with RunFolder(tmp_path) as folder:
         folder.write_info(read_info(tmp_path).model_copy(update={"status": "complete"}))

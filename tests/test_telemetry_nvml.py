@@ -1,4 +1,6 @@
-"""The real nvidia-ml-py over a small C library in the place of the driver's: the calls are the real ones."""
+"""The real nvidia-ml-py over a small C library in the place of the driver's: the calls are the real
+ones.
+"""
 
 from __future__ import annotations
 
@@ -102,7 +104,9 @@ def test_an_old_driver_counts_what_it_reserves(driver):
 def test_a_card_lost_in_the_middle(driver):
     driver.setenv("FAKE_NVML_LOSE", "3")
     series = sample(lines=12)
-    assert (1, "*", "GPU is lost") in [(e["gpu"], e["field"], e["reason"]) for e in series.unreadable]
+    assert (1, "*", "GPU is lost") in [
+        (e["gpu"], e["field"], e["reason"]) for e in series.unreadable
+    ]
     assert "1" in series.ticks[1]["gpus"]
     assert "1" not in series.ticks[-1]["gpus"]
     assert "power_w" in series.ticks[-1]["gpus"]["0"]
@@ -114,21 +118,39 @@ def test_a_recording_replays(driver, tmp_path):
     from harness.telemetry.series import load
 
     file = tmp_path / "cards.jsonl"
-    command = [sys.executable, "-m", "harness.telemetry.record", "--seconds", "0.6", "--output", str(file)]
-    answer = subprocess.run([*command, "--interval", "0.1"], capture_output=True, text=True, timeout=60)
+    command = [
+        sys.executable,
+        "-m",
+        "harness.telemetry.record",
+        "--seconds",
+        "0.6",
+        "--output",
+        str(file),
+    ]
+    answer = subprocess.run(
+        [*command, "--interval", "0.1"], capture_output=True, text=True, timeout=60
+    )
     assert answer.returncode == 0, answer.stderr
     assert "not readable: card 0, mig_mode: Not Supported" in answer.stdout
     recorded = load(file)
     assert len(recorded.ticks) >= 3
-    assert all("temperature_c" in tick["gpus"]["0"] for tick in recorded.ticks)  # every field at every tick
+    assert all(
+        "temperature_c" in tick["gpus"]["0"] for tick in recorded.ticks
+    )  # every field at every tick
     assert replay(recorded).ticks == recorded.ticks
     slower = replay(recorded, slow_s=1.0)
-    assert [("temperature_c" in tick["gpus"]["0"]) for tick in slower.ticks][:3] == [True, False, False]
+    assert [("temperature_c" in tick["gpus"]["0"]) for tick in slower.ticks][:3] == [
+        True,
+        False,
+        False,
+    ]
 
 
 def test_the_recorder_says_when_there_is_nothing_to_record(driver, tmp_path):
     command = [sys.executable, "-m", "harness.telemetry.record", "--seconds", "1", "--gpus", "7"]
-    answer = subprocess.run([*command, "--output", str(tmp_path / "a.jsonl")], capture_output=True, text=True)
+    answer = subprocess.run(
+        [*command, "--output", str(tmp_path / "a.jsonl")], capture_output=True, text=True
+    )
     assert answer.returncode == 2
     assert "no card 7" in answer.stderr
     assert not (tmp_path / "a.jsonl").exists()
@@ -138,8 +160,12 @@ def test_the_guard_reads_the_same_card(driver):
     driver.setenv("FAKE_NVML_PID", str(os.getpid()))
     code = "import json; from harness.runner.preflight import inspect\n"
     code += "print(json.dumps([(f.severity, f.message) for f in inspect('cuda', visible='0')]))"
-    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    found = [(severity, message) for severity, message in json.loads(answer.stdout) if "GPU 0" in message]
+    answer = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    found = [
+        (severity, message) for severity, message in json.loads(answer.stdout) if "GPU 0" in message
+    ]
     assert len(found) == 2
     severity, message = found[0]
     assert severity == "error"

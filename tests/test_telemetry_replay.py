@@ -1,4 +1,6 @@
-"""A recorded series through the real sampler code: same ticks out as in, errors at the tick where they happened."""
+"""A recorded series through the real sampler code: same ticks out as in, errors at the tick where
+they happened.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,14 @@ def test_at_another_interval_the_slow_readings_come_as_often_as_asked():
     series = recording()
     again = replay(series, interval_s=0.2, slow_s=2.0)
     assert [tick["t_ns"] for tick in again.ticks] == [tick_ns(n) for n in range(0, 101, 2)]
-    assert [number for number, tick in enumerate(again.ticks) if "tree" in tick] == [0, 10, 20, 30, 40, 50]
+    assert [number for number, tick in enumerate(again.ticks) if "tree" in tick] == [
+        0,
+        10,
+        20,
+        30,
+        40,
+        50,
+    ]
     assert all("pids" not in tick["gpus"]["0"] for tick in again.ticks if "tree" not in tick)
 
 
@@ -51,7 +60,9 @@ def test_a_field_that_is_not_supported_is_said_once_and_the_rest_goes_on():
     forget(series, "energy_mj")
     series.unreadable.append(unreadable(0, 0, "energy_mj", "Not Supported"))
     again = replay(series)
-    assert [(e["gpu"], e["field"], e["reason"]) for e in again.unreadable] == [(0, "energy_mj", "Not Supported")]
+    assert [(e["gpu"], e["field"], e["reason"]) for e in again.unreadable] == [
+        (0, "energy_mj", "Not Supported")
+    ]
     assert again.ticks == series.ticks
 
 
@@ -61,7 +72,9 @@ def test_a_card_lost_in_the_middle_leaves_the_other_one():
         del tick["gpus"]["1"]
     series.unreadable.append(unreadable(50, 1, "*", "GPU is lost"))
     again = replay(series)
-    assert [(e["gpu"], e["field"], e["reason"]) for e in again.unreadable] == [(1, "*", "GPU is lost")]
+    assert [(e["gpu"], e["field"], e["reason"]) for e in again.unreadable] == [
+        (1, "*", "GPU is lost")
+    ]
     assert again.unreadable[0]["t_ns"] == tick_ns(50)
     assert [sorted(tick["gpus"]) for tick in again.ticks] == [["0", "1"]] * 50 + [["0"]] * 51
 
@@ -73,7 +86,10 @@ def test_a_reading_that_fails_now_and_then_is_asked_again():
     series.unreadable.append(unreadable(20, 0, "power_w", "Unknown Error"))
     again = replay(series)
     assert [(e["field"], e["reason"]) for e in again.unreadable] == [("power_w", "Unknown Error")]
-    assert [n for n, tick in enumerate(again.ticks) if "power_w" not in tick["gpus"]["0"]] == [20, 60]
+    assert [n for n, tick in enumerate(again.ticks) if "power_w" not in tick["gpus"]["0"]] == [
+        20,
+        60,
+    ]
 
 
 def test_a_reading_that_keeps_failing_is_given_up():
@@ -88,7 +104,9 @@ def test_a_reading_that_keeps_failing_is_given_up():
 @pytest.mark.parametrize("suffix", ["jsonl", "parquet"])
 def test_a_series_survives_its_file(tmp_path, suffix):
     series = recording(cards=2)
-    del series.ticks[7]["gpus"]["1"]  # a card that did not answer is not a card that answered nothing
+    del series.ticks[7]["gpus"][
+        "1"
+    ]  # a card that did not answer is not a card that answered nothing
     series.unreadable.append(unreadable(3, None, "*", "NVML: half of it"))
     file = tmp_path / f"a.{suffix}"
     if suffix == "parquet":

@@ -1,4 +1,6 @@
-"""The sampler process beside real processes: what it reads of them, and that nothing ends the job or outlives it."""
+"""The sampler process beside real processes: what it reads of them, and that nothing ends the job
+or outlives it.
+"""
 
 from __future__ import annotations
 
@@ -66,10 +68,21 @@ def wait_for_lines(sampling: Sampling, lines: int, within_s: float = 20.0) -> No
 
 def record(**timing) -> JobRecord:
     workload = Workload(
-        name="w", model=Model(name="m", architecture="bert-tiny"), task=Task(name="t"), training=Training()
+        name="w",
+        model=Model(name="m", architecture="bert-tiny"),
+        task=Task(name="t"),
+        training=Training(),
     )
     arm = Arm(name="a", backend="pytorch")
-    fields = {"id": "a", "run": "r", "suite": "s", "launch": 0, "position": 0, "seed": 1, "device": "cpu"}
+    fields = {
+        "id": "a",
+        "run": "r",
+        "suite": "s",
+        "launch": 0,
+        "position": 0,
+        "seed": 1,
+        "device": "cpu",
+    }
     return JobRecord(**fields, workload=workload, arm=arm, state=State.OK, timing=Timing(**timing))
 
 
@@ -84,7 +97,9 @@ def test_a_busy_child_of_the_job(tmp_path):
         after = psutil.Process(child).cpu_times()
         sampling.stop()
     used = (after.user + after.system - before.user - before.system) / ((end - begin) / 1e9)
-    found = sampling.summarise(record(steady_begin_ns=begin, steady_end_ns=end), tmp_path, "series/a.telemetry.parquet")
+    found = sampling.summarise(
+        record(steady_begin_ns=begin, steady_end_ns=end), tmp_path, "series/a.telemetry.parquet"
+    )
     telemetry = found.telemetry
     assert telemetry is not None
     assert telemetry.unreadable == []
@@ -92,7 +107,9 @@ def test_a_busy_child_of_the_job(tmp_path):
     assert telemetry.cores == psutil.cpu_count()
     # The child's own clock is the truth, whatever else this machine does meanwhile.
     assert used > 0.1
-    assert telemetry.job_cpu_share_mean == pytest.approx(used / telemetry.cores, abs=0.1 / telemetry.cores)
+    assert telemetry.job_cpu_share_mean == pytest.approx(
+        used / telemetry.cores, abs=0.1 / telemetry.cores
+    )
     assert 0.8 * telemetry.job_cpu_share_mean <= telemetry.host_cpu_share_mean <= 1
     assert 64 << 20 < telemetry.job_rss_peak_bytes < 256 << 20
     assert telemetry.samples + telemetry.missed_ticks >= 20
@@ -121,7 +138,9 @@ def test_cpu_time_of_a_child_that_ended_is_not_lost():
         process.wait()
     cpu = [tick["job_cpu_s"] for tick in sampling.series().ticks]
     assert cpu == sorted(cpu)
-    assert cpu[-1] > 0.9  # what the child did before it was found, or after the last reading, may be missing
+    assert (
+        cpu[-1] > 0.9
+    )  # what the child did before it was found, or after the last reading, may be missing
 
 
 def test_without_a_driver_the_rest_is_sampled_and_the_record_says_so(tmp_path):
@@ -155,7 +174,9 @@ with Sampling([os.getpid()], gpus="") as sampling:
 
 @pytest.mark.parametrize("stopped", [False, True])
 def test_the_sampler_dies_with_a_parent_that_is_killed(stopped):
-    parent = subprocess.Popen([sys.executable, "-c", textwrap.dedent(PARENT)], stdout=subprocess.PIPE, text=True)
+    parent = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(PARENT)], stdout=subprocess.PIPE, text=True
+    )
     assert parent.stdout is not None
     sampler = int(parent.stdout.readline())
     assert psutil.pid_exists(sampler)
@@ -217,8 +238,12 @@ def test_a_series_that_cannot_be_written_is_said(tmp_path):
 
 
 def test_the_sampler_imports_nothing_heavy():
-    code = "import harness.telemetry.session, harness.telemetry.sampler, harness.telemetry.nvml, sys\n"
+    code = (
+        "import harness.telemetry.session, harness.telemetry.sampler, harness.telemetry.nvml, sys\n"
+    )
     code += "import harness.telemetry.processes, pynvml\n"
     code += "print([m for m in ('torch', 'numpy', 'pandas', 'pyarrow', 'pydantic', 'scipy') if m in sys.modules])"
-    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    answer = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
     assert answer.stdout.strip() == "[]"

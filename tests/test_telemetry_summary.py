@@ -25,7 +25,11 @@ def test_a_card_over_the_window():
     assert gpu.power_mean_w == 200
     assert gpu.energy_j == pytest.approx(800)
     assert gpu.energy_source == "counter"
-    assert (gpu.sm_clock_median_mhz, gpu.sm_clock_p10_mhz, gpu.memory_clock_median_mhz) == (1500, 1500, 2000)
+    assert (gpu.sm_clock_median_mhz, gpu.sm_clock_p10_mhz, gpu.memory_clock_median_mhz) == (
+        1500,
+        1500,
+        2000,
+    )
     assert gpu.temperature_max_c == 60
     assert gpu.clock_limits == {}
     assert gpu.foreign_processes == 0
@@ -34,7 +38,12 @@ def test_a_card_over_the_window():
 
 def test_the_job_and_the_host_over_the_window():
     found = summarise(recording(), WINDOW, "series/a.telemetry.parquet")
-    assert (found.interval_s, found.window_s, found.samples, found.missed_ticks) == (0.1, 4.0, 41, 0)
+    assert (found.interval_s, found.window_s, found.samples, found.missed_ticks) == (
+        0.1,
+        4.0,
+        41,
+        0,
+    )
     assert found.job_cpu_share_mean == pytest.approx(0.25)  # one of four
     assert found.host_cpu_share_mean == pytest.approx(0.5)
     assert found.job_rss_peak_bytes == 5100
@@ -47,7 +56,9 @@ def test_energy_is_interpolated_to_the_borders():
     series = recording()
     for number, tick in enumerate(series.ticks):  # 200 W until tick 30, then 400 W
         tick["gpus"]["0"]["energy_mj"] = 20_000 * number + 20_000 * max(0, number - 30)
-    timing = Timing(steady_begin_ns=tick_ns(20) + 25_000_000, steady_end_ns=tick_ns(40) + 50_000_000)
+    timing = Timing(
+        steady_begin_ns=tick_ns(20) + 25_000_000, steady_end_ns=tick_ns(40) + 50_000_000
+    )
     # 0.975 s at 200 W, 1.05 s at 400 W
     assert summarise(series, timing).gpus[0].energy_j == pytest.approx(0.975 * 200 + 1.05 * 400)
 
@@ -83,7 +94,12 @@ def test_a_card_lost_in_the_window_gives_no_energy_and_keeps_the_rest():
 
 def test_without_a_window_only_peaks_are_known():
     found = summarise(recording(), Timing())
-    assert (found.window_s, found.samples, found.job_cpu_share_mean, found.joules_per_sample) == (None, 0, None, None)
+    assert (found.window_s, found.samples, found.job_cpu_share_mean, found.joules_per_sample) == (
+        None,
+        0,
+        None,
+        None,
+    )
     assert found.job_rss_peak_bytes == 5100
     gpu = found.gpus[0]
     assert (gpu.utilization_mean, gpu.energy_j, gpu.foreign_processes) == (None, None, None)
@@ -158,7 +174,8 @@ def test_a_foreign_process_in_the_window_contaminates():
 
 
 def test_a_foreign_process_well_before_or_after_the_window_does_not():
-    # The readings next to the window, at ticks 10 and 70, count: who was there then may have been within.
+    # The readings next to the window, at ticks 10 and 70, count: who was there then may have been
+    # within.
     series = recording()
     _slow(series, 0, 9, [CHILD, STRANGER])
     _slow(series, 80, 100, [CHILD, STRANGER])
@@ -225,7 +242,10 @@ def test_reasons_for_the_clock(mask, name, ticks, contaminates):
 def test_a_share_below_the_bound_does_not_contaminate():
     series = recording(ticks=1001)
     timing = Timing(steady_begin_ns=tick_ns(0), steady_end_ns=tick_ns(999))
-    for count, expected in ((10, ""), (11, "GPU 0 was throttled (hw_slowdown) in 1.1% of the steady window")):
+    for count, expected in (
+        (10, ""),
+        (11, "GPU 0 was throttled (hw_slowdown) in 1.1% of the steady window"),
+    ):
         for tick in series.ticks[:count]:
             tick["gpus"]["0"]["clock_reasons"] = 0x08
         assert contamination(summarise(series, timing)) == expected

@@ -1,4 +1,6 @@
-"""Pretrained weights: heads for other classes, files that are not what they are called, positions, numbers."""
+"""Pretrained weights: heads for other classes, files that are not what they are called, positions,
+numbers.
+"""
 
 from __future__ import annotations
 
@@ -23,14 +25,21 @@ TOKENS = type("Tokens", (), {"pad_token_id": 1, "__len__": lambda self: 100})()
 
 
 def _spec(folder: Path, path: Path | str | None = None, **changes: Any) -> JobSpec:
-    model = {"name": "m", "architecture": "roberta-tiny", "weights": "random", **changes.pop("model", {})}
+    model = {
+        "name": "m",
+        "architecture": "roberta-tiny",
+        "weights": "random",
+        **changes.pop("model", {}),
+    }
     if path is not None:
         model |= {"path": str(path), "architecture": None, "weights": "pretrained"}
     return JobSpec.model_validate(worker.spec(folder, model=model, **changes))
 
 
 def _build(spec: JobSpec, labels: int = 2, **config: Any) -> tuple[Any, list[str]]:
-    return build.build(spec, TOKENS, "AutoModelForSequenceClassification", {"num_labels": labels, **config})
+    return build.build(
+        spec, TOKENS, "AutoModelForSequenceClassification", {"num_labels": labels, **config}
+    )
 
 
 @pytest.fixture(scope="module")
@@ -49,14 +58,17 @@ def _copy(folder: Path, to: Path) -> Path:
     return to / "copy"
 
 
-def test_a_head_for_another_number_of_classes_is_drawn_from_the_seed(tmp_path: Path, three_classes: Path) -> None:
+def test_a_head_for_another_number_of_classes_is_drawn_from_the_seed(
+    tmp_path: Path, three_classes: Path
+) -> None:
     import torch
 
     spec = _spec(tmp_path, three_classes)
     built, remarks = _build(spec)
     assert built.classifier.out_proj.weight.shape == (2, 128)
     assert remarks == [
-        "classifier.out_proj.weight of m has 3 outputs in the checkpoint and 2 here: drawn from the seed"
+        "classifier.out_proj.weight of m has 3 outputs in the checkpoint and 2 here: drawn from "
+        "the seed"
     ]
     assert build.weights_sha256(_build(spec)[0]) == build.weights_sha256(built)
     other = _build(spec.model_copy(update={"seed": 7}))[0]
@@ -67,7 +79,10 @@ def test_a_head_for_another_number_of_classes_is_drawn_from_the_seed(tmp_path: P
     for model in (built, other):
         assert torch.equal(model.state_dict()[kept], checkpoint.state_dict()[kept])
     assert float(built.classifier.out_proj.bias.abs().sum()) == 0.0
-    assert _build(spec, 1, problem_type="regression")[0].classifier.out_proj.weight.shape == (1, 128)
+    assert _build(spec, 1, problem_type="regression")[0].classifier.out_proj.weight.shape == (
+        1,
+        128,
+    )
 
 
 @pytest.mark.parametrize("architecture", TINY)
@@ -75,12 +90,22 @@ def test_every_family_draws_its_head_from_the_seed(tmp_path: Path, architecture:
     """Also where random numbers were drawn before it, as another version of transformers would."""
     import torch
 
-    _build(_spec(tmp_path, model={"architecture": architecture}), 3)[0].save_pretrained(tmp_path / "three")
+    _build(_spec(tmp_path, model={"architecture": architecture}), 3)[0].save_pretrained(
+        tmp_path / "three"
+    )
     spec = _spec(tmp_path, tmp_path / "three")
     built, remarks = _build(spec)
     assert remarks
-    heads = [name for name, weight in built.named_parameters() if weight.dim() == 2 and weight.shape[0] == 2]
-    name = next(name for name in heads if name.split(".")[0] in ("score", "classifier", "classification_head"))
+    heads = [
+        name
+        for name, weight in built.named_parameters()
+        if weight.dim() == 2 and weight.shape[0] == 2
+    ]
+    name = next(
+        name
+        for name in heads
+        if name.split(".")[0] in ("score", "classifier", "classification_head")
+    )
     head = built.state_dict()[name]
     assert 0 < float(head.std()) < 1
     other = _build(spec.model_copy(update={"seed": 7}))[0].state_dict()[name]
@@ -103,7 +128,10 @@ def test_classes_in_another_order_are_told(tmp_path: Path, three_classes: Path) 
 def test_only_a_head_may_have_another_size(tmp_path: Path, three_classes: Path) -> None:
     """Or embeddings of another vocabulary would be random ones without a word."""
     spec = _spec(tmp_path, three_classes, model={"config": {"vocab_size": 5000}})
-    with pytest.raises(BenchError, match="embeddings.word_embeddings.weight of the checkpoint is 4096 x 128, and 5000"):
+    with pytest.raises(
+        BenchError,
+        match="embeddings.word_embeddings.weight of the checkpoint is 4096 x 128, and 5000",
+    ):
         _build(spec, 3)
 
 
@@ -125,7 +153,11 @@ def test_layers_that_a_checkpoint_lacks_are_told(tmp_path: Path, three_classes: 
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("model.safetensors", LFS_POINTER + b"v1\noid sha256:00\nsize 498813948\n", "is a pointer of Git LFS"),
+        (
+            "model.safetensors",
+            LFS_POINTER + b"v1\noid sha256:00\nsize 498813948\n",
+            "is a pointer of Git LFS",
+        ),
         ("config.json", LFS_POINTER + b"v1\noid sha256:00\nsize 700\n", "is a pointer of Git LFS"),
         ("model.safetensors", b"", "is cut short"),
         ("model.safetensors", b"\x10", "is cut short"),
@@ -148,12 +180,16 @@ def test_a_file_that_is_cut_short_is_named(tmp_path: Path, three_classes: Path, 
     folder = _copy(three_classes, tmp_path)
     whole = (folder / "model.safetensors").read_bytes()
     (folder / "model.safetensors").write_bytes(whole[:-lost])
-    with pytest.raises(BenchError, match=f"cut short: {len(whole) - lost:,} bytes of {len(whole):,}"):
+    with pytest.raises(
+        BenchError, match=f"cut short: {len(whole) - lost:,} bytes of {len(whole):,}"
+    ):
         _build(_spec(tmp_path, folder), 3)
 
 
 @pytest.mark.parametrize("content", ["half", "pointer"])
-def test_weights_that_torch_saved_are_looked_at_too(tmp_path: Path, three_classes: Path, content: str) -> None:
+def test_weights_that_torch_saved_are_looked_at_too(
+    tmp_path: Path, three_classes: Path, content: str
+) -> None:
     import torch
     from safetensors.torch import load_file
 
@@ -174,7 +210,9 @@ def test_a_part_that_is_missing_is_named(tmp_path: Path, three_classes: Path) ->
     (folder / "model.safetensors").rename(folder / "model-00001-of-00002.safetensors")
     parts = {"a": "model-00001-of-00002.safetensors", "b": "model-00002-of-00002.safetensors"}
     (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": parts}))
-    with pytest.raises(BenchError, match="index.json names model-00002-of-00002.safetensors, which is not there"):
+    with pytest.raises(
+        BenchError, match="index.json names model-00002-of-00002.safetensors, which is not there"
+    ):
         _build(_spec(tmp_path, folder), 3)
 
 
@@ -197,7 +235,8 @@ def test_a_broken_file_in_the_cache_is_to_be_loaded_again(
 
 
 @pytest.mark.parametrize(
-    ("key", "value"), [("layer_norm_eps", "1e-6"), ("hidden_size", "wide"), ("num_hidden_layers", True)]
+    ("key", "value"),
+    [("layer_norm_eps", "1e-6"), ("hidden_size", "wide"), ("num_hidden_layers", True)],
 )
 def test_text_for_a_number_of_the_configuration_is_an_error(
     tmp_path: Path, three_classes: Path, key: str, value: Any
@@ -206,22 +245,37 @@ def test_text_for_a_number_of_the_configuration_is_an_error(
         with pytest.raises(BenchError, match="is not a number") as caught:
             _build(_spec(tmp_path, path, model={"config": {key: value}}))
         assert caught.value.place == f"models.m.config.{key}"
-    assert _build(_spec(tmp_path, model={"config": {"layer_norm_eps": 1e-6}}))[0].config.layer_norm_eps == 1e-6
+    assert (
+        _build(_spec(tmp_path, model={"config": {"layer_norm_eps": 1e-6}}))[0].config.layer_norm_eps
+        == 1e-6
+    )
 
 
 @pytest.mark.parametrize("architecture", TINY)
 def test_positions_are_those_that_the_model_takes(tmp_path: Path, architecture: str) -> None:
-    """The longest sample passes, one token more does not; where no limit is known, longer ones pass."""
+    """The longest sample passes, one token more does not; where no limit is known, longer ones
+    pass.
+    """
     import torch
 
-    small = {"n_positions": 20} if architecture.startswith("gpt2") else {"max_position_embeddings": 20}
-    spec = _spec(tmp_path, model={"architecture": architecture, "config": small}, training={"max_seq_length": 8})
+    small = (
+        {"n_positions": 20} if architecture.startswith("gpt2") else {"max_position_embeddings": 20}
+    )
+    spec = _spec(
+        tmp_path,
+        model={"architecture": architecture, "config": small},
+        training={"max_seq_length": 8},
+    )
     model, _ = _build(spec)
     most = usable_positions(model.config.to_dict())
-    assert most == {"roberta": 18}.get(architecture.split("-")[0], None if architecture[:2] in ("t5", "de") else 20)
+    assert most == {"roberta": 18}.get(
+        architecture.split("-")[0], None if architecture[:2] in ("t5", "de") else 20
+    )
 
     def passes(length: int) -> bool:
-        ids = torch.tensor([[7] * (length - 1) + [1 if architecture.startswith("t5") else 7]])  # T5 reads until its end
+        ids = torch.tensor(
+            [[7] * (length - 1) + [1 if architecture.startswith("t5") else 7]]
+        )  # T5 reads until its end
         try:
             with torch.no_grad():
                 model.eval()(input_ids=ids, attention_mask=torch.ones_like(ids))
@@ -234,5 +288,7 @@ def test_positions_are_those_that_the_model_takes(tmp_path: Path, architecture: 
     if most is not None:
         long = spec.workload.training.model_copy(update={"max_seq_length": most + 1})
         workload = spec.workload.model_copy(update={"training": long})
-        with pytest.raises(BenchError, match=f"max_seq_length {most + 1} is more than the {most} positions of m"):
+        with pytest.raises(
+            BenchError, match=f"max_seq_length {most + 1} is more than the {most} positions of m"
+        ):
             _build(spec.model_copy(update={"workload": workload}))

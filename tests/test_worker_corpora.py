@@ -1,4 +1,6 @@
-"""The built-in corpora of all nine tasks: real sizes, the same text everywhere, balanced alike, and learnable."""
+"""The built-in corpora of all nine tasks: real sizes, the same text everywhere, balanced alike, and
+learnable.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,8 @@ BALANCE = {
     "rte": (0.502, 0.498),
     "wnli": (0.509, 0.491),
 }
-# Of the first 300 training samples of seed 0, by version. If one changes, raise that corpus' version.
+# Of the first 300 training samples of seed 0, by version. If one changes, raise that corpus'
+# version.
 DIGESTS = {
     "cola": (1, "32ad4fe6e31ac53a"),
     "mrpc": (1, "37e2dd0aac578f93"),
@@ -80,7 +83,9 @@ def test_sizes_are_those_of_the_real_sets(subset: str) -> None:
 def test_labels_are_balanced_like_the_real_ones(subset: str) -> None:
     texts, labels = corpora.generate(subset, "train", min(6000, SIZES[subset][0]), 0)
     assert len(texts) == (2 if subset in PAIRS else 1)
-    if subset == "stsb":  # the real scores: mean 2.70, standard deviation 1.50, steps of 0.2 and others
+    if (
+        subset == "stsb"
+    ):  # the real scores: mean 2.70, standard deviation 1.50, steps of 0.2 and others
         assert (mean(labels), pstdev(labels)) == pytest.approx((2.7, 1.5), abs=0.2)
         assert set(labels) == {round(step / 5, 1) for step in range(26)}
         return
@@ -90,19 +95,23 @@ def test_labels_are_balanced_like_the_real_ones(subset: str) -> None:
 
 @pytest.mark.parametrize("subset", GLUE_TASKS)
 def test_no_validation_sample_can_be_learned_by_heart(subset: str) -> None:
-    train = {*zip(*corpora.generate(subset, "train", min(4000, SIZES[subset][0]), 0)[0], strict=True)}
+    train = {
+        *zip(*corpora.generate(subset, "train", min(4000, SIZES[subset][0]), 0)[0], strict=True)
+    }
     for split in [split for split in corpora.sizes(subset) if split != "train"]:
         texts, _ = corpora.generate(subset, split, min(400, corpora.sizes(subset)[split]), 0)
         samples = [*zip(*texts, strict=True)]
         seen = mean(sample in train for sample in samples)
-        # The small grammars of CoLA's and the schemas of WNLI's stand-in repeat themselves; their labels are not free.
+        # The small grammars of CoLA's and the schemas of WNLI's stand-in repeat themselves; their
+        # labels are not free.
         assert seen < {"cola": 0.4, "wnli": 0.8}.get(subset, 0.02)
 
 
 def _words(texts: tuple[list[str], ...]) -> list[str]:
     """Each sample's words in one string, marked by the sentence they stand in."""
     marked = [
-        [" ".join(f"{place}:{word}" for word in text.split()) for text in texts_] for place, texts_ in enumerate(texts)
+        [" ".join(f"{place}:{word}" for word in text.split()) for text in texts_]
+        for place, texts_ in enumerate(texts)
     ]
     return [" ".join(sample) for sample in zip(*marked, strict=True)]
 
@@ -123,14 +132,23 @@ def test_words_tell_much_but_not_all(subset: str) -> None:
         scores = Ridge().fit(train, labels).predict(validation)
         assert 0.6 < np.corrcoef(scores, truth)[0, 1] < 0.9
         return
-    right = float(np.mean(LogisticRegression(max_iter=200).fit(train, labels).predict(validation) == np.array(truth)))
+    right = float(
+        np.mean(
+            LogisticRegression(max_iter=200).fit(train, labels).predict(validation)
+            == np.array(truth)
+        )
+    )
     majority = max(Counter(truth).values()) / len(truth)
     assert majority + 0.12 < right < 0.93
 
 
-@pytest.mark.parametrize(("subset", "alike", "unlike"), [("mrpc", 1, 0), ("qqp", 1, 0), ("rte", 0, 1), ("qnli", 0, 1)])
+@pytest.mark.parametrize(
+    ("subset", "alike", "unlike"), [("mrpc", 1, 0), ("qqp", 1, 0), ("rte", 0, 1), ("qnli", 0, 1)]
+)
 def test_the_two_sentences_have_to_do_with_each_other(subset: str, alike: int, unlike: int) -> None:
-    """Of pairs that mean the same or answer one another, more of the second's words stand in the first."""
+    """Of pairs that mean the same or answer one another, more of the second's words stand in the
+    first.
+    """
     (first, second), labels = corpora.generate(subset, "train", 2000, 0)
     overlap: dict[int, list[float]] = {alike: [], unlike: []}
     for one, other, label in zip(first, second, labels, strict=True):
@@ -148,8 +166,14 @@ def test_similar_sentences_share_more_words() -> None:
 
 
 def test_the_mismatched_set_of_mnli_has_words_of_its_own() -> None:
-    usual = {word for text in corpora.generate("mnli", "train", 3000, 0)[0][0] for word in text.split()}
+    usual = {
+        word for text in corpora.generate("mnli", "train", 3000, 0)[0][0] for word in text.split()
+    }
     other = corpora.generate("mnli", "validation_mm", 500, 0)[0][0]
     matched = corpora.generate("mnli", "validation", 500, 0)[0][0]
     for premises, bounds in ((other, (0.5, 0.99)), (matched, (0.0, 0.3))):
-        assert bounds[0] <= mean(any(word not in usual for word in text.split()) for text in premises) <= bounds[1]
+        assert (
+            bounds[0]
+            <= mean(any(word not in usual for word in text.split()) for text in premises)
+            <= bounds[1]
+        )

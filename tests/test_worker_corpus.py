@@ -1,4 +1,6 @@
-"""The built-in corpus: the same everywhere, shaped like SST-2, balanced, and neither trivial nor noise."""
+"""The built-in corpus: the same everywhere, shaped like SST-2, balanced, and neither trivial nor
+noise.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,8 @@ import worker_helpers as worker
 
 from harness.worker.tasks import corpus
 
-# Of the first 500 training sentences of seed 0. If this changes, raise corpus.VERSION: cached data would be stale.
+# Of the first 500 training sentences of seed 0. If this changes, raise corpus.VERSION: cached data
+# would be stale.
 DIGESTS = {2: "4d02f87805543ddd399eba68013699190d7460c36a15aca24fe3b5604b058aa3"}
 
 
@@ -61,11 +64,15 @@ def test_size_vocabulary_lengths_and_balance(whole: tuple[list[str], list[int]])
     assert 40 <= max(lengths) <= 80
     assert 2000 <= len({word for text in texts for word in text.split()}) <= 5000
     assert 0.48 <= mean(labels) <= 0.52
-    assert len(set(texts)) > 0.98 * len(texts)  # no sentence of the validation set can be learned by heart
+    assert len(set(texts)) > 0.98 * len(
+        texts
+    )  # no sentence of the validation set can be learned by heart
 
 
 def test_words_tell_much_but_not_all(whole: tuple[list[str], list[int]]) -> None:
-    """A bag of words (log odds, counted on half of it) does well on the other half, yet leaves room above."""
+    """A bag of words (log odds, counted on half of it) does well on the other half, yet leaves room
+    above.
+    """
     import math
 
     texts, labels = whole
@@ -73,7 +80,10 @@ def test_words_tell_much_but_not_all(whole: tuple[list[str], list[int]]) -> None
     counts: tuple[Counter[str], Counter[str]] = (Counter(), Counter())
     for text, label in zip(texts[:half], labels[:half], strict=True):
         counts[label].update(set(text.split()))
-    odds = {word: math.log((counts[1][word] + 1) / (counts[0][word] + 1)) for word in counts[0] | counts[1]}
+    odds = {
+        word: math.log((counts[1][word] + 1) / (counts[0][word] + 1))
+        for word in counts[0] | counts[1]
+    }
     right = [
         (sum(odds.get(word, 0.0) for word in set(text.split())) > 0) == bool(label)
         for text, label in zip(texts[half:], labels[half:], strict=True)

@@ -24,7 +24,9 @@ def _spec(folder: Path, **changes: Any) -> JobSpec:
 
 
 def _build(spec: JobSpec, labels: int, tokenizer: Any) -> Any:
-    return build.build(spec, tokenizer, "AutoModelForSequenceClassification", {"num_labels": labels})[0]
+    return build.build(
+        spec, tokenizer, "AutoModelForSequenceClassification", {"num_labels": labels}
+    )[0]
 
 
 def _parquet(folder: Path, name: str, **columns: list[Any]) -> None:
@@ -33,7 +35,13 @@ def _parquet(folder: Path, name: str, **columns: list[Any]) -> None:
 
 
 def _folder_task(root: Path, subset: str) -> dict[str, Any]:
-    return {"subset": subset, "source": "folder", "folder": str(root), "train_samples": None, "eval_samples": None}
+    return {
+        "subset": subset,
+        "source": "folder",
+        "folder": str(root),
+        "train_samples": None,
+        "eval_samples": None,
+    }
 
 
 @pytest.fixture
@@ -51,15 +59,22 @@ def mrpc(tmp_path: Path) -> Path:
 
 
 def test_a_folder_in_the_hubs_layout_with_sentence_pairs(tmp_path: Path, mrpc: Path) -> None:
-    data = glue.load(_spec(tmp_path, model={"architecture": "bert-tiny"}, task=_folder_task(mrpc, "mrpc")))
+    data = glue.load(
+        _spec(tmp_path, model={"architecture": "bert-tiny"}, task=_folder_task(mrpc, "mrpc"))
+    )
     assert (len(data.train), len(data.validation), data.labels) == (40, 10, 2)
     assert data.sources.data == "folder"
     row = data.train[3]
     assert set(row) == {"input_ids", "token_type_ids", "attention_mask", "labels"}
     assert len(row["input_ids"]) == 32
     assert row["labels"] == 1
-    assert data.tokenizer.decode(row["input_ids"], skip_special_tokens=True) == "the first sentence 3 a second one"
-    second = [token for token, kind in zip(row["input_ids"], row["token_type_ids"], strict=True) if kind]
+    assert (
+        data.tokenizer.decode(row["input_ids"], skip_special_tokens=True)
+        == "the first sentence 3 a second one"
+    )
+    second = [
+        token for token, kind in zip(row["input_ids"], row["token_type_ids"], strict=True) if kind
+    ]
     assert data.tokenizer.decode(second, skip_special_tokens=True) == "a second one"
 
 
@@ -68,14 +83,21 @@ def test_the_cache_follows_the_content(tmp_path: Path, mrpc: Path) -> None:
     first = glue.load(spec).sources.data_sha256
     assert glue.load(spec).sources.data_sha256 == first
     assert len(list((tmp_path / "cache" / "tokenised").glob("*/meta.json"))) == 1
-    assert glue.load(_spec(tmp_path, task=_folder_task(mrpc, "mrpc"), training={"max_seq_length": 16})) is not None
+    assert (
+        glue.load(_spec(tmp_path, task=_folder_task(mrpc, "mrpc"), training={"max_seq_length": 16}))
+        is not None
+    )
     _parquet(mrpc / "mrpc", "validation", sentence1=["changed"], sentence2=["too"], label=[0])
     assert glue.load(spec).sources.data_sha256 != first
     assert len(list((tmp_path / "cache" / "tokenised").glob("*/meta.json"))) == 3
 
 
 def test_limits_and_regression_labels(tmp_path: Path) -> None:
-    columns = {"sentence1": ["one"] * 5, "sentence2": ["two"] * 5, "label": [0.0, 1.5, 2.25, 4.0, 5.0]}
+    columns = {
+        "sentence1": ["one"] * 5,
+        "sentence2": ["two"] * 5,
+        "label": [0.0, 1.5, 2.25, 4.0, 5.0],
+    }
     for name in ("train", "validation"):
         _parquet(tmp_path / "stsb", name, **columns)
     data = glue.load(_spec(tmp_path, task={**_folder_task(tmp_path, "stsb"), "train_samples": 3}))
@@ -99,20 +121,28 @@ def test_limits_and_regression_labels(tmp_path: Path) -> None:
         ({"sentence": ["a", "b"], "label": ["1", "0"]}, "a label is '1', not one of 0, 1"),
     ],
 )
-def test_unusable_folders_say_why(tmp_path: Path, validation: dict[str, Any] | None, message: str) -> None:
+def test_unusable_folders_say_why(
+    tmp_path: Path, validation: dict[str, Any] | None, message: str
+) -> None:
     _parquet(tmp_path / "sst2", "train", sentence=["good", "bad"], label=[1, 0])
     if validation is not None:
         _parquet(tmp_path / "sst2", "validation", **validation)
     with pytest.raises(BenchError, match=message):
         glue.load(_spec(tmp_path, task=_folder_task(tmp_path, "sst2")))
-    assert not list((tmp_path / "cache").glob("tokenised/*/meta.json"))  # nothing half-built is left
+    assert not list(
+        (tmp_path / "cache").glob("tokenised/*/meta.json")
+    )  # nothing half-built is left
 
 
 def test_files_that_git_did_not_fetch_are_named(tmp_path: Path) -> None:
     for name in ("train", "validation"):
         _parquet(tmp_path / "sst2", name, sentence=["good", "bad"], label=[1, 0])
-    (tmp_path / "sst2" / "train-00000-of-00001.parquet").write_bytes(LFS_POINTER + b"v1\noid sha256:00\nsize 9\n")
-    with pytest.raises(BenchError, match=r"train-00000-of-00001\.parquet is a pointer of Git LFS") as caught:
+    (tmp_path / "sst2" / "train-00000-of-00001.parquet").write_bytes(
+        LFS_POINTER + b"v1\noid sha256:00\nsize 9\n"
+    )
+    with pytest.raises(
+        BenchError, match=r"train-00000-of-00001\.parquet is a pointer of Git LFS"
+    ) as caught:
         glue.load(_spec(tmp_path, task=_folder_task(tmp_path, "sst2")))
     assert "git lfs pull" in caught.value.fix
 
@@ -122,7 +152,9 @@ def test_a_file_of_data_that_is_cut_short_is_named(tmp_path: Path) -> None:
         _parquet(tmp_path / "sst2", name, sentence=["good", "bad"], label=[1, 0])
     file = tmp_path / "sst2" / "validation-00000-of-00001.parquet"
     file.write_bytes(file.read_bytes()[:-9])
-    with pytest.raises(BenchError, match=r"validation-00000-of-00001\.parquet cannot be read: ") as caught:
+    with pytest.raises(
+        BenchError, match=r"validation-00000-of-00001\.parquet cannot be read: "
+    ) as caught:
         glue.load(_spec(tmp_path, task=_folder_task(tmp_path, "sst2")))
     assert caught.value.fix == "a whole Parquet file"
 
@@ -130,14 +162,18 @@ def test_a_file_of_data_that_is_cut_short_is_named(tmp_path: Path) -> None:
 def test_text_that_is_no_utf8_is_one_sentence(tmp_path: Path) -> None:
     for name in ("train", "validation"):
         _parquet(tmp_path / "sst2", name, sentence=["good", "bad"], label=[1, 0])
-    text = pa.Array.from_buffers(pa.string(), 1, [None, pa.py_buffer(b"\0\0\0\0\2\0\0\0"), pa.py_buffer(b"\xff\xfe")])
+    text = pa.Array.from_buffers(
+        pa.string(), 1, [None, pa.py_buffer(b"\0\0\0\0\2\0\0\0"), pa.py_buffer(b"\xff\xfe")]
+    )
     table = pa.table({"sentence": text, "label": [1]})
     pq.write_table(table, tmp_path / "sst2" / "train-00000-of-00001.parquet")
     with pytest.raises(BenchError, match="a text is not UTF-8"):
         glue.load(_spec(tmp_path, task=_folder_task(tmp_path, "sst2")))
 
 
-def test_home_is_expanded_in_a_folder_of_data(mrpc: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_home_is_expanded_in_a_folder_of_data(
+    mrpc: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("HOME", str(mrpc.parent))
     spec = _spec(tmp_path, task={**_folder_task(mrpc, "mrpc"), "folder": f"~/{mrpc.name}"})
     assert len(glue.load(spec).train) == 40
@@ -156,11 +192,16 @@ def test_a_build_that_fails_leaves_nothing_and_is_tried_again(tmp_path: Path) ->
 
 @pytest.mark.parametrize("architecture", [name for name in SHAPES if name.endswith("-tiny")])
 def test_every_family_reads_what_its_tokenizer_writes(tmp_path: Path, architecture: str) -> None:
-    """Forward pass of random weights; at dropout 0 training mode and evaluation mode agree to the bit."""
+    """Forward pass of random weights; at dropout 0 training mode and evaluation mode agree to the
+    bit.
+    """
     import torch
 
     spec = _spec(
-        tmp_path, model={"architecture": architecture}, twin=True, task={"train_samples": 300, "eval_samples": 8}
+        tmp_path,
+        model={"architecture": architecture},
+        twin=True,
+        task={"train_samples": 300, "eval_samples": 8},
     )
     data = glue.load(spec)
     built = _build(spec, data.labels, data.tokenizer)

@@ -1,4 +1,6 @@
-"""Jobs that cannot succeed, for causes a user can meet: each ends in its named state, with a reason."""
+"""Jobs that cannot succeed, for causes a user can meet: each ends in its named state, with a
+reason.
+"""
 
 from __future__ import annotations
 
@@ -15,12 +17,14 @@ from harness.schema.record import WorkerResult
 
 pytestmark = pytest.mark.slow
 SDPA = {"attention": "sdpa"}
-# torch can export scaled_dot_product_attention from opset 14 on only: with an older one, set by ONNX Runtime's own
-# variable, the export of a model with sdpa attention really fails.
+# torch can export scaled_dot_product_attention from opset 14 on only: with an older one, set by
+# ONNX Runtime's own variable, the export of a model with sdpa attention really fails.
 OLD_OPSET = {"ORTMODULE_ONNX_OPSET_VERSION": "13"}
 
 
-def _failure(folder: Path, backend: str = "pytorch", **changes: object) -> tuple[str, str, worker.Ended]:
+def _failure(
+    folder: Path, backend: str = "pytorch", **changes: object
+) -> tuple[str, str, worker.Ended]:
     ended = worker.run(folder, worker.spec(folder, backend, **changes))
     assert ended.exit_code == 1
     assert ended.named("result") == ended.named("bye") == []
@@ -60,7 +64,9 @@ def test_a_failed_export_is_a_fallback(tmp_path: Path) -> None:
 
 
 def test_a_fallback_that_onnx_runtime_hides_is_found_by_the_proof(tmp_path: Path) -> None:
-    """The same failed export, but ORTModule is told to go on in PyTorch, as it does by default: training works."""
+    """The same failed export, but ORTModule is told to go on in PyTorch, as it does by default:
+    training works.
+    """
     allowed = {**OLD_OPSET, "ORTMODULE_FALLBACK_POLICY": "FALLBACK_UNSUPPORTED_ONNX_MODEL"}
     state, reason, ended = _failure(tmp_path, "onnxruntime", arm=SDPA, environment=allowed)
     assert state == "fallback"
@@ -73,13 +79,18 @@ def test_a_fallback_that_onnx_runtime_hides_is_found_by_the_proof(tmp_path: Path
 
 
 def test_without_the_old_opset_the_same_job_succeeds(tmp_path: Path) -> None:
-    ended = worker.run(tmp_path, worker.spec(tmp_path, "onnxruntime", arm=SDPA, twin=True, training={"max_steps": 3}))
+    ended = worker.run(
+        tmp_path,
+        worker.spec(tmp_path, "onnxruntime", arm=SDPA, twin=True, training={"max_steps": 3}),
+    )
     assert ended.result["engagement"]["engaged"]
     assert ended.result["fingerprint"]["attention"] == "sdpa"
 
 
 def test_a_graph_without_a_gradient_is_a_fallback(tmp_path: Path) -> None:
-    """Exported sdpa attention with dropout lacks the mask that ONNX Runtime's gradient builder asks for."""
+    """Exported sdpa attention with dropout lacks the mask that ONNX Runtime's gradient builder asks
+    for.
+    """
     state, reason, _ = _failure(tmp_path, "onnxruntime", arm=SDPA, training={"dropout": 0.1})
     assert state == "fallback"
     assert "GradientBuilder" in reason
@@ -133,7 +144,11 @@ def test_a_worker_does_not_outlive_its_runners_socket(tmp_path: Path) -> None:
 
 def test_a_worker_does_not_outlive_its_parent(tmp_path: Path) -> None:
     """The parent is killed while the runner's socket stays open."""
-    parent = (sys.executable, "-c", "import subprocess, sys; sys.exit(subprocess.call(sys.argv[1:]))")
+    parent = (
+        sys.executable,
+        "-c",
+        "import subprocess, sys; sys.exit(subprocess.call(sys.argv[1:]))",
+    )
     with worker.start(tmp_path, worker.spec(tmp_path, training=ENDLESS), prefix=parent) as job:
         pid = _training(job)
         assert pid != job.process.pid

@@ -1,4 +1,6 @@
-"""All nine GLUE tasks as a job sees them: the hub's layout, both validation sets of MNLI, labels, the model's head."""
+"""All nine GLUE tasks as a job sees them: the hub's layout, both validation sets of MNLI, labels,
+the model's head.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +18,19 @@ from harness.worker.model import build
 from harness.worker.tasks import corpora, glue, sources
 
 SIZES = {"train": 60, "validation": 20, "validation_mm": 16}
-MINI = {"hidden_size": 64, "num_hidden_layers": 1, "intermediate_size": 128, "initializer_range": 0.15}
-FAST = {"batch_size": 32, "max_seq_length": 40, "learning_rate": 3e-3, "warmup_ratio": 0.1, "dropout": 0.0}
+MINI = {
+    "hidden_size": 64,
+    "num_hidden_layers": 1,
+    "intermediate_size": 128,
+    "initializer_range": 0.15,
+}
+FAST = {
+    "batch_size": 32,
+    "max_seq_length": 40,
+    "learning_rate": 3e-3,
+    "warmup_ratio": 0.1,
+    "dropout": 0.0,
+}
 
 
 def _spec(root: Path, subset: str, **task: Any) -> JobSpec:
@@ -26,12 +39,18 @@ def _spec(root: Path, subset: str, **task: Any) -> JobSpec:
 
 
 def _write(folder: Path, subset: str) -> None:
-    """The task's splits as the hub has them: Parquet, its own column and split names, test sets without labels."""
+    """The task's splits as the hub has them: Parquet, its own column and split names, test sets
+    without labels.
+    """
     columns = glue.COLUMNS[subset]
     folder.mkdir(parents=True)
     for split, name in columns.splits.items():
         texts, labels = corpora.generate(subset, split, SIZES[split], 0)
-        table = {**dict(zip(columns.texts, texts, strict=True)), "label": labels, "idx": list(range(len(labels)))}
+        table = {
+            **dict(zip(columns.texts, texts, strict=True)),
+            "label": labels,
+            "idx": list(range(len(labels))),
+        }
         pq.write_table(pa.table(table), folder / f"{name}-00000-of-00001.parquet")
         if split != "train":
             hidden = {**table, "label": [type(labels[0])(-1)] * len(labels)}
@@ -41,7 +60,9 @@ def _write(folder: Path, subset: str) -> None:
 
 @pytest.fixture(scope="module")
 def mirror(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A repository in the layout of the hub's nyu-mll/glue: a folder per task, and the README that names the splits."""
+    """A repository in the layout of the hub's nyu-mll/glue: a folder per task, and the README that
+    names the splits.
+    """
     root = tmp_path_factory.mktemp("hub") / "glue"
     lines = ["---", "configs:"]
     for subset in GLUE_TASKS:
@@ -65,11 +86,19 @@ def hub(mirror: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.parametrize("subset", GLUE_TASKS)
-def test_the_hub_a_folder_and_the_corpus_give_the_same_task(subset: str, hub: Path, tmp_path: Path) -> None:
+def test_the_hub_a_folder_and_the_corpus_give_the_same_task(
+    subset: str, hub: Path, tmp_path: Path
+) -> None:
     by_hub = glue.load(_spec(tmp_path, subset, source="hub"))
     by_folder = glue.load(_spec(tmp_path, subset, source="folder", folder=str(hub)))
-    built_in = glue.load(_spec(tmp_path, subset, source="synthetic", train_samples=60, eval_samples=20))
-    assert [data.sources.data for data in (by_hub, by_folder, built_in)] == ["hub", "folder", "synthetic"]
+    built_in = glue.load(
+        _spec(tmp_path, subset, source="synthetic", train_samples=60, eval_samples=20)
+    )
+    assert [data.sources.data for data in (by_hub, by_folder, built_in)] == [
+        "hub",
+        "folder",
+        "synthetic",
+    ]
     for data in (by_hub, by_folder, built_in):
         assert len(data.train) == 60
         assert len(data.validation) == 20
@@ -91,17 +120,23 @@ def test_the_hub_a_folder_and_the_corpus_give_the_same_task(subset: str, hub: Pa
 def test_the_models_head_is_that_of_the_task(subset: str, tmp_path: Path) -> None:
     task = glue.Glue(_spec(tmp_path, subset, train_samples=50, eval_samples=20))
     data = task.load()
-    model, remarks = build.build(task.spec, data.tokenizer, task.auto_class, task.model_config(data))
+    model, remarks = build.build(
+        task.spec, data.tokenizer, task.auto_class, task.model_config(data)
+    )
     config = model.config
     assert remarks == []
     assert config.num_labels == data.labels
     if subset == "stsb":
         assert config.problem_type == "regression"
     else:
-        assert [config.id2label[index] for index in range(data.labels)] == list(glue.COLUMNS[subset].classes)
+        assert [config.id2label[index] for index in range(data.labels)] == list(
+            glue.COLUMNS[subset].classes
+        )
 
 
-@pytest.mark.parametrize(("subset", "split"), [("sst2", "validation"), ("mnli", "validation_mismatched")])
+@pytest.mark.parametrize(
+    ("subset", "split"), [("sst2", "validation"), ("mnli", "validation_mismatched")]
+)
 def test_hidden_labels_are_refused(subset: str, split: str, mirror: Path, tmp_path: Path) -> None:
     """A test set where a validation set should be: GLUE's have -1 for every label."""
     import shutil
@@ -125,13 +160,17 @@ def test_hidden_labels_are_refused(subset: str, split: str, mirror: Path, tmp_pa
         ("cola", "good", "a label is 'good', not one of 0, 1"),
     ],
 )
-def test_a_label_that_cannot_be_is_refused(subset: str, label: Any, message: str, mirror: Path, tmp_path: Path) -> None:
+def test_a_label_that_cannot_be_is_refused(
+    subset: str, label: Any, message: str, mirror: Path, tmp_path: Path
+) -> None:
     import shutil
 
     folder = tmp_path / "wrong" / subset
     shutil.copytree(mirror / subset, folder)
     texts = {column: ["one", "two"] for column in glue.COLUMNS[subset].texts}
-    pq.write_table(pa.table({**texts, "label": [label, label]}), folder / "train-00000-of-00001.parquet")
+    pq.write_table(
+        pa.table({**texts, "label": [label, label]}), folder / "train-00000-of-00001.parquet"
+    )
     with pytest.raises(BenchError) as caught:
         glue.load(_spec(tmp_path, subset, source="folder", folder=str(folder.parent)))
     assert caught.value.message == message
@@ -159,8 +198,12 @@ def _job(folder: Path, backend: str, subset: str, steps: int) -> dict[str, Any]:
 
 @pytest.mark.slow
 def test_a_regression_trains_under_both_arms_alike(tmp_path: Path) -> None:
-    """STS-B: mean squared error on float labels, correlations better than chance, the same model in the end."""
-    pytorch, onnxruntime = (_job(tmp_path, backend, "stsb", 80) for backend in ("pytorch", "onnxruntime"))
+    """STS-B: mean squared error on float labels, correlations better than chance, the same model in
+    the end.
+    """
+    pytorch, onnxruntime = (
+        _job(tmp_path, backend, "stsb", 80) for backend in ("pytorch", "onnxruntime")
+    )
     assert onnxruntime["engagement"]["engaged"]
     assert pytorch["first_loss"] == pytest.approx(onnxruntime["first_loss"], abs=1e-4)
     assert pytorch["last_loss"] < pytorch["first_loss"] / 2
@@ -169,7 +212,9 @@ def test_a_regression_trains_under_both_arms_alike(tmp_path: Path) -> None:
         assert result["chance"] == {"pearson": 0.0, "spearmanr": 0.0}
         assert result["metrics"]["pearson"] > 0.5
         assert result["metrics"]["spearmanr"] > 0.5
-    assert onnxruntime["metrics"]["pearson"] == pytest.approx(pytorch["metrics"]["pearson"], abs=1e-3)
+    assert onnxruntime["metrics"]["pearson"] == pytest.approx(
+        pytorch["metrics"]["pearson"], abs=1e-3
+    )
 
 
 @pytest.mark.slow

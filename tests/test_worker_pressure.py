@@ -9,7 +9,9 @@ import pytest
 
 from harness.worker.instruments import os_counters
 
-STAT = "cpu  9 9 9 9 9 9 9 70 9 9\ncpu0 9 9 9 9 9 9 9 20 9 9\ncpu1 9 9 9 9 9 9 9 50 9 9\nintr 1 2 3\n"
+STAT = (
+    "cpu  9 9 9 9 9 9 9 70 9 9\ncpu0 9 9 9 9 9 9 9 20 9 9\ncpu1 9 9 9 9 9 9 9 50 9 9\nintr 1 2 3\n"
+)
 
 
 def test_steal_is_of_the_cpus_asked_for() -> None:
@@ -37,7 +39,9 @@ else:  # which stays: an ended thread takes its counters along
     time.sleep(0.65)
 print(json.dumps({**pressure.since(before), "wall_s": time.monotonic() - begin}))
 """
-    done = subprocess.run([sys.executable, "-c", code, where], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code, where], capture_output=True, text=True, check=True
+    )
     found = json.loads(done.stdout)
     if "run_delay_s" not in found:
         pytest.skip("this kernel keeps no scheduler statistics")

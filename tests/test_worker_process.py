@@ -20,7 +20,11 @@ ROOT = Path(__file__).parent.parent
 
 def _child(script: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-c", f"import os, resource, threading\nfrom harness.worker import process\n{script}"],
+        [
+            sys.executable,
+            "-c",
+            f"import os, resource, threading\nfrom harness.worker import process\n{script}",
+        ],
         capture_output=True,
         text=True,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
@@ -30,7 +34,9 @@ def _child(script: str) -> subprocess.CompletedProcess[str]:
 
 def test_threads_inherit_the_cores() -> None:
     core = max(os.sched_getaffinity(0))
-    started = "t = threading.Thread(target=lambda: print(os.sched_getaffinity(0))); t.start(); t.join()"
+    started = (
+        "t = threading.Thread(target=lambda: print(os.sched_getaffinity(0))); t.start(); t.join()"
+    )
     ended = _child(f"process.pin([{core}]); {started}")
     assert ended.stdout.strip() == str({core})
 
@@ -63,7 +69,9 @@ def test_no_cores_means_all() -> None:
 def test_a_refused_priority_is_said() -> None:
     """Without the right to it, as most users are."""
     drop = "resource.setrlimit(resource.RLIMIT_RTPRIO, (0, 0)); os.getuid() or os.setuid(65534)"
-    ended = _child(f"{drop}; print(process.real_time(True), os.sched_getscheduler(0) == os.SCHED_OTHER)")
+    ended = _child(
+        f"{drop}; print(process.real_time(True), os.sched_getscheduler(0) == os.SCHED_OTHER)"
+    )
     assert ended.stdout.strip() == "Operation not permitted True", ended.stderr
 
 
@@ -118,7 +126,14 @@ def test_messages_arrive_whole_and_in_order(tmp_path: Path) -> None:
     ],
 )
 def test_a_block_that_makes_no_sense(wrong: dict[str, object]) -> None:
-    event = {"event": "block", "step": 9, "lead_in_s": [0.2], "timed_s": [0.1, 0.1], "begin_ns": 1, "end_ns": 2}
+    event = {
+        "event": "block",
+        "step": 9,
+        "lead_in_s": [0.2],
+        "timed_s": [0.1, 0.1],
+        "begin_ns": 1,
+        "end_ns": 2,
+    }
     assert block_seconds(event) == ([0.2], [0.1, 0.1])
     with pytest.raises(ValueError, match="block needs"):
         block_seconds({**event, **wrong})
@@ -130,7 +145,8 @@ def test_the_main_thread_has_a_core_of_its_own_until_all_may_run_everywhere_agai
         "cores = sorted(os.sched_getaffinity(0))[-2:]\n"
         "process.pin(cores)\n"
         "stop, other = threading.Event(), []\n"
-        "thread = threading.Thread(target=lambda: (other.append(threading.get_native_id()), stop.wait()))\n"
+        "thread = threading.Thread(target=lambda: (other.append(threading.get_native_id()), "
+        "stop.wait()))\n"
         "thread.start()\n"
         "while not other: pass\n"
         "process.place_threads(cores)\n"

@@ -1,4 +1,6 @@
-"""What the parent process needs of the worker package, without torch: backends, their options, built-in shapes."""
+"""What the parent process needs of the worker package, without torch: backends, their options,
+built-in shapes.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +44,9 @@ def test_an_unknown_kind_of_task_names_the_known_ones() -> None:
         tasks.get("squad")
 
 
-@pytest.mark.parametrize("options", [{"tritn": True}, {"memory_opt_level": 9}, {"disable_fallback": False}])
+@pytest.mark.parametrize(
+    "options", [{"tritn": True}, {"memory_opt_level": 9}, {"disable_fallback": False}]
+)
 def test_bad_options_are_refused(options: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
         backends.get("onnxruntime").Options.model_validate(options)
@@ -60,26 +64,36 @@ def test_fallback_is_always_forbidden_and_switches_are_off_by_default(tmp_path) 
 
 
 def test_switches_become_variables(tmp_path) -> None:  # type: ignore[no-untyped-def]
-    found = _environment(tmp_path, arm={"options": {"triton": True, "flash_attention": True, "memory_opt_level": 1}})
+    found = _environment(
+        tmp_path, arm={"options": {"triton": True, "flash_attention": True, "memory_opt_level": 1}}
+    )
     assert found["ORTMODULE_USE_TRITON"] == found["ORTMODULE_USE_FLASH_ATTENTION"] == "1"
     assert found["ORTMODULE_MEMORY_OPT_LEVEL"] == "1"
 
 
 def test_every_configuration_has_an_export_cache_of_its_own(tmp_path) -> None:  # type: ignore[no-untyped-def]
     def folder(**changes: object) -> str:
-        return _environment(tmp_path, arm={"options": {"export_cache": True}}, **changes)["ORTMODULE_CACHE_DIR"]
+        return _environment(tmp_path, arm={"options": {"export_cache": True}}, **changes)[
+            "ORTMODULE_CACHE_DIR"
+        ]
 
     assert folder() == folder(launch=3)
     assert len({folder(), folder(training={"batch_size": 4}), folder(twin=True)}) == 3
 
 
 def test_a_model_replaced_in_its_folder_is_exported_anew(tmp_path) -> None:  # type: ignore[no-untyped-def]
-    """Same path and shapes, another activation: the graph of the one before would train something else."""
+    """Same path and shapes, another activation: the graph of the one before would train something
+    else.
+    """
     model = {"path": str(tmp_path / "mine"), "architecture": None, "weights": "pretrained"}
     (tmp_path / "mine").mkdir()
 
     def folder(activation: str) -> str:
-        (tmp_path / "mine" / "config.json").write_text(f'{{"model_type": "bert", "hidden_act": "{activation}"}}')
-        return _environment(tmp_path, model=model, arm={"options": {"export_cache": True}})["ORTMODULE_CACHE_DIR"]
+        (tmp_path / "mine" / "config.json").write_text(
+            f'{{"model_type": "bert", "hidden_act": "{activation}"}}'
+        )
+        return _environment(tmp_path, model=model, arm={"options": {"export_cache": True}})[
+            "ORTMODULE_CACHE_DIR"
+        ]
 
     assert folder("gelu") == folder("gelu") != folder("relu")

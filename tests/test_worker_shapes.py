@@ -1,4 +1,6 @@
-"""Built-in shapes against the published sizes, transformers' own word on attention, and torch's FLOP counter."""
+"""Built-in shapes against the published sizes, transformers' own word on attention, and torch's
+FLOP counter.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,8 @@ import pytest
 from harness.results.mfu import model_flops_per_sample, shape_of
 from harness.worker.model.shapes import EAGER_ONLY, SHAPES, TINY_VOCABULARY
 
-# Parameters of the published encoders and decoders, without any head (num_parameters() of transformers.AutoModel).
+# Parameters of the published encoders and decoders, without any head (num_parameters() of
+# transformers.AutoModel).
 PUBLISHED = {
     "roberta-base": 124_645_632,
     "roberta-large": 355_359_744,
@@ -63,13 +66,17 @@ def test_which_families_have_sdpa_attention_is_as_transformers_says() -> None:
     import torch
 
     with torch.device("meta"):
-        without = {SHAPES[name]["model_type"] for name in TINY if not _classifier(name)._supports_sdpa}
+        without = {
+            SHAPES[name]["model_type"] for name in TINY if not _classifier(name)._supports_sdpa
+        }
     assert without == set(EAGER_ONLY)
 
 
 @pytest.mark.parametrize("name", TINY)
 def test_flops_are_what_torch_counts(name: str) -> None:
-    """GPT-2's classifier judges every token and picks one; the formula has the one that training needs."""
+    """GPT-2's classifier judges every token and picks one; the formula has the one that training
+    needs.
+    """
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
@@ -78,17 +85,25 @@ def test_flops_are_what_torch_counts(name: str) -> None:
     model = _classifier(name, vocab_size=100).train()
     ids = torch.randint(5, 90, (samples, length))
     ids[:, -1] = 1  # T5 looks for the end
-    batch = {"input_ids": ids, "attention_mask": torch.ones_like(ids), "labels": torch.tensor([0, 2])}
+    batch = {
+        "input_ids": ids,
+        "attention_mask": torch.ones_like(ids),
+        "labels": torch.tensor([0, 2]),
+    }
     with FlopCounterMode(display=False) as counter:
         model(**batch).loss.backward()
     counted = counter.get_total_flops() / samples
     shape = shape_of(model.config.to_dict(), labels=3)
     if name.startswith("deberta"):
-        assert shape is None, "relative attention has further matrix products: unknown, not approximated"
+        assert shape is None, (
+            "relative attention has further matrix products: unknown, not approximated"
+        )
         return
     assert shape is not None
     assert shape == shape_of(SHAPES[name], labels=3)
-    unneeded = 3 * 2 * shape.hidden_size * shape.labels * (length - 1) if name.startswith("gpt2") else 0
+    unneeded = (
+        3 * 2 * shape.hidden_size * shape.labels * (length - 1) if name.startswith("gpt2") else 0
+    )
     assert model_flops_per_sample(shape, length) == counted - unneeded
 
 
@@ -100,7 +115,9 @@ def test_flops_are_what_torch_counts(name: str) -> None:
         ({"num_heads": 32}, None),  # as t5-3b: queries and keys are wider than the model
     ],
 )
-def test_shapes_of_other_t5_configurations(change: dict[str, Any], expected: dict[str, Any] | None) -> None:
+def test_shapes_of_other_t5_configurations(
+    change: dict[str, Any], expected: dict[str, Any] | None
+) -> None:
     usual = shape_of(SHAPES["t5-base"])
     assert usual is not None
     changed = shape_of({**SHAPES["t5-base"], **change})

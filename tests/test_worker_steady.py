@@ -1,7 +1,7 @@
 """Where the warm-up ends: synthetic step times of known beginnings, and step times as recorded.
 
-Noise is as recorded on an H100: means of 10 steps scatter by 9%, with a lag-1 autocorrelation of 0.4; 1% of steps are
-2 to 5 times as slow as the others.
+Noise is as recorded on an H100: means of 10 steps scatter by 9%, with a lag-1 autocorrelation of
+0.4; 1% of steps are 2 to 5 times as slow as the others.
 """
 
 from __future__ import annotations
@@ -29,26 +29,34 @@ RUNS = (  # by name: a run committed later must not decide whether this test pas
     "glue-sst2-steady-20261123-024907",
     "smoke-20261123-012757",
 )
-Shape = Callable[[np.ndarray], np.ndarray]  # step number from 0, counted from the minimum on -> factor
+Shape = Callable[
+    [np.ndarray], np.ndarray
+]  # step number from 0, counted from the minimum on -> factor
 
 
-def steps(count: int, seed: int, shape: Shape = np.ones_like, block_sd: float = 0.09, lag1: float = 0.4) -> list[float]:
-    """Seconds of `count` steps; those up to the minimum are 3 times as slow, as only the minimum may cut them."""
+def steps(
+    count: int, seed: int, shape: Shape = np.ones_like, block_sd: float = 0.09, lag1: float = 0.4
+) -> list[float]:
+    """Seconds of `count` steps; those up to the minimum are 3 times as slow, as only the minimum
+    may cut them.
+    """
     rng = np.random.default_rng(seed)
     blocks = rng.standard_normal(count // 10 + 1)
     for i in range(1, len(blocks)):
         blocks[i] = lag1 * blocks[i - 1] + np.sqrt(1 - lag1**2) * blocks[i]
     step_sd = 0.12
-    noise = np.sqrt(block_sd**2 - step_sd**2 / 10) * np.repeat(blocks, 10)[:count] + step_sd * rng.standard_normal(
-        count
-    )
+    noise = np.sqrt(block_sd**2 - step_sd**2 / 10) * np.repeat(blocks, 10)[
+        :count
+    ] + step_sd * rng.standard_normal(count)
     slow = rng.random(count) < 0.01
     noise[slow] += np.log(rng.uniform(2, 5, slow.sum()))
     factor = np.concatenate([np.full(MINIMUM, 3.0), shape(np.arange(count - MINIMUM, dtype=float))])
     return list(0.046 * factor * np.exp(noise))
 
 
-def found(count: int, shape: Shape = np.ones_like, seeds: int = 100, lag1: float = 0.4) -> list[Steady]:
+def found(
+    count: int, shape: Shape = np.ones_like, seeds: int = 100, lag1: float = 0.4
+) -> list[Steady]:
     return [find_steady(steps(count, seed, shape, lag1=lag1), MINIMUM) for seed in range(seeds)]
 
 
@@ -63,7 +71,9 @@ def test_noise_alone_is_rarely_cut_and_settles(count):
 def test_even_strongly_autocorrelated_noise_seldom_keeps_a_job_from_settling():
     results = found(3000, lag1=0.8)
     assert sum(result.settled is False for result in results) <= 5
-    assert np.mean([result.begin for result in results]) < 0.05 * 3000  # what is cut in vain is little
+    assert (
+        np.mean([result.begin for result in results]) < 0.05 * 3000
+    )  # what is cut in vain is little
 
 
 @pytest.mark.parametrize(("count", "settled"), [(200, 0.8), (1000, 0.95), (3000, 0.95)])
@@ -74,7 +84,10 @@ def test_a_decaying_warm_up_is_cut_and_little_more(count, settled):
     results = found(count, decay)
     assert np.mean([result.settled is True for result in results]) >= settled
     begins = np.array([result.begin for result in results if result.settled])
-    left = [decay(np.arange(begin - MINIMUM - 1, 10_000.0)).sum() - (10_000 - begin + MINIMUM + 1) for begin in begins]
+    left = [
+        decay(np.arange(begin - MINIMUM - 1, 10_000.0)).sum() - (10_000 - begin + MINIMUM + 1)
+        for begin in begins
+    ]
     assert np.mean(left) < 12  # steps' time of 50, on average
     assert np.percentile(begins, 90) < MINIMUM + 150
 
@@ -90,13 +103,19 @@ def test_a_step_change_is_found_where_it_is(count, share):
 
 
 def test_steps_that_grow_slower_are_a_warm_up_too():
-    results = found(1000, lambda k: np.where(k < 200, 0.75, 1.0))  # a card that throttles once it is warm
+    results = found(
+        1000, lambda k: np.where(k < 200, 0.75, 1.0)
+    )  # a card that throttles once it is warm
     assert np.mean([abs(result.begin - 211) <= 30 for result in results]) >= 0.85
 
 
 @pytest.mark.parametrize(
     "shape",
-    [lambda k: 1 + 0.6 * k / k[-1], lambda k: 1.6 - 0.6 * k / k[-1], lambda k: np.where(k < 0.7 * k[-1], 1.5, 1)],
+    [
+        lambda k: 1 + 0.6 * k / k[-1],
+        lambda k: 1.6 - 0.6 * k / k[-1],
+        lambda k: np.where(k < 0.7 * k[-1], 1.5, 1),
+    ],
 )
 def test_a_job_that_never_settles_says_so_and_loses_only_the_minimum(shape):
     results = found(1000, shape)
@@ -145,15 +164,24 @@ def test_the_quantile_is_students():
 
 
 def test_recorded_jobs_settle():
-    """Step times of committed runs, of an H100 and of a CPU host: hardly any has a warm-up past the minimum of 10.
+    """Step times of committed runs, of an H100 and of a CPU host: hardly any has a warm-up past the
+    minimum of 10.
 
-    Not those of jobs that took turns: both warm up at once, each at the speed of half a GPU, and the gate says which
-    steps count, not this test.
+    Not those of jobs that took turns: both warm up at once, each at the speed of half a GPU, and
+    the gate says which steps count, not this test.
     """
     from pyarrow import parquet
 
-    records = [(RECORDED / run, json.loads(line)) for run in RUNS for line in (RECORDED / run / "jobs.jsonl").open()]
-    names = [run / record["series"] for run, record in records if record["series"] and not record.get("blocks")]
+    records = [
+        (RECORDED / run, json.loads(line))
+        for run in RUNS
+        for line in (RECORDED / run / "jobs.jsonl").open()
+    ]
+    names = [
+        run / record["series"]
+        for run, record in records
+        if record["series"] and not record.get("blocks")
+    ]
     assert len(names) >= 40
     kinds: Counter[object] = Counter()
     for name in names:

@@ -1,4 +1,6 @@
-"""Causal language modelling and token classification: data, metrics, FLOPs, what suites may say, and real twins."""
+"""Causal language modelling and token classification: data, metrics, FLOPs, what suites may say,
+and real twins.
+"""
 
 from __future__ import annotations
 
@@ -20,13 +22,25 @@ from harness.worker import tasks
 from harness.worker.model import build
 from harness.worker.model.shapes import SHAPES
 from harness.worker.tasks.base import TaskData
-from harness.worker.tasks.token_classification import IGNORED, TAGS, entities, entity_metrics, sentences
+from harness.worker.tasks.token_classification import (
+    IGNORED,
+    TAGS,
+    entities,
+    entity_metrics,
+    sentences,
+)
 
 KINDS = {"causal-lm": "gpt2-tiny", "token-classification": "bert-tiny"}
 
 
 def _spec(folder: Path, kind: str, shape: str, **changes: Any) -> dict[str, Any]:
-    task = {"name": "t", "kind": kind, "train_samples": 300, "eval_samples": 60, **changes.pop("task", {})}
+    task = {
+        "name": "t",
+        "kind": kind,
+        "train_samples": 300,
+        "eval_samples": 60,
+        **changes.pop("task", {}),
+    }
     return worker.spec(folder, model={"architecture": shape}, task=task, **changes)
 
 
@@ -59,7 +73,9 @@ def test_a_model_without_the_tasks_head_is_one_sentence(tmp_path: Path) -> None:
     from transformers import PreTrainedTokenizerFast
 
     spec = JobSpec.model_validate(_spec(tmp_path, "causal-lm", "t5-tiny"))
-    words = PreTrainedTokenizerFast(tokenizer_object=Tokenizer(WordLevel({"<pad>": 0})), pad_token="<pad>")
+    words = PreTrainedTokenizerFast(
+        tokenizer_object=Tokenizer(WordLevel({"<pad>": 0})), pad_token="<pad>"
+    )
     with pytest.raises(BenchError, match="has no AutoModelForCausalLM of the type t5\n") as caught:
         build.build(spec, words, tasks.get("causal-lm").auto_class, {"is_decoder": True})
     assert caught.value.place == f"models.{spec.workload.model.name}"
@@ -68,16 +84,25 @@ def test_a_model_without_the_tasks_head_is_one_sentence(tmp_path: Path) -> None:
 
 def test_perplexity_is_of_the_mean_loss(tmp_path: Path) -> None:
     kind = tasks.get("causal-lm")(JobSpec.model_validate(_spec(tmp_path, "causal-lm", "gpt2-tiny")))
-    assert kind.scores({"loss": math.log(40)}) == {"perplexity": pytest.approx(40), "loss": math.log(40)}
+    assert kind.scores({"loss": math.log(40)}) == {
+        "perplexity": pytest.approx(40),
+        "loss": math.log(40),
+    }
     assert math.isfinite(kind.scores({"loss": 1e9})["perplexity"])
 
 
-@pytest.mark.parametrize("shape", ["roberta-tiny", "bert-tiny", "distilbert-base", "albert-base", "gpt2-tiny"])
+@pytest.mark.parametrize(
+    "shape", ["roberta-tiny", "bert-tiny", "distilbert-base", "albert-base", "gpt2-tiny"]
+)
 @pytest.mark.parametrize("every", [False, True])
 def test_tags_lie_on_the_tokens_of_their_words(tmp_path: Path, shape: str, every: bool) -> None:
-    """Whatever the tokenizer cuts words into: put together again, the tagged tokens are the tagged words."""
+    """Whatever the tokenizer cuts words into: put together again, the tagged tokens are the tagged
+    words.
+    """
     options = {"options": {"tag_every_piece": True}} if every else {}
-    data = _load(tmp_path, "token-classification", shape, task=options, training={"max_seq_length": 64})
+    data = _load(
+        tmp_path, "token-classification", shape, task=options, training={"max_seq_length": 64}
+    )
     expected = list(sentences("train", 300, 0))
     for (words, tags), row in zip(expected, data.train, strict=True):
         found = [
@@ -89,7 +114,11 @@ def test_tags_lie_on_the_tokens_of_their_words(tmp_path: Path, shape: str, every
             assert [tag for _, tag in found] == tags
         starts = [piece.removeprefix("Ġ").removeprefix("##") for piece, _ in found]
         text = "".join(words).lower()
-        assert "".join(starts).lower() == text if every else all(piece.lower() in text for piece in starts)
+        assert (
+            "".join(starts).lower() == text
+            if every
+            else all(piece.lower() in text for piece in starts)
+        )
         assert starts[0].lower() == words[0].lower()[: len(starts[0])]
         special = set(data.tokenizer.all_special_ids)
         labels = zip(row["input_ids"], row["labels"], strict=True)
@@ -113,7 +142,8 @@ def test_batches_pad_labels_with_what_the_loss_leaves_out(tmp_path: Path) -> Non
 def test_sentences_are_the_same_everywhere_and_as_many_as_conll() -> None:
     first = next(sentences("train", 1, 0))
     assert first == (
-        "Coukacou Tounoun said on Wednesday that Kaigrert Motors would cut 58 jobs in Kikond .".split(),
+        "Coukacou Tounoun said on Wednesday that Kaigrert Motors would cut 58 jobs in "
+        "Kikond .".split(),
         "B-PER I-PER O O O O B-ORG I-ORG O O O O O B-LOC O".split(),
     )
     assert sum(1 for _ in sentences("train", None, 0)) == 14_041
@@ -153,7 +183,9 @@ def test_entities_in_tags(tags: str, expected: set[tuple[str, int, int]]) -> Non
     ],
 )
 def test_metrics_are_those_of_seqeval(seed: int, expected: tuple[float, ...]) -> None:
-    """Figures of seqeval 1.2.2 for these sentences (precision, recall, F1, accuracy; its default mode)."""
+    """Figures of seqeval 1.2.2 for these sentences (precision, recall, F1, accuracy; its default
+    mode).
+    """
     draw = random.Random(seed)
     truth = [[draw.choice(TAGS) for _ in range(draw.randrange(1, 12))] for _ in range(20)]
     guess = [[tag if draw.random() < 0.7 else draw.choice(TAGS) for tag in row] for row in truth]
@@ -168,7 +200,9 @@ def test_metrics_of_nothing_are_zero() -> None:
 
 
 def test_flops_of_a_head_on_every_token() -> None:
-    """2 s h labels forward, three times that with the backward pass: the V / 12 l h of the published formula."""
+    """2 s h labels forward, three times that with the backward pass: the V / 12 l h of the
+    published formula.
+    """
     layers, h, s, vocabulary = 12, 768, 128, 50257
     shape = shape_of(SHAPES["gpt2"], vocabulary, every_token=True)
     assert shape is not None
@@ -191,7 +225,10 @@ def test_flops_are_known_only_where_the_head_is(tmp_path: Path) -> None:
 
 def test_a_subset_is_glues() -> None:
     assert Task(name="t").subset == "sst2"
-    assert Task.model_validate_json('{"name": "t", "kind": "glue", "subset": "cola"}').data_name == "cola"
+    assert (
+        Task.model_validate_json('{"name": "t", "kind": "glue", "subset": "cola"}').data_name
+        == "cola"
+    )
     other = Task(name="t", kind="causal-lm")
     assert (other.subset, other.data_name) == (None, "causal-lm")
     assert Task.model_validate_json(other.model_dump_json()) == other
@@ -214,7 +251,10 @@ pairs: [{baseline: a, candidate: b}]
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ("options: {tag_evry_piece: true}", "6: tasks.sst2.options.tag_evry_piece: unknown key 'tag_evry_piece'"),
+        (
+            "options: {tag_evry_piece: true}",
+            "6: tasks.sst2.options.tag_evry_piece: unknown key 'tag_evry_piece'",
+        ),
         ("options: {tag_every_piece: 7}", "6: tasks.sst2.options.tag_every_piece: 7 does not fit"),
         ("source: hub", "6: tasks.sst2.source: token-classification cannot read its data from hub"),
         ("subset: sst2", "4: tasks.sst2: `subset` goes with `kind: glue`"),
@@ -228,10 +268,14 @@ def test_mistakes_are_told_with_their_line(tmp_path: Path, line: str, said: str)
 
 
 def test_an_unknown_kind_is_told_with_its_line(tmp_path: Path) -> None:
-    (tmp_path / "s.yaml").write_text(SUITE.replace("    LINE\n", "").replace("token-class", "tokn-class"))
+    (tmp_path / "s.yaml").write_text(
+        SUITE.replace("    LINE\n", "").replace("token-class", "tokn-class")
+    )
     with pytest.raises(BenchError) as caught:
         load_suite(tmp_path / "s.yaml")
-    assert "s.yaml:5: tasks.sst2.kind: no kind of task is called 'tokn-classification'" in str(caught.value)
+    assert "s.yaml:5: tasks.sst2.kind: no kind of task is called 'tokn-classification'" in str(
+        caught.value
+    )
     assert all(kind in str(caught.value) for kind in tasks.TASKS)
 
 
@@ -244,7 +288,9 @@ def test_a_key_of_glue_is_no_subset_of_another_kind(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_both_arms_train_it_alike(tmp_path: Path, kind: str) -> None:
-    """Twins over 12 steps; GPT-2 with accumulation, where a model that counts labels itself would differ."""
+    """Twins over 12 steps; GPT-2 with accumulation, where a model that counts labels itself would
+    differ.
+    """
     halves = {"batch_size": 8, "gradient_accumulation_steps": 2} if kind == "causal-lm" else {}
     ended = {}
     for backend in ("pytorch", "onnxruntime"):
@@ -267,7 +313,9 @@ def test_both_arms_train_it_alike(tmp_path: Path, kind: str) -> None:
     (main,) = ort.result["main_metrics"]
     score, chance = ort.result["metrics"][main], ort.result["chance"][main]
     if kind == "causal-lm":
-        assert torch.losses[0] == pytest.approx(math.log(4096), abs=0.3)  # not the sum over accumulated batches
+        assert torch.losses[0] == pytest.approx(
+            math.log(4096), abs=0.3
+        )  # not the sum over accumulated batches
         assert score < 1500
     else:
         assert score > chance

@@ -1,4 +1,6 @@
-"""Whose tokens a job gets: those of its own tokenizer, and of the built-in ones the same on every host."""
+"""Whose tokens a job gets: those of its own tokenizer, and of the built-in ones the same on every
+host.
+"""
 
 from __future__ import annotations
 
@@ -26,15 +28,21 @@ WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "good", "bad", "film", "a
 
 @pytest.fixture
 def bert(tmp_path: Path) -> Path:
-    """A model's folder: bert-tiny's configuration, and a WordPiece tokenizer as transformers saves it."""
+    """A model's folder: bert-tiny's configuration, and a WordPiece tokenizer as transformers saves
+    it.
+    """
     from transformers import BertTokenizerFast
 
     folder = tmp_path / "bert"
     folder.mkdir()
     (folder / "vocab.txt").write_text("\n".join(WORDS))
-    BertTokenizerFast(vocab_file=str(folder / "vocab.txt"), model_max_length=512).save_pretrained(folder)
+    BertTokenizerFast(vocab_file=str(folder / "vocab.txt"), model_max_length=512).save_pretrained(
+        folder
+    )
     config = {"model_type": "bert", "vocab_size": 64, "hidden_size": 8, "num_hidden_layers": 1}
-    (folder / "config.json").write_text(json.dumps({**config, "num_attention_heads": 1, "intermediate_size": 8}))
+    (folder / "config.json").write_text(
+        json.dumps({**config, "num_attention_heads": 1, "intermediate_size": 8})
+    )
     return folder
 
 
@@ -48,7 +56,9 @@ def _key(model: Path) -> str:
     return tokenizer.load(_spec(model.parent, model), "text", list)[1]
 
 
-def _edited(edit: Callable[[dict[str, Any]], None], name: str = "tokenizer_config.json") -> Callable[[Path], None]:
+def _edited(
+    edit: Callable[[dict[str, Any]], None], name: str = "tokenizer_config.json"
+) -> Callable[[Path], None]:
     def change(folder: Path) -> None:
         file = folder / name
         content = json.loads(file.read_text())
@@ -68,10 +78,14 @@ CHANGES = {
     "truncation side": _edited(lambda c: c.update(truncation_side="left")),
     "model_max_length": _edited(lambda c: c.update(model_max_length=16)),
     "normalizer": _edited(lambda c: c.update(do_lower_case=False)),
-    "pre-tokenizer": _edited(lambda c: c.update(pre_tokenizer={"type": "WhitespaceSplit"}), "tokenizer.json"),
+    "pre-tokenizer": _edited(
+        lambda c: c.update(pre_tokenizer={"type": "WhitespaceSplit"}), "tokenizer.json"
+    ),
     "post-processor": _edited(lambda c: c.update(post_processor=None), "tokenizer.json"),
     "flags of an added token": _edited(_added),
-    "longest word": _edited(lambda c: c["model"].update(max_input_chars_per_word=3), "tokenizer.json"),
+    "longest word": _edited(
+        lambda c: c["model"].update(max_input_chars_per_word=3), "tokenizer.json"
+    ),
 }
 
 
@@ -91,12 +105,16 @@ def test_the_key_holds_the_merges() -> None:
     from tokenizers.models import BPE
     from transformers import PreTrainedTokenizerFast
 
-    vocabulary = {name: index for index, name in enumerate(["<pad>", "a", "b", "c", "ab", "bc", "abc"])}
+    vocabulary = {
+        name: index for index, name in enumerate(["<pad>", "a", "b", "c", "ab", "bc", "abc"])
+    }
     merges = [("a", "b"), ("b", "c"), ("ab", "c"), ("a", "bc")]
     keys = set()
     for given in (merges, [merges[1], merges[0], *merges[2:]]):
         made = Tokenizer(BPE(vocabulary, given))
-        keys.add(tokenizer.fingerprint(PreTrainedTokenizerFast(tokenizer_object=made, pad_token="<pad>")))
+        keys.add(
+            tokenizer.fingerprint(PreTrainedTokenizerFast(tokenizer_object=made, pad_token="<pad>"))
+        )
     assert len(keys) == 2
 
 
@@ -115,7 +133,9 @@ def test_a_slow_tokenizer_has_a_key_of_its_files(bert: Path) -> None:
     first = BertTokenizer(str(bert / "vocab.txt"))
     assert not first.is_fast
     (bert / "vocab.txt").write_text("\n".join([*WORDS[:-2], WORDS[-1], WORDS[-2]]))
-    assert tokenizer.fingerprint(BertTokenizer(str(bert / "vocab.txt"))) != tokenizer.fingerprint(first)
+    assert tokenizer.fingerprint(BertTokenizer(str(bert / "vocab.txt"))) != tokenizer.fingerprint(
+        first
+    )
 
 
 def test_a_model_gets_its_own_tokens_whoever_tokenised_first(bert: Path) -> None:
@@ -139,8 +159,13 @@ from harness.worker.tasks import corpus
 texts = corpus.generate("train", 300, 0)[0]
 tokenizer._train(sys.argv[1], texts, Path(sys.argv[2]))
 """
-# Of the vocabulary that 300 sentences of the built-in corpus give; another one on some host is a defect.
-SAME_EVERYWHERE = {"bert": "2c984eb2e8e0d2ca", "roberta": "26ed21098e381d27", "t5": "408d9ae1b0ea3458"}
+# Of the vocabulary that 300 sentences of the built-in corpus give; another one on some host is a
+# defect.
+SAME_EVERYWHERE = {
+    "bert": "2c984eb2e8e0d2ca",
+    "roberta": "26ed21098e381d27",
+    "t5": "408d9ae1b0ea3458",
+}
 
 
 @pytest.mark.parametrize("kind", SAME_EVERYWHERE)
@@ -163,8 +188,13 @@ def test_the_built_in_tokenizers_are_the_same_in_every_process(tmp_path: Path, k
 def test_word_pieces_are_those_of_the_text() -> None:
     from tokenizers import normalizers, pre_tokenizers
 
-    cleaner, splitter = normalizers.BertNormalizer(lowercase=True), pre_tokenizers.BertPreTokenizer()
-    found = tokenizer._word_pieces(["Lower lowest LOW", "new newest"], ["[PAD]", "[UNK]"], cleaner, splitter)
+    cleaner, splitter = (
+        normalizers.BertNormalizer(lowercase=True),
+        pre_tokenizers.BertPreTokenizer(),
+    )
+    found = tokenizer._word_pieces(
+        ["Lower lowest LOW", "new newest"], ["[PAD]", "[UNK]"], cleaner, splitter
+    )
     assert (found["[PAD]"], found["[UNK]"]) == (0, 1)
     assert {"low", "new", "lower", "newest", "##st", "l", "##w"} <= found.keys()
     assert "##l" not in found, "l never stands within a word"
@@ -189,7 +219,9 @@ def test_no_room_for_text_is_one_sentence(bert: Path) -> None:
     assert "model_max_length" in caught.value.fix
 
 
-@pytest.mark.parametrize("content", ["", "{}", "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n"])
+@pytest.mark.parametrize(
+    "content", ["", "{}", "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n"]
+)
 def test_a_tokenizer_that_cannot_be_read_is_one_sentence(bert: Path, content: str) -> None:
     (bert / "vocab.txt").unlink()
     (bert / "tokenizer.json").write_text(content)
@@ -198,4 +230,6 @@ def test_a_tokenizer_that_cannot_be_read_is_one_sentence(bert: Path, content: st
     assert caught.value.place.startswith("models.m.path")
     assert caught.value.fix
     if "lfs" in content:
-        assert caught.value.message == "tokenizer.json is a pointer of Git LFS and not the file itself"
+        assert (
+            caught.value.message == "tokenizer.json is a pointer of Git LFS and not the file itself"
+        )

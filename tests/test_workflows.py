@@ -1,6 +1,7 @@
 """The workflows, and the unit files of docs/nightly.md: valid, pinned, and doing what they say.
 
-tests/data/github-workflow.schema.json is SchemaStore's github-workflow.json (Apache-2.0), as check-jsonschema has it.
+tests/data/github-workflow.schema.json is SchemaStore's github-workflow.json (Apache-2.0), as
+check-jsonschema has it.
 """
 
 from __future__ import annotations
@@ -74,9 +75,12 @@ def test_shellcheck_finds_nothing(file: Path) -> None:
         pytest.skip("shellcheck is not installed here")
     for step in steps(load(file.name)):
         if "run" in step:
-            # SC2012: names of nights are ours, letters and digits; SC2016: git's helper is to see the variable's name
+            # SC2012: names of nights are ours, letters and digits; SC2016: git's helper is to see
+            # the variable's name
             command = [program, "--shell=bash", "--exclude=SC2012,SC2016", "-"]
-            done = subprocess.run(command, input=f"set -e\n{step['run']}", capture_output=True, text=True)
+            done = subprocess.run(
+                command, input=f"set -e\n{step['run']}", capture_output=True, text=True
+            )
             assert done.returncode == 0, done.stdout
 
 
@@ -97,7 +101,9 @@ def test_permissions_are_what_each_needs() -> None:
     assert nightly["permissions"] == {}
     assert nightly["jobs"]["nightly"]["permissions"] == {"contents": "write", "issues": "write"}
     for workflow in (ci, nightly):
-        checkout = next(step for step in steps(workflow) if step.get("uses", "").startswith("actions/checkout"))
+        checkout = next(
+            step for step in steps(workflow) if step.get("uses", "").startswith("actions/checkout")
+        )
         assert checkout["with"]["persist-credentials"] is False
 
 
@@ -114,8 +120,12 @@ def test_the_budget_fits_into_the_jobs_limit() -> None:
     assert budget + 3 * 10 + 30 <= nightly["jobs"]["nightly"]["timeout-minutes"]
 
 
-@pytest.mark.parametrize(("suite", "webhook"), [("", ""), ("configs/aa.yaml", "https://hooks.example/x")])
-def test_the_night_is_called_with_options_that_exist(tmp_path: Path, suite: str, webhook: str) -> None:
+@pytest.mark.parametrize(
+    ("suite", "webhook"), [("", ""), ("configs/aa.yaml", "https://hooks.example/x")]
+)
+def test_the_night_is_called_with_options_that_exist(
+    tmp_path: Path, suite: str, webhook: str
+) -> None:
     program = tmp_path / ".venv" / "bin" / "harness"
     program.parent.mkdir(parents=True)
     program.write_text('#!/bin/sh\nprintf "%s\\n" "$@" > called\n')
@@ -141,18 +151,32 @@ def test_properties_get_new_examples_at_night_and_the_same_ones_in_make_test() -
 
 
 @pytest.mark.parametrize("nightly", [False, True])
-def test_the_profile_decides_whether_two_runs_see_the_same_examples(tmp_path: Path, nightly: bool) -> None:
+def test_the_profile_decides_whether_two_runs_see_the_same_examples(
+    tmp_path: Path, nightly: bool
+) -> None:
     (tmp_path / "conftest.py").write_text((ROOT / "tests" / "conftest.py").read_text())
     (tmp_path / "test_drawn.py").write_text(
-        "import sys\nfrom hypothesis import given, strategies as st\nfrom property_support import examples\n"
-        "@examples(40)\n@given(st.integers())\ndef test_drawn(number):\n    print('drawn', number, file=sys.stderr)\n"
+        "import sys\nfrom hypothesis import given, strategies as st\nfrom property_support import "
+        "examples\n"
+        "@examples(40)\n@given(st.integers())\ndef test_drawn(number):\n    print('drawn', "
+        "number, file=sys.stderr)\n"
     )
-    command = [sys.executable, "-m", "pytest", "-s", "-p", "no:cacheprovider", str(tmp_path / "test_drawn.py")]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-s",
+        "-p",
+        "no:cacheprovider",
+        str(tmp_path / "test_drawn.py"),
+    ]
     command += ["--hypothesis-profile", NIGHTLY] if nightly else []
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "tests"), "PROPERTY_EXAMPLES": "2"}
     drawn = []
     for _ in range(2):
-        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120)
+        done = subprocess.run(
+            command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120
+        )
         assert done.returncode == 0, done.stdout
         drawn.append(done.stderr.splitlines())
     assert len(drawn[0]) >= 80
@@ -196,7 +220,11 @@ class Runner:
 
     def step(self, name: str) -> None:
         done = subprocess.run(
-            ["bash", "-c", script(name)], cwd=self.folder, env=self.environment, capture_output=True, text=True
+            ["bash", "-c", script(name)],
+            cwd=self.folder,
+            env=self.environment,
+            capture_output=True,
+            text=True,
         )
         assert done.returncode == 0, done.stderr
 
@@ -223,10 +251,18 @@ def test_history_is_kept_on_its_branch_and_survives_the_runner(tmp_path: Path) -
     first.night("night-4")  # the branch has gone on without it
     assert first.nights() == ["night-1", "night-2", "night-3", "night-4"]
     kept = subprocess.run(
-        ["git", "ls-tree", "-r", "--name-only", "bench-history"], cwd=server, capture_output=True, text=True, check=True
+        ["git", "ls-tree", "-r", "--name-only", "bench-history"],
+        cwd=server,
+        capture_output=True,
+        text=True,
+        check=True,
     ).stdout.split()
-    assert kept == [".gitignore", *(f"night-{number}/run.json" for number in (1, 2, 3, 4))], "no logs"
-    everything = b"".join(file.read_bytes() for file in (tmp_path / "first").rglob("*") if file.is_file())
+    assert kept == [".gitignore", *(f"night-{number}/run.json" for number in (1, 2, 3, 4))], (
+        "no logs"
+    )
+    everything = b"".join(
+        file.read_bytes() for file in (tmp_path / "first").rglob("*") if file.is_file()
+    )
     assert b"s3cret" not in everything
 
 
@@ -237,7 +273,9 @@ def test_a_server_that_does_not_answer_is_no_empty_history(tmp_path: Path) -> No
 
 
 def blocks(language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", (ROOT / "docs" / "nightly.md").read_text(), re.DOTALL)
+    return re.findall(
+        rf"```{language}\n(.*?)```", (ROOT / "docs" / "nightly.md").read_text(), re.DOTALL
+    )
 
 
 def test_the_unit_files_are_valid(tmp_path: Path) -> None:
@@ -246,7 +284,9 @@ def test_the_unit_files_are_valid(tmp_path: Path) -> None:
         pytest.skip("systemd-analyze is not installed here")
     service, timer = blocks("ini")
     # what systemd looks for on this host is not here
-    service = re.sub(r"ExecStart(Pre)?=\S+", r"ExecStart\1=/bin/true", service).replace("User=bench\n", "")
+    service = re.sub(r"ExecStart(Pre)?=\S+", r"ExecStart\1=/bin/true", service).replace(
+        "User=bench\n", ""
+    )
     (tmp_path / "bench-nightly.service").write_text(service)
     (tmp_path / "bench-nightly.timer").write_text(timer)
     files = [str(tmp_path / f"bench-nightly.{kind}") for kind in ("service", "timer")]

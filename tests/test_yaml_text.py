@@ -40,40 +40,55 @@ BAD = {
     "impossible date": (f"suite: 2020-99-99\n{GOOD}", 1, "2020-99-99 is no date that exists"),
     "impossible time": (f"suite: 2020-01-01T99:00:00Z\n{GOOD}", 1, "is no date that exists"),
     "a date as a name": (f"suite: 2020-01-01\n{GOOD}", 1, "2020-01-01 is read as a date"),
-    "huge integer": (f"suite: s\ntraining: {{max_steps: {'9' * 5000}}}\n{GOOD}", 2, "is too large a number"),
-    "huge hexadecimal": (f"suite: s\ntraining: {{max_steps: 0x{'f' * 5000}}}\n{GOOD}", 2, "is too large a number"),
-    "huge quoted": (f"suite: s\ntraining: {{max_steps: '{'9' * 5000}'}}\n{GOOD}", 2, "exceeded maximum size"),
-    "large integer": (f"suite: s\ntraining: {{max_steps: 1{'0' * 400}}}\n{GOOD}", 2, "is too large a number"),
-    "huge power": (f"suite: s\ntraining: {{epochs: 1e400}}\n{GOOD}", 2, "1e400 is not a finite number"),
+    "huge integer": (f"suite: s\ntraining: {{max_steps: "
+                     f"{'9' * 5000}}}\n{GOOD}", 2, "is too large a number"),
+    "huge hexadecimal": (f"suite: s\ntraining: {{max_steps: "
+                         f"0x{'f' * 5000}}}\n{GOOD}", 2, "is too large a number"),
+    "huge quoted": (f"suite: s\ntraining: {{max_steps: "
+                    f"'{'9' * 5000}'}}\n{GOOD}", 2, "exceeded maximum size"),
+    "large integer": (f"suite: s\ntraining: {{max_steps: "
+                      f"1{'0' * 400}}}\n{GOOD}", 2, "is too large a number"),
+    "huge power": (f"suite: s\ntraining: {{epochs: "
+                   f"1e400}}\n{GOOD}", 2, "1e400 is not a finite number"),
     "deep": ("suite: " + "[" * 5000 + "\n", 1, "nested more than 40 deep"),
     "deep mapping": ("suite: " + "{a: " * 5000 + "\n", 1, "nested more than 40 deep"),
     "deep block": ("".join(f"{' ' * n}a:\n" for n in range(500)), 42, "nested more than 40 deep"),
     "recursive": ("suite: s\nmodels: &m {a: *m}\n", 2, "*m stands for something that holds it"),
-    "recursive merge": ("suite: s\nmodels: &m {<<: *m}\n", 2, "*m stands for something that holds it"),
+    "recursive merge": ("suite: s\nmodels: &m "
+                        "{<<: *m}\n", 2, "*m stands for something that "
+                                                              "holds it"),
     "no anchor": ("suite: s\nmodels: *m\n", 2, "no anchor &m stands before it"),
     "list as key": ("? [a, b]\n: c\n", 1, "a key must be a single text"),
     "mapping as key": ("suite: s\n{a: b}: c\n", 2, "a key must be a single text"),
-    "infinite rate": (f"suite: s\ntraining: {{learning_rate: .inf}}\n{GOOD}", 2, ".inf is not a finite number"),
-    "quoted infinity": (f"suite: s\ntraining: {{learning_rate: 'inf'}}\n{GOOD}", 2, "a finite number"),
-    "no number": (f"suite: s\ntraining: {{learning_rate: .nan}}\n{GOOD}", 2, ".nan is not a finite number"),
-    "infinite option": ("suite: s\nmodels: {tiny: {config: {eps: -.inf}}}\n", 2, "not a finite number"),
+    "infinite rate": (f"suite: s\ntraining: {{learning_rate: "
+                      f".inf}}\n{GOOD}", 2, ".inf is not a finite number"),
+    "quoted infinity": (f"suite: s\ntraining: {{learning_rate: "
+                        f"'inf'}}\n{GOOD}", 2, "a finite number"),
+    "no number": (f"suite: s\ntraining: {{learning_rate: "
+                  f".nan}}\n{GOOD}", 2, ".nan is not a finite number"),
+    "infinite option": ("suite: s\nmodels: {tiny: {config: {eps: "
+                        "-.inf}}}\n", 2, "not a finite number"),
     "unknown tag": (f"suite: !!python/name:os.system\n{GOOD}", 1, "is not known"),
     "wrong tag": (f"suite: s\ntraining: {{max_steps: !!int many}}\n{GOOD}", 2, "'many' is no int"),
     "control character": (f"suite: s\ndescription: a\x07\n{GOOD}", 2, "U+0007"),
     "two documents": (f"suite: s\n{GOOD}---\nsuite: t\n", 8, "a second document begins"),
     "many values": (f"suite: [{'1, ' * 100_000}]\n", 1, "more than 20000 values"),
     "many keys": ("".join(f"k{n}: 1\n" for n in range(15_000)) + GOOD, 1, "unknown key 'k0'"),
-    "long for ever": (f"suite: s\nmeasurement: {{timeout_minutes: 1e308}}\n{GOOD[:-41]}", 2, "less than or equal to"),
-    "epochs for ever": (f"suite: s\ntraining: {{epochs: 1e308}}\n{GOOD}", 2, "less than or equal to"),
+    "long for ever": (f"suite: s\nmeasurement: {{timeout_minutes: "
+                      f"1e308}}\n{GOOD[:-41]}", 2, "less than or equal to"),
+    "epochs for ever": (f"suite: s\ntraining: {{epochs: "
+                        f"1e308}}\n{GOOD}", 2, "less than or equal to"),
     "many workloads": (
         f"suite: s\n{GOOD}".replace(
             "task: sst2}",
-            f"task: sst2, sweep: {{seed: {TEN}, epochs: {TEN}, batch_size: {TEN}, max_steps: {TEN}}}}}",
+            f"task: sst2, sweep: {{seed: {TEN}, epochs: {TEN}, batch_size: {TEN}, max_steps: "
+            f"{TEN}}}}}",
         ), 4, "with it the suite has 10000 workloads",
     ),
     "many jobs": (
         f"suite: s\n{GOOD}".replace("launches: 1,", "launches: 1000,").replace(
-            "task: sst2}", f"task: sst2, sweep: {{seed: {TEN}, epochs: [1, 2]}}}}"), 6, "about 40000 jobs",
+            "task: sst2}", f"task: sst2, sweep: {{seed: {TEN}, epochs: "
+                           f"[1, 2]}}}}"), 6, "about 40000 jobs",
     ),
     "many launches": (
         f"suite: s\n{GOOD}".replace("launches: 1,", "adaptive: {max_pairs: 1000000000},"),
@@ -96,15 +111,21 @@ def test_a_bad_suite_is_one_error_with_its_line(tmp_path: Path, name: str) -> No
     assert len(str(caught.value)) < 20_000
 
 
-@pytest.mark.parametrize("name", ["alias bomb", "deep", "many values", "huge integer", "many workloads"])
-def test_a_bad_suite_takes_little_time_and_memory_and_ends_with_2(tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize(
+    "name", ["alias bomb", "deep", "many values", "huge integer", "many workloads"]
+)
+def test_a_bad_suite_takes_little_time_and_memory_and_ends_with_2(
+    tmp_path: Path, name: str
+) -> None:
     file = tmp_path / "bad.yaml"
     file.write_text(BAD[name][0])
     # Its own peak: what os.wait4 tells begins with the memory of the process that forked.
     code = (
         "import sys, resource; from harness.cli import main; status = main(sys.argv[1:]); "
-        "peak = next(line.split()[1] for line in open('/proc/self/status') if line.startswith('VmHWM')); "
-        "used = resource.getrusage(resource.RUSAGE_SELF); print(peak, used.ru_utime + used.ru_stime); sys.exit(status)"
+        "peak = next(line.split()[1] for line in open('/proc/self/status') if "
+        "line.startswith('VmHWM')); "
+        "used = resource.getrusage(resource.RUSAGE_SELF); print(peak, used.ru_utime + "
+        "used.ru_stime); sys.exit(status)"
     )
     command = [sys.executable, "-c", code, "plan", str(file), "--device", "cpu"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
@@ -146,7 +167,10 @@ def test_a_value_means_what_it_looks_like(written: str, value: object) -> None:
 
 
 def test_shipped_suites_mean_what_yaml_says() -> None:
-    for file in [*(ROOT / "configs").glob("*.yaml"), *(ROOT / "tests" / "bad_configs").glob("good.yaml")]:
+    for file in [
+        *(ROOT / "configs").glob("*.yaml"),
+        *(ROOT / "tests" / "bad_configs").glob("good.yaml"),
+    ]:
         text = file.read_text()
         assert yaml_text.parse(text).content == yaml.safe_load(text), file
 
@@ -160,18 +184,27 @@ def test_numbers_are_numbers_wherever_a_suite_takes_one(tmp_path: Path) -> None:
         .replace("a: {backend: pytorch}", "a: {backend: pytorch, training: {weight_decay: 1e-2}}")
         .replace("candidate: b}", "candidate: b, differs: [training.weight_decay]}")
     )
-    suite = load_suite(file, ["models.tiny.config.initializer_range=2e-2", "workloads.0.training={warmup_ratio: 1e-1}"])
+    suite = load_suite(
+        file,
+        ["models.tiny.config.initializer_range=2e-2", "workloads.0.training={warmup_ratio: 1e-1}"],
+    )
     assert suite.models["tiny"].config == {"layer_norm_eps": 1e-6, "initializer_range": 2e-2}
     assert (suite.training.learning_rate, suite.training.max_steps) == (1e-4, 10)
     assert suite.arms["a"].training == {"weight_decay": 1e-2}
     assert suite.workloads[0].training == {"warmup_ratio": 1e-1}
 
 
-def test_the_other_yaml_files_take_the_same_numbers_and_have_the_same_bounds(tmp_path: Path) -> None:
+def test_the_other_yaml_files_take_the_same_numbers_and_have_the_same_bounds(
+    tmp_path: Path,
+) -> None:
     file = tmp_path / "check.yaml"
     file.write_text("thresholds: {least_noise_percent: 1e-3}\n")
     assert load_config(file).thresholds.least_noise_percent == 1e-3
-    for text in ("thresholds:\n  sigmas: .inf\n", "thresholds:\n  sigmas: 'inf'\n", f"a: 1\nb: {'[' * 9999}"):
+    for text in (
+        "thresholds:\n  sigmas: .inf\n",
+        "thresholds:\n  sigmas: 'inf'\n",
+        f"a: 1\nb: {'[' * 9999}",
+    ):
         file.write_text(text)
         with pytest.raises(BenchError) as caught:
             load_config(file)
@@ -181,10 +214,14 @@ def test_the_other_yaml_files_take_the_same_numbers_and_have_the_same_bounds(tmp
         load_config(file)
 
 
-@pytest.mark.parametrize("commit", ["1234567", "0123456", "12345e6", "1234e567", "2020-01-01", "3ef60dd"])
+@pytest.mark.parametrize(
+    "commit", ["1234567", "0123456", "12345e6", "1234e567", "2020-01-01", "3ef60dd"]
+)
 def test_a_commit_stays_as_it_is_written(tmp_path: Path, commit: str) -> None:
     file = tmp_path / "acknowledged.yaml"
-    file.write_text(f"acknowledged:\n- date: 2026-02-03\n  pair: {{}}\n  reason: r\n  commit: {commit}\n")
+    file.write_text(
+        f"acknowledged:\n- date: 2026-02-03\n  pair: {{}}\n  reason: r\n  commit: {commit}\n"
+    )
     assert load_acknowledged(tmp_path)[0].commit == commit
 
 

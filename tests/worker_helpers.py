@@ -37,7 +37,10 @@ class Ended:
     @property
     def failure(self) -> dict[str, Any]:
         found = self.named("failure")
-        assert found, f"no failure; exit code {self.exit_code}; events: {self.events[-2:]}\n{self.log[-3000:]}"
+        assert found, (
+            f"no failure; exit code {self.exit_code}; events: "
+            f"{self.events[-2:]}\n{self.log[-3000:]}"
+        )
         return found[0]
 
     @property
@@ -47,7 +50,9 @@ class Ended:
 
 @dataclass
 class Worker:
-    """A running worker. `events` grows as they arrive; use as a context manager: it is killed on the way out."""
+    """A running worker. `events` grows as they arrive; use as a context manager: it is killed on
+    the way out.
+    """
 
     process: subprocess.Popen[bytes]
     listener: socket.socket
@@ -93,7 +98,9 @@ class Worker:
 
 
 def spec(folder: Path, backend: str = "pytorch", **changes: Any) -> dict[str, Any]:
-    """A job spec as JSON: roberta-tiny on the built-in corpus. `changes` go to where their names belong."""
+    """A job spec as JSON: roberta-tiny on the built-in corpus. `changes` go to where their names
+    belong.
+    """
     training = {
         "batch_size": 16,
         "eval_batch_size": 64,
@@ -102,7 +109,12 @@ def spec(folder: Path, backend: str = "pytorch", **changes: Any) -> dict[str, An
         "learning_rate": 1e-3,
         **changes.pop("training", {}),
     }
-    model = {"name": "tiny", "architecture": "roberta-tiny", "weights": "random", **changes.pop("model", {})}
+    model = {
+        "name": "tiny",
+        "architecture": "roberta-tiny",
+        "weights": "random",
+        **changes.pop("model", {}),
+    }
     task = {"name": "sst2", "source": "synthetic", "train_samples": 2000, "eval_samples": 200}
     job = {
         "id": "test",
@@ -119,7 +131,9 @@ def spec(folder: Path, backend: str = "pytorch", **changes: Any) -> dict[str, An
         "position": 0,
         "seed": 42,
         "warmup_steps": 5,
-        "threads": 1,  # more spin while they wait for each other: on a busy host a step then takes ten times as long
+        # more spin while they wait for each other: on a busy host a step then takes ten times as
+        # long
+        "threads": 1,
         "cache_dir": str(folder / "cache"),
         **changes,
     }
@@ -132,14 +146,23 @@ def start(folder: Path, job: dict[str, Any], prefix: tuple[str, ...] = ()) -> Wo
     path = folder / "s"
     path.unlink(missing_ok=True)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    listener.bind(os.path.relpath(path))  # a Unix socket's path has at most 107 bytes; pytest's folders can be longer
+    listener.bind(
+        os.path.relpath(path)
+    )  # a Unix socket's path has at most 107 bytes; pytest's folders can be longer
     listener.listen(1)
     specification = folder / "spec.json"
     specification.write_text(JobSpec.model_validate(job).model_dump_json())
     log = folder / "log"
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [*prefix, sys.executable, "-m", "harness.worker", str(specification), os.path.relpath(path)],
+            [
+                *prefix,
+                sys.executable,
+                "-m",
+                "harness.worker",
+                str(specification),
+                os.path.relpath(path),
+            ],
             stdout=output,
             stderr=output,
             env={**os.environ, "PYTHONPATH": str(ROOT)},

@@ -19,7 +19,9 @@ def register(commands: Commands) -> None:
         help="check driver, cards, disk, stack and a real training step; say what to do",
         epilog=f"exit status: 0 ready (warnings may stand); 1 a check failed; {NO_RESULT}",
     )
-    parser.add_argument("--results", type=Path, default=Path("results"), metavar="DIR", help="default: results")
+    parser.add_argument(
+        "--results", type=Path, default=Path("results"), metavar="DIR", help="default: results"
+    )
 
     parser.set_defaults(run=run)
 

@@ -19,29 +19,47 @@ def register(commands: Commands) -> None:
     """Add this command."""
     parser = commands.add_parser(
         "nightly",
-        help="one night: run a suite, check it against earlier nights, run alarmed pairs again, check, alert",
-        description="Runs a suite, checks it against the nights before, measures alarmed pairs once more, checks again "
-        "and alerts. Killed at any moment, the same command goes on from there. State and logs: RESULTS/nightly/.",
-        epilog="exit status: 0 nothing worse; 1 a regression; 2 no judgement (bad input, a full disk, "
+        help="one night: run a suite, check it against earlier nights, run alarmed pairs again, "
+        "check, alert",
+        description="Runs a suite, checks it against the nights before, measures alarmed pairs "
+        "once more, checks again "
+        "and alerts. Killed at any moment, the same command goes on from there. State and logs: "
+        "RESULTS/nightly/.",
+        epilog="exit status: 0 nothing worse; 1 a regression; 2 no judgement (bad input, a "
+        "full disk, "
         "a runner or a check that died), or alerts not delivered; 130 interrupted",
     )
     suite_arguments(parser)
     add = parser.add_argument
     add(
         "--channel", action="append", default=[], metavar="NAME[=TARGET]",
-        help="where to alert, as in `report alert --help`; repeatable (default: email, which prints)",
+        help="where to alert, as in `report alert --help`; repeatable (default: email, "
+             "which prints)",
     )  # fmt: skip
     add(
         "--budget-minutes", type=float, default=480, metavar="N",
-        help="no training after that (default: %(default)s); check and alert follow, each 10 minutes at most",
+        help="no training after that (default: %(default)s); check and alert follow, each 10 "
+             "minutes at most",
     )  # fmt: skip
-    add("--acknowledged", type=Path, metavar="FILE", help="accepted changes, as in `report check --help`")
-    add("--lock", type=Path, metavar="FILE", help="held all night (default: nightly.lock in the user's cache)")
+    add(
+        "--acknowledged",
+        type=Path,
+        metavar="FILE",
+        help="accepted changes, as in `report check --help`",
+    )
+    add(
+        "--lock",
+        type=Path,
+        metavar="FILE",
+        help="held all night (default: nightly.lock in the user's cache)",
+    )
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """One night. 0: nothing worse; 1: a regression; 2: could not judge or deliver; 130: interrupted."""
+    """One night. 0: nothing worse; 1: a regression; 2: could not judge or deliver; 130:
+    interrupted.
+    """
     from harness.commands.resolve import check_folders, load_plan
     from harness.nightly.lock import night_lock
     from harness.nightly.night import Settings, run_nights
@@ -63,7 +81,9 @@ def run(arguments: argparse.Namespace) -> int:
         channels=arguments.channel or ["email"],
         budget_minutes=arguments.budget_minutes,
         pairs=arguments.pairs,
-        check_options=["--acknowledged", str(arguments.acknowledged)] if arguments.acknowledged else [],
+        check_options=["--acknowledged", str(arguments.acknowledged)]
+        if arguments.acknowledged
+        else [],
     )
     with Stop() as stop, night_lock(arguments.lock or cache_root() / "nightly.lock") as lock_fd:
         return run_nights(settings, stop, lock_fd)

@@ -11,30 +11,54 @@ if TYPE_CHECKING:
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
 
 # 1 says something about results. A fault of this program or a full disk never ends with it.
-NO_RESULT = "2 bad input, a host or disk that cannot be used, or a fault of this program; 130 interrupted"
+NO_RESULT = (
+    "2 bad input, a host or disk that cannot be used, or a fault of this program; 130 interrupted"
+)
 
 
 def suite_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "suite", nargs="?", metavar="SUITE", help="YAML file or name in configs/ (default: what fits the host)"
+        "suite",
+        nargs="?",
+        metavar="SUITE",
+        help="YAML file or name in configs/ (default: what fits the host)",
     )
     parser.add_argument(
-        "--set", action="append", default=[], metavar="KEY=VALUE", help="override, e.g. training.batch_size=16"
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="override, e.g. training.batch_size=16",
     )
     parser.add_argument(
-        "--pairs", action="append", default=[], metavar="WORKLOAD:BASELINE:CANDIDATE", help="only this pair; repeatable"
+        "--pairs",
+        action="append",
+        default=[],
+        metavar="WORKLOAD:BASELINE:CANDIDATE",
+        help="only this pair; repeatable",
     )
     parser.add_argument(
-        "--stack", action="append", default=[], metavar="NAME=PATH", help="the interpreter of a stack; repeatable"
+        "--stack",
+        action="append",
+        default=[],
+        metavar="NAME=PATH",
+        help="the interpreter of a stack; repeatable",
     )
     parser.add_argument(
-        "--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: cuda where a driver answers"
+        "--device",
+        choices=("auto", "cpu", "cuda"),
+        default="auto",
+        help="default: cuda where a driver answers",
     )
-    parser.add_argument("--results", type=Path, default=Path("results"), metavar="DIR", help="default: results")
+    parser.add_argument(
+        "--results", type=Path, default=Path("results"), metavar="DIR", help="default: results"
+    )
 
 
 def suite_words(arguments: argparse.Namespace) -> list[str]:
-    """The options of `suite_arguments` that choose what a suite means, as words of another command line."""
+    """The options of `suite_arguments` that choose what a suite means, as words of another command
+    line.
+    """
     words = [word for override in arguments.set for word in ("--set", override)]
     return words + [word for stack in arguments.stack for word in ("--stack", stack)]
 
@@ -45,4 +69,6 @@ def print_tables(folder: Path, options: Sequence[str] = ()) -> None:
     import sys
 
     sys.stdout.flush()
-    subprocess.run([sys.executable, "-m", "report.cli", "tables", str(folder), *options], check=False)
+    subprocess.run(
+        [sys.executable, "-m", "report.cli", "tables", str(folder), *options], check=False
+    )

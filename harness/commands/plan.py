@@ -42,8 +42,14 @@ def run(arguments: argparse.Namespace) -> int:
     if reason := what_the_device_cannot(planned):
         print(f"\nthis device cannot run it: {reason}")
         return 0
-    seconds, from_runs, count = estimate_s(planned.jobs, arguments.results, suite.suite, planned.blocks.seconds)
-    basis = f"{from_runs} of {count} jobs from earlier runs" if from_runs else "a rough guess: no earlier run here"
+    seconds, from_runs, count = estimate_s(
+        planned.jobs, arguments.results, suite.suite, planned.blocks.seconds
+    )
+    basis = (
+        f"{from_runs} of {count} jobs from earlier runs"
+        if from_runs
+        else "a rough guess: no earlier run here"
+    )
     at_most = "at most " if planned.adaptive is not None else ""
     print(f"\nestimated time: {at_most}{_duration(seconds)} ({basis})")
     return 0

@@ -21,16 +21,24 @@ VISIBLE = "CUDA_VISIBLE_DEVICES"
 
 
 def find_suite(given: str | None, device: Device) -> Path:
-    """The file of a suite: a path, or a name in configs/ here or in the checkout. Default: what fits the device.
+    """The file of a suite: a path, or a name in configs/ here or in the checkout. Default: what
+    fits the device.
 
-    A name that is no file's may lack its end, -cpu or -gpu by the device: `matrix` is matrix-cpu.yaml on a CPU.
+    A name that is no file's may lack its end, -cpu or -gpu by the device: `matrix` is
+    matrix-cpu.yaml on a CPU.
     """
     name = given or ("glue-sst2" if device == "cuda" else "smoke")
     candidates = [Path(name)] if name.endswith((".yaml", ".yml")) or "/" in name else []
     names = (Path(name).stem, f"{Path(name).stem}-{'gpu' if device == 'cuda' else 'cpu'}")
-    candidates += [folder / f"{stem}.yaml" for stem in names for folder in (Path("configs"), CHECKOUT / "configs")]
+    candidates += [
+        folder / f"{stem}.yaml"
+        for stem in names
+        for folder in (Path("configs"), CHECKOUT / "configs")
+    ]
     only_the_path = given is not None and "/" in given
-    return next((c for c in candidates[: 1 if only_the_path else None] if c.is_file()), candidates[0])
+    return next(
+        (c for c in candidates[: 1 if only_the_path else None] if c.is_file()), candidates[0]
+    )
 
 
 def find_device(asked: str, must_answer: bool = True) -> Device:
@@ -51,15 +59,23 @@ def find_device(asked: str, must_answer: bool = True) -> Device:
         fix = f"{fix_of_lost(seen.lost[0], look_at_cards(None).gpus)}; {on_cpu}"
         raise BenchError("; ".join(map(str, seen.lost)), place=place, fix=fix)
     if seen.failure:
-        fix = f"`nvidia-smi` must list the cards: load the driver anew, or restart the host; {on_cpu}"
-        raise BenchError(f"the NVIDIA driver tells of no card: {seen.failure}", place=place, fix=fix)
+        fix = (
+            f"`nvidia-smi` must list the cards: load the driver anew, or restart the host; {on_cpu}"
+        )
+        raise BenchError(
+            f"the NVIDIA driver tells of no card: {seen.failure}", place=place, fix=fix
+        )
     if unknown := [problem for problem in seen.problems if seen.driver and visible]:
         there = ", ".join(str(gpu.index) for gpu in look_at_cards(None).gpus)
         fix = f"a card that is there ({there or 'none is'}), or unset {VISIBLE}; {on_cpu}"
         said = "; ".join(problem.removeprefix(f"{VISIBLE}: ") for problem in unknown)
         raise BenchError(said, place=f"{VISIBLE}={visible}", fix=fix)
     if asked == "cuda":
-        why = f"{VISIBLE} is {visible!r}, which hides every card" if seen.hidden else "; ".join(seen.problems)
+        why = (
+            f"{VISIBLE} is {visible!r}, which hides every card"
+            if seen.hidden
+            else "; ".join(seen.problems)
+        )
         fix = f"unset {VISIBLE}" if seen.hidden else "`nvidia-smi` must list one"
         raise BenchError(f"no NVIDIA GPU answers on this host ({why})", place=place, fix=fix)
     return "cpu"
@@ -86,10 +102,14 @@ def load_plan(arguments: argparse.Namespace, must_answer: bool = True) -> tuple[
 
 
 def check_folders(arguments: argparse.Namespace) -> None:
-    """Raises BenchError if what the command itself writes to cannot be written; the runner looks at all of it."""
+    """Raises BenchError if what the command itself writes to cannot be written; the runner looks at
+    all of it.
+    """
     from harness.runner import preflight
 
-    preflight.enforce(preflight.unwritable(preflight.places(arguments.results, "--results", cache_root(), "cpu")))
+    preflight.enforce(
+        preflight.unwritable(preflight.places(arguments.results, "--results", cache_root(), "cpu"))
+    )
 
 
 def what_the_device_cannot(plan: Plan) -> str:

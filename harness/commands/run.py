@@ -21,18 +21,39 @@ def register(commands: Commands) -> None:
         epilog=f"exit status: 0 every pair has a result; 1 some pair has none; {NO_RESULT}",
     )
     suite_arguments(parser)
-    parser.add_argument("--run", dest="run_name", metavar="NAME", help="name of the run folder (default: SUITE-TIME)")
-    parser.add_argument("--new", action="store_true", help="start a new run even if an unfinished one could be resumed")
-    parser.add_argument("--retry-failed", action="store_true", help="run failed jobs of the resumed run again")
-    parser.add_argument("--allow-shared-gpu", action="store_true", help="measure although others use the card; says so")
-    parser.add_argument("--no-tables", action="store_true", help="do not print the tables at the end")
-    parser.add_argument("--view", metavar="VIEW", help="print only this table at the end, as `report tables --view`")
+    parser.add_argument(
+        "--run",
+        dest="run_name",
+        metavar="NAME",
+        help="name of the run folder (default: SUITE-TIME)",
+    )
+    parser.add_argument(
+        "--new",
+        action="store_true",
+        help="start a new run even if an unfinished one could be resumed",
+    )
+    parser.add_argument(
+        "--retry-failed", action="store_true", help="run failed jobs of the resumed run again"
+    )
+    parser.add_argument(
+        "--allow-shared-gpu",
+        action="store_true",
+        help="measure although others use the card; says so",
+    )
+    parser.add_argument(
+        "--no-tables", action="store_true", help="do not print the tables at the end"
+    )
+    parser.add_argument(
+        "--view", metavar="VIEW", help="print only this table at the end, as `report tables --view`"
+    )
 
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Run or resume a suite, then print its tables. 0: every pair has a result; 1: not every pair has."""
+    """Run or resume a suite, then print its tables. 0: every pair has a result; 1: not every pair
+    has.
+    """
     from harness.commands.resolve import load_plan, what_the_device_cannot
 
     _, plan, _ = load_plan(arguments)

@@ -16,28 +16,57 @@ def register(commands: Commands) -> None:
     """Add this command."""
     parser = commands.add_parser(
         "submit",
-        help="spread a suite over a cluster by SLURM: an array element for every pair, results in one run",
-        description="Submits an array element for every pair (pairs of a workload that share an arm go together). The "
+        help="spread a suite over a cluster by SLURM: an array element for every pair, results "
+        "in one run",
+        description="Submits an array element for every pair (pairs of a workload that share an "
+        "arm go together). The "
         "same command goes on with what was killed: docs/several-gpus.md.",
-        epilog=f"exit status: 0 submitted, or complete where that was waited for; 1 not complete; {NO_RESULT}",
+        epilog="exit status: 0 submitted, or complete where that was waited for; 1 not complete; "
+        f"{NO_RESULT}",
     )
     suite_arguments(parser)
     add = parser.add_argument
-    add("--run", dest="run_name", metavar="NAME", help="name of the run folder (default: SUITE-TIME)")
-    add("--new", action="store_true", help="begin anew even if an unfinished submission could go on")
-    add("--allow-shared-gpu", action="store_true", help="measure although others use the card; says so")
+    add(
+        "--run",
+        dest="run_name",
+        metavar="NAME",
+        help="name of the run folder (default: SUITE-TIME)",
+    )
+    add(
+        "--new", action="store_true", help="begin anew even if an unfinished submission could go on"
+    )
+    add(
+        "--allow-shared-gpu",
+        action="store_true",
+        help="measure although others use the card; says so",
+    )
     add(
         "--executor", choices=("slurm", "local", "debug"), default="slurm",
-        help="local: one element after another on this host; debug: in this process (default: slurm)",
+        help="local: one element after another on this host; debug: in this process "
+             "(default: slurm)",
     )  # fmt: skip
-    add("--slurm", action="append", default=[], metavar="KEY=VALUE", help="for sbatch, e.g. partition=gpu; repeatable")
-    add("--minutes", type=int, default=720, metavar="N", help="time limit of an element (default: %(default)s)")
+    add(
+        "--slurm",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="for sbatch, e.g. partition=gpu; repeatable",
+    )
+    add(
+        "--minutes",
+        type=int,
+        default=720,
+        metavar="N",
+        help="time limit of an element (default: %(default)s)",
+    )
     add("--wait", action="store_true", help="until the elements have ended; then print the tables")
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Submit a suite to a cluster. 0: submitted, or every part complete where that was waited for; 1: not all are."""
+    """Submit a suite to a cluster. 0: submitted, or every part complete where that was waited for;
+    1: not all are.
+    """
     from harness.commands.resolve import check_folders, load_plan
     from harness.launcher.slurm import submit as submit_plan
 
@@ -74,5 +103,7 @@ def run(arguments: argparse.Namespace) -> int:
 def _key_value(option: str) -> tuple[str, str]:
     key, equals, value = option.partition("=")
     if not equals or not key:
-        raise BenchError("needs KEY=VALUE", place=f"--slurm {option}", fix="for example --slurm partition=gpu")
+        raise BenchError(
+            "needs KEY=VALUE", place=f"--slurm {option}", fix="for example --slurm partition=gpu"
+        )
     return key.replace("-", "_"), value

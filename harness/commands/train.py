@@ -17,30 +17,48 @@ def register(commands: Commands) -> None:
     parser = commands.add_parser(
         "train",
         help="train one model with one backend, as transformers' example scripts do",
-        epilog=f"exit status: 0 the job ended ok, and inference where asked for agrees; 1 it did not; {NO_RESULT}",
+        epilog="exit status: 0 the job ended ok, and inference where asked for agrees; 1 it did "
+        f"not; {NO_RESULT}",
     )
     add = parser.add_argument
-    add("--model-name-or-path", required=True, help="hub id, local folder, or a built-in shape with random weights")
+    add(
+        "--model-name-or-path",
+        required=True,
+        help="hub id, local folder, or a built-in shape with random weights",
+    )
     add(
         "--task", default="glue", metavar="KIND",
-        help="kind of task: glue (text classification), causal-lm, token-classification, or one that an installed "
+        help="kind of task: glue (text classification), causal-lm, token-classification, or one "
+             "that an installed "
         "package brings (default: %(default)s)",
     )  # fmt: skip
-    add("--task-name", metavar="NAME", help="which of GLUE's tasks; of no other kind (default: sst2)")
+    add(
+        "--task-name",
+        metavar="NAME",
+        help="which of GLUE's tasks; of no other kind (default: sst2)",
+    )
     add(
         "--task-option", action="append", default=[], metavar="KEY=VALUE",
         help="setting of the kind of task, as `options` of a suite's task; repeatable",
     )  # fmt: skip
     add("--backend", default="pytorch", help="pytorch or onnxruntime (default: pytorch)")
     add("--attention", choices=("eager", "sdpa"), default="eager")
-    add("--output-dir", type=Path, required=True, help="metrics, log and the trained model go there")
+    add(
+        "--output-dir", type=Path, required=True, help="metrics, log and the trained model go there"
+    )
     add("--do-train", action="store_true")
     add("--do-eval", action="store_true")
     add(
         "--inference-with-ort", action="store_true",
-        help="the model by PyTorch and by ONNX Runtime in turns: latency, throughput, and whether they agree",
+        help="the model by PyTorch and by ONNX Runtime in turns: latency, throughput, and whether "
+             "they agree",
     )  # fmt: skip
-    add("--data", default="auto", metavar="auto|hub|synthetic|FOLDER", help="where the task's data comes from")
+    add(
+        "--data",
+        default="auto",
+        metavar="auto|hub|synthetic|FOLDER",
+        help="where the task's data comes from",
+    )
     add("--max-train-samples", type=int)
     add("--max-eval-samples", type=int)
     add("--max-seq-length", type=int, default=128)

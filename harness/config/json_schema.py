@@ -10,13 +10,16 @@ from harness.schema.suite import Suite
 def suite_schema() -> dict[str, Any]:
     """JSON schema (draft 2020-12, https://json-schema.org) of a suite file as written.
 
-    A file may leave out what it takes from the one it `extends`, and `name`s that equal their key: nothing is
-    required here that the loader does not ask of the file itself.
+    A file may leave out what it takes from the one it `extends`, and `name`s that equal their key:
+    nothing is required here that the loader does not ask of the file itself.
     """
     schema = Suite.model_json_schema()
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     schema["title"] = "Training Backend Bench suite"
-    schema["properties"]["extends"] = {"type": "string", "description": "a suite beside this one to start from"}
+    schema["properties"]["extends"] = {
+        "type": "string",
+        "description": "a suite beside this one to start from",
+    }
     schema.pop("required", None)
     for definition in ("Model", "Task", "Arm"):
         part = schema["$defs"][definition]

@@ -1,4 +1,6 @@
-"""Reads a suite from YAML: `extends`, `--set`, and errors that name file, line, value and what is allowed."""
+"""Reads a suite from YAML: `extends`, `--set`, and errors that name file, line, value and what is
+allowed.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,8 @@ Origins = dict[Path, str]  # where the value at a path was written: "file:line" 
 def load_suite(file: FilePath, overrides: Iterable[str] = ()) -> Suite:
     """The validated suite in `file`, with `key.path=value` overrides applied.
 
-    Raises BenchError with place (file:line), the value and what is allowed; every finding is listed, the first first.
+    Raises BenchError with place (file:line), the value and what is allowed; every finding is
+    listed, the first first.
     """
     data, origins = _load(file, seen=())
     for override in overrides:
@@ -32,7 +35,9 @@ def load_suite(file: FilePath, overrides: Iterable[str] = ()) -> Suite:
         suite.resolved_pairs()
         _check_registered(suite)
     except ValidationError as error:
-        findings = [Finding(tuple(e["loc"]), *explain(e, Suite)) for e in error.errors(include_url=False)]
+        findings = [
+            Finding(tuple(e["loc"]), *explain(e, Suite)) for e in error.errors(include_url=False)
+        ]
         raise _located(findings, origins, file) from None
     except Finding as finding:
         raise _located([finding], origins, file) from None
@@ -46,7 +51,9 @@ def _check_names(suite: Suite) -> None:
     """
     given: list[tuple[Path, str]] = [(("suite",), suite.suite)]
     for section in ("models", "tasks", "arms"):
-        given += [((section, key, "name"), entry.name) for key, entry in getattr(suite, section).items()]
+        given += [
+            ((section, key, "name"), entry.name) for key, entry in getattr(suite, section).items()
+        ]
     given += [(("stacks", key), key) for key in suite.stacks]
     for where, name in given:
         if why := unfit_name(name):
@@ -57,7 +64,9 @@ def _check_names(suite: Suite) -> None:
 
 
 def _check_registered(suite: Suite) -> None:
-    """Backends, kinds of task, the options of both, and built-in shapes must exist. Imports no torch."""
+    """Backends, kinds of task, the options of both, and built-in shapes must exist. Imports no
+    torch.
+    """
     from harness.worker import backends
     from harness.worker.model.shapes import SHAPES
 
@@ -69,7 +78,9 @@ def _check_registered(suite: Suite) -> None:
         _check_options(("arms", name, "options"), arm.options, backend.Options)
         if arm.stack != "ort" and arm.stack not in suite.stacks:
             raise Finding(
-                ("arms", name, "stack"), f"no stack is called {arm.stack!r}", ", ".join(["ort", *suite.stacks])
+                ("arms", name, "stack"),
+                f"no stack is called {arm.stack!r}",
+                ", ".join(["ort", *suite.stacks]),
             )
         suite.arm_workload(suite.resolved_workloads()[0], arm)
     for name, task in suite.tasks.items():
@@ -85,7 +96,9 @@ def _check_registered(suite: Suite) -> None:
 
 
 def _check_attention(suite: Suite) -> None:
-    """Arms in the stack `ort` must ask for an attention that transformers has there; other stacks say it themselves."""
+    """Arms in the stack `ort` must ask for an attention that transformers has there; other stacks
+    say it themselves.
+    """
     from harness.worker.model.shapes import EAGER_ONLY, SHAPES
 
     workloads = {workload.name: workload.model for workload in suite.resolved_workloads()}
@@ -103,7 +116,9 @@ def _check_attention(suite: Suite) -> None:
 
 
 def check_task(name: str, task: Task) -> None:
-    """Raises Finding for a kind that is not registered, and for options or a source that the kind does not take."""
+    """Raises Finding for a kind that is not registered, and for options or a source that the kind
+    does not take.
+    """
     from harness.worker import tasks
 
     try:
@@ -113,7 +128,11 @@ def check_task(name: str, task: Task) -> None:
     _check_options(("tasks", name, "options"), task.options, kind.Options)
     if task.source not in ("auto", *kind.sources):
         allowed = ", ".join(("auto", *kind.sources))
-        raise Finding(("tasks", name, "source"), f"{task.kind} cannot read its data from {task.source}", allowed)
+        raise Finding(
+            ("tasks", name, "source"),
+            f"{task.kind} cannot read its data from {task.source}",
+            allowed,
+        )
 
 
 def _check_options(where: Path, options: dict[str, Any], model: type[Strict]) -> None:
@@ -125,7 +144,9 @@ def _check_options(where: Path, options: dict[str, Any], model: type[Strict]) ->
 
 
 def _located(findings: list[Finding], origins: Origins, file: FilePath) -> BenchError:
-    """All findings as one error; each with the line of the nearest enclosing key that was written somewhere."""
+    """All findings as one error; each with the line of the nearest enclosing key that was written
+    somewhere.
+    """
     lines = []
     for finding in findings:
         path = finding.path
@@ -133,10 +154,16 @@ def _located(findings: list[Finding], origins: Origins, file: FilePath) -> Bench
             path = path[:-1]
         place = origins.get(path, str(file))
         key = ".".join(str(p) for p in finding.path)
-        lines.append((place, f"{key}: {finding.message}" if key else finding.message, finding.allowed))
+        lines.append(
+            (place, f"{key}: {finding.message}" if key else finding.message, finding.allowed)
+        )
     place, message, allowed = lines[0]
-    rest = "".join(f"\n{p}: {m}" + (f"\n  allowed: {a}" if a else "") for p, m, a in lines[1:MOST_FINDINGS])
-    rest += f"\nand {len(lines) - MOST_FINDINGS} more like these" if len(lines) > MOST_FINDINGS else ""
+    rest = "".join(
+        f"\n{p}: {m}" + (f"\n  allowed: {a}" if a else "") for p, m, a in lines[1:MOST_FINDINGS]
+    )
+    rest += (
+        f"\nand {len(lines) - MOST_FINDINGS} more like these" if len(lines) > MOST_FINDINGS else ""
+    )
     return BenchError(message + (f"\n  allowed: {allowed}" if allowed else "") + rest, place=place)
 
 
@@ -147,7 +174,8 @@ def _load(file: FilePath, seen: tuple[FilePath, ...]) -> tuple[dict[str, Any], O
         text = yaml_text.read(file)
     except FileNotFoundError:
         raise BenchError(
-            f"no such suite: {file}", fix="give the path of a YAML file; `ls configs` lists the ones that come along"
+            f"no such suite: {file}",
+            fix="give the path of a YAML file; `ls configs` lists the ones that come along",
         ) from None
     except OSError as error:
         raise of_the_system(error, fix="a suite is a YAML file, or a name in configs/") from None
@@ -157,12 +185,24 @@ def _load(file: FilePath, seen: tuple[FilePath, ...]) -> tuple[dict[str, Any], O
     if parent is None:
         return data, origins
     if not isinstance(parent, str):
-        raise BenchError(f"extends: {parent!r} is not a file", place=origins[("extends",)], fix="one relative path")
+        raise BenchError(
+            f"extends: {parent!r} is not a file",
+            place=origins[("extends",)],
+            fix="one relative path",
+        )
     if not _is_file(file.parent / parent):
-        raise BenchError(f"extends: no file {parent!r} beside it", place=origins[("extends",)], fix="a relative path")
+        raise BenchError(
+            f"extends: no file {parent!r} beside it",
+            place=origins[("extends",)],
+            fix="a relative path",
+        )
     if (file.parent / parent).resolve() in (*seen, resolved):
         place = origins[("extends",)]
-        raise BenchError(f"{file.parent / parent} extends itself", place=place, fix="remove the circle of `extends`")
+        raise BenchError(
+            f"{file.parent / parent} extends itself",
+            place=place,
+            fix="remove the circle of `extends`",
+        )
     base, base_origins = _load(file.parent / parent, (*seen, resolved))
     _merge(base, data, base_origins, origins, ())
     return base, base_origins
@@ -181,12 +221,16 @@ def _parse(file: FilePath, text: str, origins: Origins) -> dict[str, Any]:
     except yaml_text.YamlError as error:
         raise BenchError(error.message, place=f"{file}:{error.line}", fix=error.fix) from None
     if not isinstance(parsed.content, dict):
-        raise BenchError("not a mapping of keys to values", place=f"{file}:1", fix="see configs/smoke.yaml")
+        raise BenchError(
+            "not a mapping of keys to values", place=f"{file}:1", fix="see configs/smoke.yaml"
+        )
     origins.update({path: f"{file}:{line}" for path, line in parsed.lines.items()})
     return parsed.content
 
 
-def _merge(base: dict[str, Any], over: dict[str, Any], origins: Origins, over_origins: Origins, path: Path) -> None:
+def _merge(
+    base: dict[str, Any], over: dict[str, Any], origins: Origins, over_origins: Origins, path: Path
+) -> None:
     """`over` into `base`: mappings merge key by key, everything else is replaced whole."""
     for key, value in over.items():
         here = (*path, key)
@@ -222,12 +266,16 @@ def _apply(data: dict[str, Any], origins: Origins, override: str) -> None:
         if isinstance(target, list):
             if not str(part).isdecimal() or int(part) >= len(target):
                 raise BenchError(
-                    f"{'.'.join(map(str, parts[:depth]))} is a list of {len(target)}", place=place, fix="use its index"
+                    f"{'.'.join(map(str, parts[:depth]))} is a list of {len(target)}",
+                    place=place,
+                    fix="use its index",
                 )
             part = parts[depth] = int(part)
         elif not isinstance(target, dict):
             raise BenchError(
-                f"{'.'.join(map(str, parts[:depth]))} holds a single value", place=place, fix="a shorter key"
+                f"{'.'.join(map(str, parts[:depth]))} holds a single value",
+                place=place,
+                fix="a shorter key",
             )
         if last:
             target[part] = value

@@ -9,17 +9,29 @@ from harness.schema.suite import PairEntry, Suite
 
 
 def only_pairs(suite: Suite, wanted: Sequence[str]) -> Suite:
-    """The suite with only the pairs `WORKLOAD:BASELINE:CANDIDATE` in `wanted`; workloads without a pair make no jobs.
+    """The suite with only the pairs `WORKLOAD:BASELINE:CANDIDATE` in `wanted`; workloads without a
+    pair make no jobs.
 
     Raises BenchError for one that the suite does not have, with those that it has.
     """
-    known = {f"{pair.workload}:{pair.baseline}:{pair.candidate}": pair for pair in suite.resolved_pairs()}
+    known = {
+        f"{pair.workload}:{pair.baseline}:{pair.candidate}": pair for pair in suite.resolved_pairs()
+    }
     for name in wanted:
         if name not in known:
-            raise BenchError("the suite has no such pair", place=f"--pairs {name}", fix="one of " + ", ".join(known))
+            raise BenchError(
+                "the suite has no such pair",
+                place=f"--pairs {name}",
+                fix="one of " + ", ".join(known),
+            )
     chosen = [pair for name, pair in known.items() if name in wanted]
     entries = [
-        PairEntry(baseline=pair.baseline, candidate=pair.candidate, differs=pair.differs, workloads=[pair.workload])
+        PairEntry(
+            baseline=pair.baseline,
+            candidate=pair.candidate,
+            differs=pair.differs,
+            workloads=[pair.workload],
+        )
         for pair in chosen
     ]
     return suite.model_copy(update={"pairs": entries})

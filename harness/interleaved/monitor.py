@@ -1,4 +1,6 @@
-"""Two running jobs watched as one: pumps both, notices at once that one of them cannot go on, and stops the other."""
+"""Two running jobs watched as one: pumps both, notices at once that one of them cannot go on, and
+stops the other.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,9 @@ LOOK_EVERY_S = 1.0  # for limits that have no file descriptor
 
 
 class BrokenError(Exception):
-    """The launch cannot go on; whatever was still running has been told to stop. The message says why."""
+    """The launch cannot go on; whatever was still running has been told to stop. The message says
+    why.
+    """
 
 
 class Arm:
@@ -69,9 +73,17 @@ class Arm:
             case "block":
                 lead_in_s, timed_s = block_seconds(event)
                 if (len(lead_in_s), len(timed_s)) != self._turn:
-                    raise ValueError(f"a block of {len(lead_in_s)} + {len(timed_s)} steps was not asked for")
-                self.block, self.begin_ns, self._turn = Block(lead_in_s, timed_s), event["begin_ns"], None
-                self.host = {str(name): float(value) for name, value in dict(event.get("host") or {}).items()}
+                    raise ValueError(
+                        f"a block of {len(lead_in_s)} + {len(timed_s)} steps was not asked for"
+                    )
+                self.block, self.begin_ns, self._turn = (
+                    Block(lead_in_s, timed_s),
+                    event["begin_ns"],
+                    None,
+                )
+                self.host = {
+                    str(name): float(value) for name, value in dict(event.get("host") or {}).items()
+                }
             case "series" | "result":
                 self.trained = True
 
@@ -92,7 +104,9 @@ class Arm:
         if seen.exit_code is not None and not (seen.exit_code == 0 and seen.result is not None):
             if seen.exit_code < 0:
                 return f"was killed by {signal_name(-seen.exit_code)}"
-            return f"exited with {seen.exit_code}" + ("" if seen.result is not None else " without a result")
+            return f"exited with {seen.exit_code}" + (
+                "" if seen.result is not None else " without a result"
+            )
         if seen.guardian_lost:
             return "lost its guardian process"
         if seen.stopped is not None or (self.running.done and seen.exit_code is None):
@@ -129,8 +143,9 @@ class Watch:
     def until(self, condition: Callable[[], bool], *, together: bool = True) -> None:
         """Pump both jobs until the condition holds.
 
-        Raises BrokenError if the runner is told to stop, at the time limit, or (`together`) as soon as a job cannot go
-        on; the jobs concerned have then been told to stop, and `drain` waits for them.
+        Raises BrokenError if the runner is told to stop, at the time limit, or (`together`) as soon
+        as a job cannot go on; the jobs concerned have then been told to stop, and `drain` waits for
+        them.
         """
         while True:
             if together:
@@ -146,7 +161,9 @@ class Watch:
             self._pump(min(LOOK_EVERY_S, left))
 
     def drain(self) -> None:
-        """Wait until both jobs, finished or told to stop, are gone. Bounded by harness.launcher.process's own graces."""
+        """Wait until both jobs, finished or told to stop, are gone. Bounded by
+        harness.launcher.process's own graces.
+        """
         while not all(arm.running.done for arm in self.arms):
             self._pump(LOOK_EVERY_S)
 
@@ -171,7 +188,9 @@ class Watch:
     def _check_partners(self) -> None:
         for arm, partner in zip(self.arms, reversed(self.arms), strict=True):
             if trouble := arm.trouble:
-                partner.running.stop("interrupted", f"stopped because its partner {arm.name} {trouble},")
+                partner.running.stop(
+                    "interrupted", f"stopped because its partner {arm.name} {trouble},"
+                )
                 raise BrokenError(f"{arm.name} {trouble}")
 
     def _time_out(self) -> NoReturn:
@@ -183,5 +202,9 @@ class Watch:
             if arm in late:
                 arm.running.stop("timeout", text)
             else:
-                arm.running.stop("interrupted", f"stopped because its partner {names} took too long,")
-        raise BrokenError(f"the time limit of {self._timeout_s:g} s was reached, waiting for {names}")
+                arm.running.stop(
+                    "interrupted", f"stopped because its partner {names} took too long,"
+                )
+        raise BrokenError(
+            f"the time limit of {self._timeout_s:g} s was reached, waiting for {names}"
+        )

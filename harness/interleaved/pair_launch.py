@@ -1,4 +1,5 @@
-"""One launch of a pair under the `blocks` protocol: both jobs warm up side by side, then take turns until it is enough.
+"""One launch of a pair under the `blocks` protocol: both jobs warm up side by side, then take turns
+until it is enough.
 
 Worker and runner talk by `ready`, `go`, `block` and `finish` (harness.launcher.channel).
 """
@@ -22,25 +23,34 @@ from harness.schema.measurement import Blocks
 from harness.schema.record import BlockTimes, State
 from harness.schema.workload import JobSpec
 
-Measured = tuple[Block, int, dict[str, float]]  # seconds, when it began, what the host did meanwhile
+Measured = tuple[
+    Block, int, dict[str, float]
+]  # seconds, when it began, what the host did meanwhile
 
 
 @dataclass(frozen=True)
 class PairOutcome:
     """How one launch of a pair ended. Tuples are (baseline, candidate).
 
-    `seen` is for `harness.launcher.outcome.judge`, job by job; where a job has a result, its `blocks` are filled in. `blocks`
-    are there even if a job died: entry j of both is block pair j, and a pair that only one of them finished is left
-    out. `jobs` are the specs as they ran (with `cores` assigned).
+    `seen` is for `harness.launcher.outcome.judge`, job by job; where a job has a result, its
+    `blocks` are filled in. `blocks` are there even if a job died: entry j of both is block pair j,
+    and a pair that only one of them finished is left out. `jobs` are the specs as they ran (with
+    `cores` assigned).
     """
 
     jobs: tuple[JobSpec, JobSpec]
     seen: tuple[Seen, Seen]
     blocks: tuple[BlockTimes, BlockTimes]
-    problem: str = ""  # one sentence; empty if enough pairs of blocks were measured and both jobs ended well
+    problem: str = (
+        ""  # one sentence; empty if enough pairs of blocks were measured and both jobs ended well
+    )
     note: str = ""  # one sentence on what a reader should know although the launch counts
-    fits: bool = True  # False: a job ran out of memory while both were resident; measure the pair by epochs
-    block_steps: int | None = None  # timed steps per block, as configured or as the pilot chose; None: never got there
+    fits: bool = (
+        True  # False: a job ran out of memory while both were resident; measure the pair by epochs
+    )
+    block_steps: int | None = (
+        None  # timed steps per block, as configured or as the pilot chose; None: never got there
+    )
 
     @property
     def ok(self) -> bool:
@@ -61,17 +71,21 @@ def run_pair_launch(
     wake_fd: int | None = None,
     on_started: Callable[[tuple[int, int]], None] | None = None,
 ) -> PairOutcome:
-    """Run both jobs of a launch to their end; no process of either is left when this returns or raises.
+    """Run both jobs of a launch to their end; no process of either is left when this returns or
+    raises.
 
-    Each spec names the other arm as `partner` and has the settings' `lead_in_steps`, `freeze_collector` and `realtime`;
-    `cores` are assigned here if both specs leave them null. `start(spec, log)` starts a job (harness.launcher.process.RunningJob
-    with the stack's interpreter, the run's lock, …; `wake_fd` may be given to it too) and is called for the one with
-    the lower `position` first. `on_started` gets the pids above both jobs' process trees, for a sampler.
-    `on_event(spec, event)` sees every event of both jobs. `timeout_s` bounds the launch as a whole; `stop_reason` is
-    asked at least once a second and whenever `wake_fd` is readable: not empty, both jobs are stopped as `interrupted`.
+    Each spec names the other arm as `partner` and has the settings' `lead_in_steps`,
+    `freeze_collector` and `realtime`; `cores` are assigned here if both specs leave them null.
+    `start(spec, log)` starts a job (harness.launcher.process.RunningJob with the stack's
+    interpreter, the run's lock, …; `wake_fd` may be given to it too) and is called for the one with
+    the lower `position` first. `on_started` gets the pids above both jobs' process trees, for a
+    sampler. `on_event(spec, event)` sees every event of both jobs. `timeout_s` bounds the launch as
+    a whole; `stop_reason` is asked at least once a second and whenever `wake_fd` is readable: not
+    empty, both jobs are stopped as `interrupted`.
 
-    If one job ends before its time, the other is stopped at once and ends `interrupted`, with a reason that names the
-    partner. The order of turns is drawn by `{workload}/{seed}`. Raises BenchError if a job cannot be started at all.
+    If one job ends before its time, the other is stopped at once and ends `interrupted`, with a
+    reason that names the partner. The order of turns is drawn by `{workload}/{seed}`. Raises
+    BenchError if a job cannot be started at all.
     """
     specs = [baseline, candidate]
     if baseline.cores is None and candidate.cores is None:
@@ -80,7 +94,8 @@ def run_pair_launch(
         specs += [candidate.model_copy(update={"cores": pinning.candidate})]
     pinned = {core for spec in specs for core in spec.cores or ()}
     with ExitStack() as stack:
-        # The runner, its sampler and the jobs' watchdogs wake up often: not on the cores that are measured.
+        # The runner, its sampler and the jobs' watchdogs wake up often: not on the cores that are
+        # measured.
         stack.enter_context(levers.keep_off(pinned))
         in_order = sorted(zip(specs, logs, strict=True), key=lambda both: both[0].position)
         started = {spec.arm.name: stack.enter_context(start(spec, log)) for spec, log in in_order}
@@ -103,7 +118,9 @@ class _Launch:
         problem = note = ""
         fits = True
         try:
-            self.watch.until(lambda: all(arm.levers is not None or arm.trained for arm in self.arms))
+            self.watch.until(
+                lambda: all(arm.levers is not None or arm.trained for arm in self.arms)
+            )
             self._take_turns()
             if early := [arm for arm in self.arms if arm.trained]:
                 note = self._ended_early(early)
@@ -117,7 +134,9 @@ class _Launch:
             fits = not self._out_of_memory(logs)
             if not fits:
                 problem = f"the two jobs do not fit together: {problem}"
-        problem = problem or next((f"{arm.name} {arm.trouble}" for arm in self.arms if arm.trouble), "")
+        problem = problem or next(
+            (f"{arm.name} {arm.trouble}" for arm in self.arms if arm.trouble), ""
+        )
         return self._outcome(problem, note, fits)
 
     def _take_turns(self) -> None:
@@ -128,15 +147,19 @@ class _Launch:
                 self.watch.until(lambda arm=arm: arm.block is not None or arm.trained)  # type: ignore[misc]
                 if arm.block is None:
                     return
-            measured = [(arm.block, arm.begin_ns, arm.host) for arm in self.arms if arm.block is not None]
+            measured = [
+                (arm.block, arm.begin_ns, arm.host) for arm in self.arms if arm.block is not None
+            ]
             self.schedule.add(measured[0][0], measured[1][0])
             self.pairs.append((pair, measured))
 
     def _ended_early(self, arms: Sequence[Arm]) -> str:
         who = " and ".join(f"{arm.name} (at step {arm.running.seen.step})" for arm in arms)
         return (
-            f"the training of {who} ended by itself after {self.schedule.counted_pairs} pairs of blocks, "
-            f"{self.schedule.spent_s:.1f} of {self.settings.seconds:g} s: more epochs or max_steps would fill the time"
+            f"the training of {who} ended by itself after {self.schedule.counted_pairs} pairs of "
+            "blocks, "
+            f"{self.schedule.spent_s:.1f} of {self.settings.seconds:g} s: more epochs or "
+            "max_steps would fill the time"
         )
 
     def _out_of_memory(self, logs: tuple[Path, Path]) -> bool:
@@ -183,10 +206,11 @@ class _Launch:
 
 
 def cost_of_switching(turns: Sequence[Block]) -> tuple[float | None, float | None]:
-    """What the first step of a turn takes more than the mean of its others: mean over turns and its standard error.
+    """What the first step of a turn takes more than the mean of its others: mean over turns and its
+    standard error.
 
-    Seconds. Turns of one step say nothing; (None, None) for fewer than two others. The two parts of a difference are
-    neighbours in time, so drift of the host is hardly in it.
+    Seconds. Turns of one step say nothing; (None, None) for fewer than two others. The two parts of
+    a difference are neighbours in time, so drift of the host is hardly in it.
     """
     steps = [[*turn.lead_in_s, *turn.timed_s] for turn in turns]
     more = [first - fmean(rest) for first, *rest in steps if rest]

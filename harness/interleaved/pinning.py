@@ -1,4 +1,6 @@
-"""Which cores the jobs of a pair are pinned to, and who keeps off them. Best effort: it works without sysfs too."""
+"""Which cores the jobs of a pair are pinned to, and who keeps off them. Best effort: it works
+without sysfs too.
+"""
 
 from __future__ import annotations
 
@@ -26,13 +28,16 @@ class Pinning:
         return {*(self.baseline or ()), *(self.candidate or ())}
 
 
-def choose(settings: Blocks, available: Collection[int], near: Collection[int], siblings: dict[int, int]) -> Pinning:
+def choose(
+    settings: Blocks, available: Collection[int], near: Collection[int], siblings: dict[int, int]
+) -> Pinning:
     """Cores for a pair, out of the `available` ones.
 
-    Those in `near` (NUMA-local to the GPU) come first, and the highest numbers: the first cores take most interrupts
-    and are left to everything else on the host. `siblings` maps a CPU to the first hardware thread of its core: two
-    threads of one core are taken only when nothing else is left. A host too small for separate cores shares them; one
-    with fewer cores than wanted gives all it has.
+    Those in `near` (NUMA-local to the GPU) come first, and the highest numbers: the first cores
+    take most interrupts and are left to everything else on the host. `siblings` maps a CPU to the
+    first hardware thread of its core: two threads of one core are taken only when nothing else is
+    left. A host too small for separate cores shares them; one with fewer cores than wanted gives
+    all it has.
     """
     if not settings.cores or not available:
         return Pinning(None, None)
@@ -49,7 +54,9 @@ def choose(settings: Blocks, available: Collection[int], near: Collection[int], 
     if settings.same_cores or len(order) < 2 * settings.cores:
         shared = sorted(order[: settings.cores])
         return Pinning(shared, shared)
-    return Pinning(sorted(order[: settings.cores]), sorted(order[settings.cores : 2 * settings.cores]))
+    return Pinning(
+        sorted(order[: settings.cores]), sorted(order[settings.cores : 2 * settings.cores])
+    )
 
 
 def assign(settings: Blocks, device: str) -> Pinning:
@@ -59,19 +66,25 @@ def assign(settings: Blocks, device: str) -> Pinning:
 
 
 def core_of(cpus: Collection[int], sysfs: Path = SYSFS) -> dict[int, int]:
-    """For each CPU the first hardware thread of its core; CPUs of which the kernel does not say are left out."""
+    """For each CPU the first hardware thread of its core; CPUs of which the kernel does not say are
+    left out.
+    """
     found = {}
     for cpu in cpus:
         with contextlib.suppress(OSError, ValueError):
-            text = (sysfs / f"devices/system/cpu/cpu{cpu}/topology/thread_siblings_list").read_text()
+            text = (
+                sysfs / f"devices/system/cpu/cpu{cpu}/topology/thread_siblings_list"
+            ).read_text()
             found[cpu] = min(parse_cpus(text))
     return found
 
 
 def near_gpu(sysfs: Path = SYSFS) -> set[int]:
-    """CPUs local to the GPU by the kernel's tables; with several NVIDIA cards, only those local to all of them.
+    """CPUs local to the GPU by the kernel's tables; with several NVIDIA cards, only those local to
+    all of them.
 
-    Which card a job gets is not looked up: a container's tables list the host's cards, not its own. No card: empty.
+    Which card a job gets is not looked up: a container's tables list the host's cards, not its own.
+    No card: empty.
     """
     lists: list[set[int]] = []
     for device in sorted((sysfs / "bus/pci/devices").glob("*")):
@@ -93,7 +106,8 @@ def parse_cpus(text: str) -> set[int]:
 
 @contextlib.contextmanager
 def keep_off(cores: Collection[int]) -> Iterator[None]:
-    """Keep this process' threads, and what they start meanwhile, off these cores; where no other is left, do nothing.
+    """Keep this process' threads, and what they start meanwhile, off these cores; where no other is
+    left, do nothing.
 
     Jobs that are pinned move themselves to their cores. Affinities are restored on the way out.
     """

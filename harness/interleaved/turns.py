@@ -1,4 +1,6 @@
-"""Who goes first, how long, and when it is enough: the turns of a launch under the `blocks` protocol. Pure, seeded."""
+"""Who goes first, how long, and when it is enough: the turns of a launch under the `blocks`
+protocol. Pure, seeded.
+"""
 
 from __future__ import annotations
 
@@ -46,18 +48,22 @@ class PairOfBlocks:
 
 
 class Schedule:
-    """`next()` says what the next pair of blocks is, `add()` takes what it measured; None: it is enough.
+    """`next()` says what the next pair of blocks is, `add()` takes what it measured; None: it is
+    enough.
 
-    The order within pairs is random and balanced: of each two pairs one is begun by the baseline, so that whoever goes
-    first (and linear drift) adds the same to both arms. The lead-in is in the budget: it is the card's time too.
+    The order within pairs is random and balanced: of each two pairs one is begun by the baseline,
+    so that whoever goes first (and linear drift) adds the same to both arms. The lead-in is in the
+    budget: it is the card's time too.
 
-    `steps: auto` begins with a pilot that goes round the lengths 1, 2, 4, 8 (blocks of at most 2 s) and looks at the
-    variance of the mean log ratio per second spent: for independent pairs that is the variance of a pair times its
-    seconds. Short blocks follow the host's drift closely, long ones waste less on the lead-in. The shortest is taken
-    unless a longer one halves that variance: a ratio of two variances of eight pairs each is up to 3.8 by chance alone
-    (F distribution, 95%), and drift favours the short. Pilot pairs never count, so that choosing by their noise biases
-    nothing; they also show what the first step of a block takes more than the others. A budget that has no room for a
-    pilot of four pairs of each length takes the length at which the lead-in is a third of the time.
+    `steps: auto` begins with a pilot that goes round the lengths 1, 2, 4, 8 (blocks of at most 2 s)
+    and looks at the variance of the mean log ratio per second spent: for independent pairs that is
+    the variance of a pair times its seconds. Short blocks follow the host's drift closely, long
+    ones waste less on the lead-in. The shortest is taken unless a longer one halves that variance:
+    a ratio of two variances of eight pairs each is up to 3.8 by chance alone (F distribution, 95%),
+    and drift favours the short. Pilot pairs never count, so that choosing by their noise biases
+    nothing; they also show what the first step of a block takes more than the others. A budget that
+    has no room for a pilot of four pairs of each length takes the length at which the lead-in is a
+    third of the time.
     """
 
     def __init__(self, settings: Blocks, seed: str) -> None:
@@ -81,7 +87,11 @@ class Schedule:
                 return None
             self._pending = PairOfBlocks(self.steps, self._baseline_first())
         else:
-            length = self._lengths[(self.pilot_pairs - 1) // QUAD % len(self._lengths)] if self._lengths else 1
+            length = (
+                self._lengths[(self.pilot_pairs - 1) // QUAD % len(self._lengths)]
+                if self._lengths
+                else 1
+            )
             self._pending = PairOfBlocks(length, self._baseline_first(), pilot=True)
         return self._pending
 
@@ -109,10 +119,14 @@ class Schedule:
         """The lengths worth trying; none if the budget cannot bear to try them."""
         step_s = [fmean([*block.lead_in_s, *block.timed_s]) for block in (baseline, candidate)]
         lengths = tuple(
-            n for n in PILOT_LENGTHS if n == 1 or (n + self._settings.lead_in_steps) * max(step_s) <= LONGEST_BLOCK_S
+            n
+            for n in PILOT_LENGTHS
+            if n == 1 or (n + self._settings.lead_in_steps) * max(step_s) <= LONGEST_BLOCK_S
         )
         round_s = sum(n + self._settings.lead_in_steps for n in lengths) * sum(step_s)
-        affordable = len(lengths) > 1 and PILOT_PAIRS / 2 * round_s <= PILOT_SHARE * self._settings.seconds
+        affordable = (
+            len(lengths) > 1 and PILOT_PAIRS / 2 * round_s <= PILOT_SHARE * self._settings.seconds
+        )
         if not affordable:
             self.steps = max(n for n in lengths if n == 1 or n <= 2 * self._settings.lead_in_steps)
         return lengths
@@ -125,11 +139,17 @@ class Schedule:
         if min(tried) >= PILOT_PAIRS or self.spent_s >= PILOT_SHARE * self._settings.seconds:
             noise = {n: predicted_variance(self._pilot[n]) for n in self._lengths}
             shortest, quietest = min(noise), min(noise, key=lambda n: noise[n])
-            self.steps = quietest if noise[quietest] < WORTH_LENGTHENING * noise[shortest] else shortest
+            self.steps = (
+                quietest if noise[quietest] < WORTH_LENGTHENING * noise[shortest] else shortest
+            )
             self._orders = []
 
 
 def predicted_variance(pairs: Sequence[tuple[Block, Block]]) -> float:
-    """Variance of the mean log ratio that pairs like these would give in one second (both arms, lead-in included)."""
+    """Variance of the mean log ratio that pairs like these would give in one second (both arms,
+    lead-in included).
+    """
     ratios = [baseline.log_step - candidate.log_step for baseline, candidate in pairs]
-    return variance(ratios) * fmean(baseline.seconds + candidate.seconds for baseline, candidate in pairs)
+    return variance(ratios) * fmean(
+        baseline.seconds + candidate.seconds for baseline, candidate in pairs
+    )

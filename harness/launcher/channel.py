@@ -1,7 +1,9 @@
-"""The private channel between runner and worker: JSON lines over a Unix socket, never stdout. Standard library only.
+"""The private channel between runner and worker: JSON lines over a Unix socket, never stdout.
+Standard library only.
 
-The runner listens; every worker process (each rank under torchrun) connects to the path it was given and sends events.
-A worker that sees the runner's end close exits at once, so no worker outlives its runner.
+The runner listens; every worker process (each rank under torchrun) connects to the path it was
+given and sends events. A worker that sees the runner's end close exits at once, so no worker
+outlives its runner.
 
 Each message is a JSON object with `event` and `t_ns` (CLOCK_MONOTONIC). Worker to runner:
 
@@ -52,7 +54,9 @@ class Channel:
         self._socket.sendall(line.encode() + b"\n")
 
     def messages(self) -> Iterator[dict[str, Any]]:
-        """What the runner sends, until its end is gone (for the watchdog thread). Raises ValueError on garbage."""
+        """What the runner sends, until its end is gone (for the watchdog thread). Raises ValueError
+        on garbage.
+        """
         rest = b""
         while data := self._socket.recv(1 << 16):
             *lines, rest = (rest + data).split(b"\n")
@@ -63,7 +67,9 @@ class Channel:
 
 
 def decode(line: bytes) -> dict[str, Any]:
-    """One received line as an event. Raises ValueError on anything that is not an object with an `event`."""
+    """One received line as an event. Raises ValueError on anything that is not an object with an
+    `event`.
+    """
     message = json.loads(line)
     if not isinstance(message, dict) or not isinstance(message.get("event"), str):
         raise ValueError(f"not an event: {line[:80]!r}")
@@ -74,8 +80,14 @@ def block_seconds(event: dict[str, Any]) -> tuple[list[float], list[float]]:
     """Lead-in and timed seconds of a `block` event. Raises ValueError if it is not one."""
     columns = (event.get("lead_in_s"), event.get("timed_s"))
     for column in columns:
-        if not isinstance(column, list) or not all(isinstance(s, int | float) and 0 < s < math.inf for s in column):
+        if not isinstance(column, list) or not all(
+            isinstance(s, int | float) and 0 < s < math.inf for s in column
+        ):
             raise ValueError("block needs lead_in_s and timed_s: seconds above 0")
-    if not isinstance(event.get("step"), int) or not isinstance(event.get("begin_ns"), int) or not columns[1]:
+    if (
+        not isinstance(event.get("step"), int)
+        or not isinstance(event.get("begin_ns"), int)
+        or not columns[1]
+    ):
         raise ValueError("block needs step, begin_ns and at least one timed step")
     return columns  # type: ignore[return-value]

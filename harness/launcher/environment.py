@@ -1,4 +1,6 @@
-"""The environment of a job: chosen, not inherited, so that a job does not depend on the shell it was started from."""
+"""The environment of a job: chosen, not inherited, so that a job does not depend on the shell it
+was started from.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +12,22 @@ from harness.schema.variables import is_decisive
 from harness.schema.workload import JobSpec
 from harness.worker import backends
 
-# What a job may see of the caller's environment. Everything else (PYTHONPATH, virtual environments, …) stays outside.
-PASSED_NAMES = {"PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "TZ", "TMPDIR", "TERM", "CC", "CXX"}
+# What a job may see of the caller's environment. Everything else (PYTHONPATH, virtual environments,
+# …) stays outside.
+PASSED_NAMES = {
+    "PATH",
+    "HOME",
+    "USER",
+    "LOGNAME",
+    "SHELL",
+    "LANG",
+    "LANGUAGE",
+    "TZ",
+    "TMPDIR",
+    "TERM",
+    "CC",
+    "CXX",
+}
 PASSED_NAMES |= {
     "LD_LIBRARY_PATH",
     "LD_PRELOAD",
@@ -20,34 +36,49 @@ PASSED_NAMES |= {
     "REQUESTS_CA_BUNDLE",
     "CURL_CA_BUNDLE",
 }
-PASSED_NAMES |= {"HUGGINGFACE_HUB_CACHE", "HUGGING_FACE_HUB_TOKEN"}  # older names: the runner's hub is the job's too
 PASSED_NAMES |= {
-    name for proxy in ("http_proxy", "https_proxy", "all_proxy", "no_proxy") for name in (proxy, proxy.upper())
+    "HUGGINGFACE_HUB_CACHE",
+    "HUGGING_FACE_HUB_TOKEN",
+}  # older names: the runner's hub is the job's too
+PASSED_NAMES |= {
+    name
+    for proxy in ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
+    for name in (proxy, proxy.upper())
 }
-# What programs need that decides no result: the user's folders and language, the hub and its credentials, the cluster.
+# What programs need that decides no result: the user's folders and language, the hub and its
+# credentials, the cluster.
 PASSED_NAMES |= {"TORCH_HOME", "TORCH_LOGS"}
 PASSED_NAMES |= {"BENCH_TEST_FOLDER"}  # by this the tests find the processes of a job
 PASSED_PREFIXES = ("LC_", "XDG_", "SLURM_", "HF_", "TRANSFORMERS_", "TOKENIZERS_")
 
 
 def is_passed(name: str) -> bool:
-    """Whether a job gets a variable of the caller's environment: what may decide its result, or what it cannot do
-    without. Settings of alerts are neither.
+    """Whether a job gets a variable of the caller's environment: what may decide its result, or
+    what it cannot do without. Settings of alerts are neither.
     """
     return is_decisive(name) or name in PASSED_NAMES or name.startswith(PASSED_PREFIXES)
 
 
 def environment_for(job: JobSpec, caller: Mapping[str, str], harness_path: Path) -> dict[str, str]:
-    """The environment of a job: the allowed part of the caller's, fixed settings, then the job's own."""
+    """The environment of a job: the allowed part of the caller's, fixed settings, then the job's
+    own.
+    """
     passed = {name: value for name, value in caller.items() if is_passed(name)}
     launch = job.workload.launch
     defaults = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_CACHE_MAXSIZE": str(4 << 30)}
     if launch.torchrun:
-        defaults["GLOO_SOCKET_IFNAME"] = "lo"  # else gloo looks up the host's own name, which a container may not know
-    cards = visible_cards(launch.processes, caller.get("CUDA_VISIBLE_DEVICES")) if job.device == "cuda" else ""
+        defaults["GLOO_SOCKET_IFNAME"] = (
+            "lo"  # else gloo looks up the host's own name, which a container may not know
+        )
+    cards = (
+        visible_cards(launch.processes, caller.get("CUDA_VISIBLE_DEVICES"))
+        if job.device == "cuda"
+        else ""
+    )
     fixed = {
         "PYTHONPATH": str(harness_path),
-        "PYTHONSAFEPATH": "1",  # a datasets/ or torch.py in the current folder must not shadow the package
+        # a datasets/ or torch.py in the current folder must not shadow the package
+        "PYTHONSAFEPATH": "1",
         "PYTHONHASHSEED": "0",
         "PYTHONUTF8": "1",  # what a job prints or reads must not depend on the caller's locale
         "PYTHONUNBUFFERED": "1",  # a log must be whole when its process is killed
@@ -59,7 +90,11 @@ def environment_for(job: JobSpec, caller: Mapping[str, str], harness_path: Path)
         "WANDB_MODE": "disabled",
         "CUDA_VISIBLE_DEVICES": cards,
     }
-    threads = {} if job.threads is None else {"OMP_NUM_THREADS": str(job.threads), "MKL_NUM_THREADS": str(job.threads)}
+    threads = (
+        {}
+        if job.threads is None
+        else {"OMP_NUM_THREADS": str(job.threads), "MKL_NUM_THREADS": str(job.threads)}
+    )
     libraries = ":".join(
         [*backends.get(job.arm.backend).library_path(job.device), passed.get("LD_LIBRARY_PATH", "")]
     ).strip(":")
@@ -68,20 +103,26 @@ def environment_for(job: JobSpec, caller: Mapping[str, str], harness_path: Path)
 
 
 def visible_cards(processes: int, given: str | None) -> str:
-    """CUDA_VISIBLE_DEVICES of a job: the first card for each process, of those the caller's `given` shows.
+    """CUDA_VISIBLE_DEVICES of a job: the first card for each process, of those the caller's `given`
+    shows.
 
-    Never more: with several cards for one process Trainer would wrap the model in DataParallel, where ORTModule is not
-    used at all and nobody would say so.
+    Never more: with several cards for one process Trainer would wrap the model in DataParallel,
+    where ORTModule is not used at all and nobody would say so.
     """
-    cards = [str(index) for index in range(processes)] if given is None else [c.strip() for c in given.split(",")]
+    cards = (
+        [str(index) for index in range(processes)]
+        if given is None
+        else [c.strip() for c in given.split(",")]
+    )
     return ",".join(cards[:processes])
 
 
 def importable_harness(private: Path) -> Path:
-    """A folder for the job's PYTHONPATH from which `harness` can be imported, and no other installed package.
+    """A folder for the job's PYTHONPATH from which `harness` can be imported, and no other
+    installed package.
 
-    An installed harness lies among the packages of its own stack, which a job of another stack must not see: there a
-    link in the job's `private` folder stands in.
+    An installed harness lies among the packages of its own stack, which a job of another stack must
+    not see: there a link in the job's `private` folder stands in.
     """
     if CHECKOUT.name not in ("site-packages", "dist-packages"):
         return CHECKOUT

@@ -1,4 +1,6 @@
-"""The runner's end of the channel (harness.launcher.channel): a Unix socket to which every worker process of a job connects."""
+"""The runner's end of the channel (harness.launcher.channel): a Unix socket to which every worker
+process of a job connects.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,9 @@ class ProtocolError(ValueError):
 
 
 class Peer:
-    """One connected worker process; `rank` is known from its `hello` on. `parted`: it has said its last word."""
+    """One connected worker process; `rank` is known from its `hello` on. `parted`: it has said its
+    last word.
+    """
 
     def __init__(self, connection: socket.socket) -> None:
         connection.setblocking(False)
@@ -44,7 +48,9 @@ class Peer:
             self.socket.setblocking(False)
 
     def receive(self) -> tuple[list[Event], bool]:
-        """What has arrived, and whether the connection is still open. Raises ProtocolError on garbage."""
+        """What has arrived, and whether the connection is still open. Raises ProtocolError on
+        garbage.
+        """
         events: list[Event] = []
         while True:
             try:
@@ -53,7 +59,9 @@ class Peer:
                 return events, True
             except ConnectionError:
                 return events, False
-            if not chunk:  # the rest of an event in the buffer is no garbage: a worker can be killed while it sends
+            # the rest of an event in the buffer is no garbage: a worker can be killed while it
+            # sends
+            if not chunk:
                 return events, False
             self._buffer += chunk
             if b"\n" in chunk:
@@ -76,7 +84,9 @@ class Peer:
 
 
 class Listener:
-    """Accepts workers on `path` and registers them, with itself, in `selector` (key.data: the Listener or the Peer)."""
+    """Accepts workers on `path` and registers them, with itself, in `selector` (key.data: the
+    Listener or the Peer).
+    """
 
     def __init__(self, path: Path, selector: selectors.BaseSelector) -> None:
         self.peers: list[Peer] = []
@@ -99,7 +109,9 @@ class Listener:
             self._selector.register(connection, selectors.EVENT_READ, peer)
 
     def receive(self, peer: Peer) -> list[Event]:
-        """Events of one worker; forgets it when it closed. Raises ProtocolError on garbage (and forgets it too)."""
+        """Events of one worker; forgets it when it closed. Raises ProtocolError on garbage (and
+        forgets it too).
+        """
         try:
             events, is_open = peer.receive()
         except ProtocolError:

@@ -14,7 +14,9 @@ SERIES_COLUMNS = ("duration_s", "loss")
 
 @dataclass
 class Series:
-    """Per-step values of one job, in the order they came: seconds and raw loss (NaN where there is none)."""
+    """Per-step values of one job, in the order they came: seconds and raw loss (NaN where there is
+    none).
+    """
 
     step: list[int] = field(default_factory=list)
     duration_s: list[float] = field(default_factory=list)
@@ -22,8 +24,16 @@ class Series:
 
     def extend(self, event: dict[str, Any]) -> None:
         """Append a `series` event. Raises ValueError if its columns do not fit together."""
-        first, durations, losses = event.get("first_step"), event.get("duration_s"), event.get("loss")
-        if not isinstance(first, int) or not isinstance(durations, list) or not isinstance(losses, list):
+        first, durations, losses = (
+            event.get("first_step"),
+            event.get("duration_s"),
+            event.get("loss"),
+        )
+        if (
+            not isinstance(first, int)
+            or not isinstance(durations, list)
+            or not isinstance(losses, list)
+        ):
             raise ValueError("series needs first_step, duration_s and loss")
         if len(durations) != len(losses):
             raise ValueError(f"series has {len(durations)} durations and {len(losses)} losses")
@@ -56,7 +66,9 @@ class Seen:
     def where(self) -> str:
         if self.step is None or self.phase != "train":
             return f"in phase {self.phase}"
-        return f"in phase {self.phase} at step {self.step}" + (f" of {self.total_steps}" if self.total_steps else "")
+        return f"in phase {self.phase} at step {self.step}" + (
+            f" of {self.total_steps}" if self.total_steps else ""
+        )
 
 
 def signal_name(number: int) -> str:
@@ -70,8 +82,8 @@ def signal_name(number: int) -> str:
 def judge(seen: Seen, log: Path) -> tuple[State, str]:
     """The state of a job that ended and the sentence for its record (empty for `ok`).
 
-    A state the worker itself reported wins over how its process then ended; a stop by the runner wins over the damage
-    that the stop did; only what nobody announced is a crash.
+    A state the worker itself reported wins over how its process then ended; a stop by the runner
+    wins over the damage that the stop did; only what nobody announced is a crash.
     """
     if seen.garbage is not None:
         return State.CRASHED, f"protocol error {seen.where}: {seen.garbage}"
@@ -80,12 +92,17 @@ def judge(seen: Seen, log: Path) -> tuple[State, str]:
         if seen.lost_rank is not None:  # the others only say that they miss it
             reason = f"rank {seen.lost_rank} was killed or ended without a word; {reason}"
         if state is State.CRASHED and seen.oom_kills:
-            return State.OUT_OF_MEMORY, f"{seen.where}: the kernel's OOM killer killed a process of the job; {reason}"
+            return (
+                State.OUT_OF_MEMORY,
+                f"{seen.where}: the kernel's OOM killer killed a process of the job; {reason}",
+            )
         return state, f"{seen.where}: {reason}"
     if seen.result is not None and seen.exit_code == 0:
         engagement = seen.result.engagement
         if engagement is not None and not engagement.engaged:
-            return State.FALLBACK, f"{seen.where}: " + ("; ".join(engagement.reasons) or "not proven engaged")
+            return State.FALLBACK, f"{seen.where}: " + (
+                "; ".join(engagement.reasons) or "not proven engaged"
+            )
         return State.OK, ""
     if seen.stopped is not None:
         return State(seen.stopped), f"{seen.stop_reason} {seen.where}"
@@ -124,12 +141,16 @@ def log_tail(log: Path, lines: int = 20, last_bytes: int = 16384) -> list[str]:
             text = file.read().decode(errors="replace")
     except OSError:
         return []
-    printable = ("".join(c if c.isprintable() else " " for c in line).strip() for line in text.splitlines())
+    printable = (
+        "".join(c if c.isprintable() else " " for c in line).strip() for line in text.splitlines()
+    )
     return [line[:300] for line in printable if line][-lines:]
 
 
 class OomCounter:
-    """How often the kernel's OOM killer struck where the job runs: this process' memory cgroup, else the whole host."""
+    """How often the kernel's OOM killer struck where the job runs: this process' memory cgroup,
+    else the whole host.
+    """
 
     def __init__(self, file: Path | None = None) -> None:
         self.file = file if file is not None else _oom_file()

@@ -35,7 +35,9 @@ GIVE_UP_S = 20.0  # after SIGKILL; what is then still there hangs in the kernel
 
 
 def temporary_folder() -> str:
-    """Where jobs have their private folders: TMPDIR, or /tmp where that name is too long for a socket."""
+    """Where jobs have their private folders: TMPDIR, or /tmp where that name is too long for a
+    socket.
+    """
     try:
         folder = tempfile.gettempdir()
     except OSError as error:
@@ -50,8 +52,9 @@ def _is_short(folder: str) -> bool:
 class RunningJob:
     """A job's processes and channel, from start to the last of them gone. Use as a context manager.
 
-    `pump()` waits for events and returns them; `fileno()` makes several running jobs selectable at once; `peers` are
-    the connected workers, for control messages. Leaving the context kills whatever is left.
+    `pump()` waits for events and returns them; `fileno()` makes several running jobs selectable at
+    once; `peers` are the connected workers, for control messages. Leaving the context kills
+    whatever is left.
     """
 
     def __init__(
@@ -66,10 +69,12 @@ class RunningJob:
         wake_fd: int | None = None,
         oom: OomCounter | None = None,
     ) -> None:
-        """`command` replaces `interpreter -m harness.worker` (of every rank); spec and socket path are appended to it.
+        """`command` replaces `interpreter -m harness.worker` (of every rank); spec and socket path
+        are appended to it.
 
-        `lock_fd` is kept open until the job is gone, whatever becomes of this process; when `wake_fd` is readable
-        `pump` returns early. Raises BenchError if the job cannot be started at all.
+        `lock_fd` is kept open until the job is gone, whatever becomes of this process; when
+        `wake_fd` is readable `pump` returns early. Raises BenchError if the job cannot be started
+        at all.
         """
         self.job, self.log = job, log
         self.seen = Seen()
@@ -94,7 +99,9 @@ class RunningJob:
             arguments = [*words, str(spec), str(self._folder / "channel")]
             if environment is None:
                 environment = environment_for(job, os.environ, importable_harness(self._folder))
-                environment["BENCH_JOB_FOLDER"] = str(self._folder)  # for what is to go when the job does
+                environment["BENCH_JOB_FOLDER"] = str(
+                    self._folder
+                )  # for what is to go when the job does
                 if short:  # a job that is killed leaves its temporary files, and torch's
                     environment["TMPDIR"] = str(self._folder)
             self._guardian = self._start_guardian(arguments, environment, lock_fd)
@@ -110,13 +117,22 @@ class RunningJob:
     ) -> subprocess.Popen[bytes]:
         with self.log.open("ab") as log:
             process = subprocess.Popen(
-                [sys.executable, "-I", "-S", supervisor.__file__, str(lock_fd), str(self._folder), *arguments],
+                [
+                    sys.executable,
+                    "-I",
+                    "-S",
+                    supervisor.__file__,
+                    str(lock_fd),
+                    str(self._folder),
+                    *arguments,
+                ],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
                 env=environment,
                 pass_fds=[lock_fd] if lock_fd >= 0 else [],
-                start_new_session=True,  # Ctrl-C is for the runner, which then stops the job in order
+                # Ctrl-C is for the runner, which then stops the job in order
+                start_new_session=True,
             )
         assert process.stdout is not None
         os.set_blocking(process.stdout.fileno(), False)
@@ -127,17 +143,24 @@ class RunningJob:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self.close()
 
     def fileno(self) -> int:
         """Readable when `pump` has something to do."""
-        return self._selector.fileno() if isinstance(self._selector, selectors.EpollSelector) else -1
+        return (
+            self._selector.fileno() if isinstance(self._selector, selectors.EpollSelector) else -1
+        )
 
     @property
     def pid(self) -> int:
-        """Process above all of the job's processes (its guardian), for those who watch the job's process tree."""
+        """Process above all of the job's processes (its guardian), for those who watch the job's
+        process tree.
+        """
         return self._guardian.pid
 
     @property
@@ -145,9 +168,13 @@ class RunningJob:
         return self._listener.peers
 
     def pump(self, timeout_s: float) -> list[Event]:
-        """Wait at most `timeout_s` for something to happen; the events that came. Sets `done` when the job is gone."""
+        """Wait at most `timeout_s` for something to happen; the events that came. Sets `done` when
+        the job is gone.
+        """
         deadlines = [self._give_up_at, self._exit_by if self.seen.exit_code is None else None]
-        wait = max(0.0, min([timeout_s, *(at - time.monotonic() for at in deadlines if at is not None)]))
+        wait = max(
+            0.0, min([timeout_s, *(at - time.monotonic() for at in deadlines if at is not None)])
+        )
         events: list[Event] = []
         for key, _ in self._selector.select(wait):
             if isinstance(key.data, Listener):
@@ -169,8 +196,12 @@ class RunningJob:
             self.seen.oom_kills = self._oom.rise()
         return events
 
-    def stop(self, why: Literal["timeout", "interrupted"], reason: str, grace_s: float = STOP_GRACE_S) -> None:
-        """Kill the job: SIGTERM, after `grace_s` SIGKILL, to every process of it. Idempotent; `pump` on until done."""
+    def stop(
+        self, why: Literal["timeout", "interrupted"], reason: str, grace_s: float = STOP_GRACE_S
+    ) -> None:
+        """Kill the job: SIGTERM, after `grace_s` SIGKILL, to every process of it. Idempotent;
+        `pump` on until done.
+        """
         if self.seen.stopped is None and self.seen.exit_code is None:
             self.seen.stopped, self.seen.stop_reason = why, reason
         self._kill(grace_s)
@@ -201,7 +232,9 @@ class RunningJob:
         return events
 
     def _note(self, event: Event) -> None:
-        """Take an event into what is known of the job. Raises ValueError if its fields make no sense."""
+        """Take an event into what is known of the job. Raises ValueError if its fields make no
+        sense.
+        """
         seen, main = self.seen, event["rank"] == 0
         match event["event"]:
             case "failure" if seen.failure is None and seen.stopped is None:
@@ -229,15 +262,25 @@ class RunningJob:
                 self._exit_by = time.monotonic() + EXIT_GRACE_S
 
     def _miss(self, peer: Peer) -> None:
-        """Note the first of several ranks that is gone without a word, unless it was ended for another's failure."""
+        """Note the first of several ranks that is gone without a word, unless it was ended for
+        another's failure.
+        """
         gone = peer not in self._listener.peers and peer.rank is not None and not peer.parted
-        if gone and self.seen.failure is None and self.seen.stopped is None and self.seen.lost_rank is None:
+        if (
+            gone
+            and self.seen.failure is None
+            and self.seen.stopped is None
+            and self.seen.lost_rank is None
+        ):
             self.seen.lost_rank = peer.rank if self.job.workload.launch.torchrun else None
 
     def _append_to_log(self, text: str) -> None:
         if text.strip():
             # Without room for its log a job still has an end and a record.
-            with contextlib.suppress(OSError), self.log.open("a", encoding="utf-8", errors="replace") as log:
+            with (
+                contextlib.suppress(OSError),
+                self.log.open("a", encoding="utf-8", errors="replace") as log,
+            ):
                 log.write(f"\n--- reported by the worker ---\n{text.rstrip()}\n")
 
     def _read_status(self) -> None:
@@ -257,7 +300,9 @@ class RunningJob:
             elif word == b"clean":
                 self.seen.leftovers = int(value)
                 self.done = True
-        if not data and not self.done:  # somebody killed the guardian, and with it the kernel the main process
+        if (
+            not data and not self.done
+        ):  # somebody killed the guardian, and with it the kernel the main process
             self.seen.guardian_lost = self.done = True
             self._kill_session()
 
@@ -292,5 +337,7 @@ class RunningJob:
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._guardian.wait(5)
         if self.seen.leftovers:
-            self._append_to_log(f"{self.seen.leftovers} process(es) left behind by the job were killed")
+            self._append_to_log(
+                f"{self.seen.leftovers} process(es) left behind by the job were killed"
+            )
         shutil.rmtree(self._folder, ignore_errors=True)

@@ -1,7 +1,9 @@
-"""`harness submit`: a suite spread over a cluster by SLURM (submitit), an element of a job array for every pair.
+"""`harness submit`: a suite spread over a cluster by SLURM (submitit), an element of a job array
+for every pair.
 
-Each element is an ordinary `harness run` of its pairs in a folder of its own below the run's (harness.results.gather), so what
-is killed goes on where it was: requeued by SLURM, or by the same command, which submits what is not complete yet.
+Each element is an ordinary `harness run` of its pairs in a folder of its own below the run's
+(harness.results.gather), so what is killed goes on where it was: requeued by SLURM, or by the same
+command, which submits what is not complete yet.
 """
 
 from __future__ import annotations
@@ -31,7 +33,9 @@ SUBMISSION = "submission.json"
 
 @dataclass(frozen=True)
 class Element:
-    """One element of the array: pairs that share no arm with any other's, and what it needs of the cluster."""
+    """One element of the array: pairs that share no arm with any other's, and what it needs of the
+    cluster.
+    """
 
     name: str
     pairs: tuple[str, ...]  # WORKLOAD:BASELINE:CANDIDATE
@@ -55,7 +59,9 @@ class Submission:
 
     info: RunInfo
     elements: tuple[Element, ...]
-    command: tuple[str, ...]  # `run SUITE …`, what each element runs besides its pairs and its folder
+    command: tuple[
+        str, ...
+    ]  # `run SUITE …`, what each element runs besides its pairs and its folder
     device: str
 
     def write(self, run: Path) -> None:
@@ -72,11 +78,15 @@ class Submission:
         """Raises BenchError if the file is missing or damaged."""
         try:
             content = json.loads((run / SUBMISSION).read_text())
-            elements = tuple(Element(e["name"], tuple(e["pairs"]), e["processes"]) for e in content["elements"])
+            elements = tuple(
+                Element(e["name"], tuple(e["pairs"]), e["processes"]) for e in content["elements"]
+            )
             info = RunInfo.model_validate(content["info"])
             return cls(info, elements, tuple(content["command"]), content["device"])
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise BenchError(f"damaged or missing: {error}", place=str(run / SUBMISSION), fix="submit anew") from None
+            raise BenchError(
+                f"damaged or missing: {error}", place=str(run / SUBMISSION), fix="submit anew"
+            ) from None
 
     def gather(self, run: Path) -> RunInfo | None:
         """Put together what there is of the parts."""
@@ -84,11 +94,15 @@ class Submission:
 
     def unfinished(self, run: Path) -> list[Element]:
         """Elements whose part is not complete."""
-        return [element for element in self.elements if not is_complete(part_folder(run, element.name))]
+        return [
+            element for element in self.elements if not is_complete(part_folder(run, element.name))
+        ]
 
 
 class Task:
-    """What a node of the cluster executes for one element. submitit pickles it, and again if SLURM requeues it."""
+    """What a node of the cluster executes for one element. submitit pickles it, and again if SLURM
+    requeues it.
+    """
 
     def __init__(self, run: Path, element: Element) -> None:
         self.run, self.element = run, element
@@ -103,19 +117,32 @@ class Task:
         for pair in self.element.pairs:
             words += ["--pairs", pair]
         try:
-            return main([*words, "--results", str(self.run / "parts"), "--run", self.element.name, "--no-tables"])
+            return main(
+                [
+                    *words,
+                    "--results",
+                    str(self.run / "parts"),
+                    "--run",
+                    self.element.name,
+                    "--no-tables",
+                ]
+            )
         finally:
             submission.gather(self.run)
 
     def checkpoint(self) -> Any:
-        """Called by submitit before SLURM preempts the element or its time is up: it is to be queued again."""
+        """Called by submitit before SLURM preempts the element or its time is up: it is to be
+        queued again.
+        """
         import submitit
 
         return submitit.helpers.DelayedSubmission(self)
 
 
 def leave_other_host(part: Path) -> None:
-    """Set a part aside that began on another host: half a pair from one and half from another would be no pair."""
+    """Set a part aside that began on another host: half a pair from one and half from another would
+    be no pair.
+    """
     try:
         before = read_info(part)
     except BenchError:
@@ -141,20 +168,28 @@ def submit(
 ) -> tuple[Path, bool]:
     """Submit what is not complete; the run folder, and whether every part is complete by now.
 
-    `command`: what an element runs (`run SUITE --set …`). `executor`: slurm; local: one element after another, as
-    processes of this host; debug: within this process. `options`: of sbatch (partition, account, …). Only `slurm`
-    returns before the elements have ended, unless `wait`. Raises BenchError.
+    `command`: what an element runs (`run SUITE --set …`). `executor`: slurm; local: one element
+    after another, as processes of this host; debug: within this process. `options`: of sbatch
+    (partition, account, …). Only `slurm` returns before the elements have ended, unless `wait`.
+    Raises BenchError.
     """
     try:
         import submitit
     except ImportError:
-        raise BenchError("the package submitit is not installed", place="harness submit", fix="`make setup`") from None
+        raise BenchError(
+            "the package submitit is not installed", place="harness submit", fix="`make setup`"
+        ) from None
     run, submission = _open(plan, results, command, run_name, fresh)
     todo = submission.unfinished(run)
     if todo and executor == "slurm":
-        jobs = [job for alike in _alike(todo) for job in _array(submitit, run, alike, minutes, options or {})]
+        jobs = [
+            job
+            for alike in _alike(todo)
+            for job in _array(submitit, run, alike, minutes, options or {})
+        ]
         print(
-            f"{run}: submitted {len(todo)} of {len(submission.elements)} elements: {', '.join(j.job_id for j in jobs)}"
+            f"{run}: submitted {len(todo)} of {len(submission.elements)} elements: "
+            f"{', '.join(j.job_id for j in jobs)}"
         )
         if wait:
             for job in jobs:
@@ -162,7 +197,9 @@ def submit(
     else:
         for element in todo:  # one at a time: on one host they would measure each other
             made = submitit.AutoExecutor(folder=run / "submitit", cluster=executor)
-            made.update_parameters(timeout_min=minutes, tasks_per_node=1, gpus_per_node=_cards(plan, element))
+            made.update_parameters(
+                timeout_min=minutes, tasks_per_node=1, gpus_per_node=_cards(plan, element)
+            )
             job = made.submit(Task(run, element))
             print(f"{run}: {element.name} as {executor} job {job.job_id}", flush=True)
             job.wait()
@@ -188,7 +225,9 @@ def _array(
     submitit: Any, run: Path, elements: Sequence[Element], minutes: int, options: Mapping[str, str]
 ) -> list[Any]:
     """Submit one job array."""
-    made = submitit.AutoExecutor(folder=run / "submitit", cluster="slurm", slurm_max_num_timeout=100)
+    made = submitit.AutoExecutor(
+        folder=run / "submitit", cluster="slurm", slurm_max_num_timeout=100
+    )
     # By default the whole node: a neighbour on it would be measured too.
     chosen = {"exclusive": True, **options}
     if chosen["exclusive"] in ("no", "false"):
@@ -233,12 +272,20 @@ def _open(
         submission = Submission.read(run)
         if fresh or submission.info.config_sha256 != plan.config_sha256:
             raise BenchError(
-                "this run exists, of another configuration or told to be new", place=str(run), fix="another --run"
+                "this run exists, of another configuration or told to be new",
+                place=str(run),
+                fix="another --run",
             )
         return run, submission
-    for file in sorted(results.glob(f"*/{SUBMISSION}"), reverse=True) if run_name is None and not fresh else ():
+    for file in (
+        sorted(results.glob(f"*/{SUBMISSION}"), reverse=True)
+        if run_name is None and not fresh
+        else ()
+    ):
         submission = Submission.read(file.parent)
-        if submission.info.config_sha256 == plan.config_sha256 and submission.unfinished(file.parent):
+        if submission.info.config_sha256 == plan.config_sha256 and submission.unfinished(
+            file.parent
+        ):
             return file.parent, submission
     run = results / (run_name or f"{plan.suite}-{datetime.now(UTC):%Y%m%d-%H%M%S}")
     try:

@@ -1,9 +1,11 @@
-"""Stands between the runner and one job and outlives the runner only to clean up. Run as a file; standard library only.
+"""Stands between the runner and one job and outlives the runner only to clean up. Run as a file;
+standard library only.
 
-The job's processes can hang, ignore signals, detach into sessions of their own or be left behind by a runner that was
-killed. A child subreaper sees all of them: whatever the job starts stays a descendant of this process, so nothing of
-the job survives it. Three things make it kill: the runner's request, the runner's death (end of file on stdin) and the
-end of the job's main process, after which nothing of the job has a right to run.
+The job's processes can hang, ignore signals, detach into sessions of their own or be left behind by
+a runner that was killed. A child subreaper sees all of them: whatever the job starts stays a
+descendant of this process, so nothing of the job survives it. Three things make it kill: the
+runner's request, the runner's death (end of file on stdin) and the end of the job's main process,
+after which nothing of the job has a right to run.
 
 Usage: guardian.py LOCK_FD FOLDER COMMAND…
 LOCK_FD is held open until the job is gone (-1 for none); FOLDER is removed when the runner can no longer do it.
@@ -23,7 +25,9 @@ import time
 
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
-LEFTOVER_GRACE_S = 1.0  # helpers such as multiprocessing's resource tracker end by themselves just after the job
+LEFTOVER_GRACE_S = (
+    1.0  # helpers such as multiprocessing's resource tracker end by themselves just after the job
+)
 SWEEP_S = 0.05
 
 
@@ -76,11 +80,19 @@ def spawn(command: list[str]) -> int:
         prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != guardian:
             os._exit(1)
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE, signal.SIGCHLD):
+        for number in (
+            signal.SIGINT,
+            signal.SIGTERM,
+            signal.SIGHUP,
+            signal.SIGPIPE,
+            signal.SIGCHLD,
+        ):
             signal.signal(number, signal.SIG_DFL)
         resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
         with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as score:  # noqa: PTH123
-            score.write("500")  # if memory runs out, the job goes before the runner that must record it
+            score.write(
+                "500"
+            )  # if memory runs out, the job goes before the runner that must record it
         null = os.open("/dev/null", os.O_RDONLY)
         os.dup2(null, 0)
         os.dup2(2, 1)
@@ -123,7 +135,9 @@ class Guardian:
         self.kill_at = when if self.kill_at is None else min(self.kill_at, when)
 
     def kill(self) -> float:
-        """SIGKILL to everything; the time until the next sweep, for a process may fork while it is looked for."""
+        """SIGKILL to everything; the time until the next sweep, for a process may fork while it is
+        looked for.
+        """
         killed = signal_all(signal.SIGKILL)
         if self.exited:
             self.leftovers = max(self.leftovers, killed)

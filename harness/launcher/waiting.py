@@ -17,7 +17,9 @@ def run_to_end(
     on_event: Callable[[Event], None],
     stop_reason: Callable[[], str],
 ) -> Seen:
-    """Pump a job until it is gone; it is killed after `timeout_s` or as soon as `stop_reason()` is not empty."""
+    """Pump a job until it is gone; it is killed after `timeout_s` or as soon as `stop_reason()` is
+    not empty.
+    """
     deadline = time.monotonic() + timeout_s
     while not running.done:
         left = deadline - time.monotonic()

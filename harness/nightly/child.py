@@ -1,4 +1,6 @@
-"""One stage's program: its output goes to a log that is shown as it grows, its time is bounded, a stop is passed on."""
+"""One stage's program: its output goes to a log that is shown as it grows, its time is bounded, a
+stop is passed on.
+"""
 
 from __future__ import annotations
 
@@ -50,8 +52,9 @@ def run_child(
 ) -> Ended:
     """Run `command` to its end, output appended to `log` and shown on stdout.
 
-    It holds the night's lock as long as it lives. When this process is killed, so is the child, unless `outlives_us`.
-    `patience_s`: how long a child may go on after the user's stop before it is told.
+    It holds the night's lock as long as it lives. When this process is killed, so is the child,
+    unless `outlives_us`. `patience_s`: how long a child may go on after the user's stop before it
+    is told.
     """
     parent = os.getpid()
 

@@ -16,11 +16,14 @@ WAIT_S = 120.0  # for what a killed night left behind: its last program may stil
 def night_lock(path: Path, wait_s: float = WAIT_S) -> Iterator[int]:
     """Hold the lock at `path`; yields its descriptor, for children to hold it too.
 
-    A holder that lives is refused at once, by its pid (BenchError). If only the programs of a killed one are left, they
-    are waited for, at most `wait_s` seconds.
+    A holder that lives is refused at once, by its pid (BenchError). If only the programs of a
+    killed one are left, they are waited for, at most `wait_s` seconds.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    said, fix = "another night is running (pid {pid})", "wait for it to end; two would share the card"
+    said, fix = (
+        "another night is running (pid {pid})",
+        "wait for it to end; two would share the card",
+    )
     descriptor = take_lock(path, wait_s, said, place=str(path), fix=fix)
     try:
         yield descriptor

@@ -1,6 +1,8 @@
-"""The stages of a night, in order. Each is written down once done; whatever was killed is done again from there.
+"""The stages of a night, in order. Each is written down once done; whatever was killed is done
+again from there.
 
-Nothing of that repeats: the runner skips finished jobs, checks only read, `report alert` remembers what it told.
+Nothing of that repeats: the runner skips finished jobs, checks only read, `report alert` remembers
+what it told.
 """
 
 from __future__ import annotations
@@ -13,7 +15,16 @@ from pathlib import Path
 from harness.launcher.outcome import signal_name
 from harness.nightly import verdict as verdicts
 from harness.nightly.child import Ended, run_child
-from harness.nightly.state import Night, StageDone, StageName, begin, folder_of, nights_folder, pending, save
+from harness.nightly.state import (
+    Night,
+    StageDone,
+    StageName,
+    begin,
+    folder_of,
+    nights_folder,
+    pending,
+    save,
+)
 from harness.runner.runner import INTERRUPTED_EXIT_CODE, Stop
 
 CHECK_LIMIT_S = 600.0
@@ -24,7 +35,9 @@ COULD_NOT = 2
 
 @dataclass(frozen=True)
 class Settings:
-    """What the user asked for. `bench_options`: of `harness run`, suite first; `harness`, `report`: the programs."""
+    """What the user asked for. `bench_options`: of `harness run`, suite first; `harness`, `report`:
+    the programs.
+    """
 
     results: Path
     suite: str
@@ -56,8 +69,13 @@ def run_nights(settings: Settings, stop: Stop, lock_fd: int) -> int:
                 _say(f"night {night.night} was left unfinished: finishing it with what it has")
                 codes.append(_Stages(settings, night, stop, lock_fd, may_train=False).run())
         if tonight is None:
-            tonight = begin(settings.results, settings.suite, settings.config_sha256, settings.budget_minutes)
-            _say(f"night {tonight.night} begins; no training after {tonight.deadline_at:%Y-%m-%d %H:%M} UTC")
+            tonight = begin(
+                settings.results, settings.suite, settings.config_sha256, settings.budget_minutes
+            )
+            _say(
+                f"night {tonight.night} begins; no training after "
+                f"{tonight.deadline_at:%Y-%m-%d %H:%M} UTC"
+            )
         else:
             _say(f"night {tonight.night} goes on")
         codes.append(_Stages(settings, tonight, stop, lock_fd).run())
@@ -68,7 +86,9 @@ def run_nights(settings: Settings, stop: Stop, lock_fd: int) -> int:
 
 
 def _goes_on(night: Night, settings: Settings) -> bool:
-    """Past its deadline, or with another suite, a night is only brought to its end; then a new one begins."""
+    """Past its deadline, or with another suite, a night is only brought to its end; then a new one
+    begins.
+    """
     return night.config_sha256 == settings.config_sha256 and night.seconds_left() > 0
 
 
@@ -83,8 +103,16 @@ def _how(exit_code: int) -> str:
 
 
 class _Stages:
-    def __init__(self, settings: Settings, night: Night, stop: Stop, lock_fd: int, may_train: bool = True) -> None:
-        self.settings, self.night, self.stop, self.lock_fd, self.may_train = settings, night, stop, lock_fd, may_train
+    def __init__(
+        self, settings: Settings, night: Night, stop: Stop, lock_fd: int, may_train: bool = True
+    ) -> None:
+        self.settings, self.night, self.stop, self.lock_fd, self.may_train = (
+            settings,
+            night,
+            stop,
+            lock_fd,
+            may_train,
+        )
         self.folder = folder_of(settings.results, night)
 
     def run(self) -> int:
@@ -104,9 +132,14 @@ class _Stages:
         final = verdicts.read(self.folder / "final.json")
         code = COULD_NOT if final is None else int(final["exit_code"])
         if self.night.stages["alert"].exit_code != 0:
-            # Not done after all: the next start asks `report alert` to tell what is still to be told.
-            self._write(stages={name: done for name, done in self.night.stages.items() if name != "alert"})
-            _say(f"alerts of {self.night.night} were not all delivered; the same command tries again")
+            # Not done after all: the next start asks `report alert` to tell what is still to be
+            # told.
+            self._write(
+                stages={name: done for name, done in self.night.stages.items() if name != "alert"}
+            )
+            _say(
+                f"alerts of {self.night.night} were not all delivered; the same command tries again"
+            )
             return COULD_NOT
         self._write(over=True, exit_code=code)
         _say(f"night {self.night.night} is over: exit code {code}")
@@ -116,7 +149,9 @@ class _Stages:
         self.night = self.night.model_copy(update=changes)
         save(self.settings.results, self.night)
 
-    def _child(self, name: StageName, command: Sequence[str], limit_s: float, *, delivers: bool = False) -> Ended:
+    def _child(
+        self, name: StageName, command: Sequence[str], limit_s: float, *, delivers: bool = False
+    ) -> Ended:
         _say(f"{name}: log in {self.folder / f'{name}.log'}")
         ended = run_child(
             command,
@@ -137,31 +172,62 @@ class _Stages:
         what = f"run {run}" if name == "bench" else f"the second run {run}"
         left_s = self.night.seconds_left()
         if not self.may_train or left_s == 0:
-            late = "the night's budget was used up" if self.may_train else "the night was not resumed in time"
+            late = (
+                "the night's budget was used up"
+                if self.may_train
+                else "the night was not resumed in time"
+            )
             return StageDone(note=f"{what} was not made, or not to its end: {late}")
-        options = [*self.settings.bench_options, "--results", str(self.settings.results), "--run", run, "--no-tables"]
+        options = [
+            *self.settings.bench_options,
+            "--results",
+            str(self.settings.results),
+            "--run",
+            run,
+            "--no-tables",
+        ]
         options += [word for pair in pairs for word in ("--pairs", pair)]
         ended = self._child(name, [*self.settings.harness, "run", *options], left_s)
         note, died = "", False
         if ended.limited:
             note = f"{what} was stopped: the night's budget was used up"
-        elif ended.exit_code not in (0, 1) or not verdicts.ended_in_order(self.settings.results / run):
+        elif ended.exit_code not in (0, 1) or not verdicts.ended_in_order(
+            self.settings.results / run
+        ):
             # 1 with a finished run: some pair has no result, which the check says pair by pair.
             note, died = f"{what} {_how(ended.exit_code)}: {ended.said}", True
-        return StageDone(exit_code=ended.exit_code, seconds=ended.seconds, output=run, note=note, died=died)
+        return StageDone(
+            exit_code=ended.exit_code, seconds=ended.seconds, output=run, note=note, died=died
+        )
 
     def _judge(self, name: StageName, *options: str) -> StageDone:
         """`report check`; its verdict is `output`, if it made one."""
         target = self.folder / f"{name}.json"
         target.unlink(missing_ok=True)
-        command = [*self.settings.report, "check", str(self.settings.results), "--run", self.night.night, *options]
+        command = [
+            *self.settings.report,
+            "check",
+            str(self.settings.results),
+            "--run",
+            self.night.night,
+            *options,
+        ]
         command += [*self.settings.check_options, "--json", str(target)]
         ended = self._child(name, command, CHECK_LIMIT_S)
         output, note = str(target.relative_to(self.settings.results)), ""
         if verdicts.read(target) is None:
-            how = f"took more than {CHECK_LIMIT_S / 60:.0f} min" if ended.limited else f"exit code {ended.exit_code}"
+            how = (
+                f"took more than {CHECK_LIMIT_S / 60:.0f} min"
+                if ended.limited
+                else f"exit code {ended.exit_code}"
+            )
             note = f"report check made no verdict ({how}): {ended.said}"
-        return StageDone(exit_code=ended.exit_code, seconds=ended.seconds, output=None if note else output, note=note)
+        return StageDone(
+            exit_code=ended.exit_code,
+            seconds=ended.seconds,
+            output=None if note else output,
+            note=note,
+        )
 
     def _verdict_of(self, name: StageName) -> dict[str, object] | None:
         output = self.night.stages[name].output if name in self.night.stages else None
@@ -189,7 +255,11 @@ class _Stages:
         return self._judge("recheck", "--again", self.night.again)
 
     def _alert(self) -> StageDone:
-        verdict = self._verdict_of("recheck") or self._verdict_of("check") or verdicts.none_made(self.night)
+        verdict = (
+            self._verdict_of("recheck")
+            or self._verdict_of("check")
+            or verdicts.none_made(self.night)
+        )
         final = self.folder / "final.json"
         verdicts.write_final(final, verdict, self.night)
         command = [*self.settings.report, "alert", str(final)]

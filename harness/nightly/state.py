@@ -1,4 +1,6 @@
-"""What a night has done so far: RESULTS/nightly/NIGHT/nightly.json, replaced whole after every stage."""
+"""What a night has done so far: RESULTS/nightly/NIGHT/nightly.json, replaced whole after every
+stage.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,9 @@ class StageDone(BaseModel):
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
-    exit_code: int | None = Field(None, description="of its program; null: the stage was left out, `note` says why")
+    exit_code: int | None = Field(
+        None, description="of its program; null: the stage was left out, `note` says why"
+    )
     seconds: float = 0.0
     output: str | None = Field(None, description="what it made, relative to the folder of results")
     note: str = Field("", description="what a reader of the alerts must know of it; empty: nothing")
@@ -44,7 +48,9 @@ class Night(BaseModel):
 
     @property
     def again(self) -> str:
-        """The run of the alarmed pairs. `report check` finds it by this name and never takes it for a night."""
+        """The run of the alarmed pairs. `report check` finds it by this name and never takes it for
+        a night.
+        """
         return f"{self.night}-again"
 
     @property
@@ -62,7 +68,9 @@ class Night(BaseModel):
 
 
 def nights_folder(results: Path) -> Path:
-    """Where nights keep their state and logs, and alerts what was told. Holds no run, so the report passes it by."""
+    """Where nights keep their state and logs, and alerts what was told. Holds no run, so the report
+    passes it by.
+    """
     return results / "nightly"
 
 
@@ -95,13 +103,18 @@ def save(results: Path, night: Night) -> None:
 
 
 def pending(results: Path, suite: str) -> list[Night]:
-    """Nights of the suite that are not over, oldest first. A damaged state file is named on stderr and passed by."""
+    """Nights of the suite that are not over, oldest first. A damaged state file is named on stderr
+    and passed by.
+    """
     found: list[Night] = []
     for file in nights_folder(results).glob(f"*/{STATE_FILE}"):
         try:
             night = Night.model_validate_json(file.read_bytes())
         except (OSError, ValidationError) as error:
-            print(f"harness: {file}: not a night's state, passed by: {str(error).splitlines()[0]}", file=sys.stderr)
+            print(
+                f"harness: {file}: not a night's state, passed by: {str(error).splitlines()[0]}",
+                file=sys.stderr,
+            )
             continue
         if night.suite == suite and not night.over:
             found.append(night)

@@ -1,6 +1,7 @@
 """The file that `report check` writes and `report alert` reads, as far as a night needs to know it.
 
-It is JSON between programs (report/regressions/model.py has its schema): the harness does not import the report.
+It is JSON between programs (report/regressions/model.py has its schema): the harness does not
+import the report.
 """
 
 from __future__ import annotations
@@ -19,7 +20,9 @@ def read(path: Path) -> dict[str, Any] | None:
         verdict = json.loads(path.read_bytes())
     except (OSError, ValueError):
         return None
-    return verdict if isinstance(verdict, dict) and isinstance(verdict.get("findings"), list) else None
+    return (
+        verdict if isinstance(verdict, dict) and isinstance(verdict.get("findings"), list) else None
+    )
 
 
 def alarmed(verdict: dict[str, Any]) -> list[str]:
@@ -28,7 +31,8 @@ def alarmed(verdict: dict[str, Any]) -> list[str]:
     An alarm of inference wants the pair whose jobs measure it.
     """
     found = [
-        finding.get("measured_by") or f"{finding['workload']}:{finding['baseline']}:{finding['candidate']}"
+        finding.get("measured_by")
+        or f"{finding['workload']}:{finding['baseline']}:{finding['candidate']}"
         for finding in verdict["findings"]
         if finding.get("measure_again")
     ]
@@ -47,7 +51,9 @@ def none_made(night: Night) -> dict[str, Any]:
 
 
 def ended_in_order(run: Path) -> bool:
-    """Whether the runner wrote its last word into run.json; one that was killed, or never began, did not."""
+    """Whether the runner wrote its last word into run.json; one that was killed, or never began,
+    did not.
+    """
     try:
         info = json.loads((run / "run.json").read_bytes())
     except (OSError, ValueError):

@@ -1,4 +1,6 @@
-"""What two arms of a pair resolved to, compared: a difference that the pair does not declare is a confound. Pure."""
+"""What two arms of a pair resolved to, compared: a difference that the pair does not declare is a
+confound. Pure.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,8 @@ SETTINGS = {
     "fp16": "training.precision",
     "bf16": "training.precision",
 }
-# Declared differences that cannot but change what a job sees of its data: how it is cut into samples, which, how many.
+# Declared differences that cannot but change what a job sees of its data: how it is cut into
+# samples, which, how many.
 TOKENS = ("training.max_seq_length", "training.pad_to_max_length")
 ORDER = (
     "training.seed",
@@ -41,10 +44,11 @@ ABSENT = object()
 
 
 def undeclared(baseline: JobRecord, candidate: JobRecord, differs: Iterable[str]) -> list[str]:
-    """One sentence, with both values, for each difference between two jobs that `differs` does not declare or cause.
+    """One sentence, with both values, for each difference between two jobs that `differs` does not
+    declare or cause.
 
-    `differs` holds the suite's names: stack, attention, options, training.SETTING. What only one of the jobs reports
-    counts as a difference, for it cannot be shown to be equal.
+    `differs` holds the suite's names: stack, attention, options, training.SETTING. What only one of
+    the jobs reports counts as a difference, for it cannot be shown to be equal.
     """
     declared = set(differs)
     arms = (baseline.arm.name, candidate.arm.name)
@@ -55,8 +59,12 @@ def undeclared(baseline: JobRecord, candidate: JobRecord, differs: Iterable[str]
     ]
 
 
-def excused_by_stack(baseline: JobRecord, candidate: JobRecord, differs: Iterable[str]) -> list[str]:
-    """What only `stack` among the declared differences excuses, one sentence each: another default, say."""
+def excused_by_stack(
+    baseline: JobRecord, candidate: JobRecord, differs: Iterable[str]
+) -> list[str]:
+    """What only `stack` among the declared differences excuses, one sentence each: another default,
+    say.
+    """
     sound = undeclared(baseline, candidate, differs)
     without = undeclared(baseline, candidate, [name for name in differs if name != "stack"])
     return [sentence for sentence in without if sentence not in sound]
@@ -71,7 +79,8 @@ def _compared(a: JobRecord, b: JobRecord) -> Iterator[tuple[str, Any, Any, tuple
     for name in sorted(one.keys() | other.keys()):
         if name == "torch_compile" and a.arm.backend != b.arm.backend:
             continue  # that is what the backend is
-        # What a suite has no name for comes from the stack's defaults, or from the backend's own options.
+        # What a suite has no name for comes from the stack's defaults, or from the backend's own
+        # options.
         excuses = (SETTINGS[name],) if name in SETTINGS else ("stack", "options")
         if name in SETTINGS and (name not in one or name not in other):
             excuses = (*excuses, "stack")
@@ -80,7 +89,12 @@ def _compared(a: JobRecord, b: JobRecord) -> Iterator[tuple[str, Any, Any, tuple
     yield "attention", left.attention, right.attention, ("attention",)
     yield "dtype policy", left.dtype_policy, right.dtype_policy, precision
     yield "number of parameters", left.parameters, right.parameters, ()
-    yield "initial weights", left.initial_weights_sha256, right.initial_weights_sha256, ("training.seed",)
+    yield (
+        "initial weights",
+        left.initial_weights_sha256,
+        right.initial_weights_sha256,
+        ("training.seed",),
+    )
     yield "data order", left.data_order_sha256, right.data_order_sha256, ORDER
     yield "source of the data", a.sources.data, b.sources.data, ()
     yield "source of the weights", a.sources.weights, b.sources.weights, ()
@@ -91,8 +105,14 @@ def _compared(a: JobRecord, b: JobRecord) -> Iterator[tuple[str, Any, Any, tuple
 
 def _sentence(what: str, left: Any, right: Any, arms: tuple[str, str]) -> str:
     one, other = f"{_shown(left)} in {arms[0]}", f"{_shown(right)} in {arms[1]}"
-    if what in ("initial weights", "data order", "training data"):  # hashes: that they differ is what they say
-        return f"{what} {'differ' if what == 'initial weights' else 'differs'}: {one} against {other}"
+    if what in (
+        "initial weights",
+        "data order",
+        "training data",
+    ):  # hashes: that they differ is what they say
+        return (
+            f"{what} {'differ' if what == 'initial weights' else 'differs'}: {one} against {other}"
+        )
     return f"{what} is {one} and {other}"
 
 

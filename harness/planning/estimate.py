@@ -1,4 +1,6 @@
-"""How long a plan will take: from earlier runs of the same jobs on disk, else roughly from the work it asks for."""
+"""How long a plan will take: from earlier runs of the same jobs on disk, else roughly from the work
+it asks for.
+"""
 
 from __future__ import annotations
 
@@ -10,13 +12,15 @@ from statistics import median
 
 from harness.schema.workload import JobSpec
 
-# Samples of GLUE's training sets (https://gluebenchmark.com/tasks, as counted in the hub's nyu-mll/glue).
+# Samples of GLUE's training sets (https://gluebenchmark.com/tasks, as counted in the hub's
+# nyu-mll/glue).
 TRAIN_SAMPLES = {
     "cola": 8551, "sst2": 67349, "mrpc": 3668, "stsb": 5749, "qqp": 363846, "mnli": 392702, "qnli": 104743,
     "rte": 2490, "wnli": 635,
 }  # fmt: skip
 UNKNOWN_SAMPLES = 10_000  # of tasks that are not GLUE's and set no `train_samples`: a first guess
-# Rates that a launch-bound small batch reaches, for a first guess only: FLOP/s of one CPU core (fp32), of a GPU.
+# Rates that a launch-bound small batch reaches, for a first guess only: FLOP/s of one CPU core
+# (fp32), of a GPU.
 NOMINAL_CPU_CORE_FLOPS = 2e10
 NOMINAL_GPU_FLOPS = 2e13
 NOMINAL_START_S = 12.0  # imports, data, model
@@ -27,7 +31,9 @@ def steps_of(spec: JobSpec) -> int:
     training, task = spec.workload.training, spec.workload.task
     if training.max_steps is not None:
         return training.max_steps
-    samples = min(task.train_samples or math.inf, TRAIN_SAMPLES.get(task.data_name, UNKNOWN_SAMPLES))
+    samples = min(
+        task.train_samples or math.inf, TRAIN_SAMPLES.get(task.data_name, UNKNOWN_SAMPLES)
+    )
     batches = math.ceil(samples / training.batch_size)
     return math.ceil(training.epochs * max(batches // training.gradient_accumulation_steps, 1))
 
@@ -35,15 +41,19 @@ def steps_of(spec: JobSpec) -> int:
 def estimate_s(
     jobs: Iterable[JobSpec], results: Path, suite: str, block_seconds: float = 0.0
 ) -> tuple[float, int, int]:
-    """(seconds for all jobs, how many of them were estimated from earlier runs, how many there are).
+    """(seconds for all jobs, how many of them were estimated from earlier runs, how many there
+    are).
 
-    `block_seconds`: measured time of a launch of a pair in blocks, of which each of its two jobs counts as half.
+    `block_seconds`: measured time of a launch of a pair in blocks, of which each of its two jobs
+    counts as half.
     """
     known = _earlier_walls(results, suite)
     total, from_runs, count = 0.0, 0, 0
     for job in jobs:
         count += 1
-        earlier = known.get((job.workload.name, job.arm.name, job.device == "cpu", job.partner or steps_of(job)))
+        earlier = known.get(
+            (job.workload.name, job.arm.name, job.device == "cpu", job.partner or steps_of(job))
+        )
         if earlier is None:
             earlier = _guess_s(job) if job.partner is None else NOMINAL_START_S + block_seconds / 2
         else:
@@ -56,11 +66,15 @@ def _guess_s(job: JobSpec) -> float:
     from harness.worker.model.shapes import SHAPES
 
     training = job.workload.training
-    shape = {**SHAPES.get(job.workload.model.architecture or "roberta-base", {}), **job.workload.model.config}
+    shape = {
+        **SHAPES.get(job.workload.model.architecture or "roberta-base", {}),
+        **job.workload.model.config,
+    }
     layers = _number(shape, ("num_hidden_layers", "n_layers", "n_layer", "num_layers"), 12)
     hidden = _number(shape, ("hidden_size", "dim", "n_embd", "d_model"), 768)
     tokens = training.batch_size * training.gradient_accumulation_steps * training.max_seq_length
-    # 6 FLOPs per parameter and token for forward and backward (Kaplan et al. 2020, arXiv:2001.08361, section 2.1)
+    # 6 FLOPs per parameter and token for forward and backward (Kaplan et al. 2020,
+    # arXiv:2001.08361, section 2.1)
     flops = 6.0 * 12 * layers * hidden**2 * tokens * steps_of(job)
     if job.device == "cuda":
         return NOMINAL_START_S + flops / NOMINAL_GPU_FLOPS
@@ -77,7 +91,8 @@ def _number(shape: dict[str, object], names: tuple[str, ...], default: int) -> i
 def _earlier_walls(results: Path, suite: str) -> dict[tuple[str, str, bool, int | str], float]:
     """Median wall seconds of ok jobs in the newest three runs of the suite.
 
-    By (workload, arm, whether on a CPU, steps or partner): a card's times tell nothing of a host without one.
+    By (workload, arm, whether on a CPU, steps or partner): a card's times tell nothing of a host
+    without one.
 
     Of two jobs that ran together each counts for half the time.
     """
@@ -92,9 +107,16 @@ def _earlier_walls(results: Path, suite: str) -> dict[tuple[str, str, bool, int 
                 record = json.loads(line)
                 partner = record.get("partner")
                 arm, device = record["arm"]["name"], record["device"]
-                key = (record["workload"]["name"], arm, device == "cpu", partner or record["timing"]["steps"])
+                key = (
+                    record["workload"]["name"],
+                    arm,
+                    device == "cpu",
+                    partner or record["timing"]["steps"],
+                )
                 if record["state"] == "ok" and record["timing"]["wall_s"]:
-                    found.setdefault(key, []).append(record["timing"]["wall_s"] / (2 if partner else 1))
+                    found.setdefault(key, []).append(
+                        record["timing"]["wall_s"] / (2 if partner else 1)
+                    )
             except (ValueError, KeyError, TypeError, AttributeError):
                 continue  # the report names damaged lines; an estimate does without them
     return {key: median(walls) for key, walls in found.items()}

@@ -15,23 +15,35 @@ MOST_SHOWN = 24  # jobs of a workload, listed in order
 def outline(plan: Plan, measurement: Measurement) -> str:
     """The jobs of each workload in order, the pairs, and when the run is done; several lines."""
     launches = {job.launch for job in plan.jobs if not job.twin}
-    how = "launches of each workload in ABBA order" if measurement.protocol == "epochs" else "pairs in blocks"
+    how = (
+        "launches of each workload in ABBA order"
+        if measurement.protocol == "epochs"
+        else "pairs in blocks"
+    )
     most = "at most " if plan.adaptive is not None else ""
     lines = [f"{most}{len(plan.jobs)} jobs on {plan.jobs[0].device}: {how}"]
     if measurement.parity is not None:
         steps = measurement.parity.twin_steps
-        lines.append(f"first, of every arm, a parity twin: {steps} steps without dropout, compared before measuring")
+        lines.append(
+            f"first, of every arm, a parity twin: {steps} steps without dropout, compared before "
+            "measuring"
+        )
     if plan.adaptive is not None:
         target = plan.adaptive
         lines.append(
-            f"stops at ±{target.half_width_pp:g} pp ({target.measure.replace('_', ' ')}), looked at every two launches "
-            f"from {target.min_pairs} pairs on; at most {target.max_pairs} pairs or {target.budget_minutes:g} min of a "
+            f"stops at ±{target.half_width_pp:g} pp ({target.measure.replace('_', ' ')}), looked "
+            "at every two launches "
+            f"from {target.min_pairs} pairs on; at most {target.max_pairs} pairs or "
+            f"{target.budget_minutes:g} min of a "
             "workload"
         )
     if measurement.protocol == "blocks":
         lines.append(_blocks(plan.blocks))
     if plan.max_reruns and launches:
-        lines.append(f"what is disturbed (throttling, others on the card, clocks apart) runs again, {_times(plan)}")
+        lines.append(
+            "what is disturbed (throttling, others on the card, clocks apart) runs again, "
+            f"{_times(plan)}"
+        )
     for workload in dict.fromkeys(job.workload.name for job in plan.jobs):
         lines += ["", *_workload([job for job in plan.jobs if job.workload.name == workload])]
     lines += ["", "pairs:"]
@@ -46,13 +58,20 @@ def _times(plan: Plan) -> str:
 
 
 def _blocks(settings: Blocks) -> str:
-    steps = "as many steps as the noise asks for" if settings.steps == "auto" else f"{settings.steps} steps"
+    steps = (
+        "as many steps as the noise asks for"
+        if settings.steps == "auto"
+        else f"{settings.steps} steps"
+    )
     parts = [
         f"blocks of {steps}, {settings.lead_in_steps} more before each untimed",
         f"{settings.seconds:g} s a launch",
     ]
     if settings.cores:
-        parts.append(f"pinned to {settings.cores} cores, {'the same' if settings.same_cores else 'each its own'}")
+        parts.append(
+            f"pinned to {settings.cores} cores, "
+            f"{'the same' if settings.same_cores else 'each its own'}"
+        )
     if settings.freeze_collector:
         parts.append("garbage collector frozen")
     if settings.realtime:
@@ -82,7 +101,9 @@ def _workload(jobs: Sequence[JobSpec]) -> list[str]:
         together: dict[str, list[int]] = {}
         for job in measured[::2]:
             together.setdefault(f"{job.arm.name} beside {job.partner}", []).append(job.launch + 1)
-        lines += [f"    {both}: launches {shown[0]} to {shown[-1]}" for both, shown in together.items()]
+        lines += [
+            f"    {both}: launches {shown[0]} to {shown[-1]}" for both, shown in together.items()
+        ]
     else:
         shown = " ".join(f"{job.arm.name}#{job.launch + 1}" for job in measured[:MOST_SHOWN])
         more = f" … {len(measured) - MOST_SHOWN} more" if len(measured) > MOST_SHOWN else ""

@@ -28,10 +28,11 @@ _NOT_IN_ID = {"id", "run", "position", "cache_dir", "output_dir", "cores"}
 class Plan:
     """What one run will do at most. `run` and `auto` sources are the runner's to fill.
 
-    `jobs` are in order of execution: of each workload first the parity twins, then the measured jobs. Under the
-    `blocks` protocol two following jobs with `partner` run together, baseline and candidate, and the one with the lower
-    position is started first. What `adaptive` makes superfluous and a refused pair would have needed is not run;
-    disturbed launches run again, up to `max_reruns` times.
+    `jobs` are in order of execution: of each workload first the parity twins, then the measured
+    jobs. Under the `blocks` protocol two following jobs with `partner` run together, baseline and
+    candidate, and the one with the lower position is started first. What `adaptive` makes
+    superfluous and a refused pair would have needed is not run; disturbed launches run again, up to
+    `max_reruns` times.
     """
 
     suite: str
@@ -50,21 +51,28 @@ class Plan:
     contention: Literal["refuse", "note"] = "refuse"
 
 
-def make_plan(suite: Suite, *, device: Device, cache_dir: Path, stacks: Mapping[str, str] | None = None) -> Plan:
+def make_plan(
+    suite: Suite, *, device: Device, cache_dir: Path, stacks: Mapping[str, str] | None = None
+) -> Plan:
     """All jobs of `suite` on `device`, launches of each workload in ABBA order.
 
     Under the `blocks` protocol it is the starts of the two jobs of a launch that are in ABBA order.
 
-    `stacks`: their interpreters (harness.setup.stacks.interpreters); None: all jobs run in this one.
+    `stacks`: their interpreters (harness.setup.stacks.interpreters); None: all jobs run in this
+    one.
     """
     pairs = suite.resolved_pairs()
     jobs: list[JobSpec] = []
     for workload in suite.resolved_workloads():
         before = len(jobs)
-        for place, spec in _jobs_of(suite, workload, [pair for pair in pairs if pair.workload == workload.name]):
+        for place, spec in _jobs_of(
+            suite, workload, [pair for pair in pairs if pair.workload == workload.name]
+        ):
             changes = {"position": before + place, "device": device, "cache_dir": cache_dir}
             jobs.append(with_id(spec.model_copy(update=changes)))
-    config = suite.model_dump(mode="json", exclude={"stacks"})  # where an interpreter is decides no result
+    config = suite.model_dump(
+        mode="json", exclude={"stacks"}
+    )  # where an interpreter is decides no result
     return Plan(
         suite=suite.suite,
         description=suite.description,
@@ -80,7 +88,8 @@ def make_plan(suite: Suite, *, device: Device, cache_dir: Path, stacks: Mapping[
         contention=suite.measurement.contention,
         stacks=dict(stacks or {arm.stack: sys.executable for arm in suite.arms.values()}),
         notes=[
-            f"a fault was injected: {arm.name} sleeps {arm.injected_delay_ms:g} ms before every batch"
+            f"a fault was injected: {arm.name} sleeps {arm.injected_delay_ms:g} ms before "
+            "every batch"
             for arm in suite.arms.values()
             if arm.injected_delay_ms
         ],
@@ -88,7 +97,8 @@ def make_plan(suite: Suite, *, device: Device, cache_dir: Path, stacks: Mapping[
 
 
 def check_lengths(plan: Plan) -> None:
-    """Refuse samples that are longer than their model has positions, as far as that is known without the hub.
+    """Refuse samples that are longer than their model has positions, as far as that is known
+    without the hub.
 
     Raises:
         BenchError: Some workload asks for such a length.
@@ -101,7 +111,11 @@ def check_lengths(plan: Plan) -> None:
     for job in plan.jobs:
         model, asked = job.workload.model, job.workload.training.max_seq_length
         if model.name not in limits:
-            written = local_config(model.path) if model.path is not None and model.weights != "random" else None
+            written = (
+                local_config(model.path)
+                if model.path is not None and model.weights != "random"
+                else None
+            )
             shape = written or SHAPES.get(model.architecture or "", {})
             limits[model.name] = usable_positions({**shape, **model.config})
         most = limits[model.name]
@@ -113,27 +127,40 @@ def check_lengths(plan: Plan) -> None:
             )
 
 
-def _jobs_of(suite: Suite, workload: Workload, pairs: Sequence[Pair]) -> Iterator[tuple[int, JobSpec]]:
-    """A workload's jobs with their places in the order of execution, from 0; without position, device and id.
+def _jobs_of(
+    suite: Suite, workload: Workload, pairs: Sequence[Pair]
+) -> Iterator[tuple[int, JobSpec]]:
+    """A workload's jobs with their places in the order of execution, from 0; without position,
+    device and id.
 
-    Of two jobs that run together the baseline comes first here, and the place says which of them is started first.
+    Of two jobs that run together the baseline comes first here, and the place says which of them is
+    started first.
     """
     measurement = suite.measurement
     needed = {name for pair in pairs for name in (pair.baseline, pair.candidate)}
-    arms = [arm for name, arm in suite.arms.items() if name in needed]  # an arm shared by pairs runs once
+    arms = [
+        arm for name, arm in suite.arms.items() if name in needed
+    ]  # an arm shared by pairs runs once
     twins = 0
     if measurement.parity is not None:
         twins = len(arms)
-        yield from enumerate(_twin(suite, workload, arm, measurement.parity.twin_steps) for arm in arms)
+        yield from enumerate(
+            _twin(suite, workload, arm, measurement.parity.twin_steps) for arm in arms
+        )
     seed = f"{measurement.order_seed}/{workload.name}"
     if measurement.protocol == "blocks":
         for number, pair in enumerate(pairs):
             both = [suite.arms[pair.baseline], suite.arms[pair.candidate]]
             starts = abba(both, measurement.launches, f"{seed}/{pair.baseline}/{pair.candidate}")
             before = twins + number * len(starts)
-            for launch, (arm, partner) in itertools.product(range(measurement.launches), (both, both[::-1])):
+            for launch, (arm, partner) in itertools.product(
+                range(measurement.launches), (both, both[::-1])
+            ):
                 spec = _job(suite, workload, arm, number * measurement.launches + launch)
-                yield before + starts.index((launch, arm)), in_blocks(spec, partner.name, measurement.blocks)
+                yield (
+                    before + starts.index((launch, arm)),
+                    in_blocks(spec, partner.name, measurement.blocks),
+                )
     else:
         order = abba(arms, measurement.most_launches, seed)
         for place, (launch, arm) in enumerate(order, start=twins):
@@ -141,12 +168,14 @@ def _jobs_of(suite: Suite, workload: Workload, pairs: Sequence[Pair]) -> Iterato
 
 
 def abba(arms: Sequence[Arm], launches: int, seed: str) -> list[tuple[int, Arm]]:
-    """(launch, arm) in order of execution: each two launches run the arms in a drawn order, then back (A B B A).
+    """(launch, arm) in order of execution: each two launches run the arms in a drawn order, then
+    back (A B B A).
 
-    Linear drift of the host then adds the same to every arm. Which arm begins is drawn for every two launches, seeded.
-    In blocks the order is that of the two jobs' starts: on one host, of two equal jobs the one that was always started
-    second took 1.7 to 3.4% more in four launches of four (results/aa-20261123-090017). Whatever it was, what comes of
-    being second must not pass for a difference of the arms.
+    Linear drift of the host then adds the same to every arm. Which arm begins is drawn for every
+    two launches, seeded. In blocks the order is that of the two jobs' starts: on one host, of two
+    equal jobs the one that was always started second took 1.7 to 3.4% more in four launches of four
+    (results/aa-20261123-090017). Whatever it was, what comes of being second must not pass for a
+    difference of the arms.
     """
     draw = random.Random(seed)
     order: list[tuple[int, Arm]] = []
@@ -182,8 +211,14 @@ def _job(suite: Suite, workload: Workload, arm: Arm, launch: int) -> JobSpec:
 def _twin(suite: Suite, workload: Workload, arm: Arm, steps: int) -> JobSpec:
     """The arm's parity twin: launch 0 without dropout, for so many steps."""
     spec = _job(suite, workload, arm, launch=0)
-    training = spec.workload.training.model_copy(update={"dropout": 0.0, "max_steps": steps, "evaluate": False})
-    changes = {"workload": spec.workload.model_copy(update={"training": training}), "twin": True, "do_eval": False}
+    training = spec.workload.training.model_copy(
+        update={"dropout": 0.0, "max_steps": steps, "evaluate": False}
+    )
+    changes = {
+        "workload": spec.workload.model_copy(update={"training": training}),
+        "twin": True,
+        "do_eval": False,
+    }
     return spec.model_copy(update={**changes, "inference": None, "warmup_steps": 1})
 
 
@@ -200,17 +235,27 @@ def in_blocks(spec: JobSpec, partner: str, blocks: Blocks) -> JobSpec:
 
 
 def alone(spec: JobSpec) -> JobSpec:
-    """A job of the `blocks` protocol as the `epochs` protocol runs it: for a pair that does not fit on the device."""
+    """A job of the `blocks` protocol as the `epochs` protocol runs it: for a pair that does not fit
+    on the device.
+    """
     names = ("partner", "lead_in_steps", "cores", "freeze_collector", "realtime")
-    return with_id(spec.model_copy(update={name: JobSpec.model_fields[name].default for name in names}))
+    return with_id(
+        spec.model_copy(update={name: JobSpec.model_fields[name].default for name in names})
+    )
 
 
 def with_id(spec: JobSpec) -> JobSpec:
-    """The spec with `id` set to the first 16 hex digits of the SHA-256 of all that decides the job's result."""
+    """The spec with `id` set to the first 16 hex digits of the SHA-256 of all that decides the
+    job's result.
+    """
     return spec.model_copy(update={"id": digest(spec, exclude=_NOT_IN_ID)[:16]})
 
 
 def digest(content: Strict | dict[str, Any], exclude: set[str] | None = None) -> str:
     """SHA-256 of the canonical JSON (sorted keys, no spaces) of a model or a dictionary."""
-    data = content.model_dump(mode="json", exclude=exclude) if isinstance(content, Strict) else content
-    return hashlib.sha256(json.dumps(data, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+    data = (
+        content.model_dump(mode="json", exclude=exclude) if isinstance(content, Strict) else content
+    )
+    return hashlib.sha256(
+        json.dumps(data, sort_keys=True, separators=(",", ":")).encode()
+    ).hexdigest()

@@ -6,18 +6,28 @@ from collections.abc import Mapping
 from typing import Any
 
 # Model types whose positions are looked up in a table, and the key of the table's size. Not here:
-# relative or rotary positions (t5, xlnet, llama, modernbert, …), which a longer sample does not break.
+# relative or rotary positions (t5, xlnet, llama, modernbert, …), which a longer sample does not
+# break.
 _SIZE = "max_position_embeddings"
 _TABLES: dict[str, str] = dict.fromkeys(
-    "albert bart bert big_bird camembert canine convbert data2vec-text deberta deberta-v2 distilbert electra ernie esm "
-    "flaubert ibert layoutlm longformer luke mbart megatron-bert mobilebert mpnet opt rembert roberta "
-    "roberta-prelayernorm roformer splinter squeezebert xlm xlm-roberta xlm-roberta-xl xmod".split(),
+    "albert bart bert big_bird camembert canine convbert data2vec-text deberta deberta-v2 "
+    "distilbert electra ernie esm "
+    "flaubert ibert layoutlm longformer luke mbart megatron-bert mobilebert mpnet opt rembert "
+    "roberta "
+    "roberta-prelayernorm roformer splinter squeezebert xlm xlm-roberta "
+    "xlm-roberta-xl xmod".split(),
     _SIZE,
 )
-_TABLES |= {"gpt2": "n_positions", "openai-gpt": "n_positions", "gpt_neo": _SIZE, "gpt_bigcode": "n_positions"}
+_TABLES |= {
+    "gpt2": "n_positions",
+    "openai-gpt": "n_positions",
+    "gpt_neo": _SIZE,
+    "gpt_bigcode": "n_positions",
+}
 # Those that begin to count behind the id of the padding token: the rows up to it are never used.
 _FROM_PADDING = frozenset(
-    "camembert data2vec-text esm ibert longformer luke mpnet roberta roberta-prelayernorm xlm-roberta xlm-roberta-xl "
+    "camembert data2vec-text esm ibert longformer luke mpnet roberta roberta-prelayernorm "
+    "xlm-roberta xlm-roberta-xl "
     "xmod".split()
 )
 _PADDING_IS_FIXED = frozenset({"mpnet"})  # at 1, whatever its configuration says

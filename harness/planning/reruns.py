@@ -1,6 +1,7 @@
 """Which launches ran together, how often, and whether something disturbed them. Pure.
 
-A quad is what must be repeated together: two launches of all arms in ABBA order under the `epochs` protocol.
+A quad is what must be repeated together: two launches of all arms in ABBA order under the `epochs`
+protocol.
 """
 
 from __future__ import annotations
@@ -10,51 +11,75 @@ from collections.abc import Iterable, Sequence
 from harness.schema.record import JobRecord, Pair, State
 from harness.schema.workload import JobSpec
 
-CLOCKS_APART = 0.01  # median SM clocks of paired arms; a step's time follows the clock nearly one to one
+CLOCKS_APART = (
+    0.01  # median SM clocks of paired arms; a step's time follows the clock nearly one to one
+)
 
 
 def quads(jobs: Sequence[JobSpec]) -> list[list[JobSpec]]:
     """The jobs of one workload, two launches at a time, in order of execution."""
     launches = sorted({job.launch for job in jobs})
     place = {launch: number // 2 for number, launch in enumerate(launches)}
-    return [[job for job in jobs if place[job.launch] == quad] for quad in range((len(launches) + 1) // 2)]
+    return [
+        [job for job in jobs if place[job.launch] == quad]
+        for quad in range((len(launches) + 1) // 2)
+    ]
 
 
 def attempt_of(jobs: Iterable[JobSpec], records: Iterable[JobRecord]) -> int:
-    """The attempt these jobs are at: the highest that any of them has a record of, 1 before the first."""
+    """The attempt these jobs are at: the highest that any of them has a record of, 1 before the
+    first.
+    """
     ids = {job.id for job in jobs}
     return max((record.attempt for record in records if record.id in ids), default=1)
 
 
-def of_attempt(jobs: Iterable[JobSpec], records: Iterable[JobRecord], attempt: int) -> dict[str, JobRecord]:
+def of_attempt(
+    jobs: Iterable[JobSpec], records: Iterable[JobRecord], attempt: int
+) -> dict[str, JobRecord]:
     """The last record of each of the jobs in this attempt, by id; jobs without one are left out."""
     ids = {job.id for job in jobs}
-    return {record.id: record for record in records if record.id in ids and record.attempt == attempt}
+    return {
+        record.id: record for record in records if record.id in ids and record.attempt == attempt
+    }
 
 
 def disturbance(records: Iterable[JobRecord], pairs: Iterable[Pair]) -> str:
-    """Why these records of one attempt are no fair comparison, as one phrase; empty if nothing speaks against it.
+    """Why these records of one attempt are no fair comparison, as one phrase; empty if nothing
+    speaks against it.
 
-    Disturbed: a contaminated job, or median SM clocks of two paired arms of a launch more than CLOCKS_APART apart.
+    Disturbed: a contaminated job, or median SM clocks of two paired arms of a launch more than
+    CLOCKS_APART apart.
     """
     found = list(records)
     for record in found:
         if record.state is State.CONTAMINATED:
             return f"{record.arm.name} in launch {record.launch + 1}: {record.reason}"
-    by_arm = {(record.arm.name, record.launch): record for record in found if record.state is State.OK}
+    by_arm = {
+        (record.arm.name, record.launch): record for record in found if record.state is State.OK
+    }
     for pair in pairs:
         for launch in sorted({launch for _, launch in by_arm}):
-            baseline, candidate = by_arm.get((pair.baseline, launch)), by_arm.get((pair.candidate, launch))
-            if baseline is not None and candidate is not None and (reason := _clocks(baseline, candidate)):
+            baseline, candidate = (
+                by_arm.get((pair.baseline, launch)),
+                by_arm.get((pair.candidate, launch)),
+            )
+            if (
+                baseline is not None
+                and candidate is not None
+                and (reason := _clocks(baseline, candidate))
+            ):
                 return reason
     return ""
 
 
-def systematic(earlier: Iterable[JobRecord], now: Iterable[JobRecord], pairs: Iterable[Pair]) -> bool:
+def systematic(
+    earlier: Iterable[JobRecord], now: Iterable[JobRecord], pairs: Iterable[Pair]
+) -> bool:
     """Whether clocks alone speak against both attempts, and they were apart in the same direction.
 
-    An arm that keeps the card at its power limit is slowed every time; running the quad again would not change that,
-    and the report judges such a pair by cycles too.
+    An arm that keeps the card at its power limit is slowed every time; running the quad again would
+    not change that, and the report judges such a pair by cycles too.
     """
     before, after = list(earlier), list(now)
     if any(record.state is State.CONTAMINATED for record in (*before, *after)):
@@ -64,12 +89,19 @@ def systematic(earlier: Iterable[JobRecord], now: Iterable[JobRecord], pairs: It
 
 
 def _slower(records: Sequence[JobRecord], pairs: Iterable[Pair]) -> set[tuple[str, str, bool]]:
-    """(baseline, candidate, whether the baseline had the lower clock) of each pair with clocks apart in some launch."""
+    """(baseline, candidate, whether the baseline had the lower clock) of each pair with clocks
+    apart in some launch.
+    """
     found = set()
-    by_arm = {(record.arm.name, record.launch): record for record in records if record.state is State.OK}
+    by_arm = {
+        (record.arm.name, record.launch): record for record in records if record.state is State.OK
+    }
     for pair in pairs:
         for launch in sorted({launch for _, launch in by_arm}):
-            baseline, candidate = by_arm.get((pair.baseline, launch)), by_arm.get((pair.candidate, launch))
+            baseline, candidate = (
+                by_arm.get((pair.baseline, launch)),
+                by_arm.get((pair.candidate, launch)),
+            )
             if baseline is not None and candidate is not None and _clocks(baseline, candidate):
                 found.add((pair.baseline, pair.candidate, _clock(baseline) < _clock(candidate)))
     return found
@@ -83,13 +115,18 @@ def _clock(record: JobRecord) -> float:
 
 
 def _clocks(baseline: JobRecord, candidate: JobRecord) -> str:
-    """Why the SM clocks of two jobs do not allow to compare them; cards without a reading are passed over."""
-    left, right = ({g.index: g for g in r.telemetry.gpus} if r.telemetry else {} for r in (baseline, candidate))
+    """Why the SM clocks of two jobs do not allow to compare them; cards without a reading are
+    passed over.
+    """
+    left, right = (
+        {g.index: g for g in r.telemetry.gpus} if r.telemetry else {} for r in (baseline, candidate)
+    )
     for index in sorted(left.keys() & right.keys()):
         one, other = left[index].sm_clock_median_mhz, right[index].sm_clock_median_mhz
         if one and other and max(one, other) / min(one, other) - 1 > CLOCKS_APART:
             return (
-                f"in launch {baseline.launch + 1} the median SM clock of GPU {index} was {one:g} MHz under "
+                f"in launch {baseline.launch + 1} the median SM clock of GPU {index} was {one:g} "
+                "MHz under "
                 f"{baseline.arm.name} and {other:g} MHz under {candidate.arm.name}"
             )
     return ""

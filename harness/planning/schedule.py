@@ -1,4 +1,6 @@
-"""What a run has to do next, from its plan and the records so far: the same after a kill as without one. Pure."""
+"""What a run has to do next, from its plan and the records so far: the same after a kill as without
+one. Pure.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,9 @@ GOOD = (State.OK, State.CONTAMINATED)
 
 @dataclass(frozen=True)
 class Work:
-    """To be run now: one job, or the two jobs (baseline, candidate) of one launch of a pair in blocks."""
+    """To be run now: one job, or the two jobs (baseline, candidate) of one launch of a pair in
+    blocks.
+    """
 
     jobs: tuple[JobSpec, ...]
     attempt: int = 1
@@ -43,7 +47,9 @@ class Refused:
 
 @dataclass(frozen=True)
 class Looked:
-    """How a look at a workload's precision ended; `dropped` jobs will not run, because it was enough."""
+    """How a look at a workload's precision ended; `dropped` jobs will not run, because it was
+    enough.
+    """
 
     decision: stopping.Decision
     dropped: tuple[JobSpec, ...] = ()
@@ -53,21 +59,30 @@ Item = Work | Note | Refused | Looked
 
 
 class Schedule:
-    """Iterates over what a run has to do. A `Work` whose record has not been appended to `records` comes again.
+    """Iterates over what a run has to do. A `Work` whose record has not been appended to `records`
+    comes again.
 
-    `records` is the run's growing list, in the order written. `retry_failed`: jobs whose last record is not ok run once
-    more.
+    `records` is the run's growing list, in the order written. `retry_failed`: jobs whose last
+    record is not ok run once more.
     """
 
-    def __init__(self, plan: Plan, records: Sequence[JobRecord], retry_failed: bool = False) -> None:
+    def __init__(
+        self, plan: Plan, records: Sequence[JobRecord], retry_failed: bool = False
+    ) -> None:
         self.plan, self.records = plan, records
         latest = {record.id: record.state for record in records}
-        self.retry = {job_id for job_id, state in latest.items() if state is not State.OK} if retry_failed else set()
+        self.retry = (
+            {job_id for job_id, state in latest.items() if state is not State.OK}
+            if retry_failed
+            else set()
+        )
 
     def __iter__(self) -> Iterator[Item]:
         for workload in dict.fromkeys(job.workload.name for job in self.plan.jobs):
             jobs = [job for job in self.plan.jobs if job.workload.name == workload]
-            yield from self._workload(jobs, [pair for pair in self.plan.pairs if pair.workload == workload])
+            yield from self._workload(
+                jobs, [pair for pair in self.plan.pairs if pair.workload == workload]
+            )
 
     def _workload(self, jobs: Sequence[JobSpec], pairs: Sequence[Pair]) -> Iterator[Item]:
         for twin in (job for job in jobs if job.twin):
@@ -80,41 +95,63 @@ class Schedule:
         yield from (Note(text) for pair in left for text in self._of_the_stacks(pair))
         yield from self._epochs([job for job in jobs if job.partner is None], left)
         for pair in left:
-            yield from self._blocks(pair, [job for job in jobs if job.partner is not None and _needs(pair, job)])
+            yield from self._blocks(
+                pair, [job for job in jobs if job.partner is not None and _needs(pair, job)]
+            )
 
-    def _refused(self, pair: Pair, pairs: Sequence[Pair], jobs: Sequence[JobSpec]) -> Refused | None:
-        """The refusal of a pair, with those of `jobs` that no sound pair needs; None if nothing speaks against it."""
+    def _refused(
+        self, pair: Pair, pairs: Sequence[Pair], jobs: Sequence[JobSpec]
+    ) -> Refused | None:
+        """The refusal of a pair, with those of `jobs` that no sound pair needs; None if nothing
+        speaks against it.
+        """
         if not (reasons := self._confounds(pair)):
             return None
         others = [other for other in pairs if other != pair and not self._confounds(other)]
-        dropped = tuple(job for job in jobs if _needs(pair, job) and not any(_needs(o, job) for o in others))
+        dropped = tuple(
+            job for job in jobs if _needs(pair, job) and not any(_needs(o, job) for o in others)
+        )
         names = {"workload": pair.workload, "baseline": pair.baseline, "candidate": pair.candidate}
         return Refused(Refusal(**names, reasons=reasons), dropped)
 
     def _confounds(self, pair: Pair) -> list[str]:
-        """What the parity twins of a pair differ in undeclared; nothing if they did not both end well."""
+        """What the parity twins of a pair differ in undeclared; nothing if they did not both end
+        well.
+        """
         return comparability.undeclared(*both, pair.differs) if (both := self._probes(pair)) else []
 
     def _of_the_stacks(self, pair: Pair) -> list[str]:
-        """For a pair across stacks, what these resolve differently of one suite, as one sentence; [] if nothing."""
+        """For a pair across stacks, what these resolve differently of one suite, as one sentence;
+        [] if nothing.
+        """
         both = self._probes(pair) if "stack" in pair.differs else None
         found = comparability.excused_by_stack(*both, pair.differs) if both else []
-        return [f"{pair.candidate} against {pair.baseline}: in their stacks {'; '.join(found)}"] if found else []
+        return (
+            [f"{pair.candidate} against {pair.baseline}: in their stacks {'; '.join(found)}"]
+            if found
+            else []
+        )
 
     def _probes(self, pair: Pair) -> tuple[JobRecord, JobRecord] | None:
-        """The jobs of a pair that are compared, its parity twins; None if they did not both end well.
+        """The jobs of a pair that are compared, its parity twins; None if they did not both end
+        well.
 
-        A suite without twins is looked at when its first launches by epochs are there. (Jobs that take turns are never
-        compared: how far each gets is not its own doing.)
+        A suite without twins is looked at when its first launches by epochs are there. (Jobs that
+        take turns are never compared: how far each gets is not its own doing.)
         """
         twins = any(job.twin for job in self.plan.jobs)
         probes = [
             record
             for record in self.records
-            if record.workload.name == pair.workload and record.state is State.OK and record.partner is None
+            if record.workload.name == pair.workload
+            and record.state is State.OK
+            and record.partner is None
         ]
         first = {
-            arm: next((r for r in probes if r.arm.name == arm and (r.twin if twins else r.launch == 0)), None)
+            arm: next(
+                (r for r in probes if r.arm.name == arm and (r.twin if twins else r.launch == 0)),
+                None,
+            )
             for arm in (pair.baseline, pair.candidate)
         }
         baseline, candidate = first.values()
@@ -134,16 +171,24 @@ class Schedule:
             jobs = [job for job in jobs if job in rest or job in quad]
             launches += len({job.launch for job in quad})
             if self.plan.adaptive is not None and pairs:
-                of_workload = [record for record in self.records if record.workload.name == quad[0].workload.name]
+                of_workload = [
+                    record
+                    for record in self.records
+                    if record.workload.name == quad[0].workload.name
+                ]
                 decision = stopping.decide(self.plan.adaptive, pairs, of_workload, launches)
                 beyond = {job.launch for job in quad}
-                dropped = tuple(job for job in jobs if job.launch > max(beyond)) if decision.stop else ()
+                dropped = (
+                    tuple(job for job in jobs if job.launch > max(beyond)) if decision.stop else ()
+                )
                 yield Looked(decision, dropped)
                 if decision.stop:
                     return
 
     def _quad(self, quad: Sequence[JobSpec], pairs: Sequence[Pair]) -> Iterator[Item]:
-        """Every job of the quad, and all of them again as long as something disturbs them (and it is allowed)."""
+        """Every job of the quad, and all of them again as long as something disturbs them (and it
+        is allowed).
+        """
         attempt = reruns.attempt_of(quad, self.records)
         while True:
             for job in quad:
@@ -162,17 +207,28 @@ class Schedule:
             attempt += 1
 
     def _blocks(self, pair: Pair, jobs: Sequence[JobSpec]) -> Iterator[Item]:
-        """The launches of a pair in blocks; from the first that does not fit on the device on, by epochs."""
-        launches = [[job for job in jobs if job.launch == launch] for launch in sorted({job.launch for job in jobs})]
-        launches = [both for both in launches if both[0].arm.name == pair.baseline]  # the mirrored pair has its own
+        """The launches of a pair in blocks; from the first that does not fit on the device on, by
+        epochs.
+        """
+        launches = [
+            [job for job in jobs if job.launch == launch]
+            for launch in sorted({job.launch for job in jobs})
+        ]
+        launches = [
+            both for both in launches if both[0].arm.name == pair.baseline
+        ]  # the mirrored pair has its own
         for number, both in enumerate(launches):
             yield from self._launch(pair, both)
             records = self._latest(both)
-            unfit = next((record for record in records if record.state is State.OUT_OF_MEMORY), None)
+            unfit = next(
+                (record for record in records if record.state is State.OUT_OF_MEMORY), None
+            )
             if unfit is not None:
                 yield Note(
-                    f"{pair.workload}: {pair.baseline} and {pair.candidate} do not fit on the device together "
-                    f"({unfit.arm.name} ran out of memory in launch {unfit.launch + 1}): measured by epochs instead"
+                    f"{pair.workload}: {pair.baseline} and {pair.candidate} do not fit on the "
+                    "device together "
+                    f"({unfit.arm.name} ran out of memory in launch {unfit.launch + 1}): measured "
+                    "by epochs instead"
                 )
                 rest = [job for launch in launches[number:] for job in launch]
                 yield from self._epochs(_abba([alone(job) for job in rest]), [pair])
@@ -186,10 +242,14 @@ class Schedule:
             found = reruns.of_attempt(both, self.records, attempt)
             crashed = [record for record in found.values() if record.state is State.CRASHED]
             ids = {job.id for job in both}
-            crashes = len({r.attempt for r in self.records if r.id in ids and r.state is State.CRASHED})
+            crashes = len(
+                {r.attempt for r in self.records if r.id in ids and r.state is State.CRASHED}
+            )
             if crashed:
                 again = crashes <= CRASH_RELAUNCHES
-                reason = f"{crashed[0].arm.name} in launch {crashed[0].launch + 1}: {crashed[0].reason}"
+                reason = (
+                    f"{crashed[0].arm.name} in launch {crashed[0].launch + 1}: {crashed[0].reason}"
+                )
             else:
                 again = attempt - crashes <= self.plan.max_reruns
                 reason = reruns.disturbance(found.values(), [pair])
@@ -201,14 +261,19 @@ class Schedule:
 
     def _latest(self, jobs: Iterable[JobSpec]) -> list[JobRecord]:
         jobs = list(jobs)
-        return list(reruns.of_attempt(jobs, self.records, reruns.attempt_of(jobs, self.records)).values())
+        return list(
+            reruns.of_attempt(jobs, self.records, reruns.attempt_of(jobs, self.records)).values()
+        )
 
     def _ended(self, jobs: Sequence[JobSpec], attempt: int) -> bool:
         """Whether these jobs, which run together, need not run (again) in this attempt.
 
-        Of two, one `interrupted` because the other failed has ended; `interrupted` by the user, both run again.
+        Of two, one `interrupted` because the other failed has ended; `interrupted` by the user,
+        both run again.
         """
-        states = [record.state for record in reruns.of_attempt(jobs, self.records, attempt).values()]
+        states = [
+            record.state for record in reruns.of_attempt(jobs, self.records, attempt).values()
+        ]
         if len(states) < len(jobs) or any(job.id in self.retry for job in jobs):
             return False
         failed = any(state not in (*GOOD, State.INTERRUPTED) for state in states)
@@ -223,7 +288,11 @@ class Schedule:
         what = f"{jobs[0].workload.name}, launch{'es' if len(launches) > 1 else ''} {' and '.join(map(str, launches))}"
         if jobs[0].partner is not None:
             what += f" of {jobs[0].arm.name} and {jobs[0].partner}"
-        done = f"run again, attempt {attempt + 1}" if again else f"left as it is after {attempt} attempt(s)"
+        done = (
+            f"run again, attempt {attempt + 1}"
+            if again
+            else f"left as it is after {attempt} attempt(s)"
+        )
         return Note(f"{what}: {done}: {reason}")
 
 

@@ -1,4 +1,6 @@
-"""Adaptive stopping: whether the pairs of a workload are precise enough, from its records alone. Pure."""
+"""Adaptive stopping: whether the pairs of a workload are precise enough, from its records alone.
+Pure.
+"""
 
 from __future__ import annotations
 
@@ -21,17 +23,23 @@ class Decision:
     pairs: tuple[Stopping, ...]
 
 
-def decide(settings: Adaptive, pairs: Sequence[Pair], records: Sequence[JobRecord], launches: int) -> Decision:
+def decide(
+    settings: Adaptive, pairs: Sequence[Pair], records: Sequence[JobRecord], launches: int
+) -> Decision:
     """Look at one workload after its first `launches` launches have ended.
 
-    `records` are all records of the workload in the order written (the last one of an arm's launch counts); later
-    launches are left out, so that a resumed run decides at every look what it decided then. A pair without any usable
-    launch after `min_pairs` is not waited for.
+    `records` are all records of the workload in the order written (the last one of an arm's launch
+    counts); later launches are left out, so that a resumed run decides at every look what it
+    decided then. A pair without any usable launch after `min_pairs` is not waited for.
     """
     seen = [record for record in records if record.twin or record.launch < launches]
     minutes = sum(record.timing.wall_s or 0.0 for record in seen) / 60
     found = [_judge(settings, pair, seen, minutes) for pair in pairs]
-    waiting = [s for s in found if s.state == "precision not reached" and (s.pairs or launches < settings.min_pairs)]
+    waiting = [
+        s
+        for s in found
+        if s.state == "precision not reached" and (s.pairs or launches < settings.min_pairs)
+    ]
     exhausted = launches >= settings.max_pairs or minutes >= settings.budget_minutes
     return Decision(exhausted or not waiting, tuple(found))
 
@@ -53,16 +61,20 @@ def ratios(pair: Pair, records: Iterable[JobRecord], measure: str) -> list[float
 
 
 def half_width_pp(estimate: Estimate) -> float | None:
-    """Half-width of the interval of the throughput gain, in percentage points; None where there is no interval."""
+    """Half-width of the interval of the throughput gain, in percentage points; None where there is
+    no interval.
+    """
     if estimate.low is None or estimate.high is None:
         return None
     return 100 * (math.exp(estimate.high) - math.exp(estimate.low)) / 2
 
 
 def needed_pairs(estimate: Estimate, target_pp: float, at_least: int = 2) -> int | None:
-    """The smallest number of pairs whose half-width would meet the target if mean and spread stayed what they are.
+    """The smallest number of pairs whose half-width would meet the target if mean and spread stayed
+    what they are.
 
-    Half-width in percentage points is 100 · exp(mean) · sinh(t(n-1) · s / √n). None: not to be told, or absurdly many.
+    Half-width in percentage points is 100 · exp(mean) · sinh(t(n-1) · s / √n). None: not to be
+    told, or absurdly many.
     """
     if estimate.low is None or estimate.high is None:
         return None
@@ -88,11 +100,17 @@ def needed_pairs(estimate: Estimate, target_pp: float, at_least: int = 2) -> int
     return high
 
 
-def _judge(settings: Adaptive, pair: Pair, records: Sequence[JobRecord], minutes: float) -> Stopping:
+def _judge(
+    settings: Adaptive, pair: Pair, records: Sequence[JobRecord], minutes: float
+) -> Stopping:
     values = ratios(pair, records, settings.measure)
     estimate = mean_interval(values) if values else None
     half_width = half_width_pp(estimate) if estimate else None
-    reached = len(values) >= settings.min_pairs and half_width is not None and half_width <= settings.half_width_pp
+    reached = (
+        len(values) >= settings.min_pairs
+        and half_width is not None
+        and half_width <= settings.half_width_pp
+    )
     needed = None
     if estimate is not None and not reached:
         needed = needed_pairs(estimate, settings.half_width_pp, settings.min_pairs)
@@ -113,4 +131,6 @@ def _judge(settings: Adaptive, pair: Pair, records: Sequence[JobRecord], minutes
 def _seconds(record: JobRecord | None, measure: str) -> float | None:
     if record is None or record.state is not State.OK:
         return None
-    return record.timing.steady_step_s if measure == "steady_state" else record.timing.train_runtime_s
+    return (
+        record.timing.steady_step_s if measure == "steady_state" else record.timing.train_runtime_s
+    )

@@ -1,7 +1,9 @@
-"""One run folder out of the run folders of its parts (RUN/parts/NAME), which were made elsewhere or one by one.
+"""One run folder out of the run folders of its parts (RUN/parts/NAME), which were made elsewhere or
+one by one.
 
-Gathering again replaces what was gathered before, so every part may do it when it ends. A part belongs whole to the
-host that it was made on; what began elsewhere and was left lies beside it as NAME.left-1, … and is told in a note.
+Gathering again replaces what was gathered before, so every part may do it when it ends. A part
+belongs whole to the host that it was made on; what began elsewhere and was left lies beside it as
+NAME.left-1, … and is told in a note.
 """
 
 from __future__ import annotations
@@ -36,10 +38,11 @@ def is_complete(folder: Path) -> bool:
 
 
 def gather(run: Path, names: Sequence[str], whole: RunInfo) -> RunInfo | None:
-    """Write RUN/run.json, jobs.jsonl, series/ and logs/ from the parts that have begun, in the order of `names`.
+    """Write RUN/run.json, jobs.jsonl, series/ and logs/ from the parts that have begun, in the
+    order of `names`.
 
-    `whole`: what is known of the run before: its name, suite, configuration, pairs. None: no part has begun. Raises
-    BenchError if somebody else keeps gathering or a part is damaged.
+    `whole`: what is known of the run before: its name, suite, configuration, pairs. None: no part
+    has begun. Raises BenchError if somebody else keeps gathering or a part is damaged.
     """
     found = [name for name in names if (part_folder(run, name) / "run.json").exists()]
     if not found:
@@ -115,13 +118,21 @@ def _joined(run: Path, names: Sequence[str], whole: RunInfo, infos: dict[str, Ru
 
 
 def _notes(run: Path, names: Sequence[str], infos: dict[str, RunInfo]) -> list[str]:
-    """The parts' own, and in what they differ: each pair was measured on one host, but not all on the same."""
+    """The parts' own, and in what they differ: each pair was measured on one host, but not all on
+    the same.
+    """
     notes = list(dict.fromkeys(note for info in infos.values() for note in info.notes))
     for what, value in (
         ("hosts", lambda info: info.host.name_sha256 and info.host.name_sha256[:8]),
-        ("kinds of host", lambda info: "; ".join([info.host.cpu or "", *(gpu["name"] for gpu in info.host.gpus)])),
+        (
+            "kinds of host",
+            lambda info: "; ".join([info.host.cpu or "", *(gpu["name"] for gpu in info.host.gpus)]),
+        ),
         ("packages", lambda info: digest(info.packages)[:8]),
-        ("commits", lambda info: f"{str(info.git.get('commit'))[:12]}{' dirty' if info.git.get('dirty') else ''}"),
+        (
+            "commits",
+            lambda info: f"{str(info.git.get('commit'))[:12]}{' dirty' if info.git.get('dirty') else ''}",
+        ),
     ):
         groups: dict[str, list[str]] = {}
         for name, info in infos.items():
@@ -134,13 +145,16 @@ def _notes(run: Path, names: Sequence[str], infos: dict[str, RunInfo]) -> list[s
         if left:
             jobs = sum(len(read_records(folder)[0]) for folder in left)
             notes.append(
-                f"{name} began {len(left)} time(s) on another host; its {jobs} record(s) from there are left out"
+                f"{name} began {len(left)} time(s) on another host; its {jobs} record(s) from "
+                "there are left out"
             )
     return notes
 
 
 def pairs_of(pairs: Sequence[Pair]) -> list[list[Pair]]:
-    """Pairs that can be measured apart: those of one workload that share an arm stay together, for it runs once."""
+    """Pairs that can be measured apart: those of one workload that share an arm stay together, for
+    it runs once.
+    """
     groups: list[list[Pair]] = []
     for pair in pairs:
         mine = [pair]

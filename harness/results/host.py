@@ -15,7 +15,8 @@ from harness.telemetry.sources import Gpu, choose
 
 
 def describe_host() -> Host:
-    """CPU, memory, system and, if an NVIDIA driver answers, GPUs. Never fails: what cannot be read is left out.
+    """CPU, memory, system and, if an NVIDIA driver answers, GPUs. Never fails: what cannot be read
+    is left out.
 
     All cards of the host, whatever CUDA_VISIBLE_DEVICES shows of them.
     """
@@ -46,9 +47,11 @@ def describe_host() -> Host:
 
 
 def device_name(device: str, host: Host, environment: Mapping[str, str]) -> str:
-    """What a record calls the device: `cpu`, or the name of the first GPU that a job with this environment sees.
+    """What a record calls the device: `cpu`, or the name of the first GPU that a job with this
+    environment sees.
 
-    Jobs run with CUDA_DEVICE_ORDER=PCI_BUS_ID, the order in which NVML counts, so indices mean the same card in both.
+    Jobs run with CUDA_DEVICE_ORDER=PCI_BUS_ID, the order in which NVML counts, so indices mean the
+    same card in both.
     """
     if device != "cuda" or not host.gpus:
         return device

@@ -1,4 +1,6 @@
-"""Which run folder a command works on: resume an unfinished one of the same suite and host, or begin a new one."""
+"""Which run folder a command works on: resume an unfinished one of the same suite and host, or
+begin a new one.
+"""
 
 from __future__ import annotations
 
@@ -34,9 +36,9 @@ def open_run(
 ) -> tuple[RunFolder, RunInfo, bool]:
     """The locked folder to work on, its RunInfo, and whether it is resumed.
 
-    Without a name: the newest unfinished run of the same resolved suite (with `retry_failed` also a finished one that
-    has failed jobs), unless `fresh`. Raises BenchError if that run belongs to another configuration, host or set of
-    packages, or is being worked on.
+    Without a name: the newest unfinished run of the same resolved suite (with `retry_failed` also a
+    finished one that has failed jobs), unless `fresh`. Raises BenchError if that run belongs to
+    another configuration, host or set of packages, or is being worked on.
     """
     found = None
     if run_name is not None:
@@ -45,18 +47,26 @@ def open_run(
         if (path / "run.json").exists():
             found = path
             if fresh:
-                raise BenchError("this run exists", place=str(path), fix="give another name, or leave out --new")
+                raise BenchError(
+                    "this run exists", place=str(path), fix="give another name, or leave out --new"
+                )
     elif not fresh:
         found = _newest_unfinished(results_dir, plan.config_sha256, retry_failed)
     if found is None:
-        folder = _create(results_dir, run_name or f"{plan.suite}-{datetime.now(UTC):%Y%m%d-%H%M%S}", run_name is None)
+        folder = _create(
+            results_dir,
+            run_name or f"{plan.suite}-{datetime.now(UTC):%Y%m%d-%H%M%S}",
+            run_name is None,
+        )
         return folder, _new_info(folder.path.name, plan, here), False
     folder = RunFolder(found)
     try:
         info = read_info(found)
         if info.parts:
             raise BenchError(
-                "this run was put together from parts", place=str(found), fix="`harness submit` goes on with it"
+                "this run was put together from parts",
+                place=str(found),
+                fix="`harness submit` goes on with it",
             )
         _refuse_newer(info, folder)
         _refuse_other_suite(info, plan, found)
@@ -73,7 +83,8 @@ def _newest_unfinished(results_dir: Path, config_sha256: str, retry_failed: bool
         try:
             info = read_info(file.parent)
         except BenchError:
-            continue  # a damaged neighbour is the report's to name; it must not keep a suite from running
+            # a damaged neighbour is the report's to name; it must not keep a suite from running
+            continue
         if info.config_sha256 != config_sha256 or info.parts:
             continue
         if info.status != "complete" or (retry_failed and _has_failed_jobs(file.parent)):
@@ -94,7 +105,9 @@ def _create(results_dir: Path, name: str, may_number: bool) -> RunFolder:
             path.mkdir(parents=True)
             return RunFolder(path)
         except FileExistsError:
-            if not may_number:  # a folder without run.json: left by a run killed before it wrote it, or a stranger
+            if (
+                not may_number
+            ):  # a folder without run.json: left by a run killed before it wrote it, or a stranger
                 if any(not _is_of_a_run_that_never_began(entry.name) for entry in path.iterdir()):
                     raise BenchError(
                         "the folder exists and holds no run", place=str(path), fix="name another"
@@ -105,7 +118,9 @@ def _create(results_dir: Path, name: str, may_number: bool) -> RunFolder:
 
 
 def _is_of_a_run_that_never_began(name: str) -> bool:
-    return name in (".lock", ".reserve", "logs", "series") or (name.startswith(".run.json.") and name.endswith(".tmp"))
+    return name in (".lock", ".reserve", "logs", "series") or (
+        name.startswith(".run.json.") and name.endswith(".tmp")
+    )
 
 
 def _new_info(name: str, plan: Plan, here: Provenance) -> RunInfo:
@@ -131,14 +146,20 @@ def check_run_name(name: str) -> None:
     """Refuse a name that cannot be that of a folder below the results. Raises BenchError."""
     if "/" in name or name in (".", ".."):
         folder = Path(name)
-        fix = f"--results {folder.parent} --run {folder.name}" if folder.name.strip(".") else "--run NAME"
+        fix = (
+            f"--results {folder.parent} --run {folder.name}"
+            if folder.name.strip(".")
+            else "--run NAME"
+        )
         raise BenchError("a run has a name, not a path", place=f"--run {name}", fix=fix)
     if why := unfit_name(name, MAX_RUN_NAME_BYTES):
         raise BenchError(why, place=f"--run {name}", fix="another name, or none: SUITE-TIME")
 
 
 def _refuse_newer(info: RunInfo, folder: RunFolder) -> None:
-    """What this version does not understand it must not go on with: it would repeat jobs that are done."""
+    """What this version does not understand it must not go on with: it would repeat jobs that are
+    done.
+    """
     if info.schema_version > SCHEMA_VERSION or folder.newer:
         what = f"{len(folder.newer)} of its jobs were" if folder.newer else "it was"
         raise BenchError(
@@ -162,7 +183,9 @@ def _refuse_other_host(info: RunInfo, here: Provenance, path: Path) -> None:
     if changes:
         more = f" and {len(changes) - 5} more" if len(changes) > 5 else ""
         raise BenchError(
-            "since this run began the host or its packages changed: " + "; ".join(changes[:5]) + more,
+            "since this run began the host or its packages changed: "
+            + "; ".join(changes[:5])
+            + more,
             place=str(path),
             fix="start a new run with --new",
         )
@@ -176,7 +199,11 @@ def host_changes(before: Host, now: Host) -> list[str]:
         ("cores", lambda host: host.cores),
         ("operating system", lambda host: host.os),
         ("kernel", lambda host: host.kernel),
-        ("GPUs", lambda host: ", ".join(f"{gpu.get('name')} {gpu.get('uuid')}" for gpu in host.gpus) or "none"),
+        (
+            "GPUs",
+            lambda host: ", ".join(f"{gpu.get('name')} {gpu.get('uuid')}" for gpu in host.gpus)
+            or "none",
+        ),
         ("driver", lambda host: host.driver),
         ("CUDA of the driver", lambda host: host.cuda_driver),
     ]
@@ -184,10 +211,12 @@ def host_changes(before: Host, now: Host) -> list[str]:
         if value(before) != value(now):
             changes.append(f"{what}: {value(before)} → {value(now)}")
     if now.gpus:
-        # Cards' uuids tell hosts apart better: a container has a new host name at every start, and the memory of some
-        # virtual machines grows as it is used.
+        # Cards' uuids tell hosts apart better: a container has a new host name at every start, and
+        # the memory of some virtual machines grows as it is used.
         return changes
-    if abs((before.memory_bytes or 0) - (now.memory_bytes or 0)) > MEMORY_TOLERANCE * (before.memory_bytes or 0):
+    if abs((before.memory_bytes or 0) - (now.memory_bytes or 0)) > MEMORY_TOLERANCE * (
+        before.memory_bytes or 0
+    ):
         changes.append(f"memory: {before.memory_bytes} → {now.memory_bytes} bytes")
     if before.name_sha256 != now.name_sha256:
         changes.append("host name")

@@ -1,4 +1,6 @@
-"""With what a run was made: package versions, code, environment. What stays out is harness.schema.redaction's to say."""
+"""With what a run was made: package versions, code, environment. What stays out is
+harness.schema.redaction's to say.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,9 @@ class Provenance:
     """What a run's results depend on besides its suite."""
 
     host: Host
-    packages: dict[str, str] = field(default_factory=dict)  # those of other stacks as `stack/package`
+    packages: dict[str, str] = field(
+        default_factory=dict
+    )  # those of other stacks as `stack/package`
     stacks: dict[str, str] = field(default_factory=dict)
     git: dict[str, Any] = field(default_factory=dict)
     environment: dict[str, str] = field(default_factory=dict)
@@ -42,17 +46,23 @@ class Provenance:
 
 
 def collect(interpreters: Mapping[str, str]) -> Provenance:
-    """Provenance of a run whose stacks have these interpreters. Raises BenchError if one of those does not answer."""
+    """Provenance of a run whose stacks have these interpreters. Raises BenchError if one of those
+    does not answer.
+    """
     packages = own_packages()
     by = redactor(prefixes(interpreters))
     for stack, interpreter in interpreters.items():
         if interpreter != sys.executable:
-            packages |= {f"{stack}/{name}": version for name, version in packages_of(stack, interpreter).items()}
+            packages |= {
+                f"{stack}/{name}": version
+                for name, version in packages_of(stack, interpreter).items()
+            }
     return Provenance(
         host=describe_host(),
         packages=packages,
         stacks={
-            stack: describe_interpreter(stack, interpreter, packages) for stack, interpreter in interpreters.items()
+            stack: describe_interpreter(stack, interpreter, packages)
+            for stack, interpreter in interpreters.items()
         },
         git=git_state(CHECKOUT),
         environment=relevant_environment(os.environ),
@@ -67,11 +77,17 @@ def own_packages() -> dict[str, str]:
 
 
 def packages_of(stack: str, interpreter: str) -> dict[str, str]:
-    """The same of another interpreter. Raises BenchError if it cannot be asked, or lacks what a worker needs."""
+    """The same of another interpreter. Raises BenchError if it cannot be asked, or lacks what a
+    worker needs.
+    """
     try:
         # -I: neither this process' PYTHONPATH nor the current folder belongs to the other stack
-        answer = subprocess.run([interpreter, "-I", "-c", ASK_PACKAGES], capture_output=True, timeout=60, check=True)
-        packages = {name.lower(): version for name, version in sorted(json.loads(answer.stdout).items())}
+        answer = subprocess.run(
+            [interpreter, "-I", "-c", ASK_PACKAGES], capture_output=True, timeout=60, check=True
+        )
+        packages = {
+            name.lower(): version for name, version in sorted(json.loads(answer.stdout).items())
+        }
     except (OSError, subprocess.SubprocessError, ValueError) as error:
         raise BenchError(
             f"the interpreter of stack {stack} does not answer: {error}",
@@ -91,36 +107,60 @@ def describe_interpreter(stack: str, interpreter: str, packages: Mapping[str, st
 
 
 def git_state(checkout: Path) -> dict[str, Any]:
-    """`commit` and `dirty` (tracked files changed) of the code; what BENCH_COMMIT says if it is set.
+    """`commit` and `dirty` (tracked files changed) of the code; what BENCH_COMMIT says if it is
+    set.
 
-    A container image or a copied tree has no .git, or a stale one: whoever made it can hand the commit on (`told`: not
-    looked up). Where there is a checkout that cannot be asked, `unknown` says why and what to do.
+    A container image or a copied tree has no .git, or a stale one: whoever made it can hand the
+    commit on (`told`: not looked up). Where there is a checkout that cannot be asked, `unknown`
+    says why and what to do.
     """
     told = os.environ.get("BENCH_COMMIT", "")
     if re.fullmatch(r"[0-9a-f]{7,64}", told):
         return {"commit": told, "told": True}
 
     def git(*arguments: str) -> str:
-        environment = {k: v for k, v in os.environ.items() if not k.startswith("GIT_")}  # a hook sets GIT_DIR
-        # A checkout of another user (a mount in a container, a shared disk) is one that git refuses. Its code runs
-        # here already, so reading its commit adds no risk, without the one program that its settings could start.
-        command = ["git", "-c", "safe.directory=*", "-c", "core.fsmonitor=false", "-C", str(checkout), *arguments]
+        environment = {
+            k: v for k, v in os.environ.items() if not k.startswith("GIT_")
+        }  # a hook sets GIT_DIR
+        # A checkout of another user (a mount in a container, a shared disk) is one that git
+        # refuses. Its code runs here already, so reading its commit adds no risk, without the one
+        # program that its settings could start.
+        command = [
+            "git",
+            "-c",
+            "safe.directory=*",
+            "-c",
+            "core.fsmonitor=false",
+            "-C",
+            str(checkout),
+            *arguments,
+        ]
         return subprocess.run(
-            command, capture_output=True, text=True, timeout=30, check=True, env={**environment, "LC_ALL": "C"}
+            command,
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=True,
+            env={**environment, "LC_ALL": "C"},
         ).stdout.strip()
 
     try:
         git(
             "ls-files", "--error-unmatch", "harness/schema/record.py"
         )  # else: installed inside somebody else's checkout
-        return {"commit": git("rev-parse", "HEAD"), "dirty": bool(git("status", "--porcelain", "--untracked-files=no"))}
+        return {
+            "commit": git("rev-parse", "HEAD"),
+            "dirty": bool(git("status", "--porcelain", "--untracked-files=no")),
+        }
     except (OSError, subprocess.SubprocessError) as error:
         why = _why_git_is_silent(error, checkout)
         return {"unknown": f"{why} (or set BENCH_COMMIT to the commit)"} if why else {}
 
 
 def _why_git_is_silent(error: OSError | subprocess.SubprocessError, checkout: Path) -> str:
-    """What keeps git from telling the commit, and what to do; empty where there is no commit to tell."""
+    """What keeps git from telling the commit, and what to do; empty where there is no commit to
+    tell.
+    """
     if not any((folder / ".git").exists() for folder in (checkout, *checkout.parents)):
         return ""
     if isinstance(error, subprocess.TimeoutExpired):
@@ -137,13 +177,19 @@ def _why_git_is_silent(error: OSError | subprocess.SubprocessError, checkout: Pa
 
 
 def relevant_environment(environment: Mapping[str, str]) -> dict[str, str]:
-    """The variables that can change a result, by the allow-list of harness.schema.variables; their values redacted."""
+    """The variables that can change a result, by the allow-list of harness.schema.variables; their
+    values redacted.
+    """
     by = redactor(environment=environment)
-    return {name: by.words(value) for name, value in sorted(environment.items()) if is_decisive(name)}
+    return {
+        name: by.words(value) for name, value in sorted(environment.items()) if is_decisive(name)
+    }
 
 
 def prefixes(interpreters: Mapping[str, str]) -> dict[str, str]:
-    """Where stacks are installed, for harness.schema.redaction: of each interpreter the folder above its own, with a label."""
+    """Where stacks are installed, for harness.schema.redaction: of each interpreter the folder
+    above its own, with a label.
+    """
     return {
         str(Path(interpreter).absolute().parent.parent): f"<python of {stack}>"
         for stack, interpreter in interpreters.items()

@@ -1,4 +1,6 @@
-"""A run folder: run.json, jobs.jsonl, series/ and logs/, written so that a kill at any moment loses no finished job."""
+"""A run folder: run.json, jobs.jsonl, series/ and logs/, written so that a kill at any moment loses
+no finished job.
+"""
 
 from __future__ import annotations
 
@@ -45,14 +47,20 @@ def read_info(folder: Path) -> RunInfo:
     try:
         return RunInfo.model_validate_json(path.read_bytes())
     except OSError as error:
-        raise BenchError(f"cannot read it: {error.strerror}", place=str(path), fix="name a run folder") from error
+        raise BenchError(
+            f"cannot read it: {error.strerror}", place=str(path), fix="name a run folder"
+        ) from error
     except ValidationError as error:
         detail = error.errors()[0]
-        raise BenchError(f"damaged: {detail['msg']}", place=str(path), fix="start a new run with --new") from error
+        raise BenchError(
+            f"damaged: {detail['msg']}", place=str(path), fix="start a new run with --new"
+        ) from error
 
 
 def read_records(folder: Path) -> tuple[list[JobRecord], Damage]:
-    """Every readable record of a run, in the order written (the last one of an id counts), and the damage."""
+    """Every readable record of a run, in the order written (the last one of an id counts), and the
+    damage.
+    """
     lines, unterminated = _lines(folder)
     records: list[JobRecord] = []
     damage = Damage(unterminated=unterminated)
@@ -72,16 +80,18 @@ def _lines(folder: Path) -> tuple[list[bytes], bool]:
         data = (folder / "jobs.jsonl").read_bytes()
     except FileNotFoundError:
         return [], False
-    return [line for line in data.split(b"\n") if line.strip()], bool(data) and not data.endswith(b"\n")
+    return [line for line in data.split(b"\n") if line.strip()], bool(data) and not data.endswith(
+        b"\n"
+    )
 
 
 class RunFolder:
     """One run's folder, locked for as long as it is open. Use as a context manager.
 
-    Opening repairs jobs.jsonl: damaged lines go to jobs.jsonl.rejected, all others stay as they were
-    written, also those of a newer schema (`newer`). Whatever is written is redacted; `places` are
-    folders whose names stay out, besides those that every process knows, with what stands in for
-    each. Raises BenchError if another runner, or a job that it left behind, holds the folder.
+    Opening repairs jobs.jsonl: damaged lines go to jobs.jsonl.rejected, all others stay as they
+    were written, also those of a newer schema (`newer`). Whatever is written is redacted; `places`
+    are folders whose names stay out, besides those that every process knows, with what stands in
+    for each. Raises BenchError if another runner, or a job that it left behind, holds the folder.
     """
 
     def __init__(self, path: Path) -> None:
@@ -90,7 +100,8 @@ class RunFolder:
         self.places = {str(path.absolute().parent): "<results>"}
         self.full: OSError | None = None
         self._reserve = path / ".reserve"
-        # A killed runner's guardian keeps the lock until the job is gone: a new job must not run beside it.
+        # A killed runner's guardian keeps the lock until the job is gone: a new job must not run
+        # beside it.
         self.lock_fd = take_lock(
             path / ".lock",
             LOCK_WAIT_S,
@@ -113,7 +124,10 @@ class RunFolder:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self.close()
 
@@ -127,7 +141,8 @@ class RunFolder:
     def _repair(self) -> int:
         _, damage = read_records(self.path)
         if damage.lines:
-            # First the copy, then the rewrite: a kill between the two repeats a line, it loses none.
+            # First the copy, then the rewrite: a kill between the two repeats a line, it loses
+            # none.
             append_lines(self.path / "jobs.jsonl.rejected", damage.lines)
         if damage.lines or damage.unterminated:
             kept = [line for line in _lines(self.path)[0] if line not in damage.lines]
@@ -184,21 +199,26 @@ class RunFolder:
     def attempt_name(self, job_id: str, attempt: int = 1) -> str:
         """A name that no earlier attempt at this job has used: the id, then id.2, id.3, …
 
-        What earlier attempts left is known by their records, of whatever schema, and by the names of
-        their series and logs: any of these may be gone. `attempt`: the schedule's number, which the
-        name is never below.
+        What earlier attempts left is known by their records, of whatever schema, and by the names
+        of their series and logs: any of these may be gone. `attempt`: the schedule's number, which
+        the name is never below.
         """
-        named = re.compile(rf"(?:^|/){re.escape(job_id)}(?:\.(\d+))?\.(?:telemetry\.)?(?:parquet|log)$")
+        named = re.compile(
+            rf"(?:^|/){re.escape(job_id)}(?:\.(\d+))?\.(?:telemetry\.)?(?:parquet|log)$"
+        )
         mine = [record for record in self.records if record.id == job_id]
         files = [file for record in mine for file in (record.series, record.log) if file]
-        files += [entry.name for kind in ("series", "logs") for entry in (self.path / kind).iterdir()]
+        files += [
+            entry.name for kind in ("series", "logs") for entry in (self.path / kind).iterdir()
+        ]
         used = [int(found[1] or 1) for file in files if (found := named.search(file))]
         of_newer = sum(f'"{job_id}"'.encode() in line for line in self.newer)
         number = max(attempt, 1 + max([len(mine) + of_newer, *used]))
         return job_id if number == 1 else f"{job_id}.{number}"
 
     def write_series(self, name: str, series: Series) -> str | None:
-        """Per-step values as series/NAME.parquet (step int32, duration_s and loss float64); its path within the run.
+        """Per-step values as series/NAME.parquet (step int32, duration_s and loss float64); its
+        path within the run.
 
         None if there are none, or no room for them: then `full` says so.
         """

@@ -43,7 +43,9 @@ def observe(record: JobRecord, steps: Sequence[int], durations_s: Sequence[float
         steps: numbers of its steps, from 1.
         durations_s: seconds of each of them.
     """
-    counts, seconds = _of_blocks(record) if record.partner else _of_steps(record, steps, durations_s)
+    counts, seconds = (
+        _of_blocks(record) if record.partner else _of_steps(record, steps, durations_s)
+    )
     stopped_s = record.telemetry.stopped_s if record.telemetry else None
     found = Contention(**_pauses(record, counts, seconds), **_others(record), stopped_s=stopped_s)
     noted, heavy = [], []
@@ -59,7 +61,8 @@ def observe(record: JobRecord, steps: Sequence[int], durations_s: Sequence[float
         noted.append("others")
         if found.others_share > HEAVY_OTHERS and (found.busy_share or 0.0) > FULL:
             heavy.append(
-                f"other processes used {found.others_share:.1%} of the job's {found.cores} core(s), "
+                f"other processes used {found.others_share:.1%} of the job's {found.cores} "
+                "core(s), "
                 f"which were {found.busy_share:.0%} busy in the steady window"
             )
     if stopped_s and stopped_s > NOTED_PAUSES * _whole(record):

@@ -1,4 +1,6 @@
-"""What the person at the terminal sees of a run: a live panel on a terminal, one line per event anywhere else."""
+"""What the person at the terminal sees of a run: a live panel on a terminal, one line per event
+anywhere else.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,9 @@ if TYPE_CHECKING:
 class Display(Protocol):
     """What the runner tells. Called from the runner's thread only."""
 
-    def run_started(self, run: str, jobs: Sequence[JobSpec], finished: Iterable[JobRecord], resumed: bool) -> None: ...
+    def run_started(
+        self, run: str, jobs: Sequence[JobSpec], finished: Iterable[JobRecord], resumed: bool
+    ) -> None: ...
     def job_started(self, job: JobSpec, number: int) -> None: ...
     def job_event(self, event: dict[str, Any]) -> None: ...
     def job_finished(self, record: JobRecord) -> None: ...
@@ -51,7 +55,8 @@ class TimeLeft:
             key = (record.workload.name, record.arm.name, record.twin)
             # Two that run together take the time of one.
             wall_s = record.timing.wall_s / (1 if record.partner is None else 2)
-            # A job that failed early says little about one that trains to its end: it counts only if nothing else does.
+            # A job that failed early says little about one that trains to its end: it counts only
+            # if nothing else does.
             if record.state is State.OK or key not in self._walls:
                 self._walls.setdefault(key, []).append(wall_s)
 
@@ -81,7 +86,9 @@ def duration(seconds: float) -> str:
 
 
 def title(job: JobSpec | JobRecord) -> str:
-    """What a job is called in lines and panels; of a record also which attempt it was, if not the first."""
+    """What a job is called in lines and panels; of a record also which attempt it was, if not the
+    first.
+    """
     arm = job.arm.name + (f" beside {job.partner}" if job.partner is not None else "")
     if job.twin:
         return f"{job.workload.name} · {arm} · parity twin"
@@ -101,7 +108,9 @@ def ending(record: JobRecord) -> str:
 
 
 def stopped(pair: Stopping) -> str:
-    """One line on how adaptive stopping ended for a pair, with what the target would take if it was not met."""
+    """One line on how adaptive stopping ended for a pair, with what the target would take if it was
+    not met.
+    """
     text = f"{pair.workload}: {pair.candidate} against {pair.baseline}: {pair.state} after {pair.pairs} pairs"
     text += f" and {pair.minutes:.0f} min: " + ("no interval" if pair.half_width_pp is None else "")
     text += f"±{pair.half_width_pp:.2f} pp" if pair.half_width_pp is not None else ""
@@ -121,7 +130,9 @@ class LineDisplay:
         self._number = 0
         self._left = TimeLeft((), ())
 
-    def run_started(self, run: str, jobs: Sequence[JobSpec], finished: Iterable[JobRecord], resumed: bool) -> None:
+    def run_started(
+        self, run: str, jobs: Sequence[JobSpec], finished: Iterable[JobRecord], resumed: bool
+    ) -> None:
         records = list(finished)
         self._total, self._left = len(jobs), TimeLeft(jobs, records)
         done = f", resumed with {len(records)} finished" if resumed else ""
@@ -130,7 +141,10 @@ class LineDisplay:
     def job_started(self, job: JobSpec, number: int) -> None:
         self._number = number
         left = self._left.seconds(job)
-        self.message(f"[{number}/{self._total}] {title(job)}" + (f" (about {duration(left)} left)" if left else ""))
+        self.message(
+            f"[{number}/{self._total}] {title(job)}"
+            + (f" (about {duration(left)} left)" if left else "")
+        )
 
     def job_event(self, event: dict[str, Any]) -> None:
         pass
@@ -146,7 +160,9 @@ class LineDisplay:
         try:
             print(text, file=self._stream, flush=True)
         except OSError as error:
-            if not is_no_space(error):  # a log on a full disk; the run itself says what becomes of it
+            if not is_no_space(
+                error
+            ):  # a log on a full disk; the run itself says what becomes of it
                 raise
 
     def close(self) -> None:
@@ -173,14 +189,24 @@ class LiveDisplay:
             console=self._console, get_renderable=self._render, refresh_per_second=2, transient=True
         )
 
-    def run_started(self, run: str, jobs: Sequence[JobSpec], finished: Iterable[JobRecord], resumed: bool) -> None:
+    def run_started(
+        self, run: str, jobs: Sequence[JobSpec], finished: Iterable[JobRecord], resumed: bool
+    ) -> None:
         records = list(finished)
         self._total, self._left = len(jobs), TimeLeft(jobs, records)
-        self.message(f"run {run}: {len(jobs)} jobs" + (f", resumed with {len(records)} finished" if resumed else ""))
+        self.message(
+            f"run {run}: {len(jobs)} jobs"
+            + (f", resumed with {len(records)} finished" if resumed else "")
+        )
         self._live.start()
 
     def job_started(self, job: JobSpec, number: int) -> None:
-        self._number, self._began, self._phase, self._progress = number, time.monotonic(), "start", {}
+        self._number, self._began, self._phase, self._progress = (
+            number,
+            time.monotonic(),
+            "start",
+            {},
+        )
         self._job = job
 
     def job_event(self, event: dict[str, Any]) -> None:
@@ -196,7 +222,9 @@ class LiveDisplay:
         self._job = None
         self._live.refresh()  # or the ended job's panel is drawn once more below its line
         line = Text(f"{self._number}/{self._total} {title(record)}: ")
-        self._console.print(line.append(ending(record), "green" if record.state is State.OK else "red"))
+        self._console.print(
+            line.append(ending(record), "green" if record.state is State.OK else "red")
+        )
 
     def jobs_dropped(self, jobs: Iterable[JobSpec]) -> None:
         self._left.dropped(jobs)
@@ -229,5 +257,9 @@ class LiveDisplay:
             console=self._console,
         )
         where = f"{self._phase} {step}/{total}" if total else self._phase
-        bar.add_task(f"{self._number}/{self._total} {title(job)} · {where}", total=total or None, completed=step)
+        bar.add_task(
+            f"{self._number}/{self._total} {title(job)} · {where}",
+            total=total or None,
+            completed=step,
+        )
         return bar

@@ -28,7 +28,8 @@ from harness.telemetry.summary import contamination
 if TYPE_CHECKING:
     from harness.planning.plan import Plan
 
-# What the sampler reads of a card, or of a process tree, that two resident jobs share: neither arm's own.
+# What the sampler reads of a card, or of a process tree, that two resident jobs share: neither
+# arm's own.
 SHARED_CARD = (
     "utilization_mean",
     "utilization_p10",
@@ -43,7 +44,8 @@ SHARED_HOST = ("job_cpu_share_mean", "job_rss_peak_bytes", "joules_per_sample")
 
 @dataclass(frozen=True)
 class Executor:
-    """Runs jobs of one run. `stop_reason()`: why the user wants it to end, else empty; `stop_fd`: readable then.
+    """Runs jobs of one run. `stop_reason()`: why the user wants it to end, else empty; `stop_fd`:
+    readable then.
 
     `command` replaces the stack's `INTERPRETER -m harness.worker`.
     """
@@ -58,10 +60,11 @@ class Executor:
     allow_shared_gpu: bool = False
 
     def run(self, jobs: Sequence[JobSpec], attempt: int) -> tuple[list[JobRecord], str]:
-        """The records of one job, or of the two (baseline, candidate) that share the device, and what a reader should
-        know besides, one sentence or nothing.
+        """The records of one job, or of the two (baseline, candidate) that share the device, and
+        what a reader should know besides, one sentence or nothing.
 
-        Nothing is written yet but logs and series. Raises BenchError if a job cannot be started at all.
+        Nothing is written yet but logs and series. Raises BenchError if a job cannot be started at
+        all.
         """
         if len(jobs) == 1:
             return [self._run_one(jobs[0], attempt)], ""
@@ -85,28 +88,44 @@ class Executor:
         started, interval = now_utc(), self.plan.telemetry_interval_s
         with (
             self._start(job, self._log(name)) as running,
-            Sampling.start(job, [running.pid], interval_s=interval) if interval else nullcontext() as sampling,
+            Sampling.start(job, [running.pid], interval_s=interval)
+            if interval
+            else nullcontext() as sampling,
         ):
             seen = run_to_end(
-                running, self.plan.timeout_s, on_event=self.display.job_event, stop_reason=self.stop_reason
+                running,
+                self.plan.timeout_s,
+                on_event=self.display.job_event,
+                stop_reason=self.stop_reason,
             )
         record = self._record(job, seen, name, attempt, started)
         if sampling is not None:
-            record = sampling.summarise(record, self.folder.path, f"series/{name}.telemetry.parquet")
-        record = record.model_copy(update={"efficiency": efficiency(record), "contention": _contention(record, seen)})
+            record = sampling.summarise(
+                record, self.folder.path, f"series/{name}.telemetry.parquet"
+            )
+        record = record.model_copy(
+            update={"efficiency": efficiency(record), "contention": _contention(record, seen)}
+        )
         return self._judged([record])[0]
 
-    def _run_pair(self, baseline: JobSpec, candidate: JobSpec, attempt: int) -> tuple[list[JobRecord], str]:
+    def _run_pair(
+        self, baseline: JobSpec, candidate: JobSpec, attempt: int
+    ) -> tuple[list[JobRecord], str]:
         from harness.interleaved import run_pair_launch
 
-        names = self.folder.attempt_name(baseline.id, attempt), self.folder.attempt_name(candidate.id, attempt)
+        names = (
+            self.folder.attempt_name(baseline.id, attempt),
+            self.folder.attempt_name(candidate.id, attempt),
+        )
         started, interval = now_utc(), self.plan.telemetry_interval_s
         samplings: list[Sampling] = []
         with ExitStack() as stack:
 
             def sample(pids: tuple[int, int]) -> None:
                 if interval:
-                    samplings.append(stack.enter_context(Sampling.start(baseline, pids, interval_s=interval)))
+                    samplings.append(
+                        stack.enter_context(Sampling.start(baseline, pids, interval_s=interval))
+                    )
 
             outcome = run_pair_launch(
                 baseline,
@@ -121,22 +140,28 @@ class Executor:
                 on_started=sample,
             )
         records = []
-        for job, seen, blocks, name in zip(outcome.jobs, outcome.seen, outcome.blocks, names, strict=True):
+        for job, seen, blocks, name in zip(
+            outcome.jobs, outcome.seen, outcome.blocks, names, strict=True
+        ):
             record = self._record(job, seen, name, attempt, started)
             if record.blocks is None and blocks.steps:
                 record = record.model_copy(update={"blocks": blocks})
             for sampling in samplings:
-                record = sampling.summarise(record, self.folder.path, f"series/{name}.telemetry.parquet")
+                record = sampling.summarise(
+                    record, self.folder.path, f"series/{name}.telemetry.parquet"
+                )
                 record = record.model_copy(update={"telemetry": shared(record.telemetry)})
             changes = {"efficiency": efficiency(record), "contention": _contention(record, seen)}
             records.append(record.model_copy(update=changes))
-        where = (
-            f"{baseline.workload.name}, launch {baseline.launch + 1} of {baseline.arm.name} and {candidate.arm.name}"
-        )
-        return self._judged(self._together(records, outcome.problem)), outcome.note and f"{where}: {outcome.note}"
+        where = f"{baseline.workload.name}, launch {baseline.launch + 1} of {baseline.arm.name} and {candidate.arm.name}"
+        return self._judged(
+            self._together(records, outcome.problem)
+        ), outcome.note and f"{where}: {outcome.note}"
 
     def _with_known_length(self, baseline: JobSpec) -> Blocks:
-        """The settings, with the block length that an earlier launch of this pair has chosen by its pilot."""
+        """The settings, with the block length that an earlier launch of this pair has chosen by its
+        pilot.
+        """
         settings = self.plan.blocks
         for record in self.folder.latest().values():
             same = (record.workload.name, record.arm.name, record.partner) == (
@@ -144,31 +169,51 @@ class Executor:
                 baseline.arm.name,
                 baseline.partner,
             )
-            if settings.steps == "auto" and same and record.state is State.OK and record.blocks is not None:
+            if (
+                settings.steps == "auto"
+                and same
+                and record.state is State.OK
+                and record.blocks is not None
+            ):
                 settings = settings.model_copy(update={"steps": record.blocks.steps[-1]})
         return settings
 
     def _together(self, records: list[JobRecord], problem: str) -> list[JobRecord]:
-        """The records of a launch, such that a launch with a problem is no result and one without end has a failure."""
+        """The records of a launch, such that a launch with a problem is no result and one without
+        end has a failure.
+        """
         states = {record.state for record in records}
         if problem and states == {State.OK}:
-            # Both trained well, but not long enough for blocks to be compared: what was asked for came too late.
+            # Both trained well, but not long enough for blocks to be compared: what was asked for
+            # came too late.
             changes = {"state": State.TIMEOUT, "reason": problem}
             return [record.model_copy(update=changes) for record in records]
         if states == {State.INTERRUPTED} and not self.stop_reason():
-            # Or it would be launched for ever: `interrupted` is what the user does, or a partner that failed.
+            # Or it would be launched for ever: `interrupted` is what the user does, or a partner
+            # that failed.
             return [record.model_copy(update={"state": State.CRASHED}) for record in records]
         return records
 
     def _record(self, job: JobSpec, seen: Seen, name: str, attempt: int, started: str) -> JobRecord:
         state, reason = judge(seen, self._log(name))
         series = self.folder.write_series(name, seen.series)
-        changes = {"attempt": attempt, "started_at": started, "series": series, "log": f"logs/{name}.log"}
+        changes = {
+            "attempt": attempt,
+            "started_at": started,
+            "series": series,
+            "log": f"logs/{name}.log",
+        }
         return make_record(job, seen, state, reason, self.host).model_copy(update=changes)
 
     def _judged(self, records: list[JobRecord]) -> list[JobRecord]:
-        """`contaminated` for all of them if one was disturbed; a twin measures nothing that could be."""
-        found = [contamination(r.telemetry, allow_shared_gpu=self.allow_shared_gpu) for r in records if not r.twin]
+        """`contaminated` for all of them if one was disturbed; a twin measures nothing that could
+        be.
+        """
+        found = [
+            contamination(r.telemetry, allow_shared_gpu=self.allow_shared_gpu)
+            for r in records
+            if not r.twin
+        ]
         if self.plan.contention == "refuse":
             found += [r.contention.heavy for r in records if r.contention]
         disturbed = next((reason for reason in found if reason), "")
@@ -184,7 +229,9 @@ def _contention(record: JobRecord, seen: Seen) -> Contention | None:
 
 
 def make_record(job: JobSpec, seen: Seen, state: State, reason: str, host: Host) -> JobRecord:
-    """A job's record. What must not leave this machine is taken out when it is written (harness.schema.redaction)."""
+    """A job's record. What must not leave this machine is taken out when it is written
+    (harness.schema.redaction).
+    """
     result = seen.result or WorkerResult()
     fields = {name: getattr(result, name) for name in WorkerResult.model_fields}
     fields["timing"] = result.timing.model_copy(update={"wall_s": seen.wall_s})
@@ -210,14 +257,17 @@ def make_record(job: JobSpec, seen: Seen, state: State, reason: str, host: Host)
 
 
 def shared(telemetry: Telemetry | None) -> Telemetry | None:
-    """A job's telemetry where another job was resident: without what cannot be told apart; the series keeps it."""
+    """A job's telemetry where another job was resident: without what cannot be told apart; the
+    series keeps it.
+    """
     if telemetry is None:
         return None
     changes = dict.fromkeys(SHARED_HOST) | {
         "gpus": [gpu.model_copy(update=dict.fromkeys(SHARED_CARD)) for gpu in telemetry.gpus],
         "unreadable": [
             *telemetry.unreadable,
-            "utilization, memory, power and energy: both arms of the pair were on the card, and are only seen together",
+            "utilization, memory, power and energy: both arms of the pair were on the card, and "
+            "are only seen together",
         ],
     }
     return telemetry.model_copy(update=changes)

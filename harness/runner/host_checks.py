@@ -1,4 +1,6 @@
-"""`harness doctor`: is this host ready, and if not, what to do. Each check is one function; each says its fix."""
+"""`harness doctor`: is this host ready, and if not, what to do. Each check is one function; each
+says its fix.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,12 @@ from harness.errors import BenchError
 from harness.paths import cache_root
 from harness.runner.preflight import fix_of_lost
 from harness.schema.record import Host
-from harness.setup.stack import KERNEL_CACHE_BYTES, REQUIREMENTS, cuda11_library_path, installed_variant
+from harness.setup.stack import (
+    KERNEL_CACHE_BYTES,
+    REQUIREMENTS,
+    cuda11_library_path,
+    installed_variant,
+)
 from harness.telemetry.nvml import CardsSeen, look_at_cards
 from harness.telemetry.sources import LostGpu
 
@@ -28,7 +35,8 @@ NEEDED_GPU_BYTES = 8 << 30  # roberta-base, batch 8, fp16 with its optimizer sta
 OLDEST_CAPABILITY = (6, 0)  # of ONNX Runtime 1.19.2's CUDA wheel
 KERNELS = {
     "native": "ONNX Runtime's kernels are native",
-    "ptx": "ONNX Runtime's kernels are compiled from PTX at first use (about two minutes, then cached)",
+    "ptx": "ONNX Runtime's kernels are compiled from PTX at first use (about two minutes, "
+    "then cached)",
 }
 
 
@@ -62,10 +70,19 @@ def examine(host: Host, results: Path) -> Iterator[Check]:
 def platform_check() -> Iterator[Check]:
     """ONNX Runtime Training exists for Linux on x86-64 and Python up to 3.11."""
     here = f"{platform.system()} {platform.machine()}, Python {platform.python_version()}"
-    if (platform.system(), platform.machine(), sys.version_info[:2]) == ("Linux", "x86_64", (3, 11)):
+    if (platform.system(), platform.machine(), sys.version_info[:2]) == (
+        "Linux",
+        "x86_64",
+        (3, 11),
+    ):
         yield Check("platform", "ok", here)
     else:
-        yield Check("platform", "failure", here, "Linux on x86-64 with Python 3.11; `make setup` provides the Python")
+        yield Check(
+            "platform",
+            "failure",
+            here,
+            "Linux on x86-64 with Python 3.11; `make setup` provides the Python",
+        )
 
 
 def gpu_checks(host: Host) -> Iterator[Check]:
@@ -80,7 +97,10 @@ def gpu_checks(host: Host) -> Iterator[Check]:
         )  # fmt: skip
     elif not host.gpus and not host.lost_gpus:
         yield Check(
-            "GPU", "warning", "no NVIDIA driver answers: CPU runs only", "install the driver; `nvidia-smi` must work"
+            "GPU",
+            "warning",
+            "no NVIDIA driver answers: CPU runs only",
+            "install the driver; `nvidia-smi` must work",
         )
     if not host.gpus:
         return
@@ -89,10 +109,15 @@ def gpu_checks(host: Host) -> Iterator[Check]:
 
     for gpu in host.gpus:
         name, memory = f"{gpu.get('name')}", int(gpu.get("memory_bytes") or 0)
-        capability = tuple(int(part) for part in re.findall(r"\d+", str(gpu.get("compute_capability") or "")))
+        capability = tuple(
+            int(part) for part in re.findall(r"\d+", str(gpu.get("compute_capability") or ""))
+        )
         if memory and memory < NEEDED_GPU_BYTES:
             yield Check(
-                "GPU", "warning", f"{name}: {memory / 2**30:.0f} GiB", "a smaller batch: --set training.batch_size=1"
+                "GPU",
+                "warning",
+                f"{name}: {memory / 2**30:.0f} GiB",
+                "a smaller batch: --set training.batch_size=1",
             )
         if not capability:
             yield Check("GPU", "warning", f"{name}: its compute capability cannot be read")
@@ -104,12 +129,21 @@ def gpu_checks(host: Host) -> Iterator[Check]:
                 "a card of compute capability 6.0 or newer",
             )
         else:
-            yield Check("GPU", "ok", f"{name}, {memory / 2**30:.0f} GiB, {KERNELS[kernel_origin(capability)]}")
+            yield Check(
+                "GPU",
+                "ok",
+                f"{name}, {memory / 2**30:.0f} GiB, {KERNELS[kernel_origin(capability)]}",
+            )
     yield from visibility_checks(look_at_cards(os.environ.get("CUDA_VISIBLE_DEVICES")))
-    size = int(os.environ.get("CUDA_CACHE_MAXSIZE") or KERNEL_CACHE_BYTES)  # jobs get the default where it is unset
+    size = int(
+        os.environ.get("CUDA_CACHE_MAXSIZE") or KERNEL_CACHE_BYTES
+    )  # jobs get the default where it is unset
     if size < KERNEL_CACHE_BYTES:
         yield Check(
-            "kernel cache", "warning", f"CUDA_CACHE_MAXSIZE={size}", f"at least {KERNEL_CACHE_BYTES}, or unset it"
+            "kernel cache",
+            "warning",
+            f"CUDA_CACHE_MAXSIZE={size}",
+            f"at least {KERNEL_CACHE_BYTES}, or unset it",
         )
 
 
@@ -124,7 +158,9 @@ def visibility_checks(seen: CardsSeen) -> Iterator[Check]:
         used = f"CUDA_VISIBLE_DEVICES={given} shows {len(seen.gpus)} card(s)"
         if unknown:
             fix = "name cards that are there, or unset it"
-            yield Check(name, "warning" if seen.gpus else "failure", f"{used}; {'; '.join(unknown)}", fix)
+            yield Check(
+                name, "warning" if seen.gpus else "failure", f"{used}; {'; '.join(unknown)}", fix
+            )
         elif seen.gpus:
             yield Check(name, "ok", used)
 
@@ -135,7 +171,9 @@ def folder_checks(host: Host, results: Path) -> Iterator[Check]:
 
     levels: dict[str, Literal["warning", "failure"]] = {"warning": "warning", "error": "failure"}
     try:
-        written = preflight.places(results, "--results", cache_root(), "cuda" if host.gpus else "cpu", hub=True)
+        written = preflight.places(
+            results, "--results", cache_root(), "cuda" if host.gpus else "cpu", hub=True
+        )
     except BenchError as error:
         yield Check("folders", "failure", error.message, error.fix)
         return
@@ -143,7 +181,9 @@ def folder_checks(host: Host, results: Path) -> Iterator[Check]:
     for finding in findings:
         yield Check("folders", levels[finding.severity], finding.message, finding.fix)
     if not findings:
-        yield Check("folders", "ok", f"can be written: {', '.join(place.what for place in written)}")
+        yield Check(
+            "folders", "ok", f"can be written: {', '.join(place.what for place in written)}"
+        )
 
 
 def disk_checks(results: Path) -> Iterator[Check]:
@@ -156,7 +196,9 @@ def disk_checks(results: Path) -> Iterator[Check]:
         except OSError:
             continue  # `folder_checks` says why
         level: Literal["ok", "failure"] = "ok" if free >= NEEDED_DISK_BYTES else "failure"
-        yield Check(name, level, f"{free / 2**30:.0f} GiB free", "" if level == "ok" else "free 10 GiB")
+        yield Check(
+            name, level, f"{free / 2**30:.0f} GiB free", "" if level == "ok" else "free 10 GiB"
+        )
 
 
 def stack_checks() -> Iterator[Check]:
@@ -165,14 +207,24 @@ def stack_checks() -> Iterator[Check]:
     if variant is None:
         yield Check("stack", "failure", "ONNX Runtime Training is not installed", "make setup")
         return
-    pins = dict(re.findall(r"^([a-z0-9._-]+)==(\S+)", (REQUIREMENTS / f"ort-{variant}.txt").read_text(), re.MULTILINE))
+    pins = dict(
+        re.findall(
+            r"^([a-z0-9._-]+)==(\S+)",
+            (REQUIREMENTS / f"ort-{variant}.txt").read_text(),
+            re.MULTILINE,
+        )
+    )
     wrong = [
-        f"{name} {_version(name) or 'missing'} (pinned: {pin})" for name, pin in pins.items() if _version(name) != pin
+        f"{name} {_version(name) or 'missing'} (pinned: {pin})"
+        for name, pin in pins.items()
+        if _version(name) != pin
     ]
     if wrong:
         yield Check("stack", "failure", "; ".join(wrong[:5]), "make setup")
     else:
-        yield Check("stack", "ok", f"{variant}: {len(pins)} packages as pinned, torch {pins['torch']}")
+        yield Check(
+            "stack", "ok", f"{variant}: {len(pins)} packages as pinned, torch {pins['torch']}"
+        )
 
 
 def _version(name: str) -> str | None:
@@ -211,13 +263,17 @@ def guard_checks(results: Path) -> Iterator[Check]:
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     cards = look_at_cards(visible)
     # What does not answer has been told by now.
-    findings = preflight.inspect("cuda" if cards.gpus else "cpu", (cache_root(), results), visible=visible)
+    findings = preflight.inspect(
+        "cuda" if cards.gpus else "cpu", (cache_root(), results), visible=visible
+    )
     lost = {str(gpu) for gpu in cards.lost}
     findings = [f for f in findings if f.message not in lost and "no job uses it" not in f.message]
     for finding in findings:
         yield Check("measuring", levels[finding.severity], finding.message, finding.fix)
     if not findings:
-        yield Check("measuring", "ok", "nothing else runs on the card" if cards.gpus else "nothing disturbs")
+        yield Check(
+            "measuring", "ok", "nothing else runs on the card" if cards.gpus else "nothing disturbs"
+        )
 
 
 def training_check() -> Iterator[Check]:
@@ -237,11 +293,15 @@ def training_check() -> Iterator[Check]:
     if done.returncode == 0:
         seen = json.loads(done.stdout.strip().splitlines()[-1])
         yield Check(
-            "training", "ok", f"3 steps under ORTModule on {seen['device']}, {provider} first, {seen['seconds']} s"
+            "training",
+            "ok",
+            f"3 steps under ORTModule on {seen['device']}, {provider} first, {seen['seconds']} s",
         )
     else:
         last = (done.stderr.strip().splitlines() or ["no message"])[-1]
-        yield Check("training", "failure", last[:300], "make setup; with a GPU, see also the checks above")
+        yield Check(
+            "training", "failure", last[:300], "make setup; with a GPU, see also the checks above"
+        )
 
 
 def hub_check() -> Iterator[Check]:
@@ -256,6 +316,7 @@ def hub_check() -> Iterator[Check]:
         yield Check("hub", "ok", "answers")
     else:
         yield Check(
-            "hub", "warning", f"{answer.reason}: built-in data and random weights where a suite says `auto`",
+            "hub", "warning", f"{answer.reason}: built-in data and random weights where a suite "
+                              "says `auto`",
             "a network or HF_ENDPOINT; or `source: folder` with a copy of the data",
         )  # fmt: skip

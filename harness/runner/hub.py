@@ -23,7 +23,9 @@ WEIGHTS = (
     "pytorch_model.bin",
     "pytorch_model.bin.index.json",
 )
-LFS_POINTER = b"version https://git-lfs.github.com/spec/"  # how a file begins that `git lfs` has not fetched
+LFS_POINTER = (
+    b"version https://git-lfs.github.com/spec/"  # how a file begins that `git lfs` has not fetched
+)
 # Variables that name the cache, in the order in which transformers 4 heeds them; later versions
 # know the fourth alone.
 CACHE_VARIABLES = (
@@ -44,7 +46,9 @@ def folder_of(name: str) -> Path | None:
     Raises:
         BenchError: `~` stands for nobody's home.
     """
-    looks_like_a_path = name in (".", "..") or name.startswith(("/", "./", "../", "~")) or "\\" in name
+    looks_like_a_path = (
+        name in (".", "..") or name.startswith(("/", "./", "../", "~")) or "\\" in name
+    )
     if looks_like_a_path or name.count("/") > 1 or _is_folder(name):
         return expanded(Path(name))
     return None
@@ -62,7 +66,9 @@ def expanded(path: Path) -> Path:
     try:
         return path.expanduser()
     except RuntimeError:
-        raise BenchError(f"{path.parts[0]} is nobody's home", place=str(path), fix="the whole path") from None
+        raise BenchError(
+            f"{path.parts[0]} is nobody's home", place=str(path), fix="the whole path"
+        ) from None
 
 
 def model_folder(name: str, place: str) -> Path | None:
@@ -78,11 +84,19 @@ def model_folder(name: str, place: str) -> Path | None:
     try:
         if not folder.is_dir():
             what = "is no folder" if folder.exists() else "is not there"
-            raise BenchError(f"the folder {name} {what}", place=place, fix="the path of a folder with a model")
+            raise BenchError(
+                f"the folder {name} {what}", place=place, fix="the path of a folder with a model"
+            )
         if not (folder / "config.json").is_file():
-            raise BenchError(f"no config.json is in the folder {name}", place=place, fix="the folder of a whole model")
+            raise BenchError(
+                f"no config.json is in the folder {name}",
+                place=place,
+                fix="the folder of a whole model",
+            )
     except OSError as error:
-        raise BenchError(f"{name} cannot be read: {error.strerror}", place=place, fix="check the path") from None
+        raise BenchError(
+            f"{name} cannot be read: {error.strerror}", place=place, fix="check the path"
+        ) from None
     return folder
 
 
@@ -116,7 +130,9 @@ def datasets_cache() -> Path:
     """The folder in which `datasets` keeps what it has prepared."""
     from huggingface_hub import constants
 
-    return Path(os.environ.get("HF_DATASETS_CACHE") or Path(constants.HF_HOME) / "datasets").expanduser()
+    return Path(
+        os.environ.get("HF_DATASETS_CACHE") or Path(constants.HF_HOME) / "datasets"
+    ).expanduser()
 
 
 def cached_file(repo: str, name: str, cache: Path | None = None) -> Path | None:
@@ -144,7 +160,9 @@ def local_config(name: str) -> dict[str, object] | None:
             return None
         config = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise BenchError(f"cannot be read: {error}", place=str(file), fix="a whole config.json") from None
+        raise BenchError(
+            f"cannot be read: {error}", place=str(file), fix="a whole config.json"
+        ) from None
     if not isinstance(config, dict):
         raise BenchError("is no object of JSON", place=str(file), fix="a whole config.json")
     return config
@@ -199,7 +217,9 @@ class Hub:
             parts = set(json.loads(found.read_text(encoding="utf-8"))["weight_map"].values())
         except (OSError, ValueError, KeyError, AttributeError, TypeError):
             return False
-        return bool(parts) and all(cached_file(repo, part, self._cache) is not None for part in parts)
+        return bool(parts) and all(
+            cached_file(repo, part, self._cache) is not None for part in parts
+        )
 
     def has_cached_dataset(self, repo: str, subset: str) -> bool:
         """Whether `datasets` has prepared a subset, and so can load it without the hub."""
@@ -215,7 +235,9 @@ class Hub:
     def dataset(self, repo: str) -> Answer:
         """Whether the hub has a data set."""
         if self._datasets_offline:
-            return Answer("no", "HF_HUB_OFFLINE or HF_DATASETS_OFFLINE is set and the cache does not have it")
+            return Answer(
+                "no", "HF_HUB_OFFLINE or HF_DATASETS_OFFLINE is set and the cache does not have it"
+            )
         return self._ask("dataset", repo, "README.md")
 
     def _ask(self, kind: str, repo: str, file: str) -> Answer:
@@ -237,11 +259,16 @@ class Hub:
                 return Answer("yes")
             return Answer("no", "the hub does not have it, or not for you")
         except GatedRepoError:
-            return Answer("no", "the hub gives it only to those who asked for access: log in, or set HF_TOKEN")
+            return Answer(
+                "no", "the hub gives it only to those who asked for access: log in, or set HF_TOKEN"
+            )
         except Exception as error:  # the client raises dozens of kinds
             status = getattr(getattr(error, "response", None), "status_code", None)
             said = " ".join(str(error).split())[:200]
-            return Answer("unclear", f"status {status}" if status is not None else f"{type(error).__name__}: {said}")
+            return Answer(
+                "unclear",
+                f"status {status}" if status is not None else f"{type(error).__name__}: {said}",
+            )
 
 
 def _in_time(ask: Callable[[], Answer], timeout_s: float) -> Answer:

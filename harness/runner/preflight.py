@@ -1,4 +1,6 @@
-"""Before a run: is this host fit to measure on? Findings say what is wrong and what to do; errors stop the run."""
+"""Before a run: is this host fit to measure on? Findings say what is wrong and what to do; errors
+stop the run.
+"""
 
 from __future__ import annotations
 
@@ -23,9 +25,12 @@ from harness.telemetry.sources import (
     reason_names,
 )
 
-# A card without processes holds some megabytes; more is somebody whose process this host or container does not show.
+# A card without processes holds some megabytes; more is somebody whose process this host or
+# container does not show.
 IDLE_MEMORY_BYTES = 512 << 20
-MIN_FREE_BYTES = 1 << 30  # error: series, logs and Parquet caches of a small suite already come near it
+MIN_FREE_BYTES = (
+    1 << 30
+)  # error: series, logs and Parquet caches of a small suite already come near it
 ROOM_BYTES = 10 << 30  # warning: hub models, CUDA kernel caches and datasets of a full suite
 TRIED_BYTES = 1 << 16  # what every place that is written to must have room for
 CPU_FOLDER = Path("/sys/devices/system/cpu")
@@ -61,9 +66,10 @@ def inspect(
 ) -> list[Finding]:
     """Everything worth saying before a run; never raises.
 
-    `folders`: where results and caches will go (need not exist yet). `visible`: CUDA_VISIBLE_DEVICES of the jobs, the
-    largest of which has `needed` processes on this node, each with a card of its own. `cards` replaces NVML. A CPU run,
-    and a host without a driver, has no findings about cards.
+    `folders`: where results and caches will go (need not exist yet). `visible`:
+    CUDA_VISIBLE_DEVICES of the jobs, the largest of which has `needed` processes on this node, each
+    with a card of its own. `cards` replaces NVML. A CPU run, and a host without a driver, has no
+    findings about cards.
     """
     findings: list[Finding] = []
     if device == "cuda":
@@ -76,7 +82,8 @@ def inspect(
             try:
                 findings += _cards(source, needed, look_at_cards(None).gpus if source.lost else ())
                 findings += [
-                    Finding("warning", f"{gpu}; no job uses it", fix_of_lost(gpu)) for gpu in source.lost_elsewhere
+                    Finding("warning", f"{gpu}; no job uses it", fix_of_lost(gpu))
+                    for gpu in source.lost_elsewhere
                 ]
             finally:
                 source.close()
@@ -94,7 +101,9 @@ class Place:
     without: str = ""  # what happens where it cannot be written, of a warning
 
 
-def places(results: Path, option: str, cache_dir: Path, device: str, *, hub: bool = False) -> list[Place]:
+def places(
+    results: Path, option: str, cache_dir: Path, device: str, *, hub: bool = False
+) -> list[Place]:
     """Every folder that jobs on `device` write to. `option`: the one that names `results`.
 
     Raises BenchError if there is no folder for temporary files at all.
@@ -108,7 +117,9 @@ def places(results: Path, option: str, cache_dir: Path, device: str, *, hub: boo
     ]
     if hub:
         at, name = _hub_cache()
-        found.append(Place("the hub's cache", at, name, "warning", "nothing can be downloaded from the hub"))
+        found.append(
+            Place("the hub's cache", at, name, "warning", "nothing can be downloaded from the hub")
+        )
     if device == "cuda":
         at = Path(os.environ.get("CUDA_CACHE_PATH") or Path("~/.nv/ComputeCache").expanduser())
         without = "every job compiles its CUDA kernels anew, which can take minutes"
@@ -126,12 +137,16 @@ def _hub_cache() -> tuple[Path, str]:
 
 
 def unwritable(places: Iterable[Place]) -> list[Finding]:
-    """A finding for each place in which no file can be made; makes no folder and leaves nothing behind."""
+    """A finding for each place in which no file can be made; makes no folder and leaves nothing
+    behind.
+    """
     found = []
     for place in places:
         error = _refusal(place.folder)
         if error is None and not is_text(str(place.folder.absolute())):
-            error = OSError(errno.EILSEQ, "its name is not UTF-8 text")  # records and jobs get it as text
+            error = OSError(
+                errno.EILSEQ, "its name is not UTF-8 text"
+            )  # records and jobs get it as text
         if error is None:
             continue
         said = of_the_system(error)
@@ -158,7 +173,9 @@ def _refusal(folder: Path) -> OSError | None:
 
 
 def existing(folder: Path) -> Path:
-    """The folder, or the nearest one above it that is there. Raises OSError if it can neither be nor be made."""
+    """The folder, or the nearest one above it that is there. Raises OSError if it can neither be
+    nor be made.
+    """
     path = folder.absolute()
     while True:
         try:
@@ -173,10 +190,13 @@ def existing(folder: Path) -> Path:
 def enforce(findings: Iterable[Finding], *, allow_shared_gpu: bool = False) -> list[Finding]:
     """The findings to show as warnings. Raises BenchError with all errors, if any.
 
-    With `allow_shared_gpu` errors about a shared card become warnings; a card that throttles or a full disk does not.
+    With `allow_shared_gpu` errors about a shared card become warnings; a card that throttles or a
+    full disk does not.
     """
     waived = [
-        replace(f, severity="warning") if allow_shared_gpu and f.shared and f.severity == "error" else f
+        replace(f, severity="warning")
+        if allow_shared_gpu and f.shared and f.severity == "error"
+        else f
         for f in findings
     ]
     errors = [f for f in waived if f.severity == "error"]
@@ -184,7 +204,9 @@ def enforce(findings: Iterable[Finding], *, allow_shared_gpu: bool = False) -> l
         fixes = list(dict.fromkeys(f.fix for f in errors))
         if any(f.shared for f in errors):
             fixes.append("or measure all the same with --allow-shared-gpu")
-        raise BenchError("; ".join(f.message for f in errors), place="this host", fix="; ".join(fixes))
+        raise BenchError(
+            "; ".join(f.message for f in errors), place="this host", fix="; ".join(fixes)
+        )
     return waived
 
 
@@ -200,13 +222,19 @@ def _cards(source: Cards, needed: int, answering: Sequence[Gpu] = ()) -> list[Fi
     findings = [finding for gpu in source.gpus for finding in _card(source, gpu)]
     findings += [Finding("error", str(gpu), fix_of_lost(gpu, answering)) for gpu in source.lost]
     findings += [
-        Finding("warning", f"{problem}, so none of what follows it is visible", "name cards that are there")
+        Finding(
+            "warning",
+            f"{problem}, so none of what follows it is visible",
+            "name cards that are there",
+        )
         for problem in source.problems
         if problem.startswith("CUDA_VISIBLE_DEVICES: ")
     ]
     # None at all: NVML does not answer, which find_device refuses and harness doctor tells.
     if 0 < len(source.gpus) < needed and not source.lost:
-        message = f"a job of {needed} processes needs as many cards, and {len(source.gpus)} can be used"
+        message = (
+            f"a job of {needed} processes needs as many cards, and {len(source.gpus)} can be used"
+        )
         fix = "--set launch.processes=…, a host with more cards, or more of them in CUDA_VISIBLE_DEVICES"
         findings.append(Finding("error", message, fix))
     return findings
@@ -218,14 +246,25 @@ def _card(source: Cards, gpu: Gpu) -> list[Finding]:
     pids = _read(source, gpu, "pids") or []
     if pids:
         programs = Counter(source.process_name(pid) for pid in pids)
-        listed = ", ".join(program if n == 1 else f"{n} x {program}" for program, n in sorted(programs.items()))
+        listed = ", ".join(
+            program if n == 1 else f"{n} x {program}" for program, n in sorted(programs.items())
+        )
         findings.append(
-            Finding("error", f"{name} runs other processes: {listed} (pids {_some(pids)})", "end them", shared=True)
+            Finding(
+                "error",
+                f"{name} runs other processes: {listed} (pids {_some(pids)})",
+                "end them",
+                shared=True,
+            )
         )
     used = _read(source, gpu, "memory_used_bytes") or 0
     if used > IDLE_MEMORY_BYTES and not pids:
         message = f"{name} has {used / 2**30:.1f} GiB in use by processes that are not visible here"
-        findings.append(Finding("error", message, "look for them outside this container (nvidia-smi)", shared=True))
+        findings.append(
+            Finding(
+                "error", message, "look for them outside this container (nvidia-smi)", shared=True
+            )
+        )
     if _read(source, gpu, "mig_mode"):
         message = f"{name} is in MIG mode: a slice has no clock, power or utilization of its own"
         findings.append(Finding("error", message, "nvidia-smi -mig 0", shared=True))
@@ -267,7 +306,9 @@ def _disk(folders: Iterable[Path], device: str) -> list[Finding]:
             continue  # `unwritable` says why
         message = f"{free / 2**30:.1f} GiB free for {folder}"
         if free < MIN_FREE_BYTES:
-            findings.append(Finding("error", message, f"make room: at least {MIN_FREE_BYTES >> 30} GiB"))
+            findings.append(
+                Finding("error", message, f"make room: at least {MIN_FREE_BYTES >> 30} GiB")
+            )
         elif free < ROOM_BYTES and device == "cuda":
             fix = f"a GPU suite with hub models and kernel caches may need {ROOM_BYTES >> 30} GiB"
             findings.append(Finding("warning", message, fix))

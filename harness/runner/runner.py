@@ -1,4 +1,6 @@
-"""Executes a plan: job after job, each finished one on disk before the next begins; stops in order when told to."""
+"""Executes a plan: job after job, each finished one on disk before the next begins; stops in order
+when told to.
+"""
 
 from __future__ import annotations
 
@@ -57,9 +59,11 @@ class RunOutcome:
 
 
 class Stop:
-    """SIGINT, SIGTERM and SIGHUP as a wish: `reason` says which came, `fd` becomes readable. Use as a context manager.
+    """SIGINT, SIGTERM and SIGHUP as a wish: `reason` says which came, `fd` becomes readable. Use as
+    a context manager.
 
-    A handler that raised could tear a record in two. Signals that were ignored before (nohup) stay ignored.
+    A handler that raised could tear a record in two. Signals that were ignored before (nohup) stay
+    ignored.
     """
 
     SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -76,7 +80,10 @@ class Stop:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
@@ -102,14 +109,16 @@ def run(
     allow_shared_gpu: bool = False,
     results_option: str = "--results",
 ) -> RunOutcome:
-    """Run (or resume) a plan; every ended job is a record in the run's folder when this returns or is killed.
+    """Run (or resume) a plan; every ended job is a record in the run's folder when this returns or
+    is killed.
 
-    `keep_going=False` ends after the first job without a result. `resume_command` is what an interrupted user is told
-    to type. `worker_command` replaces the stack's `INTERPRETER -m harness.worker`. `allow_shared_gpu`: other processes
-    on the card neither keep the run from starting nor contaminate its jobs. `results_option`: what names `results_dir`,
-    for errors. Must be called from the main thread.
-    Raises BenchError if the run cannot be opened (see harness.results.open_run.open_run), a stack does not answer, or the host is
-    not fit to measure on (harness.runner.preflight).
+    `keep_going=False` ends after the first job without a result. `resume_command` is what an
+    interrupted user is told to type. `worker_command` replaces the stack's `INTERPRETER -m
+    harness.worker`. `allow_shared_gpu`: other processes on the card neither keep the run from
+    starting nor contaminate its jobs. `results_option`: what names `results_dir`, for errors. Must
+    be called from the main thread. Raises BenchError if the run cannot be opened (see
+    harness.results.open_run.open_run), a stack does not answer, or the host is not fit to measure
+    on (harness.runner.preflight).
     """
     display = display if display is not None else make_display()
     try:
@@ -120,7 +129,9 @@ def run(
                 results_dir, plan, here, run_name=run_name, fresh=fresh, retry_failed=retry_failed
             )
             folder.hide(prefixes(plan.stacks))
-            folder.hide({str(job.output_dir): "<output>" for job in plan.jobs if job.output_dir is not None})
+            folder.hide(
+                {str(job.output_dir): "<output>" for job in plan.jobs if job.output_dir is not None}
+            )
             with folder:
                 asked = (stop.fd, lambda: stop.reason, worker_command, allow_shared_gpu)
                 executor = Executor(plan, folder, info.host, display, *asked)
@@ -148,12 +159,16 @@ def run(
 
 
 def _guard(plan: Plan, results_dir: Path, results_option: str, allow_shared_gpu: bool) -> list[str]:
-    """What to warn of before the first job. Raises BenchError if this host is not fit to measure on now."""
+    """What to warn of before the first job. Raises BenchError if this host is not fit to measure on
+    now.
+    """
     if not plan.jobs:
         return []
     device = plan.jobs[0].device
     cache_dir = plan.jobs[0].cache_dir
-    written = preflight.places(results_dir, results_option, cache_dir, device, hub=any(map(_asks_the_hub, plan.jobs)))
+    written = preflight.places(
+        results_dir, results_option, cache_dir, device, hub=any(map(_asks_the_hub, plan.jobs))
+    )
     needed = max(job.workload.launch.processes for job in plan.jobs)
     visible = visible_cards(needed, os.environ.get("CUDA_VISIBLE_DEVICES"))
     findings = preflight.unwritable(written)
@@ -181,18 +196,25 @@ class _Execution:
         self.resolved = resolve(self.plan.jobs, Hub(), self.info.config.get("resolved_sources"))
         notes = self.info.notes + self.resolved.notes
         if self.folder.rejected:
-            notes.append(f"{self.folder.rejected} damaged line(s) were moved from jobs.jsonl to jobs.jsonl.rejected")
+            notes.append(
+                f"{self.folder.rejected} damaged line(s) were moved from jobs.jsonl to "
+                "jobs.jsonl.rejected"
+            )
         if git.get("unknown"):
             notes.append(f"the commit of this code is not known: {git['unknown']}")
         elif resumed and git.get("commit") != self.info.git.get("commit"):
-            notes.append(f"resumed with the code of commit {git.get('commit')}, dirty: {git.get('dirty')}")
+            notes.append(
+                f"resumed with the code of commit {git.get('commit')}, dirty: {git.get('dirty')}"
+            )
         self._write(
             status="running",
             finished_at=None,
             notes=list(dict.fromkeys(notes)),
             config={**self.info.config, "resolved_sources": self.resolved.as_config()},
         )
-        finished = [record for record in self._records().values() if record.state is not State.INTERRUPTED]
+        finished = [
+            record for record in self._records().values() if record.state is not State.INTERRUPTED
+        ]
         for text in self.info.notes:  # first: what is trained may not be what the reader expects
             self.display.message(text)
         self.display.run_started(self.info.run, self.plan.jobs, finished, resumed)
@@ -217,13 +239,17 @@ class _Execution:
 
     def _run(self, jobs: Sequence[JobSpec], attempt: int) -> list[JobRecord]:
         self.display.job_started(jobs[0], min(job.position for job in jobs) + 1)
-        ready = [apply(job, self.resolved).model_copy(update={"run": self.info.run}) for job in jobs]
+        ready = [
+            apply(job, self.resolved).model_copy(update={"run": self.info.run}) for job in jobs
+        ]
         records, note = self.executor.run(ready, attempt)
         lost = self.folder.full is not None  # their series
         if self.folder.is_full():
             ends = (State.OK, State.CRASHED) if lost else (State.CRASHED,)
             why = of_the_system(self.folder.full or OSError()).message
-            records = [without_room(record, why) if record.state in ends else record for record in records]
+            records = [
+                without_room(record, why) if record.state in ends else record for record in records
+            ]
         self._keep(records)
         for record in records:
             self.display.job_finished(record)
@@ -241,7 +267,9 @@ class _Execution:
         return records
 
     def _keep(self, records: Sequence[JobRecord]) -> None:
-        """Append the records, if need be as soon as there is room for them. Raises OSError if there is none in time."""
+        """Append the records, if need be as soon as there is room for them. Raises OSError if there
+        is none in time.
+        """
         give_up_at, told = time.monotonic() + WAIT_FOR_ROOM_S, False
         while True:
             try:
@@ -266,8 +294,10 @@ class _Execution:
         self._write(refusals=[*others, refusal])
         self.display.jobs_dropped(dropped)
         self.display.message(
-            f"{refusal.workload}: {refusal.candidate} against {refusal.baseline} is refused, for the arms differ in "
-            "what the pair does not declare:" + "".join(f"\n  {reason}" for reason in refusal.reasons)
+            f"{refusal.workload}: {refusal.candidate} against {refusal.baseline} is refused, for "
+            "the arms differ in "
+            "what the pair does not declare:"
+            + "".join(f"\n  {reason}" for reason in refusal.reasons)
         )
 
     def _look(self, decision: Decision, dropped: Sequence[JobSpec]) -> None:
@@ -283,18 +313,25 @@ class _Execution:
     def end(self) -> RunOutcome:
         """Write the run's final state."""
         complete = self.complete
-        self._write(status="complete" if complete else "incomplete", finished_at=now_utc() if complete else None)
+        self._write(
+            status="complete" if complete else "incomplete",
+            finished_at=now_utc() if complete else None,
+        )
         records = list(self._records().values())
         return RunOutcome(
             folder=self.folder.path,
             counts=dict(Counter(record.state for record in records)),
-            pairs_without_result=tuple(pair for pair in self.plan.pairs if not has_result(pair, records)),
+            pairs_without_result=tuple(
+                pair for pair in self.plan.pairs if not has_result(pair, records)
+            ),
             interrupted=bool(self.stop.reason) and not complete,
             complete=complete,
         )
 
     def _records(self) -> dict[str, JobRecord]:
-        """The last record of every job of the plan, by id; of a pair in blocks also the jobs it had to run alone."""
+        """The last record of every job of the plan, by id; of a pair in blocks also the jobs it had
+        to run alone.
+        """
         planned = {job.id for job in self.plan.jobs}
         planned |= {alone(job).id for job in self.plan.jobs if job.partner is not None}
         return {key: record for key, record in self.folder.latest().items() if key in planned}
@@ -311,13 +348,17 @@ def _remove_if_empty(folder: Path) -> None:
 
 
 def without_room(record: JobRecord, why: str) -> JobRecord:
-    """The record of a job that ended while the disk was full: the same command runs it again once there is room."""
+    """The record of a job that ended while the disk was full: the same command runs it again once
+    there is room.
+    """
     reason = f"of the run's folder: {why}" + (f"; {record.reason}" if record.reason else "")
     return record.model_copy(update={"state": State.INTERRUPTED, "reason": reason})
 
 
 def has_result(pair: Pair, records: Iterable[JobRecord]) -> bool:
-    """Whether some launch of the pair ended ok in both arms (twins prove parity, they are no result)."""
+    """Whether some launch of the pair ended ok in both arms (twins prove parity, they are no
+    result).
+    """
     launches: dict[str, set[int]] = {pair.baseline: set(), pair.candidate: set()}
     for record in records:
         if record.state is State.OK and not record.twin and record.workload.name == pair.workload:

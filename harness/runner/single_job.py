@@ -1,4 +1,6 @@
-"""`harness train`: one job with the flags of transformers' and Optimum's example scripts (run_glue, run_clm, …)."""
+"""`harness train`: one job with the flags of transformers' and Optimum's example scripts (run_glue,
+run_clm, …).
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,17 @@ from harness.planning.plan import Plan, check_lengths, digest, with_id
 from harness.schema.record import InferenceResult, JobRecord, State, trained_length
 from harness.schema.redaction import printable
 from harness.schema.suite_errors import Finding, explain
-from harness.schema.workload import GLUE_TASKS, Arm, Inference, JobSpec, Model, Strict, Task, Training, Workload
+from harness.schema.workload import (
+    GLUE_TASKS,
+    Arm,
+    Inference,
+    JobSpec,
+    Model,
+    Strict,
+    Task,
+    Training,
+    Workload,
+)
 
 M = TypeVar("M", bound=Strict)
 WIDTH = 46  # of the longest metric's name
@@ -41,27 +53,44 @@ def train(arguments: argparse.Namespace, device: Literal["cpu", "cuda"], cache_d
     """
     if not (arguments.do_train or arguments.do_eval or arguments.inference_with_ort):
         raise BenchError(
-            "nothing to do", place="harness train", fix="give --do-train, --do-eval or --inference-with-ort"
+            "nothing to do",
+            place="harness train",
+            fix="give --do-train, --do-eval or --inference-with-ort",
         )
     output: Path = arguments.output_dir
-    for option, given in (("--output-dir", str(output)), ("--model-name-or-path", arguments.model_name_or_path)):
+    for option, given in (
+        ("--output-dir", str(output)),
+        ("--model-name-or-path", arguments.model_name_or_path),
+    ):
         here = str(Path(given).absolute())
         if printable(here) != here:
             why = "its name is not UTF-8, and models are neither saved nor read under such a name"
-            raise BenchError(why, place=f"{option} {printable(given)}", fix="rename the folder, or make a link to it")
+            raise BenchError(
+                why,
+                place=f"{option} {printable(given)}",
+                fix="rename the folder, or make a link to it",
+            )
     if output.is_dir() and any(output.iterdir()) and not arguments.overwrite_output_dir:
         raise BenchError(
-            "the folder is not empty", place=f"--output-dir {output}", fix="--overwrite-output-dir, or another"
+            "the folder is not empty",
+            place=f"--output-dir {output}",
+            fix="--overwrite-output-dir, or another",
         )
     if arguments.fp16 and arguments.bf16:
         raise BenchError("one precision at a time", place="--fp16 --bf16", fix="leave one out")
     if device == "cpu" and (arguments.fp16 or arguments.bf16):
-        raise BenchError("half precision training needs a GPU", place="--fp16/--bf16", fix="leave it out on the CPU")
+        raise BenchError(
+            "half precision training needs a GPU",
+            place="--fp16/--bf16",
+            fix="leave it out on the CPU",
+        )
     spec = _spec(arguments, device, cache_dir)
     return _run(spec, output)
 
 
-def _spec(arguments: argparse.Namespace, device: Literal["cpu", "cuda"], cache_dir: Path) -> JobSpec:
+def _spec(
+    arguments: argparse.Namespace, device: Literal["cpu", "cuda"], cache_dir: Path
+) -> JobSpec:
     training = _validated(
         Training,
         precision="fp16" if arguments.fp16 else "bf16" if arguments.bf16 else "fp32",
@@ -83,7 +112,9 @@ def _spec(arguments: argparse.Namespace, device: Literal["cpu", "cuda"], cache_d
             id="",
             run="",
             suite="train",
-            workload=Workload(name=f"{model.name}-{task.name}", model=model, task=task, training=training),
+            workload=Workload(
+                name=f"{model.name}-{task.name}", model=model, task=task, training=training
+            ),
             arm=arm,
             launch=0,
             position=0,
@@ -124,7 +155,10 @@ def _task(arguments: argparse.Namespace) -> Task:
         name=subset or kind,
         kind=kind,
         subset=subset,
-        options=dict(key_and_value("--task-option", given, "tag_every_piece=true") for given in arguments.task_option),
+        options=dict(
+            key_and_value("--task-option", given, "tag_every_piece=true")
+            for given in arguments.task_option
+        ),
         source=source,
         folder=Path(data) if source == "folder" else None,
         train_samples=arguments.max_train_samples,
@@ -134,7 +168,9 @@ def _task(arguments: argparse.Namespace) -> Task:
         check_task(task.name, task)
     except Finding as finding:
         _, _, setting, *rest = finding.path  # tasks, its name, …
-        raise BenchError(finding.message, place=_option(setting, *rest), fix=finding.allowed) from None
+        raise BenchError(
+            finding.message, place=_option(setting, *rest), fix=finding.allowed
+        ) from None
     return task
 
 
@@ -145,12 +181,16 @@ def _option(setting: str | int, *rest: str | int) -> str:
 
 
 def _model(name: str) -> Model:
-    """A local folder, a hub id, or a built-in shape; a hub id whose shape is built in can do without the hub."""
+    """A local folder, a hub id, or a built-in shape; a hub id whose shape is built in can do
+    without the hub.
+    """
     from harness.runner.hub import model_folder
     from harness.worker.model.shapes import SHAPES
 
     if not name:
-        raise BenchError("is empty", place="--model-name-or-path", fix="a hub id, a folder or a built-in shape")
+        raise BenchError(
+            "is empty", place="--model-name-or-path", fix="a hub id, a folder or a built-in shape"
+        )
     folder = model_folder(name, f"--model-name-or-path {name}")
     if folder is not None:
         whole = os.path.normpath(folder.absolute())
@@ -170,7 +210,9 @@ def _arm(arguments: argparse.Namespace) -> Arm:
     from harness.worker import backends
 
     backends.get(arguments.backend)  # an unknown one is refused before anything is written
-    return _validated(Arm, name=arguments.backend, backend=arguments.backend, attention=arguments.attention)
+    return _validated(
+        Arm, name=arguments.backend, backend=arguments.backend, attention=arguments.attention
+    )
 
 
 def _validated(model: type[M], **values: Any) -> M:
@@ -179,7 +221,9 @@ def _validated(model: type[M], **values: Any) -> M:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         message, allowed = explain(first, model)
-        raise BenchError(message, place=_option(*first["loc"][:2]) if first["loc"] else "", fix=allowed) from None
+        raise BenchError(
+            message, place=_option(*first["loc"][:2]) if first["loc"] else "", fix=allowed
+        ) from None
 
 
 def _run(spec: JobSpec, output: Path) -> int:
@@ -199,7 +243,9 @@ def _run(spec: JobSpec, output: Path) -> int:
     )
     check_lengths(plan)
     try:
-        outcome = runner.run(plan, output / "runs", fresh=True, resume_command="", results_option="--output-dir")
+        outcome = runner.run(
+            plan, output / "runs", fresh=True, resume_command="", results_option="--output-dir"
+        )
     except BenchError:
         for folder in (output / "runs", output):  # or the same command would find it not empty
             with contextlib.suppress(OSError):
@@ -224,7 +270,10 @@ def _run(spec: JobSpec, output: Path) -> int:
     for remark in (*record.sources.remarks, *_cut(record)):
         print(f"{'note':>{WIDTH}} = {remark}")
     if record.state is not State.OK:
-        print(f"{'reason':>{WIDTH}} = {record.reason}\n{'log':>{WIDTH}} = {outcome.folder / (record.log or '')}")
+        print(
+            f"{'reason':>{WIDTH}} = {record.reason}\n{'log':>{WIDTH}} = "
+            f"{outcome.folder / (record.log or '')}"
+        )
         return 1
     return 0 if record.inference is None or inference_verdict(record.inference) == "ok" else 1
 
@@ -232,7 +281,11 @@ def _run(spec: JobSpec, output: Path) -> int:
 def _cut(record: JobRecord) -> list[str]:
     """What to say where samples are shorter than was asked for."""
     asked, trained = record.workload.training.max_seq_length, trained_length(record)
-    return [] if trained == asked else [f"length {trained}, for the tokenizer takes no more ({asked} asked for)"]
+    return (
+        []
+        if trained == asked
+        else [f"length {trained}, for the tokenizer takes no more ({asked} asked for)"]
+    )
 
 
 def _disturbed(record: JobRecord) -> dict[str, str]:
@@ -246,12 +299,16 @@ def inference_verdict(result: InferenceResult) -> str:
     if result.state != "ok":
         return f"failed {result.reason}"
     if result.proof is None or not result.proof.engaged:
-        return "not proven engaged: " + ("; ".join(result.proof.reasons) if result.proof else "no proof was taken")
+        return "not proven engaged: " + (
+            "; ".join(result.proof.reasons) if result.proof else "no proof was taken"
+        )
     return "ok" if result.agree else f"engines disagree: {result.disagreement or 'not compared'}"
 
 
 def _inference_metrics(result: InferenceResult) -> dict[str, str | float | None]:
-    """What is printed of inference; milliseconds are per batch, gains fractions of PyTorch's throughput."""
+    """What is printed of inference; milliseconds are per batch, gains fractions of PyTorch's
+    throughput.
+    """
     verdict = inference_verdict(result)
     found: dict[str, str | float | None] = {
         "inference": verdict,

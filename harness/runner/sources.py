@@ -1,4 +1,6 @@
-"""Whether data and weights come from the hub or from what is built in: `auto`, decided once per run and recorded."""
+"""Whether data and weights come from the hub or from what is built in: `auto`, decided once per run
+and recorded.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,9 @@ LATER = "try again later, or with a network; HF_HUB_OFFLINE=1 takes only what th
 
 @dataclass
 class Resolved:
-    """What `auto` became, by name of task and model, with what to tell the user and the reader of the tables."""
+    """What `auto` became, by name of task and model, with what to tell the user and the reader of
+    the tables.
+    """
 
     data: dict[str, str] = field(default_factory=dict)
     weights: dict[str, str] = field(default_factory=dict)
@@ -39,11 +43,13 @@ class _Wish:
     ask: Callable[[], Answer]
 
 
-def resolve(jobs: Iterable[JobSpec], hub: Hub, earlier: Mapping[str, Any] | None = None) -> Resolved:
+def resolve(
+    jobs: Iterable[JobSpec], hub: Hub, earlier: Mapping[str, Any] | None = None
+) -> Resolved:
     """Decide every `auto` of the jobs, or take over the decision of the run that is resumed.
 
-    An answer of the hub that is neither yes nor no decides nothing by itself: then every `auto` that
-    needs the hub takes its stand-in, in the whole run.
+    An answer of the hub that is neither yes nor no decides nothing by itself: then every `auto`
+    that needs the hub takes its stand-in, in the whole run.
 
     Raises:
         BenchError: Something that may have no stand-in cannot be had, or nobody can tell.
@@ -57,10 +63,16 @@ def resolve(jobs: Iterable[JobSpec], hub: Hub, earlier: Mapping[str, Any] | None
         task, model = job.workload.task, job.workload.model
         if task.name not in data:
             data[task.name] = earlier.get("data", {}).get(task.name) or _data(task, hub)
-            built_in[task.name] = f"data of {task.name}: built-in {task.data_name}-like corpus (synthetic)"
+            built_in[task.name] = (
+                f"data of {task.name}: built-in {task.data_name}-like corpus (synthetic)"
+            )
         if model.name not in weights:
             weights[model.name] = earlier.get("weights", {}).get(model.name) or _weights(model, hub)
-    decided = _decide([wish for wish in (*data.values(), *weights.values()) if isinstance(wish, _Wish)], hub, resolved)
+    decided = _decide(
+        [wish for wish in (*data.values(), *weights.values()) if isinstance(wish, _Wish)],
+        hub,
+        resolved,
+    )
     for wishes, results in ((data, resolved.data), (weights, resolved.weights)):
         for name, wish in wishes.items():
             taken, why = decided[wish.place] if isinstance(wish, _Wish) else (wish, "")
@@ -74,7 +86,8 @@ def resolve(jobs: Iterable[JobSpec], hub: Hub, earlier: Mapping[str, Any] | None
 
 def _decide(wishes: Sequence[_Wish], hub: Hub, resolved: Resolved) -> dict[str, tuple[str, str]]:
     """By place: what is taken for each wish, and why where it is a stand-in."""
-    # What has no stand-in first: an unclear answer about something else must not keep it from being asked.
+    # What has no stand-in first: an unclear answer about something else must not keep it from being
+    # asked.
     wishes = sorted(wishes, key=lambda wish: wish.stand_in is not None)
     answers = [wish.ask() for wish in wishes]
     decided: dict[str, tuple[str, str]] = {}
@@ -84,17 +97,22 @@ def _decide(wishes: Sequence[_Wish], hub: Hub, resolved: Resolved) -> dict[str, 
                 message = f"whether the hub has {wish.what} is not known ({answer.reason})"
                 raise BenchError(message, place=wish.place, fix=f"{LATER}; {wish.instead}")
             if answer.state == "no":
-                raise BenchError(f"cannot have {wish.what}: {answer.reason}", place=wish.place, fix=wish.instead)
+                raise BenchError(
+                    f"cannot have {wish.what}: {answer.reason}", place=wish.place, fix=wish.instead
+                )
             decided[wish.place] = wish.wanted, ""
         elif hub.unclear is not None:
             decided[wish.place] = wish.stand_in, ""
         else:
             had = answer.state == "yes"
-            decided[wish.place] = (wish.wanted, "") if had else (wish.stand_in, f" ({answer.reason})")
+            decided[wish.place] = (
+                (wish.wanted, "") if had else (wish.stand_in, f" ({answer.reason})")
+            )
     replaced = [wish.what for wish in wishes if wish.stand_in is not None]
     if hub.unclear is not None and replaced:
         resolved.notes.append(
-            f"the hub gave no clear answer ({hub.unclear.reason}): in the whole run a stand-in replaces "
+            f"the hub gave no clear answer ({hub.unclear.reason}): in the whole run a stand-in "
+            "replaces "
             f"everything that was left to `auto` and is not on this host: {', '.join(replaced)}"
         )
     return decided
@@ -115,7 +133,9 @@ def _data(task: Task, hub: Hub) -> str | _Wish:
         return "synthetic"
     if dataset is None:
         raise BenchError(
-            f"{task.kind} has no data on the hub", place=f"tasks.{task.name}.source", fix="`source: synthetic`"
+            f"{task.kind} has no data on the hub",
+            place=f"tasks.{task.name}.source",
+            fix="`source: synthetic`",
         )
     repo, subset = dataset
     if hub.has_cached_dataset(repo, subset):
@@ -137,7 +157,9 @@ def _weights(model: Model, hub: Hub) -> str | _Wish:
     folder = model_folder(path, place)
     if folder is not None and not any((folder / name).is_file() for name in WEIGHTS):
         message = f"no weights are in the folder {path}: none of {', '.join(WEIGHTS)}"
-        raise BenchError(message, place=place, fix="the folder of a whole model, saved by save_pretrained")
+        raise BenchError(
+            message, place=place, fix="the folder of a whole model, saved by save_pretrained"
+        )
     if folder is not None or hub.has_cached_model(path):
         return "pretrained"
     return _Wish(
@@ -145,7 +167,8 @@ def _weights(model: Model, hub: Hub) -> str | _Wish:
         stand_in="random" if model.weights == "auto" and model.architecture is not None else None,
         what=f"the weights of {model.name} ({path})",
         place=place,
-        instead="or the path of a folder with the model, or `weights: random` with a built-in `architecture`",
+        instead="or the path of a folder with the model, or `weights: random` with a built-in "
+        "`architecture`",
         ask=lambda: hub.model(path),
     )
 
@@ -153,5 +176,9 @@ def _weights(model: Model, hub: Hub) -> str | _Wish:
 def apply(job: JobSpec, resolved: Resolved) -> JobSpec:
     """The job with every `auto` replaced. Its id stays: what was decided belongs to the run."""
     task = job.workload.task.model_copy(update={"source": resolved.data[job.workload.task.name]})
-    model = job.workload.model.model_copy(update={"weights": resolved.weights[job.workload.model.name]})
-    return job.model_copy(update={"workload": job.workload.model_copy(update={"task": task, "model": model})})
+    model = job.workload.model.model_copy(
+        update={"weights": resolved.weights[job.workload.model.name]}
+    )
+    return job.model_copy(
+        update={"workload": job.workload.model_copy(update={"task": task, "model": model})}
+    )

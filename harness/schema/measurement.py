@@ -1,4 +1,6 @@
-"""The `measurement` section of a suite: how often, in which order, by which protocol, and when to stop."""
+"""The `measurement` section of a suite: how often, in which order, by which protocol, and when to
+stop.
+"""
 
 from __future__ import annotations
 
@@ -10,14 +12,21 @@ from harness.schema.workload import MOST_LAUNCHES, MOST_SECONDS, Inference, Stri
 
 
 class Adaptive(Strict):
-    """Stop a workload's pairs when the answer is precise enough; looked at after every ABBA quad (two launches)."""
+    """Stop a workload's pairs when the answer is precise enough; looked at after every ABBA quad
+    (two launches).
+    """
 
     half_width_pp: float = Field(
-        0.5, gt=0, description="target: half-width of the 95% interval of the throughput gain, in percentage points"
+        0.5,
+        gt=0,
+        description="target: half-width of the 95% interval of the throughput gain, in "
+        "percentage points",
     )
     measure: Literal["steady_state", "end_to_end"] = "steady_state"
     min_pairs: int = Field(8, ge=2, description="pairs of fresh launches before the first look")
-    max_pairs: int = Field(40, ge=2, le=MOST_LAUNCHES, description="even: launches are made and judged two at a time")
+    max_pairs: int = Field(
+        40, ge=2, le=MOST_LAUNCHES, description="even: launches are made and judged two at a time"
+    )
     budget_minutes: float = Field(
         240, gt=0, le=MOST_SECONDS / 60, description="wall time of a workload's jobs together"
     )
@@ -25,9 +34,14 @@ class Adaptive(Strict):
     @model_validator(mode="after")
     def _bounds_fit(self) -> Adaptive:
         if self.min_pairs > self.max_pairs:
-            raise ValueError(f"min_pairs ({self.min_pairs}) is more than max_pairs ({self.max_pairs})")
+            raise ValueError(
+                f"min_pairs ({self.min_pairs}) is more than max_pairs ({self.max_pairs})"
+            )
         if self.max_pairs % 2:
-            raise ValueError(f"max_pairs ({self.max_pairs}) must be even: launches are made and judged two at a time")
+            raise ValueError(
+                f"max_pairs ({self.max_pairs}) must be even: launches are made and judged two "
+                "at a time"
+            )
         return self
 
 
@@ -35,26 +49,47 @@ class Blocks(Strict):
     """The `blocks` protocol: how the two resident jobs of a pair take turns."""
 
     seconds: float = Field(
-        45, gt=0, le=MOST_SECONDS, description="measured time of one launch of the pair, both arms together"
+        45,
+        gt=0,
+        le=MOST_SECONDS,
+        description="measured time of one launch of the pair, both arms together",
     )
     steps: int | Literal["auto"] = Field(
-        "auto", description="timed steps per block; auto: chosen from the noise itself, in a pair's first launch"
+        "auto",
+        description="timed steps per block; auto: chosen from the noise itself, in a pair's "
+        "first launch",
     )
     lead_in_steps: int = Field(
-        1, ge=0, description="steps at the head of each block that are not timed; 0 leaves cold caches in the figures"
+        1,
+        ge=0,
+        description="steps at the head of each block that are not timed; 0 leaves cold caches in "
+        "the figures",
     )
-    cores: int = Field(2, ge=0, le=4096, description="CPU cores the two jobs are pinned to; 0: not pinned")
-    same_cores: bool = Field(True, description="both jobs on the same cores; false: each on `cores` of its own")
-    freeze_collector: bool = Field(True, description="Python's garbage collector frozen after the warm-up, both jobs")
-    realtime: bool = Field(False, description="SCHED_FIFO for both jobs after the warm-up, where the host allows it")
+    cores: int = Field(
+        2, ge=0, le=4096, description="CPU cores the two jobs are pinned to; 0: not pinned"
+    )
+    same_cores: bool = Field(
+        True, description="both jobs on the same cores; false: each on `cores` of its own"
+    )
+    freeze_collector: bool = Field(
+        True, description="Python's garbage collector frozen after the warm-up, both jobs"
+    )
+    realtime: bool = Field(
+        False, description="SCHED_FIFO for both jobs after the warm-up, where the host allows it"
+    )
 
 
 class Parity(Strict):
     """The gate: both arms must learn alike before a gain counts."""
 
-    twin_steps: int = Field(20, ge=2, description="steps of the twin runs at dropout 0, same seed, same order")
+    twin_steps: int = Field(
+        20, ge=2, description="steps of the twin runs at dropout 0, same seed, same order"
+    )
     tolerance: float | None = Field(
-        None, gt=0, description="largest difference of a step's loss between twins; null: by precision (harness.parity)"
+        None,
+        gt=0,
+        description="largest difference of a step's loss between twins; null: by precision "
+        "(harness.parity)",
     )
 
 
@@ -63,43 +98,66 @@ class Measurement(Strict):
 
     protocol: Literal["epochs", "blocks"] = Field(
         "epochs",
-        description="epochs: each job trains its whole budget, in ABBA order; blocks: both jobs of a pair are resident "
+        description="epochs: each job trains its whole budget, in ABBA order; blocks: both jobs "
+        "of a pair are resident "
         "and take turns",
     )
     launches: int = Field(
-        4, ge=1, le=MOST_LAUNCHES, description="fresh processes per arm; without effect under `adaptive`"
+        4,
+        ge=1,
+        le=MOST_LAUNCHES,
+        description="fresh processes per arm; without effect under `adaptive`",
     )
-    adaptive: Adaptive | None = Field(None, description="epochs protocol: as many launches as the precision asks for")
+    adaptive: Adaptive | None = Field(
+        None, description="epochs protocol: as many launches as the precision asks for"
+    )
     blocks: Blocks = Blocks()
-    parity: Parity | None = Field(Parity(), description="null: no twins, and no gain is said to be at parity")
+    parity: Parity | None = Field(
+        Parity(), description="null: no twins, and no gain is said to be at parity"
+    )
     max_reruns: int = Field(2, ge=0, le=100, description="how often a disturbed quad is run again")
     contention: Literal["refuse", "note"] = Field(
         "refuse",
-        description="refuse: a launch that pauses, or other processes on its cores, disturbed heavily "
+        description="refuse: a launch that pauses, or other processes on its cores, disturbed "
+        "heavily "
         "is contaminated and its quad runs again; note: it counts, and the tables say so",
     )
     warmup_steps: int = Field(10, ge=1, description="steps never counted as steady state, at least")
     order_seed: int = Field(0, ge=0, description="decides which arm starts each ABBA quad")
     timeout_minutes: float = Field(240, gt=0, le=MOST_SECONDS / 60, description="of one job")
-    memory_limit_gib: float | None = Field(None, gt=0, le=1_000_000, description="host memory one job may use")
-    telemetry_interval_ms: float = Field(100, ge=0, le=60_000, description="between samples of GPU and CPU; 0: none")
+    memory_limit_gib: float | None = Field(
+        None, gt=0, le=1_000_000, description="host memory one job may use"
+    )
+    telemetry_interval_ms: float = Field(
+        100, ge=0, le=60_000, description="between samples of GPU and CPU; 0: none"
+    )
     threads: int | None = Field(
-        None, gt=0, le=4096, description="CPU threads of torch and ONNX Runtime; null: their defaults"
+        None,
+        gt=0,
+        le=4096,
+        description="CPU threads of torch and ONNX Runtime; null: their defaults",
     )
     inference: Inference | None = Field(
-        None, description="after training, the trained model by PyTorch and by ONNX Runtime; {}: with the defaults"
+        None,
+        description="after training, the trained model by PyTorch and by ONNX Runtime; {}: with "
+        "the defaults",
     )
 
     @model_validator(mode="after")
     def _inference_is_for_epochs(self) -> Measurement:
         if self.inference is not None and self.protocol == "blocks":
-            raise ValueError("`inference` goes with `protocol: epochs`: in blocks the other job is still training")
+            raise ValueError(
+                "`inference` goes with `protocol: epochs`: in blocks the other job is still "
+                "training"
+            )
         return self
 
     @model_validator(mode="after")
     def _adaptive_is_for_epochs(self) -> Measurement:
         if self.adaptive is not None and self.protocol == "blocks":
-            raise ValueError("`adaptive` goes with `protocol: epochs`; under blocks `launches` says how many")
+            raise ValueError(
+                "`adaptive` goes with `protocol: epochs`; under blocks `launches` says how many"
+            )
         return self
 
     @property

@@ -1,7 +1,7 @@
 """The record of one job and of one run: the only thing `harness` writes and `report` reads.
 
-Times are seconds unless a name ends in `_ns` (CLOCK_MONOTONIC, comparable between processes of one boot).
-`SCHEMA_VERSION` grows when a reader must know; new optional fields do not change it.
+Times are seconds unless a name ends in `_ns` (CLOCK_MONOTONIC, comparable between processes of one
+boot). `SCHEMA_VERSION` grows when a reader must know; new optional fields do not change it.
 """
 
 from __future__ import annotations
@@ -82,16 +82,30 @@ class WorkerResult(Part):
     engagement: Engagement | None = None
     fingerprint: Fingerprint = Fingerprint()
     sources: Sources = Sources()
-    metrics: dict[str, float] = Field(default_factory=dict, description="evaluation metrics by the task's own names")
-    main_metrics: list[str] = Field(default_factory=list, description="the mean of these is the task's score")
-    chance: dict[str, float] = Field(default_factory=dict, description="metrics of a model that ignores its input")
+    metrics: dict[str, float] = Field(
+        default_factory=dict, description="evaluation metrics by the task's own names"
+    )
+    main_metrics: list[str] = Field(
+        default_factory=list, description="the mean of these is the task's score"
+    )
+    chance: dict[str, float] = Field(
+        default_factory=dict, description="metrics of a model that ignores its input"
+    )
     first_loss: float | None = None
     last_loss: float | None = None
-    losses: list[float] | None = Field(None, description="of every step; only parity twins carry them here")
+    losses: list[float] | None = Field(
+        None, description="of every step; only parity twins carry them here"
+    )
     blocks: BlockTimes | None = Field(None, description="only under the blocks protocol")
-    packages: dict[str, str] = Field(default_factory=dict, description="versions of the arm's stack")
-    inference: InferenceResult | None = Field(None, description="of the trained model; null: not asked for")
-    shape: ModelShape | None = Field(None, description="from the model's configuration (harness.results.mfu.shape_of)")
+    packages: dict[str, str] = Field(
+        default_factory=dict, description="versions of the arm's stack"
+    )
+    inference: InferenceResult | None = Field(
+        None, description="of the trained model; null: not asked for"
+    )
+    shape: ModelShape | None = Field(
+        None, description="from the model's configuration (harness.results.mfu.shape_of)"
+    )
 
 
 class JobRecord(WorkerResult):
@@ -108,22 +122,31 @@ class JobRecord(WorkerResult):
     seed: int
     device: str = Field(description="cpu, or the GPU's name")
     twin: bool = False
-    partner: str | None = Field(None, description="blocks protocol: the arm it was measured against")
-    attempt: int = Field(1, description="1-based; a disturbed quad runs again, and its last attempt counts")
+    partner: str | None = Field(
+        None, description="blocks protocol: the arm it was measured against"
+    )
+    attempt: int = Field(
+        1, description="1-based; a disturbed quad runs again, and its last attempt counts"
+    )
     state: State
     reason: FreeText = Field("", description="one sentence, when the state is not ok")
     started_at: str | None = Field(None, description="UTC, ISO 8601")
     exit_code: ExitCode | None = None
     signal: ExitCode | None = None
-    series: str | None = Field(None, description="Parquet, a row per step (step, duration_s, loss), in the run folder")
+    series: str | None = Field(
+        None, description="Parquet, a row per step (step, duration_s, loss), in the run folder"
+    )
     log: str | None = Field(None, description="relative to the run")
     telemetry: Telemetry | None = None
-    contention: Contention | None = Field(None, description="of a measured job; null: not looked at")
+    contention: Contention | None = Field(
+        None, description="of a measured job; null: not looked at"
+    )
     efficiency: Efficiency | None = None
     source: Literal["measured", "published"] = "measured"
     unpublished: list[str] = Field(
         default_factory=list,
-        description="only for published records: dotted names of fields that the source leaves out; their values here "
+        description="only for published records: dotted names of fields that the source leaves "
+        "out; their values here "
         "mean nothing and are never shown (launch: how often a figure was repeated)",
     )
 
@@ -139,7 +162,9 @@ class Pair(Part):
     workload: str
     baseline: str
     candidate: str
-    differs: list[str] = Field(default_factory=list, description="declared differences besides the backend")
+    differs: list[str] = Field(
+        default_factory=list, description="declared differences besides the backend"
+    )
 
 
 class Stopping(Part):
@@ -150,10 +175,14 @@ class Stopping(Part):
     candidate: str
     state: Literal["precision reached", "precision not reached"]
     pairs: int
-    half_width_pp: Quantity | None = Field(None, description="of the 95% interval of the throughput gain")
+    half_width_pp: Quantity | None = Field(
+        None, description="of the 95% interval of the throughput gain"
+    )
     target_pp: float
     minutes: float = Field(description="wall time of the workload's jobs so far")
-    needed_pairs: Count | None = Field(None, description="estimated number of pairs that would reach the target")
+    needed_pairs: Count | None = Field(
+        None, description="estimated number of pairs that would reach the target"
+    )
     needed_minutes: Quantity | None = None
 
 
@@ -163,23 +192,32 @@ class Refusal(Part):
     workload: str
     baseline: str
     candidate: str
-    reasons: list[FreeText] = Field(description="one sentence per undeclared difference, with both values")
+    reasons: list[FreeText] = Field(
+        description="one sentence per undeclared difference, with both values"
+    )
 
 
 class Host(Part):
     """The machine a run was made on."""
 
-    name_sha256: str | None = Field(None, description="hash of the host name: tells hosts apart without naming them")
+    name_sha256: str | None = Field(
+        None, description="hash of the host name: tells hosts apart without naming them"
+    )
     os: str | None = None
     kernel: str | None = None
     cpu: str | None = None
     cores: Count | None = None
     memory_bytes: Count | None = None
     gpus: list[dict[str, Any]] = Field(
-        default_factory=list, description="name, uuid, memory_bytes, compute_capability; index if it is not the place"
+        default_factory=list,
+        description="name, uuid, memory_bytes, compute_capability; index if it is not the place",
     )
-    lost_gpus: list[dict[str, Any]] = Field(default_factory=list, description="index, uuid, reason: do not answer")
-    gpu_problem: FreeText = Field("", description="why a driver that is there tells nothing of its cards")
+    lost_gpus: list[dict[str, Any]] = Field(
+        default_factory=list, description="index, uuid, reason: do not answer"
+    )
+    gpu_problem: FreeText = Field(
+        "", description="why a driver that is there tells nothing of its cards"
+    )
     driver: str | None = None
     cuda_driver: str | None = None
 
@@ -203,15 +241,25 @@ class RunInfo(Part):
     config_sha256: str = ""
     pairs: list[Pair] = Field(default_factory=list)
     host: Host = Host()
-    packages: dict[str, str] = Field(default_factory=dict, description="of further stacks too, as `stack/package`")
-    stacks: dict[str, str] = Field(default_factory=dict, description="interpreter within the checkout, or its version")
+    packages: dict[str, str] = Field(
+        default_factory=dict, description="of further stacks too, as `stack/package`"
+    )
+    stacks: dict[str, str] = Field(
+        default_factory=dict, description="interpreter within the checkout, or its version"
+    )
     git: dict[str, Any] = Field(default_factory=dict, description="commit, dirty")
     environment: dict[str, CommandText] = Field(
         default_factory=dict, description="by harness.schema.variables' allow-list"
     )
     command: list[CommandText] = Field(default_factory=list)
-    notes: list[FreeText] = Field(default_factory=list, description="what a reader of the tables must know")
+    notes: list[FreeText] = Field(
+        default_factory=list, description="what a reader of the tables must know"
+    )
     stopping: list[Stopping] = Field(default_factory=list)
     refusals: list[Refusal] = Field(default_factory=list)
-    parts: list[str] = Field(default_factory=list, description="runs below parts/ that this one was put together from")
-    published_gains: list[dict[str, Any]] = Field(default_factory=list, description="only for published runs")
+    parts: list[str] = Field(
+        default_factory=list, description="runs below parts/ that this one was put together from"
+    )
+    published_gains: list[dict[str, Any]] = Field(
+        default_factory=list, description="only for published runs"
+    )

@@ -1,8 +1,8 @@
 """How a line of jobs.jsonl is read and written: the one place that knows, for harness and report.
 
 Unknown fields are tolerated at any depth, for a newer harness may add optional ones without a new
-schema version. A line of a newer schema version cannot be read by this version; whoever rewrites the
-file keeps it as it is.
+schema version. A line of a newer schema version cannot be read by this version; whoever rewrites
+the file keeps it as it is.
 """
 
 from __future__ import annotations
@@ -22,7 +22,9 @@ MAX_KNOWN_PARTS = 10_000
 
 SharedPart = Workload | Arm | Sources
 _SHARED: dict[str, type[SharedPart]] = {"workload": Workload, "arm": Arm, "sources": Sources}
-_known_parts: dict[tuple[str, bytes], SharedPart] = {}  # by their bytes: equal ones are one frozen object
+_known_parts: dict[
+    tuple[str, bytes], SharedPart
+] = {}  # by their bytes: equal ones are one frozen object
 
 
 class UnreadableLine(Exception):
@@ -33,7 +35,9 @@ class NewerLine(UnreadableLine):
     """The line is a record of a newer schema version: to be kept, not to be understood."""
 
 
-def read_line(line: bytes, kind: type[JobRecord] = JobRecord, notes: list[str] | None = None) -> JobRecord:
+def read_line(
+    line: bytes, kind: type[JobRecord] = JobRecord, notes: list[str] | None = None
+) -> JobRecord:
     """One line of jobs.jsonl as a record.
 
     Args:
@@ -54,8 +58,8 @@ def read_line(line: bytes, kind: type[JobRecord] = JobRecord, notes: list[str] |
     version = fields.get("schema_version", SCHEMA_VERSION)
     if isinstance(version, int) and version > SCHEMA_VERSION:
         raise NewerLine(too_new(version))
-    # Records of a run share a few workloads and arms, whose validation takes longer than that of all
-    # the rest.
+    # Records of a run share a few workloads and arms, whose validation takes longer than that of
+    # all the rest.
     for key, part in _SHARED.items():
         if key in fields:
             fields[key] = _shared_part(key, part, fields[key])
@@ -86,7 +90,10 @@ def too_new(version: int) -> str:
 
 def _shared_part(key: str, kind: type[SharedPart], fields: Any) -> Any:
     """`fields` as a part, validated once; unchanged if they are not valid: the record says so."""
-    known = key, marshal.dumps(fields, 2)  # version 2: equal values have equal bytes, and 1, 1.0 and true have not
+    known = (
+        key,
+        marshal.dumps(fields, 2),
+    )  # version 2: equal values have equal bytes, and 1, 1.0 and true have not
     if known not in _known_parts:
         if len(_known_parts) >= MAX_KNOWN_PARTS:
             _known_parts.clear()
@@ -100,7 +107,9 @@ def _shared_part(key: str, kind: type[SharedPart], fields: Any) -> Any:
 def _read_tolerantly(
     fields: dict[str, Any], first: ValidationError, kind: type[JobRecord], notes: list[str] | None
 ) -> JobRecord:
-    """Second reading of a line that was refused: without what only a newer harness knows, or only a part lacks."""
+    """Second reading of a line that was refused: without what only a newer harness knows, or only a
+    part lacks.
+    """
     points: set[int] = set()
     for error in first.errors(include_url=False):
         place = error["loc"]
@@ -116,7 +125,9 @@ def _read_tolerantly(
         point = fields["inference"]["points"].pop(index)
         size = point.get("batch_size") if isinstance(point, dict) else None
         if notes is not None:
-            notes.append(f"the times of inference at batch size {size} are incomplete, read as missing")
+            notes.append(
+                f"the times of inference at batch size {size} are incomplete, read as missing"
+            )
     try:
         return kind.model_validate(fields, context=notes)
     except ValidationError as error:

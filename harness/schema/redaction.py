@@ -44,9 +44,34 @@ CACHES = (
     "HUGGINGFACE_HUB_CACHE",
     "TRANSFORMERS_CACHE",
 )
-# Folders of every Linux host: they tell nothing of this one, and which library was loaded from there is worth knowing.
-SYSTEM = ("/usr", "/opt", "/lib", "/lib32", "/lib64", "/bin", "/sbin", "/etc", "/dev", "/proc", "/sys")
-NAMING = ("name", "run", "suite", "workload", "model", "task", "arm", "baseline", "candidate", "partner", "path")
+# Folders of every Linux host: they tell nothing of this one, and which library was loaded from
+# there is worth knowing.
+SYSTEM = (
+    "/usr",
+    "/opt",
+    "/lib",
+    "/lib32",
+    "/lib64",
+    "/bin",
+    "/sbin",
+    "/etc",
+    "/dev",
+    "/proc",
+    "/sys",
+)
+NAMING = (
+    "name",
+    "run",
+    "suite",
+    "workload",
+    "model",
+    "task",
+    "arm",
+    "baseline",
+    "candidate",
+    "partner",
+    "path",
+)
 
 # Tokens that say by their form what they are. Each is longer, and made of fewer kinds of
 # characters, than a name is.
@@ -70,7 +95,9 @@ NAMED = re.compile(
     |(?:api|access|private|secret)[_-]?key) ) (?P<between> ["']? \s* [=:] \s* ["']? (?:(?:bearer|basic|token)\s+)? )
     (?P<value> [^\s"',;(){}\[\]<>|&]{6,} )"""
 )
-SPECIAL_TOKEN = re.compile(r"(?i)(?:^|[_-])(?:pad|bos|eos|unk|cls|sep|mask|start|end|stop|special|added)[_-]token$")
+SPECIAL_TOKEN = re.compile(
+    r"(?i)(?:^|[_-])(?:pad|bos|eos|unk|cls|sep|mask|start|end|stop|special|added)[_-]token$"
+)
 WORD = re.compile(r"(?<![\w+=-])[A-Za-z0-9_+=-]{24,}(?![\w+=-])")
 SYLLABLES = re.compile(r"[A-Z]?[a-z]{3,}")
 LEAST_ENTROPY_BITS, LEAST_CHANGES, MOST_SYLLABLES, MOST_SEPARATORS = 3.6, 0.4, 0.4, 0.1
@@ -85,14 +112,18 @@ class Redactor:
         names: what users called things; no part of one is a secret.
     """
 
-    def __init__(self, places: Mapping[str, str], secrets: Iterable[str] = (), names: Iterable[str] = ()) -> None:
-        self._places = {_plain(place): label for place, label in places.items() if _is_private(place)}
+    def __init__(
+        self, places: Mapping[str, str], secrets: Iterable[str] = (), names: Iterable[str] = ()
+    ) -> None:
+        self._places = {
+            _plain(place): label for place, label in places.items() if _is_private(place)
+        }
         self._secrets = sorted(set(secrets), key=len, reverse=True)
         self._names = tuple(names)
         among = "|".join(re.escape(place) for place in sorted(self._places, key=len, reverse=True))
-        # An absolute path begins where a word, a path or an address does not go on: after a blank, a
-        # quote, `=`, `:`, `file://` or a compiler's -I. It ends before a character that would make
-        # it the name of another folder.
+        # An absolute path begins where a word, a path or an address does not go on: after a blank,
+        # a quote, `=`, `:`, `file://` or a compiler's -I. It ends before a character that would
+        # make it the name of another folder.
         begin, end = r"(?:(?<=file://)|(?<=\s-[IL])|(?<![\w.~<>/\\-]))", r"(?![\w-]|\.\w)"
         self._known = re.compile(f"{begin}(?:{among}){end}") if among else None
 
@@ -100,11 +131,14 @@ class Redactor:
         """Free text without secrets and without the known prefixes of paths."""
         text = self._without_tokens(printable(text))
         text = NAMED.sub(self._named, text)
-        text = WORD.sub(lambda word: self._unless_name(word[0]) if looks_random(word[0]) else word[0], text)
+        text = WORD.sub(
+            lambda word: self._unless_name(word[0]) if looks_random(word[0]) else word[0], text
+        )
         return self._known.sub(lambda place: self._places[place[0]], text) if self._known else text
 
     def path(self, path: str) -> str:
-        """The name of a file or folder: below a known place by that, elsewhere by its last part alone.
+        """The name of a file or folder: below a known place by that, elsewhere by its last part
+        alone.
 
         A relative path, a hub id and a path of every Linux host stay as they are.
         """
@@ -148,18 +182,24 @@ class Redactor:
 
 def printable(text: str) -> str:
     """The text as UTF-8 can hold it: the name of a file may be any bytes, and a record may not."""
-    return text if text.isascii() else text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    return (
+        text
+        if text.isascii()
+        else text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    )
 
 
 def looks_random(word: str) -> bool:
     """Whether a word of 24 characters and more was drawn at random.
 
-    By the entropy of its characters, by how often small letters, capitals and digits take turns, and
-    by how little of it could be read aloud: nine of ten drawn tokens are found, and no name in
+    By the entropy of its characters, by how often small letters, capitals and digits take turns,
+    and by how little of it could be read aloud: nine of ten drawn tokens are found, and no name in
     transformers (SpeechT5HifiGanConfig) is taken for one. Hexadecimal digests are none: they name
     commits, data and weights.
     """
-    kinds = ["a" if c.islower() else "A" if c.isupper() else "0" if c.isdigit() else "" for c in word]
+    kinds = [
+        "a" if c.islower() else "A" if c.isupper() else "0" if c.isdigit() else "" for c in word
+    ]
     if not {"a", "A", "0"} <= set(kinds) or kinds.count("") > MOST_SEPARATORS * len(word):
         return False
     plain = [kind for kind in kinds if kind]
@@ -167,7 +207,9 @@ def looks_random(word: str) -> bool:
     syllables = sum(map(len, SYLLABLES.findall(word))) / len(word)
     shares = [count / len(word) for count in Counter(word).values()]
     entropy = -sum(share * math.log2(share) for share in shares)
-    return changes >= LEAST_CHANGES and syllables <= MOST_SYLLABLES and entropy >= LEAST_ENTROPY_BITS
+    return (
+        changes >= LEAST_CHANGES and syllables <= MOST_SYLLABLES and entropy >= LEAST_ENTROPY_BITS
+    )
 
 
 def redactor(
@@ -203,9 +245,15 @@ def redact(record: Kept, more: Mapping[str, str] | None = None) -> Kept:
     # An address is no name: it may hold a password.
     names = [name for name in _strings(content, NAMING) if "://" not in name]
     by = redactor(more, names=names)
-    paths = [path for path in _strings(content, ("path", "folder")) if by.path(path).startswith(f"{ELSEWHERE}/")]
+    paths = [
+        path
+        for path in _strings(content, ("path", "folder"))
+        if by.path(path).startswith(f"{ELSEWHERE}/")
+    ]
     if paths:  # an error that quotes one of them quotes the whole of it
-        by = redactor({**(more or {}), **{str(Path(path).parent): ELSEWHERE for path in paths}}, names=names)
+        by = redactor(
+            {**(more or {}), **{str(Path(path).parent): ELSEWHERE for path in paths}}, names=names
+        )
     return _model(record, by)
 
 
@@ -221,11 +269,15 @@ def _model(model: Kept, by: Redactor) -> Kept:
 
 def _value(value: Any, annotation: Any, marks: tuple[Any, ...], by: Redactor) -> Any:
     kinds = list(_alternatives(annotation))
-    marks += tuple(mark for kind in kinds if get_origin(kind) is Annotated for mark in kind.__metadata__)
+    marks += tuple(
+        mark for kind in kinds if get_origin(kind) is Annotated for mark in kind.__metadata__
+    )
     if isinstance(value, BaseModel):
         return _model(value, by)
     if isinstance(value, dict | list | tuple):
-        inner = next((get_args(kind) for kind in kinds if get_origin(kind) in (dict, list, tuple)), ())
+        inner = next(
+            (get_args(kind) for kind in kinds if get_origin(kind) in (dict, list, tuple)), ()
+        )
         of: Any = inner[-1] if inner else Any
         if isinstance(value, dict):
             return {key: _value(item, of, marks, by) for key, item in value.items()}
@@ -255,7 +307,11 @@ def _strings(content: Any, keys: tuple[str, ...]) -> list[str]:
     if isinstance(content, dict):
         for key, value in content.items():
             if key in keys:
-                found += [str(item) for item in (value if isinstance(value, list) else [value]) if _is_text(item)]
+                found += [
+                    str(item)
+                    for item in (value if isinstance(value, list) else [value])
+                    if _is_text(item)
+                ]
             if key in ("models", "tasks", "arms") and isinstance(value, dict) and "name" in keys:
                 found += map(str, value)
             found += _strings(value, keys)
@@ -275,7 +331,14 @@ def _plain(place: str) -> str:
 
 def _is_private(place: str) -> bool:
     """Whether a folder is worth hiding: not the root, and no folder of every Linux host."""
-    return place.startswith("/") and _plain(place) not in ("/", "/usr/local", "/var", "/home", "/mnt", *SYSTEM)
+    return place.startswith("/") and _plain(place) not in (
+        "/",
+        "/usr/local",
+        "/var",
+        "/home",
+        "/mnt",
+        *SYSTEM,
+    )
 
 
 def _places_of_this_host(environment: Mapping[str, str]) -> Iterator[tuple[str, str]]:
@@ -298,7 +361,12 @@ def _secrets_of(environment: Mapping[str, str]) -> Iterator[str]:
     """Values of variables that hold secrets by their names; no short and no plain words."""
     for name, raw in environment.items():
         value = raw.strip()
-        if not is_secret(name) or len(value) < 8 or value[0] in "/~" or (len(value) < 16 and value.isalpha()):
+        if (
+            not is_secret(name)
+            or len(value) < 8
+            or value[0] in "/~"
+            or (len(value) < 16 and value.isalpha())
+        ):
             continue
         yield value
         path = urlsplit(value).path if "://" in value else ""

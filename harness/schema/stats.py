@@ -1,6 +1,8 @@
-"""The statistic behind every gain: the mean log ratio over pairs of fresh launches, with a Student's t interval.
+"""The statistic behind every gain: the mean log ratio over pairs of fresh launches, with a
+Student's t interval.
 
-The one piece of arithmetic that the harness (when to stop) and the report (what to print) share. Pure.
+The one piece of arithmetic that the harness (when to stop) and the report (what to print) share.
+Pure.
 """
 
 from __future__ import annotations
@@ -15,21 +17,27 @@ from functools import lru_cache
 from typing import TypeGuard
 
 CONFIDENCE = 0.95
-BATCHES = 20  # over all launches of a pair: long enough to hold the blocks' autocorrelation, enough for a t quantile
+# over all launches of a pair: long enough to hold the blocks' autocorrelation, enough for a t
+# quantile
+BATCHES = 20
 MIN_BATCHES = 4  # per launch
 POOL_FROM = 4  # launches: fewer hardly see their own differences
-POOL_BELOW = 1.2  # ratio of variances; 1 covers just over 97% where launches do not differ, 1.5 under 93% where they do
+# ratio of variances; 1 covers just over 97% where launches do not differ, 1.5 under 93% where they
+# do
+POOL_BELOW = 1.2
 SLOW = 3.0  # robust standard deviations; of normal noise alone it limits one pair in 370 at most
 MAD_TO_SD = 1.4826  # of a normal distribution
 SHORTEST_S, LONGEST_S = 1e-12, 1e12  # no clock tells less, and no job takes 30,000 years
-ROUNDING = 1e-12  # of a log ratio of two times; with times at the ends of what a number can hold it is off by 4e-13
+# of a log ratio of two times; with times at the ends of what a number can hold it is off by 4e-13
+ROUNDING = 1e-12
 
 
 @dataclass(frozen=True)
 class Estimate:
     """The mean of n values with its interval; `low` and `high` are None where n < 2 gives none.
 
-    `freedom`: the degrees of freedom of the t quantile in the interval, for what is computed from it.
+    `freedom`: the degrees of freedom of the t quantile in the interval, for what is computed from
+    it.
     """
 
     n: int
@@ -45,7 +53,9 @@ def usable(seconds: float | None) -> TypeGuard[float]:
 
 
 def log_ratios(pairs: Iterable[tuple[float, float]]) -> list[float]:
-    """d = ln T_baseline − ln T_candidate of each (T_baseline, T_candidate), in one unit; d > 0: candidate faster."""
+    """d = ln T_baseline − ln T_candidate of each (T_baseline, T_candidate), in one unit; d > 0:
+    candidate faster.
+    """
     return [math.log(baseline) - math.log(candidate) for baseline, candidate in pairs]
 
 
@@ -62,9 +72,9 @@ def mean_of(values: Sequence[float]) -> float:
 def mean_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> Estimate:
     """The mean of independent values and its two-sided Student's t interval.
 
-    mean ± t(1 − (1 − confidence)/2, n − 1) · s / √n, with s² = Σ(x − mean)² / (n − 1).
-    Source: Student (W. S. Gosset), "The Probable Error of a Mean", Biometrika 6 (1908) 1–25.
-    The values must be independent replicates (fresh launches), never steps of one job. No values: ValueError.
+    mean ± t(1 − (1 − confidence)/2, n − 1) · s / √n, with s² = Σ(x − mean)² / (n − 1). Source:
+    Student (W. S. Gosset), "The Probable Error of a Mean", Biometrika 6 (1908) 1–25. The values
+    must be independent replicates (fresh launches), never steps of one job. No values: ValueError.
     """
     n = len(values)
     mean = mean_of(values)
@@ -75,37 +85,46 @@ def mean_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> Es
     return Estimate(n, mean, mean - half, mean + half, n - 1)
 
 
-def block_interval(launches: Sequence[Sequence[tuple[float, float]]], confidence: float = CONFIDENCE) -> Estimate:
+def block_interval(
+    launches: Sequence[Sequence[tuple[float, float]]], confidence: float = CONFIDENCE
+) -> Estimate:
     """The mean log ratio of the `blocks` protocol and its interval by batch means.
 
-    `launches[k][j]`: the seconds that (baseline, candidate) took for pair of blocks j of launch k, both for the same
-    steps, in one unit and above 0. A launch's value is the log ratio of the sums of its times, slow blocks limited
-    (`limit_slow_blocks`); the mean is over launches (`n` of them). Neighbouring blocks are correlated, so each
-    launch's are cut into contiguous batches (BATCHES over all launches, MIN_BATCHES per launch at least, each pair of
-    blocks one batch where there are fewer), whose log ratios of sums are nearly independent. Source of batch means:
-    Schmeiser, "Batch Size Effects in the Analysis of Simulation Output", Operations Research 30 (1982) 556–568; Law
-    and Kelton, "Simulation Modeling and Analysis", chapter 9. A limited pair no longer answers to the ratio, so
-    deviations are divided by the share of the pairs that do: the variance of an M-estimator, Huber, "Robust Estimation
-    of a Location Parameter", Annals of Mathematical Statistics 35 (1964) 73–101.
+    `launches[k][j]`: the seconds that (baseline, candidate) took for pair of blocks j of launch k,
+    both for the same steps, in one unit and above 0. A launch's value is the log ratio of the sums
+    of its times, slow blocks limited (`limit_slow_blocks`); the mean is over launches (`n` of
+    them). Neighbouring blocks are correlated, so each launch's are cut into contiguous batches
+    (BATCHES over all launches, MIN_BATCHES per launch at least, each pair of blocks one batch where
+    there are fewer), whose log ratios of sums are nearly independent. Source of batch means:
+    Schmeiser, "Batch Size Effects in the Analysis of Simulation Output", Operations Research 30
+    (1982) 556–568; Law and Kelton, "Simulation Modeling and Analysis", chapter 9. A limited pair no
+    longer answers to the ratio, so deviations are divided by the share of the pairs that do: the
+    variance of an M-estimator, Huber, "Robust Estimation of a Location Parameter", Annals of
+    Mathematical Statistics 35 (1964) 73–101.
 
-    Two variances of the mean: within launches, V_w = Σ s² / m / L² pooled over them (batches − L degrees of freedom),
-    and between them, V_b = s² of the launches' values / L (L − 1 degrees). If V_b is more than POOL_BELOW · V_w, the
-    launches differ in themselves, and V_b makes the interval. Else both estimate the same noise and are pooled,
-    weighted by their degrees of freedom, which add up: the preliminary test of Bancroft, "On biases in estimation due
-    to the use of preliminary tests of significance", Annals of Mathematical Statistics 15 (1944) 190–204. Fewer than
-    POOL_FROM launches cannot tell: V_b alone. One launch: V_w alone, which says nothing of other launches.
-    Simulated coverage, with and without differences between launches: benchmarks/coverage.json. No launch, or
-    one without blocks: ValueError.
+    Two variances of the mean: within launches, V_w = Σ s² / m / L² pooled over them (batches − L
+    degrees of freedom), and between them, V_b = s² of the launches' values / L (L − 1 degrees). If
+    V_b is more than POOL_BELOW · V_w, the launches differ in themselves, and V_b makes the
+    interval. Else both estimate the same noise and are pooled, weighted by their degrees of
+    freedom, which add up: the preliminary test of Bancroft, "On biases in estimation due to the use
+    of preliminary tests of significance", Annals of Mathematical Statistics 15 (1944) 190–204.
+    Fewer than POOL_FROM launches cannot tell: V_b alone. One launch: V_w alone, which says nothing
+    of other launches. Simulated coverage, with and without differences between launches:
+    benchmarks/coverage.json. No launch, or one without blocks: ValueError.
     """
     if not launches or not all(launches):
         raise ValueError("the mean of no blocks")
     count = len(launches)
-    if all(len(launch) == 1 for launch in launches):  # as of the `epochs` protocol: nothing is known from within one
+    if all(
+        len(launch) == 1 for launch in launches
+    ):  # as of the `epochs` protocol: nothing is known from within one
         return mean_interval(log_ratios(launch[0] for launch in launches), confidence)
     solved = [limit_slow_blocks(launch) for launch in launches]
     values = [launch.log_ratio for launch in solved]
     between = mean_interval(values, confidence)
-    batches = [_batch_values(launch.log_times, max(MIN_BATCHES, BATCHES // count)) for launch in solved]
+    batches = [
+        _batch_values(launch.log_times, max(MIN_BATCHES, BATCHES // count)) for launch in solved
+    ]
     freedom = sum(map(len, batches)) - count
     squares = math.fsum(
         ((value - math.fsum(of) / len(of)) / launch.share) ** 2
@@ -118,7 +137,9 @@ def block_interval(launches: Sequence[Sequence[tuple[float, float]]], confidence
     elif count < POOL_FROM:
         return between
     else:
-        launch_variance = math.fsum((value - between.mean) ** 2 for value in values) / (count - 1) / count
+        launch_variance = (
+            math.fsum((value - between.mean) ** 2 for value in values) / (count - 1) / count
+        )
         if launch_variance > POOL_BELOW * within:
             return between
         variance = ((count - 1) * launch_variance + freedom * within) / (count - 1 + freedom)
@@ -147,21 +168,23 @@ class Limited:
 def limit_slow_blocks(blocks: Sequence[tuple[float, float]]) -> Limited:
     """A launch's times with its slow blocks cut to a limit, and the ratio that comes out.
 
-    A block's time counts up to what its partner's says, plus K seconds: min(a, R·b + K) of the baseline's a, min(b,
-    a/R + K) of the candidate's b, where R = Σ min(a, R·b + K) / Σ min(b, a/R + K) is the ratio that comes out. With
-    r the median ratio, K is SLOW robust standard deviations of the slower arm's seconds: the larger of the medians of
-    |a − r·b| and |a/r − b|, times MAD_TO_SD. Without slow blocks this is the ratio of sums.
+    A block's time counts up to what its partner's says, plus K seconds: min(a, R·b + K) of the
+    baseline's a, min(b, a/R + K) of the candidate's b, where R = Σ min(a, R·b + K) / Σ min(b, a/R +
+    K) is the ratio that comes out. With r the median ratio, K is SLOW robust standard deviations of
+    the slower arm's seconds: the larger of the medians of |a − r·b| and |a/r − b|, times MAD_TO_SD.
+    Without slow blocks this is the ratio of sums.
 
-    Why: a host that stalls for 80 ms every two seconds makes the ratio of sums several times as noisy. K is the same
-    seconds for both arms because stalls come to them in proportion to their time: what is cut of each is again in
-    proportion, so R does not move, whatever the length of blocks. Trimmed means of the pairwise log ratios cut the
-    same share of both tails, and are off by 0.1% in single steps and 1% in blocks of eight. What one arm alone is slow
-    in is limited too: `in_full` has it.
-    Source: Gwet and Rivest, "Outlier Resistant Alternatives to the Ratio Estimator", Journal of the American
-    Statistical Association 87 (1992) 1174–1182 (an M-estimate of a ratio); the limit in seconds is this module's.
+    Why: a host that stalls for 80 ms every two seconds makes the ratio of sums several times as
+    noisy. K is the same seconds for both arms because stalls come to them in proportion to their
+    time: what is cut of each is again in proportion, so R does not move, whatever the length of
+    blocks. Trimmed means of the pairwise log ratios cut the same share of both tails, and are off
+    by 0.1% in single steps and 1% in blocks of eight. What one arm alone is slow in is limited too:
+    `in_full` has it. Source: Gwet and Rivest, "Outlier Resistant Alternatives to the Ratio
+    Estimator", Journal of the American Statistical Association 87 (1992) 1174–1182 (an M-estimate
+    of a ratio); the limit in seconds is this module's.
 
-    Any finite times above 0 will do: R is kept as its logarithm, so that no product overflows. Exchanging the arms
-    exchanges `log_times` and negates `log_ratio`, to the last bit.
+    Any finite times above 0 will do: R is kept as its logarithm, so that no product overflows.
+    Exchanging the arms exchanges `log_times` and negates `log_ratio`, to the last bit.
     """
     center = statistics.median(log_ratios(blocks))
     swapped = [(other, one) for one, other in blocks]
@@ -174,12 +197,14 @@ def limit_slow_blocks(blocks: Sequence[tuple[float, float]]) -> Limited:
 
 
 def _limited(blocks: Sequence[tuple[float, float]], center: float) -> Limited:
-    """`limit_slow_blocks` where ln r = `center` is not negative: the baseline's seconds are the slower arm's.
+    """`limit_slow_blocks` where ln r = `center` is not negative: the baseline's seconds are the
+    slower arm's.
 
-    Multiplied out, the equation of R is Σ clip(a − R·b, −R·K, K) = 0, whose left side falls with R. It is linear
-    between the values of R at which a pair of blocks begins or ends to be cut, so the solution is found among those by
-    bisection, and between two of them in closed form: R = (Σ a + K·m) / (Σ b + K·n), the sums over pairs in which
-    nothing is cut, m and n the numbers of pairs whose baseline's or candidate's time is.
+    Multiplied out, the equation of R is Σ clip(a − R·b, −R·K, K) = 0, whose left side falls with R.
+    It is linear between the values of R at which a pair of blocks begins or ends to be cut, so the
+    solution is found among those by bisection, and between two of them in closed form: R = (Σ a +
+    K·m) / (Σ b + K·n), the sums over pairs in which nothing is cut, m and n the numbers of pairs
+    whose baseline's or candidate's time is.
     """
     ratios = log_ratios(blocks)
     spread = statistics.median(
@@ -188,7 +213,9 @@ def _limited(blocks: Sequence[tuple[float, float]], center: float) -> Limited:
         for (one, other), ratio in zip(blocks, ratios, strict=True)
     )
     limit = SLOW * MAD_TO_SD * spread
-    if limit == 0:  # most pairs agree on r, and any R solves the equation where all others are cut to it
+    if (
+        limit == 0
+    ):  # most pairs agree on r, and any R solves the equation where all others are cut to it
         low = [ratio - ROUNDING for ratio in ratios]
         high = [ratio + ROUNDING for ratio in ratios]
         solution = center
@@ -214,15 +241,19 @@ def _limited(blocks: Sequence[tuple[float, float]], center: float) -> Limited:
             log_other = min(log_other, _log_sum_exp((log_one - solution, log_limit)))
         log_times.append((log_one, log_other))
         cut += solution < begin or solution > end
-    # K is beyond a median, so in half of the pairs nothing is cut: less is rounding, or arms tenfold apart
+    # K is beyond a median, so in half of the pairs nothing is cut: less is rounding, or arms
+    # tenfold apart
     return Limited(log_times, solution, max(0.5, 1 - cut / len(blocks)), limit)
 
 
-def _solve(blocks: Sequence[tuple[float, float]], low: Sequence[float], high: Sequence[float], limit: float) -> float:
-    """ln R of `_limited`: pair i's baseline is cut below `low[i]`, its candidate above `high[i]`, to `limit` seconds.
+def _solve(
+    blocks: Sequence[tuple[float, float]], low: Sequence[float], high: Sequence[float], limit: float
+) -> float:
+    """ln R of `_limited`: pair i's baseline is cut below `low[i]`, its candidate above `high[i]`,
+    to `limit` seconds.
 
-    Two borders of a pair may round to one number, between which the solution may still lie: borders are told apart by
-    their place in the order, not by their value.
+    Two borders of a pair may round to one number, between which the solution may still lie: borders
+    are told apart by their place in the order, not by their value.
     """
     pairs = range(len(blocks))
     ratios = log_ratios(blocks)
@@ -234,7 +265,9 @@ def _solve(blocks: Sequence[tuple[float, float]], low: Sequence[float], high: Se
         (high_place if kind else low_place)[pair] = place
 
     def is_past(place: int) -> bool:
-        """Whether the solution is at this border or below: the sign of Σ clip(a − R·b, −R·K, K) / max(1, R) / K."""
+        """Whether the solution is at this border or below: the sign of Σ clip(a − R·b, −R·K, K) /
+        max(1, R) / K.
+        """
         at = borders[place][0]
         most, least = (1.0, -math.exp(at)) if at <= 0 else (math.exp(-at), -1.0)
         terms = []
@@ -245,13 +278,19 @@ def _solve(blocks: Sequence[tuple[float, float]], low: Sequence[float], high: Se
                 terms.append(least)
             else:
                 apart = ratios[pair] - at
-                gap = one * most * -math.expm1(-apart) if apart >= 0 else other * -least * math.expm1(apart)
+                gap = (
+                    one * most * -math.expm1(-apart)
+                    if apart >= 0
+                    else other * -least * math.expm1(apart)
+                )
                 terms.append(max(least, min(gap / limit, most)))
         return math.fsum(terms) <= 0
 
     first = bisect.bisect_left(range(len(borders)), True, key=is_past)
     ones = [
-        limit if first <= low_place[pair] else one for pair, (one, _) in enumerate(blocks) if first <= high_place[pair]
+        limit if first <= low_place[pair] else one
+        for pair, (one, _) in enumerate(blocks)
+        if first <= high_place[pair]
     ]
     others = [
         limit if first > high_place[pair] else other
@@ -273,14 +312,18 @@ def in_full(launches: Sequence[Sequence[tuple[float, float]]]) -> float:
 
 @lru_cache(maxsize=1024)
 def t_quantile(freedom: float, confidence: float = CONFIDENCE) -> float:
-    """Student's t that a two-sided interval of `confidence` needs with `freedom` degrees of freedom."""
+    """Student's t that a two-sided interval of `confidence` needs with `freedom` degrees of
+    freedom.
+    """
     from scipy.special import stdtrit  # the quantile alone: scipy.stats takes a second to import
 
     return float(stdtrit(freedom, 1 - (1 - confidence) / 2))
 
 
 def _gap(one: float, other: float, ratio: float, log_ratio: float) -> float:
-    """a − R·b of a pair of blocks by ln a/b = `ratio` and ln R = `log_ratio`; minus infinity beyond all numbers."""
+    """a − R·b of a pair of blocks by ln a/b = `ratio` and ln R = `log_ratio`; minus infinity beyond
+    all numbers.
+    """
     if ratio >= log_ratio:
         return one * -math.expm1(log_ratio - ratio)
     return _exp(log_ratio + math.log(other)) * math.expm1(ratio - log_ratio)

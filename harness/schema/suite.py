@@ -44,9 +44,12 @@ class WorkloadEntry(Strict):
     training: dict[str, Any] = Field(
         default_factory=dict, description="settings that differ from the suite's `training`"
     )
-    launch: dict[str, Any] = Field(default_factory=dict, description="settings that differ from the suite's `launch`")
+    launch: dict[str, Any] = Field(
+        default_factory=dict, description="settings that differ from the suite's `launch`"
+    )
     sweep: dict[str, list[Any]] = Field(
-        default_factory=dict, description="setting of `training` or `launch`: [values], one workload for each"
+        default_factory=dict,
+        description="setting of `training` or `launch`: [values], one workload for each",
     )
     name: Slug | None = Field(None, description="label; only for an entry that makes one workload")
 
@@ -58,9 +61,12 @@ class PairEntry(Strict):
     candidate: Slug
     differs: list[str] = Field(
         default_factory=list,
-        description="differences besides the backend and its options: stack, attention, options, training.SETTING",
+        description="differences besides the backend and its options: stack, attention, options, "
+        "training.SETTING",
     )
-    workloads: list[str] = Field(default_factory=lambda: ["*"], description="names or globs of workloads to compare on")
+    workloads: list[str] = Field(
+        default_factory=lambda: ["*"], description="names or globs of workloads to compare on"
+    )
 
 
 def _named(entries: Any) -> Any:
@@ -78,11 +84,14 @@ def _with_subset(key: str, task: Any) -> Any:
 
 
 class Stack(Strict):
-    """An interpreter with packages of its own. What it has goes into the record; where it is does not."""
+    """An interpreter with packages of its own. What it has goes into the record; where it is does
+    not.
+    """
 
     python: str = Field(
         min_length=1,
-        description="its interpreter: a path (relative ones to the checkout), or a name on PATH. --stack NAME=PATH and "
+        description="its interpreter: a path (relative ones to the checkout), or a name on PATH. "
+        "--stack NAME=PATH and "
         "the variable BENCH_STACK_NAME go before",
     )
 
@@ -97,7 +106,9 @@ class Suite(Strict):
     training: Training = Training()
     launch: Launch = Launch()
     workloads: list[WorkloadEntry] = Field(min_length=1)
-    stacks: dict[Slug, Stack] = Field(default_factory=dict, description="besides `ort`, the environment of the harness")
+    stacks: dict[Slug, Stack] = Field(
+        default_factory=dict, description="besides `ort`, the environment of the harness"
+    )
     arms: dict[Slug, Arm] = Field(min_length=1)
     pairs: list[PairEntry] = Field(min_length=1)
     measurement: Measurement = Measurement()
@@ -117,10 +128,14 @@ class Suite(Strict):
         return data
 
     def resolved_workloads(self) -> list[Workload]:
-        """Every workload, in the order of the file. Raises Finding or ValidationError (the loader says where)."""
+        """Every workload, in the order of the file. Raises Finding or ValidationError (the loader
+        says where).
+        """
         found: list[Workload] = []
         for index, entry in enumerate(self.workloads):
-            makes = math.prod(map(len, (_listed(entry.model), _listed(entry.task), *entry.sweep.values())))
+            makes = math.prod(
+                map(len, (_listed(entry.model), _listed(entry.task), *entry.sweep.values()))
+            )
             if len(found) + makes > MOST_WORKLOADS:
                 message = f"with it the suite has {len(found) + makes} workloads"
                 raise Finding(("workloads", index), message, f"at most {MOST_WORKLOADS}")
@@ -128,7 +143,11 @@ class Suite(Strict):
         seen: set[str] = set()
         for workload in found:
             if workload.name in seen:
-                raise Finding(("workloads",), f"two workloads are called {workload.name!r}", "names that differ")
+                raise Finding(
+                    ("workloads",),
+                    f"two workloads are called {workload.name!r}",
+                    "names that differ",
+                )
             seen.add(workload.name)
         return found
 
@@ -137,11 +156,19 @@ class Suite(Strict):
         for key, names, known in (("model", models, self.models), ("task", tasks, self.tasks)):
             for name in names:
                 if name not in known:
-                    raise Finding(("workloads", index, key), f"no {key} is called {name!r}", ", ".join(known))
-        points = list(itertools.product(*[[(key, v) for v in values] for key, values in entry.sweep.items()]))
+                    raise Finding(
+                        ("workloads", index, key), f"no {key} is called {name!r}", ", ".join(known)
+                    )
+        points = list(
+            itertools.product(*[[(key, v) for v in values] for key, values in entry.sweep.items()])
+        )
         combinations = list(itertools.product(models, tasks, points))
         if entry.name and len(combinations) > 1:
-            raise Finding(("workloads", index, "name"), f"one name for {len(combinations)} workloads", "no `name` here")
+            raise Finding(
+                ("workloads", index, "name"),
+                f"one name for {len(combinations)} workloads",
+                "no `name` here",
+            )
         for model, task, point in combinations:
             swept = "".join(f"-{key}{value}" for key, value in point)
             where: Path = ("workloads", index)
@@ -150,7 +177,9 @@ class Suite(Strict):
             training = merge(self.training, (*where, "training"), entry.training)
             launch = merge(self.launch, (*where, "launch"), entry.launch)
             name = entry.name or f"{model}-{task}{swept}".replace("_", "-")
-            if why := unfit_name(name, MAX_WORKLOAD_NAME_BYTES):  # made of parts that are good by themselves
+            if why := unfit_name(
+                name, MAX_WORKLOAD_NAME_BYTES
+            ):  # made of parts that are good by themselves
                 hint = "shorter names of models and tasks" if entry.sweep else "a `name` of its own"
                 raise Finding(where, f"its workload would be called {name!r}: {why}", hint)
             yield Workload(
@@ -158,16 +187,23 @@ class Suite(Strict):
                 model=self.models[model],
                 task=self.tasks[task],
                 training=merge(training, (*where, "sweep"), trained),
-                launch=self._launch(merge(launch, (*where, "sweep"), launched), _nodes_at(index, entry)),
+                launch=self._launch(
+                    merge(launch, (*where, "sweep"), launched), _nodes_at(index, entry)
+                ),
             )
 
     def _launch(self, launch: Launch, nodes_at: Path) -> Launch:
         if launch.nodes > 1:
-            raise Finding(nodes_at, f"a job trains on one host, not on {launch.nodes}", "1, and `processes` on it")
+            raise Finding(
+                nodes_at,
+                f"a job trains on one host, not on {launch.nodes}",
+                "1, and `processes` on it",
+            )
         if launch.torchrun and self.measurement.protocol == "blocks":
             raise Finding(
                 ("measurement", "protocol"),
-                "jobs of several processes cannot take turns: a rank that waits for the runner would stall the others",
+                "jobs of several processes cannot take turns: a rank that waits for the runner "
+                "would stall the others",
                 "epochs, or `launch: {launcher: plain, processes: 1}`",
             )
         return launch
@@ -180,7 +216,9 @@ class Suite(Strict):
         return workload.model_copy(update={"training": changed})
 
     def resolved_pairs(self) -> list[Pair]:
-        """Every pair on every workload it applies to; refuses unknown arms and undeclared differences (Finding)."""
+        """Every pair on every workload it applies to; refuses unknown arms and undeclared
+        differences (Finding).
+        """
         workloads = self.resolved_workloads()
         found: list[Pair] = []
         for index, entry in enumerate(self.pairs):
@@ -188,38 +226,62 @@ class Suite(Strict):
             for role in ("baseline", "candidate"):
                 if getattr(entry, role) not in self.arms:
                     raise Finding(
-                        ("pairs", index, role), f"no arm is called {getattr(entry, role)!r}", ", ".join(self.arms)
+                        ("pairs", index, role),
+                        f"no arm is called {getattr(entry, role)!r}",
+                        ", ".join(self.arms),
                     )
-            matching = [w for w in workloads if any(fnmatch.fnmatch(w.name, g) for g in entry.workloads)]
+            matching = [
+                w for w in workloads if any(fnmatch.fnmatch(w.name, g) for g in entry.workloads)
+            ]
             if not matching:
                 raise Finding(
-                    ("pairs", index, "workloads"), "matches no workload", ", ".join(w.name for w in workloads)
+                    ("pairs", index, "workloads"),
+                    "matches no workload",
+                    ", ".join(w.name for w in workloads),
                 )
             self._check_differences(index, entry, matching)
             found += [
-                Pair(workload=w.name, baseline=entry.baseline, candidate=entry.candidate, differs=list(entry.differs))
+                Pair(
+                    workload=w.name,
+                    baseline=entry.baseline,
+                    candidate=entry.candidate,
+                    differs=list(entry.differs),
+                )
                 for w in matching
             ]
             jobs = 2 * len(found) * self.measurement.most_launches
             if jobs > MOST_JOBS:
                 message = f"with it the suite has about {jobs} jobs"
-                raise Finding(where, message, f"at most {MOST_JOBS}: fewer launches, workloads or pairs")
+                raise Finding(
+                    where, message, f"at most {MOST_JOBS}: fewer launches, workloads or pairs"
+                )
         counted = Counter((p.workload, p.baseline, p.candidate) for p in found)
         for key, times in counted.items():
             if times > 1:
-                raise Finding(("pairs",), f"{key[2]} against {key[1]} on {key[0]} is listed twice", "each pair once")
+                raise Finding(
+                    ("pairs",),
+                    f"{key[2]} against {key[1]} on {key[0]} is listed twice",
+                    "each pair once",
+                )
         return found
 
     def _check_differences(self, index: int, entry: PairEntry, workloads: list[Workload]) -> None:
         where = ("pairs", index)
         if entry.baseline == entry.candidate:
             raise Finding(
-                (*where, "candidate"), f"both arms are {entry.baseline!r}", "for an A/A pair, two arms of equal content"
+                (*where, "candidate"),
+                f"both arms are {entry.baseline!r}",
+                "for an A/A pair, two arms of equal content",
             )
         baseline, candidate = self.arms[entry.baseline], self.arms[entry.candidate]
         actual = differences(baseline, candidate)
-        for workload in workloads:  # a setting that one arm changes may be what a workload has anyway
-            left, right = self.arm_workload(workload, baseline), self.arm_workload(workload, candidate)
+        for (
+            workload
+        ) in workloads:  # a setting that one arm changes may be what a workload has anyway
+            left, right = (
+                self.arm_workload(workload, baseline),
+                self.arm_workload(workload, candidate),
+            )
             for key in Training.model_fields:
                 if getattr(left.training, key) != getattr(right.training, key):
                     both = f"{getattr(left.training, key)} / {getattr(right.training, key)}"
@@ -262,7 +324,8 @@ def merge(base: S, where: Path, overrides: dict[str, Any]) -> S:
 
 
 def differences(a: Arm, b: Arm) -> dict[str, str]:
-    """What two arms differ in besides the backend (and its own options, where the backends differ): name → `x / y`.
+    """What two arms differ in besides the backend (and its own options, where the backends differ):
+    name → `x / y`.
 
     Their training settings are not among it: what those resolve to depends on the workload.
     """

@@ -14,7 +14,9 @@ Path = tuple[str | int, ...]
 
 
 class Finding(Exception):
-    """Something wrong at a place in the suite. `path` is the chain of keys and indices that leads there."""
+    """Something wrong at a place in the suite. `path` is the chain of keys and indices that leads
+    there.
+    """
 
     def __init__(self, path: Path, message: str, allowed: str = "") -> None:
         super().__init__(message)
@@ -22,7 +24,9 @@ class Finding(Exception):
 
 
 def explain(error: Any, root: type[BaseModel]) -> tuple[str, str]:
-    """One entry of ValidationError.errors() as (what is wrong, what is allowed). `root` is the model it came from."""
+    """One entry of ValidationError.errors() as (what is wrong, what is allowed). `root` is the
+    model it came from.
+    """
     kind, context, value = error["type"], error.get("ctx", {}), error.get("input")
     loc = tuple(error["loc"])
     if kind == "extra_forbidden":
@@ -40,10 +44,12 @@ def explain(error: Any, root: type[BaseModel]) -> tuple[str, str]:
     if kind in ("value_error", "assertion_error"):
         return str(context.get("error", error["msg"])), ""
     if kind in ("too_short", "list_type", "dict_type", "model_type", "model_attributes_type"):
-        return f"{shown} does not fit", error["msg"].replace("Input should be a valid", "a").replace(
-            "dictionary", "mapping"
-        )
-    return f"{shown} does not fit", error["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
+        return f"{shown} does not fit", error["msg"].replace(
+            "Input should be a valid", "a"
+        ).replace("dictionary", "mapping")
+    return f"{shown} does not fit", error["msg"].removeprefix("Input should be ").removeprefix(
+        "Value error, "
+    )
 
 
 def cut(text: str, most: int = 200) -> str:
@@ -55,8 +61,16 @@ def fields_at(model: type[BaseModel], loc: Sequence[str | int]) -> list[str]:
     """Names of the fields of the model that `loc` leads to, starting at `model`."""
     current: Any = model
     for key in loc:
-        if isinstance(current, type) and issubclass(current, BaseModel) and key in current.model_fields:
+        if (
+            isinstance(current, type)
+            and issubclass(current, BaseModel)
+            and key in current.model_fields
+        ):
             current = current.model_fields[str(key)].annotation
         elif typing.get_origin(current) in (dict, list):
             current = typing.get_args(current)[-1]
-    return list(current.model_fields) if isinstance(current, type) and issubclass(current, BaseModel) else []
+    return (
+        list(current.model_fields)
+        if isinstance(current, type) and issubclass(current, BaseModel)
+        else []
+    )

@@ -10,7 +10,14 @@ from __future__ import annotations
 DECISIVE_NAMES = frozenset(
     {
         # where weights and data come from
-        *("HF_DATASETS_CACHE", "HF_DATASETS_OFFLINE", "HF_ENDPOINT", "HF_HOME", "HF_HUB_CACHE", "HF_HUB_OFFLINE"),
+        *(
+            "HF_DATASETS_CACHE",
+            "HF_DATASETS_OFFLINE",
+            "HF_ENDPOINT",
+            "HF_HOME",
+            "HF_HUB_CACHE",
+            "HF_HUB_OFFLINE",
+        ),
         *("HUGGINGFACE_HUB_CACHE", "TRANSFORMERS_CACHE", "TRANSFORMERS_OFFLINE"),
         "TOKENIZERS_PARALLELISM",
         # which cards a container shows, and with what arithmetic
@@ -26,9 +33,26 @@ DECISIVE_PREFIXES = (
     *("ORTMODULE_", "ORT_"),
     *("OMP_", "GOMP_", "KMP_", "MKL_", "OPENBLAS_", "MALLOC_"),
     *("PYTORCH_", "TORCHINDUCTOR_", "TORCHDYNAMO_"),
-    *("TORCH_ALLOW_", "TORCH_BLAS_", "TORCH_COMPILE_", "TORCH_CUDNN_", "TORCH_LINALG_", "TORCH_NCCL_"),
+    *(
+        "TORCH_ALLOW_",
+        "TORCH_BLAS_",
+        "TORCH_COMPILE_",
+        "TORCH_CUDNN_",
+        "TORCH_LINALG_",
+        "TORCH_NCCL_",
+    ),
 )
-SECRET_NAMES = ("TOKEN", "KEY", "SECRET", "PASSW", "PASSPHRASE", "CREDENTIAL", "AUTH", "COOKIE", "WEBHOOK")
+SECRET_NAMES = (
+    "TOKEN",
+    "KEY",
+    "SECRET",
+    "PASSW",
+    "PASSPHRASE",
+    "CREDENTIAL",
+    "AUTH",
+    "COOKIE",
+    "WEBHOOK",
+)
 
 
 def is_secret(name: str) -> bool:

@@ -1,16 +1,28 @@
-"""What is trained and how: the models that config files, job specs and records share. Imports no torch."""
+"""What is trained and how: the models that config files, job specs and records share. Imports no
+torch.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from harness.schema.redaction import HOST_PATH
 
 Scalar = bool | int | float | str | None
-MOST_SECONDS = 366 * 24 * 3600.0  # of anything that waits or measures; what is longer is a slip of the keyboard
+MOST_SECONDS = (
+    366 * 24 * 3600.0
+)  # of anything that waits or measures; what is longer is a slip of the keyboard
 LARGEST_SEED = 2**31 - 1  # NumPy takes 32 bits, and launches count up from it
 MOST_LAUNCHES = 1000
 GLUE_TASKS = ("cola", "sst2", "mrpc", "stsb", "qqp", "mnli", "qnli", "rte", "wnli")
@@ -51,7 +63,9 @@ class Strict(BaseModel):
     @classmethod
     def _a_number_is_not_a_boolean(cls, value: Any, info: ValidationInfo) -> Any:
         # pydantic would read `batch_size: true` as 1
-        if not isinstance(value, bool):  # first, for this runs for every field of every record that is read
+        if not isinstance(
+            value, bool
+        ):  # first, for this runs for every field of every record that is read
             return value
         annotation = cls.model_fields[str(info.field_name)].annotation
         kinds = get_args(annotation) or (annotation,)
@@ -81,14 +95,20 @@ class Model(Strict):
     path: Annotated[str, HOST_PATH] | None = Field(
         None, description="hub id (FacebookAI/roberta-base) or folder; ~ is the user's home"
     )
-    architecture: str | None = Field(None, description="a built-in shape (roberta-base, …) for random weights")
-    config: dict[str, Scalar] = Field(default_factory=dict, description="overrides of the transformers config")
+    architecture: str | None = Field(
+        None, description="a built-in shape (roberta-base, …) for random weights"
+    )
+    config: dict[str, Scalar] = Field(
+        default_factory=dict, description="overrides of the transformers config"
+    )
     weights: Literal["auto", "pretrained", "random"] = "auto"
 
     @model_validator(mode="after")
     def _has_a_source(self) -> Model:
         if self.path is None and self.architecture is None:
-            raise ValueError("a model needs `path` (hub id or folder) or `architecture` (a built-in shape)")
+            raise ValueError(
+                "a model needs `path` (hub id or folder) or `architecture` (a built-in shape)"
+            )
         if self.weights == "pretrained" and self.path is None:
             raise ValueError("`weights: pretrained` needs `path`")
         if self.weights == "random" and self.architecture is None:
@@ -104,17 +124,27 @@ class Task(Strict):
     """
 
     name: Slug = Field(description="label in tables; defaults to the key in `tasks`")
-    kind: Slug = Field("glue", description="a registered kind of task: glue, causal-lm, token-classification, …")
-    subset: Literal["cola", "sst2", "mrpc", "stsb", "qqp", "mnli", "qnli", "rte", "wnli"] | None = Field(
-        None, description="GLUE task; defaults to the key in `tasks`, else sst2; only for `kind: glue`"
+    kind: Slug = Field(
+        "glue", description="a registered kind of task: glue, causal-lm, token-classification, …"
+    )
+    subset: Literal["cola", "sst2", "mrpc", "stsb", "qqp", "mnli", "qnli", "rte", "wnli"] | None = (
+        Field(
+            None,
+            description="GLUE task; defaults to the key in `tasks`, else sst2; only for "
+            "`kind: glue`",
+        )
     )
     options: dict[str, Scalar] = Field(default_factory=dict, description="the kind's own settings")
     source: Literal["auto", "hub", "folder", "synthetic"] = "auto"
     folder: Annotated[Path, HOST_PATH] | None = Field(
         None, description="folder with the hub's Parquet layout (SUBSET/train-*.parquet, …)"
     )
-    train_samples: int | None = Field(None, gt=0, description="at most so many training samples (default: all)")
-    eval_samples: int | None = Field(None, gt=0, description="at most so many evaluation samples (default: all)")
+    train_samples: int | None = Field(
+        None, gt=0, description="at most so many training samples (default: all)"
+    )
+    eval_samples: int | None = Field(
+        None, gt=0, description="at most so many evaluation samples (default: all)"
+    )
     data_seed: int = Field(0, ge=0, le=LARGEST_SEED, description="seed of the built-in corpus")
 
     @property
@@ -125,7 +155,11 @@ class Task(Strict):
     @model_validator(mode="before")
     @classmethod
     def _glue_has_a_subset(cls, data: Any) -> Any:
-        if isinstance(data, dict) and data.get("kind", "glue") == "glue" and data.get("subset") is None:
+        if (
+            isinstance(data, dict)
+            and data.get("kind", "glue") == "glue"
+            and data.get("subset") is None
+        ):
             return {**data, "subset": "sst2"}
         return data
 
@@ -151,15 +185,21 @@ class Training(Strict):
     max_seq_length: int = Field(128, gt=1, le=4096)
     pad_to_max_length: bool = True
     epochs: float = Field(3.0, gt=0, le=1_000_000)
-    max_steps: int | None = Field(None, gt=0, description="stop after so many optimizer steps, whatever `epochs` says")
+    max_steps: int | None = Field(
+        None, gt=0, description="stop after so many optimizer steps, whatever `epochs` says"
+    )
     gradient_accumulation_steps: int = Field(1, gt=0)
     learning_rate: float = Field(2e-5, gt=0)
     lr_scheduler: Literal["linear", "cosine", "constant", "constant_with_warmup"] = "linear"
-    warmup_ratio: float = Field(0.0, ge=0, lt=1, description="share of the steps over which the learning rate rises")
+    warmup_ratio: float = Field(
+        0.0, ge=0, lt=1, description="share of the steps over which the learning rate rises"
+    )
     weight_decay: float = Field(0.0, ge=0)
     max_grad_norm: float = Field(1.0, ge=0)
     optim: Literal["adamw_torch", "adamw_torch_fused", "sgd", "adafactor"] = "adamw_torch"
-    dropout: float | None = Field(None, ge=0, lt=1, description="every dropout of the model; null: the model's own")
+    dropout: float | None = Field(
+        None, ge=0, lt=1, description="every dropout of the model; null: the model's own"
+    )
     dataloader_workers: int = Field(0, ge=0, le=1024)
     logging_steps: int = Field(500, gt=0)
     evaluate: bool = Field(True, description="evaluate on the task's validation set after training")
@@ -169,15 +209,27 @@ class Training(Strict):
 class Launch(Strict):
     """How many processes train a job together, and what starts them. The batch size is per process."""
 
-    launcher: Literal["auto", "plain", "torchrun"] = Field("auto", description="auto: torchrun for several processes")
-    processes: int = Field(1, ge=1, le=64, description="as torchrun's --nproc_per_node: each has a GPU of its own")
+    launcher: Literal["auto", "plain", "torchrun"] = Field(
+        "auto", description="auto: torchrun for several processes"
+    )
+    processes: int = Field(
+        1, ge=1, le=64, description="as torchrun's --nproc_per_node: each has a GPU of its own"
+    )
     nodes: int = Field(
-        1, ge=1, le=64, description="1: a job trains on one host; records of earlier versions may have more"
+        1,
+        ge=1,
+        le=64,
+        description="1: a job trains on one host; records of earlier versions may have more",
     )
     timeout_s: float = Field(
-        300, gt=0, le=MOST_SECONDS, description="a rank waits so long for the others before the job fails"
+        300,
+        gt=0,
+        le=MOST_SECONDS,
+        description="a rank waits so long for the others before the job fails",
     )
-    find_unused_parameters: bool = Field(False, description="DistributedDataParallel looks for them at every step")
+    find_unused_parameters: bool = Field(
+        False, description="DistributedDataParallel looks for them at every step"
+    )
 
     @property
     def world_size(self) -> int:
@@ -192,25 +244,44 @@ class Launch(Strict):
     @model_validator(mode="after")
     def _several_processes_need_torchrun(self) -> Launch:
         if self.launcher == "plain" and self.world_size > 1:
-            raise ValueError(f"`launcher: plain` starts one process, not {self.world_size}: give `launcher: torchrun`")
+            raise ValueError(
+                f"`launcher: plain` starts one process, not {self.world_size}: give `launcher: "
+                "torchrun`"
+            )
         return self
 
 
 class Inference(Strict):
-    """After training: the trained model by PyTorch and by ONNX Runtime, in turns on the same batches."""
+    """After training: the trained model by PyTorch and by ONNX Runtime, in turns on the same
+    batches.
+    """
 
     batch_sizes: list[int] | None = Field(
-        None, min_length=1, description="samples per batch, each timed; null: 1 and the workload's eval_batch_size"
+        None,
+        min_length=1,
+        description="samples per batch, each timed; null: 1 and the workload's eval_batch_size",
     )
     seconds: float = Field(
-        10, gt=0, le=MOST_SECONDS, description="measured time of a batch size, about, both engines together"
+        10,
+        gt=0,
+        le=MOST_SECONDS,
+        description="measured time of a batch size, about, both engines together",
     )
     precision: Literal["fp32", "fp16"] | None = Field(
-        None, description="weights and arithmetic of both engines; null: fp16 where training is fp16, else fp32"
+        None,
+        description="weights and arithmetic of both engines; null: fp16 where training is fp16, "
+        "else fp32",
     )
-    opset: int = Field(17, ge=14, le=20, description="of the exported graph; 17 has layer normalization as one node")
+    opset: int = Field(
+        17,
+        ge=14,
+        le=20,
+        description="of the exported graph; 17 has layer normalization as one node",
+    )
     tolerance: float | None = Field(
-        None, gt=0, description="largest difference of a logit between the engines; null: by precision"
+        None,
+        gt=0,
+        description="largest difference of a logit between the engines; null: by precision",
     )
 
     @field_validator("batch_sizes")
@@ -238,9 +309,12 @@ class Arm(Strict):
     backend: Slug = Field(description="a registered backend: pytorch, onnxruntime, …")
     stack: Slug = "ort"
     attention: Literal["eager", "sdpa"] = "eager"
-    options: dict[str, Scalar] = Field(default_factory=dict, description="the backend's own switches")
+    options: dict[str, Scalar] = Field(
+        default_factory=dict, description="the backend's own switches"
+    )
     training: dict[str, Any] = Field(
-        default_factory=dict, description="settings this arm alone changes; a pair must declare each as a difference"
+        default_factory=dict,
+        description="settings this arm alone changes; a pair must declare each as a difference",
     )
     injected_delay_ms: float = Field(
         0.0,
@@ -251,31 +325,55 @@ class Arm(Strict):
 
 
 class JobSpec(Strict):
-    """One job, completely: what the child process gets, as JSON. `id` is a hash of all that decides the result."""
+    """One job, completely: what the child process gets, as JSON. `id` is a hash of all that decides
+    the result.
+    """
 
     id: str
     run: str
     suite: str
     workload: Workload  # with the arm's own training settings applied
     arm: Arm
-    launch: int = Field(ge=0, description="0-based; launch k of two arms forms one pair of fresh launches")
-    position: int = Field(ge=0, description="0-based order of execution within the run, or of being started")
+    launch: int = Field(
+        ge=0, description="0-based; launch k of two arms forms one pair of fresh launches"
+    )
+    position: int = Field(
+        ge=0, description="0-based order of execution within the run, or of being started"
+    )
     seed: int
     device: Literal["cpu", "cuda"] = "cpu"
     warmup_steps: int = Field(10, ge=1, description="steps never counted as steady state")
     twin: bool = Field(False, description="parity twin: dropout 0, losses of every step compared")
     partner: Slug | None = Field(
-        None, description="blocks protocol: the arm this job shares the device with; it waits at borders for the runner"
+        None,
+        description="blocks protocol: the arm this job shares the device with; it waits at "
+        "borders for the runner",
     )
-    lead_in_steps: int = Field(1, ge=0, description="blocks protocol: steps at the head of a block that are not timed")
-    cores: list[int] | None = Field(None, description="CPUs the job's processes may run on; null: all")
-    freeze_collector: bool = Field(False, description="gc.freeze() and gc.disable() once the warm-up is over")
-    realtime: bool = Field(False, description="SCHED_FIFO once the warm-up is over, where the host allows it")
+    lead_in_steps: int = Field(
+        1, ge=0, description="blocks protocol: steps at the head of a block that are not timed"
+    )
+    cores: list[int] | None = Field(
+        None, description="CPUs the job's processes may run on; null: all"
+    )
+    freeze_collector: bool = Field(
+        False, description="gc.freeze() and gc.disable() once the warm-up is over"
+    )
+    realtime: bool = Field(
+        False, description="SCHED_FIFO once the warm-up is over, where the host allows it"
+    )
     do_train: bool = True
     do_eval: bool = True
     inference: Inference | None = Field(None, description="null: none")
     cache_dir: Path
-    output_dir: Path | None = Field(None, description="where to save the trained model; null: not saved")
-    memory_limit_gib: float | None = Field(None, gt=0, description="host memory the job may use (RLIMIT_DATA)")
-    threads: int | None = Field(None, gt=0, description="CPU threads of torch and ONNX Runtime; null: their defaults")
-    environment: dict[str, str] = Field(default_factory=dict, description="set before torch is imported")
+    output_dir: Path | None = Field(
+        None, description="where to save the trained model; null: not saved"
+    )
+    memory_limit_gib: float | None = Field(
+        None, gt=0, description="host memory the job may use (RLIMIT_DATA)"
+    )
+    threads: int | None = Field(
+        None, gt=0, description="CPU threads of torch and ONNX Runtime; null: their defaults"
+    )
+    environment: dict[str, str] = Field(
+        default_factory=dict, description="set before torch is imported"
+    )

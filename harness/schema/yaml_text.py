@@ -53,7 +53,9 @@ class YamlError(Exception):
 
 @dataclass(frozen=True)
 class Parsed:
-    """`lines`: where each value (of a mapping, its key) is written. A text without any value has the content None."""
+    """`lines`: where each value (of a mapping, its key) is written. A text without any value has
+    the content None.
+    """
 
     content: Any
     lines: dict[Where, int]
@@ -69,16 +71,23 @@ def read(file: Path) -> str:
     with file.open("rb") as source:
         data = source.read(MOST_BYTES + 1)
     if len(data) > MOST_BYTES:
-        raise BenchError(f"has more than {MOST_BYTES >> 10} KiB", place=str(file), fix="name a YAML file of this tool")
+        raise BenchError(
+            f"has more than {MOST_BYTES >> 10} KiB",
+            place=str(file),
+            fix="name a YAML file of this tool",
+        )
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = data[: error.start].count(b"\n") + 1
-        raise BenchError("is not UTF-8 text", place=f"{file}:{line}", fix="save it as UTF-8") from None
+        raise BenchError(
+            "is not UTF-8 text", place=f"{file}:{line}", fix="save it as UTF-8"
+        ) from None
 
 
 def parse(text: str, as_text: Container[str] = ()) -> Parsed:
-    """The one document in `text`; values of keys in `as_text` stay as they are written, whatever they look like.
+    """The one document in `text`; values of keys in `as_text` stay as they are written, whatever
+    they look like.
 
     Raises:
         YamlError: It is no valid YAML, or something that none of this project's files holds: numbers that are not
@@ -94,12 +103,16 @@ def parse(text: str, as_text: Container[str] = ()) -> Parsed:
         return _Builder(yaml.parse(text, Loader=_LOADER), as_text).document()
     except yaml.reader.ReaderError as error:
         line = text[: error.position].count("\n") + 1
-        raise YamlError(f"a character that YAML does not allow: {_code(error)}", line, "remove it") from None
+        raise YamlError(
+            f"a character that YAML does not allow: {_code(error)}", line, "remove it"
+        ) from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
         problem = getattr(error, "problem", None) or str(error)
         raise YamlError(
-            f"not valid YAML: {problem}", mark.line + 1 if mark else 1, "check indentation and quotes"
+            f"not valid YAML: {problem}",
+            mark.line + 1 if mark else 1,
+            "check indentation and quotes",
         ) from None
 
 
@@ -140,7 +153,11 @@ class _Builder:
         self._lines.setdefault(path, _line(event))
         self._count_up(1, event)
         if depth > MOST_DEPTH:
-            raise YamlError(f"nested more than {MOST_DEPTH} deep", _line(event), "no file of this tool needs that")
+            raise YamlError(
+                f"nested more than {MOST_DEPTH} deep",
+                _line(event),
+                "no file of this tool needs that",
+            )
         if isinstance(event, yaml.AliasEvent):
             return self._alias(event)
         before = self._count
@@ -159,9 +176,15 @@ class _Builder:
     def _alias(self, event: Any) -> Any:
         anchor = self._anchors.get(event.anchor)
         if anchor is None:
-            raise YamlError(f"no anchor &{event.anchor} stands before it", _line(event), "write the anchor first")
+            raise YamlError(
+                f"no anchor &{event.anchor} stands before it",
+                _line(event),
+                "write the anchor first",
+            )
         if not anchor.complete:
-            raise YamlError(f"*{event.anchor} stands for something that holds it", _line(event), "write it out")
+            raise YamlError(
+                f"*{event.anchor} stands for something that holds it", _line(event), "write it out"
+            )
         self._count_up(anchor.size, event)
         return copy.deepcopy(anchor.value)  # --set changes one of them, not all
 
@@ -180,17 +203,23 @@ class _Builder:
         while not isinstance(key := next(self._events), yaml.MappingEndEvent):
             line = _line(key)
             if not isinstance(key, yaml.ScalarEvent):
-                raise YamlError("a key must be a single text", line, "a name, a colon, then the value")
+                raise YamlError(
+                    "a key must be a single text", line, "a name, a colon, then the value"
+                )
             name = key.value
             if name in keys:
                 message = f"{name!r} is written twice (first on line {keys[name]})"
                 raise YamlError(message, line, "keep one of them")
             keys[name] = line
-            value = self._value(next(self._events), (*path, name), depth + 1, text=name in self._as_text)
+            value = self._value(
+                next(self._events), (*path, name), depth + 1, text=name in self._as_text
+            )
             if name == "<<" and key.implicit[0]:
                 for part in value if isinstance(value, list) else [value]:
                     if not isinstance(part, dict):
-                        raise YamlError("`<<` merges mappings", line, "<<: *NAME of an anchored mapping")
+                        raise YamlError(
+                            "`<<` merges mappings", line, "<<: *NAME of an anchored mapping"
+                        )
                     merged = {**part, **merged}
             else:
                 self._lines[*path, name] = line
@@ -230,15 +259,23 @@ def _scalar(event: Any) -> Any:
         case "float" if _FLOAT.fullmatch(written) or _NOT_FINITE.fullmatch(written):
             number = math.inf if _NOT_FINITE.fullmatch(written) else float(written.replace("_", ""))
             if not math.isfinite(number):
-                raise YamlError(f"{_cut(written)} is not a finite number", line, "a number; in quotes if it is a name")
+                raise YamlError(
+                    f"{_cut(written)} is not a finite number",
+                    line,
+                    "a number; in quotes if it is a name",
+                )
             return number
         case "timestamp" if _DATE_TEXT.fullmatch(written):
             try:
                 return yaml.SafeLoader("").construct_yaml_timestamp(yaml.ScalarNode(tag, written))
             except (ValueError, OverflowError):
-                raise YamlError(f"{written} is no date that exists", line, "in quotes if it is a name") from None
+                raise YamlError(
+                    f"{written} is no date that exists", line, "in quotes if it is a name"
+                ) from None
         case "bool" | "int" | "float" | "timestamp" as kind:
-            raise YamlError(f"{_cut(written)!r} is no {kind}", line, "another value, or without its tag")
+            raise YamlError(
+                f"{_cut(written)!r} is no {kind}", line, "another value, or without its tag"
+            )
     raise YamlError(f"the tag {tag} is not known", line, "leave it out")
 
 
@@ -261,7 +298,11 @@ def _integer(written: str, line: int) -> int:
     base = 10 if _DECIMAL.fullmatch(written) else 0
     number = int(digits, base) if len(digits) <= 80 else LARGEST + 1
     if abs(number) > LARGEST:
-        raise YamlError(f"{_cut(written)} is too large a number", line, f"at most {LARGEST}; in quotes if it is a name")
+        raise YamlError(
+            f"{_cut(written)} is too large a number",
+            line,
+            f"at most {LARGEST}; in quotes if it is a name",
+        )
     return number
 
 

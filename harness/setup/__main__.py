@@ -1,7 +1,8 @@
 """`make setup`: .venv with the stack this host needs, ORT's extensions, and a proof that it trains.
 
-Run by the interpreter the environment is made from (harness/setup/bootstrap.sh finds it). Does nothing, in well under
-a second, when the stamp in .venv says that everything is as it was. Standard library only.
+Run by the interpreter the environment is made from (harness/setup/bootstrap.sh finds it). Does
+nothing, in well under a second, when the stamp in .venv says that everything is as it was. Standard
+library only.
 """
 
 from __future__ import annotations
@@ -33,7 +34,10 @@ from harness.setup.stack import (
 )
 from harness.setup.steps import Steps, clean_environment
 
-DISK_GIB: dict[Variant, int] = {"cpu": 9, "cuda": 12}  # environment and downloads, when neither is there yet
+DISK_GIB: dict[Variant, int] = {
+    "cpu": 9,
+    "cuda": 12,
+}  # environment and downloads, when neither is there yet
 
 
 @dataclass(frozen=True)
@@ -55,7 +59,9 @@ class Plan:
 
     @property
     def half_done(self) -> Path:
-        """There while packages are being written: an environment that still has it was left by a killed set-up."""
+        """There while packages are being written: an environment that still has it was left by a
+        killed set-up.
+        """
         return self.venv / "setup-half-done"
 
     @property
@@ -68,7 +74,9 @@ class Plan:
         return Extensions(self.python, site, self.variant, CHECKOUT / ".cache" / "extensions")
 
     def key(self) -> str:
-        """Hash of all that decides what set-up makes. A driver that appears later asks for the proof on the GPU."""
+        """Hash of all that decides what set-up makes. A driver that appears later asks for the
+        proof on the GPU.
+        """
         files = [
             *self.requirements,
             CUDA11_LIBS,
@@ -97,11 +105,14 @@ def check_host(plan: Plan) -> None:
     """Refuse, before anything is downloaded, a host that cannot carry the stack. Raises BenchError."""
     if (sys.platform, platform.machine()) != ("linux", "x86_64"):
         raise BenchError(
-            f"{sys.platform} on {platform.machine()}: ONNX Runtime Training is built for Linux on x86_64 only"
+            f"{sys.platform} on {platform.machine()}: ONNX Runtime Training is built for Linux on "
+            "x86_64 only"
         )
     glibc = tuple(int(part) for part in platform.libc_ver()[1].split(".")[:2] if part.isdigit())
     if glibc < (2, 28):
-        raise BenchError(f"glibc {platform.libc_ver()} is too old", fix="a distribution with glibc 2.28 or newer")
+        raise BenchError(
+            f"glibc {platform.libc_ver()} is too old", fix="a distribution with glibc 2.28 or newer"
+        )
     plan.extensions.check_compiler()
     free = shutil.disk_usage(CHECKOUT).free / 2**30
     if not plan.venv.exists() and free < DISK_GIB[plan.variant]:
@@ -112,17 +123,26 @@ def check_host(plan: Plan) -> None:
 
 
 def make_environment(plan: Plan, steps: Steps) -> None:
-    """Steps 1 to 3: uv, the environment, its packages with bytecode, and this project in editable form."""
+    """Steps 1 to 3: uv, the environment, its packages with bytecode, and this project in editable
+    form.
+    """
     with steps.step("uv"):
         try:
             uv = uv_tool.find_uv() or uv_tool.install_uv()
         except uv_tool.NoUv as error:
             raise BenchError(str(error)) from None
-        steps.note(".".join(map(str, uv_tool.version_of(uv) or ())) + (", private" if ".cache" in uv else ", on PATH"))
+        steps.note(
+            ".".join(map(str, uv_tool.version_of(uv) or ()))
+            + (", private" if ".cache" in uv else ", on PATH")
+        )
     with steps.step("Python environment"):
         plan.stamp.unlink(missing_ok=True)
         made_from = _setting(plan.venv / "pyvenv.cfg", "version_info")
-        if plan.half_done.exists() or not plan.python.exists() or not made_from.startswith(platform.python_version()):
+        if (
+            plan.half_done.exists()
+            or not plan.python.exists()
+            or not made_from.startswith(platform.python_version())
+        ):
             _remove(plan.venv)
             steps.run([uv, "venv", "--quiet", "--python", sys.executable, str(plan.venv)])
         steps.note(f"Python {platform.python_version()} in {plan.venv.name}")
@@ -131,9 +151,16 @@ def make_environment(plan: Plan, steps: Steps) -> None:
         python = ["--python", str(plan.python)]
         files = [str(file) for file in plan.requirements]
         steps.run([uv, "pip", "sync", *python, "--require-hashes", "--compile-bytecode", *files])
-        # Built with the setuptools of the stack, so nothing is downloaded beside the pins. `compat` puts a plain path
-        # into the .pth file; the default puts a finder there that costs every start of Python 30 ms.
-        editable = ["--no-deps", "--no-build-isolation", "--config-settings", "editable_mode=compat", "--editable"]
+        # Built with the setuptools of the stack, so nothing is downloaded beside the pins. `compat`
+        # puts a plain path into the .pth file; the default puts a finder there that costs every
+        # start of Python 30 ms.
+        editable = [
+            "--no-deps",
+            "--no-build-isolation",
+            "--config-settings",
+            "editable_mode=compat",
+            "--editable",
+        ]
         steps.run([uv, "pip", "install", *python, *editable, str(CHECKOUT)])
         plan.half_done.unlink()
         count = len(list(plan.extensions.site_packages.glob("*.dist-info")))
@@ -144,7 +171,9 @@ def make_environment(plan: Plan, steps: Steps) -> None:
 
 
 def install_cuda11(uv: str, steps: Steps) -> None:
-    """The libraries in a folder of their own: they share file names with torch's and would overwrite them."""
+    """The libraries in a folder of their own: they share file names with torch's and would
+    overwrite them.
+    """
     target = cuda11_folder()
     if target.exists():
         steps.note("there already")
@@ -174,19 +203,25 @@ def provide_extensions_and_prove(plan: Plan, steps: Steps) -> None:
         cached = plan.extensions.provide(steps)
     with steps.step("proof"):
         if plan.variant == "cuda" and not plan.driver:
-            steps.note("SKIPPED, no NVIDIA driver answers here: whether this stack trains is not known")
+            steps.note(
+                "SKIPPED, no NVIDIA driver answers here: whether this stack trains is not known"
+            )
             return
         try:
             seen = prove(plan, steps)
         except BenchError:
             if not cached:
                 raise
-            # Compiled by another host that shares this cache, with a newer compiler say: once more with this one's.
+            # Compiled by another host that shares this cache, with a newer compiler say: once more
+            # with this one's.
             plan.extensions.forget()
             plan.extensions.provide(steps)
             seen = prove(plan, steps)
         first, *_, last = seen["losses"]
-        steps.note(f"3 training steps under ORTModule, loss {first:.4f} → {last:.4f}, {seen['providers'][0]}")
+        steps.note(
+            f"3 training steps under ORTModule, loss {first:.4f} → {last:.4f}, "
+            f"{seen['providers'][0]}"
+        )
 
 
 def prove(plan: Plan, steps: Steps) -> dict[str, list[str]]:
@@ -199,14 +234,17 @@ def prove(plan: Plan, steps: Steps) -> dict[str, list[str]]:
         extra["LD_LIBRARY_PATH"] = ":".join([*cuda11_libraries(), inherited]).strip(":")
         extra["CUDA_CACHE_MAXSIZE"] = os.environ.get("CUDA_CACHE_MAXSIZE", str(KERNEL_CACHE_BYTES))
     output = steps.run(
-        [str(plan.python), "-m", "harness.setup.prove", "--provider", provider], environment=clean_environment(**extra)
+        [str(plan.python), "-m", "harness.setup.prove", "--provider", provider],
+        environment=clean_environment(**extra),
     )
     seen: dict[str, list[str]] = json.loads(output.strip().splitlines()[-1])
     return seen
 
 
 def _remove(folder: Path) -> None:
-    """Remove a folder in one step as seen from outside: killed half-way, it must not look like a whole one."""
+    """Remove a folder in one step as seen from outside: killed half-way, it must not look like a
+    whole one.
+    """
     if folder.exists():
         trash = CHECKOUT / ".cache" / "trash"
         shutil.rmtree(trash, ignore_errors=True)
@@ -217,7 +255,14 @@ def _remove(folder: Path) -> None:
 def _setting(file: Path, name: str) -> str:
     """Value of `name = value` in a pyvenv.cfg, "" when it is not there."""
     lines = file.read_text().splitlines() if file.exists() else []
-    return next((line.partition("=")[2].strip() for line in lines if line.partition("=")[0].strip() == name), "")
+    return next(
+        (
+            line.partition("=")[2].strip()
+            for line in lines
+            if line.partition("=")[0].strip() == name
+        ),
+        "",
+    )
 
 
 def set_up(plan: Plan) -> None:
@@ -225,7 +270,8 @@ def set_up(plan: Plan) -> None:
     check_host(plan)
     cache_root().mkdir(parents=True, exist_ok=True)
     with (cache_root() / "setup.lock").open("w") as lock:
-        # Children inherit the lock: what a killed set-up left running ends before the next one starts.
+        # Children inherit the lock: what a killed set-up left running ends before the next one
+        # starts.
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

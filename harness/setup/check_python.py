@@ -1,4 +1,5 @@
-"""Is this interpreter fit to carry the stack? Prints its real path, or says on stderr what is missing and exits with 1.
+"""Is this interpreter fit to carry the stack? Prints its real path, or says on stderr what is
+missing and exits with 1.
 
 Run by whatever `python3` the host has: old syntax and the standard library only.
 """
@@ -22,7 +23,11 @@ NEEDED = {
 def missing() -> list:  # type: ignore[type-arg]
     """What this interpreter lacks, one phrase each."""
     if sys.version_info[:2] != (3, 11):
-        return ["version 3.11, which ONNX Runtime Training needs (this is {}.{})".format(*sys.version_info[:2])]
+        return [
+            "version 3.11, which ONNX Runtime Training needs (this is {}.{})".format(
+                *sys.version_info[:2]
+            )
+        ]
     lacks = []
     for module, library in NEEDED.items():
         try:

@@ -1,4 +1,6 @@
-"""Compiles one of ONNX Runtime's torch extensions and loads it. Runs as a child process inside the stack."""
+"""Compiles one of ONNX Runtime's torch extensions and loads it. Runs as a child process inside the
+stack.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,8 @@ from pathlib import Path
 def compile_extension(name: str, sources_root: Path, build: Path) -> Path:
     """Compile `name` into `build` and load the result into this process; returns the file.
 
-    `sources_root` is onnxruntime/training/ortmodule/torch_cpp_extensions. Raises RuntimeError when g++ fails.
+    `sources_root` is onnxruntime/training/ortmodule/torch_cpp_extensions. Raises RuntimeError when
+    g++ fails.
     """
     from torch.utils import cpp_extension
 
@@ -38,17 +41,25 @@ def compile_extension(name: str, sources_root: Path, build: Path) -> Path:
 
 
 def _gpu_allocator_source(sources_root: Path, build: Path) -> Path:
-    """ORT ships a template for CUDA and ROCm; its setup.py fills it in place, here it becomes a file of its own."""
-    template = (sources_root / "cuda" / "torch_gpu_allocator" / "torch_gpu_allocator.cc").read_text()
+    """ORT ships a template for CUDA and ROCm; its setup.py fills it in place, here it becomes a
+    file of its own.
+    """
+    template = (
+        sources_root / "cuda" / "torch_gpu_allocator" / "torch_gpu_allocator.cc"
+    ).read_text()
     source = build / "torch_gpu_allocator.cc"
     source.write_text(
-        template.replace("___gpu_identifier___", "cuda").replace("___gpu_allocator_header___", "CUDACachingAllocator")
+        template.replace("___gpu_identifier___", "cuda").replace(
+            "___gpu_allocator_header___", "CUDACachingAllocator"
+        )
     )
     return source
 
 
 def _bundled_cuda() -> tuple[list[str], list[str]]:
-    """Include folders and linker flags of the CUDA that torch brings along; `crt/` is in nvidia-cuda-nvcc-cu12."""
+    """Include folders and linker flags of the CUDA that torch brings along; `crt/` is in
+    nvidia-cuda-nvcc-cu12.
+    """
     site = Path(sysconfig.get_path("purelib"))
     includes = [str(folder) for folder in sorted(site.glob("nvidia/*/include"))]
     return includes, [f"-L{site / 'torch' / 'lib'}", "-lc10_cuda", "-ltorch_cuda"]

@@ -1,7 +1,9 @@
-"""ONNX Runtime's torch extensions: compiled once per version without a CUDA toolkit, kept outside the checkout.
+"""ONNX Runtime's torch extensions: compiled once per version without a CUDA toolkit, kept outside
+the checkout.
 
-ORT's own installer (`python -m torch_ort.configure`) insists on `fused_ops`, which needs nvcc; training needs only the
-extensions named here, and they are plain C++. Standard library only: the compiling child is `compile_extension`.
+ORT's own installer (`python -m torch_ort.configure`) insists on `fused_ops`, which needs nvcc;
+training needs only the extensions named here, and they are plain C++. Standard library only: the
+compiling child is `compile_extension`.
 """
 
 from __future__ import annotations
@@ -39,14 +41,20 @@ class Extensions:
     @property
     def target(self) -> Path:
         """Where ONNX Runtime looks for them."""
-        return self.site_packages / "onnxruntime" / "training" / "ortmodule" / "torch_cpp_extensions"
+        return (
+            self.site_packages / "onnxruntime" / "training" / "ortmodule" / "torch_cpp_extensions"
+        )
 
     @property
     def cache(self) -> Path:
         """The cached files: one folder per torch, ORT, Python ABI and variant."""
         ort = "onnxruntime-training" if self.variant == "cuda" else "onnxruntime-training-cpu"
         pins = (REQUIREMENTS / f"ort-{self.variant}.txt").read_text()
-        return cache_root() / "extensions" / f"torch{_pin(pins, 'torch')}-ort{_pin(pins, ort)}-cp311-{self.variant}"
+        return (
+            cache_root()
+            / "extensions"
+            / f"torch{_pin(pins, 'torch')}-ort{_pin(pins, ort)}-cp311-{self.variant}"
+        )
 
     def in_place(self) -> bool:
         """Whether ONNX Runtime would find every one."""
@@ -59,13 +67,19 @@ class Extensions:
     def check_compiler(self) -> None:
         """Refuse a host that has to compile and cannot. Raises BenchError."""
         if self.missing() and shutil.which(_compiler()) is None:
-            raise BenchError(f"no C++ compiler `{_compiler()}` on this host", fix=how_to_install("g++"))
+            raise BenchError(
+                f"no C++ compiler `{_compiler()}` on this host", fix=how_to_install("g++")
+            )
 
     def provide(self, steps: Steps) -> bool:
-        """Compile what the cache lacks and copy all into place; returns whether everything came from the cache."""
+        """Compile what the cache lacks and copy all into place; returns whether everything came
+        from the cache.
+        """
         if not self.target.is_dir():
             raise BenchError(
-                "ONNX Runtime is not where it should be", place=str(self.target), fix="rm -r .venv; make setup"
+                "ONNX Runtime is not where it should be",
+                place=str(self.target),
+                fix="rm -r .venv; make setup",
             )
         self.check_compiler()
         missing = self.missing()
@@ -73,7 +87,11 @@ class Extensions:
             self._compile(name, steps)
         for name in self.names:
             _copy_atomically(self.cache / f"{name}.so", self.target / f"{name}.so")
-        steps.note(f"compiled {', '.join(missing)}" if missing else f"{', '.join(self.names)} from the cache")
+        steps.note(
+            f"compiled {', '.join(missing)}"
+            if missing
+            else f"{', '.join(self.names)} from the cache"
+        )
         return not missing
 
     def forget(self) -> None:
@@ -81,14 +99,21 @@ class Extensions:
         shutil.rmtree(self.cache, ignore_errors=True)
 
     def _compile(self, name: str, steps: Steps) -> None:
-        # A fresh folder: torch's build lock survives a killed build and would stall the next one for ever.
+        # A fresh folder: torch's build lock survives a killed build and would stall the next one
+        # for ever.
         folder = self.build / name
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
-        path = (
-            f"{self.python.parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"  # ninja is a package of the stack
-        )
-        command = [str(self.python), "-m", "harness.setup.compile_extension", name, str(self.target), str(folder)]
+        # ninja is a package of the stack
+        path = f"{self.python.parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
+        command = [
+            str(self.python),
+            "-m",
+            "harness.setup.compile_extension",
+            name,
+            str(self.target),
+            str(folder),
+        ]
         environment = clean_environment(PATH=path, CXX=_compiler(), PYTHONUNBUFFERED="1")
         steps.run(command, doing=f"compiling {name}", environment=environment)
         self.cache.mkdir(parents=True, exist_ok=True)

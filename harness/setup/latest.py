@@ -1,7 +1,9 @@
-"""`make setup-latest`: .venv-latest, the stack of today's PyTorch and transformers, and a proof that it trains.
+"""`make setup-latest`: .venv-latest, the stack of today's PyTorch and transformers, and a proof
+that it trains.
 
-With `--base PYTHON` it lies over an interpreter that has PyTorch already (a container's, say) and adds only what the
-worker needs and that one lacks; the versions are then the host's, not the pinned ones. Standard library only.
+With `--base PYTHON` it lies over an interpreter that has PyTorch already (a container's, say) and
+adds only what the worker needs and that one lacks; the versions are then the host's, not the pinned
+ones. Standard library only.
 """
 
 from __future__ import annotations
@@ -27,7 +29,8 @@ VENV = CHECKOUT / ".venv-latest"
 PYTHON = VENV / "bin" / "python"
 STAMP = VENV / "setup-stamp"
 ABOUT = (
-    "import importlib.metadata as m, json, sys; print(json.dumps({'version': sys.version_info[:2], 'path': sys.path, "
+    "import importlib.metadata as m, json, sys; print(json.dumps({'version': "
+    "sys.version_info[:2], 'path': sys.path, "
     "'packages': sorted({d.name.lower() for d in m.distributions() if d.name})}))"
 )
 
@@ -42,14 +45,19 @@ def set_up(base: str | None, variant: Variant) -> None:
         STAMP.unlink(missing_ok=True)
         steps = Steps(4 if base is None else 3, CHECKOUT / ".cache" / "setup-latest.log")
         steps.held_fds = (lock.fileno(),)
-        print("Setting up the stack `latest`" + (f" over {base}" if base else f" ({variant})"), flush=True)
+        print(
+            "Setting up the stack `latest`" + (f" over {base}" if base else f" ({variant})"),
+            flush=True,
+        )
         try:
             if base is None:
                 from_pins(variant, steps)
             else:
                 over(base, steps)
             with steps.step("proof"):
-                output = steps.run([str(PYTHON), "-m", "harness.setup.prove_latest"], environment=_environment())
+                output = steps.run(
+                    [str(PYTHON), "-m", "harness.setup.prove_latest"], environment=_environment()
+                )
                 steps.note(output.strip().splitlines()[-1])
         except BaseException:
             steps.end_line()
@@ -59,7 +67,9 @@ def set_up(base: str | None, variant: Variant) -> None:
 
 def key(base: str | None, variant: Variant) -> str:
     """Hash of all that decides what set-up makes."""
-    digest = hashlib.sha256(json.dumps([sys.version, str(CHECKOUT), variant, base, NEEDED]).encode())
+    digest = hashlib.sha256(
+        json.dumps([sys.version, str(CHECKOUT), variant, base, NEEDED]).encode()
+    )
     for file in sorted(REQUIREMENTS.glob("latest-*.txt")):
         digest.update(file.read_bytes())
     return digest.hexdigest()
@@ -81,7 +91,15 @@ def from_pins(variant: Variant, steps: Steps) -> None:
         shutil.rmtree(VENV, ignore_errors=True)
         steps.run([uv, "venv", "--quiet", "--python", sys.executable, str(VENV)])
     with steps.step("packages"):
-        sync = [uv, "pip", "sync", "--python", str(PYTHON), "--require-hashes", "--compile-bytecode"]
+        sync = [
+            uv,
+            "pip",
+            "sync",
+            "--python",
+            str(PYTHON),
+            "--require-hashes",
+            "--compile-bytecode",
+        ]
         wheels = clean_environment(**uv_tool.find_links())
         if variant == "cpu":
             try:
@@ -90,29 +108,48 @@ def from_pins(variant: Variant, steps: Steps) -> None:
             except BenchError as error:
                 if "torch==" not in str(error):
                     raise
-            steps.note("PyTorch with CUDA, for no index here has the one without (UV_INDEX, UV_FIND_LINKS)")
+            steps.note(
+                "PyTorch with CUDA, for no index here has the one without (UV_INDEX, UV_FIND_LINKS)"
+            )
         steps.run([*sync, str(REQUIREMENTS / "latest-cuda.txt")])
 
 
 def over(base: str, steps: Steps) -> None:
-    """An environment that sees the packages of `base`, and has of its own what the worker needs besides."""
+    """An environment that sees the packages of `base`, and has of its own what the worker needs
+    besides.
+    """
     with steps.step("Python environment"):
         program = shutil.which(base)
         if program is None:
-            raise BenchError("there is no such interpreter", place=f"BASE={base}", fix="the path of one with PyTorch")
+            raise BenchError(
+                "there is no such interpreter",
+                place=f"BASE={base}",
+                fix="the path of one with PyTorch",
+            )
         about = _about(program, steps)
         if tuple(about["version"]) < (3, 11):
-            raise BenchError("Python 3.11 or newer is needed", place=f"BASE={base}", fix="a newer interpreter")
+            raise BenchError(
+                "Python 3.11 or newer is needed", place=f"BASE={base}", fix="a newer interpreter"
+            )
         shutil.rmtree(VENV, ignore_errors=True)
         steps.run([program, "-m", "venv", "--without-pip", str(VENV)])
-        # By path, not by --system-site-packages: of a base that is a virtual environment, that shows its base's.
+        # By path, not by --system-site-packages: of a base that is a virtual environment, that
+        # shows its base's.
         seen = [path for path in about["path"] if path.endswith(("site-packages", "dist-packages"))]
-        (next(VENV.glob("lib/python3*/site-packages")) / "base.pth").write_text("".join(f"{path}\n" for path in seen))
+        (next(VENV.glob("lib/python3*/site-packages")) / "base.pth").write_text(
+            "".join(f"{path}\n" for path in seen)
+        )
     with steps.step("packages"):
         missing = [name for name in NEEDED if name not in _about(str(PYTHON), steps)["packages"]]
         if "torch" in missing or "transformers" in missing:
-            raise BenchError("it has no PyTorch or no transformers", place=f"BASE={base}", fix="make setup-latest")
-        if missing:  # with the base's pip, which knows what is there: uv would install PyTorch once more
+            raise BenchError(
+                "it has no PyTorch or no transformers",
+                place=f"BASE={base}",
+                fix="make setup-latest",
+            )
+        if (
+            missing
+        ):  # with the base's pip, which knows what is there: uv would install PyTorch once more
             steps.run([str(PYTHON), "-m", "pip", "install", *missing])
         steps.note(f"added {', '.join(missing) or 'none'}")
 
@@ -128,7 +165,9 @@ def _environment() -> Mapping[str, str]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--base", metavar="PYTHON", default=os.environ.get("BASE") or None)
     base = parser.parse_args().base
     try:

@@ -1,4 +1,6 @@
-"""Names of system packages, for messages: what to install when something is missing. Standard library only."""
+"""Names of system packages, for messages: what to install when something is missing. Standard
+library only.
+"""
 
 from __future__ import annotations
 
@@ -24,14 +26,14 @@ def how_to_install(what: str) -> str:
 
 
 def diagnose(log: str) -> str:
-    """What to do about a failed step, read from what it printed; "" when the log names nothing known."""
+    """What to do about a failed step, read from what it printed; "" when the log names nothing
+    known.
+    """
     missing = re.search(r"(lib[\w+-]+)[\w.+-]*\.so[\d.]*: cannot open shared object file", log)
     if missing and missing[1] in PACKAGES:
         return how_to_install(missing[1])
     if missing:
-        return (
-            f"the shared library {missing[0].split(':')[0]} is missing on this host: install the package that holds it"
-        )
+        return f"the shared library {missing[0].split(':')[0]} is missing on this host: install the package that holds it"
     if "Python.h" in log and "No such file" in log:
         return how_to_install("Python.h")
     if "Killed signal terminated program cc1plus" in log:
@@ -39,11 +41,11 @@ def diagnose(log: str) -> str:
     if re.search(r"'cc1plus'|g\+\+: (not found|No such file)|'c\+\+'", log):
         return how_to_install("g++")
     if "No space left on device" in log:
-        return (
-            "free some disk space (the stack takes about 7 GB, its downloads as much again) and run `make setup` again"
-        )
-    if re.search(r"error sending request|dns error|Connection refused|timed out|Failed to fetch", log, re.IGNORECASE):
-        return (
-            "the package index did not answer: check the network, proxy and index settings, then run `make setup` again"
-        )
+        return "free some disk space (the stack takes about 7 GB, its downloads as much again) and run `make setup` again"
+    if re.search(
+        r"error sending request|dns error|Connection refused|timed out|Failed to fetch",
+        log,
+        re.IGNORECASE,
+    ):
+        return "the package index did not answer: check the network, proxy and index settings, then run `make setup` again"
     return ""

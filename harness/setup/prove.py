@@ -1,7 +1,9 @@
-"""Proves that the installed stack trains: three steps of a tiny model under ORTModule, with every fallback forbidden.
+"""Proves that the installed stack trains: three steps of a tiny model under ORTModule, with every
+fallback forbidden.
 
-Runs as a child process inside the stack: `python -m harness.setup.prove --provider CPUExecutionProvider` prints one
-JSON object on its last line and exits with 0, or says what is wrong and exits with 1.
+Runs as a child process inside the stack: `python -m harness.setup.prove --provider
+CPUExecutionProvider` prints one JSON object on its last line and exits with 0, or says what is
+wrong and exits with 1.
 """
 
 from __future__ import annotations
@@ -18,11 +20,12 @@ STEPS = 3
 
 
 def prove(provider: str) -> dict[str, Any]:
-    """Train three steps and return what was seen: `losses`, `torch_module`, `providers`, `device`, `seconds`.
+    """Train three steps and return what was seen: `losses`, `torch_module`, `providers`, `device`,
+    `seconds`.
 
-    Raises RuntimeError when the losses do not fall, when PyTorch trained instead of ONNX Runtime, or when the
-    session's first execution provider is not `provider` (a CUDA session whose libraries are missing quietly becomes
-    a CPU session).
+    Raises RuntimeError when the losses do not fall, when PyTorch trained instead of ONNX Runtime,
+    or when the session's first execution provider is not `provider` (a CUDA session whose libraries
+    are missing quietly becomes a CPU session).
     """
     # Read by ORTModule when it is imported.
     os.environ["ORTMODULE_FALLBACK_POLICY"] = "FALLBACK_DISABLE"
@@ -32,7 +35,11 @@ def prove(provider: str) -> dict[str, Any]:
 
     torch.manual_seed(0)
     device = "cuda" if provider == "CUDAExecutionProvider" else "cpu"
-    model = ORTModule(torch.nn.Sequential(torch.nn.Linear(8, 16), torch.nn.Tanh(), torch.nn.Linear(16, 2)).to(device))
+    model = ORTModule(
+        torch.nn.Sequential(torch.nn.Linear(8, 16), torch.nn.Tanh(), torch.nn.Linear(16, 2)).to(
+            device
+        )
+    )
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     inputs = torch.randn(32, 8, device=device)
     labels = (inputs.sum(dim=1) > 0).long()
@@ -64,7 +71,9 @@ def prove(provider: str) -> dict[str, Any]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--provider", choices=("CPUExecutionProvider", "CUDAExecutionProvider"), required=True)
+    parser.add_argument(
+        "--provider", choices=("CPUExecutionProvider", "CUDAExecutionProvider"), required=True
+    )
     try:
         print(json.dumps(prove(parser.parse_args().provider)))
     except Exception as error:  # whatever the stack raises is the answer

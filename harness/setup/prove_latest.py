@@ -1,4 +1,6 @@
-"""Three training steps of a tiny transformers model in this interpreter, with what the worker needs imported."""
+"""Three training steps of a tiny transformers model in this interpreter, with what the worker needs
+imported.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,10 @@ def main() -> int:
     config = transformers.AutoConfig.for_model(**SHAPES["roberta-tiny"], num_labels=2)
     model = transformers.AutoModelForSequenceClassification.from_config(config).to(device)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
-    tokens, labels = torch.randint(5, 100, (8, 16), device=device), torch.arange(8, device=device) % 2
+    tokens, labels = (
+        torch.randint(5, 100, (8, 16), device=device),
+        torch.arange(8, device=device) % 2,
+    )
     losses = []
     for _ in range(3):
         loss = model(input_ids=tokens, labels=labels).loss

@@ -1,4 +1,6 @@
-"""Which variant of the stack `ort` fits this host, and where its parts lie. Standard library only; imports no torch."""
+"""Which variant of the stack `ort` fits this host, and where its parts lie. Standard library only;
+imports no torch.
+"""
 
 from __future__ import annotations
 
@@ -17,12 +19,15 @@ from harness.paths import CHECKOUT, cache_root
 Variant = Literal["cpu", "cuda"]
 REQUIREMENTS = CHECKOUT / "requirements"
 CUDA11_LIBS = REQUIREMENTS / "cuda11-libs.txt"
-# ORT's CUDA 11.8 kernels reach cards newer than sm_86 as PTX: the driver's default cache (1 GiB) is too small for them.
+# ORT's CUDA 11.8 kernels reach cards newer than sm_86 as PTX: the driver's default cache (1 GiB) is
+# too small for them.
 KERNEL_CACHE_BYTES = 4 << 30
 
 
 def driver_answers() -> bool:
-    """Whether an NVIDIA driver with at least one GPU answers, asked through NVML, else through nvidia-smi."""
+    """Whether an NVIDIA driver with at least one GPU answers, asked through NVML, else through
+    nvidia-smi.
+    """
     try:
         nvml = ctypes.CDLL("libnvidia-ml.so.1")
     except OSError:
@@ -47,7 +52,9 @@ def _nvidia_smi_lists_a_gpu() -> bool:
 
 
 def chosen_variant(*, driver: bool) -> Variant:
-    """`cuda` where a driver answers, else `cpu`; the environment variable STACK overrides. Raises BenchError."""
+    """`cuda` where a driver answers, else `cpu`; the environment variable STACK overrides. Raises
+    BenchError.
+    """
     wanted = os.environ.get("STACK", "")
     if wanted == "":
         return "cuda" if driver else "cpu"
@@ -55,12 +62,19 @@ def chosen_variant(*, driver: bool) -> Variant:
         return "cpu"
     if wanted == "cuda":
         return "cuda"
-    raise BenchError(f"no variant {wanted!r}", place="STACK", fix="STACK=cpu or STACK=cuda, or leave it unset")
+    raise BenchError(
+        f"no variant {wanted!r}", place="STACK", fix="STACK=cpu or STACK=cuda, or leave it unset"
+    )
 
 
 def installed_variant() -> Variant | None:
-    """The variant whose ONNX Runtime Training is installed in this interpreter; None when neither is."""
-    names: tuple[tuple[str, Variant], ...] = (("onnxruntime-training", "cuda"), ("onnxruntime-training-cpu", "cpu"))
+    """The variant whose ONNX Runtime Training is installed in this interpreter; None when neither
+    is.
+    """
+    names: tuple[tuple[str, Variant], ...] = (
+        ("onnxruntime-training", "cuda"),
+        ("onnxruntime-training-cpu", "cpu"),
+    )
     for name, variant in names:
         try:
             metadata.version(name)
@@ -71,20 +85,25 @@ def installed_variant() -> Variant | None:
 
 
 def cuda11_folder() -> Path:
-    """Folder of the CUDA 11.8 libraries; its name hashes their pins, so other pins get another folder."""
+    """Folder of the CUDA 11.8 libraries; its name hashes their pins, so other pins get another
+    folder.
+    """
     return cache_root() / "cuda11" / hashlib.sha256(CUDA11_LIBS.read_bytes()).hexdigest()[:16]
 
 
 def cuda11_libraries() -> list[str]:
-    """The folders that hold the installed CUDA 11.8 libraries, whatever the host; empty when they are not installed."""
+    """The folders that hold the installed CUDA 11.8 libraries, whatever the host; empty when they
+    are not installed.
+    """
     return [str(folder) for folder in sorted(cuda11_folder().glob("nvidia/*/lib"))]
 
 
 def cuda11_library_path() -> list[str]:
     """Folders that the ORT arm, and only that arm, needs on LD_LIBRARY_PATH.
 
-    Empty where no driver answers (there these libraries make ONNX Runtime abort), for the cpu variant, and where they
-    were not installed by set-up (an installation from a wheel, or one that brings its own library path).
+    Empty where no driver answers (there these libraries make ONNX Runtime abort), for the cpu
+    variant, and where they were not installed by set-up (an installation from a wheel, or one that
+    brings its own library path).
     """
     if not CUDA11_LIBS.exists() or installed_variant() != "cuda" or not driver_answers():
         return []

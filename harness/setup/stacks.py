@@ -1,4 +1,6 @@
-"""Stacks: interpreters with packages of their own that jobs run in. `ort` is this one; a suite declares the others."""
+"""Stacks: interpreters with packages of their own that jobs run in. `ort` is this one; a suite
+declares the others.
+"""
 
 from __future__ import annotations
 
@@ -21,15 +23,20 @@ OWN = "ort"
 NEEDED = "accelerate datasets filelock numpy pyarrow pydantic scikit-learn scipy tokenizers torch transformers".split()
 
 
-def interpreters(suite: Suite, options: Iterable[str] = (), *, must_exist: bool = True) -> dict[str, str]:
+def interpreters(
+    suite: Suite, options: Iterable[str] = (), *, must_exist: bool = True
+) -> dict[str, str]:
     """The interpreter of every stack that an arm of a pair names, by stack.
 
-    The first that says so counts: `options` (`NAME=PATH`, from --stack), the variable BENCH_STACK_NAME, the suite.
-    Paths are relative to the checkout; a name without a slash is looked up on PATH. Raises BenchError for options that
-    are none or name no stack of the suite, and (if it `must_exist`) for an interpreter that is not there.
+    The first that says so counts: `options` (`NAME=PATH`, from --stack), the variable
+    BENCH_STACK_NAME, the suite. Paths are relative to the checkout; a name without a slash is
+    looked up on PATH. Raises BenchError for options that are none or name no stack of the suite,
+    and (if it `must_exist`) for an interpreter that is not there.
     """
     given = dict(_option(option) for option in options)
-    used = {suite.arms[name].stack for pair in suite.pairs for name in (pair.baseline, pair.candidate)}
+    used = {
+        suite.arms[name].stack for pair in suite.pairs for name in (pair.baseline, pair.candidate)
+    }
     for name in given.keys() - used - suite.stacks.keys():
         raise BenchError(
             f"no arm of {suite.suite} runs in a stack {name!r}",
@@ -39,7 +46,9 @@ def interpreters(suite: Suite, options: Iterable[str] = (), *, must_exist: bool 
     found = {}
     for name in sorted(used):
         place, wanted = _wanted(name, suite, given)
-        found[name] = _program(name, wanted, place, must_exist) if wanted is not None else sys.executable
+        found[name] = (
+            _program(name, wanted, place, must_exist) if wanted is not None else sys.executable
+        )
     return found
 
 
@@ -61,7 +70,9 @@ def how_to_make(stack: str, interpreter: str = "") -> str:
 
 
 def check_packages(stack: str, interpreter: str, packages: Mapping[str, str]) -> None:
-    """Raises BenchError naming what a worker needs and `packages` (of that interpreter) does not have."""
+    """Raises BenchError naming what a worker needs and `packages` (of that interpreter) does not
+    have.
+    """
     missing = [name for name in NEEDED if name not in packages]
     if missing:
         raise BenchError(
@@ -75,7 +86,9 @@ def _option(option: str) -> tuple[str, str]:
     name, equals, path = option.partition("=")
     if not (name and equals and path):
         raise BenchError(
-            "needs NAME=PATH", place=f"--stack {option}", fix="for example --stack latest=/usr/bin/python3"
+            "needs NAME=PATH",
+            place=f"--stack {option}",
+            fix="for example --stack latest=/usr/bin/python3",
         )
     return name, path
 
@@ -92,10 +105,14 @@ def _wanted(name: str, suite: Suite, given: Mapping[str, str]) -> tuple[str, str
 
 
 def _program(stack: str, wanted: str, place: str, must_exist: bool) -> str:
-    path = CHECKOUT / Path(wanted).expanduser()  # not resolved: a virtual environment's interpreter is a link
+    path = (
+        CHECKOUT / Path(wanted).expanduser()
+    )  # not resolved: a virtual environment's interpreter is a link
     found = str(path) if "/" in wanted else shutil.which(wanted)
     if found is not None and (not must_exist or os.access(found, os.X_OK)):
         return found
     if not must_exist:
         return wanted
-    raise BenchError(f"no interpreter {wanted} for stack {stack}", place=place, fix=how_to_make(stack))
+    raise BenchError(
+        f"no interpreter {wanted} for stack {stack}", place=place, fix=how_to_make(stack)
+    )

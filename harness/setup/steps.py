@@ -1,4 +1,6 @@
-"""Set-up as numbered steps: one line each with its seconds, live progress, and what a failing command printed."""
+"""Set-up as numbered steps: one line each with its seconds, live progress, and what a failing
+command printed.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,8 @@ from harness.setup.packages import diagnose
 
 TICK_S = 0.2  # how often a running command is looked at
 HEARTBEAT_S = 30.0  # how often a log file (no terminal) hears that a step is still running
-# These would send a child to another interpreter, or switch its bytecode off (importing transformers: 8 s → 20 s).
+# These would send a child to another interpreter, or switch its bytecode off (importing
+# transformers: 8 s → 20 s).
 FOREIGN = ("PYTHONHOME", "PYTHONPATH", "PYTHONDONTWRITEBYTECODE", "VIRTUAL_ENV")
 
 
@@ -31,7 +34,9 @@ class Steps:
         self._total, self._done, self._log = total, 0, log
         self._title, self._begin, self._note = "", 0.0, ""
         self._live = sys.stdout.isatty()
-        self.held_fds: tuple[int, ...] = ()  # stay open in children: a lock lives as long as anything it protects from
+        self.held_fds: tuple[
+            int, ...
+        ] = ()  # stay open in children: a lock lives as long as anything it protects from
         log.parent.mkdir(parents=True, exist_ok=True)
         log.write_bytes(b"")
 
@@ -43,16 +48,27 @@ class Steps:
         self._show("")
         yield
         note = f": {self._note}" if self._note else ""
-        self._line(f"[{self._done}/{self._total}] {title}{note}  {time.monotonic() - self._begin:.1f} s", end="\n")
+        self._line(
+            f"[{self._done}/{self._total}] {title}{note}  {time.monotonic() - self._begin:.1f} s",
+            end="\n",
+        )
 
     def note(self, text: str) -> None:
         """What the step's line says after its title."""
         self._note = text
 
-    def run(self, command: Sequence[str], *, doing: str = "", environment: Mapping[str, str] | None = None) -> str:
-        """Run a command to its end, showing `doing` and the last line it printed; returns its output.
+    def run(
+        self,
+        command: Sequence[str],
+        *,
+        doing: str = "",
+        environment: Mapping[str, str] | None = None,
+    ) -> str:
+        """Run a command to its end, showing `doing` and the last line it printed; returns its
+        output.
 
-        Raises BenchError with the end of the output and, where it can be read from it, the missing system package.
+        Raises BenchError with the end of the output and, where it can be read from it, the missing
+        system package.
         """
         start = self._log.stat().st_size
         heartbeat = time.monotonic() + HEARTBEAT_S
@@ -96,7 +112,10 @@ class Steps:
     def _show(self, detail: str) -> None:
         if self._live:
             waited = time.monotonic() - self._begin
-            self._line(f"[{self._done}/{self._total}] {self._title} … {waited:.0f} s  {detail}"[:110], end="")
+            self._line(
+                f"[{self._done}/{self._total}] {self._title} … {waited:.0f} s  {detail}"[:110],
+                end="",
+            )
 
     def _line(self, text: str, *, end: str) -> None:
         print(f"\r\x1b[K{text}" if self._live else text, end=end, flush=True)

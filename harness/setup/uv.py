@@ -1,6 +1,7 @@
 """Finds uv, or installs the pinned one into a virtual environment of its own under .cache/.
 
-Also run as a script, by an older Python that is to fetch 3.11: old syntax and the standard library only.
+Also run as a script, by an older Python that is to fetch 3.11: old syntax and the standard library
+only.
 """
 
 from __future__ import annotations
@@ -43,17 +44,28 @@ def find_uv() -> str | None:
 def install_uv() -> str:
     """Installs the pinned uv (requirements/uv.txt, by hash) and returns its path. Raises NoUv."""
     shutil.rmtree(PRIVATE, ignore_errors=True)
-    environment = {k: v for k, v in os.environ.items() if k not in ("PYTHONHOME", "PYTHONPATH", "VIRTUAL_ENV")}
-    made = subprocess.run([sys.executable, "-m", "venv", str(PRIVATE)], capture_output=True, text=True, env=environment)
+    environment = {
+        k: v for k, v in os.environ.items() if k not in ("PYTHONHOME", "PYTHONPATH", "VIRTUAL_ENV")
+    }
+    made = subprocess.run(
+        [sys.executable, "-m", "venv", str(PRIVATE)],
+        capture_output=True,
+        text=True,
+        env=environment,
+    )
     if made.returncode != 0:
         raise NoUv(
             f"`python3 -m venv` failed: {(made.stdout + made.stderr).strip().splitlines()[:1]}\n"
-            "  fix: Debian, Ubuntu: apt-get install python3-venv;  Fedora, RHEL: dnf install python3-pip;"
+            "  fix: Debian, Ubuntu: apt-get install python3-venv;  Fedora, RHEL: dnf install "
+            "python3-pip;"
             f"  or put uv {'.'.join(map(str, OLDEST))} or newer on PATH"
         )
     pip = [str(PRIVATE / "bin" / "python"), "-m", "pip", "install", "--quiet", "--require-hashes"]
     got = subprocess.run(
-        [*pip, "-r", str(ROOT / "requirements" / "uv.txt")], capture_output=True, text=True, env=environment
+        [*pip, "-r", str(ROOT / "requirements" / "uv.txt")],
+        capture_output=True,
+        text=True,
+        env=environment,
     )
     if got.returncode != 0 or not find_uv():
         raise NoUv(
@@ -64,9 +76,15 @@ def install_uv() -> str:
 
 
 def find_links() -> dict[str, str]:
-    """pip's setting for folders of wheels, as uv's, which does not read pip's: {} where there is nothing to hand on."""
+    """pip's setting for folders of wheels, as uv's, which does not read pip's: {} where there is
+    nothing to hand on.
+    """
     folders = os.environ.get("PIP_FIND_LINKS", "")
-    return {"UV_FIND_LINKS": ",".join(folders.split())} if folders and "UV_FIND_LINKS" not in os.environ else {}
+    return (
+        {"UV_FIND_LINKS": ",".join(folders.split())}
+        if folders and "UV_FIND_LINKS" not in os.environ
+        else {}
+    )
 
 
 def main() -> int:

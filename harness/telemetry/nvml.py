@@ -37,8 +37,9 @@ class NvmlSource:
     energy_mj       since the driver was loaded; Volta and newer
     memory_used     without what the driver reserves, if the driver tells the two apart (as nvidia-smi prints it)
 
-    `lost`: visible cards that do not answer; `lost_elsewhere`: those that are not visible. `driver`: whether there is
-    one at all. `failure`: why a driver that is there tells nothing of its cards.
+    `lost`: visible cards that do not answer; `lost_elsewhere`: those that are not visible.
+    `driver`: whether there is one at all. `failure`: why a driver that is there tells nothing of
+    its cards.
     """
 
     def __init__(self, visible: str | None = None) -> None:
@@ -72,20 +73,34 @@ class NvmlSource:
             "memory_used_bytes": lambda h: {"memory_used_bytes": int(self._memory(h).used)},
             "memory_total_bytes": lambda h: {"memory_total_bytes": int(self._memory(h).total)},
             "power_w": lambda h: {"power_w": pynvml.nvmlDeviceGetPowerUsage(h) / 1000},
-            "energy_mj": lambda h: {"energy_mj": int(pynvml.nvmlDeviceGetTotalEnergyConsumption(h))},
-            "sm_clock_mhz": lambda h: {"sm_clock_mhz": int(pynvml.nvmlDeviceGetClockInfo(h, pynvml.NVML_CLOCK_SM))},
+            "energy_mj": lambda h: {
+                "energy_mj": int(pynvml.nvmlDeviceGetTotalEnergyConsumption(h))
+            },
+            "sm_clock_mhz": lambda h: {
+                "sm_clock_mhz": int(pynvml.nvmlDeviceGetClockInfo(h, pynvml.NVML_CLOCK_SM))
+            },
             # The name of old: drivers before 535 know no other.
-            "clock_reasons": lambda h: {"clock_reasons": int(pynvml.nvmlDeviceGetCurrentClocksThrottleReasons(h))},
+            "clock_reasons": lambda h: {
+                "clock_reasons": int(pynvml.nvmlDeviceGetCurrentClocksThrottleReasons(h))
+            },
             "memory_clock_mhz": lambda h: {
                 "memory_clock_mhz": int(pynvml.nvmlDeviceGetClockInfo(h, pynvml.NVML_CLOCK_MEM))
             },
             "temperature_c": lambda h: {
-                "temperature_c": int(pynvml.nvmlDeviceGetTemperature(h, pynvml.NVML_TEMPERATURE_GPU))
+                "temperature_c": int(
+                    pynvml.nvmlDeviceGetTemperature(h, pynvml.NVML_TEMPERATURE_GPU)
+                )
             },
-            "pids": lambda h: {"pids": sorted({int(p.pid) for p in pynvml.nvmlDeviceGetComputeRunningProcesses(h)})},
-            "power_limit_w": lambda h: {"power_limit_w": pynvml.nvmlDeviceGetEnforcedPowerLimit(h) / 1000},
+            "pids": lambda h: {
+                "pids": sorted({int(p.pid) for p in pynvml.nvmlDeviceGetComputeRunningProcesses(h)})
+            },
+            "power_limit_w": lambda h: {
+                "power_limit_w": pynvml.nvmlDeviceGetEnforcedPowerLimit(h) / 1000
+            },
             "mig_mode": lambda h: {"mig_mode": int(pynvml.nvmlDeviceGetMigMode(h)[0])},
-            "persistence_mode": lambda h: {"persistence_mode": int(pynvml.nvmlDeviceGetPersistenceMode(h))},
+            "persistence_mode": lambda h: {
+                "persistence_mode": int(pynvml.nvmlDeviceGetPersistenceMode(h))
+            },
         }
         self._find(visible)
 
@@ -128,7 +143,11 @@ class NvmlSource:
         pynvml = self._pynvml
         lost = pynvml.NVMLError_GpuIsLost, pynvml.NVMLError_ResetRequired
         told = []
-        for ask in (pynvml.nvmlDeviceGetUUID, pynvml.nvmlDeviceGetName, pynvml.nvmlDeviceGetMemoryInfo):
+        for ask in (
+            pynvml.nvmlDeviceGetUUID,
+            pynvml.nvmlDeviceGetName,
+            pynvml.nvmlDeviceGetMemoryInfo,
+        ):
             try:
                 told.append(ask(handle))
             except lost:
@@ -140,19 +159,29 @@ class NvmlSource:
         return gpu
 
     def _uuid(self, handle: Any) -> str:
-        """The UUID of a card that answers no more, which the driver may still know; empty: it does not."""
+        """The UUID of a card that answers no more, which the driver may still know; empty: it does
+        not.
+        """
         try:
             return _text(self._pynvml.nvmlDeviceGetUUID(handle)) if handle is not None else ""
         except self._pynvml.NVMLError:
             return ""
 
     def describe(self, gpu: Gpu) -> dict[str, Any]:
-        """What a record of the host says of a card: index, name, uuid, memory_bytes, compute_capability, as known."""
+        """What a record of the host says of a card: index, name, uuid, memory_bytes,
+        compute_capability, as known.
+        """
         pynvml, handle = self._pynvml, self._handles[gpu]
-        found: dict[str, Any] = {"index": gpu.index, "name": gpu.name, **({"uuid": gpu.uuid} if gpu.uuid else {})}
+        found: dict[str, Any] = {
+            "index": gpu.index,
+            "name": gpu.name,
+            **({"uuid": gpu.uuid} if gpu.uuid else {}),
+        }
         readers: dict[str, Callable[[], Any]] = {
             "memory_bytes": lambda: int(pynvml.nvmlDeviceGetMemoryInfo(handle).total),
-            "compute_capability": lambda: "{}.{}".format(*pynvml.nvmlDeviceGetCudaComputeCapability(handle)),
+            "compute_capability": lambda: "{}.{}".format(
+                *pynvml.nvmlDeviceGetCudaComputeCapability(handle)
+            ),
         }
         for key, read in readers.items():
             try:
@@ -202,7 +231,9 @@ class NvmlSource:
         return self._pynvml.nvmlDeviceGetMemoryInfo(handle)
 
     def process_name(self, pid: int) -> str:
-        """The program's name without path or arguments; `unknown` if neither the system nor NVML tells."""
+        """The program's name without path or arguments; `unknown` if neither the system nor NVML
+        tells.
+        """
         import psutil
 
         try:
@@ -210,7 +241,9 @@ class NvmlSource:
         except psutil.Error:
             pass
         try:
-            name = _text(self._pynvml.nvmlSystemGetProcessName(pid)).split(" ")[0].rsplit("/", 1)[-1]
+            name = (
+                _text(self._pynvml.nvmlSystemGetProcessName(pid)).split(" ")[0].rsplit("/", 1)[-1]
+            )
         except self._pynvml.NVMLError:
             return "unknown"
         return name or "unknown"
@@ -222,19 +255,27 @@ class NvmlSource:
 
 
 def _uuid_of_lost(index: int, count: int, folder: Path = PROC_GPUS) -> str:
-    """The UUID that the driver's folder in /proc still has of a card, there in PCI bus order too; empty: unknown."""
+    """The UUID that the driver's folder in /proc still has of a card, there in PCI bus order too;
+    empty: unknown.
+    """
     try:
         cards = sorted(folder.iterdir())
-        lines = (cards[index] / "information").read_text().splitlines() if len(cards) == count else []
+        lines = (
+            (cards[index] / "information").read_text().splitlines() if len(cards) == count else []
+        )
     except (OSError, IndexError):
         return ""
-    uuid = next((line.partition(":")[2].strip() for line in lines if line.startswith("GPU UUID")), "")
+    uuid = next(
+        (line.partition(":")[2].strip() for line in lines if line.startswith("GPU UUID")), ""
+    )
     return "" if "?" in uuid else uuid
 
 
 @dataclass(frozen=True)
 class CardsSeen:
-    """What a process with some CUDA_VISIBLE_DEVICES sees now (see NvmlSource). `hidden`: the variable hides all."""
+    """What a process with some CUDA_VISIBLE_DEVICES sees now (see NvmlSource). `hidden`: the
+    variable hides all.
+    """
 
     gpus: Sequence[Gpu] = ()
     lost: Sequence[LostGpu] = ()

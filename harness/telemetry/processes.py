@@ -11,12 +11,15 @@ import psutil
 
 STOPPED = (psutil.STATUS_STOPPED, psutil.STATUS_TRACING_STOP)
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
-# Columns of a CPU's line in /proc/stat, its name left out (proc_stat(5)); guest time, after these, is in user time.
+# Columns of a CPU's line in /proc/stat, its name left out (proc_stat(5)); guest time, after these,
+# is in user time.
 COUNTED, IDLE, IO_WAIT = 8, 3, 4
 
 
 def cpu_seconds(stat: Path = Path("/proc/stat")) -> dict[int, tuple[float, float]]:
-    """Busy and total seconds since boot of each CPU by its number; what a hypervisor took is busy. Empty: not told."""
+    """Busy and total seconds since boot of each CPU by its number; what a hypervisor took is busy.
+    Empty: not told.
+    """
     found: dict[int, tuple[float, float]] = {}
     with contextlib.suppress(OSError, ValueError, IndexError):
         for line in stat.read_text().splitlines():
@@ -24,20 +27,27 @@ def cpu_seconds(stat: Path = Path("/proc/stat")) -> dict[int, tuple[float, float
             if name.startswith("cpu") and name[3:].isdigit():
                 ticks = [int(word) for word in words[:COUNTED]]
                 total = sum(ticks)
-                found[int(name[3:])] = ((total - ticks[IDLE] - ticks[IO_WAIT]) / TICKS_PER_S, total / TICKS_PER_S)
+                found[int(name[3:])] = (
+                    (total - ticks[IDLE] - ticks[IO_WAIT]) / TICKS_PER_S,
+                    total / TICKS_PER_S,
+                )
     return found
 
 
 class ProcessTree:
-    """All processes below `roots`, roots included; a process is found at the first `tree()` after its start."""
+    """All processes below `roots`, roots included; a process is found at the first `tree()` after
+    its start.
+    """
 
     def __init__(self, roots: Sequence[int]) -> None:
         self.cores = psutil.cpu_count() or 1
         self._roots = list(roots)
         self._processes: list[psutil.Process] = []
-        # Last CPU time seen of every process there ever was: a sum over these never falls when one ends.
+        # Last CPU time seen of every process there ever was: a sum over these never falls when one
+        # ends.
         self._cpu_s: dict[tuple[int, float], float] = {}
-        # Busy and total seconds of each CPU when last read, and their sums over the CPUs that were the job's meanwhile.
+        # Busy and total seconds of each CPU when last read, and their sums over the CPUs that were
+        # the job's meanwhile.
         self._cpus: dict[int, tuple[float, float]] = {}
         self._busy_s = self._total_s = 0.0
         self._stopped = False
@@ -47,12 +57,16 @@ class ProcessTree:
         for pid in self._roots:
             try:
                 root = psutil.Process(pid)
-                found |= {process.pid: process for process in (root, *root.children(recursive=True))}
+                found |= {
+                    process.pid: process for process in (root, *root.children(recursive=True))
+                }
             except psutil.Error:
                 continue
         known = {process.pid: process for process in self._processes}
         # equal means same pid and start: keep the object, which remembers its start time
-        self._processes = [known[pid] if known.get(pid) == new else new for pid, new in found.items()]
+        self._processes = [
+            known[pid] if known.get(pid) == new else new for pid, new in found.items()
+        ]
         return sorted(found)
 
     def job(self) -> tuple[float, int]:
@@ -81,7 +95,9 @@ class ProcessTree:
         return (len(mine), self._busy_s, self._total_s) if mine else None
 
     def _allowed(self) -> set[int]:
-        """The CPUs that the job's processes may use; of their roots, which only wait, where there is nothing else."""
+        """The CPUs that the job's processes may use; of their roots, which only wait, where there
+        is nothing else.
+        """
         found: dict[bool, set[int]] = {True: set(), False: set()}
         for process in self._processes:
             with contextlib.suppress(psutil.Error, OSError):

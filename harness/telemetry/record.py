@@ -1,4 +1,5 @@
-"""Record raw readings of this host's cards, every field at every tick, as a series that `replay` plays back.
+"""Record raw readings of this host's cards, every field at every tick, as a series that `replay`
+plays back.
 
 Usage: python -m harness.telemetry.record --seconds N --output FILE.jsonl|FILE.parquet [--gpus 0] [--interval 0.1]
                                           [--job PID]
@@ -19,12 +20,19 @@ from harness.telemetry.series import Series
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m harness.telemetry.record", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m harness.telemetry.record", description=__doc__.splitlines()[0]
+    )
     parser.add_argument("--seconds", type=float, required=True)
     parser.add_argument("--output", type=Path, required=True, help="*.jsonl or *.parquet")
     parser.add_argument("--gpus", default=None, help="as CUDA_VISIBLE_DEVICES; default: all")
     parser.add_argument("--interval", type=float, default=INTERVAL_S, help="seconds")
-    parser.add_argument("--job", type=int, default=None, help="process id of what runs on the card: it and all below")
+    parser.add_argument(
+        "--job",
+        type=int,
+        default=None,
+        help="process id of what runs on the card: it and all below",
+    )
     options = parser.parse_args(arguments)
     source = NvmlSource(options.gpus)
     for problem in source.problems:
@@ -39,7 +47,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     roots = [options.job] if options.job is not None else []
     clock = StdinClock(stdin=-1, seconds=options.seconds)
     # slow_s 0: every reading at every tick, so that a replay can choose its own intervals
-    Sampler(source, ProcessTree(roots), clock, write, interval_s=options.interval, slow_s=0, roots=roots).run()
+    Sampler(
+        source, ProcessTree(roots), clock, write, interval_s=options.interval, slow_s=0, roots=roots
+    ).run()
     source.close()
     if options.output.suffix == ".parquet":
         options.output.write_bytes(series.to_parquet())

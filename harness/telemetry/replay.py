@@ -1,4 +1,6 @@
-"""A recorded series as sources and clock: the same sampler code runs over it, at once and on any machine."""
+"""A recorded series as sources and clock: the same sampler code runs over it, at once and on any
+machine.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +11,22 @@ from typing import Any
 
 from harness.telemetry.sampler import Line, Sampler
 from harness.telemetry.series import Series
-from harness.telemetry.sources import ONCE, SLOW, CardLost, Gpu, LostGpu, Unreadable, Value, fields_of
+from harness.telemetry.sources import (
+    ONCE,
+    SLOW,
+    CardLost,
+    Gpu,
+    LostGpu,
+    Unreadable,
+    Value,
+    fields_of,
+)
 
 
 class ReplayClock:
-    """Stands at a tick of the recording; waiting moves it on; past the last tick the sampler is told to stop."""
+    """Stands at a tick of the recording; waiting moves it on; past the last tick the sampler is
+    told to stop.
+    """
 
     def __init__(self, series: Series) -> None:
         self._times = [tick["t_ns"] for tick in series.ticks]
@@ -39,7 +52,9 @@ class ReplayGpus:
     """Answers as the card did at the clock's tick, errors included."""
 
     def __init__(self, series: Series, clock: ReplayClock) -> None:
-        self.gpus: Sequence[Gpu] = [Gpu(g["index"], g["uuid"], g["name"]) for g in series.start["gpus"]]
+        self.gpus: Sequence[Gpu] = [
+            Gpu(g["index"], g["uuid"], g["name"]) for g in series.start["gpus"]
+        ]
         self.problems: Sequence[str] = [e["reason"] for e in series.unreadable if e["gpu"] is None]
         self.lost: Sequence[LostGpu] = []
         self._series, self._clock = series, clock
@@ -48,11 +63,17 @@ class ReplayGpus:
     def read(self, gpu: Gpu, reading: str) -> dict[str, Value]:
         horizon = self._clock.horizon_ns()
         errors = {
-            e["field"]: e["reason"] for e in self._series.unreadable if e["gpu"] == gpu.index and e["t_ns"] < horizon
+            e["field"]: e["reason"]
+            for e in self._series.unreadable
+            if e["gpu"] == gpu.index and e["t_ns"] < horizon
         }
         if "*" in errors:
             raise CardLost(errors["*"])
-        recorded = self._once[gpu.index] if reading in ONCE else self._tick(reading)["gpus"].get(str(gpu.index), {})
+        recorded = (
+            self._once[gpu.index]
+            if reading in ONCE
+            else self._tick(reading)["gpus"].get(str(gpu.index), {})
+        )
         fields = {name: recorded[name] for name in fields_of(reading) if name in recorded}
         if not fields:
             raise Unreadable(errors.get(reading, "not recorded"), permanent=False)
@@ -93,7 +114,11 @@ class ReplayHost:
 
     def job_cores(self) -> tuple[int, float, float] | None:
         cores = self._last("job_cores", None)
-        return None if cores is None else (cores, self._last("cores_busy_s", 0.0), self._last("cores_total_s", 0.0))
+        return (
+            None
+            if cores is None
+            else (cores, self._last("cores_busy_s", 0.0), self._last("cores_total_s", 0.0))
+        )
 
     def hidden(self, pids: Iterable[int]) -> list[int]:
         recorded = self._last("hidden", [])

@@ -1,7 +1,8 @@
-"""The sampler: a process of its own that reads cards and CPU on an absolute schedule. Stdlib, pynvml and psutil only.
+"""The sampler: a process of its own that reads cards and CPU on an absolute schedule. Stdlib,
+pynvml and psutil only.
 
-Usage: python -m harness.telemetry.sampler --roots PID,PID [--gpus CUDA_VISIBLE_DEVICES] [--interval S]
-Without --gpus every card; with `--gpus ''` none. Ends when stdin closes or its parent dies.
+Usage: python -m harness.telemetry.sampler --roots PID,PID [--gpus CUDA_VISIBLE_DEVICES] [--interval
+S] Without --gpus every card; with `--gpus ''` none. Ends when stdin closes or its parent dies.
 
 stdout, JSON lines (times are CLOCK_MONOTONIC nanoseconds; a field that could not be read is absent):
 start       t_ns, version, interval_s, slow_s, roots, cores, gpus [{index, uuid, name, and the fields of sources.ONCE}]
@@ -26,7 +27,17 @@ from collections.abc import Callable, Sequence
 from typing import Any, TextIO
 
 from harness.launcher.supervisor import PR_SET_PDEATHSIG, prctl
-from harness.telemetry.sources import FAST, ONCE, SLOW, CardLost, Clock, Gpu, GpuSource, HostSource, Unreadable
+from harness.telemetry.sources import (
+    FAST,
+    ONCE,
+    SLOW,
+    CardLost,
+    Clock,
+    Gpu,
+    GpuSource,
+    HostSource,
+    Unreadable,
+)
 
 VERSION = 1
 INTERVAL_S = 0.1
@@ -37,7 +48,9 @@ Line = dict[str, Any]
 
 
 class Sampler:
-    """Reads `gpus` and `host` at every tick of `clock` and hands each line to `write`, until the clock says stop."""
+    """Reads `gpus` and `host` at every tick of `clock` and hands each line to `write`, until the
+    clock says stop.
+    """
 
     def __init__(
         self,
@@ -72,7 +85,9 @@ class Sampler:
             self.write(self._tick(slow))
             number += 1
             late = (self.clock.now_ns() - begin) // interval_ns + 1
-            if late > number:  # ticks that are past are not caught up with: their readings would crowd
+            if (
+                late > number
+            ):  # ticks that are past are not caught up with: their readings would crowd
                 missed += late - number
                 number = late
             if not self.clock.wait_until(begin + number * interval_ns):
@@ -80,7 +95,10 @@ class Sampler:
         self.write({"kind": "end", "t_ns": self.clock.now_ns(), "missed": missed})
 
     def _start(self) -> None:
-        cards = [{"index": g.index, "uuid": g.uuid, "name": g.name, **self._read(g, ONCE)} for g in self._cards]
+        cards = [
+            {"index": g.index, "uuid": g.uuid, "name": g.name, **self._read(g, ONCE)}
+            for g in self._cards
+        ]
         self.write(
             {
                 "kind": "start",
@@ -103,7 +121,8 @@ class Sampler:
             if fields:
                 line["gpus"][str(gpu.index)] = fields
         if slow:
-            # After the cards: a process that a card lists is by now in the tree, if it is the job's.
+            # After the cards: a process that a card lists is by now in the tree, if it is the
+            # job's.
             line["tree"] = self.host.tree()
             listed = {pid for fields in line["gpus"].values() for pid in fields.get("pids", ())}
             line["hidden"] = self.host.hidden(sorted(listed))
@@ -138,7 +157,15 @@ class Sampler:
         return fields
 
     def _unreadable(self, gpu: int | None, field: str, reason: str) -> None:
-        self.write({"kind": "unreadable", "t_ns": self.clock.now_ns(), "gpu": gpu, "field": field, "reason": reason})
+        self.write(
+            {
+                "kind": "unreadable",
+                "t_ns": self.clock.now_ns(),
+                "gpu": gpu,
+                "field": field,
+                "reason": reason,
+            }
+        )
 
 
 class StdinClock:
@@ -161,7 +188,9 @@ class StdinClock:
 
 
 def to_stream(stream: TextIO) -> Callable[[Line], None]:
-    """A `write` that sends JSON lines; flushed with every slow tick, so that a kill loses about a second."""
+    """A `write` that sends JSON lines; flushed with every slow tick, so that a kill loses about a
+    second.
+    """
 
     def write(line: Line) -> None:
         stream.write(json.dumps(line, separators=(",", ":")) + "\n")
@@ -173,12 +202,20 @@ def to_stream(stream: TextIO) -> Callable[[Line], None]:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m harness.telemetry.sampler")
-    parser.add_argument("--roots", default="", help="process ids, by comma: these and all below are the job")
-    parser.add_argument("--gpus", default=None, help="as CUDA_VISIBLE_DEVICES; empty for none; default: all")
+    parser.add_argument(
+        "--roots", default="", help="process ids, by comma: these and all below are the job"
+    )
+    parser.add_argument(
+        "--gpus", default=None, help="as CUDA_VISIBLE_DEVICES; empty for none; default: all"
+    )
     parser.add_argument("--interval", type=float, default=INTERVAL_S, help="seconds")
-    parser.add_argument("--parent", type=int, default=None, help="end at once unless this is the parent's pid")
+    parser.add_argument(
+        "--parent", type=int, default=None, help="end at once unless this is the parent's pid"
+    )
     options = parser.parse_args(arguments)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the runner, which then closes stdin
+    signal.signal(
+        signal.SIGINT, signal.SIG_IGN
+    )  # Ctrl-C is for the runner, which then closes stdin
     prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if options.parent is not None and os.getppid() != options.parent:
         return  # the parent died before prctl

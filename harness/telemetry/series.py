@@ -10,7 +10,8 @@ from typing import Any
 
 from harness.errors import BenchError
 
-# Column types as pyarrow names them. A row has the fields of one card (gpu = index) or of the host (gpu = null).
+# Column types as pyarrow names them. A row has the fields of one card (gpu = index) or of the host
+# (gpu = null).
 GPU_COLUMNS = {
     "utilization_gpu": "int16",
     "utilization_memory": "int16",
@@ -39,7 +40,9 @@ HOST_COLUMNS = {
 
 @dataclass
 class Series:
-    """Lines of one sampler by kind (see sampler's docstring); `end` is None if the sampler was cut off."""
+    """Lines of one sampler by kind (see sampler's docstring); `end` is None if the sampler was cut
+    off.
+    """
 
     start: dict[str, Any] = field(default_factory=dict)
     ticks: list[dict[str, Any]] = field(default_factory=list)
@@ -48,7 +51,9 @@ class Series:
 
     @classmethod
     def from_lines(cls, lines: Iterable[bytes | str]) -> Series:
-        """A torn last line (the sampler was killed while it wrote) is left out. Raises ValueError on other damage."""
+        """A torn last line (the sampler was killed while it wrote) is left out. Raises ValueError
+        on other damage.
+        """
         series, torn = cls(), None
         for number, line in enumerate(lines, 1):
             if torn is not None:
@@ -83,7 +88,9 @@ class Series:
         return [json.dumps(entry, separators=(",", ":")) for entry in entries if entry]
 
     def to_parquet(self) -> bytes:
-        """A row per tick for the host (gpu null) and one per card; lines other than ticks go into the metadata."""
+        """A row per tick for the host (gpu null) and one per card; lines other than ticks go into
+        the metadata.
+        """
         import pyarrow as pa
         import pyarrow.parquet as pq
 
@@ -94,7 +101,10 @@ class Series:
                 rows.append({"t_ns": tick["t_ns"], "gpu": int(index), **fields})
         pids = pa.list_(pa.int32())
         types = {"t_ns": "int64", "gpu": "int16", **HOST_COLUMNS, **GPU_COLUMNS}
-        fields = [pa.field(name, pids if kind == "pids" else pa.type_for_alias(kind)) for name, kind in types.items()]
+        fields = [
+            pa.field(name, pids if kind == "pids" else pa.type_for_alias(kind))
+            for name, kind in types.items()
+        ]
         rest = {"start": self.start, "unreadable": self.unreadable, "end": self.end}
         schema = pa.schema(fields, metadata={"telemetry": json.dumps(rest)})
         sink = pa.BufferOutputStream()

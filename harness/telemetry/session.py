@@ -1,4 +1,6 @@
-"""The runner's side of the sampler: start it beside a job, stop it, and put what it saw into the job's record."""
+"""The runner's side of the sampler: start it beside a job, stop it, and put what it saw into the
+job's record.
+"""
 
 from __future__ import annotations
 
@@ -26,20 +28,35 @@ STOP_S = 3.0  # a driver call that hangs (a card falling off the bus) must not h
 class Sampling:
     """A running sampler. Use as a context manager around the job; then `summarise` its record.
 
-    Nothing here raises because of telemetry: what went wrong is in the record's `telemetry.unreadable`.
+    Nothing here raises because of telemetry: what went wrong is in the record's
+    `telemetry.unreadable`.
     """
 
     def __init__(
-        self, roots: Sequence[int], *, gpus: str | None = None, interval_s: float = INTERVAL_S, python: str = ""
+        self,
+        roots: Sequence[int],
+        *,
+        gpus: str | None = None,
+        interval_s: float = INTERVAL_S,
+        python: str = "",
     ) -> None:
-        """Sample the processes `roots` with all below them, and the cards that CUDA_VISIBLE_DEVICES=`gpus` shows
-        (None: all; empty: none). `interval_s`: seconds between ticks."""
+        """Sample the processes `roots` with all below them, and the cards that
+        CUDA_VISIBLE_DEVICES=`gpus` shows (None: all; empty: none). `interval_s`: seconds between
+        ticks.
+        """
         self.problem = ""
         self._process: subprocess.Popen[bytes] | None = None
-        # A file without a name: the sampler never waits for a reader, and no kill leaves anything behind.
+        # A file without a name: the sampler never waits for a reader, and no kill leaves anything
+        # behind.
         self._output = tempfile.TemporaryFile()  # noqa: SIM115
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115
-        command = [python or sys.executable, "-m", "harness.telemetry.sampler", "--parent", str(os.getpid())]
+        command = [
+            python or sys.executable,
+            "-m",
+            "harness.telemetry.sampler",
+            "--parent",
+            str(os.getpid()),
+        ]
         command += ["--roots", ",".join(map(str, roots)), "--interval", str(interval_s)]
         command += [] if gpus is None else ["--gpus", gpus]
         try:
@@ -63,7 +80,9 @@ class Sampling:
         interval_s: float = INTERVAL_S,
         environment: Mapping[str, str] | None = None,
     ) -> Sampling:
-        """For a job: the cards it sees, none if it trains on the CPU. `environment`: the job's, if not the usual."""
+        """For a job: the cards it sees, none if it trains on the CPU. `environment`: the job's, if
+        not the usual.
+        """
         if environment is None:
             from harness.launcher.environment import environment_for
 
@@ -80,7 +99,10 @@ class Sampling:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self.stop()
 
@@ -120,7 +142,9 @@ class Sampling:
             return Series()
 
     def summarise(self, record: JobRecord, run_folder: Path, relative: str) -> JobRecord:
-        """The record with its telemetry; the series goes to `run_folder`/`relative` (series/NAME.telemetry.parquet)."""
+        """The record with its telemetry; the series goes to `run_folder`/`relative`
+        (series/NAME.telemetry.parquet).
+        """
         from harness.files import write_atomically
         from harness.telemetry.summary import summarise
 
@@ -135,7 +159,9 @@ class Sampling:
         until_ns = record.inference.begin_ns if record.inference else None
         telemetry = summarise(series, record.timing, written, until_ns)
         if self.problem:
-            telemetry = telemetry.model_copy(update={"unreadable": [*telemetry.unreadable, self.problem]})
+            telemetry = telemetry.model_copy(
+                update={"unreadable": [*telemetry.unreadable, self.problem]}
+            )
         return record.model_copy(update={"telemetry": telemetry})
 
 

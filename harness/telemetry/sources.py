@@ -1,4 +1,6 @@
-"""What the sampler reads from: interfaces with a real implementation (nvml, processes) and a replayed one (replay)."""
+"""What the sampler reads from: interfaces with a real implementation (nvml, processes) and a
+replayed one (replay).
+"""
 
 from __future__ import annotations
 
@@ -37,9 +39,14 @@ CLOCK_REASONS = {
     0x080: "hw_power_brake_slowdown",
     0x100: "display_clock_setting",
 }
-# The host failed the card: too hot, or too little power. Not here: sw_power_cap, the normal state of many cards at
-# full load, which both arms meet alike; it is recorded.
-THROTTLING = ("hw_slowdown", "sw_thermal_slowdown", "hw_thermal_slowdown", "hw_power_brake_slowdown")
+# The host failed the card: too hot, or too little power. Not here: sw_power_cap, the normal state
+# of many cards at full load, which both arms meet alike; it is recorded.
+THROTTLING = (
+    "hw_slowdown",
+    "sw_thermal_slowdown",
+    "hw_thermal_slowdown",
+    "hw_power_brake_slowdown",
+)
 
 
 def reason_names(mask: int) -> list[str]:
@@ -72,7 +79,9 @@ class Gpu:
 
 @dataclass(frozen=True)
 class LostGpu(Gpu):
-    """A card that the driver counts and that does not answer; `uuid` and `name` are empty if unknown."""
+    """A card that the driver counts and that does not answer; `uuid` and `name` are empty if
+    unknown.
+    """
 
     reason: str
 
@@ -113,11 +122,15 @@ class HostSource(Protocol):
         ...
 
     def stopped(self) -> bool:
-        """Whether `job` found a process stopped (SIGSTOP, a debugger), those it was started by left out."""
+        """Whether `job` found a process stopped (SIGSTOP, a debugger), those it was started by left
+        out.
+        """
         ...
 
     def job_cores(self) -> tuple[int, float, float] | None:
-        """How many CPUs the job may use, and busy and total seconds of these since the first call; None: not told."""
+        """How many CPUs the job may use, and busy and total seconds of these since the first call;
+        None: not told.
+        """
         ...
 
     def hidden(self, pids: Iterable[int]) -> list[int]:
@@ -136,10 +149,12 @@ class Clock(Protocol):
 
 
 def choose(visible: str | None, gpus: Sequence[Gpu]) -> tuple[list[Gpu], list[str]]:
-    """The cards that a process with this CUDA_VISIBLE_DEVICES sees (None: unset, all), and what named no card.
+    """The cards that a process with this CUDA_VISIBLE_DEVICES sees (None: unset, all), and what
+    named no card.
 
-    As CUDA does: the list ends at the first entry that names no card. Needs CUDA_DEVICE_ORDER=PCI_BUS_ID, which the
-    runner sets, for indices to mean the same in NVML and CUDA.
+    As CUDA does: the list ends at the first entry that names no card. Needs
+    CUDA_DEVICE_ORDER=PCI_BUS_ID, which the runner sets, for indices to mean the same in NVML and
+    CUDA.
     """
     if visible is None:
         return list(gpus), []
@@ -156,7 +171,9 @@ def choose(visible: str | None, gpus: Sequence[Gpu]) -> tuple[list[Gpu], list[st
 
 
 def hides_all(visible: str | None) -> bool:
-    """Whether this CUDA_VISIBLE_DEVICES is how CUDA is told to see no card: empty, or -1 in the first place."""
+    """Whether this CUDA_VISIBLE_DEVICES is how CUDA is told to see no card: empty, or -1 in the
+    first place.
+    """
     if visible is None:
         return False
     entries = _entries(visible)
@@ -174,5 +191,7 @@ def _ends(entry: str) -> bool:
 
 def _no_card(entry: str, gpus: Sequence[Gpu]) -> str:
     nameless = [f"GPU {gpu.index}" for gpu in gpus if isinstance(gpu, LostGpu) and not gpu.uuid]
-    perhaps = "" if entry.isdigit() or not nameless else f" ({', '.join(nameless)} may be it: no answer)"
+    perhaps = (
+        "" if entry.isdigit() or not nameless else f" ({', '.join(nameless)} may be it: no answer)"
+    )
     return f"CUDA_VISIBLE_DEVICES: no card {entry}{perhaps}"

@@ -11,27 +11,36 @@ from harness.schema.record import GpuTelemetry, Telemetry, Timing
 from harness.telemetry.series import Series
 from harness.telemetry.sources import THROTTLING, reason_names
 
-# A card may have been throttled at so large a share of the window's samples, and at one sample at most besides, before
-# the job counts as contaminated: at 1%, clocks lower by a third change the mean by 0.3%.
+# A card may have been throttled at so large a share of the window's samples, and at one sample at
+# most besides, before the job counts as contaminated: at 1%, clocks lower by a third change the
+# mean by 0.3%.
 THROTTLED_SHARE = 0.01
 
-# Intervals between two ticks from which on it counts as not seen what happened between them: a busy host holds the
-# sampler up for some, and a reading each second (processes) must not be missed either.
+# Intervals between two ticks from which on it counts as not seen what happened between them: a busy
+# host holds the sampler up for some, and a reading each second (processes) must not be missed
+# either.
 GAP = 10
 
 Window = tuple[int, int]
 Tick = dict[str, Any]
 
 
-def summarise(series: Series, timing: Timing, path: str | None = None, until_ns: int | None = None) -> Telemetry:
-    """The summary of a job; `path` is where its series lies. Without a steady window only peaks are filled in.
+def summarise(
+    series: Series, timing: Timing, path: str | None = None, until_ns: int | None = None
+) -> Telemetry:
+    """The summary of a job; `path` is where its series lies. Without a steady window only peaks are
+    filled in.
 
-    `until_ns`: what comes later is no part of the training (inference), and has no part in the peaks.
+    `until_ns`: what comes later is no part of the training (inference), and has no part in the
+    peaks.
     """
     window: Window | None = None
     if timing.steady_begin_ns is not None and timing.steady_end_ns is not None:
         window = (timing.steady_begin_ns, timing.steady_end_ns)
-    unreadable = [f"{e['field']}: {e['reason']}" if e["field"] != "*" else e["reason"] for e in _of(series, None)]
+    unreadable = [
+        f"{e['field']}: {e['reason']}" if e["field"] != "*" else e["reason"]
+        for e in _of(series, None)
+    ]
     if not series.ticks:
         return Telemetry(unreadable=unreadable or ["the sampler wrote nothing"])
     if series.end is None:
@@ -50,7 +59,9 @@ def summarise(series: Series, timing: Timing, path: str | None = None, until_ns:
         **_job_cores(series.ticks, window),
         stopped_s=_stopped_s(_until(series.ticks, until_ns)),
         covered_share=_covered(series, window),
-        job_rss_peak_bytes=max((tick["job_rss_bytes"] for tick in _until(series.ticks, until_ns)), default=None),
+        job_rss_peak_bytes=max(
+            (tick["job_rss_bytes"] for tick in _until(series.ticks, until_ns)), default=None
+        ),
         joules_per_sample=_joules_per_sample(gpus, timing, window),
         gpus=gpus,
         unreadable=unreadable,
@@ -59,10 +70,12 @@ def summarise(series: Series, timing: Timing, path: str | None = None, until_ns:
 
 
 def contamination(telemetry: Telemetry | None, *, allow_shared_gpu: bool = False) -> str:
-    """Why a job's steady window is no fair measurement, as one sentence; empty if nothing speaks against it.
+    """Why a job's steady window is no fair measurement, as one sentence; empty if nothing speaks
+    against it.
 
-    Contaminates: another process on the card (unless `allow_shared_gpu`), and a clock that heat or lack of power
-    lowered (sources.THROTTLING) at more than THROTTLED_SHARE of the samples. What could not be read does not.
+    Contaminates: another process on the card (unless `allow_shared_gpu`), and a clock that heat or
+    lack of power lowered (sources.THROTTLING) at more than THROTTLED_SHARE of the samples. What
+    could not be read does not.
     """
     for gpu in telemetry.gpus if telemetry else ():
         card = f"GPU {gpu.index}"
@@ -80,7 +93,9 @@ def _of(series: Series, gpu: int | None) -> list[dict[str, Any]]:
 
 
 def _within(ticks: Sequence[Tick], window: Window | None) -> list[Tick]:
-    return [] if window is None else [tick for tick in ticks if window[0] <= tick["t_ns"] <= window[1]]
+    return (
+        [] if window is None else [tick for tick in ticks if window[0] <= tick["t_ns"] <= window[1]]
+    )
 
 
 def _until(ticks: Sequence[Tick], until_ns: int | None) -> Sequence[Tick]:
@@ -89,15 +104,25 @@ def _until(ticks: Sequence[Tick], until_ns: int | None) -> Sequence[Tick]:
 
 def _covers(ticks: Sequence[Tick], window: Window, slack_s: float) -> bool:
     slack_ns = 2e9 * slack_s
-    return bool(ticks and ticks[0]["t_ns"] <= window[0] + slack_ns and ticks[-1]["t_ns"] >= window[1] - slack_ns)
+    return bool(
+        ticks
+        and ticks[0]["t_ns"] <= window[0] + slack_ns
+        and ticks[-1]["t_ns"] >= window[1] - slack_ns
+    )
 
 
 def _rise(points: Sequence[tuple[int, float]], window: Window, slack_s: float) -> float | None:
-    """How much a counter rose over the window, interpolated to its borders; None if it was not read over all of it."""
+    """How much a counter rose over the window, interpolated to its borders; None if it was not read
+    over all of it.
+    """
     import numpy as np
 
     slack_ns = 2e9 * slack_s
-    if len(points) < 2 or points[0][0] > window[0] + slack_ns or points[-1][0] < window[1] - slack_ns:
+    if (
+        len(points) < 2
+        or points[0][0] > window[0] + slack_ns
+        or points[-1][0] < window[1] - slack_ns
+    ):
         return None
     times, values = zip(*points, strict=True)
     # Relative to the window: nanoseconds since boot do not fit a float to the last digit.
@@ -109,7 +134,8 @@ def _host_share(ticks: Sequence[Tick], window: Window | None) -> float | None:
     if window is None:
         return None
     slow = [tick for tick in ticks if "host_total_s" in tick]
-    # Read each second: the rise between the readings around the window, or the window is too short for any.
+    # Read each second: the rise between the readings around the window, or the window is too short
+    # for any.
     inside = _around(slow, window)
     if len(inside) < 2:
         return None
@@ -119,12 +145,20 @@ def _host_share(ticks: Sequence[Tick], window: Window | None) -> float | None:
 
 
 def _job_cores(ticks: Sequence[Tick], window: Window | None) -> dict[str, Any]:
-    """What went on on the CPUs that the job may use, between the readings around the window (each second)."""
-    inside = [] if window is None else _around([tick for tick in ticks if "cores_total_s" in tick], window)
+    """What went on on the CPUs that the job may use, between the readings around the window (each
+    second).
+    """
+    inside = (
+        []
+        if window is None
+        else _around([tick for tick in ticks if "cores_total_s" in tick], window)
+    )
     if len(inside) < 2:
         return {}
     first, last = inside[0], inside[-1]
-    total, busy, job = (last[key] - first[key] for key in ("cores_total_s", "cores_busy_s", "job_cpu_s"))
+    total, busy, job = (
+        last[key] - first[key] for key in ("cores_total_s", "cores_busy_s", "job_cpu_s")
+    )
     if total <= 0:
         return {}
     return {
@@ -136,11 +170,15 @@ def _job_cores(ticks: Sequence[Tick], window: Window | None) -> dict[str, Any]:
 
 def _stopped_s(ticks: Sequence[Tick]) -> float:
     """Seconds from each tick at which the job was stopped to the next."""
-    return math.fsum((b["t_ns"] - a["t_ns"]) / 1e9 for a, b in pairwise(ticks) if a.get("job_stopped"))
+    return math.fsum(
+        (b["t_ns"] - a["t_ns"]) / 1e9 for a, b in pairwise(ticks) if a.get("job_stopped")
+    )
 
 
 def _covered(series: Series, window: Window | None) -> float | None:
-    """The share of the window in which no samples are missing: none where two ticks are GAP intervals apart."""
+    """The share of the window in which no samples are missing: none where two ticks are GAP
+    intervals apart.
+    """
     if window is None or window[1] <= window[0]:
         return None
     times = [tick["t_ns"] for tick in series.ticks]
@@ -168,7 +206,9 @@ def _job_share(series: Series, window: Window | None) -> float | None:
     return None if rise is None or seconds <= 0 else rise / (seconds * series.start["cores"])
 
 
-def _card(series: Series, card: dict[str, Any], window: Window | None, until_ns: int | None) -> GpuTelemetry:
+def _card(
+    series: Series, card: dict[str, Any], window: Window | None, until_ns: int | None
+) -> GpuTelemetry:
     import numpy as np
 
     index = card["index"]
@@ -200,7 +240,9 @@ def _card(series: Series, card: dict[str, Any], window: Window | None, until_ns:
         utilization_mean=mean("utilization_gpu"),
         utilization_p10=quantile("utilization_gpu", 0.1),
         memory_utilization_mean=mean("utilization_memory"),
-        memory_peak_bytes=max((int(v) for v in values("memory_used_bytes", training)), default=None),
+        memory_peak_bytes=max(
+            (int(v) for v in values("memory_used_bytes", training)), default=None
+        ),
         power_mean_w=mean("power_w"),
         energy_j=energy_j,
         energy_source=energy_source,
@@ -210,13 +252,20 @@ def _card(series: Series, card: dict[str, Any], window: Window | None, until_ns:
         temperature_max_c=max(values("temperature_c", training), default=None),
         clock_limits={name: named.count(name) / len(masks) for name in sorted(set(named))},
         foreign_processes=_foreign(series, str(index), window),
-        unreadable=[f"{'card' if e['field'] == '*' else e['field']}: {e['reason']}" for e in _of(series, index)],
+        unreadable=[
+            f"{'card' if e['field'] == '*' else e['field']}: {e['reason']}"
+            for e in _of(series, index)
+        ],
     )
 
 
 def _around_slow(rows: Sequence[Tick], window: Window | None) -> list[Tick]:
     """Rows with slow readings; those around the window, for a short one may hold none."""
-    return [] if window is None else _around([row for row in rows if "memory_clock_mhz" in row], window)
+    return (
+        []
+        if window is None
+        else _around([row for row in rows if "memory_clock_mhz" in row], window)
+    )
 
 
 def _energy(
@@ -241,11 +290,13 @@ def _energy(
 
 
 def _foreign(series: Series, gpu: str, window: Window | None) -> int | None:
-    """The most processes on the card at one time, in or just around the window, that are not the job's.
+    """The most processes on the card at one time, in or just around the window, that are not the
+    job's.
 
-    A process that this pid namespace does not show (in a container NVML may list the host's pids) cannot be matched to
-    the job: it counts as foreign if it was there at the first tick, before the job could reach the card, or if the
-    job's own processes are listed under pids that can be matched; otherwise it is taken for the job.
+    A process that this pid namespace does not show (in a container NVML may list the host's pids)
+    cannot be matched to the job: it counts as foreign if it was there at the first tick, before the
+    job could reach the card, or if the job's own processes are listed under pids that can be
+    matched; otherwise it is taken for the job.
     """
     listings = [tick for tick in series.ticks if "pids" in tick["gpus"].get(gpu, {})]
     if window is None or not listings:
@@ -264,7 +315,9 @@ def _foreign(series: Series, gpu: str, window: Window | None) -> int | None:
     return most
 
 
-def _joules_per_sample(gpus: Sequence[GpuTelemetry], timing: Timing, window: Window | None) -> float | None:
+def _joules_per_sample(
+    gpus: Sequence[GpuTelemetry], timing: Timing, window: Window | None
+) -> float | None:
     energies = [gpu.energy_j for gpu in gpus]
     if window is None or not energies or not timing.steady_samples_per_s or None in energies:
         return None

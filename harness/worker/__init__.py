@@ -1,1 +1,3 @@
-"""Runs inside a job, in the interpreter of the arm's stack. The only package here that imports torch."""
+"""Runs inside a job, in the interpreter of the arm's stack. The only package here that imports
+torch.
+"""

@@ -1,7 +1,9 @@
-"""`python -m harness.worker SPEC.json SOCKET`: one job, in a process of its own. Speaks to the runner by the channel.
+"""`python -m harness.worker SPEC.json SOCKET`: one job, in a process of its own. Speaks to the
+runner by the channel.
 
-Exits with 0 after `result` and `bye`, with 1 after `failure`, with 3 when the runner is gone. Until the environment is
-set only the standard library is imported: what torch and ONNX Runtime read at import must be there by then.
+Exits with 0 after `result` and `bye`, with 1 after `failure`, with 3 when the runner is gone. Until
+the environment is set only the standard library is imported: what torch and ONNX Runtime read at
+import must be there by then.
 """
 
 from __future__ import annotations
@@ -19,7 +21,8 @@ from harness.worker import process
 
 
 def _leave(code: int) -> None:
-    # Not by sys.exit: tearing down torch and ONNX Runtime takes a second and can crash after the work is done.
+    # Not by sys.exit: tearing down torch and ONNX Runtime takes a second and can crash after the
+    # work is done.
     with contextlib.suppress(OSError, ValueError):
         sys.stdout.flush()
         sys.stderr.flush()
@@ -69,7 +72,12 @@ def main() -> None:
         sys.exit(2)
     channel = Channel(sys.argv[2])
     raw = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
-    channel.send("hello", pid=os.getpid(), rank=int(os.environ.get("LOCAL_RANK", "0")), protocol=PROTOCOL_VERSION)
+    channel.send(
+        "hello",
+        pid=os.getpid(),
+        rank=int(os.environ.get("LOCAL_RANK", "0")),
+        protocol=PROTOCOL_VERSION,
+    )
     inbox = process.exit_with_runner(channel)
     try:
         code = _run(raw, channel, inbox)

@@ -13,27 +13,39 @@ from harness.worker.backends.base import Backend
 
 # What the fingerprint keeps: everything that changes how a model is trained, no paths.
 DECISIVE = (
-    "adam_beta1 adam_beta2 adam_epsilon auto_find_batch_size average_tokens_across_devices bf16 data_seed "
-    "dataloader_drop_last dataloader_num_workers dataloader_pin_memory ddp_find_unused_parameters full_determinism "
-    "fp16 gradient_accumulation_steps gradient_checkpointing group_by_length half_precision_backend label_names "
-    "label_smoothing_factor learning_rate logging_nan_inf_filter logging_steps lr_scheduler_kwargs lr_scheduler_type "
-    "max_grad_norm max_steps neftune_noise_alpha num_train_epochs optim optim_args per_device_eval_batch_size "
-    "per_device_train_batch_size remove_unused_columns seed tf32 torch_compile use_cpu warmup_ratio warmup_steps "
+    "adam_beta1 adam_beta2 adam_epsilon auto_find_batch_size average_tokens_across_devices bf16 "
+    "data_seed "
+    "dataloader_drop_last dataloader_num_workers dataloader_pin_memory ddp_find_unused_parameters "
+    "full_determinism "
+    "fp16 gradient_accumulation_steps gradient_checkpointing group_by_length "
+    "half_precision_backend label_names "
+    "label_smoothing_factor learning_rate logging_nan_inf_filter logging_steps "
+    "lr_scheduler_kwargs lr_scheduler_type "
+    "max_grad_norm max_steps neftune_noise_alpha num_train_epochs optim optim_args "
+    "per_device_eval_batch_size "
+    "per_device_train_batch_size remove_unused_columns seed tf32 torch_compile use_cpu "
+    "warmup_ratio warmup_steps "
     "weight_decay"
 ).split()
 
 
 def check_precision(spec: JobSpec) -> None:
-    """Raises BenchError for half precision on a CPU: Trainer refuses fp16 there, ONNX Runtime has no bf16 kernels."""
+    """Raises BenchError for half precision on a CPU: Trainer refuses fp16 there, ONNX Runtime has
+    no bf16 kernels.
+    """
     precision = spec.workload.training.precision
     if spec.device == "cpu" and precision != "fp32":
         raise BenchError(
-            f"{precision} needs a GPU", place="training.precision", fix="precision: fp32, or a host with a GPU"
+            f"{precision} needs a GPU",
+            place="training.precision",
+            fix="precision: fp32, or a host with a GPU",
         )
 
 
 def build(spec: JobSpec, backend: Backend, folder: Path) -> Any:
-    """The arguments, of the class that goes with the backend's trainer. `folder` is only where Trainer may write."""
+    """The arguments, of the class that goes with the backend's trainer. `folder` is only where
+    Trainer may write.
+    """
     training, launch = spec.workload.training, spec.workload.launch
     values = {
         "output_dir": str(folder),
@@ -65,8 +77,11 @@ def build(spec: JobSpec, backend: Backend, folder: Path) -> Any:
         "ddp_find_unused_parameters": launch.find_unused_parameters if launch.torchrun else None,
         # ORTModule hides the model's forward signature, from which they are guessed otherwise.
         "label_names": ["labels"],
-        "average_tokens_across_devices": False,  # 4.48's default; 5 has another, which only several GPUs would notice
-        "tf32": False,  # fp32 means the same in every arm: left open, Trainer turns TF32 on for compiled models alone
+        # 4.48's default; 5 has another, which only several GPUs would notice
+        "average_tokens_across_devices": False,
+        # fp32 means the same in every arm: left open, Trainer turns TF32 on for compiled models
+        # alone
+        "tf32": False,
     }
     return compat.training_arguments(backend.arguments_class(), values | backend.extra_arguments())
 
@@ -78,7 +93,9 @@ def decisive(arguments: Any) -> dict[str, Any]:
 
 
 def optimizer_name(trainer: Any) -> str | None:
-    """Class and fused flag of the optimizer that ran, e.g. `AdamW(fused=False)`; None before training."""
+    """Class and fused flag of the optimizer that ran, e.g. `AdamW(fused=False)`; None before
+    training.
+    """
     optimizer = getattr(trainer.optimizer, "optimizer", trainer.optimizer)  # accelerate wraps it
     if optimizer is None:
         return None
@@ -86,8 +103,12 @@ def optimizer_name(trainer: Any) -> str | None:
 
 
 def dtype_policy(trainer: Any) -> str:
-    """Dtypes of the parameters, what autocast computes in, whether the loss is scaled: as training resolved them."""
-    dtypes = sorted({str(parameter.dtype).removeprefix("torch.") for parameter in trainer.model.parameters()})
+    """Dtypes of the parameters, what autocast computes in, whether the loss is scaled: as training
+    resolved them.
+    """
+    dtypes = sorted(
+        {str(parameter.dtype).removeprefix("torch.") for parameter in trainer.model.parameters()}
+    )
     computed = {"fp16": "autocast float16", "bf16": "autocast bfloat16"}.get(
         trainer.accelerator.mixed_precision, "no autocast"
     )

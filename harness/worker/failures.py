@@ -36,8 +36,12 @@ def chain(error: BaseException) -> Iterator[BaseException]:
         seen = seen.__cause__ or seen.__context__
 
 
-def classify(error: BaseException, is_fallback: Callable[[BaseException], bool]) -> tuple[State, str]:
-    """State and reason of a job that raised. `is_fallback` is asked only for what nothing else explains."""
+def classify(
+    error: BaseException, is_fallback: Callable[[BaseException], bool]
+) -> tuple[State, str]:
+    """State and reason of a job that raised. `is_fallback` is asked only for what nothing else
+    explains.
+    """
     for link in chain(error):
         if isinstance(link, DivergedError):
             return State.DIVERGED, str(link)
@@ -59,7 +63,9 @@ def _is_out_of_memory(error: BaseException) -> bool:
 
 
 def sentence(error: BaseException | None) -> str:
-    """The error in one line: of a message that quotes a whole traceback, what comes before it and its last error."""
+    """The error in one line: of a message that quotes a whole traceback, what comes before it and
+    its last error.
+    """
     head, _, quoted = str(error).partition("Traceback (most recent call last):")
     errors = re.findall(r"^[A-Za-z_][\w.]*: .*", quoted, re.MULTILINE)
     text = " ".join(f"{head} {errors[-1] if errors else ''}".split())

@@ -31,16 +31,23 @@ from harness.worker.process import Inbox
 from harness.worker.ranks import Ranks, highest, proof_of_all
 
 PACKAGES = (
-    "torch transformers optimum onnxruntime onnxruntime-training onnxruntime-training-cpu torch-ort onnx datasets "
+    "torch transformers optimum onnxruntime onnxruntime-training onnxruntime-training-cpu "
+    "torch-ort onnx datasets "
     "tokenizers accelerate numpy"
 ).split()
 
 
 class Job:
-    """Runs a spec with its backend; `run` returns the result or raises, `partial` is what there is until then."""
+    """Runs a spec with its backend; `run` returns the result or raises, `partial` is what there is
+    until then.
+    """
 
-    def __init__(self, spec: JobSpec, backend: Backend, channel: Channel, inbox: Inbox | None = None) -> None:
-        """`inbox`: where the runner's control messages arrive, which a job with a partner waits for."""
+    def __init__(
+        self, spec: JobSpec, backend: Backend, channel: Channel, inbox: Inbox | None = None
+    ) -> None:
+        """`inbox`: where the runner's control messages arrive, which a job with a partner waits
+        for.
+        """
         self.spec, self.backend, self.channel = spec, backend, channel
         self._inbox = inbox
         self._ranks = Ranks()
@@ -97,7 +104,8 @@ class Job:
                     self._evaluate()
         if spec.output_dir is not None and self._ranks.main:
             with self._phase("save"):
-                # Not trainer.save_model: ORTTrainer's writes no config. The module itself is trained in every arm.
+                # Not trainer.save_model: ORTTrainer's writes no config. The module itself is
+                # trained in every arm.
                 model.save_pretrained(spec.output_dir)
                 self._data.tokenizer.save_pretrained(spec.output_dir)
         self._ranks.wait()  # one that left earlier would take the others' connections with it
@@ -105,7 +113,9 @@ class Job:
             from harness.worker.inference import phase
 
             with self._phase("inference"):
-                self._inference = phase.measure(spec, self._trainer, model, self._data.metrics, self._metrics)
+                self._inference = phase.measure(
+                    spec, self._trainer, model, self._data.metrics, self._metrics
+                )
         return self._result()
 
     def _import(self) -> None:
@@ -132,7 +142,9 @@ class Job:
             args=settings,
             train_dataset=self._data.train,
             eval_dataset=self._data.validation,
-            data_collator=_delayed(self._task.collator(self._data), self.spec.arm.injected_delay_ms / 1e3),
+            data_collator=_delayed(
+                self._task.collator(self._data), self.spec.arm.injected_delay_ms / 1e3
+            ),
             compute_metrics=self._data.metrics,
             preprocess_logits_for_metrics=_logits_alone,
         )
@@ -142,7 +154,9 @@ class Job:
         if self.spec.partner is not None:
             assert self._inbox is not None
             self._gate = Gate(self.spec, self.channel, self._inbox)
-        self._clock = StepClock(self.channel, self._losses, cuda, self._prove, self._gate, self._ranks)
+        self._clock = StepClock(
+            self.channel, self._losses, cuda, self._prove, self._gate, self._ranks
+        )
         self._clock.attach(self._trainer)
         for callback in self.backend.callbacks():
             self._trainer.add_callback(callback)
@@ -162,12 +176,16 @@ class Job:
         self._fingerprint |= {
             "optimizer": arguments.optimizer_name(self._trainer),
             "dtype_policy": arguments.dtype_policy(self._trainer),
-            "data_order_sha256": self._order.sha256(sum(self._losses.samples), self._data.sources.data_sha256),
+            "data_order_sha256": self._order.sha256(
+                sum(self._losses.samples), self._data.sources.data_sha256
+            ),
         }
         self._clock.send_series()
 
     def _gather(self) -> None:
-        """Make what was measured that of all ranks: the slowest rank's times, the highest peaks, losses, samples."""
+        """Make what was measured that of all ranks: the slowest rank's times, the highest peaks,
+        losses, samples.
+        """
         ranks = self._ranks
         self._clock.gather()
         self._losses.gather(ranks)
@@ -177,7 +195,10 @@ class Job:
         samples_per_s = self._train_metrics["train_samples_per_second"] * own / slowest
         self._train_metrics |= {"train_runtime": slowest, "train_samples_per_second": samples_per_s}
         ranks.same("initial weights", self._fingerprint["initial_weights_sha256"])
-        ranks.same("order of the data", self._order.sha256(sum(self._losses.samples), self._data.sources.data_sha256))
+        ranks.same(
+            "order of the data",
+            self._order.sha256(sum(self._losses.samples), self._data.sources.data_sha256),
+        )
 
     def _prove(self, step: int) -> None:
         """Take the backend's proof of every rank after a step. Raises NotEngagedError if one fails."""
@@ -188,7 +209,10 @@ class Job:
         earlier = self.engagement
         self.engagement = proof.model_copy(
             update={
-                "checked_after_steps": [*(earlier.checked_after_steps if earlier else []), *proof.checked_after_steps],
+                "checked_after_steps": [
+                    *(earlier.checked_after_steps if earlier else []),
+                    *proof.checked_after_steps,
+                ],
                 "reasons": [*(earlier.reasons if earlier else []), *proof.reasons],
             }
         )
@@ -200,12 +224,22 @@ class Job:
         for ending, samples in {"": self._data.validation, **self._data.further}.items():
             found = self._trainer.evaluate(samples)
             self._eval_runtime_s = (self._eval_runtime_s or 0.0) + found.get("eval_runtime", 0.0)
-            values = {name.removeprefix("eval_"): value for name, value in found.items() if name.startswith("eval_")}
-            scores = self._task.scores({k: float(value) for k, value in values.items() if k not in bookkeeping})
-            self._metrics |= {f"{name}_{ending}" if ending else name: value for name, value in scores.items()}
+            values = {
+                name.removeprefix("eval_"): value
+                for name, value in found.items()
+                if name.startswith("eval_")
+            }
+            scores = self._task.scores(
+                {k: float(value) for k, value in values.items() if k not in bookkeeping}
+            )
+            self._metrics |= {
+                f"{name}_{ending}" if ending else name: value for name, value in scores.items()
+            }
 
     def is_fallback(self, error: BaseException) -> bool:
-        """Whether an error means that the backend could not take the model; never once it was proven to run it."""
+        """Whether an error means that the backend could not take the model; never once it was
+        proven to run it.
+        """
         return self.engagement is None and self.backend.is_fallback(error)
 
     def partial(self) -> WorkerResult:
@@ -221,9 +255,14 @@ class Job:
             return WorkerResult(engagement=self.engagement, packages=_packages())
 
     def _result(self) -> WorkerResult:
-        timing = self._clock.timing(self.spec.warmup_steps) if self._clock and self._clock.steps else Timing()
+        timing = (
+            self._clock.timing(self.spec.warmup_steps)
+            if self._clock and self._clock.steps
+            else Timing()
+        )
         losses = self._losses.values if self._losses else []
-        # Trainer's own time has the waiting of a gated job in it, and its steps are not what was planned.
+        # Trainer's own time has the waiting of a gated job in it, and its steps are not what was
+        # planned.
         end_to_end = self._train_metrics if self._gate is None else {}
         return WorkerResult(
             timing=timing.model_copy(
@@ -239,7 +278,9 @@ class Job:
             memory=self._memory,
             engagement=self.engagement,
             fingerprint=Fingerprint(**self._fingerprint),
-            sources=self._data.sources.model_copy(update={"remarks": self._remarks}) if self._data else Sources(),
+            sources=self._data.sources.model_copy(update={"remarks": self._remarks})
+            if self._data
+            else Sources(),
             metrics=self._metrics,
             main_metrics=list(self._data.main_metrics) if self._metrics else [],
             chance=dict(self._data.chance) if self._metrics else {},
@@ -253,7 +294,9 @@ class Job:
 
 
 def _logits_alone(outputs: Any, labels: Any) -> Any:
-    """Of a model's outputs but the loss the first: T5's hidden states of a whole validation set would take GBs."""
+    """Of a model's outputs but the loss the first: T5's hidden states of a whole validation set
+    would take GBs.
+    """
     return outputs[0] if isinstance(outputs, tuple) else outputs
 
 
@@ -268,7 +311,9 @@ def _delayed(collate: Callable[[Any], Any], seconds: float) -> Callable[[Any], A
 
 
 def _peaks(device: str) -> Memory:
-    """Peaks so far: of the process, and of torch's allocator (ONNX Runtime allocates from it too) on a GPU."""
+    """Peaks so far: of the process, and of torch's allocator (ONNX Runtime allocates from it too)
+    on a GPU.
+    """
     rss = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     if device != "cuda":
         return Memory(peak_rss_bytes=rss)

@@ -1,4 +1,6 @@
-"""The worker as a process: dies with its parent, exits with its runner, stays within its memory. Standard library."""
+"""The worker as a process: dies with its parent, exits with its runner, stays within its memory.
+Standard library.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,9 @@ LOST_RUNNER_EXIT = 3
 
 
 def die_with_parent() -> None:
-    """Ask the kernel for SIGKILL when the parent dies; exit at once if it died before it could be asked."""
+    """Ask the kernel for SIGKILL when the parent dies; exit at once if it died before it could be
+    asked.
+    """
     parent = os.getppid()
     ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != parent:
@@ -31,7 +35,8 @@ def die_with_parent() -> None:
 def exit_with_runner(channel: Channel) -> Inbox:
     """Read the channel in a thread of its own: control messages come out of the returned queue.
 
-    The thread leaves the process, without any clean-up, as soon as the runner's end is gone, also while the job waits.
+    The thread leaves the process, without any clean-up, as soon as the runner's end is gone, also
+    while the job waits.
     """
     inbox: Inbox = queue.SimpleQueue()
 
@@ -47,10 +52,12 @@ def exit_with_runner(channel: Channel) -> Inbox:
 
 
 def pin(cores: Iterable[int] | None) -> None:
-    """Keep this process, and every thread it will start, on these CPUs; forked children on the others it might use.
+    """Keep this process, and every thread it will start, on these CPUs; forked children on the
+    others it might use.
 
-    Children are the data loader's workers: on the same cores they would run in the partner's turns and slow its steps.
-    Where there is no other core they stay. Raises OSError if the host forbids the CPUs.
+    Children are the data loader's workers: on the same cores they would run in the partner's turns
+    and slow its steps. Where there is no other core they stay. Raises OSError if the host forbids
+    the CPUs.
     """
     if not cores:
         return
@@ -61,25 +68,33 @@ def pin(cores: Iterable[int] | None) -> None:
 
 
 def place_threads(cores: Sequence[int], apart: bool = True) -> None:
-    """The main thread on the first of these CPUs, every other thread of this process on the rest; or all on all again.
+    """The main thread on the first of these CPUs, every other thread of this process on the rest;
+    or all on all again.
 
-    The kernel wakes a thread where it ran last. Left to itself, the pass forward of one job runs on one core of the two
-    for a whole launch and that of its partner on the other, and if those are not equally fast, equal jobs differ. The
-    pass backward on a GPU runs in a thread of torch's own. Raises OSError if the host forbids the CPUs.
+    The kernel wakes a thread where it ran last. Left to itself, the pass forward of one job runs on
+    one core of the two for a whole launch and that of its partner on the other, and if those are
+    not equally fast, equal jobs differ. The pass backward on a GPU runs in a thread of torch's own.
+    Raises OSError if the host forbids the CPUs.
     """
     main = threading.main_thread().native_id
     for thread in map(int, os.listdir("/proc/self/task")):
-        chosen = cores if not apart or len(cores) < 2 else cores[:1] if thread == main else cores[1:]
+        chosen = (
+            cores if not apart or len(cores) < 2 else cores[:1] if thread == main else cores[1:]
+        )
         with contextlib.suppress(ProcessLookupError):  # it has ended
             os.sched_setaffinity(thread, chosen)
 
 
 def real_time(on: bool) -> str:
-    """Put every thread of this process under SCHED_FIFO, or back; what the kernel said if it refused, else "".
+    """Put every thread of this process under SCHED_FIFO, or back; what the kernel said if it
+    refused, else "".
 
-    Every thread, for the backward pass runs in a thread of torch's own; and the watchdog must be able to interrupt.
+    Every thread, for the backward pass runs in a thread of torch's own; and the watchdog must be
+    able to interrupt.
     """
-    policy, parameter = (os.SCHED_FIFO, os.sched_param(1)) if on else (os.SCHED_OTHER, os.sched_param(0))
+    policy, parameter = (
+        (os.SCHED_FIFO, os.sched_param(1)) if on else (os.SCHED_OTHER, os.sched_param(0))
+    )
     for thread in os.listdir("/proc/self/task"):
         try:
             os.sched_setscheduler(int(thread), policy, parameter)
@@ -91,7 +106,9 @@ def real_time(on: bool) -> str:
 
 
 def environment_of(spec: dict[str, Any]) -> dict[str, str]:
-    """What a job spec, as it was read from JSON, wants in the environment before anything heavy is imported."""
+    """What a job spec, as it was read from JSON, wants in the environment before anything heavy is
+    imported.
+    """
     variables: dict[str, str] = {}
     if spec.get("threads"):
         variables |= dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), str(spec["threads"]))
@@ -107,7 +124,9 @@ def environment_of(spec: dict[str, Any]) -> dict[str, str]:
 
 
 def limit_memory(gib: float | None) -> None:
-    """Bound private memory (RLIMIT_DATA, soft): allocations beyond it fail instead of waking the OOM killer."""
+    """Bound private memory (RLIMIT_DATA, soft): allocations beyond it fail instead of waking the
+    OOM killer.
+    """
     if gib is not None:
         _, hard = resource.getrlimit(resource.RLIMIT_DATA)
         resource.setrlimit(resource.RLIMIT_DATA, (int(gib * 2**30), hard))

@@ -1,4 +1,6 @@
-"""The ranks of a job that several processes train: how they find each other, and what rank 0 learns of the others."""
+"""The ranks of a job that several processes train: how they find each other, and what rank 0 learns
+of the others.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,8 @@ T = TypeVar("T")
 class Ranks:
     """This process among the `size` that train the job together. The default: it trains alone.
 
-    `main`: the one of its node that speaks for all (torchrun may well give rank 0 to another node than the runner's).
+    `main`: the one of its node that speaks for all (torchrun may well give rank 0 to another node
+    than the runner's).
     """
 
     size: int = 1
@@ -28,8 +31,9 @@ class Ranks:
     def begin(cls, spec: JobSpec) -> Ranks:
         """Join the process group, as torchrun's environment says; NCCL on GPUs, gloo on the CPU.
 
-        Before transformers does it by itself: on the CPU it would leave ddp_timeout out, and a rank would wait half an
-        hour for one that is gone. Raises RuntimeError if the ranks do not find each other.
+        Before transformers does it by itself: on the CPU it would leave ddp_timeout out, and a rank
+        would wait half an hour for one that is gone. Raises RuntimeError if the ranks do not find
+        each other.
         """
         launch = spec.workload.launch
         if not launch.torchrun:
@@ -43,7 +47,9 @@ class Ranks:
         return cls(torch.distributed.get_world_size(), main=os.environ["LOCAL_RANK"] == "0")
 
     def exchange(self, value: T) -> list[T]:
-        """The value of every rank, in their order; every rank must call this. Never within the measured window."""
+        """The value of every rank, in their order; every rank must call this. Never within the
+        measured window.
+        """
         if self.size == 1:
             return [value]
         import torch
@@ -60,29 +66,45 @@ class Ranks:
         """The value, which must be that of every rank. Raises RuntimeError if it is not."""
         values = self.exchange(value)
         if any(other != value for other in values):
-            raise RuntimeError(f"the ranks do not have the same {what}: {', '.join(str(v)[:12] for v in values)}")
+            raise RuntimeError(
+                f"the ranks do not have the same {what}: {', '.join(str(v)[:12] for v in values)}"
+            )
         return value
 
     def check_wrapping(self, module: Any) -> None:
-        """Raises RuntimeError if `module`, as training_step got it, does not share gradients as `size` asks for."""
+        """Raises RuntimeError if `module`, as training_step got it, does not share gradients as
+        `size` asks for.
+        """
         from torch.nn import DataParallel
         from torch.nn.parallel import DistributedDataParallel
 
         module = getattr(module, "_orig_mod", module)  # what torch.compile was given
         if isinstance(module, DataParallel):
-            raise RuntimeError("the model is in DataParallel, under which ORTModule silently runs PyTorch")
+            raise RuntimeError(
+                "the model is in DataParallel, under which ORTModule silently runs PyTorch"
+            )
         if self.size > 1 and not isinstance(module, DistributedDataParallel):
-            raise RuntimeError(f"{self.size} ranks train, but gradients are not shared: no DistributedDataParallel")
+            raise RuntimeError(
+                f"{self.size} ranks train, but gradients are not shared: no DistributedDataParallel"
+            )
 
 
 def proof_of_all(proofs: Sequence[Engagement | None]) -> Engagement | None:
-    """The proof of rank 0, which holds only if those of all ranks hold; reasons name the rank. None: none needed."""
+    """The proof of rank 0, which holds only if those of all ranks hold; reasons name the rank.
+    None: none needed.
+    """
     given = [proof for proof in proofs if proof is not None]
     if len(given) <= 1:
         return given[0] if given else None
-    reasons = [f"rank {rank}: {reason}" for rank, proof in enumerate(given) for reason in proof.reasons]
+    reasons = [
+        f"rank {rank}: {reason}" for rank, proof in enumerate(given) for reason in proof.reasons
+    ]
     return given[0].model_copy(
-        update={"engaged": all(proof.engaged for proof in given), "reasons": reasons, "ranks": len(given)}
+        update={
+            "engaged": all(proof.engaged for proof in given),
+            "reasons": reasons,
+            "ranks": len(given),
+        }
     )
 
 

@@ -1,7 +1,8 @@
 """One request over HTTP, and a step tried again within bounds.
 
-What is tried again is the whole step of a channel, lookups included, never one request of it: after a time-out nobody
-knows whether a POST was carried out, so the channel has to look before it creates again.
+What is tried again is the whole step of a channel, lookups included, never one request of it: after
+a time-out nobody knows whether a POST was carried out, so the channel has to look before it creates
+again.
 """
 
 from __future__ import annotations
@@ -25,7 +26,9 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 # What urllib.request.getproxies reads, in capitals too.
 PROXIES = tuple(
-    name for scheme in ("http", "https", "all", "no") for name in (f"{scheme}_proxy", f"{scheme}_PROXY".upper())
+    name
+    for scheme in ("http", "https", "all", "no")
+    for name in (f"{scheme}_proxy", f"{scheme}_PROXY".upper())
 )
 REQUEST_S = 10.0  # for connecting, and between two pieces of an answer
 MOST_BYTES = 64 << 20
@@ -45,7 +48,9 @@ class Undelivered(Exception):
 
 
 class Transient(Exception):
-    """It may succeed if tried again, `wait_s` seconds from now at the earliest where the receiver said so."""
+    """It may succeed if tried again, `wait_s` seconds from now at the earliest where the receiver
+    said so.
+    """
 
     def __init__(self, message: str, wait_s: float | None = None) -> None:
         super().__init__(message)
@@ -67,21 +72,31 @@ class Patience:
         return self._end - time.monotonic()
 
     def run(self, step: Callable[[], T]) -> T:
-        """Do the step, again after what is transient: exponential backoff with jitter, Retry-After first of all.
+        """Do the step, again after what is transient: exponential backoff with jitter, Retry-After
+        first of all.
 
-        The step must be safe to repeat. Raises Undelivered when the next attempt would end too late."""
+        The step must be safe to repeat. Raises Undelivered when the next attempt would end too
+        late.
+        """
         attempt = 0
         while True:
             try:
                 return step()
             except Transient as failure:
                 attempt += 1
-                # At least half of it, so that many clients part; all of it where the receiver names a time.
-                backoff = min(LONGEST_BACKOFF_S, self.backoff_s * 2 ** (attempt - 1)) * random.uniform(0.5, 1.0)
-                wait = backoff if failure.wait_s is None else failure.wait_s + random.uniform(0, 0.1)
+                # At least half of it, so that many clients part; all of it where the receiver names
+                # a time.
+                backoff = min(
+                    LONGEST_BACKOFF_S, self.backoff_s * 2 ** (attempt - 1)
+                ) * random.uniform(0.5, 1.0)
+                wait = (
+                    backoff if failure.wait_s is None else failure.wait_s + random.uniform(0, 0.1)
+                )
                 tried = f"{attempt} attempt{'s' if attempt > 1 else ''}"
                 if failure.wait_s is not None and wait >= self.left():
-                    raise Undelivered(f"{failure}; asked to wait {failure.wait_s:.0f} s ({tried})") from None
+                    raise Undelivered(
+                        f"{failure}; asked to wait {failure.wait_s:.0f} s ({tried})"
+                    ) from None
                 if wait >= self.left():
                     raise Undelivered(f"{failure} ({tried})") from None
                 time.sleep(wait)
@@ -92,7 +107,8 @@ class Http:
 
     def __init__(self, secrets: Secrets, patience: Patience, request_s: float = REQUEST_S) -> None:
         self._scrub, self._patience, self._request_s = secrets.scrub, patience, request_s
-        # At its debug level urllib3 logs the path of every request, which is the secret of a webhook.
+        # At its debug level urllib3 logs the path of every request, which is the secret of a
+        # webhook.
         logging.getLogger("urllib3").setLevel(logging.ERROR)
 
     def request(
@@ -100,17 +116,24 @@ class Http:
     ) -> tuple[Any, Mapping[str, str]]:
         """The answer's JSON (None where it is none) and headers; `content` is sent as JSON.
 
-        Raises Transient (no connection, time-out, 5xx, rate limit) or Undelivered (any other refusal)."""
+        Raises Transient (no connection, time-out, 5xx, rate limit) or Undelivered (any other
+        refusal).
+        """
         import urllib3
 
         limit = max(0.1, min(self._request_s, self._patience.left()))
         body = None if content is None else json.dumps(content).encode()
-        sent = {"User-Agent": "training-backend-bench", "Content-Type": "application/json", **(headers or {})}
+        sent = {
+            "User-Agent": "training-backend-bench",
+            "Content-Type": "application/json",
+            **(headers or {}),
+        }
         where = split_address(url)[1] or "?"
         try:
             response = _pool(url).request(
                 method, url, body=body, headers=sent, timeout=limit, preload_content=False,
-                # A repository that moved answers 301 and keeps the method; another host never sees Authorization.
+                # A repository that moved answers 301 and keeps the method; another host never sees
+                # Authorization.
                 retries=urllib3.Retry(total=None, connect=0, read=0, status=0, other=0, redirect=3),
             )  # fmt: skip
             data = self._read(response)
@@ -138,7 +161,9 @@ class Http:
 
         reason = getattr(error, "reason", None) or error
         if isinstance(reason, urllib3.exceptions.SSLError):
-            return Undelivered(f"{where}: its certificate is not accepted, or it does not speak TLS")
+            return Undelivered(
+                f"{where}: its certificate is not accepted, or it does not speak TLS"
+            )
         if isinstance(reason, urllib3.exceptions.LocationValueError):
             return Undelivered("not an address that requests can be sent to")
         if isinstance(reason, urllib3.exceptions.ResponseError):
@@ -149,7 +174,9 @@ class Http:
             return Transient(f"{where}: no answer in time")
         return Transient(f"{where}: the connection broke ({type(reason).__name__})")
 
-    def _answer(self, response: BaseHTTPResponse, data: bytes, where: str) -> tuple[Any, Mapping[str, str]]:
+    def _answer(
+        self, response: BaseHTTPResponse, data: bytes, where: str
+    ) -> tuple[Any, Mapping[str, str]]:
         try:
             content = json.loads(data)
         except ValueError:
@@ -157,7 +184,11 @@ class Http:
         status = response.status
         if 200 <= status < 300:
             return content, response.headers
-        said = content.get("message") if isinstance(content, dict) else data[:200].decode("utf-8", "replace")
+        said = (
+            content.get("message")
+            if isinstance(content, dict)
+            else data[:200].decode("utf-8", "replace")
+        )
         text = one_line(self._scrub(f"{where}: {status} {response.reason or ''} {said or ''}"), 300)
         wait = _wait(response.headers)
         if status in TRANSIENT or status == 429 or (status in RATE_LIMITED and wait is not None):
@@ -166,7 +197,9 @@ class Http:
 
 
 def _wait(headers: Mapping[str, str]) -> float | None:
-    """Seconds to wait by Retry-After (seconds or a date) or by GitHub's rate limit; None where neither says so."""
+    """Seconds to wait by Retry-After (seconds or a date) or by GitHub's rate limit; None where
+    neither says so.
+    """
     import urllib3
 
     if "Retry-After" in headers:

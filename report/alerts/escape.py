@@ -5,12 +5,15 @@ from __future__ import annotations
 import re
 import unicodedata
 
-BREAK = "\u200b"  # zero-width space: parts a mention or a command in two where the format has no escape for it
+# zero-width space: parts a mention or a command in two where the format has no escape for it
+BREAK = "\u200b"
 ELLIPSIS = "…"
 
 
 def one_line(text: str, most: int = 10_000) -> str:
-    """Text on one line, without control, direction and other unprintable characters, cut at `most` characters."""
+    """Text on one line, without control, direction and other unprintable characters, cut at `most`
+    characters.
+    """
     clean = "".join(" " if unicodedata.category(letter)[0] in "CZ" else letter for letter in text)
     return cut(" ".join(clean.split()), most)
 
@@ -27,10 +30,19 @@ def cut(text: str, most: int) -> str:
 
 
 def markdown(text: str) -> str:
-    """Text as GitHub's Markdown: no tag, link, emphasis, code, cell, mention (@name) or reference (#1) opens in it."""
-    escaped = re.sub(r"[\\`*_\[\]|~$]", r"\\\g<0>", one_line(text)).replace("&", "&amp;").replace("<", "&lt;")
-    escaped = re.sub(r"^(\d*)([-+#=.)])", r"\1\\\2", escaped)  # at the start it would be a heading or a list
-    # GitHub looks for mentions and references in the rendered text, where escapes are gone; a comment parts them.
+    """Text as GitHub's Markdown: no tag, link, emphasis, code, cell, mention (@name) or reference
+    (#1) opens in it.
+    """
+    escaped = (
+        re.sub(r"[\\`*_\[\]|~$]", r"\\\g<0>", one_line(text))
+        .replace("&", "&amp;")
+        .replace("<", "&lt;")
+    )
+    escaped = re.sub(
+        r"^(\d*)([-+#=.)])", r"\1\\\2", escaped
+    )  # at the start it would be a heading or a list
+    # GitHub looks for mentions and references in the rendered text, where escapes are gone; a
+    # comment parts them.
     return re.sub(r"[@#](?=\w)", r"\g<0><!-- -->", escaped.replace(">", "&gt;"))
 
 
@@ -44,7 +56,9 @@ def fenced(text: str, language: str = "") -> str:
 def slack(text: str) -> str:
     """Text as Slack's mrkdwn: its three control characters as entities; no mention, no code.
 
-    Receivers that only look like Slack (Mattermost) notify on a bare @here, so the @ is parted from the name."""
+    Receivers that only look like Slack (Mattermost) notify on a bare @here, so the @ is parted from
+    the name.
+    """
     entities = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return re.sub(r"@(?=\w)", f"@{BREAK}", entities).replace("`", "\u02cb")
 
@@ -60,5 +74,7 @@ def workflow_property(text: str) -> str:
 
 
 def terminal(text: str) -> str:
-    """Text for a log that GitHub's runner reads: no line of it is a workflow command, of the old form or the new."""
+    """Text for a log that GitHub's runner reads: no line of it is a workflow command, of the old
+    form or the new.
+    """
     return re.sub(r"(?m)^(\s*):(?=:)", rf"\1:{BREAK}", text).replace("##[", f"##{BREAK}[")

@@ -1,7 +1,8 @@
 """What is new tonight: the verdict against what was told before. Pure.
 
-A subject is one pair, one measure, one comparable host. An event is told once. Its identity is (pair, measure, host,
-kind, since-run): the same whoever works it out again, so a channel that kept it recognises it.
+A subject is one pair, one measure, one comparable host. An event is told once. Its identity is
+(pair, measure, host, kind, since-run): the same whoever works it out again, so a channel that kept
+it recognises it.
 """
 
 from __future__ import annotations
@@ -33,7 +34,9 @@ class Told(Frozen):
     identity: str
     kind: Kind
     run: str = Field("", description="the night it was told of")
-    finding: Finding | None = Field(None, description="as told; null where only the channel itself remembers it")
+    finding: Finding | None = Field(
+        None, description="as told; null where only the channel itself remembers it"
+    )
 
 
 class Event(Frozen):
@@ -61,7 +64,9 @@ def leading(finding: Finding) -> Change | None:
 
 
 def new_events(verdict: Verdict, told: dict[str, Told]) -> tuple[list[Event], dict[str, Told]]:
-    """The events of tonight for a channel that was told `told` (by subject), and what it has been told after them."""
+    """The events of tonight for a channel that was told `told` (by subject), and what it has been
+    told after them.
+    """
     events, after = [], dict(told)
     for finding in [*verdict.findings, _no_judgement(verdict)]:
         subject = subject_of(finding)
@@ -75,7 +80,9 @@ def new_events(verdict: Verdict, told: dict[str, Told]) -> tuple[list[Event], di
             run = event.finding.run
             # The history is needed to draw the event, not to remember it.
             kept = event.finding.model_copy(update={"history": [], "different": []})
-            after[event.subject] = Told(identity=event.identity, kind=event.kind, run=run, finding=kept)
+            after[event.subject] = Told(
+                identity=event.identity, kind=event.kind, run=run, finding=kept
+            )
     return events, after
 
 
@@ -87,7 +94,8 @@ def _kind(finding: Finding, told: Told | None) -> Kind | None:
         return kind if told is None or told.kind != kind or _farther(finding, told) else None
     if told is None:
         return None
-    # A pair that was missing and has any result runs again; what became slower is not steady while it is watched.
+    # A pair that was missing and has any result runs again; what became slower is not steady while
+    # it is watched.
     runs_again = told.kind in ("missing", "no judgement")
     return "steady" if state == "steady" or runs_again else None
 
@@ -98,11 +106,16 @@ def _farther(finding: Finding, told: Told) -> bool:
     if before is None:
         return False
     now = next((change for change in finding.changes if change.series == before.series), None)
-    return now is not None and (now.level / before.mean - 1) / before.change >= WORSE if before.change else False
+    return (
+        now is not None and (now.level / before.mean - 1) / before.change >= WORSE
+        if before.change
+        else False
+    )
 
 
 def _event(verdict: Verdict, finding: Finding, kind: Kind, told: Told | None) -> Event:
-    # Told of before, this is a new state from tonight on; else it may have begun in an earlier night.
+    # Told of before, this is a new state from tonight on; else it may have begun in an earlier
+    # night.
     since = finding.run if told or kind in CLOSING else finding.since or finding.run
     return Event(
         identity=_digest(*_pair(finding), finding.host, kind, since),
@@ -116,10 +129,14 @@ def _event(verdict: Verdict, finding: Finding, kind: Kind, told: Told | None) ->
 
 
 def _moved(verdict: Verdict, told: dict[str, Told]) -> list[Event]:
-    """Open alerts of pairs that tonight ran on another host only (new driver, GPU or stack): nothing will close them.
+    """Open alerts of pairs that tonight ran on another host only (new driver, GPU or stack):
+    nothing will close them.
 
-    One state file belongs to one machine, so two comparable hosts never take turns in it."""
-    measured = {_pair(finding): finding for finding in verdict.findings if finding.state != "missing"}
+    One state file belongs to one machine, so two comparable hosts never take turns in it.
+    """
+    measured = {
+        _pair(finding): finding for finding in verdict.findings if finding.state != "missing"
+    }
     present = {subject_of(finding) for finding in verdict.findings}
     events = []
     for subject, one in told.items():
@@ -134,8 +151,9 @@ def _moved(verdict: Verdict, told: dict[str, Told]) -> list[Event]:
 
 
 def _no_judgement(verdict: Verdict) -> Finding:
-    """The night as a whole: missing where nothing at all was judged, steady otherwise. A pair that is missing or has
-    not enough nights speaks for itself."""
+    """The night as a whole: missing where nothing at all was judged, steady otherwise. A pair that
+    is missing or has not enough nights speaks for itself.
+    """
     failed = verdict.exit_code == 2 and not verdict.findings
     return Finding(
         workload="", baseline="", candidate="", host="", run=verdict.run,

@@ -1,4 +1,6 @@
-"""An event in words and numbers: what every channel says, as plain text without any format's markup."""
+"""An event in words and numbers: what every channel says, as plain text without any format's
+markup.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,11 @@ from report.regressions.model import Change, Finding
 Level = Literal["error", "warning", "notice"]
 LEVELS: dict[Kind, Level] = {"regression": "error", "missing": "error", "no judgement": "error"}
 MOST_NAME, MOST_TITLE, MOST_CHANGED = 60, 220, 25
-SERIES = {"baseline_s": "baseline time", "candidate_s": "candidate time", "ratio": "candidate / baseline"}
+SERIES = {
+    "baseline_s": "baseline time",
+    "candidate_s": "candidate time",
+    "ratio": "candidate / baseline",
+}
 STATES = {"steady": "Steady again", "missing": "Stopped running", "moved": "No longer comparable"}
 
 
@@ -67,7 +73,8 @@ def compose(event: Event) -> Message:
         title=_title(event),
         summary=one_line(_summary(event), 2000),
         cause=_cause(event),
-        # Its figures are in the summary already, what else it says (nights set aside, other hosts) is not.
+        # Its figures are in the summary already, what else it says (nights set aside, other hosts)
+        # is not.
         judged=_reason(finding) if event.kind in ("regression", "improvement") else "",
         numbers=tuple(_number(change, finding) for change in finding.changes),
         changed=tuple([*changed[:MOST_CHANGED], f"{more} more"] if more > 0 else changed),
@@ -82,7 +89,10 @@ def pair_name(finding: Finding) -> str:
     """Workload and arms, on one line."""
     # The name of inference ends in its batch size, which must not be cut off.
     workload = one_line(finding.workload, MOST_NAME * (2 if finding.measure == "inference" else 1))
-    candidate, baseline = one_line(finding.candidate, MOST_NAME), one_line(finding.baseline, MOST_NAME)
+    candidate, baseline = (
+        one_line(finding.candidate, MOST_NAME),
+        one_line(finding.baseline, MOST_NAME),
+    )
     return f"{workload}, {candidate} against {baseline}" if finding.workload else "the whole night"
 
 
@@ -109,8 +119,10 @@ def _summary(event: Event) -> str:
     if event.kind in ("regression", "improvement") and change:
         nights = f"{change.tail} night{'s' if change.tail > 1 else ''}"
         sentences.append(
-            f"The {SERIES[change.series]} is {_value(change, change.level)}, {percent(change.change)} against "
-            f"{_value(change, change.mean)} in the {change.nights} nights before. It has been so for {nights}"
+            f"The {SERIES[change.series]} is {_value(change, change.level)}, "
+            f"{percent(change.change)} against "
+            f"{_value(change, change.mean)} in the {change.nights} nights before. It has been so "
+            f"for {nights}"
             f"{f', since run {finding.since}' if finding.since else ''}."
         )
     elif event.kind == "missing":
@@ -160,24 +172,30 @@ def _recovered(event: Event) -> str:
     if told is None or newest is None or not told.mean or not told.change:
         return f"Run {event.finding.run} is steady."
     values = {"baseline_s": newest.baseline_s, "candidate_s": newest.candidate_s}
-    now = values.get(told.series, newest.candidate_s / newest.baseline_s if newest.baseline_s else told.mean)
+    now = values.get(
+        told.series, newest.candidate_s / newest.baseline_s if newest.baseline_s else told.mean
+    )
     rest = now / told.mean - 1
     name = SERIES[told.series]
     if rest / told.change >= 0.5:
         return (
-            f"It is steady, yet not where it was: the {name} is {percent(rest)} against the level before the change. "
+            f"It is steady, yet not where it was: the {name} is {percent(rest)} against the level "
+            "before the change. "
             "The nights since then, or an acknowledgement, have become what it is compared with."
         )
-    return f"The {name} is back: {percent(rest)} against the level before the change, which had been told as " + (
-        f"{percent(told.change)}."
+    return (
+        f"The {name} is back: {percent(rest)} against the level before the change, which had been "
+        "told as " + (f"{percent(told.change)}.")
     )
 
 
 def _moved(event: Event) -> str:
     before = event.before.finding.host if event.before and event.before.finding else ""
     return (
-        f"What was told of host {one_line(before, 120)} can no longer be checked: tonight it ran on "
-        f"{one_line(event.finding.host, 120)}, which is not comparable. It is judged there once it has enough nights."
+        f"What was told of host {one_line(before, 120)} can no longer be checked: tonight "
+        "it ran on "
+        f"{one_line(event.finding.host, 120)}, which is not comparable. It is judged there once "
+        "it has enough nights."
     )
 
 
@@ -186,12 +204,19 @@ def _cause(event: Event) -> str:
     if event.kind not in ("regression", "improvement"):
         return ""
     finding = event.finding
-    candidate, baseline = one_line(finding.candidate, MOST_NAME), one_line(finding.baseline, MOST_NAME)
+    candidate, baseline = (
+        one_line(finding.candidate, MOST_NAME),
+        one_line(finding.baseline, MOST_NAME),
+    )
     return {
-        "candidate regressed": f"The candidate regressed: {candidate} got slower while {baseline} kept its time.",
-        "candidate improved": f"The candidate improved: {candidate} got faster while {baseline} kept its time.",
-        "baseline regressed": f"The baseline regressed: {baseline} got slower while {candidate} kept its time.",
-        "baseline improved": f"The baseline improved: {baseline} got faster while {candidate} kept its time; the "
+        "candidate regressed": f"The candidate regressed: {candidate} got slower while {baseline} "
+        "kept its time.",
+        "candidate improved": f"The candidate improved: {candidate} got faster while {baseline} "
+        "kept its time.",
+        "baseline regressed": f"The baseline regressed: {baseline} got slower while {candidate} "
+        "kept its time.",
+        "baseline improved": f"The baseline improved: {baseline} got faster while {candidate} "
+        "kept its time; the "
         "candidate itself is as fast as before.",
         "host or driver": "The host or its driver: both arms moved alike and their ratio did not.",
         "unclear": "Unclear: the three series fit none of the known patterns.",
@@ -202,7 +227,11 @@ def _cause(event: Event) -> str:
 def _number(change: Change, finding: Finding) -> Number:
     nights = f"{change.tail} after {change.nights}"
     return Number(
-        SERIES[change.series], _value(change, change.mean), _value(change, change.level), percent(change.change), nights
+        SERIES[change.series],
+        _value(change, change.mean),
+        _value(change, change.level),
+        percent(change.change),
+        nights,
     )
 
 

@@ -1,4 +1,6 @@
-"""The steps of `report alert`, each a class, and their order. In the style of conbench's benchalerts."""
+"""The steps of `report alert`, each a class, and their order. In the style of conbench's
+benchalerts.
+"""
 
 from __future__ import annotations
 
@@ -33,10 +35,14 @@ class ReadVerdict:
     def __call__(self) -> Verdict:
         """Raises BenchError if it cannot be read or is none."""
         try:
-            return Verdict.model_validate_json(self.secrets.scrub(self.path.read_text(encoding="utf-8")))
+            return Verdict.model_validate_json(
+                self.secrets.scrub(self.path.read_text(encoding="utf-8"))
+            )
         except OSError as error:
             fix = "write it by `report check --json FILE`"
-            raise BenchError(f"cannot read it: {error.strerror}", place=str(self.path), fix=fix) from error
+            raise BenchError(
+                f"cannot read it: {error.strerror}", place=str(self.path), fix=fix
+            ) from error
         except ValueError as error:  # no UTF-8, no JSON, or another schema
             detail = error.errors()[0]["msg"] if isinstance(error, ValidationError) else "not UTF-8"
             fix = "write it by `report check --json FILE`"
@@ -45,7 +51,9 @@ class ReadVerdict:
 
 @dataclass(frozen=True)
 class Plan:
-    """What is new for a channel goes into its outbox. The intent is on disk before anything is sent."""
+    """What is new for a channel goes into its outbox. The intent is on disk before anything is
+    sent.
+    """
 
     state: StateFile
     say: Say
@@ -56,7 +64,8 @@ class Plan:
         told, asked = before.told, before.asked
         if is_older(verdict, before.newest):
             self.say(
-                f"{channel.name}: run {one_line(verdict.run, 80)} is older than what was told: nothing new from it"
+                f"{channel.name}: run {one_line(verdict.run, 80)} is older than what was told: "
+                "nothing new from it"
             )
             return ""
         if not asked:  # no state, or a lost one: a channel may know itself what it was told
@@ -76,7 +85,9 @@ class Plan:
 
 @dataclass(frozen=True)
 class Deliver:
-    """Empties a channel's outbox, oldest first; what was delivered leaves it at once, what was not stays."""
+    """Empties a channel's outbox, oldest first; what was delivered leaves it at once, what was not
+    stays.
+    """
 
     state: StateFile
     say: Say
@@ -114,7 +125,9 @@ def alert(
     environ: Mapping[str, str],
     dry_run: bool = False,
 ) -> int:
-    """Tell a verdict on channels (NAME or NAME=TARGET); returns the exit code. Raises BenchError for bad input."""
+    """Tell a verdict on channels (NAME or NAME=TARGET); returns the exit code. Raises BenchError
+    for bad input.
+    """
     secrets = Secrets(environ)
 
     def say(text: str) -> None:
@@ -122,14 +135,23 @@ def alert(
 
     named = [_parse(spec) for spec in channels]
     if doubled := {name for name, _ in named if sum(name == other for other, _ in named) > 1}:
-        raise BenchError(f"named twice: {', '.join(sorted(doubled))}", place="--channel", fix="name each once")
+        raise BenchError(
+            f"named twice: {', '.join(sorted(doubled))}", place="--channel", fix="name each once"
+        )
     verdict = ReadVerdict(verdict_path, secrets)()
     failed = []
     with locked(None if dry_run else state_path):
         state = StateFile(state_path)
         if dry_run:
-            return _show(verdict, [_channel(one, environ, secrets, patience_s) for one in named], state, secrets)
-        for one in named:  # all intents first: a kill during the first channel's delivery loses no other's
+            return _show(
+                verdict,
+                [_channel(one, environ, secrets, patience_s) for one in named],
+                state,
+                secrets,
+            )
+        for one in (
+            named
+        ):  # all intents first: a kill during the first channel's delivery loses no other's
             channel = _channel(one, environ, secrets, patience_s)
             if failure := Plan(state, say)(channel, verdict):
                 failed.append(channel.name)
@@ -140,18 +162,25 @@ def alert(
                 failed.append(channel.name)
                 say(f"{channel.name} failed: {failure}")
         for name, count in state.waiting().items():
-            say(f"{name}: {count} alert{'s' if count > 1 else ''} still to be told; the next call tries again")
+            say(
+                f"{name}: {count} alert{'s' if count > 1 else ''} still to be told; the next call "
+                "tries again"
+            )
     return 1 if failed else 0
 
 
 def _parse(spec: str) -> tuple[str, str]:
     name, _, target = spec.partition("=")
     if name not in CHANNELS:
-        raise BenchError(f"{name!r} is no channel", place="--channel", fix=f"one of {', '.join(CHANNELS)}")
+        raise BenchError(
+            f"{name!r} is no channel", place="--channel", fix=f"one of {', '.join(CHANNELS)}"
+        )
     return name, target
 
 
-def _channel(named: tuple[str, str], environ: Mapping[str, str], secrets: Secrets, patience_s: float) -> Channel:
+def _channel(
+    named: tuple[str, str], environ: Mapping[str, str], secrets: Secrets, patience_s: float
+) -> Channel:
     name, target = named
     kind = CHANNELS[name]
     shown = {variable: environ[variable] for variable in kind.variables if variable in environ}
@@ -159,7 +188,9 @@ def _channel(named: tuple[str, str], environ: Mapping[str, str], secrets: Secret
 
 
 def _show(verdict: Verdict, channels: Sequence[Channel], state: StateFile, secrets: Secrets) -> int:
-    """What would be told, by channel. Asks nobody, so an issue that is there already is shown as if it were not."""
+    """What would be told, by channel. Asks nobody, so an issue that is there already is shown as if
+    it were not.
+    """
     for channel in channels:
         before = state.of(channel.name)
         new = [] if is_older(verdict, before.newest) else new_events(verdict, before.told)[0]

@@ -1,7 +1,8 @@
-"""The history of a finding as a small picture: SVG and PNG by matplotlib, Mermaid for Markdown, bars of text.
+"""The history of a finding as a small picture: SVG and PNG by matplotlib, Mermaid for Markdown,
+bars of text.
 
-All show the same: the times of both arms, per step (of inference: per batch), in percent of the level before, so that a
-look tells which arm moved.
+All show the same: the times of both arms, per step (of inference: per batch), in percent of the
+level before, so that a look tells which arm moved.
 """
 
 from __future__ import annotations
@@ -31,7 +32,9 @@ MERMAID = {
 
 @dataclass(frozen=True)
 class Course:
-    """Percent above the level before, per night, oldest first; `tail` is the index of the first night of the change."""
+    """Percent above the level before, per night, oldest first; `tail` is the index of the first
+    night of the change.
+    """
 
     baseline: tuple[float, ...]
     candidate: tuple[float, ...]
@@ -41,8 +44,14 @@ class Course:
 
 
 def course_of(finding: Finding, since: str) -> Course | None:
-    """The finding's history against the median of the nights before `since`; None with fewer than two nights."""
-    points = [point for point in finding.history[-MOST_NIGHTS:] if point.baseline_s > 0 and point.candidate_s > 0]
+    """The finding's history against the median of the nights before `since`; None with fewer than
+    two nights.
+    """
+    points = [
+        point
+        for point in finding.history[-MOST_NIGHTS:]
+        if point.baseline_s > 0 and point.candidate_s > 0
+    ]
     if len(points) < 2:
         return None
     tail = next((index for index, point in enumerate(points) if point.run == since), None)
@@ -52,8 +61,14 @@ def course_of(finding: Finding, since: str) -> Course | None:
         return tuple(100 * (value / level - 1) for value in values)
 
     return Course(
-        percent([point.baseline_s for point in points], statistics.median(point.baseline_s for point in before)),
-        percent([point.candidate_s for point in points], statistics.median(point.candidate_s for point in before)),
+        percent(
+            [point.baseline_s for point in points],
+            statistics.median(point.baseline_s for point in before),
+        ),
+        percent(
+            [point.candidate_s for point in points],
+            statistics.median(point.candidate_s for point in before),
+        ),
         tail,
         tuple(point.created_at[:10] for point in points),
         "batch time" if finding.measure == "inference" else "step time",
@@ -67,15 +82,18 @@ def bars(course: Course) -> tuple[str, str]:
     span = max(LEAST_SPAN, max(max(values) for values in shown) - low)
     step = span / len(BARS)
     candidate, baseline = (
-        "".join(BARS[min(len(BARS) - 1, int((value - low) / step))] for value in values) for values in shown
+        "".join(BARS[min(len(BARS) - 1, int((value - low) / step))] for value in values)
+        for values in shown
     )
     return candidate, baseline
 
 
 def mermaid(course: Course) -> str:
-    """A chart that GitHub draws in issues, comments and job summaries. No name is in it, so nothing has to be escaped.
+    """A chart that GitHub draws in issues, comments and job summaries. No name is in it, so nothing
+    has to be escaped.
 
-    Source: mermaid's xychart-beta, in GitHub since its version 10.6; it has no legend, so the text names the colours.
+    Source: mermaid's xychart-beta, in GitHub since its version 10.6; it has no legend, so the text
+    names the colours.
     """
     both = [*course.candidate, *course.baseline]
     low, high = min([-1.0, *both]), max([1.0, *both])
@@ -131,5 +149,7 @@ def png(finding: Finding, course: Course) -> bytes:
 
     content = io.BytesIO()
     with style():
-        figure_of(finding, course).savefig(content, format="png", dpi=160, metadata={"Software": None})
+        figure_of(finding, course).savefig(
+            content, format="png", dpi=160, metadata={"Software": None}
+        )
     return content.getvalue()

@@ -28,26 +28,42 @@ def body_markdown(message: Message) -> str:
         parts.append(f"**Judged.** {markdown(message.judged)}")
     if message.numbers:
         rows = [
-            f"| {number.series} | {number.before} | {number.now} | {number.change} | {number.nights} |"
+            f"| {number.series} | {number.before} | {number.now} | {number.change} | "
+            f"{number.nights} |"
             for number in message.numbers
         ]
-        parts.append("\n".join(["| Series | Before | Now | Change | Nights |", "|---|--:|--:|--:|--:|", *rows]))
+        parts.append(
+            "\n".join(
+                ["| Series | Before | Now | Change | Nights |", "|---|--:|--:|--:|--:|", *rows]
+            )
+        )
     if message.bars:
         width = max(len(name) for name, _ in message.bars)
         parts.append(fenced("\n".join(f"{name:<{width}}  {text}" for name, text in message.bars)))
     if message.course:
-        parts += [fenced(mermaid(message.course), "mermaid"), "Orange: the candidate; blue: the baseline."]
+        parts += [
+            fenced(mermaid(message.course), "mermaid"),
+            "Orange: the candidate; blue: the baseline.",
+        ]
     if message.changed:
-        since = f" since {markdown(message.changed_since)}, the last good run" if message.changed_since else ""
+        since = (
+            f" since {markdown(message.changed_since)}, the last good run"
+            if message.changed_since
+            else ""
+        )
         parts.append(f"**What changed{since}**")
         parts.append("\n".join(f"- {markdown(text)}" for text in message.changed))
     elif message.event.kind in ("regression", "improvement"):
-        parts.append("**What changed**: nothing that is recorded (packages, driver, commit, config).")
+        parts.append(
+            "**What changed**: nothing that is recorded (packages, driver, commit, config)."
+        )
     if message.reproduce:
         parts += ["**Measure it again**", fenced(message.reproduce, "sh")]
     finding = message.finding
     where = [f"run {markdown(finding.run)}", *([markdown(finding.host)] if finding.host else [])]
-    parts.append(f"<sub>{'; '.join([*where, finding.measure.replace('_', ' '), f'alert {message.identity}'])}</sub>")
+    parts.append(
+        f"<sub>{'; '.join([*where, finding.measure.replace('_', ' '), f'alert {message.identity}'])}</sub>"
+    )
     return "\n\n".join(parts) + "\n"
 
 
@@ -59,10 +75,18 @@ def overview_markdown(verdict: Verdict) -> str:
         gain = "" if finding.gain is None else percent(finding.gain)
         if finding.gain_low is not None and finding.gain_high is not None:
             gain += f" ({percent(finding.gain_low)} to {percent(finding.gain_high)})"
-        cells = (f"{SIGNS[finding.state]} {finding.state}", markdown(pair_name(finding)), gain, finding.cause)
+        cells = (
+            f"{SIGNS[finding.state]} {finding.state}",
+            markdown(pair_name(finding)),
+            gain,
+            finding.cause,
+        )
         rows.append(f"| {' | '.join([*cells, markdown(finding.reason)])} |")
     if rows:
-        head = ["| State | Pair | Throughput gain (95% interval) | Probable cause | |", "|---|---|---|---|---|"]
+        head = [
+            "| State | Pair | Throughput gain (95% interval) | Probable cause | |",
+            "|---|---|---|---|---|",
+        ]
         parts.append("\n".join([*head, *rows]))
     if len(verdict.findings) > MOST_ROWS:
         parts.append(f"{len(verdict.findings) - MOST_ROWS} more pairs are not shown.")

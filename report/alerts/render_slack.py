@@ -1,4 +1,6 @@
-"""A message as the JSON of an incoming webhook: Slack's Block Kit, and `text` for receivers that know no blocks."""
+"""A message as the JSON of an incoming webhook: Slack's Block Kit, and `text` for receivers that
+know no blocks.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +9,12 @@ from typing import Any
 from report.alerts.escape import cut, slack
 from report.alerts.message import Message
 
-# Source: Slack's reference of Block Kit, "header" (150), "section" (3000) and blocks per message (50).
+# Source: Slack's reference of Block Kit, "header" (150), "section" (3000) and blocks per message
+# (50).
 MOST_HEADER, MOST_SECTION, MOST_BLOCKS = 150, 3000, 50
-MOST_RAW = 2200  # characters before escaping in a section: an escape makes four more of some of them
+MOST_RAW = (
+    2200  # characters before escaping in a section: an escape makes four more of some of them
+)
 
 Block = dict[str, Any]
 
@@ -17,7 +22,10 @@ Block = dict[str, Any]
 def message_slack(message: Message) -> dict[str, Any]:
     """The webhook's content."""
     blocks: list[Block] = [
-        {"type": "header", "text": {"type": "plain_text", "text": cut(message.title, MOST_HEADER), "emoji": False}},
+        {
+            "type": "header",
+            "text": {"type": "plain_text", "text": cut(message.title, MOST_HEADER), "emoji": False},
+        },
         _section(slack(message.summary)),
     ]
     if message.cause:
@@ -32,14 +40,25 @@ def message_slack(message: Message) -> dict[str, Any]:
     if message.changed:
         since = f" since {slack(message.changed_since)}" if message.changed_since else ""
         blocks.append(
-            _section("\n".join([f"*What changed{since}*", *(f"• {slack(text)}" for text in message.changed)]))
+            _section(
+                "\n".join(
+                    [f"*What changed{since}*", *(f"• {slack(text)}" for text in message.changed)]
+                )
+            )
         )
     if message.reproduce:
         blocks += [_section("*Measure it again*"), _code(message.reproduce)]
-    where = "; ".join(filter(None, (f"run {message.finding.run}", message.finding.host, f"alert {message.identity}")))
+    where = "; ".join(
+        filter(
+            None, (f"run {message.finding.run}", message.finding.host, f"alert {message.identity}")
+        )
+    )
     context = {"type": "mrkdwn", "text": _short(slack(where), 300), "verbatim": True}
     blocks.append({"type": "context", "elements": [context]})
-    return {"text": _short(slack(f"{message.title}\n{message.summary}")), "blocks": blocks[:MOST_BLOCKS]}
+    return {
+        "text": _short(slack(f"{message.title}\n{message.summary}")),
+        "blocks": blocks[:MOST_BLOCKS],
+    }
 
 
 def _section(text: str) -> Block:

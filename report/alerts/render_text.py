@@ -28,26 +28,38 @@ def message_text(message: Message) -> str:
         parts.append(textwrap.fill(f"Judged: {message.judged}", WIDTH))
     if message.numbers:
         parts.append("\n".join(
-            f"{number.series:<22}{number.before:>12} -> {number.now:>12}  {number.change:>8}  ({number.nights} nights)"
+            f"{number.series:<22}{number.before:>12} -> {number.now:>12}  {number.change:>8}  "
+            f"({number.nights} nights)"
             for number in message.numbers
         ))  # fmt: skip
     if message.bars:
         width = max(len(name) for name, _ in message.bars)
         parts.append("\n".join(f"{name:<{width}}  {text}" for name, text in message.bars))
     if message.changed:
-        since = f" since {message.changed_since}, the last good run" if message.changed_since else ""
-        changed = (textwrap.fill(text, WIDTH, initial_indent="- ", subsequent_indent="  ") for text in message.changed)
+        since = (
+            f" since {message.changed_since}, the last good run" if message.changed_since else ""
+        )
+        changed = (
+            textwrap.fill(text, WIDTH, initial_indent="- ", subsequent_indent="  ")
+            for text in message.changed
+        )
         parts.append("\n".join([f"What changed{since}:", *changed]))
     elif message.event.kind in ("regression", "improvement"):
         parts.append("What changed: nothing that is recorded (packages, driver, commit, config).")
     if message.reproduce:
         parts.append("Measure it again:\n" + textwrap.indent(message.reproduce, "    "))
-    where = "; ".join(filter(None, (f"run {message.finding.run}", message.finding.host, f"alert {message.identity}")))
+    where = "; ".join(
+        filter(
+            None, (f"run {message.finding.run}", message.finding.host, f"alert {message.identity}")
+        )
+    )
     return "\n\n".join([*parts, "-- \n" + one_line(where)]) + "\n"
 
 
 def message_email(message: Message, environ: Mapping[str, str]) -> EmailMessage:
-    """An e-mail ready for `sendmail -t`; the same message gives the same bytes. Raises BenchError for a bad address."""
+    """An e-mail ready for `sendmail -t`; the same message gives the same bytes. Raises BenchError
+    for a bad address.
+    """
     mail = EmailMessage()
     mail["Subject"] = f"[bench] {message.title}"
     for header, name, default in (
@@ -58,7 +70,9 @@ def message_email(message: Message, environ: Mapping[str, str]) -> EmailMessage:
             try:
                 mail[header] = address
             except ValueError:  # a line break in it would begin another header
-                raise BenchError(f"${name} is no address", fix="write it as name@example.org") from None
+                raise BenchError(
+                    f"${name} is no address", fix="write it as name@example.org"
+                ) from None
     mail["Date"] = format_datetime(_time(message))
     # Receivers that keep it show a repeated message once, and all of a subject's as one thread.
     mail["Message-ID"] = f"<{message.identity}@{DOMAIN}>"
@@ -68,8 +82,12 @@ def message_email(message: Message, environ: Mapping[str, str]) -> EmailMessage:
     mail.set_content(message_text(message), cte="quoted-printable")
     if message.course:
         picture = png(message.finding, message.course)
-        mail.add_attachment(picture, maintype="image", subtype="png", filename=f"history-{message.identity}.png")
-        mail.set_boundary(f"=-{message.identity}-=")  # the standard library would draw one at random
+        mail.add_attachment(
+            picture, maintype="image", subtype="png", filename=f"history-{message.identity}.png"
+        )
+        mail.set_boundary(
+            f"=-{message.identity}-="
+        )  # the standard library would draw one at random
     return mail
 
 

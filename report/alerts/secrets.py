@@ -1,4 +1,6 @@
-"""Secrets: from the environment alone, and taken out of whatever is printed, raised or read from a verdict."""
+"""Secrets: from the environment alone, and taken out of whatever is printed, raised or read from a
+verdict.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,9 @@ class Secrets:
         if len(path) >= SHORTEST:  # the path alone lets anyone post
             found |= {path, *(part for part in path.split("/") if len(part) >= SHORTEST_PART)}
         found |= {quote(value, safe="") for value in found}
-        self._patterns = sorted((value for value in found if len(value) >= SHORTEST), key=len, reverse=True)
+        self._patterns = sorted(
+            (value for value in found if len(value) >= SHORTEST), key=len, reverse=True
+        )
 
     def __repr__(self) -> str:
         return "Secrets(***)"
@@ -31,7 +35,9 @@ class Secrets:
     def get(self, name: str) -> str:
         """The secret. Raises BenchError naming its variable if it is not set."""
         if not self._values[name]:
-            raise BenchError(f"${name} is not set", fix=f"export {name}, for example from the CI's secrets")
+            raise BenchError(
+                f"${name} is not set", fix=f"export {name}, for example from the CI's secrets"
+            )
         return self._values[name]
 
     def scrub(self, text: str) -> str:

@@ -1,7 +1,9 @@
-"""What each channel was told and what it is still to be told: one file, replaced whole, under a lock.
+"""What each channel was told and what it is still to be told: one file, replaced whole, under a
+lock.
 
-An event is in the file before anything is sent (intent) and leaves it after its channel took it. Killed in between, the
-next call sends it again; channels that can recognise an identity (all but the webhook and standard output) skip it.
+An event is in the file before anything is sent (intent) and leaves it after its channel took it.
+Killed in between, the next call sends it again; channels that can recognise an identity (all but
+the webhook and standard output) skip it.
 """
 
 from __future__ import annotations
@@ -24,10 +26,14 @@ from report.regressions.model import Frozen
 class ChannelState(Frozen):
     """One channel's memory."""
 
-    told: dict[str, Told] = Field(default_factory=dict, description="by subject; steady ones are not here")
+    told: dict[str, Told] = Field(
+        default_factory=dict, description="by subject; steady ones are not here"
+    )
     outbox: list[Event] = Field(default_factory=list, description="to be delivered, oldest first")
     newest: str = Field("", description="created_at of the newest verdict it was told from")
-    asked: bool = Field(False, description="whether the channel was asked what it remembers by itself")
+    asked: bool = Field(
+        False, description="whether the channel was asked what it remembers by itself"
+    )
 
 
 class AlertState(Frozen):
@@ -49,11 +55,15 @@ class StateFile:
         try:
             self._state = AlertState.model_validate_json(path.read_bytes())
         except OSError as error:
-            raise BenchError(f"cannot read it: {error.strerror}", place=str(path), fix="see its permissions") from error
+            raise BenchError(
+                f"cannot read it: {error.strerror}", place=str(path), fix="see its permissions"
+            ) from error
         except ValidationError as error:
             detail = error.errors()[0]["msg"]
             fix = "mend it, or move it away: then everything that is not steady is told anew"
-            raise BenchError(f"no state of `report alert`: {detail}", place=str(path), fix=fix) from error
+            raise BenchError(
+                f"no state of `report alert`: {detail}", place=str(path), fix=fix
+            ) from error
 
     def of(self, channel: str) -> ChannelState:
         return self._state.channels.get(channel, ChannelState())
@@ -67,12 +77,16 @@ class StateFile:
 
     def waiting(self) -> dict[str, int]:
         """How many events each channel is still to be told."""
-        return {name: len(state.outbox) for name, state in self._state.channels.items() if state.outbox}
+        return {
+            name: len(state.outbox) for name, state in self._state.channels.items() if state.outbox
+        }
 
 
 @contextmanager
 def locked(path: Path | None) -> Iterator[None]:
-    """Hold the state file; raises BenchError if another process does. The lock dies with its process."""
+    """Hold the state file; raises BenchError if another process does. The lock dies with its
+    process.
+    """
     if path is None:
         yield
         return
@@ -80,11 +94,15 @@ def locked(path: Path | None) -> Iterator[None]:
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(path.with_name(f".{path.name}.lock"), os.O_RDWR | os.O_CREAT, 0o644)
     except OSError as error:
-        raise BenchError(f"cannot be written: {error.strerror}", place=str(path), fix="name another file") from error
+        raise BenchError(
+            f"cannot be written: {error.strerror}", place=str(path), fix="name another file"
+        ) from error
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield
     except BlockingIOError as error:
-        raise BenchError("another `report alert` is using it", place=str(path), fix="wait until it ends") from error
+        raise BenchError(
+            "another `report alert` is using it", place=str(path), fix="wait until it ends"
+        ) from error
     finally:
         os.close(descriptor)

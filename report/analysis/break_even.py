@@ -13,10 +13,12 @@ FIRST_STEP = 1.0
 
 @dataclass(frozen=True)
 class BreakEven:
-    """A number of optimizer steps from the start of training; from `step` on the candidate is ahead.
+    """A number of optimizer steps from the start of training; from `step` on the candidate is
+    ahead.
 
-    `step` is infinite if it never is, 1 if it is from the first step. `low` and `high` are the 95% interval, None where
-    there are fewer than two launches; `high` is infinite where the launches cannot exclude that it never is.
+    `step` is infinite if it never is, 1 if it is from the first step. `low` and `high` are the 95%
+    interval, None where there are fewer than two launches; `high` is infinite where the launches
+    cannot exclude that it never is.
     """
 
     n: int
@@ -27,7 +29,11 @@ class BreakEven:
     def __str__(self) -> str:
         """ "95 (80 to 120)", "95 (40 to ∞)", "first step", "never", "never (or from 40)"."""
         if math.isinf(self.step):
-            return "never" if self.low is None or math.isinf(self.low) else f"never (or from {_whole(self.low)})"
+            return (
+                "never"
+                if self.low is None or math.isinf(self.low)
+                else f"never (or from {_whole(self.low)})"
+            )
         repaid = _whole(self.step)
         said = str(repaid) if repaid > FIRST_STEP else "first step"
         if self.low is None or self.high is None:
@@ -38,15 +44,19 @@ class BreakEven:
         return f"{said} ({_whole(self.low)} to {high})"
 
 
-def break_even(launches: Sequence[tuple[float, float, float, float]], confidence: float = CONFIDENCE) -> BreakEven:
-    """The break-even step of launches of (S_b, S_c, t_b, t_c): set-up and steady step of baseline and candidate, in s.
+def break_even(
+    launches: Sequence[tuple[float, float, float, float]], confidence: float = CONFIDENCE
+) -> BreakEven:
+    """The break-even step of launches of (S_b, S_c, t_b, t_c): set-up and steady step of baseline
+    and candidate, in s.
 
-    After n steps an arm has spent S + (n − 1) · t, for the recorded set-up S ends with the first step; both have spent
-    the same at n = 1 + (S_c − S_b) / (t_b − t_c). Steps of the warm-up after the first count as steady ones. The
-    quotient is of the means of the differences over launches; its interval is that of a ratio of two correlated means:
-    all θ with |ΔS − θ·Δt| ≤ t(n − 1) · se(ΔS − θ·Δt). Source: Fieller, "Some Problems in Interval Estimation", Journal
-    of the Royal Statistical Society B 16 (1954) 175–185. Where Δt is not significantly above 0 that set has no upper
-    end. No launch: ValueError.
+    After n steps an arm has spent S + (n − 1) · t, for the recorded set-up S ends with the first
+    step; both have spent the same at n = 1 + (S_c − S_b) / (t_b − t_c). Steps of the warm-up after
+    the first count as steady ones. The quotient is of the means of the differences over launches;
+    its interval is that of a ratio of two correlated means: all θ with |ΔS − θ·Δt| ≤ t(n − 1) ·
+    se(ΔS − θ·Δt). Source: Fieller, "Some Problems in Interval Estimation", Journal of the Royal
+    Statistical Society B 16 (1954) 175–185. Where Δt is not significantly above 0 that set has no
+    upper end. No launch: ValueError.
     """
     count = len(launches)
     if count == 0:
@@ -58,7 +68,9 @@ def break_even(launches: Sequence[tuple[float, float, float, float]], confidence
     if count < 2:
         return BreakEven(count, step)
 
-    def covariance(one: Sequence[float], of_one: float, other: Sequence[float], of_other: float) -> float:
+    def covariance(
+        one: Sequence[float], of_one: float, other: Sequence[float], of_other: float
+    ) -> float:
         products = ((x - of_one) * (y - of_other) for x, y in zip(one, other, strict=True))
         return math.fsum(products) / (count - 1) / count
 
@@ -74,14 +86,16 @@ def break_even(launches: Sequence[tuple[float, float, float, float]], confidence
     elif save <= 0 and a >= 0:  # the loss per step is
         return BreakEven(count, step, math.inf, math.inf)
     else:
-        # What is left is all outside of two roots, or everything. Only where no positive step below the upper root is
-        # left does it bound the break-even from below.
+        # What is left is all outside of two roots, or everything. Only where no positive step below
+        # the upper root is left does it bound the break-even from below.
         low = 0.0
         if setup > 0 and a < 0 < root:
             lower, upper = (-b + math.sqrt(root)) / a, (-b - math.sqrt(root)) / a
             low = upper if lower <= 0 < upper else 0.0
         high = math.inf
-    return BreakEven(count, step, max(FIRST_STEP, FIRST_STEP + low), max(FIRST_STEP, FIRST_STEP + high))
+    return BreakEven(
+        count, step, max(FIRST_STEP, FIRST_STEP + low), max(FIRST_STEP, FIRST_STEP + high)
+    )
 
 
 def _whole(step: float) -> int:

@@ -1,4 +1,6 @@
-"""Two runs against each other: which gains and times moved, and by more than both runs' noise or not."""
+"""Two runs against each other: which gains and times moved, and by more than both runs' noise or
+not.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,8 @@ from report.analysis.provenance_diff import Differences, differences
 from report.loading.runs import Run
 from report.tables.rows import END_TO_END, STEADY_STATE, known
 
-TIMES = (  # label, how it is read, whether it depends on how much was trained, whether on the batch size
+# label, how it is read, whether it depends on how much was trained, whether on the batch size
+TIMES = (
     ("end to end", END_TO_END[0].read, True, True),
     ("set-up", STEADY_STATE[0].read, False, True),
     ("steady step", STEADY_STATE[1].read, False, True),
@@ -25,11 +28,12 @@ TIMES = (  # label, how it is read, whether it depends on how much was trained, 
 
 @dataclass(frozen=True)
 class Item:
-    """A gain or a time of a run, as the mean of log ratios or of logarithms of seconds (`estimate`, or why none).
+    """A gain or a time of a run, as the mean of log ratios or of logarithms of seconds (`estimate`,
+    or why none).
 
-    `name` matches it with the same in another run. Where no name does, `kind` must be equal and every entry of `traits`
-    equal or unknown (None) in one of the two. `work`: how much was trained; `batch`: samples per step; `length`: tokens
-    per sample.
+    `name` matches it with the same in another run. Where no name does, `kind` must be equal and
+    every entry of `traits` equal or unknown (None) in one of the two. `work`: how much was trained;
+    `batch`: samples per step; `length`: tokens per sample.
     """
 
     name: tuple[str, ...]
@@ -50,7 +54,9 @@ class Item:
 
 @dataclass(frozen=True)
 class Compared:
-    """`change`: of the mean logarithm, B less A, with the joint interval where there is one. `moved`: None: unknown."""
+    """`change`: of the mean logarithm, B less A, with the joint interval where there is one.
+    `moved`: None: unknown.
+    """
 
     a: Item
     b: Item
@@ -90,12 +96,12 @@ def compare(a: Run, b: Run) -> Comparison:
 def joint_change(a: Estimate, b: Estimate, confidence: float = CONFIDENCE) -> Estimate:
     """mean_b − mean_a with Welch's interval; without one if either mean has none.
 
-    The variances V of the two means come from their own intervals, so the change has what noise each run was found to
-    have. Half-width t(ν)·√(V_a + V_b) with ν = (V_a + V_b)² / (V_a²/ν_a + V_b²/ν_b). Sources: Welch, "The
-    generalization of 'Student's' problem when several different population variances are involved", Biometrika 34
-    (1947) 28–35; Satterthwaite, "An Approximate Distribution of Estimates of Variance Components", Biometrics Bulletin
-    2 (1946) 110–114.
-    The runs are independent: no launch is in both.
+    The variances V of the two means come from their own intervals, so the change has what noise
+    each run was found to have. Half-width t(ν)·√(V_a + V_b) with ν = (V_a + V_b)² / (V_a²/ν_a +
+    V_b²/ν_b). Sources: Welch, "The generalization of 'Student's' problem when several different
+    population variances are involved", Biometrika 34 (1947) 28–35; Satterthwaite, "An Approximate
+    Distribution of Estimates of Variance Components", Biometrics Bulletin 2 (1946) 110–114. The
+    runs are independent: no launch is in both.
     """
     n, mean = min(a.n, b.n), b.mean - a.mean
     parts = [_variance(estimate, confidence) for estimate in (a, b)]
@@ -120,7 +126,11 @@ def _variance(estimate: Estimate, confidence: float) -> tuple[float, int] | None
 
 
 def _compared(a: Item, b: Item) -> Compared:
-    if lacking := [f"none in {run}: {item.state}" for run, item in (("A", a), ("B", b)) if item.estimate is None]:
+    if lacking := [
+        f"none in {run}: {item.state}"
+        for run, item in (("A", a), ("B", b))
+        if item.estimate is None
+    ]:
         return Compared(a, b, None, None, "; ".join(lacking))
     assert a.estimate is not None
     assert b.estimate is not None
@@ -128,7 +138,13 @@ def _compared(a: Item, b: Item) -> Compared:
         if a.by_batch and None not in (one, other) and one != other:
             return Compared(a, b, None, None, f"not the same work: {what} {one} in A, {other} in B")
     if a.by_work and a.work != b.work:
-        return Compared(a, b, None, None, f"not the same work: {a.work or 'unknown'} in A, {b.work or 'unknown'} in B")
+        return Compared(
+            a,
+            b,
+            None,
+            None,
+            f"not the same work: {a.work or 'unknown'} in A, {b.work or 'unknown'} in B",
+        )
     change = joint_change(a.estimate, b.estimate)
     if change.low is None or change.high is None:
         without = [
@@ -140,7 +156,9 @@ def _compared(a: Item, b: Item) -> Compared:
     return Compared(a, b, change, change.low > ROUNDING or change.high < -ROUNDING)
 
 
-def _match(items_a: Sequence[Item], items_b: Sequence[Item]) -> tuple[list[tuple[Item, Item]], list[Item], list[Item]]:
+def _match(
+    items_a: Sequence[Item], items_b: Sequence[Item]
+) -> tuple[list[tuple[Item, Item]], list[Item], list[Item]]:
     """By name, then what is left by what it is, all that fits; and what only one has."""
     by_name = {item.name: item for item in items_b}
     matched = [(item, by_name[item.name]) for item in items_a if item.name in by_name]
@@ -174,7 +192,8 @@ def _gain_items(run: Run) -> list[Item]:
                 [job for job in jobs if job is not None],
                 gain.ratio,
                 gain.state,
-                by_work=gain.measure is END_TO_END_GAIN,  # the more steps, the less set-up weighs in it
+                by_work=gain.measure
+                is END_TO_END_GAIN,  # the more steps, the less set-up weighs in it
             )
         )
     return items
@@ -187,10 +206,14 @@ def _time_items(run: Run) -> list[Item]:
         counted = [job for job in jobs if verdict(job) == OK]
         for label, read, by_work, by_batch in TIMES:
             logs = [math.log(seconds) for job in counted if usable(seconds := read(job))]
-            if logs or not counted:  # an arm that counts and never has this time has nothing to compare
+            if (
+                logs or not counted
+            ):  # an arm that counts and never has this time has nothing to compare
                 estimate = mean_interval(logs) if logs else None
                 state = OK if logs else count_verdicts(map(verdict, jobs)) or "no job recorded"
-                items.append(_item(workload, arm, label, jobs[:1], estimate, state, by_work, by_batch))
+                items.append(
+                    _item(workload, arm, label, jobs[:1], estimate, state, by_work, by_batch)
+                )
     return items
 
 
@@ -208,11 +231,14 @@ def _item(
     traits: list[object] = [None, None]
     if jobs and of:
         traits = [
-            known(jobs[0], f"workload.training.{key}", getattr(of.training, key)) for key in ("precision", "batch_size")
+            known(jobs[0], f"workload.training.{key}", getattr(of.training, key))
+            for key in ("precision", "batch_size")
         ]
     return Item(
         name=(workload, what, time),
-        kind=(of.model.name, of.task.name, time, *(job.arm.backend for job in jobs)) if of else (workload, what, time),
+        kind=(of.model.name, of.task.name, time, *(job.arm.backend for job in jobs))
+        if of
+        else (workload, what, time),
         traits=(*traits, *(known(job, "arm.attention", job.arm.attention) for job in jobs)),
         workload=workload,
         model=of.model.name if of else workload,
@@ -222,7 +248,9 @@ def _item(
         state="published" if state == OK and jobs and jobs[0].source == "published" else state,
         work=_work(jobs[0]) if jobs else None,
         batch=traits[1],
-        length=known(jobs[0], "workload.training.max_seq_length", trained_length(jobs[0])) if jobs else None,
+        length=known(jobs[0], "workload.training.max_seq_length", trained_length(jobs[0]))
+        if jobs
+        else None,
         by_work=by_work,
         by_batch=by_batch,
     )

@@ -1,4 +1,6 @@
-"""The gain in clock cycles beside the gain in time: where they disagree, the cards' clocks made (part of) the gain."""
+"""The gain in clock cycles beside the gain in time: where they disagree, the cards' clocks made
+(part of) the gain.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,9 @@ ROUNDING = 1e-9  # of log ratios: intervals without width that are apart by less
 
 
 def sm_clock_mhz(job: JobRecord) -> float | None:
-    """The median SM clock of a job's steady window, mean over its cards; None unless every card has one."""
+    """The median SM clock of a job's steady window, mean over its cards; None unless every card has
+    one.
+    """
     if job.telemetry is None:
         return None
     clocks = [card.sm_clock_median_mhz for card in job.telemetry.gpus]
@@ -22,7 +26,8 @@ def sm_clock_mhz(job: JobRecord) -> float | None:
 
 
 def disagree(time: Estimate, cycles: Estimate) -> bool:
-    """Whether the intervals of two log ratios share no value; without intervals nothing can be said, so no.
+    """Whether the intervals of two log ratios share no value; without intervals nothing can be
+    said, so no.
 
     That one says faster, the other slower and neither leaves 0 open is a case of it.
     """

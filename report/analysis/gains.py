@@ -1,7 +1,7 @@
 """The gain of every declared pair, or the reason why there is none. From unrounded times.
 
-A gain counts only if the pair was not refused, both arms finished the same work, they learned alike (report.analysis.parity)
-and the gain in time is one in clock cycles too (report.analysis.cycles).
+A gain counts only if the pair was not refused, both arms finished the same work, they learned alike
+(report.analysis.parity) and the gain in time is one in clock cycles too (report.analysis.cycles).
 """
 
 from __future__ import annotations
@@ -14,7 +14,16 @@ from harness.schema.record import BlockTimes, JobRecord, Pair
 from harness.schema.stats import block_interval, in_full
 from report.analysis.break_even import BreakEven, break_even
 from report.analysis.cycles import disagree, sm_clock_mhz
-from report.analysis.launches import OK, Arms, Launches, arms_of, by_blocks, count_verdicts, unobserved, verdict
+from report.analysis.launches import (
+    OK,
+    Arms,
+    Launches,
+    arms_of,
+    by_blocks,
+    count_verdicts,
+    unobserved,
+    verdict,
+)
 from report.analysis.parity import Parity, check_parity
 from report.analysis.statistics import Estimate, format_gain, latency_gain, throughput_gain, usable
 from report.loading.runs import Run, once_per_run
@@ -29,7 +38,9 @@ class Measure:
     time: Callable[[JobRecord], float | None]
 
 
-END_TO_END = Measure("end_to_end", "end to end", lambda job: None if job.partner else job.timing.train_runtime_s)
+END_TO_END = Measure(
+    "end_to_end", "end to end", lambda job: None if job.partner else job.timing.train_runtime_s
+)
 STEADY_STATE = Measure("steady_state", "steady state", lambda job: job.timing.steady_step_s)
 MEASURES = (END_TO_END, STEADY_STATE)
 
@@ -38,11 +49,12 @@ MEASURES = (END_TO_END, STEADY_STATE)
 class Gain:
     """What the candidate of a pair gains over its baseline, by one measure.
 
-    `ratio` estimates ln T_baseline − ln T_candidate over the `ratio.n` launches that count, of `launches` there were;
-    None if there is no gain, and then `state` says why, else it is `ok`. `left_out` says why launches do not count.
-    `cycles` is the same of clock cycles (steady state, where every card's clock is known). `in_full`: the mean of
-    `ratio` had no slow block been limited. `break_even`: the step from which the set-up is repaid, with the gain in the
-    steady state. `unobserved`: why it is unknown of some jobs that count whether their cards were
+    `ratio` estimates ln T_baseline − ln T_candidate over the `ratio.n` launches that count, of
+    `launches` there were; None if there is no gain, and then `state` says why, else it is `ok`.
+    `left_out` says why launches do not count. `cycles` is the same of clock cycles (steady state,
+    where every card's clock is known). `in_full`: the mean of `ratio` had no slow block been
+    limited. `break_even`: the step from which the set-up is repaid, with the gain in the steady
+    state. `unobserved`: why it is unknown of some jobs that count whether their cards were
     throttled or shared; empty if it is known of all.
     """
 
@@ -72,18 +84,25 @@ class Gain:
 def transformed(
     ratio: Estimate | None, gain: Callable[[float], float]
 ) -> tuple[float | None, float | None, float | None]:
-    """Value and 95% interval of `stats.latency_gain` or `stats.throughput_gain`, as fractions; both rise with d."""
+    """Value and 95% interval of `stats.latency_gain` or `stats.throughput_gain`, as fractions; both
+    rise with d.
+    """
     if ratio is None:
         return None, None, None
     low, high = ratio.low, ratio.high
-    return gain(ratio.mean), None if low is None else gain(low), None if high is None else gain(high)
+    return (
+        gain(ratio.mean),
+        None if low is None else gain(low),
+        None if high is None else gain(high),
+    )
 
 
 def gains_of(run: Run, arms: Arms | None = None) -> list[Gain]:
-    """Every declared pair by every measure it has, in the order declared; worked out once for each run.
+    """Every declared pair by every measure it has, in the order declared; worked out once for each
+    run.
 
-    Published runs have end-to-end times only, so nothing is said of their steady state; jobs that took turns on the
-    device have a steady state only. `arms`: other launches than arms_of(run).
+    Published runs have end-to-end times only, so nothing is said of their steady state; jobs that
+    took turns on the device have a steady state only. `arms`: other launches than arms_of(run).
     """
     return _gains_of_run(run) if arms is None or arms is arms_of(run) else _gains_of(run, arms)
 
@@ -94,7 +113,9 @@ def _gains_of_run(run: Run) -> list[Gain]:
 
 
 def _gains_of(run: Run, arms: Arms) -> list[Gain]:
-    refused = {(said.workload, said.baseline, said.candidate): said.reasons for said in run.info.refusals}
+    refused = {
+        (said.workload, said.baseline, said.candidate): said.reasons for said in run.info.refusals
+    }
     gains = []
     for pair in run.info.pairs:
         baseline, candidate = arms.of_pair(pair)
@@ -103,7 +124,9 @@ def _gains_of(run: Run, arms: Arms) -> list[Gain]:
         parity = None if _published(jobs) else check_parity(run, pair, arms)
         both = [*matched(baseline, candidate)]
         for measure in MEASURES:
-            if (measure is STEADY_STATE and _published(jobs)) or (measure is END_TO_END and by_blocks(run, jobs)):
+            if (measure is STEADY_STATE and _published(jobs)) or (
+                measure is END_TO_END and by_blocks(run, jobs)
+            ):
                 continue
             gain = _gain(pair, measure, baseline, candidate, both, parity)
             if reasons:
@@ -118,7 +141,9 @@ def _gains_of(run: Run, arms: Arms) -> list[Gain]:
 
 
 def matched(baseline: Launches, candidate: Launches) -> Iterator[tuple[JobRecord, JobRecord]]:
-    """Launch k of the baseline with launch k of the candidate, where both are results and did the same work."""
+    """Launch k of the baseline with launch k of the candidate, where both are results and did the
+    same work.
+    """
     for launch in sorted(baseline.keys() & candidate.keys()):
         one, other = baseline[launch], candidate[launch]
         if verdict(one) == verdict(other) == OK and not _mismatch(one, other):
@@ -141,10 +166,20 @@ def _gain(
     both: Sequence[tuple[JobRecord, JobRecord]],
     parity: Parity | None,
 ) -> Gain:
-    """The gain by the launches of `both` (matched) that have the time; the reason why launches do not count."""
-    jobs = [(one, other) for one, other in both if usable(measure.time(one)) and usable(measure.time(other))]
+    """The gain by the launches of `both` (matched) that have the time; the reason why launches do
+    not count.
+    """
+    jobs = [
+        (one, other)
+        for one, other in both
+        if usable(measure.time(one)) and usable(measure.time(other))
+    ]
     launches = baseline.keys() | candidate.keys()
-    why = "" if launches and len(jobs) == len(launches) else _why_left_out(pair, measure, baseline, candidate)
+    why = (
+        ""
+        if launches and len(jobs) == len(launches)
+        else _why_left_out(pair, measure, baseline, candidate)
+    )
     unseen = count_verdicts(unobserved(job) or OK for pair_of_jobs in jobs for job in pair_of_jobs)
     make = partial(Gain, pair, measure, parity=parity, unobserved=unseen)
     if jobs:
@@ -153,15 +188,23 @@ def _gain(
         if measure is not STEADY_STATE:
             return make(ratio, len(launches), OK, why)
         cycles, even = _cycles(jobs, times), _break_even(jobs)
-        return make(ratio, len(launches), OK, why, cycles=cycles, in_full=in_full(times), break_even=even)
-    finished = [any(_judge(measure, job) == OK for job in arm.values()) for arm in (baseline, candidate)]
-    if all(finished) and not any(_mismatch(baseline[k], candidate[k]) for k in baseline.keys() & candidate.keys()):
+        return make(
+            ratio, len(launches), OK, why, cycles=cycles, in_full=in_full(times), break_even=even
+        )
+    finished = [
+        any(_judge(measure, job) == OK for job in arm.values()) for arm in (baseline, candidate)
+    ]
+    if all(finished) and not any(
+        _mismatch(baseline[k], candidate[k]) for k in baseline.keys() & candidate.keys()
+    ):
         why = f"no launch in which both arms finished ({why})"
     return make(None, len(launches), why)
 
 
 def _times(measure: Measure, one: JobRecord, other: JobRecord) -> list[tuple[float, float]]:
-    """The seconds of both arms of a launch for the same steps: one entry per pair of blocks, or one in all."""
+    """The seconds of both arms of a launch for the same steps: one entry per pair of blocks, or one
+    in all.
+    """
     if measure is STEADY_STATE and one.blocks and other.blocks:
         return _block_times(one.blocks, other.blocks)
     return [(measure.time(one) or 0.0, measure.time(other) or 0.0)]
@@ -170,16 +213,24 @@ def _times(measure: Measure, one: JobRecord, other: JobRecord) -> list[tuple[flo
 def _block_times(one: BlockTimes, other: BlockTimes) -> list[tuple[float, float]]:
     return [
         (steps * one_s, steps * other_s)
-        for steps, one_s, other_s in list(zip(one.steps, one.step_s, other.step_s, strict=False))[one.pilot :]
+        for steps, one_s, other_s in list(zip(one.steps, one.step_s, other.step_s, strict=False))[
+            one.pilot :
+        ]
     ]
 
 
-def _cycles(jobs: Sequence[tuple[JobRecord, JobRecord]], times: Sequence[list[tuple[float, float]]]) -> Estimate | None:
-    """The interval of ln(T_b · f_b) − ln(T_c · f_c), f: a job's SM clock; None unless every job's is known."""
+def _cycles(
+    jobs: Sequence[tuple[JobRecord, JobRecord]], times: Sequence[list[tuple[float, float]]]
+) -> Estimate | None:
+    """The interval of ln(T_b · f_b) − ln(T_c · f_c), f: a job's SM clock; None unless every job's
+    is known.
+    """
     scaled = []
     for (one, other), launch in zip(jobs, times, strict=True):
         one_mhz, other_mhz = sm_clock_mhz(one), sm_clock_mhz(other)
-        if not usable(one_mhz) or not usable(other_mhz):  # the range of a time in seconds is wide enough for a clock
+        if not usable(one_mhz) or not usable(
+            other_mhz
+        ):  # the range of a time in seconds is wide enough for a clock
             return None
         scaled.append([(one_s * one_mhz, other_s * other_mhz) for one_s, other_s in launch])
     return block_interval(scaled)
@@ -205,7 +256,9 @@ def _judge(measure: Measure, job: JobRecord | None) -> str:
 
 
 def _mismatch(one: JobRecord, other: JobRecord) -> str:
-    """Why two finished jobs cannot be compared, or nothing: a ratio of times needs the same work on the same device."""
+    """Why two finished jobs cannot be compared, or nothing: a ratio of times needs the same work on
+    the same device.
+    """
     if one.device != other.device:
         return "arms ran on different devices"
     if one.attempt != other.attempt:
@@ -214,7 +267,10 @@ def _mismatch(one: JobRecord, other: JobRecord) -> str:
         return "arms were measured by different protocols"
     if one.partner is not None:
         return _blocks_mismatch(one.blocks, other.blocks)
-    if one.timing.steps != other.timing.steps and None not in (one.timing.steps, other.timing.steps):
+    if one.timing.steps != other.timing.steps and None not in (
+        one.timing.steps,
+        other.timing.steps,
+    ):
         return "arms did different numbers of steps"
     if one.timing.steps == 0:
         return "arms did no step"
@@ -222,13 +278,19 @@ def _mismatch(one: JobRecord, other: JobRecord) -> str:
 
 
 def _blocks_mismatch(one: BlockTimes | None, other: BlockTimes | None) -> str:
-    """Jobs that took turns may stop at any step, but their pairs of blocks must be of the same steps."""
+    """Jobs that took turns may stop at any step, but their pairs of blocks must be of the same
+    steps.
+    """
     if one is None or other is None:
         return "no block times recorded"
     if (one.steps, one.pilot, len(one.step_s)) != (other.steps, other.pilot, len(other.step_s)):
         return "arms did different blocks"
     times = _block_times(one, other)
-    return "" if times and all(usable(s) for both in times for s in both) else "no pair of blocks was timed"
+    return (
+        ""
+        if times and all(usable(s) for both in times for s in both)
+        else "no pair of blocks was timed"
+    )
 
 
 def _why_left_out(pair: Pair, measure: Measure, baseline: Launches, candidate: Launches) -> str:
@@ -247,7 +309,8 @@ def _why_left_out(pair: Pair, measure: Measure, baseline: Launches, candidate: L
         if verdict(baseline[launch]) == verdict(candidate[launch]) == OK
     }
     if mismatches := count_verdicts(
-        (_mismatch(baseline[launch], candidate[launch]) if launch in both_ok else "") or OK for launch in launches
+        (_mismatch(baseline[launch], candidate[launch]) if launch in both_ok else "") or OK
+        for launch in launches
     ):
         said.append(mismatches)
     return "; ".join(said)

@@ -13,19 +13,23 @@ from report.tables.rows import Row
 def geometric_means(
     rows: Sequence[Row], arms: Callable[[Row], str]
 ) -> list[tuple[str, str, str, float | None, int, int]]:
-    """(run, arms, measure, mean throughput ratio, valid gains, pairs) of every two arms that have several pairs.
+    """(run, arms, measure, mean throughput ratio, valid gains, pairs) of every two arms that have
+    several pairs.
 
-    The mean is exp of the mean log ratio T_baseline / T_candidate over the pairs with a valid gain, losses included
-    as they are (nothing is clipped at 1); None where no gain is valid. Ratios are averaged geometrically because only
-    then does the result not depend on which arm is the baseline. Source: Fleming and Wallace, "How Not to Lie with
-    Statistics: The Correct Way to Summarize Benchmark Results", Communications of the ACM 29 (1986) 218–221.
+    The mean is exp of the mean log ratio T_baseline / T_candidate over the pairs with a valid gain,
+    losses included as they are (nothing is clipped at 1); None where no gain is valid. Ratios are
+    averaged geometrically because only then does the result not depend on which arm is the
+    baseline. Source: Fleming and Wallace, "How Not to Lie with Statistics: The Correct Way to
+    Summarize Benchmark Results", Communications of the ACM 29 (1986) 218–221.
     """
     pairs: dict[tuple[str, str, str], list[float | None]] = {}
     for row in rows:
         if not row["a_a"]:  # identical arms gain nothing on any workload
             ratio = row["log_ratio"] if row["state"] == "ok" else None
             key = (str(row["run"]), arms(row), str(row["measure"]))
-            pairs.setdefault(key, []).append(float(ratio) if isinstance(ratio, int | float) else None)
+            pairs.setdefault(key, []).append(
+                float(ratio) if isinstance(ratio, int | float) else None
+            )
     means = []
     for (run, of, measure), ratios in pairs.items():
         valid = [ratio for ratio in ratios if ratio is not None]
@@ -36,7 +40,9 @@ def geometric_means(
 
 
 def geometric_notes(rows: Sequence[Row], arms: Callable[[Row], str]) -> list[str]:
-    """One sentence for every two arms that have several pairs; none where rows are of more runs than anybody reads."""
+    """One sentence for every two arms that have several pairs; none where rows are of more runs
+    than anybody reads.
+    """
     runs = {row["run"] for row in rows}
     if len(runs) > MANY_RUNS:
         return []
@@ -44,9 +50,12 @@ def geometric_notes(rows: Sequence[Row], arms: Callable[[Row], str]) -> list[str
     said: dict[tuple[str, str], list[str]] = {}
     for run, of, measure, mean, valid, pairs in geometric_means(rows, arms):
         what = "none" if mean is None else f"{mean:.4f}"
-        said.setdefault((run, of), []).append(f"{what} {labels[measure]} over {valid} of {pairs} pairs")
+        said.setdefault((run, of), []).append(
+            f"{what} {labels[measure]} over {valid} of {pairs} pairs"
+        )
     return [
-        f"{f'{run}: ' if len(runs) > 1 else ''}geometric mean of the throughput ratios of {of} over pairs with a valid "
+        f"{f'{run}: ' if len(runs) > 1 else ''}geometric mean of the throughput ratios of {of} "
+        "over pairs with a valid "
         f"gain, nothing clipped (Fleming and Wallace 1986): {', '.join(means)}"
         for (run, of), means in said.items()
     ]

@@ -1,8 +1,10 @@
-"""Inference of trained models: the gain of ONNX Runtime over PyTorch by arm and batch size, or why there is none.
+"""Inference of trained models: the gain of ONNX Runtime over PyTorch by arm and batch size, or why
+there is none.
 
-The pair is within a job: both engines ran the same trained weights on the same batches, in turns. A launch's value is
-d = ln T_torch − ln T_onnxruntime of the mean seconds per batch; its interval is Student's t over launches, as of
-every gain. An arm of the training is no side of this pair, only where the weights come from.
+The pair is within a job: both engines ran the same trained weights on the same batches, in turns. A
+launch's value is d = ln T_torch − ln T_onnxruntime of the mean seconds per batch; its interval is
+Student's t over launches, as of every gain. An arm of the training is no side of this pair, only
+where the weights come from.
 """
 
 from __future__ import annotations
@@ -27,15 +29,26 @@ from report.analysis.statistics import (
 )
 from report.loading.runs import Run, once_per_run
 from report.tables.footnotes import grouped, in_one_line, source_notes
-from report.tables.rows import Row, attention, backend_label, devices, finite, identity, with_interval
+from report.tables.rows import (
+    Row,
+    attention,
+    backend_label,
+    devices,
+    finite,
+    identity,
+    with_interval,
+)
 
 V = TypeVar("V")
 DISAGREE = "engines disagree: "
 LEGEND = (
-    "latency: seconds per batch from input ids in host memory to logits in host memory, copies to and from the device "
-    "and the wait for it included; mean, median and 95th percentile over the timed batches of a launch, each averaged "
+    "latency: seconds per batch from input ids in host memory to logits in host memory, copies to "
+    "and from the device "
+    "and the wait for it included; mean, median and 95th percentile over the timed batches of a "
+    "launch, each averaged "
     "over launches",
-    "both engines ran the same weights in the same precision on the same batches, in alternating blocks (A B B A), in "
+    "both engines ran the same weights in the same precision on the same batches, in alternating "
+    "blocks (A B B A), in "
     "a process of its own after training; the interval is Student's t over launches",
 )
 
@@ -51,7 +64,9 @@ def has_inference(run: Run) -> bool:
 
 
 def inference_rows(run: Run) -> list[Row]:
-    """One row per arm of every workload and batch size, those without a result included. Keys: report.tables.keys."""
+    """One row per arm of every workload and batch size, those without a result included. Keys:
+    report.tables.keys.
+    """
     return [_row(run, found) for found in comparisons_of(run)]
 
 
@@ -59,9 +74,9 @@ def inference_rows(run: Run) -> list[Row]:
 class Comparison:
     """Both engines on what an arm trained, at one batch size (None: none was timed).
 
-    `counted`: the launches with a result, whose times stand; `ratio` estimates ln T_torch − ln T_onnxruntime over
-    them, None if there is no gain, and then `state` says why, else it is `ok`. `left_out` says why launches do not
-    count.
+    `counted`: the launches with a result, whose times stand; `ratio` estimates ln T_torch − ln
+    T_onnxruntime over them, None if there is no gain, and then `state` says why, else it is `ok`.
+    `left_out` says why launches do not count.
     """
 
     workload: str
@@ -81,12 +96,16 @@ class Comparison:
 
 @once_per_run
 def comparisons_of(run: Run) -> list[Comparison]:
-    """Every arm of every workload by every batch size that a launch has; of runs without inference nothing."""
+    """Every arm of every workload by every batch size that a launch has; of runs without inference
+    nothing.
+    """
     if not has_inference(run):
         return []
     found = []
     for (workload, arm), launches in arms_of(run).launches.items():
-        sizes = dict.fromkeys(p.batch_size for job in launches.values() if job.inference for p in job.inference.points)
+        sizes = dict.fromkeys(
+            p.batch_size for job in launches.values() if job.inference for p in job.inference.points
+        )
         found += [_compare(workload, arm, launches, size) for size in (sizes or (None,))]
     return found
 
@@ -95,7 +114,9 @@ def _compare(workload: str, arm: str, launches: Launches, size: int | None) -> C
     jobs = list(launches.values())
     judged = [_judge(job, size) for job in jobs]
     counted = [
-        (job, point) for job, said in zip(jobs, judged, strict=True) if said == OK and (point := _point(job, size))
+        (job, point)
+        for job, said in zip(jobs, judged, strict=True)
+        if said == OK and (point := _point(job, size))
     ]
     differing = [
         f"{DISAGREE}{job.inference.disagreement or 'not compared'} in launch {launch + 1}"
@@ -104,7 +125,11 @@ def _compare(workload: str, arm: str, launches: Launches, size: int | None) -> C
     ]
     points = [point for _, point in counted]
     gained = bool(points) and not differing
-    ratio = mean_interval(log_ratios((p.torch.mean_s, p.onnxruntime.mean_s) for p in points)) if gained else None
+    ratio = (
+        mean_interval(log_ratios((p.torch.mean_s, p.onnxruntime.mean_s) for p in points))
+        if gained
+        else None
+    )
     failures = count_verdicts(judged)
     return Comparison(
         workload=workload,
@@ -138,7 +163,9 @@ def _row(run: Run, found: Comparison) -> Row:
     }
     for engine in ENGINES:
         times = [getattr(point, engine) for point in points]
-        row |= with_interval(f"{engine}_latency_s", mean_interval([t.mean_s for t in times]) if times else None)
+        row |= with_interval(
+            f"{engine}_latency_s", mean_interval([t.mean_s for t in times]) if times else None
+        )
         row |= {
             f"{engine}_latency_p50_s": _mean(t.p50_s for t in times),
             f"{engine}_latency_p95_s": _mean(t.p95_s for t in times),
@@ -146,9 +173,18 @@ def _row(run: Run, found: Comparison) -> Row:
         }
     row |= with_interval("log_ratio", ratio)
     latency = transformed(ratio, latency_gain)
-    for key, (value, low, high) in (("latency_gain", latency), ("throughput_gain", found.throughput)):
+    for key, (value, low, high) in (
+        ("latency_gain", latency),
+        ("throughput_gain", found.throughput),
+    ):
         row |= {key: finite(value), f"{key}_low": finite(low), f"{key}_high": finite(high)}
-    return {**row, **_agreement(results), **_proof(results), "left_out": found.left_out, "state": found.state}
+    return {
+        **row,
+        **_agreement(results),
+        **_proof(results),
+        "left_out": found.left_out,
+        "state": found.state,
+    }
 
 
 def _point(job: JobRecord, size: int | None) -> InferencePoint | None:
@@ -170,18 +206,35 @@ def _judge(job: JobRecord, size: int | None) -> str:
     if (point := _point(job, size)) is None:
         return "batch size not timed"
     engines = (point.torch, point.onnxruntime)
-    times = [(engine.mean_s, engine.p50_s, engine.p95_s, engine.samples_per_s) for engine in engines]
-    return OK if all(usable(value) for of_engine in times for value in of_engine) else "no usable times"
+    times = [
+        (engine.mean_s, engine.p50_s, engine.p95_s, engine.samples_per_s) for engine in engines
+    ]
+    return (
+        OK
+        if all(usable(value) for of_engine in times for value in of_engine)
+        else "no usable times"
+    )
 
 
 def _agreement(results: Sequence[InferenceResult]) -> Row:
     """The worst difference of logits, and the main metric by both engines, averaged over launches."""
     known = [metrics for result in results if len(metrics := result.metrics) == len(ENGINES)]
-    names = set.intersection(*(set(of) for metrics in known for of in metrics.values())) if known else set()
+    names = (
+        set.intersection(*(set(of) for metrics in known for of in metrics.values()))
+        if known
+        else set()
+    )
     name = next((metric for metric in (*MAIN_METRICS, *sorted(names)) if metric in names), None)
-    means = {engine: _mean(metrics[engine][name] for metrics in known) if name else None for engine in ENGINES}
-    differences = [result.logit_difference for result in results if result.logit_difference is not None]
-    tolerances = [result.logit_tolerance for result in results if result.logit_tolerance is not None]
+    means = {
+        engine: _mean(metrics[engine][name] for metrics in known) if name else None
+        for engine in ENGINES
+    }
+    differences = [
+        result.logit_difference for result in results if result.logit_difference is not None
+    ]
+    tolerances = [
+        result.logit_tolerance for result in results if result.logit_tolerance is not None
+    ]
     return {
         "metric": name,
         **{f"{engine}_metric": mean for engine, mean in means.items()},
@@ -227,8 +280,17 @@ def inference_notes(run: Run) -> list[str]:
         proof = job.inference.proof if job.inference else None
         if proof is None or not proof.node_counts:
             return []
-        counts = ", ".join(f"{sum(nodes.values())} on {provider}" for provider, nodes in proof.node_counts.items())
-        threads = f", {proof.threads} thread{'' if proof.threads == 1 else 's'} each" if proof.threads else ""
-        return [f"nodes of the optimized graph by a profiled batch: {counts} (opset {proof.opset}{threads})"]
+        counts = ", ".join(
+            f"{sum(nodes.values())} on {provider}" for provider, nodes in proof.node_counts.items()
+        )
+        threads = (
+            f", {proof.threads} thread{'' if proof.threads == 1 else 's'} each"
+            if proof.threads
+            else ""
+        )
+        return [
+            f"nodes of the optimized graph by a profiled batch: {counts} (opset "
+            f"{proof.opset}{threads})"
+        ]
 
     return [*grouped(run, failed), *grouped(run, placed), *source_notes(run)]

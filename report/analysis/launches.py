@@ -10,9 +10,11 @@ from harness.schema.record import JobRecord, Pair, State, Telemetry
 from report.loading.runs import Run, once_per_run
 
 OK = "ok"
-NEEDS_NO_PROOF = frozenset({"pytorch"})  # plain PyTorch is what every other backend could fall back to
-# The share of a steady window that samples must cover before what they say is taken for all of it: what disturbs the
-# rest alone can hide in a tenth at most.
+NEEDS_NO_PROOF = frozenset(
+    {"pytorch"}
+)  # plain PyTorch is what every other backend could fall back to
+# The share of a steady window that samples must cover before what they say is taken for all of it:
+# what disturbs the rest alone can hide in a tenth at most.
 WELL_COVERED = 0.9
 
 Launches = Mapping[int, JobRecord]  # launch number -> its latest attempt
@@ -20,7 +22,8 @@ Launches = Mapping[int, JobRecord]  # launch number -> its latest attempt
 
 @dataclass(frozen=True)
 class Arms:
-    """The launches of a run by (workload, arm), in the order tables show them; `superseded` attempts were run again.
+    """The launches of a run by (workload, arm), in the order tables show them; `superseded`
+    attempts were run again.
 
     `twins` are the parity twins, the latest of each (workload, arm).
     """
@@ -35,8 +38,9 @@ class Arms:
     def of_pair(self, pair: Pair) -> tuple[Launches, Launches]:
         """The launches of a pair's baseline and candidate that were made for it; worked out once.
 
-        Under the blocks protocol a job was measured against its partner, so it belongs to no other pair; a pair that
-        did not fit on the card together was measured by epochs instead, in the same run.
+        Under the blocks protocol a job was measured against its partner, so it belongs to no other
+        pair; a pair that did not fit on the card together was measured by epochs instead, in the
+        same run.
         """
         key = (pair.workload, pair.baseline, pair.candidate)
         if key not in self._of_pairs:
@@ -46,12 +50,16 @@ class Arms:
     def _made_for(self, pair: Pair) -> tuple[Launches, Launches]:
         sides = (pair.baseline, pair.candidate)
         baseline, candidate = (
-            {k: job for k, job in self.launches[pair.workload, arm].items() if job.partner in (None, other)}
+            {
+                k: job
+                for k, job in self.launches[pair.workload, arm].items()
+                if job.partner in (None, other)
+            }
             for arm, other in zip(sides, reversed(sides), strict=True)
         )
         if any(job.partner for job in self.of_workload(pair.workload)):
-            # Launch numbers are unique over such a workload's pairs: a job without a partner, alone at its number, was
-            # measured by epochs for another pair of its arm.
+            # Launch numbers are unique over such a workload's pairs: a job without a partner, alone
+            # at its number, was measured by epochs for another pair of its arm.
             for one, other in ((baseline, candidate), (candidate, baseline)):
                 for launch in [k for k, job in one.items() if k not in other and not job.partner]:
                     del one[launch]
@@ -59,15 +67,22 @@ class Arms:
 
     def of_workload(self, workload: str) -> list[JobRecord]:
         """The jobs of all its arms that were recorded."""
-        return [job for (name, _), launches in self.launches.items() if name == workload for job in launches.values()]
+        return [
+            job
+            for (name, _), launches in self.launches.items()
+            if name == workload
+            for job in launches.values()
+        ]
 
 
 @once_per_run
 def arms_of(run: Run) -> Arms:
-    """Group a run's records. Parity twins are no launches: they train without dropout and are no measurement.
+    """Group a run's records. Parity twins are no launches: they train without dropout and are no
+    measurement.
 
-    Of several attempts at one launch the last counts (by when it started, then by its number), whatever became of it:
-    choosing by outcome would bias the result. Declared arms without any record are there, with no launch.
+    Of several attempts at one launch the last counts (by when it started, then by its number),
+    whatever became of it: choosing by outcome would bias the result. Declared arms without any
+    record are there, with no launch.
     """
     attempts: dict[tuple[str, str], dict[int, JobRecord]] = {}
     twins: dict[tuple[str, str], JobRecord] = {}
@@ -83,7 +98,9 @@ def arms_of(run: Run) -> Arms:
             continue
         earlier, launches[job.launch] = sorted((other, job), key=_order)
         superseded.append(earlier)
-    declared = [(pair.workload, arm) for pair in run.info.pairs for arm in (pair.baseline, pair.candidate)]
+    declared = [
+        (pair.workload, arm) for pair in run.info.pairs for arm in (pair.baseline, pair.candidate)
+    ]
     workloads = list(dict.fromkeys(workload for workload, _ in declared))
 
     def place(key: tuple[str, str]) -> tuple[int, int, str, str]:
@@ -96,16 +113,20 @@ def arms_of(run: Run) -> Arms:
         )
 
     keys = sorted({*declared, *attempts}, key=place)
-    return Arms({key: dict(sorted(attempts.get(key, {}).items())) for key in keys}, superseded, twins)
+    return Arms(
+        {key: dict(sorted(attempts.get(key, {}).items())) for key in keys}, superseded, twins
+    )
 
 
 def _order(job: JobRecord) -> tuple[str, int]:
-    # By time first: where a pair in blocks went on by epochs, its launches begin again at attempt 1.
+    # By time first: where a pair in blocks went on by epochs, its launches begin again at attempt
+    # 1.
     return job.started_at or "", job.attempt
 
 
 def by_blocks(run: Run, jobs: Iterable[JobRecord]) -> bool:
-    """Whether `jobs` of `run` were all measured by the blocks protocol; without any, whether its suite asks for that.
+    """Whether `jobs` of `run` were all measured by the blocks protocol; without any, whether its
+    suite asks for that.
 
     Such jobs wait for one another, so they have no time end to end.
     """
@@ -118,11 +139,15 @@ def by_blocks(run: Run, jobs: Iterable[JobRecord]) -> bool:
 
 def only_blocks(run: Run) -> bool:
     """Whether all launches of a run took turns on the device."""
-    return by_blocks(run, [job for launches in arms_of(run).launches.values() for job in launches.values()])
+    return by_blocks(
+        run, [job for launches in arms_of(run).launches.values() for job in launches.values()]
+    )
 
 
 def verdict(job: JobRecord) -> str:
-    """`ok`, or why this job is no result, as a phrase. A backend that was not proven engaged has no result."""
+    """`ok`, or why this job is no result, as a phrase. A backend that was not proven engaged has no
+    result.
+    """
     if job.state is not State.OK:
         return job.state.value.replace("_", " ")
     if job.source == "published" or job.arm.backend in NEEDS_NO_PROOF:
@@ -145,7 +170,11 @@ def unobserved(job: JobRecord) -> str:
     telemetry = job.telemetry
     if telemetry is None:
         return "no telemetry"
-    if not telemetry.samples or not telemetry.gpus or not all(gpu.samples for gpu in telemetry.gpus):
+    if (
+        not telemetry.samples
+        or not telemetry.gpus
+        or not all(gpu.samples for gpu in telemetry.gpus)
+    ):
         return "no telemetry samples"
     if not well_covered(telemetry):
         return "telemetry samples missing"
@@ -158,7 +187,9 @@ def unobserved(job: JobRecord) -> str:
 
 
 def count_verdicts(verdicts: Iterable[str]) -> str:
-    """Everything but `ok`, counted: "fallback in 3 of 4 launches, crashed in 1 of 4 launches"; empty if all are ok."""
+    """Everything but `ok`, counted: "fallback in 3 of 4 launches, crashed in 1 of 4 launches";
+    empty if all are ok.
+    """
     said = list(verdicts)
     if said.count(OK) == len(said):
         return ""

@@ -21,7 +21,8 @@ Settings = tuple[object, ...]
 
 @dataclass(frozen=True)
 class Floor:
-    """The 95% interval of an A/A pair's throughput gain (fractions), the run it is of and what was run.
+    """The 95% interval of an A/A pair's throughput gain (fractions), the run it is of and what was
+    run.
 
     `arm`: what both arms are, without a name.
     """
@@ -39,14 +40,21 @@ class Floor:
         return (self.high - self.low) / 2 * 100
 
     def __str__(self) -> str:
-        """ "±0.45 pp"; with its middle where the interval excludes 0, for then something tells the arms apart."""
+        """ "±0.45 pp"; with its middle where the interval excludes 0, for then something tells the
+        arms apart.
+        """
         off = "" if self.low <= 0 <= self.high else f"{(self.high + self.low) / 2 * 100:+.2f} "
         return f"{off}±{self.half_width_pp:.2f} pp"
 
 
 def is_a_a(run: Run, pair: Pair, arms: Arms) -> bool:
-    """Whether a pair's arms are identical apart from their names: by their records, else by the suite."""
-    jobs = [next(iter(arms.launches.get((pair.workload, arm), {}).values()), None) for arm in _sides(pair)]
+    """Whether a pair's arms are identical apart from their names: by their records, else by the
+    suite.
+    """
+    jobs = [
+        next(iter(arms.launches.get((pair.workload, arm), {}).values()), None)
+        for arm in _sides(pair)
+    ]
     if jobs[0] and jobs[1]:
         one, other = jobs[0].arm, jobs[1].arm
         return one.backend == other.backend and _nameless(one) == _nameless(other)
@@ -55,10 +63,14 @@ def is_a_a(run: Run, pair: Pair, arms: Arms) -> bool:
 
 @once_per_run
 def floors_of(run: Run) -> list[Floor]:
-    """The A/A pairs of the run itself, then those of runs of its host in the folders beside it, the latest first."""
+    """The A/A pairs of the run itself, then those of runs of its host in the folders beside it, the
+    latest first.
+    """
     # Own pairs come from the records at hand, for a run need not be on disk.
     found = list(_floors_in(run))
-    others = [other for folder in run.beside if (other := _a_a_run(folder, _stamp(folder))) is not None]
+    others = [
+        other for folder in run.beside if (other := _a_a_run(folder, _stamp(folder))) is not None
+    ]
     for other in sorted(others, key=lambda other: other.created_at, reverse=True):
         if same_host(run.info.host, other.host):
             found += other.floors
@@ -66,7 +78,9 @@ def floors_of(run: Run) -> list[Floor]:
 
 
 def floor_for(gain: Gain, arms: Arms, floors: list[Floor]) -> Floor | None:
-    """The first floor of the same measure, settings and protocol; one of an arm of the pair goes before others."""
+    """The first floor of the same measure, settings and protocol; one of an arm of the pair goes
+    before others.
+    """
     baseline, candidate = arms.of_pair(gain.pair)
     jobs = [*baseline.values(), *candidate.values()]
     if not jobs or {job.source for job in jobs} != {"measured"}:
@@ -86,17 +100,26 @@ def _floors_in(run: Run) -> list[Floor]:
         return []
     floors = []
     for gain in gains_of(run, arms):
-        if gain.pair not in pairs or gain.ratio is None or gain.ratio.low is None or gain.ratio.high is None:
+        if (
+            gain.pair not in pairs
+            or gain.ratio is None
+            or gain.ratio.low is None
+            or gain.ratio.high is None
+        ):
             continue
         job = next(iter(arms.of_pair(gain.pair)[0].values()))
         low, high = throughput_gain(gain.ratio.low), throughput_gain(gain.ratio.high)
         if math.isfinite(high):
-            floors.append(Floor(run.info.run, gain.measure.key, _settings(job), _nameless(job.arm), low, high))
+            floors.append(
+                Floor(run.info.run, gain.measure.key, _settings(job), _nameless(job.arm), low, high)
+            )
     return floors
 
 
 def _settings(job: JobRecord) -> Settings:
-    """What must be the same for an A/A pair to say something of a pair: the device, the work and the protocol."""
+    """What must be the same for an A/A pair to say something of a pair: the device, the work and
+    the protocol.
+    """
     training = job.workload.training
     return (
         job.device,
@@ -138,7 +161,9 @@ class _Other:
 
 @lru_cache(maxsize=1024)
 def _a_a_run(folder: Path, stamp: tuple[int, ...]) -> _Other | None:
-    """The floors of the run in `folder`; cached by `stamp`. Nobody asked for it, so one that cannot be read is none."""
+    """The floors of the run in `folder`; cached by `stamp`. Nobody asked for it, so one that cannot
+    be read is none.
+    """
     try:
         run = load_run(folder)
     except BenchError:

@@ -1,4 +1,6 @@
-"""The parity gate: whether both arms of a pair learned alike, by twin runs step by step and by the final metric."""
+"""The parity gate: whether both arms of a pair learned alike, by twin runs step by step and by the
+final metric.
+"""
 
 from __future__ import annotations
 
@@ -40,9 +42,11 @@ MIN_SEEDS = 3  # baseline launches: fewer say nothing of the spread between seed
 
 @dataclass(frozen=True)
 class Parity:
-    """What the gate says of a pair. `reason`: why it failed or was not checked; `metric`: what became of the metric.
+    """What the gate says of a pair. `reason`: why it failed or was not checked; `metric`: what
+    became of the metric.
 
-    `difference` is the largest of a step's loss over `steps` steps of the twins, `tolerance` what was allowed.
+    `difference` is the largest of a step's loss over `steps` steps of the twins, `tolerance` what
+    was allowed.
     """
 
     outcome: Literal["passed", "failed", "not checked"]
@@ -72,21 +76,36 @@ def check_parity(run: Run, pair: Pair, arms: Arms) -> Parity | None:
     if twins.outcome == "failed":
         return twins
     differs, said = _compare_metric(pair, arms)
-    return replace(twins, outcome="failed", reason=said, metric=said) if differs else replace(twins, metric=said)
+    return (
+        replace(twins, outcome="failed", reason=said, metric=said)
+        if differs
+        else replace(twins, metric=said)
+    )
 
 
 def _compare_twins(pair: Pair, arms: Arms, tolerance: float | None) -> Parity:
-    baseline, candidate = (arms.twins.get((pair.workload, arm)) for arm in (pair.baseline, pair.candidate))
+    baseline, candidate = (
+        arms.twins.get((pair.workload, arm)) for arm in (pair.baseline, pair.candidate)
+    )
     if baseline is None or candidate is None:
-        missing = [arm for arm, twin in ((pair.baseline, baseline), (pair.candidate, candidate)) if twin is None]
+        missing = [
+            arm
+            for arm, twin in ((pair.baseline, baseline), (pair.candidate, candidate))
+            if twin is None
+        ]
         return Parity("not checked", f"no twin of {' and '.join(missing)} was run")
     if (baseline.state, candidate.state) == (State.OK, State.DIVERGED):
-        return Parity("failed", f"the twin of {pair.candidate} diverged, that of {pair.baseline} did not")
+        return Parity(
+            "failed", f"the twin of {pair.candidate} diverged, that of {pair.baseline} did not"
+        )
     for twin in (baseline, candidate):
         if (why := verdict(twin)) != OK:
             because = f" ({in_one_line(twin.reason)})" if twin.reason else ""
             return Parity("not checked", f"the twin of {twin.arm.name}: {why}{because}")
-    for what, field in (("initial weights", "initial_weights_sha256"), ("the order of the data", "data_order_sha256")):
+    for what, field in (
+        ("initial weights", "initial_weights_sha256"),
+        ("the order of the data", "data_order_sha256"),
+    ):
         one, other = getattr(baseline.fingerprint, field), getattr(candidate.fingerprint, field)
         if one is None or other is None:
             return Parity("not checked", f"{what} of the twins: not recorded")
@@ -95,7 +114,9 @@ def _compare_twins(pair: Pair, arms: Arms, tolerance: float | None) -> Parity:
     return _compare_losses(pair, baseline, candidate, tolerance)
 
 
-def _compare_losses(pair: Pair, baseline: JobRecord, candidate: JobRecord, tolerance: float | None) -> Parity:
+def _compare_losses(
+    pair: Pair, baseline: JobRecord, candidate: JobRecord, tolerance: float | None
+) -> Parity:
     if not baseline.losses or not candidate.losses:
         return Parity("not checked", "the losses of the twins: not recorded")
     steps = len(baseline.losses)
@@ -104,7 +125,9 @@ def _compare_losses(pair: Pair, baseline: JobRecord, candidate: JobRecord, toler
     precision = baseline.workload.training.precision
     allowed = LOSS_TOLERANCE[precision] if tolerance is None else tolerance
     worst, at, losses = 0.0, 1, (baseline.losses[0], candidate.losses[0])
-    for step, (one, other) in enumerate(zip(baseline.losses, candidate.losses, strict=True), start=1):
+    for step, (one, other) in enumerate(
+        zip(baseline.losses, candidate.losses, strict=True), start=1
+    ):
         difference = abs(one - other)
         if not math.isfinite(difference):
             arm = pair.candidate if not math.isfinite(other) else pair.baseline
@@ -114,25 +137,31 @@ def _compare_losses(pair: Pair, baseline: JobRecord, candidate: JobRecord, toler
     if worst <= allowed:
         return Parity("passed", difference=worst, tolerance=allowed, steps=steps)
     reason = (
-        f"losses of the twins differ by {worst:.2g} in step {at} of {steps} ({losses[0]:.4f} and {losses[1]:.4f}; "
+        f"losses of the twins differ by {worst:.2g} in step {at} of {steps} ({losses[0]:.4f} and "
+        f"{losses[1]:.4f}; "
         f"{precision} is given {allowed:.2g}){_declared(pair)}"
     )
     return Parity("failed", reason, difference=worst, tolerance=allowed, steps=steps)
 
 
 def _declared(pair: Pair) -> str:
-    """A declared difference may be why arms do not learn alike; it is no excuse, but the reader's first guess."""
+    """A declared difference may be why arms do not learn alike; it is no excuse, but the reader's
+    first guess.
+    """
     training = [name for name in pair.differs if name.startswith("training.")]
     return f"; the pair declares {', '.join(training)}" if training else ""
 
 
 def _compare_metric(pair: Pair, arms: Arms) -> tuple[bool, str]:
-    """Whether the candidate's mean of the task's score is off the baseline's, and a sentence with the numbers.
+    """Whether the candidate's mean of the task's score is off the baseline's, and a sentence with
+    the numbers.
 
-    The score is the mean of the task's main metrics, as on GLUE's leaderboard: one test for a pair, not one per metric.
+    The score is the mean of the task's main metrics, as on GLUE's leaderboard: one test for a pair,
+    not one per metric.
 
-    Off: |mean_c − mean_b| > t(n_b − 1) · s_b · √(1/n_b + 1/n_c), the 95% interval of the difference of two means whose
-    values spread as the baseline's do between seeds (s_b: their standard deviation).
+    Off: |mean_c − mean_b| > t(n_b − 1) · s_b · √(1/n_b + 1/n_c), the 95% interval of the difference
+    of two means whose values spread as the baseline's do between seeds (s_b: their standard
+    deviation).
     """
     both = arms.of_pair(pair)
     if any(job.partner for side in both for job in side.values()):
@@ -144,21 +173,38 @@ def _compare_metric(pair: Pair, arms: Arms) -> tuple[bool, str]:
     name = score_name(names)
     undefined = {pair.baseline: _undefined(baseline), pair.candidate: _undefined(candidate)}
     if said := "; ".join(
-        f"{name} of {arm} is not defined in {counted}" for arm, counted in undefined.items() if counted
+        f"{name} of {arm} is not defined in {counted}"
+        for arm, counted in undefined.items()
+        if counted
     ):
-        one_sided = not undefined[pair.baseline]  # the baseline learned something that can be measured
+        one_sided = not undefined[
+            pair.baseline
+        ]  # the baseline learned something that can be measured
         return one_sided, said if one_sided else f"metric not compared: {said}"
     if len(baseline) < MIN_SEEDS:
-        return False, f"metric not compared: {len(baseline)} of {MIN_SEEDS} launches of {pair.baseline} have one"
+        return (
+            False,
+            f"metric not compared: {len(baseline)} of {MIN_SEEDS} launches of {pair.baseline} "
+            "have one",
+        )
     of_baseline, of_candidate = mean_of(baseline), mean_of(candidate)
     spread = math.hypot(*(value - of_baseline for value in baseline)) / math.sqrt(len(baseline) - 1)
     if spread == 0:
-        return False, f"metric not compared: {name} of {pair.baseline} is {of_baseline:.4g} whatever the seed"
-    allowed = t_quantile(len(baseline) - 1) * spread * math.sqrt(1 / len(baseline) + 1 / len(candidate))
+        return (
+            False,
+            f"metric not compared: {name} of {pair.baseline} is {of_baseline:.4g} whatever "
+            "the seed",
+        )
+    allowed = (
+        t_quantile(len(baseline) - 1) * spread * math.sqrt(1 / len(baseline) + 1 / len(candidate))
+    )
     off = abs(of_candidate - of_baseline)
     relation = "more than" if off > allowed else "within"
     numbers = f"{name} {four_decimals(of_candidate)} against {four_decimals(of_baseline)}, {four_decimals(off)} apart"
-    return off > allowed, f"{numbers}: {relation} the {four_decimals(allowed)} that seeds of the baseline explain"
+    return (
+        off > allowed,
+        f"{numbers}: {relation} the {four_decimals(allowed)} that seeds of the baseline explain",
+    )
 
 
 def score_name(metrics: Sequence[str]) -> str:
@@ -167,7 +213,9 @@ def score_name(metrics: Sequence[str]) -> str:
 
 
 def _main_metrics(jobs: Sequence[JobRecord]) -> Sequence[str]:
-    """As the task states them; of records that do not tell, the first of MAIN_METRICS that all have."""
+    """As the task states them; of records that do not tell, the first of MAIN_METRICS that all
+    have.
+    """
     stated = next((job.main_metrics for job in jobs if job.main_metrics), None)
     return stated or [name for name in MAIN_METRICS if all(name in job.metrics for job in jobs)][:1]
 

@@ -26,7 +26,9 @@ class Difference:
 
 @dataclass(frozen=True)
 class Differences:
-    """`unrecorded`: groups of which a run (`A` or `B`) says nothing, so that nothing can be said of a change."""
+    """`unrecorded`: groups of which a run (`A` or `B`) says nothing, so that nothing can be said of
+    a change.
+    """
 
     found: tuple[Difference, ...]
     unrecorded: tuple[tuple[str, str], ...]
@@ -50,7 +52,9 @@ def differences(a: Run, b: Run) -> Differences:
 
 
 def flatten(tree: Any, prefix: str = "") -> dict[str, Any]:
-    """The leaves of a tree by dotted key (`training.batch_size`, `workloads.0.model`), without missing ones."""
+    """The leaves of a tree by dotted key (`training.batch_size`, `workloads.0.model`), without
+    missing ones.
+    """
     match tree:
         case Mapping():
             items = [(str(key), value) for key, value in tree.items()]
@@ -94,7 +98,9 @@ def _sources(run: Run) -> Facts:
     jobs = [job for launches in arms_of(run).launches.values() for job in launches.values()]
     said = [flatten(job.sources.model_dump() | {"max_seq_length": _length(job)}) for job in jobs]
     keys = sorted({key for facts in said for key in facts})
-    return {key: ", ".join(sorted({str(facts[key]) for facts in said if key in facts})) for key in keys}
+    return {
+        key: ", ".join(sorted({str(facts[key]) for facts in said if key in facts})) for key in keys
+    }
 
 
 def _length(job: JobRecord) -> int | None:

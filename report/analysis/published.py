@@ -1,4 +1,5 @@
-"""Whether published figures agree with one another within their own rounding. Rounding is recorded with the run.
+"""Whether published figures agree with one another within their own rounding. Rounding is recorded
+with the run.
 
 A printed value x with resolution r stands for any true value in [x − r/2, x + r/2].
 """
@@ -15,7 +16,9 @@ from report.loading.runs import RUN_FILE, Run
 
 
 class Rounding(BaseModel):
-    """The last printed digit's worth of every published figure, in the figure's own unit (gains: as fractions)."""
+    """The last printed digit's worth of every published figure, in the figure's own unit (gains: as
+    fractions).
+    """
 
     runtime_s: float = Field(gt=0)
     train_samples_per_s: float = Field(gt=0)
@@ -46,7 +49,9 @@ class Range:
 
     def meets(self, *others: Range) -> bool:
         """Whether one value lies in this range and in all others."""
-        return max(self.low, *(other.low for other in others)) <= min(self.high, *(other.high for other in others))
+        return max(self.low, *(other.low for other in others)) <= min(
+            self.high, *(other.high for other in others)
+        )
 
 
 def gain_is_reproduced(
@@ -58,10 +63,11 @@ def gain_is_reproduced(
     runtime_resolution_s: float,
     gain_resolution: float,
 ) -> bool:
-    """Whether one ratio of true runtimes explains the printed runtimes and both printed gains (fractions) at once.
+    """Whether one ratio of true runtimes explains the printed runtimes and both printed gains
+    (fractions) at once.
 
-    With r = T_baseline / T_candidate: latency gain = 1 − 1/r, throughput gain = r − 1. Each printed figure leaves r a
-    range; the figures agree if those ranges share a value.
+    With r = T_baseline / T_candidate: latency gain = 1 − 1/r, throughput gain = r − 1. Each printed
+    figure leaves r a range; the figures agree if those ranges share a value.
     """
     baseline = Range.of_rounded(baseline_s, runtime_resolution_s)
     candidate = Range.of_rounded(candidate_s, runtime_resolution_s)
@@ -80,7 +86,9 @@ def samples_agree(
     runtime_resolution_s: float,
     samples_resolution_per_s: float,
 ) -> bool:
-    """Whether samples/s × runtime can be the number of samples trained on, within the rounding of both factors."""
+    """Whether samples/s × runtime can be the number of samples trained on, within the rounding of
+    both factors.
+    """
     runtime = Range.of_rounded(runtime_s, runtime_resolution_s)
     rate = Range.of_rounded(samples_per_s, samples_resolution_per_s)
     return Range(runtime.low * rate.low, runtime.high * rate.high).meets(Range(samples, samples))
@@ -93,22 +101,37 @@ def printed_gains(run: Run) -> list[PrintedGain]:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         message = f"published_gains: {'.'.join(map(str, first['loc']))}: {first['msg']}"
-        raise BenchError(message, place=str(run.folder / RUN_FILE), fix="restore the file") from None
+        raise BenchError(
+            message, place=str(run.folder / RUN_FILE), fix="restore the file"
+        ) from None
 
 
 def check_gains(run: Run) -> list[str]:
-    """One sentence: the published gains follow from the published runtimes, or which do not. Empty: none published."""
+    """One sentence: the published gains follow from the published runtimes, or which do not. Empty:
+    none published.
+    """
     gains = printed_gains(run)
     failed = [
-        f"{gain.candidate} over {gain.baseline} on {gain.workload}" for gain in gains if not _is_reproduced(run, gain)
+        f"{gain.candidate} over {gain.baseline} on {gain.workload}"
+        for gain in gains
+        if not _is_reproduced(run, gain)
     ]
     if failed:
-        return [f"does not reproduce the published gains within the rounding of the runtimes: {', '.join(failed)}"]
-    return ["reproduces the published gains within the rounding of the published runtimes"] if gains else []
+        return [
+            "does not reproduce the published gains within the rounding of the runtimes: "
+            f"{', '.join(failed)}"
+        ]
+    return (
+        ["reproduces the published gains within the rounding of the published runtimes"]
+        if gains
+        else []
+    )
 
 
 def check_samples(run: Run) -> list[str]:
-    """One sentence: published samples/s × runtime is epochs × training samples, or where not. Empty: none to check."""
+    """One sentence: published samples/s × runtime is epochs × training samples, or where not.
+    Empty: none to check.
+    """
     rounding = {gain.workload: gain.rounding for gain in printed_gains(run)}
     failed, expected = [], set()
     for (workload, arm), launches in arms_of(run).launches.items():
@@ -131,16 +154,26 @@ def check_samples(run: Run) -> list[str]:
                 failed.append(f"{arm} on {workload}")
     said = " or ".join(sorted(expected))
     if failed:
-        return [f"published samples per second times runtime is not {said} samples: {', '.join(failed)}"]
+        return [
+            f"published samples per second times runtime is not {said} samples: {', '.join(failed)}"
+        ]
     return (
-        [f"published samples per second times runtime is {said} samples, within the rounding of both"] if said else []
+        [
+            f"published samples per second times runtime is {said} samples, within the "
+            "rounding of both"
+        ]
+        if said
+        else []
     )
 
 
 def _is_reproduced(run: Run, gain: PrintedGain) -> bool:
     launches = arms_of(run).launches
     baseline_s, candidate_s = (
-        next((job.timing.train_runtime_s for job in launches.get((gain.workload, arm), {}).values()), None)
+        next(
+            (job.timing.train_runtime_s for job in launches.get((gain.workload, arm), {}).values()),
+            None,
+        )
         for arm in (gain.baseline, gain.candidate)
     )
     if baseline_s is None or candidate_s is None:

@@ -1,11 +1,21 @@
-"""Gains from log ratios of times; the interval itself is harness.schema.stats, which decides when to stop by it too."""
+"""Gains from log ratios of times; the interval itself is harness.schema.stats, which decides when
+to stop by it too.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 
-from harness.schema.stats import CONFIDENCE, Estimate, log_ratios, mean_interval, mean_of, t_quantile, usable
+from harness.schema.stats import (
+    CONFIDENCE,
+    Estimate,
+    log_ratios,
+    mean_interval,
+    mean_of,
+    t_quantile,
+    usable,
+)
 
 __all__ = [
     "CONFIDENCE",
@@ -30,20 +40,26 @@ def latency_gain(d: float) -> float:
 
 
 def throughput_gain(d: float) -> float:
-    """T_baseline / T_candidate − 1 = exp(d) − 1, as a fraction: 0.18 is "18% more samples per second"."""
+    """T_baseline / T_candidate − 1 = exp(d) − 1, as a fraction: 0.18 is "18% more samples per
+    second".
+    """
     try:
         return math.expm1(d)
     except OverflowError:
         return math.inf
 
 
-def welch_interval(ones: Sequence[float], others: Sequence[float], confidence: float = CONFIDENCE) -> Estimate:
-    """mean(ones) − mean(others) of independent values and its two-sided interval; `n` is of the smaller sample.
+def welch_interval(
+    ones: Sequence[float], others: Sequence[float], confidence: float = CONFIDENCE
+) -> Estimate:
+    """mean(ones) − mean(others) of independent values and its two-sided interval; `n` is of the
+    smaller sample.
 
-    Difference ± t(1 − (1 − confidence)/2, f) · √(a + b), with a = s²/n of each sample (a, b) and Satterthwaite's
-    f = (a + b)² / (a²/(n_a − 1) + b²/(n_b − 1)). No interval where a sample has fewer than two values.
-    Source: B. L. Welch, "The generalization of 'Student's' problem when several different population variances are
-    involved", Biometrika 34 (1947) 28–35. A sample without values: ValueError.
+    Difference ± t(1 − (1 − confidence)/2, f) · √(a + b), with a = s²/n of each sample (a, b) and
+    Satterthwaite's f = (a + b)² / (a²/(n_a − 1) + b²/(n_b − 1)). No interval where a sample has
+    fewer than two values. Source: B. L. Welch, "The generalization of 'Student's' problem when
+    several different population variances are involved", Biometrika 34 (1947) 28–35. A sample
+    without values: ValueError.
     """
     if not ones or not others:
         raise ValueError("the mean of no values")
@@ -66,6 +82,7 @@ def _variance(values: Sequence[float]) -> float:
 def format_gain(ratio: Estimate) -> str:
     """The throughput gain of a log ratio with its interval: "18.0% (17.1% to 18.9%)"."""
     value, low, high = (
-        None if d is None else f"{throughput_gain(d) * 100:z.2f}%" for d in (ratio.mean, ratio.low, ratio.high)
+        None if d is None else f"{throughput_gain(d) * 100:z.2f}%"
+        for d in (ratio.mean, ratio.low, ratio.high)
     )
     return f"{value} ({low} to {high})" if low and high else f"{value}"

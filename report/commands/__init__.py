@@ -1,1 +1,3 @@
-"""The subcommands of `report`, one module each: `register(commands)` adds its parser and sets `run` to its handler."""
+"""The subcommands of `report`, one module each: `register(commands)` adds its parser and sets `run`
+to its handler.
+"""

@@ -11,7 +11,14 @@ from harness.errors import BenchError
 if TYPE_CHECKING:
     from report.commands.common import Commands
 
-CHANNELS = ("summary", "annotations", "issues", "slack", "email", "json")  # named here too, for a fast --help
+CHANNELS = (
+    "summary",
+    "annotations",
+    "issues",
+    "slack",
+    "email",
+    "json",
+)  # named here too, for a fast --help
 EPILOG = """\
 channels, each NAME or NAME=TARGET:
   summary      Markdown appended to $GITHUB_STEP_SUMMARY, or to the file TARGET
@@ -30,21 +37,31 @@ def register(commands: Commands) -> None:
     alert = commands.add_parser(
         "alert",
         help="tell what `report check` found",
-        description="Tells what is slower or faster, stopped running or is steady again, once on each channel named.",
+        description="Tells what is slower or faster, stopped running or is steady again, once on "
+        "each channel named.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    alert.add_argument("verdict", type=Path, metavar="VERDICT.json", help="written by `report check --json`")
     alert.add_argument(
-        "--channel", action="append", required=True, metavar="NAME[=TARGET]", help="where to tell it; may be repeated"
+        "verdict", type=Path, metavar="VERDICT.json", help="written by `report check --json`"
+    )
+    alert.add_argument(
+        "--channel",
+        action="append",
+        required=True,
+        metavar="NAME[=TARGET]",
+        help="where to tell it; may be repeated",
     )
     alert.add_argument(
         "--state",
         type=Path,
         metavar="FILE",
-        help="what was told and what is still to be told; without it every alert of the verdict is told by every call",
+        help="what was told and what is still to be told; without it every alert of the verdict "
+        "is told by every call",
     )
-    alert.add_argument("--dry-run", action="store_true", help="print what would be told; send and write nothing")
+    alert.add_argument(
+        "--dry-run", action="store_true", help="print what would be told; send and write nothing"
+    )
     alert.add_argument(
         "--patience",
         type=float,
@@ -62,5 +79,14 @@ def run(options: argparse.Namespace) -> int:
     from report.alerts.pipeline import alert
 
     if not 0 < options.patience < float("inf"):
-        raise BenchError("not a number of seconds above 0", place="--patience", fix="for example --patience 60")
-    return alert(options.verdict, options.channel, options.state, options.patience, os.environ, dry_run=options.dry_run)
+        raise BenchError(
+            "not a number of seconds above 0", place="--patience", fix="for example --patience 60"
+        )
+    return alert(
+        options.verdict,
+        options.channel,
+        options.state,
+        options.patience,
+        os.environ,
+        dry_run=options.dry_run,
+    )

@@ -41,15 +41,22 @@ def register(commands: Commands) -> None:
     """Add this command."""
     check = commands.add_parser(
         "check",
-        help="judge the newest night against the nights before it: regressions, their cause, what is missing",
+        help="judge the newest night against the nights before it: regressions, their cause, what "
+        "is missing",
         description=DESCRIPTION,
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    check.add_argument("--run", dest="night", metavar="RUN", help="judge this night, not the newest one")
-    check.add_argument("--again", metavar="RUN", help="the same night's second run of alarmed pairs: see below")
+    check.add_argument(
+        "--run", dest="night", metavar="RUN", help="judge this night, not the newest one"
+    )
+    check.add_argument(
+        "--again", metavar="RUN", help="the same night's second run of alarmed pairs: see below"
+    )
     add_history_options(check)
-    check.add_argument("--json", type=Path, metavar="FILE", help="write the verdict there, for `report alert FILE`")
+    check.add_argument(
+        "--json", type=Path, metavar="FILE", help="write the verdict there, for `report alert FILE`"
+    )
     check.set_defaults(run=run)
 
 
@@ -67,9 +74,12 @@ def add_history_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--acknowledged", type=Path, metavar="FILE",
-        help="accepted changes: nights before them are no baseline (default: RESULTS/acknowledged.yaml where it is)",
+        help="accepted changes: nights before them are no baseline (default: "
+             "RESULTS/acknowledged.yaml where it is)",
     )  # fmt: skip
-    parser.add_argument("--measure", choices=MEASURES, default="steady_state", help="default: %(default)s")
+    parser.add_argument(
+        "--measure", choices=MEASURES, default="steady_state", help="default: %(default)s"
+    )
 
 
 def run(options: argparse.Namespace) -> int:
@@ -83,7 +93,9 @@ def run(options: argparse.Namespace) -> int:
     if options.again:
         again = load_run(find_run(options.again, options.results))
         problems += again.problems
-        runs = [one for one in runs if one.folder.resolve() != again.folder.resolve()]  # it is no night of its own
+        runs = [
+            one for one in runs if one.folder.resolve() != again.folder.resolve()
+        ]  # it is no night of its own
     verdict = check(runs, rules_of(options), options.night, again)
     verdict = verdict.model_copy(update={"problems": [*problems, *verdict.problems]})
     if options.json:
@@ -99,7 +111,11 @@ def rules_of(options: argparse.Namespace) -> Rules:
     from report.regressions.check import Rules
     from report.regressions.thresholds import load_config
 
-    return Rules(load_config(options.config), load_acknowledged(options.results, options.acknowledged), options.measure)
+    return Rules(
+        load_config(options.config),
+        load_acknowledged(options.results, options.acknowledged),
+        options.measure,
+    )
 
 
 def write_json(file: Path, text: str) -> None:
@@ -111,4 +127,6 @@ def write_json(file: Path, text: str) -> None:
         file.parent.mkdir(parents=True, exist_ok=True)
         write_text(file, text)
     except OSError as error:
-        raise BenchError(f"cannot be written: {error.strerror}", place=str(file), fix="name another file") from None
+        raise BenchError(
+            f"cannot be written: {error.strerror}", place=str(file), fix="name another file"
+        ) from None

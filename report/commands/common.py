@@ -14,13 +14,19 @@ if TYPE_CHECKING:
 
 def add_runs(parser: argparse.ArgumentParser) -> None:
     """The runs a command is about, as `runs`, and where they are by name."""
-    parser.add_argument("runs", nargs="+", metavar="RUN", help="a run's folder or its name, or a folder of runs")
+    parser.add_argument(
+        "runs", nargs="+", metavar="RUN", help="a run's folder or its name, or a folder of runs"
+    )
     add_results(parser)
 
 
 def add_results(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--results", type=Path, default=Path("results"), metavar="DIR", help="where runs are by name: %(default)s"
+        "--results",
+        type=Path,
+        default=Path("results"),
+        metavar="DIR",
+        help="where runs are by name: %(default)s",
     )
 
 

@@ -19,12 +19,15 @@ def register(commands: Commands) -> None:
     compare = commands.add_parser(
         "compare",
         help="one run against another: what moved, and what changed",
-        description="Which gains and times of run B moved against run A, beyond their joint interval or not, and what "
+        description="Which gains and times of run B moved against run A, beyond their joint "
+        "interval or not, and what "
         "differs between the runs: GPU, driver, packages, config, code, environment, host, data.",
     )
     compare.add_argument("a", metavar="A", help="a run's folder or its name")
     compare.add_argument("b", metavar="B", help="another")
-    compare.add_argument("--format", choices=FORMATS, default="markdown", help="default: %(default)s")
+    compare.add_argument(
+        "--format", choices=FORMATS, default="markdown", help="default: %(default)s"
+    )
     add_results(compare)
     compare.set_defaults(run=run)
 

@@ -11,7 +11,14 @@ from report.commands.common import add_runs, say_problems
 if TYPE_CHECKING:
     from report.commands.common import Commands
 
-FORMATS = ("bmf", "github", "otava", "pyperf", "parquet", "csv")  # named here too, for a fast --help; a test compares
+FORMATS = (
+    "bmf",
+    "github",
+    "otava",
+    "pyperf",
+    "parquet",
+    "csv",
+)  # named here too, for a fast --help; a test compares
 
 
 def register(commands: Commands) -> None:
@@ -19,12 +26,16 @@ def register(commands: Commands) -> None:
     export = commands.add_parser(
         "export",
         help="write runs in the formats of other tools",
-        description="Write runs for Bencher (bmf), github-action-benchmark (github), Apache Otava (otava), pyperf, or "
+        description="Write runs for Bencher (bmf), github-action-benchmark (github), Apache Otava "
+        "(otava), pyperf, or "
         "as Parquet or CSV. Values that are missing and gains that are not valid are left out.",
     )
     add_runs(export)
     export.add_argument(
-        "--format", required=True, metavar="NAME", help=f"{', '.join(FORMATS)}, or what an installed package brings"
+        "--format",
+        required=True,
+        metavar="NAME",
+        help=f"{', '.join(FORMATS)}, or what an installed package brings",
     )
     export.add_argument(
         "--out",

@@ -20,16 +20,24 @@ def register(commands: Commands) -> None:
     history = commands.add_parser(
         "history",
         help="every pair over its nights, with change points and acknowledged changes",
-        description="Lists each pair over the runs of a folder, by comparable host: times of both arms and their "
+        description="Lists each pair over the runs of a folder, by comparable host: times of both "
+        "arms and their "
         "ratio as rows of bars, where the level changed, and which changes were acknowledged.",
     )
     history.add_argument(
         "--pair", action="append", default=[], metavar="PATTERN",
-        help="only pairs whose WORKLOAD, or WORKLOAD/CANDIDATE/over/BASELINE, fits this name or shell pattern",
+        help="only pairs whose WORKLOAD, or WORKLOAD/CANDIDATE/over/BASELINE, fits this name or "
+             "shell pattern",
     )  # fmt: skip
-    history.add_argument("--nights", type=int, default=60, metavar="N", help="bars shown: %(default)s, the newest")
-    history.add_argument("--json", type=Path, metavar="FILE", help="write all of it there (- is standard output)")
-    history.add_argument("--draw", type=Path, metavar="DIR", help="draw each history into this folder, as SVG")
+    history.add_argument(
+        "--nights", type=int, default=60, metavar="N", help="bars shown: %(default)s, the newest"
+    )
+    history.add_argument(
+        "--json", type=Path, metavar="FILE", help="write all of it there (- is standard output)"
+    )
+    history.add_argument(
+        "--draw", type=Path, metavar="DIR", help="draw each history into this folder, as SVG"
+    )
     add_history_options(history)
     history.set_defaults(run=run)
 
@@ -44,9 +52,13 @@ def run(options: argparse.Namespace) -> int:
     if options.nights < 1:
         raise BenchError("must be 1 or more", place="--nights", fix="say how many nights to show")
     runs, problems = load_runs([options.results])
-    courses = [course for course in courses_of(runs, rules_of(options)) if fits(course.pair, options.pair)]
+    courses = [
+        course for course in courses_of(runs, rules_of(options)) if fits(course.pair, options.pair)
+    ]
     if options.pair and not courses:
-        raise BenchError("no pair fits", place=", ".join(options.pair), fix="`report history` lists all of them")
+        raise BenchError(
+            "no pair fits", place=", ".join(options.pair), fix="`report history` lists all of them"
+        )
     text = json.dumps([as_json(course) for course in courses], indent=2, ensure_ascii=False) + "\n"
     if options.json == Path("-"):
         sys.stdout.write(text)

@@ -17,11 +17,21 @@ def register(commands: Commands) -> None:
     page = commands.add_parser(
         "page",
         help="write runs as one HTML page",
-        description="One HTML file that needs no network: gains, tables, plots, what differs between arms and runs.",
+        description="One HTML file that needs no network: gains, tables, plots, what differs "
+        "between arms and runs.",
     )
     add_runs(page)
-    page.add_argument("-o", "--out", type=Path, default=Path("page.html"), metavar="FILE", help="default: %(default)s")
-    page.add_argument("--no-plots", action="store_true", help="leave the plots out: quicker to make and to load")
+    page.add_argument(
+        "-o",
+        "--out",
+        type=Path,
+        default=Path("page.html"),
+        metavar="FILE",
+        help="default: %(default)s",
+    )
+    page.add_argument(
+        "--no-plots", action="store_true", help="leave the plots out: quicker to make and to load"
+    )
     page.set_defaults(run=run)
 
 
@@ -42,7 +52,9 @@ def run(options: argparse.Namespace) -> int:
         write_text(options.out, made)
     except OSError as error:
         raise BenchError(
-            f"cannot be written: {error.strerror}", place=str(options.out), fix="name another file with -o"
+            f"cannot be written: {error.strerror}",
+            place=str(options.out),
+            fix="name another file with -o",
         ) from None
     print(options.out)
     return say_problems(problems)

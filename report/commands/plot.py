@@ -19,14 +19,20 @@ def register(commands: Commands) -> None:
     plot = commands.add_parser(
         "plot",
         help="draw runs",
-        description="Draws runs, a file per plot, and prints the files. What cannot be drawn is said on stderr.",
+        description="Draws runs, a file per plot, and prints the files. What cannot be drawn is "
+        "said on stderr.",
     )
     add_runs(plot)
     plot.add_argument(
-        "--kind", default=",".join(KINDS), metavar="KIND,…", help=f"what to draw, of: {', '.join(KINDS)} (default: all)"
+        "--kind",
+        default=",".join(KINDS),
+        metavar="KIND,…",
+        help=f"what to draw, of: {', '.join(KINDS)} (default: all)",
     )
     plot.add_argument("--format", choices=FORMATS, default=FORMATS[0], help="default: %(default)s")
-    plot.add_argument("--out", type=Path, default=Path("plots"), metavar="DIR", help="default: %(default)s")
+    plot.add_argument(
+        "--out", type=Path, default=Path("plots"), metavar="DIR", help="default: %(default)s"
+    )
     plot.set_defaults(run=run)
 
 

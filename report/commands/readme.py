@@ -17,7 +17,8 @@ def register(commands: Commands) -> None:
     readme = commands.add_parser(
         "readme",
         help="rewrite the tables in Markdown files",
-        description="Rewrite what stands between `<!-- table: RUN … [view=gains] -->` and `<!-- /table -->`, no more.",
+        description="Rewrite what stands between `<!-- table: RUN … [view=gains] -->` and `<!-- "
+        "/table -->`, no more.",
     )
     readme.add_argument(
         "files",
@@ -26,7 +27,9 @@ def register(commands: Commands) -> None:
         metavar="FILE",
         help="a Markdown file; default: README.md, that of the results, docs/",
     )
-    readme.add_argument("--check", action="store_true", help="rewrite nothing; exit with 1 if a table is stale")
+    readme.add_argument(
+        "--check", action="store_true", help="rewrite nothing; exit with 1 if a table is stale"
+    )
     add_results(readme)
     readme.set_defaults(run=run)
 

@@ -18,24 +18,50 @@ shorter than 10 nights, and says so), makes nights of it, puts a slowdown into o
 them down the whole path: run folders, `report check`, the second run of an alarmed pair, the verdict, `report alert`
 (as a dry run: nothing is sent). Then prints how often such a slowdown is told by night, and how often noise alone is.
 """
-EPILOG = "exit code: 0 the rehearsed slowdown was found and named rightly, 1 it was not, 2 bad input"
+EPILOG = (
+    "exit code: 0 the rehearsed slowdown was found and named rightly, 1 it was not, 2 bad input"
+)
 
 
 def register(commands: Commands) -> None:
     """Add this command."""
     rehearse = commands.add_parser(
         "rehearse",
-        help="put a slowdown into this host's own noise: is it found, and what is an alarm worth here?",
+        help="put a slowdown into this host's own noise: is it found, and what is an alarm "
+        "worth here?",
         description=DESCRIPTION,
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = rehearse.add_argument
     add("--inject", default="5%", metavar="PERCENT", help="how much slower: %(default)s")
-    add("--nights", type=int, default=60, metavar="N", help="nights; slower from the middle on: %(default)s")
-    add("--pair", action="append", default=[], metavar="PATTERN", help="which pair, as in `report history`; else all")
-    add("--arm", choices=("baseline", "candidate"), default="candidate", help="whose times: %(default)s")
-    add("--simulated", type=int, default=600, metavar="N", help="pairs simulated for the rates: %(default)s")
+    add(
+        "--nights",
+        type=int,
+        default=60,
+        metavar="N",
+        help="nights; slower from the middle on: %(default)s",
+    )
+    add(
+        "--pair",
+        action="append",
+        default=[],
+        metavar="PATTERN",
+        help="which pair, as in `report history`; else all",
+    )
+    add(
+        "--arm",
+        choices=("baseline", "candidate"),
+        default="candidate",
+        help="whose times: %(default)s",
+    )
+    add(
+        "--simulated",
+        type=int,
+        default=600,
+        metavar="N",
+        help="pairs simulated for the rates: %(default)s",
+    )
     add("--seed", type=int, default=0)
     add("--no-alert", action="store_true", help="do not show what `report alert` would tell")
     add("--json", type=Path, metavar="FILE", help="write the rates there")

@@ -33,18 +33,29 @@ GROUPS = ("model", "task", "backend", "gpu", "run")
 
 def register(commands: Commands) -> None:
     """Add this command."""
-    tables = commands.add_parser("tables", help="print the tables of runs", description="Print the tables of runs.")
+    tables = commands.add_parser(
+        "tables", help="print the tables of runs", description="Print the tables of runs."
+    )
     add_runs(tables)
-    tables.add_argument("--format", choices=FORMATS, help="default: terminal where it is printed to one, else markdown")
+    tables.add_argument(
+        "--format",
+        choices=FORMATS,
+        help="default: terminal where it is printed to one, else markdown",
+    )
     which = tables.add_mutually_exclusive_group()
     which.add_argument(
         "--view",
         choices=VIEWS,
-        help="only this table (default: all that the runs have something for, but comparison, full, prediction and "
+        help="only this table (default: all that the runs have something for, but comparison, "
+        "full, prediction and "
         "summary; of more than 30 runs the summary, except as csv or json)",
     )
     which.add_argument(
-        "--full", action="store_const", const="full", dest="view", help="all of every gain in one table: --view full"
+        "--full",
+        action="store_const",
+        const="full",
+        dest="view",
+        help="all of every gain in one table: --view full",
     )
     for kind in GROUPS:
         tables.add_argument(

@@ -1,8 +1,9 @@
 """Bencher Metric Format: `{benchmark: {measure: {value, lower_value, upper_value}}}`.
 
-Source: https://bencher.dev/docs/reference/bencher-metric-format, schema https://bencher.dev/bmf.json. It has no place
-for units (Bencher keeps them with the measure), so the measures' names end in theirs. Bencher's built-in measures
-`latency` (nanoseconds) and `throughput` (operations per second) are other quantities and not used.
+Source: https://bencher.dev/docs/reference/bencher-metric-format, schema
+https://bencher.dev/bmf.json. It has no place for units (Bencher keeps them with the measure), so
+the measures' names end in theirs. Bencher's built-in measures `latency` (nanoseconds) and
+`throughput` (operations per second) are other quantities and not used.
 """
 
 from __future__ import annotations

@@ -1,6 +1,8 @@
-"""CSV: one line per value of a series, with its interval, unit and run. `report tables` has the tables themselves.
+"""CSV: one line per value of a series, with its interval, unit and run. `report tables` has the
+tables themselves.
 
-Where a run has inference, three columns more: the engine, the engine it is compared with, and the batch size.
+Where a run has inference, three columns more: the engine, the engine it is compared with, and the
+batch size.
 """
 
 from __future__ import annotations

@@ -1,8 +1,10 @@
-"""Apache Otava (change detection): CSV files `time,commit,run,<metric>…` and the otava.yaml that names them.
+"""Apache Otava (change detection): CSV files `time,commit,run,<metric>…` and the otava.yaml that
+names them.
 
-Source: https://otava.apache.org/docs/csv and the importer of apache-otava 0.7. One test per device and arm or pair, for
-a series over several devices has changes that nobody made; the devices are the test groups. Otava reads every cell of a
-metric as a number and refuses an empty one, so a metric that some run of a test lacks is a test of its own.
+Source: https://otava.apache.org/docs/csv and the importer of apache-otava 0.7. One test per device
+and arm or pair, for a series over several devices has changes that nobody made; the devices are the
+test groups. Otava reads every cell of a metric as a number and refuses an empty one, so a metric
+that some run of a test lacks is a test of its own.
 """
 
 from __future__ import annotations
@@ -17,20 +19,22 @@ from report.exports.points import Measure, Point, nothing_to_export, points_of
 from report.loading.runs import Run
 
 CONFIG = "otava.yaml"
-HEADER = (
-    "# In this folder: otava analyze --config-file otava.yaml TEST_OR_GROUP (--since DATE: more than the last year)\n"
-)
+HEADER = "# In this folder: otava analyze --config-file otava.yaml TEST_OR_GROUP (--since DATE: more than the last year)\n"
 
 Rows = dict[int, dict[Measure, Point]]  # by the run's place in time
 
 
 def files(runs: Sequence[Run]) -> dict[str, bytes]:
-    """otava.yaml and a CSV file per test, a line per run in the order of their times. No value: BenchError.
+    """otava.yaml and a CSV file per test, a line per run in the order of their times. No value:
+    BenchError.
 
-    Metrics are what can be judged by its relative change (Otava's magnitude): times, rates, sizes and speed-ups.
-    A run without a time (a publication) is left out.
+    Metrics are what can be judged by its relative change (Otava's magnitude): times, rates, sizes
+    and speed-ups. A run without a time (a publication) is left out.
     """
-    dated = sorted((run for run in runs if run.info.created_at), key=lambda run: (run.info.created_at, run.info.run))
+    dated = sorted(
+        (run for run in runs if run.info.created_at),
+        key=lambda run: (run.info.created_at, run.info.run),
+    )
     subjects: dict[tuple[str, str], Rows] = {}
     for place, run in enumerate(dated):
         for point in points_of(run):
@@ -39,7 +43,9 @@ def files(runs: Sequence[Run]) -> dict[str, bytes]:
                 rows.setdefault(place, {})[point.measure] = point
     if not subjects:
         raise nothing_to_export(
-            runs, "no launch of an arm counts in a run with a date", fix="publications go out as csv"
+            runs,
+            "no launch of an arm counts in a run with a date",
+            fix="publications go out as csv",
         )
     written: dict[str, bytes] = {}
     tests: dict[str, Any] = {}
@@ -55,10 +61,16 @@ def files(runs: Sequence[Run]) -> dict[str, bytes]:
 
 
 def _tests(name: str, rows: Rows) -> list[tuple[str, list[Measure]]]:
-    """The tests of a subject: one of the metrics that every run has, one for each that some run lacks."""
-    measures = sorted({measure for row in rows.values() for measure in row}, key=lambda measure: measure.name)
+    """The tests of a subject: one of the metrics that every run has, one for each that some run
+    lacks.
+    """
+    measures = sorted(
+        {measure for row in rows.values() for measure in row}, key=lambda measure: measure.name
+    )
     complete = [measure for measure in measures if all(measure in row for row in rows.values())]
-    alone = [(f"{name}/{measure.name}", [measure]) for measure in measures if measure not in complete]
+    alone = [
+        (f"{name}/{measure.name}", [measure]) for measure in measures if measure not in complete
+    ]
     return [*([(name, complete)] if complete else []), *alone]
 
 
@@ -96,7 +108,9 @@ def _config(tests: dict[str, Any], groups: dict[str, list[str]]) -> bytes:
     import yaml
 
     content = {"tests": tests, "test_groups": groups}
-    return (HEADER + yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=120)).encode()
+    return (
+        HEADER + yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=120)
+    ).encode()
 
 
 def _device(run: Run, point: Point) -> str:

@@ -1,7 +1,9 @@
-"""Parquet: gains.parquet, a row per pair and time that has a gain, and arms.parquet, a row per arm that has a result.
+"""Parquet: gains.parquet, a row per pair and time that has a gain, and arms.parquet, a row per arm
+that has a result.
 
-Where a run has inference, also inference.parquet: a row per arm and batch size at which ONNX Runtime's gain is valid.
-Columns are the keys of the tables' rows (report.tables.keys); each field's metadata holds its `description` and its `unit`.
+Where a run has inference, also inference.parquet: a row per arm and batch size at which ONNX
+Runtime's gain is valid. Columns are the keys of the tables' rows (report.tables.keys); each field's
+metadata holds its `description` and its `unit`.
 """
 
 from __future__ import annotations
@@ -23,10 +25,28 @@ if TYPE_CHECKING:
 
 TEXTS = frozenset(
     {
-        *("run", "workload", "model", "task", "precision", "arm", "backend", "attention", "device", "source"),
+        *(
+            "run",
+            "workload",
+            "model",
+            "task",
+            "precision",
+            "arm",
+            "backend",
+            "attention",
+            "device",
+            "source",
+        ),
         *("baseline", "candidate", "baseline_backend", "candidate_backend", "baseline_attention"),
         *("candidate_attention", "protocol", "measure"),
-        *("break_even", "noise_floor", "noise_floor_run", "parity", "parity_reason", "parity_metric"),
+        *(
+            "break_even",
+            "noise_floor",
+            "noise_floor_run",
+            "parity",
+            "parity_reason",
+            "parity_metric",
+        ),
         *("precision_target", "left_out", "unobserved", "state", "kernels"),
         *("inference_precision", "metric", "provider"),
     }
@@ -49,7 +69,9 @@ UNITS = {  # by the key, or by how it ends
 
 
 def files(runs: Sequence[Run]) -> dict[str, bytes]:
-    """gains.parquet, arms.parquet and inference.parquet, without rows if there are none. None has one: BenchError."""
+    """gains.parquet, arms.parquet and inference.parquet, without rows if there are none. None has
+    one: BenchError.
+    """
     tables = {
         "gains": [row for run in runs for row in gain_rows(run)],
         "arms": [row for run in runs for row in arm_rows(run, ARM_FIGURES)],
@@ -59,7 +81,9 @@ def files(runs: Sequence[Run]) -> dict[str, bytes]:
     if not any(row["state"] == OK for rows in tables.values() for row in rows):
         raise nothing_to_export(runs)
     return {
-        f"{name}.parquet": _table(list(dict.fromkeys(key for row in rows for key in row)), _valid(rows))
+        f"{name}.parquet": _table(
+            list(dict.fromkeys(key for row in rows for key in row)), _valid(rows)
+        )
         for name, rows in tables.items()
     }
 
@@ -67,7 +91,11 @@ def files(runs: Sequence[Run]) -> dict[str, bytes]:
 def unit_of(key: str) -> str | None:
     """The unit of a numeric column, or None."""
     stem = key.removesuffix("_low").removesuffix("_high")
-    return next((unit for end, unit in UNITS.items() if stem.endswith(end)), None) if key not in TEXTS else None
+    return (
+        next((unit for end, unit in UNITS.items() if stem.endswith(end)), None)
+        if key not in TEXTS
+        else None
+    )
 
 
 def _valid(rows: Sequence[Row]) -> list[Row]:
@@ -80,7 +108,8 @@ def _table(keys: Sequence[str], rows: Sequence[Row]) -> bytes:
 
     schema = pyarrow.schema([_field(key, [row.get(key) for row in rows]) for key in keys])
     columns = [
-        pyarrow.array([row.get(key) for row in rows], type=field.type) for key, field in zip(keys, schema, strict=True)
+        pyarrow.array([row.get(key) for row in rows], type=field.type)
+        for key, field in zip(keys, schema, strict=True)
     ]
     content = io.BytesIO()
     parquet.write_table(pyarrow.table(columns, schema=schema), content)
@@ -88,7 +117,9 @@ def _table(keys: Sequence[str], rows: Sequence[Row]) -> bytes:
 
 
 def _field(key: str, values: Sequence[Any]) -> pyarrow.Field:
-    """A column's type goes by its key, not by its values: an export in which all are missing has the same schema."""
+    """A column's type goes by its key, not by its values: an export in which all are missing has
+    the same schema.
+    """
     import pyarrow
 
     if key in TEXTS:
@@ -102,4 +133,6 @@ def _field(key: str, values: Sequence[Any]) -> pyarrow.Field:
     else:
         kind = pyarrow.float64()
     unit = unit_of(key)
-    return pyarrow.field(key, kind, metadata={"description": describe_key(key), **({"unit": unit} if unit else {})})
+    return pyarrow.field(
+        key, kind, metadata={"description": describe_key(key), **({"unit": unit} if unit else {})}
+    )

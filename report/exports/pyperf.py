@@ -1,4 +1,5 @@
-"""pyperf JSON: times only; a benchmark per arm and time, a run per launch, so that `pyperf compare_to` can test them.
+"""pyperf JSON: times only; a benchmark per arm and time, a run per launch, so that `pyperf
+compare_to` can test them.
 
 Inference has a benchmark per engine and batch size: the mean time of a batch of each launch.
 Source: https://pyperf.readthedocs.io/en/latest/api.html, "pyperf JSON" (format version 1.0).
@@ -25,12 +26,16 @@ Metadata = dict[str, str | int]
 
 
 def files(runs: Sequence[Run]) -> dict[str, bytes]:
-    """pyperf.json, without published figures: they are of no launch. A time in two runs, or no time: BenchError."""
+    """pyperf.json, without published figures: they are of no launch. A time in two runs, or no
+    time: BenchError.
+    """
     benchmarks: list[dict[str, Any]] = []
     seen: dict[str, str] = {}
     for run in runs:
         for (workload, arm), launches in arms_of(run).launches.items():
-            jobs = [job for job in launches.values() if verdict(job) == OK and job.source == "measured"]
+            jobs = [
+                job for job in launches.values() if verdict(job) == OK and job.source == "measured"
+            ]
             for measure in TIMES:
                 read = READ[measure.key]
                 timed = [_run(job, value) for job in jobs if usable(value := read(job))]
@@ -43,7 +48,9 @@ def files(runs: Sequence[Run]) -> dict[str, bytes]:
             reject_clash(seen, str(benchmark["metadata"]["name"]), run.info.run)
             benchmarks.append(benchmark)
     if not benchmarks:
-        raise nothing_to_export(runs, "no measured launch of an arm counts", fix="publications go out as csv")
+        raise nothing_to_export(
+            runs, "no measured launch of an arm counts", fix="publications go out as csv"
+        )
     return {"pyperf.json": json_bytes({"version": VERSION, "benchmarks": benchmarks})}
 
 
@@ -64,7 +71,9 @@ def _inference(run: Run) -> Iterator[dict[str, Any]]:
                 "inference_precision": job.inference.precision if job.inference else None,
             }
             # The peak of memory in the record is the training's.
-            timed = [_run(one, getattr(point, engine).mean_s, peak=False) for one, point in found.counted]
+            timed = [
+                _run(one, getattr(point, engine).mean_s, peak=False) for one, point in found.counted
+            ]
             yield {"metadata": _clean(about), "runs": timed}
 
 
@@ -72,7 +81,9 @@ def _run(job: JobRecord, value: float, *, peak: bool = True) -> dict[str, Any]:
     metadata = {
         "date": job.started_at,
         "launch": job.launch,
-        "mem_max_rss": job.memory.peak_rss_bytes if peak else None,  # bytes, by pyperf's registry of metadata
+        "mem_max_rss": job.memory.peak_rss_bytes
+        if peak
+        else None,  # bytes, by pyperf's registry of metadata
         "seed": job.seed,
     }
     return {"metadata": _clean(metadata), "values": [value]}
@@ -98,5 +109,8 @@ def _about(run: Run, job: JobRecord) -> dict[str, Any]:
 
 def _clean(metadata: dict[str, Any]) -> Metadata:
     """What pyperf takes: no empty text, none with a line break, nothing that is missing."""
-    texts = {key: " ".join(value.split()) if isinstance(value, str) else value for key, value in metadata.items()}
+    texts = {
+        key: " ".join(value.split()) if isinstance(value, str) else value
+        for key, value in metadata.items()
+    }
     return {key: value for key, value in texts.items() if value not in (None, "")}

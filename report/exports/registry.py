@@ -32,13 +32,17 @@ FORMATS: dict[str, Format] = {
     "parquet": Format(parquet.files, several=True),
     "csv": Format(csv_long.files),
 }
-REGISTRY = Registry("training_backend_bench.exporters", "export format", FORMATS, Format, instance=True)
+REGISTRY = Registry(
+    "training_backend_bench.exporters", "export format", FORMATS, Format, instance=True
+)
 
 
 def export(runs: Sequence[Run], name: str, out: Path) -> list[Path]:
-    """Write `runs` in a format; returns the paths. Nothing to export, or a place that cannot be written: BenchError.
+    """Write `runs` in a format; returns the paths. Nothing to export, or a place that cannot be
+    written: BenchError.
 
-    `out`: a folder (made if it is not there), or, for a format of one file, that file; `-` is standard output then.
+    `out`: a folder (made if it is not there), or, for a format of one file, that file; `-` is
+    standard output then.
     """
     form: Format = REGISTRY.load(name)
     files = form.files(runs)

@@ -1,4 +1,6 @@
-"""The answer of every pair, for the head of the page: its gains with their intervals, parity and state."""
+"""The answer of every pair, for the head of the page: its gains with their intervals, parity and
+state.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,10 @@ from report.tables.gains import gains, pair_labels
 from report.tables.rows import Row
 
 BAR_WIDTH, BAR_MARGIN = 200.0, 6.0  # in the bar's own units
-LEAST_REACH, BEYOND = 0.05, 1.1  # of the bars' scale, in ln of the ratio of throughputs; and past the largest gain
+LEAST_REACH, BEYOND = (
+    0.05,
+    1.1,
+)  # of the bars' scale, in ln of the ratio of throughputs; and past the largest gain
 NO_TWINS = "no twins"  # parity was not asked for
 
 
@@ -21,7 +26,8 @@ NO_TWINS = "no twins"  # parity was not asked for
 class Bar:
     """Where a gain and its interval are drawn, in units of BAR_WIDTH.
 
-    `ends`: the ends of the interval that are on the scale, to be marked; one past it is cut off at its border.
+    `ends`: the ends of the interval that are on the scale, to be marked; one past it is cut off at
+    its border.
     """
 
     zero: float
@@ -33,7 +39,9 @@ class Bar:
 
 @dataclass(frozen=True)
 class Answer:
-    """A pair's throughput gain by one measure. `verdict`: faster, slower or undecided by its interval; else empty."""
+    """A pair's throughput gain by one measure. `verdict`: faster, slower or undecided by its
+    interval; else empty.
+    """
 
     gain: str
     interval: str
@@ -73,12 +81,16 @@ class Panel:
 
 
 def panels(runs: Sequence[Run]) -> tuple[list[Panel], float]:
-    """A panel a run, and how far the bars of all reach from zero, in ln of the ratio of throughputs."""
+    """A panel a run, and how far the bars of all reach from zero, in ln of the ratio of
+    throughputs.
+    """
     parts = [gains(run) for run in runs]
     label = pair_labels(parts)
     rows = [part.rows for part in parts]
     reach = _reach(row for of_run in rows for row in of_run)
-    return [_panel(run, of_run, label, reach) for run, of_run in zip(runs, rows, strict=True)], reach
+    return [
+        _panel(run, of_run, label, reach) for run, of_run in zip(runs, rows, strict=True)
+    ], reach
 
 
 def scale_ends(reach: float) -> tuple[str, str]:
@@ -107,7 +119,9 @@ def _line(rows: Sequence[Row], label: Show, reach: float) -> Line:
     first = rows[0]
     batch = "" if first["batch_size"] is None else f"batch {first['batch_size']}"
     facts = [first["task"], first["precision"], batch]
-    last = rows[-1]  # the steady state where there is one: what break-even and noise floor belong to
+    last = rows[
+        -1
+    ]  # the steady state where there is one: what break-even and noise floor belong to
     return Line(
         model=str(first["model"]),
         detail=" · ".join(str(fact) for fact in facts if fact),
@@ -134,10 +148,15 @@ def _states(rows: Sequence[Row]) -> str:
 
 
 def _answer(row: Row, reach: float) -> Answer:
-    ratio, low, high = (as_number(row[key]) for key in ("log_ratio", "log_ratio_low", "log_ratio_high"))
+    ratio, low, high = (
+        as_number(row[key]) for key in ("log_ratio", "log_ratio_low", "log_ratio_high")
+    )
     if ratio is None:
         return Answer("", "", "", "", None)
-    gain_low, gain_high = as_number(row["throughput_gain_low"]), as_number(row["throughput_gain_high"])
+    gain_low, gain_high = (
+        as_number(row["throughput_gain_low"]),
+        as_number(row["throughput_gain_high"]),
+    )
     known = gain_low is not None and gain_high is not None
     printed = as_number(row["published_throughput_gain"])
     gain = as_number(row["throughput_gain"])
@@ -157,8 +176,12 @@ def _verdict(low: float | None, high: float | None) -> str:
 
 
 def _reach(rows: Iterable[Row]) -> float:
-    """By the gains alone: the interval of two launches can be so wide that nothing else would be seen."""
-    ratios = [abs(value) * BEYOND for row in rows if (value := as_number(row["log_ratio"])) is not None]
+    """By the gains alone: the interval of two launches can be so wide that nothing else would be
+    seen.
+    """
+    ratios = [
+        abs(value) * BEYOND for row in rows if (value := as_number(row["log_ratio"])) is not None
+    ]
     return max([LEAST_REACH, *ratios])
 
 
@@ -174,7 +197,9 @@ def _x(log_ratio: float, reach: float) -> float:
 
 
 def _signed(gain: float | None) -> str:
-    return "" if gain is None else ("+" if gain > 0 else "") + format_percent(gain).replace("-", "−")
+    return (
+        "" if gain is None else ("+" if gain > 0 else "") + format_percent(gain).replace("-", "−")
+    )
 
 
 def _key(value: object) -> str:

@@ -1,7 +1,8 @@
-"""The page as text. Everything that comes from a run is escaped by jinja2; pictures are images of their own.
+"""The page as text. Everything that comes from a run is escaped by jinja2; pictures are images of
+their own.
 
-The page's policy lets it run its own script and style, known by their hashes, show images that it holds itself, and
-nothing else: no other script, no style in an attribute, no request.
+The page's policy lets it run its own script and style, known by their hashes, show images that it
+holds itself, and nothing else: no other script, no style in an attribute, no request.
 """
 
 from __future__ import annotations
@@ -33,7 +34,8 @@ if TYPE_CHECKING:
 
     from report.plots import Picture
 
-_PLAIN = " /:;,.=()-_!*@$+?"  # what may stand in a data address as it is: a drawing is mostly numbers and blanks
+# what may stand in a data address as it is: a drawing is mostly numbers and blanks
+_PLAIN = " /:;,.=()-_!*@$+?"
 FACETS = {"run": "Run", "model": "Model", "device": "Device"}
 TALL = 15  # rows of provenance up to which they are all shown; more scroll in their place
 LONG = 40  # characters from which a cell's text may break into lines
@@ -49,7 +51,9 @@ class Cell:
 
 @dataclass(frozen=True)
 class Detail:
-    """A table of report.tables.registry as the page shows it: per row its cells and the facets that it can be chosen by."""
+    """A table of report.tables.registry as the page shows it: per row its cells and the facets that
+    it can be chosen by.
+    """
 
     table: Table
     title: str
@@ -57,15 +61,23 @@ class Detail:
 
 
 def make_page(
-    runs: Sequence[Run], page: Path, *, problems: Sequence[str] = (), pictures: Sequence[Picture] = ()
+    runs: Sequence[Run],
+    page: Path,
+    *,
+    problems: Sequence[str] = (),
+    pictures: Sequence[Picture] = (),
 ) -> str:
-    """The page of `runs`, to be written to `page`: links to logs are relative to its folder. No run: BenchError.
+    """The page of `runs`, to be written to `page`: links to logs are relative to its folder. No
+    run: BenchError.
 
-    `problems` were met while the runs were read (report.loading.runs); pictures without a drawing are named with their reason.
+    `problems` were met while the runs were read (report.loading.runs); pictures without a drawing
+    are named with their reason.
     """
     document = build(runs)
     answers, reach = panels(runs)
-    details = [_detail(table) for table in sorted(document.tables, key=lambda table: table.name != "gains")]
+    details = [
+        _detail(table) for table in sorted(document.tables, key=lambda table: table.name != "gains")
+    ]
     jobs, jobs_left_out = job_list(runs, page)
     script, style = _text("page.js"), _text("page.css")
     names = [run.info.run for run in runs]
@@ -88,7 +100,9 @@ def make_page(
         footer=document.footer,
         pictures=[
             (kind, [(picture, _data_uri(picture.svg)) for picture in of_kind])
-            for kind, of_kind in groupby((each for each in pictures if each.svg), key=lambda each: each.kind)
+            for kind, of_kind in groupby(
+                (each for each in pictures if each.svg), key=lambda each: each.kind
+            )
         ],
         not_drawn=[picture for picture in pictures if not picture.svg],
         runs_compared=compare_runs(runs),
@@ -145,7 +159,10 @@ def _row_facets(row: Row) -> dict[str, str]:
 def _facets(details: Iterable[Detail]) -> list[tuple[str, str, list[str]]]:
     """What rows can be chosen by: key, label and values, where there is more than one."""
     rows = [facets for detail in details for facets, _ in detail.rows]
-    found = [(key, label, list(dict.fromkeys(row[key] for row in rows if row[key]))) for key, label in FACETS.items()]
+    found = [
+        (key, label, list(dict.fromkeys(row[key] for row in rows if row[key])))
+        for key, label in FACETS.items()
+    ]
     return [facet for facet in found if len(facet[2]) > 1]
 
 
@@ -165,8 +182,9 @@ def _hash(text: str) -> str:
 
 
 def _data_uri(svg: str) -> str:
-    # As an image a drawing cannot run a script or load anything, whatever its text says; its own styles still apply.
-    # Encoded by the character: in base64 it would be a third longer, so it is an eighth.
+    # As an image a drawing cannot run a script or load anything, whatever its text says; its own
+    # styles still apply. Encoded by the character: in base64 it would be a third longer, so it is
+    # an eighth.
     return "data:image/svg+xml," + quote(svg.replace("\n", " "), safe=_PLAIN)
 
 
@@ -185,6 +203,10 @@ def _template() -> Template:
     from jinja2 import Environment, FunctionLoader, StrictUndefined
 
     environment = Environment(
-        loader=FunctionLoader(_text), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=FunctionLoader(_text),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     return environment.get_template("page.html.jinja")

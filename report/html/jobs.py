@@ -48,8 +48,12 @@ class Job:
 
 
 def job_list(runs: Sequence[Run], page: Path) -> tuple[list[Job], str]:
-    """The measured jobs in the order recorded, and what was left out: past MAX_JOBS all that went well."""
-    jobs = [_job(run, job, page.parent) for run in runs for job in run.jobs if job.source == "measured"]
+    """The measured jobs in the order recorded, and what was left out: past MAX_JOBS all that went
+    well.
+    """
+    jobs = [
+        _job(run, job, page.parent) for run in runs for job in run.jobs if job.source == "measured"
+    ]
     if len(jobs) <= MAX_JOBS:
         return jobs, ""
     failed = [job for job in jobs if job.state != OK][:MAX_JOBS]
@@ -77,7 +81,10 @@ def _job(run: Run, job: JobRecord, beside: Path) -> Job:
 
 
 def _kind(job: JobRecord) -> str:
-    said = ["parity twin" if job.twin else "", f"in turns with {job.partner}" if job.partner else ""]
+    said = [
+        "parity twin" if job.twin else "",
+        f"in turns with {job.partner}" if job.partner else "",
+    ]
     said.append(f"attempt {job.attempt}" if job.attempt > 1 else "")
     return ", ".join(filter(None, said))
 

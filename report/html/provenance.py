@@ -1,4 +1,6 @@
-"""What two arms, or several runs, were made of: first what differs between them, then what is the same."""
+"""What two arms, or several runs, were made of: first what differs between them, then what is the
+same.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,9 @@ class Fact:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Facts side by side, a column each; with a single column nothing differs. `run`: that of the arms."""
+    """Facts side by side, a column each; with a single column nothing differs. `run`: that of the
+    arms.
+    """
 
     run: str
     columns: tuple[str, ...]
@@ -37,21 +41,31 @@ class Comparison:
 
 
 def compare_runs(runs: Sequence[Run]) -> Comparison | None:
-    """Everything that report.analysis.provenance_diff compares, of the measured runs; None if none was measured."""
-    measured = [run for run in runs if not run.jobs or any(job.source == "measured" for job in run.jobs)]
+    """Everything that report.analysis.provenance_diff compares, of the measured runs; None if none
+    was measured.
+    """
+    measured = [
+        run for run in runs if not run.jobs or any(job.source == "measured" for job in run.jobs)
+    ]
     if not measured:
         return None
     facts = [
-        {(group, name): _text(value) for group, of in GROUPS.items() for name, value in flatten(of(run)).items()}
+        {
+            (group, name): _text(value)
+            for group, of in GROUPS.items()
+            for name, value in flatten(of(run)).items()
+        }
         for run in measured
     ]
     return _compare("", [run.info.run for run in measured], facts)
 
 
 def compare_arms(run: Run) -> list[Comparison]:
-    """The arms of every declared pair over all its workloads: settings, packages, and what the jobs resolved to.
+    """The arms of every declared pair over all its workloads: settings, packages, and what the jobs
+    resolved to.
 
-    Of the launches in which both arms were results, if there are any; publications say nothing of their arms.
+    Of the launches in which both arms were results, if there are any; publications say nothing of
+    their arms.
     """
     arms = arms_of(run)
     jobs: dict[tuple[str, str], tuple[list[JobRecord], list[JobRecord]]] = {}
@@ -61,7 +75,9 @@ def compare_arms(run: Run) -> list[Comparison]:
         for side, of_pair in zip(seen, both, strict=True):
             side += [job for job in of_pair if job.source == "measured"]
     return [
-        _compare(run.info.run, names, [_merged(_of_job(run, job) for job in side) for side in sides])
+        _compare(
+            run.info.run, names, [_merged(_of_job(run, job) for job in side) for side in sides]
+        )
         for names, sides in jobs.items()
         if all(sides)
     ]
@@ -93,7 +109,11 @@ def _of_job(run: Run, job: JobRecord) -> Facts:
         "training": job.workload.training.model_dump(),
         "Trainer's argument": arguments,
     }
-    return {(kind, name): _text(value) for kind, facts in kinds.items() for name, value in flatten(facts).items()}
+    return {
+        (kind, name): _text(value)
+        for kind, facts in kinds.items()
+        for name, value in flatten(facts).items()
+    }
 
 
 def _merged(jobs: Iterable[Facts]) -> Facts:

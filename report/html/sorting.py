@@ -1,4 +1,6 @@
-"""What a column is sorted by: the raw number behind a cell, so that rounding makes no two rows equal."""
+"""What a column is sorted by: the raw number behind a cell, so that rounding makes no two rows
+equal.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,9 @@ Raw = Callable[[Row], float | None]
 
 def _of(*keys: str) -> Raw:
     """The first of `keys` (report.tables.keys) that the row has a number for."""
-    return lambda row: next((value for key in keys if (value := as_number(row.get(key))) is not None), None)
+    return lambda row: next(
+        (value for key in keys if (value := as_number(row.get(key))) is not None), None
+    )
 
 
 def _width(key: str) -> Raw:
@@ -27,7 +31,8 @@ def _width(key: str) -> Raw:
     return raw
 
 
-# By a column's title (report.tables.registry); one that is not here is sorted by the number that it displays.
+# By a column's title (report.tables.registry); one that is not here is sorted by the number that it
+# displays.
 RAW: dict[str, Raw] = {
     "n": _of("n"),
     "Batch": _of("batch_size"),
@@ -66,7 +71,8 @@ RAW: dict[str, Raw] = {
 
 
 def sort_key(column: Column, row: Row, cell: str) -> str:
-    """The number that `cell` of `row` is sorted by, as text; empty where there is none: such rows go last.
+    """The number that `cell` of `row` is sorted by, as text; empty where there is none: such rows
+    go last.
 
     Only columns of numbers have keys; others are sorted by the text that they display.
     """

@@ -1,4 +1,6 @@
-"""Which runs beside a run may hold its noise floor: runs of its host whose suite has an A/A pair (report.analysis.noise_floor)."""
+"""Which runs beside a run may hold its noise floor: runs of its host whose suite has an A/A pair
+(report.analysis.noise_floor).
+"""
 
 from __future__ import annotations
 
@@ -10,11 +12,14 @@ from pydantic_core import from_json
 
 from harness.schema.record import Host, Pair, RunInfo
 
-MOST = 20  # runs, the latest: what was measured on a host before those says little of how noisy it is
+MOST = (
+    20  # runs, the latest: what was measured on a host before those says little of how noisy it is
+)
 
 
 class Neighbours:
-    """The A/A runs among `folders`, by host. Each run.json is read once, whatever number of runs asks for them.
+    """The A/A runs among `folders`, by host. Each run.json is read once, whatever number of runs
+    asks for them.
 
     Nobody asked for these runs, so one that cannot be read is none.
     """
@@ -34,7 +39,8 @@ class Neighbours:
 
 
 def host_keys(host: Host) -> frozenset[str]:
-    """What a host is known by: its cards, whose ids are their own wherever they are plugged in; without any its name.
+    """What a host is known by: its cards, whose ids are their own wherever they are plugged in;
+    without any its name.
 
     Two descriptions that share a key are of one host.
     """
@@ -50,7 +56,11 @@ def same_host(one: Host, other: Host) -> bool:
 def declared_a_a(config: dict[str, Any], pair: Pair) -> bool:
     """Whether the suite `config` declares both arms of `pair` identical apart from their names."""
     declared = config.get("arms")
-    sides = [declared.get(arm) for arm in (pair.baseline, pair.candidate)] if isinstance(declared, dict) else []
+    sides = (
+        [declared.get(arm) for arm in (pair.baseline, pair.candidate)]
+        if isinstance(declared, dict)
+        else []
+    )
     known = [_nameless(arm) for arm in sides if isinstance(arm, dict)]
     return len(known) == 2 and known[0] == known[1]
 
@@ -67,5 +77,11 @@ def _a_a_info(path: Path) -> RunInfo | None:
             return None  # most runs: told without validating all of it
         info = RunInfo.model_validate(fields)
         return info if any(declared_a_a(info.config, pair) for pair in info.pairs) else None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):  # pydantic's ValidationError is a ValueError
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+    ):  # pydantic's ValidationError is a ValueError
         return None

@@ -28,8 +28,9 @@ GROUPS: dict[str, Callable[[Row], str]] = {
 class Selection:
     """Shell patterns, any case; of several of one kind one must fit, of every kind that is given.
 
-    A backend goes by its id, its label or the name of an arm: a pair is selected if one of its arms is, other tables
-    have the selected arms only. A GPU goes by its name with or without its maker's; `cpu` is one, too.
+    A backend goes by its id, its label or the name of an arm: a pair is selected if one of its arms
+    is, other tables have the selected arms only. A GPU goes by its name with or without its
+    maker's; `cpu` is one, too.
     """
 
     model: Patterns = ()
@@ -39,7 +40,9 @@ class Selection:
     run: Patterns = ()
 
     def of(self, run: Run) -> Run | None:
-        """What is selected of a run: jobs, pairs and all that is said of them. None if that is nothing."""
+        """What is selected of a run: jobs, pairs and all that is said of them. None if that is
+        nothing.
+        """
         if self == EVERYTHING:
             return run
         if not _fits(self.run, run.info.run):
@@ -48,8 +51,12 @@ class Selection:
         backends = {job.arm.name: job.arm.backend for job in run.jobs}
         ran = {job.workload.name for job in run.jobs}
         kept = {job.workload.name for job in run.jobs if self._fits_job(job)}
-        if not self.task and not self.gpu:  # all that is known of a workload that nobody ran is its name
-            kept |= {name for name, _ in arms.launches if name not in ran and _fits(self.model, name)}
+        if (
+            not self.task and not self.gpu
+        ):  # all that is known of a workload that nobody ran is its name
+            kept |= {
+                name for name, _ in arms.launches if name not in ran and _fits(self.model, name)
+            }
 
         def fits_arm(arm: str) -> bool:
             backend = backends.get(arm, arm)
@@ -58,12 +65,17 @@ class Selection:
         def fits_pair(workload: str, *sides: str) -> bool:
             return workload in kept and any(map(fits_arm, sides))
 
-        pairs = [pair for pair in run.info.pairs if fits_pair(pair.workload, pair.baseline, pair.candidate)]
+        pairs = [
+            pair
+            for pair in run.info.pairs
+            if fits_pair(pair.workload, pair.baseline, pair.candidate)
+        ]
         needed = {(pair.workload, arm) for pair in pairs for arm in (pair.baseline, pair.candidate)}
         jobs = [
             job
             for job in run.jobs
-            if self._fits_job(job) and (fits_arm(job.arm.name) or (job.workload.name, job.arm.name) in needed)
+            if self._fits_job(job)
+            and (fits_arm(job.arm.name) or (job.workload.name, job.arm.name) in needed)
         ]
         if not jobs and not pairs:
             return None
@@ -76,14 +88,17 @@ class Selection:
                 "published_gains": [
                     printed
                     for printed in run.info.published_gains
-                    if tuple(printed.get(key) for key in ("workload", "baseline", "candidate")) in of_pairs
+                    if tuple(printed.get(key) for key in ("workload", "baseline", "candidate"))
+                    in of_pairs
                 ],
             }
         )
         return replace(run, info=info, jobs=jobs)
 
     def shows(self, row: Row) -> bool:
-        """Whether a row of a selected run is: one of an arm needs its backend, a gain came with its pair."""
+        """Whether a row of a selected run is: one of an arm needs its backend, a gain came with its
+        pair.
+        """
         if not self.backend or "backend" not in row:
             return True
         label = str(row["backend"])
@@ -112,7 +127,9 @@ def groups_of(rows: Iterable[Sequence[Row]], by: str) -> list[str]:
 
 def _fits(patterns: Patterns, *names: str) -> bool:
     folded = [name.casefold() for name in names]
-    return not patterns or any(fnmatchcase(name, pattern.casefold()) for pattern in patterns for name in folded)
+    return not patterns or any(
+        fnmatchcase(name, pattern.casefold()) for pattern in patterns for name in folded
+    )
 
 
 def _key(said: Pair | Stopping | Refusal) -> tuple[str, str, str]:

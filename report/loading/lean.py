@@ -1,9 +1,11 @@
-"""Records as far as tables read them: the record's own schema without the fields that no table shows.
+"""Records as far as tables read them: the record's own schema without the fields that no table
+shows.
 
-Years of records are read in half the time this way, and in a sixth of it where msgspec is installed: it decodes a line
-straight into such a record, made from the same schema, and whatever it does not take goes the usual way, which says
-why. What is left out is not looked at, so a wrong value there goes unnoticed; everything else is validated as ever. A
-table that reads more of a record names it here.
+Years of records are read in half the time this way, and in a sixth of it where msgspec is
+installed: it decodes a line straight into such a record, made from the same schema, and whatever it
+does not take goes the usual way, which says why. What is left out is not looked at, so a wrong
+value there goes unnoticed; everything else is validated as ever. A table that reads more of a
+record names it here.
 """
 
 from __future__ import annotations
@@ -33,14 +35,21 @@ from harness.schema.workload import Arm, Workload
 
 
 def _lean(model: type[BaseModel], *names: str, **nested: Any) -> Any:
-    """`model` with the fields `names` alone, as they are there, and those of `nested` with another type."""
-    fields: dict[str, Any] = {name: (model.model_fields[name].annotation, model.model_fields[name]) for name in names}
+    """`model` with the fields `names` alone, as they are there, and those of `nested` with another
+    type.
+    """
+    fields: dict[str, Any] = {
+        name: (model.model_fields[name].annotation, model.model_fields[name]) for name in names
+    }
     for name, kind in nested.items():
         whole = model.model_fields[name]
         if isinstance(whole.default, BaseModel):
             fields[name] = (kind, kind())
         else:
-            fields[name] = (kind, Field(default_factory=whole.default_factory) if whole.default_factory else None)
+            fields[name] = (
+                kind,
+                Field(default_factory=whole.default_factory) if whole.default_factory else None,
+            )
     return create_model(model.__name__, __base__=Part, **fields)
 
 
@@ -79,37 +88,43 @@ _TELEMETRY = _lean(
     "unreadable",
     gpus=GenericAlias(list, (_GPU,)),
 )
-LEAN_RECORD: type[JobRecord] = _lean(  # to whom it is given, it is a JobRecord: all that tables ask of one is there
-    JobRecord,
-    "schema_version",
-    "run",
-    "workload",
-    "arm",
-    "launch",
-    "attempt",
-    "series",
-    "device",
-    "twin",
-    "partner",
-    "state",
-    "reason",
-    "started_at",
-    "source",
-    "unpublished",
-    "memory",
-    "sources",
-    "metrics",
-    "main_metrics",
-    "chance",
-    "losses",
-    "blocks",
-    "inference",
-    timing=_TIMING,
-    engagement=_lean(Engagement, "engaged", "reasons", "kernels", "graph_breaks", "recompiled_at_steps") | None,
-    fingerprint=_lean(Fingerprint, "initial_weights_sha256", "data_order_sha256"),
-    telemetry=_TELEMETRY | None,
-    contention=_lean(Contention, "pause_share", "others_share", "stopped_s", "noted", "heavy") | None,
-    efficiency=_lean(Efficiency, "peak_flops_per_s", "model_flops_utilization") | None,
+LEAN_RECORD: type[JobRecord] = (
+    _lean(  # to whom it is given, it is a JobRecord: all that tables ask of one is there
+        JobRecord,
+        "schema_version",
+        "run",
+        "workload",
+        "arm",
+        "launch",
+        "attempt",
+        "series",
+        "device",
+        "twin",
+        "partner",
+        "state",
+        "reason",
+        "started_at",
+        "source",
+        "unpublished",
+        "memory",
+        "sources",
+        "metrics",
+        "main_metrics",
+        "chance",
+        "losses",
+        "blocks",
+        "inference",
+        timing=_TIMING,
+        engagement=_lean(
+            Engagement, "engaged", "reasons", "kernels", "graph_breaks", "recompiled_at_steps"
+        )
+        | None,
+        fingerprint=_lean(Fingerprint, "initial_weights_sha256", "data_order_sha256"),
+        telemetry=_TELEMETRY | None,
+        contention=_lean(Contention, "pause_share", "others_share", "stopped_s", "noted", "heavy")
+        | None,
+        efficiency=_lean(Efficiency, "peak_flops_per_s", "model_flops_utilization") | None,
+    )
 )
 
 # Validated once for all records that have the same.
@@ -117,12 +132,16 @@ _SHARED: dict[str, type[BaseModel]] = {"workload": Workload, "arm": Arm, "source
 
 
 def read_lean(line: bytes, notes: list[str] | None = None) -> JobRecord:
-    """One line of jobs.jsonl as a lean record; UnreadableLine and `notes` as of record_io.read_line."""
+    """One line of jobs.jsonl as a lean record; UnreadableLine and `notes` as of
+    record_io.read_line.
+    """
     return (read_all_lean(line) or [read_line(line, LEAN_RECORD, notes)])[0]
 
 
 def read_all_lean(lines: bytes) -> list[JobRecord] | None:
-    """All lines of jobs.jsonl at once; None where msgspec is not installed or any line wants a closer look."""
+    """All lines of jobs.jsonl at once; None where msgspec is not installed or any line wants a
+    closer look.
+    """
     decode, known, errors = _decoder()
     if decode is None:
         return None
@@ -146,9 +165,13 @@ def read_all_lean(lines: bytes) -> list[JobRecord] | None:
 
 @cache
 def _decoder() -> tuple[
-    Callable[[bytes], list[Any]] | None, dict[tuple[str, bytes], BaseModel], tuple[type[Exception], ...]
+    Callable[[bytes], list[Any]] | None,
+    dict[tuple[str, bytes], BaseModel],
+    tuple[type[Exception], ...],
 ]:
-    """What decodes lines into structs like LEAN_RECORD, None without msgspec; shared parts met so far; errors."""
+    """What decodes lines into structs like LEAN_RECORD, None without msgspec; shared parts met so
+    far; errors.
+    """
     try:
         import msgspec
     except ImportError:
@@ -158,7 +181,9 @@ def _decoder() -> tuple[
 
 
 def _struct(model: Any, msgspec: Any) -> Any:
-    """A msgspec struct with a pydantic model's fields, types and defaults; shared ones stay as they are written."""
+    """A msgspec struct with a pydantic model's fields, types and defaults; shared ones stay as they
+    are written.
+    """
     fields: list[tuple[str, Any] | tuple[str, Any, Any]] = []
     for name, info in model.model_fields.items():
         if model is LEAN_RECORD and name in _SHARED:
@@ -177,7 +202,11 @@ def _struct(model: Any, msgspec: Any) -> Any:
 
 
 def _field_type(annotation: Any, msgspec: Any) -> Any:
-    if isinstance(annotation, type) and not get_args(annotation) and issubclass(annotation, BaseModel):
+    if (
+        isinstance(annotation, type)
+        and not get_args(annotation)
+        and issubclass(annotation, BaseModel)
+    ):
         return _struct(annotation, msgspec)
     parts = get_args(annotation)
     if get_origin(annotation) is Annotated:
@@ -189,13 +218,19 @@ def _field_type(annotation: Any, msgspec: Any) -> Any:
             union = union | kind
         return union
     if parts and get_origin(annotation) in (list, dict):
-        return GenericAlias(get_origin(annotation), tuple(_field_type(part, msgspec) for part in parts))
+        return GenericAlias(
+            get_origin(annotation), tuple(_field_type(part, msgspec) for part in parts)
+        )
     return annotation
 
 
 def _within_limits(kind: Any, limits: Sequence[Any], msgspec: Any) -> Any:
-    """`kind` with pydantic's limits as msgspec's, so that a number beyond them is read the usual way."""
+    """`kind` with pydantic's limits as msgspec's, so that a number beyond them is read the usual
+    way.
+    """
     names = ("ge", "gt", "le", "lt")
     bounds = [bound for limit in limits for bound in getattr(limit, "metadata", ())]
-    known = {name: getattr(bound, name) for bound in bounds for name in names if hasattr(bound, name)}
+    known = {
+        name: getattr(bound, name) for bound in bounds for name in names if hasattr(bound, name)
+    }
     return Annotated[kind, msgspec.Meta(**known)] if known else kind

@@ -1,4 +1,6 @@
-"""Tables of any number of runs: each is read, digested and dropped, in as many processes as there are cores."""
+"""Tables of any number of runs: each is read, digested and dropped, in as many processes as there
+are cores.
+"""
 
 from __future__ import annotations
 
@@ -26,9 +28,13 @@ from report.loading.runs import (
 from report.tables.digest import Digest, digest
 from report.tables.table import Document, assemble
 
-PARALLEL_FROM = 8_000_000  # bytes of records: fewer are read in less time than processes take to start
+PARALLEL_FROM = (
+    8_000_000  # bytes of records: fewer are read in less time than processes take to start
+)
 MOST_PROCESSES = 8
-RUNS_AT_ONCE = 8  # a process's next task; the last ones to end should not end much later than the others
+RUNS_AT_ONCE = (
+    8  # a process's next task; the last ones to end should not end much later than the others
+)
 
 _Digested = tuple[Digest | None, list[str]]
 
@@ -45,18 +51,26 @@ def document_of(
     `views`: which ones, given the number of runs (tables.views_for). Nothing selected: BenchError.
     """
     folders = find_folders(paths)
-    work = partial(_digested, neighbours=neighbours_of(folders), views=views(len(folders)), selection=selection)
+    work = partial(
+        _digested, neighbours=neighbours_of(folders), views=views(len(folders)), selection=selection
+    )
     with collector_paused():
         done = list(_mapped(work, folders))
     digests = [found for found, _ in done if found is not None]
     problems = [problem for _, of_run in done for problem in of_run]
     if not digests and str(selection):
-        raise BenchError("no run has anything of it", place=str(selection), fix="see what there is without the filter")
+        raise BenchError(
+            "no run has anything of it",
+            place=str(selection),
+            fix="see what there is without the filter",
+        )
     return assemble(digests, view, group_by), problems
 
 
 def _mapped(work: Callable[[Folder], _Digested], folders: Sequence[Folder]) -> Iterator[_Digested]:
-    processes = min(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1, MOST_PROCESSES)
+    processes = min(
+        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1, MOST_PROCESSES
+    )
     if processes < 2 or len(folders) < 2 or sum(map(_size, folders)) < PARALLEL_FROM:
         yield from map(work, folders)
         return
@@ -66,9 +80,14 @@ def _mapped(work: Callable[[Folder], _Digested], folders: Sequence[Folder]) -> I
 
 
 def _digested(
-    folder: Folder, neighbours: dict[Path | None, Neighbours], views: Collection[str], selection: Selection
+    folder: Folder,
+    neighbours: dict[Path | None, Neighbours],
+    views: Collection[str],
+    selection: Selection,
 ) -> _Digested:
-    """The digest of the run in `folder`, None if nothing of it is selected or readable, and its problems."""
+    """The digest of the run in `folder`, None if nothing of it is selected or readable, and its
+    problems.
+    """
     try:
         run = place_run(load_run(folder.path, read_lean, read_all_lean), neighbours)
     except BenchError as error:

@@ -1,4 +1,6 @@
-"""Reads runs from disk. Damaged lines are named and set aside, never repaired: the report writes no results."""
+"""Reads runs from disk. Damaged lines are named and set aside, never repaired: the report writes no
+results.
+"""
 
 from __future__ import annotations
 
@@ -25,9 +27,11 @@ _Answer = TypeVar("_Answer")
 
 @dataclass(frozen=True)
 class Run:
-    """One run folder. `problems` has one sentence for everything that could not be read, with its file and line.
+    """One run folder. `problems` has one sentence for everything that could not be read, with its
+    file and line.
 
-    `beside`: folders of other runs in which an A/A run of the same host may be found (report.analysis.noise_floor).
+    `beside`: folders of other runs in which an A/A run of the same host may be found
+    (report.analysis.noise_floor).
     """
 
     folder: Path
@@ -35,11 +39,15 @@ class Run:
     jobs: list[JobRecord]
     problems: list[str] = field(default_factory=list)
     beside: tuple[Path, ...] = ()
-    remembered: dict[Callable[..., Any], Any] = field(default_factory=dict, init=False, repr=False, compare=False)
+    remembered: dict[Callable[..., Any], Any] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
 
 def once_per_run(answer: Callable[[Run], _Answer]) -> Callable[[Run], _Answer]:
-    """`answer(run)`, worked out once for each run: every view asks for the same launches and gains again."""
+    """`answer(run)`, worked out once for each run: every view asks for the same launches and gains
+    again.
+    """
 
     @wraps(answer)
     def remembering(run: Run) -> _Answer:
@@ -53,7 +61,9 @@ def once_per_run(answer: Callable[[Run], _Answer]) -> Callable[[Run], _Answer]:
 
 @contextmanager
 def collector_paused() -> Iterator[None]:
-    """Without Python's cycle collector: records hold no cycles, and it would walk over all of them again and again."""
+    """Without Python's cycle collector: records hold no cycles, and it would walk over all of them
+    again and again.
+    """
     was_on = gc.isenabled()
     gc.disable()
     try:
@@ -68,10 +78,11 @@ def load_run(
     read: Callable[..., JobRecord] = read_line,
     read_all: Callable[[bytes], list[JobRecord] | None] = lambda lines: None,
 ) -> Run:
-    """The run in `folder`. No run.json, or one that is no RunInfo: BenchError. Damaged job lines: `problems`.
+    """The run in `folder`. No run.json, or one that is no RunInfo: BenchError. Damaged job lines:
+    `problems`.
 
-    `read`: how a line is read, with `notes` as of `read_line`; `read_all`: how all lines are, if it can. Tables of many
-    runs have their own (report.loading.lean).
+    `read`: how a line is read, with `notes` as of `read_line`; `read_all`: how all lines are, if it
+    can. Tables of many runs have their own (report.loading.lean).
     """
     folder = Path(folder)
     info, problems = _read_info(folder)
@@ -81,7 +92,9 @@ def load_run(
     except FileNotFoundError:
         content = b""  # a run that was killed before its first job ended has none
     except OSError as error:
-        raise BenchError(f"cannot be read: {error.strerror}", place=str(path), fix="check its permissions") from None
+        raise BenchError(
+            f"cannot be read: {error.strerror}", place=str(path), fix="check its permissions"
+        ) from None
     jobs = read_all(content)
     if jobs is None:
         jobs = []
@@ -92,18 +105,26 @@ def load_run(
             try:
                 jobs.append(read(line, notes=notes))
             except UnreadableLine as why:
-                torn = "" if line.endswith(b"\n") else " (last line, torn: the writer was stopped in the middle)"
+                torn = (
+                    ""
+                    if line.endswith(b"\n")
+                    else " (last line, torn: the writer was stopped in the middle)"
+                )
                 problems.append(f"{path}:{number}: {why}{torn}; set aside")
             problems += [f"{path}:{number}: {note}" for note in dict.fromkeys(notes)]
     return Run(folder, info, jobs, problems)
 
 
-def load_runs(paths: Iterable[Path | str], beside: Iterable[Path] | None = None) -> tuple[list[Run], list[str]]:
-    """Every run in `paths`, each a run folder or a folder of runs (then by name), once; and all problems found.
+def load_runs(
+    paths: Iterable[Path | str], beside: Iterable[Path] | None = None
+) -> tuple[list[Run], list[str]]:
+    """Every run in `paths`, each a run folder or a folder of runs (then by name), once; and all
+    problems found.
 
-    A folder named by the caller must be readable (BenchError); one that was only found beside others is a problem.
-    `beside`: folders that may hold an A/A run of a run's host; None: all in the same folder as the run. All records
-    are held in memory: report.loading.many has tables of more runs than fit.
+    A folder named by the caller must be readable (BenchError); one that was only found beside
+    others is a problem. `beside`: folders that may hold an A/A run of a run's host; None: all in
+    the same folder as the run. All records are held in memory: report.loading.many has tables of
+    more runs than fit.
     """
     found = find_folders(paths)
     neighbours = neighbours_of(found, beside)
@@ -135,21 +156,31 @@ def find_folders(paths: Iterable[Path | str]) -> list[Folder]:
             continue
         found = [child for child in sorted(path.iterdir()) if _is_run(child)]
         if not found:
-            raise BenchError("holds no run", place=str(path), fix=f"name a folder with a {RUN_FILE}, or one above such")
+            raise BenchError(
+                "holds no run",
+                place=str(path),
+                fix=f"name a folder with a {RUN_FILE}, or one above such",
+            )
         for child in found:
             folders.setdefault(child.resolve(), Folder(child, named=False))
     return list(folders.values())
 
 
 def set_aside(folder: Folder, error: BenchError) -> str:
-    """The problem to tell where a run that was only found cannot be read; one that was named raises `error`."""
+    """The problem to tell where a run that was only found cannot be read; one that was named raises
+    `error`.
+    """
     if folder.named:
         raise error
     return f"{error.place}: {error.message}; this run is set aside"
 
 
-def neighbours_of(folders: Iterable[Folder], beside: Iterable[Path] | None = None) -> dict[Path | None, Neighbours]:
-    """The A/A runs around every folder, by the folder they are in; under None those of `beside`, if it is given."""
+def neighbours_of(
+    folders: Iterable[Folder], beside: Iterable[Path] | None = None
+) -> dict[Path | None, Neighbours]:
+    """The A/A runs around every folder, by the folder they are in; under None those of `beside`, if
+    it is given.
+    """
     if beside is not None:
         return {None: Neighbours(sorted({folder.resolve() for folder in beside}), RUN_FILE)}
     parents = {folder.path.resolve().parent for folder in folders}
@@ -164,13 +195,21 @@ def place_run(run: Run, neighbours: dict[Path | None, Neighbours]) -> Run:
 
 
 def find_run(name: str, results: Path) -> Path:
-    """The folder of a run given as a folder or by its name under `results`; BenchError lists the names there are."""
+    """The folder of a run given as a folder or by its name under `results`; BenchError lists the
+    names there are.
+    """
     for candidate in (Path(name), results / name):
         if candidate.is_dir():
             return candidate
-    known = [child.name for child in sorted(results.iterdir()) if _is_run(child)] if results.is_dir() else []
+    known = (
+        [child.name for child in sorted(results.iterdir()) if _is_run(child)]
+        if results.is_dir()
+        else []
+    )
     listed = ", ".join(known[:20]) + (", …" if len(known) > 20 else "") if known else "none"
-    raise BenchError("no such run", place=name, fix=f"name a folder, or a run under {results}: {listed}")
+    raise BenchError(
+        "no such run", place=name, fix=f"name a folder, or a run under {results}: {listed}"
+    )
 
 
 def _runs_in(folder: Path) -> tuple[Path, ...]:
@@ -191,12 +230,18 @@ def _read_info(folder: Path) -> tuple[RunInfo, list[str]]:
         info = RunInfo.model_validate_json(path.read_bytes(), context=notes)
     except FileNotFoundError:
         raise BenchError(
-            f"no {RUN_FILE} here: not a run", place=str(folder), fix="name a folder that `harness run` made"
+            f"no {RUN_FILE} here: not a run",
+            place=str(folder),
+            fix="name a folder that `harness run` made",
         ) from None
     except ValidationError as error:
-        raise BenchError(first_error(error), place=str(path), fix="restore the file, or remove the run") from None
+        raise BenchError(
+            first_error(error), place=str(path), fix="restore the file, or remove the run"
+        ) from None
     except OSError as error:
-        raise BenchError(f"cannot be read: {error.strerror}", place=str(path), fix="name a run's folder") from None
+        raise BenchError(
+            f"cannot be read: {error.strerror}", place=str(path), fix="name a run's folder"
+        ) from None
     newer = info.schema_version > SCHEMA_VERSION
     notes += [f"{too_new(info.schema_version)}; read as far as it is known"] if newer else []
     return info, [f"{path}: {note}" for note in notes]

@@ -1,4 +1,5 @@
-"""Pictures of runs: a kind of plot is a module with one function and a line of KINDS. matplotlib is loaded to draw.
+"""Pictures of runs: a kind of plot is a module with one function and a line of KINDS. matplotlib is
+loaded to draw.
 
 `render` is for pages, `write` for files; both draw the same.
 """
@@ -17,8 +18,18 @@ if TYPE_CHECKING:
     from report.loading.runs import Run
     from report.plots.drawing import Drawing
 
-# Modules of this package, each with `draw(runs, looks) -> list[Drawing]`; in the order in which they are shown.
-KINDS = ("gains", "throughput", "distribution", "steps", "losses", "telemetry", "breakeven", "history")
+# Modules of this package, each with `draw(runs, looks) -> list[Drawing]`; in the order in which
+# they are shown.
+KINDS = (
+    "gains",
+    "throughput",
+    "distribution",
+    "steps",
+    "losses",
+    "telemetry",
+    "breakeven",
+    "history",
+)
 FORMATS = ("svg", "png")
 
 
@@ -26,10 +37,10 @@ FORMATS = ("svg", "png")
 class Picture:
     """One drawn plot, or, with an empty `svg`, one that is left out: then `caption` says why.
 
-    All but `svg` are plain text, not escaped. `svg` is one `<svg>` element, its ids unique among pictures (they begin
-    with `name`), on a white ground, text as paths; the same bytes at every call. `name` is unique among pictures and
-    good as a file's name. `alt` says in a sentence or two what is seen. `problems`: a sentence for every series file
-    that is missing or damaged.
+    All but `svg` are plain text, not escaped. `svg` is one `<svg>` element, its ids unique among
+    pictures (they begin with `name`), on a white ground, text as paths; the same bytes at every
+    call. `name` is unique among pictures and good as a file's name. `alt` says in a sentence or two
+    what is seen. `problems`: a sentence for every series file that is missing or damaged.
     """
 
     kind: str
@@ -44,8 +55,8 @@ class Picture:
 def render(runs: Sequence[Run], kinds: Sequence[str] | None = None) -> list[Picture]:
     """The plots of `runs` by kind (None: all of KINDS), in that order. Unknown kind: BenchError.
 
-    A run's series files are read here, and only for the kinds that need them; one that is missing or damaged leaves
-    its plot out.
+    A run's series files are read here, and only for the kinds that need them; one that is missing
+    or damaged leaves its plot out.
     """
     from report.plots.style import to_svg
 
@@ -66,7 +77,8 @@ def render(runs: Sequence[Run], kinds: Sequence[str] | None = None) -> list[Pict
 def write(
     runs: Sequence[Run], out: Path, kinds: Sequence[str] | None = None, suffix: str = "svg"
 ) -> Iterator[tuple[Path, Drawing]]:
-    """Write every plot as OUT/NAME.SUFFIX (`svg` or `png`), one after the other; those left out have no file.
+    """Write every plot as OUT/NAME.SUFFIX (`svg` or `png`), one after the other; those left out
+    have no file.
 
     BenchError: an unknown kind or format, or `out` cannot be written.
     """
@@ -82,16 +94,22 @@ def write(
                 save(drawing.figure, path)
             yield path, drawing
     except OSError as error:
-        raise BenchError(f"cannot be written: {error.strerror}", place=str(out), fix="name another folder") from None
+        raise BenchError(
+            f"cannot be written: {error.strerror}", place=str(out), fix="name another folder"
+        ) from None
 
 
-def drawings(runs: Sequence[Run], kinds: Sequence[str] | None = None) -> Iterator[tuple[str, str, Drawing]]:
+def drawings(
+    runs: Sequence[Run], kinds: Sequence[str] | None = None
+) -> Iterator[tuple[str, str, Drawing]]:
     """Every plot with its kind and a name of its own, by kind, each drawn when it is asked for."""
     from report.plots.style import looks_of, slug
 
     wanted = KINDS if kinds is None else tuple(dict.fromkeys(kinds))
     if unknown := [kind for kind in wanted if kind not in KINDS]:
-        raise BenchError("unknown kind of plot", place=unknown[0], fix=f"one of: {', '.join(KINDS)}")
+        raise BenchError(
+            "unknown kind of plot", place=unknown[0], fix=f"one of: {', '.join(KINDS)}"
+        )
     looks = looks_of(runs)
     taken: set[str] = set()
     for kind in (kind for kind in KINDS if kind in wanted):

@@ -1,4 +1,6 @@
-"""What set-up costs against steps: cumulative time of both arms, and the step from which the candidate is ahead."""
+"""What set-up costs against steps: cumulative time of both arms, and the step from which the
+candidate is ahead.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,9 @@ class Cost:
     step_s: float
 
     def at(self, step: float) -> float:
-        """Seconds from the start of training to the end of this step (from 1), as report.analysis.break_even counts them."""
+        """Seconds from the start of training to the end of this step (from 1), as
+        report.analysis.break_even counts them.
+        """
         return self.setup_s + (step - 1) * self.step_s
 
 
@@ -51,12 +55,16 @@ def draw(runs: Sequence[Run], looks: Mapping[str, Look]) -> list[Drawing]:
         if not gains:
             why = "no pair has a gain in the steady state and recorded set-ups"
             drawings.append(Drawing((run.info.run,), title, f"Left out: {why}."))
-        drawings += [_figure(run, arms, workload, found, looks) for workload, found in gains.items()]
+        drawings += [
+            _figure(run, arms, workload, found, looks) for workload, found in gains.items()
+        ]
     return drawings
 
 
 def costs_of(gain: Gain, arms: Arms) -> tuple[Cost, Cost]:
-    """Baseline's and candidate's costs over the launches that the break-even is of, so that lines cross at it."""
+    """Baseline's and candidate's costs over the launches that the break-even is of, so that lines
+    cross at it.
+    """
     sides: tuple[list[Cost], list[Cost]] = ([], [])
     for jobs in matched(*arms.of_pair(gain.pair)):
         times = [(job.timing.setup_s, job.timing.steady_step_s) for job in jobs]
@@ -65,13 +73,18 @@ def costs_of(gain: Gain, arms: Arms) -> tuple[Cost, Cost]:
             for side, cost in zip(sides, costs, strict=True):
                 side.append(cost)
     baseline, candidate = (
-        Cost(math.fsum(cost.setup_s for cost in side) / len(side), math.fsum(cost.step_s for cost in side) / len(side))
+        Cost(
+            math.fsum(cost.setup_s for cost in side) / len(side),
+            math.fsum(cost.step_s for cost in side) / len(side),
+        )
         for side in sides
     )
     return baseline, candidate
 
 
-def _figure(run: Run, arms: Arms, workload: str, gains: Sequence[Gain], looks: Mapping[str, Look]) -> Drawing:
+def _figure(
+    run: Run, arms: Arms, workload: str, gains: Sequence[Gain], looks: Mapping[str, Look]
+) -> Drawing:
     title = f"Break-even: {name(workload)}"
     figure = new_figure(0.65 + 2.1 * len(gains))
     grid = figure.subplots(len(gains), 1, squeeze=False)[:, 0]
@@ -83,7 +96,9 @@ def _figure(run: Run, arms: Arms, workload: str, gains: Sequence[Gain], looks: M
     heading(figure, title, [run])
     caption = "Seconds from the start of training: recorded set-up, which ends with the first step, then steady steps, "
     caption += "means over launches. Dotted: the step from which the candidate is ahead; shaded: its 95% interval."
-    if any(job.partner for gain in gains for side in arms.of_pair(gain.pair) for job in side.values()):
+    if any(
+        job.partner for gain in gains for side in arms.of_pair(gain.pair) for job in side.values()
+    ):
         caption += " Blocks protocol: set-ups are of jobs side by side."
     alt = f"Cumulative training time against steps. {listed(said)}."
     return Drawing((run.info.run, workload), title, caption, alt, figure)
@@ -104,17 +119,27 @@ def _panel(axes: Axes, gain: Gain, costs: tuple[Cost, Cost], looks: Mapping[str,
     assert found is not None  # gains without one are not drawn
     last = _last_step(found, *costs)
     steps = np.linspace(1, last, 2)
-    marks = 1 + (last - 1) * (np.arange(MARKS) + 0.5) / MARKS  # none at the edges, which would cut them
+    marks = (
+        1 + (last - 1) * (np.arange(MARKS) + 0.5) / MARKS
+    )  # none at the edges, which would cut them
     for arm, cost in zip((gain.pair.baseline, gain.pair.candidate), costs, strict=True):
         look = looks[arm]
         label = entry(arm)
-        axes.plot(steps, [cost.at(step) for step in steps], color=look.colour, linestyle=look.line, linewidth=1.5)
+        axes.plot(
+            steps,
+            [cost.at(step) for step in steps],
+            color=look.colour,
+            linestyle=look.line,
+            linewidth=1.5,
+        )
         axes.plot(marks, [cost.at(step) for step in marks], color=look.colour, marker=look.marker, markersize=4.5,
                   linestyle="", gid=f"cost {arm}")  # fmt: skip
         axes.plot([], [], color=look.colour, linestyle=look.line, linewidth=1.5, marker=look.marker, markersize=4.5,
                   label=label)  # fmt: skip
     if found.low is not None and found.high is not None and found.low < last:
-        axes.axvspan(found.low, min(found.high, last), color=GREY, alpha=0.18, linewidth=0, label="_interval")
+        axes.axvspan(
+            found.low, min(found.high, last), color=GREY, alpha=0.18, linewidth=0, label="_interval"
+        )
     if found.step <= last:
         axes.axvline(found.step, color=INK, linestyle=":", linewidth=1.2, label="_break-even")
         axes.plot(
@@ -131,13 +156,18 @@ def _panel(axes: Axes, gain: Gain, costs: tuple[Cost, Cost], looks: Mapping[str,
     axes.locator_params(axis="x", integer=True)
     axes.grid(True)
     axes.set_ylabel("seconds")
-    pair, ahead = f"{name(gain.pair.candidate, 27)} over {name(gain.pair.baseline, 27)}:", in_words(found)
+    pair, ahead = (
+        f"{name(gain.pair.candidate, 27)} over {name(gain.pair.baseline, 27)}:",
+        in_words(found),
+    )
     axes.set_title(f"{pair}{' ' if len(pair) + len(ahead) < TITLE_WIDTH else chr(10)}{ahead}")
     axes.legend(loc="lower right", frameon=True, framealpha=0.9, edgecolor="none", handlelength=2.8)
 
 
 def _last_step(found: BreakEven, baseline: Cost, candidate: Cost) -> float:
-    """The last step shown: beyond the break-even and its interval, or where set-ups no longer dwarf the steps."""
+    """The last step shown: beyond the break-even and its interval, or where set-ups no longer dwarf
+    the steps.
+    """
     if math.isinf(found.step):
         step = max(baseline.setup_s, candidate.setup_s) / min(baseline.step_s, candidate.step_s)
         return max(BEYOND * step, FEWEST)

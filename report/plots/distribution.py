@@ -1,4 +1,6 @@
-"""How step times are distributed in the steady state: the empirical distribution function of every arm."""
+"""How step times are distributed in the steady state: the empirical distribution function of every
+arm.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,9 @@ LOG_FROM = 8.0  # largest over smallest
 
 @style()
 def draw(runs: Sequence[Run], looks: Mapping[str, Look]) -> list[Drawing]:
-    """A figure per workload of every run: an arm's bold line is of all its launches, the faint ones of each."""
+    """A figure per workload of every run: an arm's bold line is of all its launches, the faint ones
+    of each.
+    """
     return [
         _of_workload(run, workload, arms, looks)
         for run in runs
@@ -35,7 +39,8 @@ def draw(runs: Sequence[Run], looks: Mapping[str, Look]) -> list[Drawing]:
 def steady_steps(job: JobRecord, durations: Values) -> Values:
     """The seconds of a job's timed steps in its steady window; finite ones only.
 
-    Under the blocks protocol the steps at a block's head, which hand the device over, are no timed ones.
+    Under the blocks protocol the steps at a block's head, which hand the device over, are no timed
+    ones.
     """
     import numpy as np
 
@@ -66,7 +71,14 @@ def _of_workload(
                 steps.setdefault(arm, []).append(found)
                 drawn.append(job.series)
     if not steps:
-        return left_out(run, workload, title, "step times", [job for jobs in arms.values() for job in jobs], files)
+        return left_out(
+            run,
+            workload,
+            title,
+            "step times",
+            [job for jobs in arms.values() for job in jobs],
+            files,
+        )
     figure = new_figure(2.75)
     axes = figure.subplots()
     for arm, launches in steps.items():
@@ -78,7 +90,9 @@ def _of_workload(
     axes.set_ylabel("share of steps")
     legend_above(axes)
     heading(figure, title, [run])
-    beyond = max(float((value > edge).mean()) for launches in steps.values() for value in [_pooled(launches)])
+    beyond = max(
+        float((value > edge).mean()) for launches in steps.values() for value in [_pooled(launches)]
+    )
     caption = "Share of steps in the steady state that took no longer than this; markers at 10, 50 and 90%. "
     caption += "Bold: all launches of an arm together, faint: each launch."
     caption += f" Up to {beyond:.1%} of an arm's steps are beyond the right edge." if beyond else ""
@@ -92,10 +106,13 @@ def _draw_arm(axes: Axes, label: str, launches: Sequence[Values], look: Look) ->
     if len(launches) > 1:
         for values in launches:
             shares = np.arange(1, len(values) + 1) / len(values)
-            axes.step(np.sort(values), shares, where="post", color=look.colour, alpha=FAINT, linewidth=0.6)
+            axes.step(
+                np.sort(values), shares, where="post", color=look.colour, alpha=FAINT, linewidth=0.6
+            )
     values = np.sort(_pooled(launches))
     shares = np.arange(1, len(values) + 1) / len(values)
-    # Marked where a share is first reached; as marks of the line they stand in its legend entry too.
+    # Marked where a share is first reached; as marks of the line they stand in its legend entry
+    # too.
     marked = [int(np.searchsorted(shares, share)) for share in MARKS]
     axes.plot(
         values, shares, drawstyle="steps-post", color=look.colour, linestyle=look.line, linewidth=1.5,

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 class Drawing:
     """A figure with what is said of it; without a figure it is left out, and `caption` says why.
 
-    `of`: what it is of, as parts of its name. `problems`: a sentence for every file that should have been there.
+    `of`: what it is of, as parts of its name. `problems`: a sentence for every file that should
+    have been there.
     """
 
     of: tuple[str, ...]
@@ -43,10 +44,13 @@ class Files:
 
     problems: list[str] = field(default_factory=list)
 
-    def read(self, run: Run, series: str | None, columns: Sequence[str]) -> dict[str, Values] | None:
+    def read(
+        self, run: Run, series: str | None, columns: Sequence[str]
+    ) -> dict[str, Values] | None:
         """Columns of a series as float64; None where the job has no readable one.
 
-        NaN where a value is missing, or beyond LARGEST, which no measurement gives and no axis can show.
+        NaN where a value is missing, or beyond LARGEST, which no measurement gives and no axis can
+        show.
         """
         import numpy as np
         from pyarrow import ArrowException, parquet
@@ -56,8 +60,12 @@ class Files:
         path = run.folder / series
         try:
             table = parquet.read_table(path, columns=list(columns))
-            values = {name: np.asarray(table[name].to_pandas(), dtype=np.float64) for name in columns}
-            return {name: np.where(np.abs(of) <= LARGEST, of, np.nan) for name, of in values.items()}
+            values = {
+                name: np.asarray(table[name].to_pandas(), dtype=np.float64) for name in columns
+            }
+            return {
+                name: np.where(np.abs(of) <= LARGEST, of, np.nan) for name, of in values.items()
+            }
         except FileNotFoundError:
             self._say(path, "no such file")
         except (OSError, ArrowException) as error:
@@ -82,19 +90,31 @@ def by_workload(run: Run) -> dict[str, dict[str, list[JobRecord]]]:
     """The launches that count by workload and arm, in the tables' order, arms without one included."""
     groups: dict[str, dict[str, list[JobRecord]]] = {}
     for (workload, arm), launches in arms_of(run).launches.items():
-        counted = [job for job in launches.values() if verdict(job) == OK and job.source == "measured"]
+        counted = [
+            job for job in launches.values() if verdict(job) == OK and job.source == "measured"
+        ]
         groups.setdefault(workload, {})[arm] = counted
     return groups
 
 
-def left_out(run: Run, workload: str, title: str, what: str, jobs: Iterable[JobRecord], files: Files) -> Drawing:
-    """A drawing that there is nothing for: `what` is missing, because files are, or because nobody recorded it."""
+def left_out(
+    run: Run, workload: str, title: str, what: str, jobs: Iterable[JobRecord], files: Files
+) -> Drawing:
+    """A drawing that there is nothing for: `what` is missing, because files are, or because nobody
+    recorded it.
+    """
     problems = files.take()
     named = [job for job in jobs if job.source == "measured"]
     why = "no job of it counts" if not named else "none was recorded"
     if problems:
-        why = "a series file is missing or damaged" if len(problems) == 1 else "series files are missing or damaged"
-    return Drawing((run.info.run, workload), title, f"Left out: no {what}; {why}.", problems=problems)
+        why = (
+            "a series file is missing or damaged"
+            if len(problems) == 1
+            else "series files are missing or damaged"
+        )
+    return Drawing(
+        (run.info.run, workload), title, f"Left out: no {what}; {why}.", problems=problems
+    )
 
 
 def missing(arms: Mapping[str, Sequence[JobRecord]], drawn: Iterable[str | None]) -> str:

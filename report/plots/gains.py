@@ -1,4 +1,6 @@
-"""The forest plot: every pair's throughput gain with its 95% interval, or the reason why it has none."""
+"""The forest plot: every pair's throughput gain with its 95% interval, or the reason why it has
+none.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,10 @@ if TYPE_CHECKING:
 PAIRS = 14  # of a figure; more go into a further one on the same scale
 ANY = "any time"
 LABELS = {ANY: ANY, STEADY_STATE.key: "steady state", END_TO_END.key: "end to end"}
-LOOKS = {STEADY_STATE.key: (COLOURS[0], "o", COLOURS[0]), END_TO_END.key: (COLOURS[1], "s", "white")}
+LOOKS = {
+    STEADY_STATE.key: (COLOURS[0], "o", COLOURS[0]),
+    END_TO_END.key: (COLOURS[1], "s", "white"),
+}
 FLOOR = "identical arms (A/A), 95%"
 ROW, GAP = 1.0, 0.55  # heights of a line and between pairs, in lines
 LINE_INCHES = 0.175
@@ -44,7 +49,9 @@ REASON_WIDTH = 76  # letters of small print that fit
 
 @dataclass(frozen=True)
 class Block:
-    """The gains of a pair under its name, and above that its run's name where a new run begins; `top` in lines."""
+    """The gains of a pair under its name, and above that its run's name where a new run begins;
+    `top` in lines.
+    """
 
     top: float
     run: str
@@ -64,7 +71,9 @@ class Block:
 
 @style()
 def draw(runs: Sequence[Run], looks: Mapping[str, Look]) -> list[Drawing]:
-    """Throughput gains of all pairs of `runs`, in percent, on one scale; steady state and end to end."""
+    """Throughput gains of all pairs of `runs`, in percent, on one scale; steady state and end to
+    end.
+    """
     rows = [row for run in runs for row in gain_rows(run)]
     title = "Throughput gains"
     if not rows:
@@ -83,12 +92,17 @@ def _by_pair(rows: Iterable[Row]) -> list[list[Row]]:
     """The rows of each pair, the steady state first."""
     keys = ("run", "workload", "baseline", "candidate")
     groups = itertools.groupby(rows, lambda row: [row[key] for key in keys])
-    return [_merged(sorted(pair, key=lambda row: row["measure"] != STEADY_STATE.key)) for _, pair in groups]
+    return [
+        _merged(sorted(pair, key=lambda row: row["measure"] != STEADY_STATE.key))
+        for _, pair in groups
+    ]
 
 
 def _merged(rows: list[Row]) -> list[Row]:
     """A reason that is the same for all measures is said once."""
-    if len(rows) == 1 or any(_value(row) is not None or row["state"] != rows[0]["state"] for row in rows):
+    if len(rows) == 1 or any(
+        _value(row) is not None or row["state"] != rows[0]["state"] for row in rows
+    ):
         return rows
     return [{**rows[0], "measure": ANY}]
 
@@ -100,7 +114,9 @@ def _blocks(pairs: Iterable[list[Row]], several: bool) -> list[Block]:
     for rows in pairs:
         first = rows[0]
         arms = f"{name(str(first['candidate']), 28)} over {name(str(first['baseline']), 28)}"
-        label = f"{name(str(first['workload']), 36)}: {arms}" + (" (identical)" if first["a_a"] else "")
+        label = f"{name(str(first['workload']), 36)}: {arms}" + (
+            " (identical)" if first["a_a"] else ""
+        )
         run = name(str(first["run"]), 50) if several and first["run"] != previous else ""
         blocks.append(Block(top, run, label, rows))
         previous, top = first["run"], blocks[-1].bottom
@@ -108,7 +124,11 @@ def _blocks(pairs: Iterable[list[Row]], several: bool) -> list[Block]:
 
 
 def _figure(
-    runs: Sequence[Run], pairs: Sequence[list[Row]], limits: tuple[float, float], title: str, part: str
+    runs: Sequence[Run],
+    pairs: Sequence[list[Row]],
+    limits: tuple[float, float],
+    title: str,
+    part: str,
 ) -> Drawing:
     shown = [row for rows in pairs for row in rows]
     names = {row["run"] for row in shown}
@@ -142,27 +162,68 @@ def _lines(row: Row) -> float:
 def _draw_row(axes: Axes, row: Row, y: float, limits: tuple[float, float]) -> None:
     """Marker, interval and numbers of one gain, on the noise floor's band; or why there is none."""
     measure = str(row["measure"])
-    value, low, high = _value(row), _percent(row, "throughput_gain_low"), _percent(row, "throughput_gain_high")
+    value, low, high = (
+        _value(row),
+        _percent(row, "throughput_gain_low"),
+        _percent(row, "throughput_gain_high"),
+    )
     if value is None:
         middle = y + (_lines(row) - ROW) / 2
-        _say(axes, middle, _reason(row), fontsize=SMALL, color=GREY, style="italic", gid=f"{measure} reason")
+        _say(
+            axes,
+            middle,
+            _reason(row),
+            fontsize=SMALL,
+            color=GREY,
+            style="italic",
+            gid=f"{measure} reason",
+        )
         return
     colour, marker, fill = LOOKS[measure]
-    floor = _percent(row, "noise_floor_throughput_gain_low"), _percent(row, "noise_floor_throughput_gain_high")
+    floor = (
+        _percent(row, "noise_floor_throughput_gain_low"),
+        _percent(row, "noise_floor_throughput_gain_high"),
+    )
     if floor[0] is not None and floor[1] is not None:
         axes.barh(
-            y, floor[1] - floor[0], left=floor[0], height=0.9, color=PALE, hatch="////", edgecolor="#bbbbbb", lw=0
+            y,
+            floor[1] - floor[0],
+            left=floor[0],
+            height=0.9,
+            color=PALE,
+            hatch="////",
+            edgecolor="#bbbbbb",
+            lw=0,
         )
     left, right = limits
     if low is not None and high is not None:
         ends = max(low, left), min(high, right)
-        axes.plot(ends, (y, y), color=colour, linewidth=1.4, label=f"_{measure} interval", solid_capstyle="butt")
+        axes.plot(
+            ends,
+            (y, y),
+            color=colour,
+            linewidth=1.4,
+            label=f"_{measure} interval",
+            solid_capstyle="butt",
+        )
         for end, beyond, arrow in ((ends[0], low < left, "<"), (ends[1], high > right, ">")):
             axes.plot(
-                end, y, marker=arrow if beyond else "|", color=colour, markersize=5 if beyond else 7, clip_on=False
+                end,
+                y,
+                marker=arrow if beyond else "|",
+                color=colour,
+                markersize=5 if beyond else 7,
+                clip_on=False,
             )
     axes.plot(
-        value, y, marker=marker, color=colour, markerfacecolor=fill, markersize=4.2, label=f"_{measure}", linestyle=""
+        value,
+        y,
+        marker=marker,
+        color=colour,
+        markerfacecolor=fill,
+        markersize=4.2,
+        label=f"_{measure}",
+        linestyle="",
     )
     axes.annotate(
         _numbers(row), (1, y), xycoords=("axes fraction", "data"), xytext=(7, 0), textcoords="offset points",
@@ -184,11 +245,24 @@ def _legend(axes: Axes, rows: Sequence[Row]) -> None:
     for key, label in LABELS.items():
         if key in LOOKS and any(row["measure"] == key and _value(row) is not None for row in rows):
             colour, marker, fill = LOOKS[key]
-            entries.append((Line2D([], [], color=colour, marker=marker, markerfacecolor=fill, markersize=5), label))
+            entries.append(
+                (
+                    Line2D([], [], color=colour, marker=marker, markerfacecolor=fill, markersize=5),
+                    label,
+                )
+            )
     if any(row["noise_floor"] for row in rows):
-        entries.append((Patch(facecolor=PALE, hatch="////", edgecolor="#bbbbbb", linewidth=0), FLOOR))
+        entries.append(
+            (Patch(facecolor=PALE, hatch="////", edgecolor="#bbbbbb", linewidth=0), FLOOR)
+        )
     if entries:
-        axes.legend(*zip(*entries, strict=True), loc="lower left", bbox_to_anchor=(0, 1), ncols=3, borderaxespad=0.2)
+        axes.legend(
+            *zip(*entries, strict=True),
+            loc="lower left",
+            bbox_to_anchor=(0, 1),
+            ncols=3,
+            borderaxespad=0.2,
+        )
 
 
 def _numbers(row: Row) -> str:
@@ -213,14 +287,23 @@ def _percent(row: Row, key: str) -> float | None:
 
 
 def _limits(rows: Sequence[Row]) -> tuple[float, float]:
-    """Of the axis, in percent: all gains and zero; of an interval no more than as much again on either side."""
+    """Of the axis, in percent: all gains and zero; of an interval no more than as much again on
+    either side.
+    """
     points = [0.0, *(value for row in rows if (value := _value(row)) is not None)]
     keys = ("throughput_gain_low", "throughput_gain_high", "noise_floor_throughput_gain_low")
-    ends = [end for row in rows for key in keys if _value(row) is not None and (end := _percent(row, key)) is not None]
+    ends = [
+        end
+        for row in rows
+        for key in keys
+        if _value(row) is not None and (end := _percent(row, key)) is not None
+    ]
     low, high = min(points), max(points)
     highs = [(_value(row), _percent(row, "throughput_gain_high")) for row in rows]
     widths = sorted(end - value for value, end in highs if value is not None and end is not None)
-    room = max([high - low, 1.0, *(1.05 * width for width in widths[len(widths) // 2 :][:1])])  # the median one's
+    room = max(
+        [high - low, 1.0, *(1.05 * width for width in widths[len(widths) // 2 :][:1])]
+    )  # the median one's
     low, high = max(min([low, *ends]), low - room), min(max([high, *ends]), high + room)
     margin = 0.04 * (high - low or 1.0)
     return low - margin, high + margin
@@ -228,7 +311,11 @@ def _limits(rows: Sequence[Row]) -> tuple[float, float]:
 
 def _caption(rows: Sequence[Row], limits: tuple[float, float]) -> str:
     said = "Gain in samples per second of the candidate over the baseline, with its 95% interval over launches"
-    said += "; right of zero the candidate is faster." if any(_value(row) is not None for row in rows) else "."
+    said += (
+        "; right of zero the candidate is faster."
+        if any(_value(row) is not None for row in rows)
+        else "."
+    )
     if any(row["noise_floor"] for row in rows):
         said += " Hatched: what identical arms differ by on the same host."
     if any(_value(row) is not None and row["n"] is None for row in rows):
@@ -241,7 +328,8 @@ def _caption(rows: Sequence[Row], limits: tuple[float, float]) -> str:
 
 def _alt(rows: Sequence[Row]) -> str:
     said = [
-        f"{row['workload']}, {row['candidate']} over {row['baseline']}, {LABELS[str(row['measure'])]}: "
+        f"{row['workload']}, {row['candidate']} over {row['baseline']}, "
+        f"{LABELS[str(row['measure'])]}: "
         + (_numbers(row) if _value(row) is not None else "no gain")
         for row in rows
     ]

@@ -1,4 +1,6 @@
-"""Loss curves of the arms of a workload: of the launches, and step by step of the parity twins where there are any."""
+"""Loss curves of the arms of a workload: of the launches, and step by step of the parity twins
+where there are any.
+"""
 
 from __future__ import annotations
 
@@ -50,7 +52,11 @@ def smoothed(losses: Values, window: int) -> Values:
 
 
 def _of_workload(
-    run: Run, arms: Arms, workload: str, jobs: Mapping[str, Sequence[JobRecord]], looks: Mapping[str, Look]
+    run: Run,
+    arms: Arms,
+    workload: str,
+    jobs: Mapping[str, Sequence[JobRecord]],
+    looks: Mapping[str, Look],
 ) -> Drawing:
     title = f"Training loss: {name(workload)}"
     files = Files()
@@ -62,9 +68,20 @@ def _of_workload(
             if series is not None and (series["loss"] == series["loss"]).any():
                 curves.setdefault(arm, []).append(series["loss"])
                 drawn.append(job.series)
-    twins = {arm: losses for arm in jobs if (losses := _twin(run, arms.twins.get((workload, arm)), files)) is not None}
+    twins = {
+        arm: losses
+        for arm in jobs
+        if (losses := _twin(run, arms.twins.get((workload, arm)), files)) is not None
+    }
     if not curves and not twins:
-        return left_out(run, workload, title, "losses", [job for of_arm in jobs.values() for job in of_arm], files)
+        return left_out(
+            run,
+            workload,
+            title,
+            "losses",
+            [job for of_arm in jobs.values() for job in of_arm],
+            files,
+        )
     panels = [bool(curves), bool(twins)].count(True)
     figure = new_figure(0.75 + 2.0 * panels)
     grid = figure.subplots(panels, 1, squeeze=False)[:, 0]
@@ -74,7 +91,9 @@ def _of_workload(
         for number, (arm, launches) in enumerate(curves.items()):
             _draw_arm(grid[0], entry(arm), launches, looks[arm], window, number / len(curves))
             said.append(f"{arm} from {_ends(launches, window)}")
-        caption = "Loss of every step, " if window == 1 else f"Loss, running mean of {window} steps, "
+        caption = (
+            "Loss of every step, " if window == 1 else f"Loss, running mean of {window} steps, "
+        )
         caption += "mean over launches; the band reaches from the lowest to the highest launch."
         caption += missing(jobs, drawn)
         _finish(grid[0], "launches, dropout as configured" if twins else "")
@@ -84,7 +103,11 @@ def _of_workload(
         _finish(grid[-1], "twins, dropout 0, the same weights and batches")
         caption += " " * bool(caption) + _twins_caption(run, arms, workload)
     heading(figure, title, [run])
-    alt = f"Loss against optimizer steps. {listed(said)}." if said else "Losses of twin runs against steps."
+    alt = (
+        f"Loss against optimizer steps. {listed(said)}."
+        if said
+        else "Losses of twin runs against steps."
+    )
     return Drawing((run.info.run, workload), title, caption.strip(), alt, figure, files.take())
 
 
@@ -100,7 +123,9 @@ def _twin(run: Run, job: JobRecord | None, files: Files) -> Values | None:
     return series["loss"] if series is not None and len(series["loss"]) else None
 
 
-def _draw_arm(axes: Axes, label: str, launches: Sequence[Values], look: Look, window: int, shift: float) -> None:
+def _draw_arm(
+    axes: Axes, label: str, launches: Sequence[Values], look: Look, window: int, shift: float
+) -> None:
     import numpy as np
 
     # Launches cut short end earlier: each step is the mean of those that reached it.
@@ -116,11 +141,17 @@ def _draw_arm(axes: Axes, label: str, launches: Sequence[Values], look: Look, wi
     if len(launches) > 1:
         low, high = np.nanmin(table, axis=0), np.nanmax(table, axis=0)
         axes.fill_between(steps, low, high, color=look.colour, alpha=BAND, linewidth=0)
-    _draw_line(axes, f"{label} (n = {len(launches)})", np.nanmean(table, axis=0), look, shift, steps)
+    _draw_line(
+        axes, f"{label} (n = {len(launches)})", np.nanmean(table, axis=0), look, shift, steps
+    )
 
 
-def _draw_line(axes: Axes, label: str, losses: Values, look: Look, shift: float, steps: Values | None = None) -> None:
-    """A curve; `shift`: its first marker, as a share of their distance, so that equal curves both show theirs."""
+def _draw_line(
+    axes: Axes, label: str, losses: Values, look: Look, shift: float, steps: Values | None = None
+) -> None:
+    """A curve; `shift`: its first marker, as a share of their distance, so that equal curves both
+    show theirs.
+    """
     import numpy as np
 
     every = max(1, len(losses) // MARKS)

@@ -8,7 +8,18 @@ from typing import TYPE_CHECKING
 from harness.schema.record import JobRecord, State
 from report.loading.runs import Run
 from report.plots.drawing import Drawing, Files, left_out
-from report.plots.style import GREY, PALE, Look, heading, legend_above, listed, look, name, new_figure, style
+from report.plots.style import (
+    GREY,
+    PALE,
+    Look,
+    heading,
+    legend_above,
+    listed,
+    look,
+    name,
+    new_figure,
+    style,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -29,8 +40,8 @@ Series = Mapping[str | None, Sequence[float]]  # seconds of every step, by the r
 def draw(runs: Sequence[Run], looks: Mapping[str, Look]) -> list[Drawing]:
     """A figure per workload of every run.
 
-    Every recorded job is drawn, whatever became of it, except parity twins, which train without dropout and are never
-    timed.
+    Every recorded job is drawn, whatever became of it, except parity twins, which train without
+    dropout and are never timed.
     """
     drawings = []
     for run in runs:
@@ -57,14 +68,14 @@ def _of_workload(
     title = f"Time of every step: {name(workload)}"
     if not series:
         return left_out(run, workload, title, "step times", jobs, files)
-    caption = (
-        f"Every optimizer step of every job after the first (faint), the median of {RUNNING_MEDIAN} steps (bold), "
-    )
+    caption = f"Every optimizer step of every job after the first (faint), the median of {RUNNING_MEDIAN} steps (bold), "
     caption += "and where each job's warm-up ends (dotted)."
     said = []
     for arm, of_arm in arms.items():
         cuts = _cuts(of_arm)
-        said.append(f"{arm}: {_jobs(len(of_arm))}" + (f", steady from {_steps(cuts)}" if cuts else ""))
+        said.append(
+            f"{arm}: {_jobs(len(of_arm))}" + (f", steady from {_steps(cuts)}" if cuts else "")
+        )
     alt = f"Step times of every job. {listed(said)}."
     figure = steps_figure(workload, arms, series, looks)
     heading(figure, title, [run])
@@ -73,22 +84,32 @@ def _of_workload(
 
 @style()
 def steps_figure(
-    workload: str, arms: Mapping[str, Sequence[JobRecord]], series: Series, looks: Mapping[str, Look] | None = None
+    workload: str,
+    arms: Mapping[str, Sequence[JobRecord]],
+    series: Series,
+    looks: Mapping[str, Look] | None = None,
 ) -> Figure:
-    """One panel per arm, all on the same scales: step times, a running median, and the recorded cut of every job."""
+    """One panel per arm, all on the same scales: step times, a running median, and the recorded cut
+    of every job.
+    """
     looks = looks or {arm: look(number) for number, arm in enumerate(arms)}
     figure = new_figure(0.75 + 1.6 * len(arms))
     panels = figure.subplots(len(arms), 1, sharex=True, sharey=True, squeeze=False)[:, 0]
     for axes, (arm, jobs) in zip(panels, arms.items(), strict=True):
         _draw_arm(axes, arm, jobs, series, looks[arm].colour)
-    _scale(panels[0], [series[job.series] for jobs in arms.values() for job in jobs if job.series in series])
+    _scale(
+        panels[0],
+        [series[job.series] for jobs in arms.values() for job in jobs if job.series in series],
+    )
     figure.supylabel("milliseconds per step", fontsize=8)
     panels[-1].set_xlabel("optimizer step (the first is set-up and not drawn)")
     return figure
 
 
 def _grouped(run: Run) -> dict[str, dict[str, list[JobRecord]]]:
-    """Jobs by workload and arm, both in the order in which pairs name them, then in that of the records."""
+    """Jobs by workload and arm, both in the order in which pairs name them, then in that of the
+    records.
+    """
     groups: dict[str, dict[str, list[JobRecord]]] = {}
     for pair in run.info.pairs:
         for arm in (pair.baseline, pair.candidate):
@@ -112,31 +133,54 @@ def _draw_arm(axes: Axes, arm: str, jobs: Sequence[JobRecord], series: Series, c
         job_name = _name(job)
         unsettled = job.timing.settled is False
         shade, dashes = (UNSETTLED, (0, (4, 1.5))) if unsettled else (colour, "-")
-        axes.plot(steps, milliseconds, color=shade, alpha=FAINT, linewidth=0.5, label=f"_{job_name} steps")
-        (line,) = axes.plot(steps, smooth, color=shade, linestyle=dashes, linewidth=1.1, label=f"_{job_name}")
+        axes.plot(
+            steps, milliseconds, color=shade, alpha=FAINT, linewidth=0.5, label=f"_{job_name} steps"
+        )
+        (line,) = axes.plot(
+            steps, smooth, color=shade, linestyle=dashes, linewidth=1.1, label=f"_{job_name}"
+        )
         if unsettled or job.state is not State.OK:
-            why = [*(["never settled"] if unsettled else []), *([job.state.value] if job.state is not State.OK else [])]
+            why = [
+                *(["never settled"] if unsettled else []),
+                *([job.state.value] if job.state is not State.OK else []),
+            ]
             named.append((line, f"{job_name}: {', '.join(why).replace('_', ' ')}"))
         if job.timing.steady_begin_step is not None:
             cut = UNSETTLED if unsettled else GREY
             axes.axvline(
-                job.timing.steady_begin_step, color=cut, linestyle=":", linewidth=1.1, label=f"_{job_name} cut"
+                job.timing.steady_begin_step,
+                color=cut,
+                linestyle=":",
+                linewidth=1.1,
+                label=f"_{job_name} cut",
             )
     axes.grid(axis="y", color=PALE)
     _explain(axes, arm, drawn, len(jobs) - len(drawn), named, colour)
 
 
 def _explain(
-    axes: Axes, arm: str, drawn: Sequence[JobRecord], missing: int, named: Sequence[tuple[object, str]], colour: str
+    axes: Axes,
+    arm: str,
+    drawn: Sequence[JobRecord],
+    missing: int,
+    named: Sequence[tuple[object, str]],
+    colour: str,
 ) -> None:
-    """The legend: what the lines are, where the cut is, which jobs did not settle and how many are not drawn."""
+    """The legend: what the lines are, where the cut is, which jobs did not settle and how many are
+    not drawn.
+    """
     from matplotlib.lines import Line2D
 
     entries: list[tuple[object, str]] = []
     if drawn:
         entries.append((Line2D([], [], color=colour, linewidth=1.5), _jobs(len(drawn))))
     if cuts := _cuts(drawn):
-        entries.append((Line2D([], [], color=GREY, linestyle=":", linewidth=1.3), f"steady state from {_steps(cuts)}"))
+        entries.append(
+            (
+                Line2D([], [], color=GREY, linestyle=":", linewidth=1.3),
+                f"steady state from {_steps(cuts)}",
+            )
+        )
     entries += named[:MOST_NAMED]
     notes = []
     if len(named) > MOST_NAMED:
@@ -148,7 +192,9 @@ def _explain(
 
 
 def _scale(axes: Axes, drawn: Sequence[Sequence[float]]) -> None:
-    """Scales of one panel, which all others share: logarithmic only where linear ones would hide something."""
+    """Scales of one panel, which all others share: logarithmic only where linear ones would hide
+    something.
+    """
     import numpy as np
     from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
 

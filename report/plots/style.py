@@ -1,6 +1,7 @@
 """How every plot looks and how it becomes bytes: colours, lines, text sizes, names, SVG and PNG.
 
-Plots are drawn for a width of 8 to 11 cm, one column of a paper or a phone: text of 8 points stays above 5.5.
+Plots are drawn for a width of 8 to 11 cm, one column of a paper or a phone: text of 8 points stays
+above 5.5.
 """
 
 from __future__ import annotations
@@ -24,10 +25,18 @@ if TYPE_CHECKING:
 
 Entries = Sequence[tuple[Any, str]]  # handles and labels
 
-# Okabe and Ito's colours, told apart with any kind of colour vision; their yellow is too pale for lines on white.
+# Okabe and Ito's colours, told apart with any kind of colour vision; their yellow is too pale for
+# lines on white.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
-# As many of each as have no divisor with the colours' number in common only by accident: the first 6 differ in all.
-LINES: tuple[object, ...] = ("-", (0, (5, 1.6)), (0, (1.2, 1.2)), (0, (6, 1.4, 1.2, 1.4)), (0, (2.5, 1.2)))
+# As many of each as have no divisor with the colours' number in common only by accident: the first
+# 6 differ in all.
+LINES: tuple[object, ...] = (
+    "-",
+    (0, (5, 1.6)),
+    (0, (1.2, 1.2)),
+    (0, (6, 1.4, 1.2, 1.4)),
+    (0, (2.5, 1.2)),
+)
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 HATCHES = ("", "////", "||||", "\\\\\\\\", "xxxx")
 INK, GREY, PALE = "#222222", "#666666", "#dddddd"
@@ -59,9 +68,11 @@ SETTINGS: dict[str, object] = {
     "hatch.linewidth": 0.6,
     "legend.fontsize": 7.5,
     "legend.frameon": False,
-    "path.simplify_threshold": 0.3,  # pixels: a step of a long series that moves a line by less is not written
+    # pixels: a step of a long series that moves a line by less is not written
+    "path.simplify_threshold": 0.3,
     "savefig.dpi": DPI,
-    "svg.fonttype": "path",  # readable without any font installed, and a name in it can never be markup
+    # readable without any font installed, and a name in it can never be markup
+    "svg.fonttype": "path",
     "svg.hashsalt": "training-backend-bench",
     "text.color": INK,
     "text.parse_math": False,  # a `$` in a name is a `$`
@@ -76,7 +87,9 @@ SETTINGS: dict[str, object] = {
 
 @contextmanager
 def style() -> Iterator[None]:
-    """What plots are drawn and saved in, whatever the reader's matplotlibrc says. Good as a decorator, too."""
+    """What plots are drawn and saved in, whatever the reader's matplotlibrc says. Good as a
+    decorator, too.
+    """
     import matplotlib.style
 
     with matplotlib.style.context(["default", SETTINGS]):
@@ -95,7 +108,9 @@ class Look:
 
 def looks_of(runs: Iterable[Run]) -> dict[str, Look]:
     """A look for every arm, the same in all plots of `runs`: in the order in which pairs name them."""
-    declared = [arm for run in runs for pair in run.info.pairs for arm in (pair.baseline, pair.candidate)]
+    declared = [
+        arm for run in runs for pair in run.info.pairs for arm in (pair.baseline, pair.candidate)
+    ]
     recorded = [job.arm.name for run in runs for job in run.jobs]
     names = list(dict.fromkeys([*declared, *recorded]))
     return {name: look(number) for number, name in enumerate(names)}
@@ -116,7 +131,9 @@ def new_figure(height: float) -> Figure:
 
 
 def name(text: str, most: int = 40) -> str:
-    """A name as it is drawn: on one line, without control characters, its middle left out from `most` letters on."""
+    """A name as it is drawn: on one line, without control characters, its middle left out from
+    `most` letters on.
+    """
     clean = "".join(" " if unicodedata.category(letter)[0] in "CZ" else letter for letter in text)
     clean = " ".join(clean.split())
     if len(clean) <= most:
@@ -126,7 +143,9 @@ def name(text: str, most: int = 40) -> str:
 
 
 def wrapped(text: str, width: int, lines: int = 2) -> str:
-    """A text over `lines` lines of `width` letters at most, cut at its end. It breaks behind blanks and - _ . / too."""
+    """A text over `lines` lines of `width` letters at most, cut at its end. It breaks behind blanks
+    and - _ . / too.
+    """
     broken = [""]
     for piece in re.findall(r".+?(?:[-_./ ]+|$)", name(text, 10_000)):
         if broken[-1] and len(broken[-1]) + len(piece.rstrip()) > width:
@@ -139,13 +158,19 @@ def wrapped(text: str, width: int, lines: int = 2) -> str:
 
 
 def entry(text: str, most: int = 22) -> str:
-    """A name as the label of a legend's entry, which matplotlib leaves out if it begins with an underscore."""
+    """A name as the label of a legend's entry, which matplotlib leaves out if it begins with an
+    underscore.
+    """
     label = name(text, most)
     return f" {label}" if label.startswith("_") else label
 
 
-def legend_above(axes: Axes, title: str = "", entries: Entries | None = None, **title_style: Any) -> None:
-    """A legend between the panel and its title, where it hides nothing; of all that is labelled, or of `entries`."""
+def legend_above(
+    axes: Axes, title: str = "", entries: Entries | None = None, **title_style: Any
+) -> None:
+    """A legend between the panel and its title, where it hides nothing; of all that is labelled, or
+    of `entries`.
+    """
     handles, labels = zip(*entries, strict=True) if entries else axes.get_legend_handles_labels()
     rows = -(-len(labels) // LEGEND_COLUMNS)
     axes.set_title(title, pad=3 + LEGEND_LINE * rows, **title_style)
@@ -167,15 +192,21 @@ def heading(figure: Figure, title: str, runs: Sequence[Run]) -> None:
     of = f"{len(runs)} runs" if len(runs) > 1 else name(runs[0].info.run, 50)
     figure.suptitle(f"{name(title, 60)}\n", x=0.012, ha="left", linespacing=1.3)
     below = 1 - 0.2 / float(figure.get_size_inches()[1])
-    figure.text(0.012, below, name(f"{of}; {', '.join(devices)}", 88), va="top", fontsize=SMALL, color=GREY)
+    figure.text(
+        0.012, below, name(f"{of}; {', '.join(devices)}", 88), va="top", fontsize=SMALL, color=GREY
+    )
 
 
 def slug(*parts: str) -> str:
-    """`parts` as one name that is good for a file and an XML id: ASCII letters, digits and - _ . only.
+    """`parts` as one name that is good for a file and an XML id: ASCII letters, digits and - _ .
+    only.
 
-    Where letters of other scripts or the end had to go, a digest of the whole tells such names apart.
+    Where letters of other scripts or the end had to go, a digest of the whole tells such names
+    apart.
     """
-    text = "-".join(filter(None, (re.sub(r"[^\w.]+", "-", part, flags=re.ASCII).strip("-.") for part in parts)))
+    text = "-".join(
+        filter(None, (re.sub(r"[^\w.]+", "-", part, flags=re.ASCII).strip("-.") for part in parts))
+    )
     if len(text) <= LONGEST_SLUG and all(part.isascii() for part in parts):
         return text
     return f"{text[: LONGEST_SLUG - 9].rstrip('-.')}-{hashlib.sha256(chr(0).join(parts).encode()).hexdigest()[:8]}"
@@ -190,13 +221,17 @@ def to_svg(figure: Figure, prefix: str = "") -> str:
     """The figure as one `<svg>` element; ids begin with `prefix`, for a page may hold several."""
     text = io.StringIO()
     with style():
-        figure.savefig(text, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
+        figure.savefig(
+            text, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type"))
+        )
     svg = text.getvalue()
     svg = re.sub(r"<!--.*?-->\n?", "", svg[svg.index("<svg ") :], flags=re.DOTALL)
     # Its style sheet would hold for a whole page; inherited from the root it does the same here.
     svg = re.sub(r" *<style type=\"text/css\">.*?</style>\n", "", svg, flags=re.DOTALL)
     # A hundredth of a point is finer than any print, and a third fewer bytes.
-    svg = re.sub(r' d="[^"]*"', lambda path: re.sub(r"(\.\d\d)\d+", r"\1", path[0]).replace("\n", ""), svg)
+    svg = re.sub(
+        r' d="[^"]*"', lambda path: re.sub(r"(\.\d\d)\d+", r"\1", path[0]).replace("\n", ""), svg
+    )
     svg = svg.replace("<svg ", '<svg style="stroke-linejoin: round; stroke-linecap: butt" ', 1)
     return re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{prefix}-", svg) if prefix else svg
 
@@ -208,5 +243,7 @@ def save(figure: Figure, path: Path) -> None:
         return
     content = io.BytesIO()
     with style():
-        figure.savefig(content, format=path.suffix.lstrip("."), dpi=DPI, metadata={"Software": None})
+        figure.savefig(
+            content, format=path.suffix.lstrip("."), dpi=DPI, metadata={"Software": None}
+        )
     write_atomically(path, content.getvalue())

@@ -1,4 +1,6 @@
-"""Timelines of a job of every arm: the card's utilization, power, memory and clock, or CPU share and resident set."""
+"""Timelines of a job of every arm: the card's utilization, power, memory and clock, or CPU share
+and resident set.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,9 @@ NS, GIB = 1e9, 2**30
 
 @dataclass(frozen=True)
 class Quantity:
-    """A row of panels: a column of the series, what it is and in which unit, and how a value is made one of it."""
+    """A row of panels: a column of the series, what it is and in which unit, and how a value is
+    made one of it.
+    """
 
     column: str
     label: str
@@ -42,7 +46,9 @@ Line = tuple["Values", "Values"]  # seconds, values
 
 @dataclass(frozen=True)
 class Timeline:
-    """What is drawn of a job: its lines by quantity (one per card), and the steady window, all in seconds."""
+    """What is drawn of a job: its lines by quantity (one per card), and the steady window, all in
+    seconds.
+    """
 
     job: JobRecord
     lines: dict[Quantity, list[Line]]
@@ -51,7 +57,9 @@ class Timeline:
 
 @style()
 def draw(runs: Sequence[Run], looks: Mapping[str, Look]) -> list[Drawing]:
-    """A figure per workload of every run (more, if it has many arms): the first launch that counts of every arm."""
+    """A figure per workload of every run (more, if it has many arms): the first launch that counts
+    of every arm.
+    """
     drawings = []
     for run in runs:
         for workload, jobs in by_workload(run).items():
@@ -74,14 +82,25 @@ def timeline(run: Run, job: JobRecord, files: Files) -> Timeline | None:
     if cards:
         for quantity in GPU:
             of_cards = [table["gpu"] == card for card in cards]
-            lines[quantity] = [(seconds[of], table[quantity.column][of] * quantity.scale) for of in of_cards]
+            lines[quantity] = [
+                (seconds[of], table[quantity.column][of] * quantity.scale) for of in of_cards
+            ]
     else:
         busy, rss = (table[quantity.column][of_host] for quantity in CPU)
         cores = job.telemetry.cores if job.telemetry and job.telemetry.cores else 1
-        lines = {CPU[0]: [_rate(seconds[of_host], busy, 100 / cores)], CPU[1]: [(seconds[of_host], rss * CPU[1].scale)]}
+        lines = {
+            CPU[0]: [_rate(seconds[of_host], busy, 100 / cores)],
+            CPU[1]: [(seconds[of_host], rss * CPU[1].scale)],
+        }
     steady = job.timing.steady_begin_ns, job.timing.steady_end_ns
-    window = None if steady[0] is None or steady[1] is None else _seconds(steady[0], steady[1], int(begin))
-    return Timeline(job, {of: [_thinned(*line) for line in found] for of, found in lines.items()}, window)
+    window = (
+        None
+        if steady[0] is None or steady[1] is None
+        else _seconds(steady[0], steady[1], int(begin))
+    )
+    return Timeline(
+        job, {of: [_thinned(*line) for line in found] for of, found in lines.items()}, window
+    )
 
 
 def _of_workload(
@@ -96,7 +115,8 @@ def _of_workload(
     if not timelines:
         everything = [job for of_arm in jobs.values() for job in of_arm]
         return [left_out(run, workload, title, "telemetry series", everything, files)]
-    # A host's quantities come first only where no card was seen, so a figure holds one kind of panels.
+    # A host's quantities come first only where no card was seen, so a figure holds one kind of
+    # panels.
     chunks = [timelines[begin : begin + ARMS] for begin in range(0, len(timelines), ARMS)]
     problems = files.take()
     drawings = []
@@ -148,7 +168,14 @@ def _panel(axes: Axes, each: Timeline, quantity: Quantity, look: Look) -> None:
         axes.axvspan(*each.window, color=GREY, alpha=0.22, linewidth=0, label="_steady")
     styles = ("-", "--", ":", "-.")
     for number, (seconds, values) in enumerate(each.lines.get(quantity, [])):
-        axes.plot(seconds, values, color=look.colour, linewidth=1.0, linestyle=styles[number % 4], label=f"_{number}")
+        axes.plot(
+            seconds,
+            values,
+            color=look.colour,
+            linewidth=1.0,
+            linestyle=styles[number % 4],
+            label=f"_{number}",
+        )
     axes.grid(True, axis="y")
     axes.margins(x=0)
     axes.locator_params(axis="y", nbins=4)
@@ -158,7 +185,13 @@ def _panel(axes: Axes, each: Timeline, quantity: Quantity, look: Look) -> None:
 
 def _end(each: Timeline) -> float:
     return max(
-        (float(seconds[-1]) for found in each.lines.values() for seconds, _ in found if len(seconds)), default=1.0
+        (
+            float(seconds[-1])
+            for found in each.lines.values()
+            for seconds, _ in found
+            if len(seconds)
+        ),
+        default=1.0,
     )
 
 
@@ -176,7 +209,9 @@ def _rate(seconds: Values, spent: Values, scale: float) -> Line:
 
 
 def _thinned(seconds: Values, values: Values) -> Line:
-    """At most POINTS points, each the mean of as many neighbours; those without a value are left out."""
+    """At most POINTS points, each the mean of as many neighbours; those without a value are left
+    out.
+    """
     import numpy as np
 
     there = np.isfinite(values)
@@ -196,7 +231,9 @@ def _alt(chunk: Sequence[Timeline]) -> str:
         means = []
         for quantity, found in each.lines.items():
             inside = [
-                values[(seconds >= each.window[0]) & (seconds <= each.window[1])] if each.window else values
+                values[(seconds >= each.window[0]) & (seconds <= each.window[1])]
+                if each.window
+                else values
                 for seconds, values in found
             ]
             values = np.concatenate(inside)

@@ -1,4 +1,6 @@
-"""Training samples per second in the steady state, by workload and arm, with the interval over launches."""
+"""Training samples per second in the steady state, by workload and arm, with the interval over
+launches.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,18 @@ from typing import TYPE_CHECKING
 
 from report.loading.runs import Run
 from report.plots.drawing import Drawing
-from report.plots.style import GREY, INK, SMALL, Look, heading, listed, name, new_figure, style, wrapped
+from report.plots.style import (
+    GREY,
+    INK,
+    SMALL,
+    Look,
+    heading,
+    listed,
+    name,
+    new_figure,
+    style,
+    wrapped,
+)
 from report.tables.columns import as_number, decimals
 from report.tables.rows import STEADY_STATE, Row, arm_rows
 
@@ -21,7 +34,9 @@ KEY = "steady_samples_per_s"
 
 @style()
 def draw(runs: Sequence[Run], looks: Mapping[str, Look]) -> list[Drawing]:
-    """A figure per run (or more, if it has many arms) with a panel per workload, whose scales differ."""
+    """A figure per run (or more, if it has many arms) with a panel per workload, whose scales
+    differ.
+    """
     return [drawing for run in runs for drawing in _of_run(run, looks)]
 
 
@@ -37,24 +52,37 @@ def _of_run(run: Run, looks: Mapping[str, Look]) -> list[Drawing]:
         if chunks[-1] and sum(map(len, chunks[-1].values())) + len(found) > ARMS:
             chunks.append({})
         chunks[-1][workload] = found
-    parts = [f" ({number} of {len(chunks)})" if chunks[1:] else "" for number in range(1, len(chunks) + 1)]
+    parts = [
+        f" ({number} of {len(chunks)})" if chunks[1:] else ""
+        for number in range(1, len(chunks) + 1)
+    ]
     return [
         _figure(run, chunk, looks, title + part, part.strip(" ()").replace(" ", "-"))
         for chunk, part in zip(chunks, parts, strict=True)
     ]
 
 
-def _figure(run: Run, panels: Mapping[str, list[Row]], looks: Mapping[str, Look], title: str, part: str) -> Drawing:
+def _figure(
+    run: Run, panels: Mapping[str, list[Row]], looks: Mapping[str, Look], title: str, part: str
+) -> Drawing:
     sizes = [len(rows) for rows in panels.values()]
     figure = new_figure(0.7 + sum(0.42 + 0.3 * size for size in sizes))
-    grid = figure.subplots(len(panels), 1, squeeze=False, height_ratios=[0.4 + size for size in sizes])[:, 0]
+    grid = figure.subplots(
+        len(panels), 1, squeeze=False, height_ratios=[0.4 + size for size in sizes]
+    )[:, 0]
     for axes, (workload, rows) in zip(grid, panels.items(), strict=True):
         _panel(axes, workload, rows, looks)
     grid[-1].set_xlabel("training samples per second")
     heading(figure, title, [run])
     everything = [row for rows in panels.values() for row in rows]
-    caption = "Samples per second after the warm-up, mean over launches; the line is its 95% interval. "
-    caption += "Scales begin at 0 and differ between workloads." if len(panels) > 1 else "The scale begins at 0."
+    caption = (
+        "Samples per second after the warm-up, mean over launches; the line is its 95% interval. "
+    )
+    caption += (
+        "Scales begin at 0 and differ between workloads."
+        if len(panels) > 1
+        else "The scale begins at 0."
+    )
     said = [f"{row['workload']}, {row['arm']}: {_numbers(row)}" for row in everything]
     alt = f"Bars of steady training samples per second. {listed(said)}."
     return Drawing((run.info.run, part), title, caption, alt, figure)
@@ -66,11 +94,24 @@ def _panel(axes: Axes, workload: str, rows: Sequence[Row], looks: Mapping[str, L
         value, low, high = (as_number(row[key]) for key in (KEY, f"{KEY}_low", f"{KEY}_high"))
         look = looks[str(row["arm"])]
         if value is not None:
-            axes.barh(place, value, height=0.62, color=look.colour, hatch=look.hatch, edgecolor="white", linewidth=0)
+            axes.barh(
+                place,
+                value,
+                height=0.62,
+                color=look.colour,
+                hatch=look.hatch,
+                edgecolor="white",
+                linewidth=0,
+            )
         if value is not None and low is not None and high is not None:
             # An interval of few launches may reach below 0, which no rate does.
             axes.errorbar(
-                value, place, xerr=[[value - max(low, 0.0)], [high - value]], color=INK, capsize=2.5, linewidth=1.1
+                value,
+                place,
+                xerr=[[value - max(low, 0.0)], [high - value]],
+                color=INK,
+                capsize=2.5,
+                linewidth=1.1,
             )
         at = max(value or 0.0, high or 0.0)
         axes.annotate(

@@ -1,4 +1,5 @@
-"""Accepted changes: a small file under version control that says from when on a pair has a new normal.
+"""Accepted changes: a small file under version control that says from when on a pair has a new
+normal.
 
 acknowledged:
   - date: 2026-11-20            # nights before it (UTC) are no baseline any more; a time may follow
@@ -46,14 +47,20 @@ class Acknowledgement(Strict):
     def since(self) -> dt.datetime:
         """The first moment (UTC) that counts again."""
         if isinstance(self.date, dt.datetime):
-            return self.date.replace(tzinfo=dt.UTC) if self.date.tzinfo is None else self.date.astimezone(dt.UTC)
+            return (
+                self.date.replace(tzinfo=dt.UTC)
+                if self.date.tzinfo is None
+                else self.date.astimezone(dt.UTC)
+            )
         return dt.datetime.combine(self.date, dt.time(), dt.UTC)
 
     def is_of(self, pair: Pair) -> bool:
         """Whether it speaks of `pair`."""
         names = (pair.workload, pair.baseline, pair.candidate)
         patterns = (self.pair.workload, self.pair.baseline, self.pair.candidate)
-        return all(fnmatchcase(name, pattern) for name, pattern in zip(names, patterns, strict=True))
+        return all(
+            fnmatchcase(name, pattern) for name, pattern in zip(names, patterns, strict=True)
+        )
 
 
 class Acknowledged(Strict):
@@ -63,7 +70,9 @@ class Acknowledged(Strict):
 
 
 def load_acknowledged(results: Path, file: Path | None = None) -> list[Acknowledgement]:
-    """What is accepted: from `file`, else from RESULTS/acknowledged.yaml where it is. BenchError: file:line, why."""
+    """What is accepted: from `file`, else from RESULTS/acknowledged.yaml where it is. BenchError:
+    file:line, why.
+    """
     if file is None:
         file = results / FILE
         if not file.is_file():
@@ -71,7 +80,9 @@ def load_acknowledged(results: Path, file: Path | None = None) -> list[Acknowled
     return load_yaml(file, Acknowledged, as_text=("commit",)).acknowledged
 
 
-def latest_for(pair: Pair, when: dt.datetime, entries: Sequence[Acknowledgement]) -> Acknowledgement | None:
+def latest_for(
+    pair: Pair, when: dt.datetime, entries: Sequence[Acknowledgement]
+) -> Acknowledgement | None:
     """The latest accepted change of `pair` up to `when`."""
     of_pair = [entry for entry in entries if entry.is_of(pair) and entry.since <= when]
     return max(of_pair, key=lambda entry: entry.since) if of_pair else None

@@ -1,4 +1,6 @@
-"""Which of a pair's two arms moved, from what its three series say (the design's pattern of causes)."""
+"""Which of a pair's two arms moved, from what its three series say (the design's pattern of
+causes).
+"""
 
 from __future__ import annotations
 
@@ -8,14 +10,19 @@ from typing import Literal
 
 from report.regressions.model import Cause
 
-Direction = Literal[-1, 0, 1]  # 1: slower (ratio: the candidate lost ground), -1: faster, 0: neither
-SHARE = 0.5  # an arm without an alarm of its own moved too if its change is this share of the largest that fired
+Direction = Literal[
+    -1, 0, 1
+]  # 1: slower (ratio: the candidate lost ground), -1: faster, 0: neither
+# an arm without an alarm of its own moved too if its change is this share of the largest that fired
+SHARE = 0.5
 OF_RATIO = 2 / 3  # the same where the ratio alone fired: what both arms share evenly is nobody's
 
 
 @dataclass(frozen=True)
 class Pattern:
-    """Alarms of the three series, and by how much each arm's time changed (level / before - 1) in the same tail."""
+    """Alarms of the three series, and by how much each arm's time changed (level / before - 1) in
+    the same tail.
+    """
 
     baseline: Direction
     candidate: Direction
@@ -25,11 +32,13 @@ class Pattern:
 
 
 def cause_of(seen: Pattern) -> tuple[Cause, Direction]:
-    """What happened, and whether it is worse (1: some time got slower) or better (-1); ("", 0) without an alarm.
+    """What happened, and whether it is worse (1: some time got slower) or better (-1); ("", 0)
+    without an alarm.
 
-    Candidate's time and ratio worse: the candidate regressed. Ratio worse, candidate's time flat: the baseline
-    improved. Both times worse, ratio flat: the host or driver. The better ones likewise. Where an arm has no alarm of
-    its own (its series may be noisier than the ratio, in which a host's drift cancels), its share decides.
+    Candidate's time and ratio worse: the candidate regressed. Ratio worse, candidate's time flat:
+    the baseline improved. Both times worse, ratio flat: the host or driver. The better ones
+    likewise. Where an arm has no alarm of its own (its series may be noisier than the ratio, in
+    which a host's drift cancels), its share decides.
     """
     if not (seen.baseline or seen.candidate or seen.ratio):
         return "", 0
@@ -47,7 +56,11 @@ def cause_of(seen: Pattern) -> tuple[Cause, Direction]:
         # Alike, but not equally: the one that went further.
         further = "candidate" if seen.ratio == candidate else "baseline"
         return _CAUSES[further, candidate], candidate
-    return (_CAUSES["candidate", candidate], candidate) if candidate else (_CAUSES["baseline", baseline], baseline)
+    return (
+        (_CAUSES["candidate", candidate], candidate)
+        if candidate
+        else (_CAUSES["baseline", baseline], baseline)
+    )
 
 
 def _moved(seen: Pattern) -> tuple[Direction, Direction]:

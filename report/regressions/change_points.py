@@ -1,13 +1,15 @@
 """Where a pair's level changed and stayed changed: the detector walked along its nights.
 
-From the last change on (at first: the first night) each night is judged by the nights before it, as on that night. A
-change is an alarm whose tail is two nights long or longer: one odd night is none. It is marked where two levels fit
-the nights so far best (least absolute deviations from two medians, within the longest tail), and the walk starts anew
-there. It needs SEEN nights to judge by, and up to `min_nights` of them a change is beyond the fixed bound, too.
+From the last change on (at first: the first night) each night is judged by the nights before it, as
+on that night. A change is an alarm whose tail is two nights long or longer: one odd night is none.
+It is marked where two levels fit the nights so far best (least absolute deviations from two
+medians, within the longest tail), and the walk starts anew there. It needs SEEN nights to judge by,
+and up to `min_nights` of them a change is beyond the fixed bound, too.
 
-The walk has no second runs, but hindsight: once a level has lasted SEEN nights, a change to it that is not there any
-more (`least_change_percent` between the medians of a series that fired, and p < P by Welch's t) is taken out, the
-weakest first. Sources: report.regressions.detector; Welch, Biometrika 34 (1947) 28-35.
+The walk has no second runs, but hindsight: once a level has lasted SEEN nights, a change to it that
+is not there any more (`least_change_percent` between the medians of a series that fired, and p < P
+by Welch's t) is taken out, the weakest first. Sources: report.regressions.detector; Welch,
+Biometrika 34 (1947) 28-35.
 """
 
 from __future__ import annotations
@@ -30,7 +32,9 @@ P = 0.001
 
 @dataclass(frozen=True)
 class ChangePoint:
-    """From night `index` (0-based) on there is another level; changes are of the medians up to the next, fractions."""
+    """From night `index` (0-based) on there is another level; changes are of the medians up to the
+    next, fractions.
+    """
 
     index: int
     run: str
@@ -61,7 +65,9 @@ def change_points(points: Sequence[Point], thresholds: Thresholds) -> list[Chang
         moved = np.median(after, axis=1) / np.median(before, axis=1) - 1
         cause, _ = cause_of(Pattern(fired[0], fired[1], fired[2], float(moved[0]), float(moved[1])))
         point = points[index]
-        changes.append(ChangePoint(index, point.run, point.created_at, cause, *(float(one) for one in moved)))
+        changes.append(
+            ChangePoint(index, point.run, point.created_at, cause, *(float(one) for one in moved))
+        )
     return changes
 
 
@@ -76,7 +82,9 @@ def _still_there(
             before, after = series[:, edges[place] : index], series[:, index : edges[place + 2]]
             if min(before.shape[1], after.shape[1]) >= SEEN:
                 shown = max(
-                    _strength(one, other, thresholds) for one, other, f in zip(before, after, fired, strict=True) if f
+                    _strength(one, other, thresholds)
+                    for one, other, f in zip(before, after, fired, strict=True)
+                    if f
                 )
                 if shown < strength:
                     weakest, strength = place, shown
@@ -89,11 +97,15 @@ def _strength(before: Values, after: Values, thresholds: Thresholds) -> float:
     """Below 1: no change."""
     from scipy.special import stdtrit
 
-    change = abs(np.median(after) / np.median(before) - 1) / (thresholds.least_change_percent / 100 or 1e-9)
+    change = abs(np.median(after) / np.median(before) - 1) / (
+        thresholds.least_change_percent / 100 or 1e-9
+    )
     parts = [one.var(ddof=1) / len(one) for one in (before, after)]
     if sum(parts) == 0:
         return float(change)
-    freedom = sum(parts) ** 2 / sum(part**2 / (len(one) - 1) for part, one in zip(parts, (before, after), strict=True))
+    freedom = sum(parts) ** 2 / sum(
+        part**2 / (len(one) - 1) for part, one in zip(parts, (before, after), strict=True)
+    )
     statistic = abs(after.mean() - before.mean()) / np.sqrt(sum(parts))
     return float(min(change, statistic / stdtrit(freedom, 1 - P / 2)))
 
@@ -102,7 +114,8 @@ def _alarm(window: Values, thresholds: Thresholds) -> tuple[int, list[Direction]
     """How many nights ago the level changed (0: it did not), and which series fire."""
     if window.shape[1] < SEEN + PERSISTS:
         return 0, []
-    # Student's t makes the detector itself careful with few nights, which the fixed bound of a check is not.
+    # Student's t makes the detector itself careful with few nights, which the fixed bound of a
+    # check is not.
     found = detect(window, thresholds.model_copy(update={"min_nights": SEEN}))
     signs = np.where(found.tail >= PERSISTS, found.alarm, 0)
     few = found.nights < thresholds.min_nights
@@ -110,7 +123,9 @@ def _alarm(window: Values, thresholds: Thresholds) -> tuple[int, list[Direction]
     loudest = int(np.argmax(np.abs(found.score) * (signs != 0)))
     if not signs.any():
         return 0, []
-    return _best_tail(window[loudest], thresholds.longest_tail), [_direction(sign) for sign in signs]
+    return _best_tail(window[loudest], thresholds.longest_tail), [
+        _direction(sign) for sign in signs
+    ]
 
 
 def _best_tail(values: Values, longest: int) -> int:

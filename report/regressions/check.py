@@ -48,11 +48,15 @@ class _Check:
     problems: list[str] = field(default_factory=list)
 
 
-def check(runs: Sequence[Run], rules: Rules, night: str | None = None, again: Run | None = None) -> Verdict:
-    """Judge every pair of `night` (None: the newest) by the nights before it. BenchError: there is no such night.
+def check(
+    runs: Sequence[Run], rules: Rules, night: str | None = None, again: Run | None = None
+) -> Verdict:
+    """Judge every pair of `night` (None: the newest) by the nights before it. BenchError: there is
+    no such night.
 
-    So is inference, after the pairs, by engines, arm and batch size, whatever measure the rules ask for.
-    `again`: that night's second run; None: the run among `runs` that is called NIGHT-again, if there is one.
+    So is inference, after the pairs, by engines, arm and batch size, whatever measure the rules ask
+    for. `again`: that night's second run; None: the run among `runs` that is called NIGHT-again, if
+    there is one.
     """
     nights = nights_among(runs)
     place = _place(nights, night)
@@ -60,10 +64,16 @@ def check(runs: Sequence[Run], rules: Rules, night: str | None = None, again: Ru
     if again is None:
         again = next((run for run in runs if run.info.run == tonight.info.run + AGAIN), None)
     comparable = rules.config.comparable
-    past = {**histories(earlier, rules.measure, comparable), **inference_histories(earlier, comparable)}
+    past = {
+        **histories(earlier, rules.measure, comparable),
+        **inference_histories(earlier, comparable),
+    }
 
     def nights_in(run: Run) -> list[Night]:
-        return [*nights_of(run, rules.measure, comparable), *inference_nights_of(run, comparable, past)]
+        return [
+            *nights_of(run, rules.measure, comparable),
+            *inference_nights_of(run, comparable, past),
+        ]
 
     second = None if again is None else {key_of(one.pair): one for one in nights_in(again)}
     checking = _Check(tonight, rules, past, second)
@@ -92,7 +102,8 @@ def check(runs: Sequence[Run], rules: Rules, night: str | None = None, again: Ru
 def _place(nights: Sequence[Run], name: str | None) -> int:
     if not nights:
         raise BenchError(
-            "no night here: no measured run with a date", fix="name a folder of runs that `harness run` made"
+            "no night here: no measured run with a date",
+            fix="name a folder of runs that `harness run` made",
         )
     if name is None:
         return len(nights) - 1
@@ -100,12 +111,17 @@ def _place(nights: Sequence[Run], name: str | None) -> int:
         if name in (run.info.run, run.folder.name):
             return place
     known = ", ".join(run.info.run for run in nights[-10:])
-    raise BenchError("no such night", place=name, fix=f"one of the nights of this history, such as {known}")
+    raise BenchError(
+        "no such night", place=name, fix=f"one of the nights of this history, such as {known}"
+    )
 
 
 def _asked(checking: _Check, tonight: Night) -> bool:
     """Whether the pair has this measure at all: jobs that take turns have no time end to end."""
-    return tonight.gain is not None or _last_result(checking.past.get(key_of(tonight.pair), [])) is not None
+    return (
+        tonight.gain is not None
+        or _last_result(checking.past.get(key_of(tonight.pair), [])) is not None
+    )
 
 
 def _last_result(past: Sequence[Night]) -> Night | None:
@@ -116,9 +132,13 @@ def _finding(checking: _Check, tonight: Night) -> Finding:
     rules = checking.rules
     past = checking.past.get(key_of(tonight.pair), [])
     if tonight.left_out:
-        checking.problems.append(f"{_name(tonight)}: some launches do not count: {tonight.left_out}")
+        checking.problems.append(
+            f"{_name(tonight)}: some launches do not count: {tonight.left_out}"
+        )
     if tonight.point is None or tonight.setting is None:
-        return _missing(tonight, checking.tonight, tonight.why or "no launch of both arms", _last_result(past))
+        return _missing(
+            tonight, checking.tonight, tonight.why or "no launch of both arms", _last_result(past)
+        )
     alike = [one for one in past if one.point is not None and one.setting == tonight.setting]
     accepted = latest_for(tonight.pair, tonight.created_at, rules.acknowledged)
     kept = [one for one in alike if accepted is None or one.created_at >= accepted.since]
@@ -128,7 +148,8 @@ def _finding(checking: _Check, tonight: Night) -> Finding:
     said = _of_others(tonight, others, alike)
     if accepted is not None and len(kept) < len(alike):
         said.append(
-            f"{len(alike) - len(kept)} nights before {accepted.since:%Y-%m-%d} are set aside: {accepted.reason}"
+            f"{len(alike) - len(kept)} nights before {accepted.since:%Y-%m-%d} are set aside: "
+            f"{accepted.reason}"
         )
     if not kept:
         last = alike[-1] if alike else others[-1] if others else None
@@ -164,7 +185,9 @@ def _second(checking: _Check, tonight: Night) -> Night | None:
     if checking.again is None or (second := checking.again.get(key_of(tonight.pair))) is None:
         return None
     if second.point is None or second.setting is None:
-        checking.problems.append(f"{_name(tonight)}: the second run has no result: {second.why or 'no launch'}")
+        checking.problems.append(
+            f"{_name(tonight)}: the second run has no result: {second.why or 'no launch'}"
+        )
         return None
     if second.setting != tonight.setting:
         changed = "; ".join(second.setting.against(tonight.setting)) if tonight.setting else ""
@@ -180,17 +203,24 @@ def _of_others(tonight: Night, others: Sequence[Night], alike: Sequence[Night]) 
     nights = f"{len(others)} earlier night{'s' * (len(others) != 1)}"
     if alike and others[-1].created_at < alike[-1].created_at:
         return [f"{nights} on other hosts or settings are not compared"]
-    return [f"{nights} not compared, for since then {'; '.join(tonight.setting.against(others[-1].setting))}"]
+    return [
+        f"{nights} not compared, for since then "
+        f"{'; '.join(tonight.setting.against(others[-1].setting))}"
+    ]
 
 
 def _missing(shown: Night, tonight: Run, why: str, last: Night | None) -> Finding:
-    """A pair without a result; `shown`: the night that declares it, `last`: the last one that had a result."""
+    """A pair without a result; `shown`: the night that declares it, `last`: the last one that had a
+    result.
+    """
     return _base(shown).model_copy(
         update={
             "state": "missing",
             "reason": f"no result tonight: {why}",
             "run": tonight.info.run,
-            "host": next((n.setting.label for n in (last, shown) if n is not None and n.setting), ""),
+            "host": next(
+                (n.setting.label for n in (last, shown) if n is not None and n.setting), ""
+            ),
             "last_good": last.name if last else None,
             "gain": None,
             "gain_low": None,
@@ -223,8 +253,15 @@ def _in_words(earlier: Run, tonight: Run) -> list[str]:
     """What is recorded of both runs and is not the same: "packages: torch: 2.5.1 → 2.6.0"."""
     between = differences(earlier, tonight)
     said = [f"{one.group}: {one.key}: {_value(one.a)} → {_value(one.b)}" for one in between.found]
-    said += [f"{group}: not recorded in {'it' if run == 'A' else 'tonight'}" for group, run in between.unrecorded]
-    return said if len(said) <= MOST_DIFFERENCES else [*said[:MOST_DIFFERENCES], f"{len(said) - MOST_DIFFERENCES} more"]
+    said += [
+        f"{group}: not recorded in {'it' if run == 'A' else 'tonight'}"
+        for group, run in between.unrecorded
+    ]
+    return (
+        said
+        if len(said) <= MOST_DIFFERENCES
+        else [*said[:MOST_DIFFERENCES], f"{len(said) - MOST_DIFFERENCES} more"]
+    )
 
 
 def _value(value: object) -> str:

@@ -1,4 +1,6 @@
-"""Which nights of a pair may be compared: on the same host, with the same stack, doing the same work."""
+"""Which nights of a pair may be compared: on the same host, with the same stack, doing the same
+work.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +12,11 @@ from report.analysis.provenance_diff import flatten
 from report.loading.runs import Run
 from report.regressions.thresholds import Comparable
 
-# What changes how long a job lasts, or only what is drawn or printed, but not how long a step takes.
-_NOT_IN_A_STEP = frozenset({"seed", "epochs", "max_steps", "evaluate", "eval_batch_size", "logging_steps"})
+# What changes how long a job lasts, or only what is drawn or printed, but not how long a step
+# takes.
+_NOT_IN_A_STEP = frozenset(
+    {"seed", "epochs", "max_steps", "evaluate", "eval_batch_size", "logging_steps"}
+)
 _NOT_THE_WORK = frozenset({"seed"})
 _IN_LABEL = ("torch", "onnxruntime-training", "onnxruntime-training-cpu", "transformers")
 SIDES = ("baseline", "candidate")
@@ -34,26 +39,42 @@ class Setting:
         ]
 
 
-def setting_of(run: Run, jobs: tuple[JobRecord, JobRecord], rules: Comparable, *, whole_jobs: bool = False) -> Setting:
+def setting_of(
+    run: Run, jobs: tuple[JobRecord, JobRecord], rules: Comparable, *, whole_jobs: bool = False
+) -> Setting:
     """The setting of a pair in `run`, from one launch of its (baseline, candidate).
 
-    `whole_jobs`: times are end to end, so it matters how much was trained. A fault that was injected on purpose
-    (`injected_delay_ms`) is no setting: it must be found.
+    `whole_jobs`: times are end to end, so it matters how much was trained. A fault that was
+    injected on purpose (`injected_delay_ms`) is no setting: it must be found.
     """
     host = _host(run, jobs[0], rules)
     packages = _packages(run, jobs, rules)
     label = [host["card" if "card" in host else "machine"]]
     label += [f"driver {host['driver']}"] if "driver" in host else []
-    label += [f"{name} {version}" for name, version in packages.items() if name.split(" (")[0] in _IN_LABEL]
-    facts = {**host, **packages, **_work(run, jobs, _NOT_THE_WORK if whole_jobs else _NOT_IN_A_STEP)}
+    label += [
+        f"{name} {version}"
+        for name, version in packages.items()
+        if name.split(" (")[0] in _IN_LABEL
+    ]
+    facts = {
+        **host,
+        **packages,
+        **_work(run, jobs, _NOT_THE_WORK if whole_jobs else _NOT_IN_A_STEP),
+    }
     return Setting(tuple(facts.items()), ", ".join(label))
 
 
 def _host(run: Run, job: JobRecord, rules: Comparable) -> dict[str, str]:
     host = run.info.host
     if host.gpus and job.device != "cpu":
-        cards = [str(gpu.get("name")) + (f" ({_short(gpu.get('uuid'))})" if rules.card else "") for gpu in host.gpus]
-        return {"card": " + ".join(sorted(cards)), **({"driver": str(host.driver)} if rules.driver else {})}
+        cards = [
+            str(gpu.get("name")) + (f" ({_short(gpu.get('uuid'))})" if rules.card else "")
+            for gpu in host.gpus
+        ]
+        return {
+            "card": " + ".join(sorted(cards)),
+            **({"driver": str(host.driver)} if rules.driver else {}),
+        }
     named = f" ({host.name_sha256[:12]})" if rules.card and host.name_sha256 else ""
     return {"machine": f"{host.cpu or 'unknown processor'}, {host.cores} cores{named}"}
 
@@ -71,7 +92,9 @@ def _packages(run: Run, jobs: tuple[JobRecord, JobRecord], rules: Comparable) ->
         if versions[0] == versions[1]:
             found.update({name: versions[0]} if versions[0] else {})
         else:
-            found.update({f"{name} ({side})": v for side, v in zip(SIDES, versions, strict=True) if v})
+            found.update(
+                {f"{name} ({side})": v for side, v in zip(SIDES, versions, strict=True) if v}
+            )
     return found
 
 
@@ -90,7 +113,9 @@ def _work(run: Run, jobs: tuple[JobRecord, JobRecord], left_out: frozenset[str])
         "threads": measuring.get("threads"),
         "warm-up steps": measuring.get("warmup_steps"),
     }
-    if other.workload.training != one.workload.training or trained_length(other) != trained_length(one):
+    if other.workload.training != one.workload.training or trained_length(other) != trained_length(
+        one
+    ):
         said["training (candidate)"] = _training(other, left_out)
     for side, job in zip(SIDES, jobs, strict=True):
         said[side] = job.arm.model_dump(include={"backend", "stack", "attention", "options"})

@@ -8,23 +8,33 @@ from collections.abc import Iterator, Sequence
 from report.regressions.time_series import Course
 
 BARS = "▁▂▃▄▅▆▇█"
-LEAST_SPAN = 0.02  # of the median, from the lowest bar to the highest: noise alone must not look wild
+LEAST_SPAN = (
+    0.02  # of the median, from the lowest bar to the highest: noise alone must not look wild
+)
 
 
 def as_text(courses: Sequence[Course], width: int = 60) -> str:
     """All courses; `width`: nights shown, the newest."""
-    return "\n".join(line for course in courses for line in (*_lines(course, width), "")) or "no night\n"
+    return (
+        "\n".join(line for course in courses for line in (*_lines(course, width), ""))
+        or "no night\n"
+    )
 
 
 def sparkline(values: Sequence[float]) -> str:
-    """A bar per value, from the lowest to the highest (or around the middle, where they hardly differ)."""
+    """A bar per value, from the lowest to the highest (or around the middle, where they hardly
+    differ).
+    """
     if not values:
         return ""
     middle = (min(values) + max(values)) / 2
     span = max(max(values) - min(values), LEAST_SPAN * abs(statistics.median(values)))
     low = middle - span / 2
     most = len(BARS) - 1
-    return "".join(BARS[min(most, max(0, round(most * (value - low) / span)))] if span else BARS[0] for value in values)
+    return "".join(
+        BARS[min(most, max(0, round(most * (value - low) / span)))] if span else BARS[0]
+        for value in values
+    )
 
 
 def seconds(value: float) -> str:
@@ -47,7 +57,9 @@ def _lines(course: Course, width: int) -> Iterator[str]:
         first, last = course.points[0], course.points[-1]
         shown = f", the last {width} shown" if count > width else ""
         yield f"  {count} night{'s' * (count != 1)}, {first.created_at[:10]} to {last.created_at[:10]}{shown}"
-        baseline, candidate = ([getattr(p, key) for p in points] for key in ("baseline_s", "candidate_s"))
+        baseline, candidate = (
+            [getattr(p, key) for p in points] for key in ("baseline_s", "candidate_s")
+        )
         ratios = [c / b for b, c in zip(baseline, candidate, strict=True)]
         arms = (course.pair.baseline, course.pair.candidate, "ratio of times")
         names = [name if len(name) <= 24 else name[:23] + "…" for name in arms]

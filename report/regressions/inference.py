@@ -1,7 +1,8 @@
 """Inference over nights: on what an arm trained, at one batch size, ONNX Runtime against PyTorch.
 
-Such a night's pair is (`WORKLOAD/ARM/inference/batch-N`, torch, onnxruntime): everything that knows nights by their
-pair keeps it apart from training. The jobs of a declared pair measure it, so that pair is what runs again.
+Such a night's pair is (`WORKLOAD/ARM/inference/batch-N`, torch, onnxruntime): everything that knows
+nights by their pair keeps it apart from training. The jobs of a declared pair measure it, so that
+pair is what runs again.
 """
 
 from __future__ import annotations
@@ -20,17 +21,23 @@ from report.regressions.nights import Key, Night, are_kin, date_of, key_of, last
 from report.regressions.thresholds import Comparable
 
 
-def inference_nights_of(run: Run, rules: Comparable, past: Mapping[Key, Sequence[Night]]) -> list[Night]:
-    """Inference of every arm of a declared pair, as nights. `run` must have a date (`nights_among`).
+def inference_nights_of(
+    run: Run, rules: Comparable, past: Mapping[Key, Sequence[Night]]
+) -> list[Night]:
+    """Inference of every arm of a declared pair, as nights. `run` must have a date
+    (`nights_among`).
 
-    An arm whose inference failed in every launch has no batch size to tell: it has a night without a result for each
-    that it had in `past`, the last time on this host. An arm no launch of which counts has none: its pair says why.
+    An arm whose inference failed in every launch has no batch size to tell: it has a night without
+    a result for each that it had in `past`, the last time on this host. An arm no launch of which
+    counts has none: its pair says why.
     """
     when = date_of(run)
     nights: list[Night] = []
     for (workload, arm), declared in _trained(run).items():
         found = [one for one in comparisons_of(run) if (one.workload, one.arm) == (workload, arm)]
-        timed = [_night(run, one, declared, when, rules) for one in found if one.batch_size is not None]
+        timed = [
+            _night(run, one, declared, when, rules) for one in found if one.batch_size is not None
+        ]
         nights += timed
         if found and not _any_ended(found):
             known = {key_of(night.pair) for night in timed}
@@ -44,7 +51,9 @@ def inference_nights_of(run: Run, rules: Comparable, past: Mapping[Key, Sequence
 
 
 def inference_histories(runs: Sequence[Run], rules: Comparable) -> dict[Key, list[Night]]:
-    """All nights of inference, oldest first, whatever host they were on. `runs` as `nights_among` orders them."""
+    """All nights of inference, oldest first, whatever host they were on. `runs` as `nights_among`
+    orders them.
+    """
     found: dict[Key, list[Night]] = {}
     for run in runs:
         for night in inference_nights_of(run, rules, found):
@@ -53,9 +62,13 @@ def inference_histories(runs: Sequence[Run], rules: Comparable) -> dict[Key, lis
 
 
 def dropped_inference(
-    tonight: Run, nights: Sequence[Night], earlier: Sequence[Run], past: Mapping[Key, Sequence[Night]]
+    tonight: Run,
+    nights: Sequence[Night],
+    earlier: Sequence[Run],
+    past: Mapping[Key, Sequence[Night]],
 ) -> list[Pair]:
-    """Inference that the last night of tonight's suite on tonight's host had and tonight's run was not asked for.
+    """Inference that the last night of tonight's suite on tonight's host had and tonight's run was
+    not asked for.
 
     `nights`: tonight's. Of arms that were trained tonight; the others are missing as a whole.
     """
@@ -70,13 +83,19 @@ def dropped_inference(
 
 
 def _trained(run: Run) -> dict[tuple[str, str], Pair]:
-    """The arms with a launch that counts, by workload and name, and the first pair that declares each."""
+    """The arms with a launch that counts, by workload and name, and the first pair that declares
+    each.
+    """
     declared: dict[tuple[str, str], Pair] = {}
     for pair in run.info.pairs:
         for arm in (pair.baseline, pair.candidate):
             declared.setdefault((pair.workload, arm), pair)
     launches = arms_of(run).launches
-    return {key: pair for key, pair in declared.items() if any(verdict(job) == OK for job in launches[key].values())}
+    return {
+        key: pair
+        for key, pair in declared.items()
+        if any(verdict(job) == OK for job in launches[key].values())
+    }
 
 
 def _any_ended(found: Sequence[Comparison]) -> bool:
@@ -100,7 +119,9 @@ def _night(run: Run, found: Comparison, declared: Pair, when: datetime, rules: C
     baseline, candidate = ENGINES
     point = None
     if found.state == OK:
-        point = point_of(run, [(timed.torch.mean_s, timed.onnxruntime.mean_s) for _, timed in found.counted])
+        point = point_of(
+            run, [(timed.torch.mean_s, timed.onnxruntime.mean_s) for _, timed in found.counted]
+        )
     jobs = [job for job, _ in found.counted] or list(found.launches.values())
     return Night(
         run=run,
@@ -127,4 +148,7 @@ def _setting(run: Run, job: JobRecord, rules: Comparable) -> Setting:
         "opset": proof.opset if proof else None,
         "threads": proof.threads if proof else None,
     }
-    return replace(setting, facts=(*setting.facts, *((f"inference.{key}", str(fact)) for key, fact in facts.items())))
+    return replace(
+        setting,
+        facts=(*setting.facts, *((f"inference.{key}", str(fact)) for key, fact in facts.items())),
+    )

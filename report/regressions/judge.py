@@ -22,7 +22,9 @@ SERIES = ("baseline_s", "candidate_s", "ratio")
 
 @dataclass(frozen=True)
 class Judgement:
-    """What is said of a pair. `tail`: nights in the tail that speaks (0: none does); `alarm`: fired at first sight."""
+    """What is said of a pair. `tail`: nights in the tail that speaks (0: none does); `alarm`: fired
+    at first sight.
+    """
 
     state: State
     cause: Cause
@@ -34,13 +36,18 @@ class Judgement:
 
 
 def series_of(points: Sequence[Point]) -> Values:
-    """The three series of SERIES, an array (3, nights): seconds, seconds, candidate's over baseline's."""
-    times = np.array([[point.baseline_s, point.candidate_s] for point in points], dtype=np.float64).T
+    """The three series of SERIES, an array (3, nights): seconds, seconds, candidate's over
+    baseline's.
+    """
+    times = np.array(
+        [[point.baseline_s, point.candidate_s] for point in points], dtype=np.float64
+    ).T
     return np.vstack([times, times[1] / times[0]])
 
 
 def judge(points: Sequence[Point], thresholds: Thresholds, again: Point | None = None) -> Judgement:
-    """Judge the last of `points` (comparable nights, oldest first; two at least) by the ones before it.
+    """Judge the last of `points` (comparable nights, oldest first; two at least) by the ones before
+    it.
 
     `again`: the same night's second run; without one an alarm must be loud enough to stand alone.
     """
@@ -55,8 +62,16 @@ def judge(points: Sequence[Point], thresholds: Thresholds, again: Point | None =
         counted = np.where((np.abs(second) > 1) & (np.sign(second) == fired), fired, 0)
         confirmed = bool(counted.any()) if fired.any() else None
     speaking = counted if counted.any() else fired
-    loudest = int(np.argmax(np.where(speaking != 0, np.abs(found.score), 0.0) if speaking.any() else found.score))
-    tail = int(found.tail[loudest]) if speaking.any() or found.score[loudest] > thresholds.watch_score else 0
+    loudest = int(
+        np.argmax(
+            np.where(speaking != 0, np.abs(found.score), 0.0) if speaking.any() else found.score
+        )
+    )
+    tail = (
+        int(found.tail[loudest])
+        if speaking.any() or found.score[loudest] > thresholds.watch_score
+        else 0
+    )
     few = len(points) - 1 < thresholds.min_nights
     cause, direction = _cause(series, speaking, tail, thresholds)
     state = _state(found, fired, counted, direction, few, thresholds)
@@ -67,7 +82,9 @@ def judge(points: Sequence[Point], thresholds: Thresholds, again: Point | None =
     return Judgement(state, cause, reason, changes, tail, bool(fired.any()), confirmed)
 
 
-def _state(found: Scores, fired: Any, counted: Any, direction: Direction, few: bool, thresholds: Thresholds) -> State:
+def _state(
+    found: Scores, fired: Any, counted: Any, direction: Direction, few: bool, thresholds: Thresholds
+) -> State:
     if counted.any():
         return "regression" if direction > 0 else "improvement"
     if fired.any():
@@ -77,7 +94,9 @@ def _state(found: Scores, fired: Any, counted: Any, direction: Direction, few: b
     return "watch" if found.score.max() > thresholds.watch_score else "steady"
 
 
-def _cause(series: Values, speaking: Any, tail: int, thresholds: Thresholds) -> tuple[Cause, Direction]:
+def _cause(
+    series: Values, speaking: Any, tail: int, thresholds: Thresholds
+) -> tuple[Cause, Direction]:
     if not tail:
         return "", 0
     before = series[:, :-tail][:, -thresholds.baseline_nights :]
@@ -90,11 +109,17 @@ def _direction(value: int) -> Direction:
     return 1 if value > 0 else -1 if value < 0 else 0
 
 
-def _changes(series: Values, found: Scores, fired: Any, tail: int, thresholds: Thresholds) -> list[Change]:
-    """Each series by the tail of its own alarm; without one by the tail that speaks, else by tonight alone."""
+def _changes(
+    series: Values, found: Scores, fired: Any, tail: int, thresholds: Thresholds
+) -> list[Change]:
+    """Each series by the tail of its own alarm; without one by the tail that speaks, else by
+    tonight alone.
+    """
     few = series.shape[1] - 1 < thresholds.min_nights
     common = found if few else detect_by_tail(series, max(1, tail), thresholds)
-    return [_change(name, found if fired[index] else common, index) for index, name in enumerate(SERIES)]
+    return [
+        _change(name, found if fired[index] else common, index) for index, name in enumerate(SERIES)
+    ]
 
 
 def _change(name: Any, found: Scores, index: int) -> Change:
@@ -110,7 +135,11 @@ def _change(name: Any, found: Scores, index: int) -> Change:
     )
 
 
-NAMES = {"baseline_s": "baseline's time", "candidate_s": "candidate's time", "ratio": "ratio of times"}
+NAMES = {
+    "baseline_s": "baseline's time",
+    "candidate_s": "candidate's time",
+    "ratio": "ratio of times",
+}
 NOW = {  # what a cause means for the gain
     "baseline improved": "the candidate's gain is smaller because the baseline got faster",
     "baseline regressed": "the candidate's gain is larger because the baseline got slower",

@@ -30,9 +30,9 @@ AGAIN = "-again"  # the end of the name of a night's second run
 class Night:
     """One run of one pair. `point` is None where it has no result, and then `why` says why.
 
-    `left_out`: which launches do not count, and why, where others do.
-    `setting` is None only where no launch of both arms is there to tell it.
-    `declared`: the pair of the run whose jobs measured it, where that is another (report.regressions.inference).
+    `left_out`: which launches do not count, and why, where others do. `setting` is None only where
+    no launch of both arms is there to tell it. `declared`: the pair of the run whose jobs measured
+    it, where that is another (report.regressions.inference).
     """
 
     run: Run
@@ -75,7 +75,9 @@ def date_of(run: Run) -> datetime:
 
 
 def nights_among(runs: Iterable[Run]) -> list[Run]:
-    """The runs that are nights, oldest first: measured, with a date, and no second run (NIGHT-again)."""
+    """The runs that are nights, oldest first: measured, with a date, and no second run
+    (NIGHT-again).
+    """
     dated = [
         (when, run.info.run, run)
         for run in runs
@@ -90,11 +92,17 @@ def nights_of(run: Run, measure: MeasureName, rules: Comparable) -> list[Night]:
     """Every pair that `run` declares, as a night. `run` must have a date (`nights_among`)."""
     when = date_of(run)
     gains = {key_of(gain.pair): gain for gain in gains_of(run) if gain.measure is MEASURES[measure]}
-    return [_night(run, pair, when, gains.get(key_of(pair)), measure, rules) for pair in run.info.pairs]
+    return [
+        _night(run, pair, when, gains.get(key_of(pair)), measure, rules) for pair in run.info.pairs
+    ]
 
 
-def histories(runs: Sequence[Run], measure: MeasureName, rules: Comparable) -> dict[Key, list[Night]]:
-    """All nights of each pair, oldest first, whatever host they were on. `runs` as `nights_among` orders them."""
+def histories(
+    runs: Sequence[Run], measure: MeasureName, rules: Comparable
+) -> dict[Key, list[Night]]:
+    """All nights of each pair, oldest first, whatever host they were on. `runs` as `nights_among`
+    orders them.
+    """
     found: dict[Key, list[Night]] = {}
     for run in runs:
         for night in nights_of(run, measure, rules):
@@ -103,7 +111,9 @@ def histories(runs: Sequence[Run], measure: MeasureName, rules: Comparable) -> d
 
 
 def dropped(tonight: Run, earlier: Sequence[Run]) -> list[Pair]:
-    """Pairs that the last night of tonight's suite on tonight's host had and tonight's run does not declare."""
+    """Pairs that the last night of tonight's suite on tonight's host had and tonight's run does not
+    declare.
+    """
     kin = last_kin(tonight, earlier)
     declared = {key_of(pair) for pair in tonight.info.pairs}
     return [pair for pair in kin.info.pairs if key_of(pair) not in declared] if kin else []
@@ -119,13 +129,25 @@ def are_kin(run: Run, other: Run) -> bool:
     return run.info.suite == other.info.suite and same_host(run.info.host, other.info.host)
 
 
-def _night(run: Run, pair: Pair, when: datetime, gain: Gain | None, measure: MeasureName, rules: Comparable) -> Night:
+def _night(
+    run: Run, pair: Pair, when: datetime, gain: Gain | None, measure: MeasureName, rules: Comparable
+) -> Night:
     baseline, candidate = arms_of(run).of_pair(pair)
     read = MEASURES[measure].time
-    both = [(one, other) for one, other in matched(baseline, candidate) if usable(read(one)) and usable(read(other))]
+    both = [
+        (one, other)
+        for one, other in matched(baseline, candidate)
+        if usable(read(one)) and usable(read(other))
+    ]
     some = both[0] if both else _any_of(list(baseline.values()), list(candidate.values()))
     setting = setting_of(run, some, rules, whole_jobs=measure == "end_to_end") if some else None
-    why = f"not measured {MEASURES[measure].label}" if gain is None else "" if gain.state == OK else gain.state
+    why = (
+        f"not measured {MEASURES[measure].label}"
+        if gain is None
+        else ""
+        if gain.state == OK
+        else gain.state
+    )
     point = None
     if both and not why:
         point = point_of(run, [(read(one) or 0.0, read(other) or 0.0) for one, other in both])
@@ -142,5 +164,7 @@ def point_of(run: Run, seconds: Sequence[tuple[float, float]]) -> Point:
     )  # fmt: skip
 
 
-def _any_of(one: Sequence[JobRecord], other: Sequence[JobRecord]) -> tuple[JobRecord, JobRecord] | None:
+def _any_of(
+    one: Sequence[JobRecord], other: Sequence[JobRecord]
+) -> tuple[JobRecord, JobRecord] | None:
     return (one[0], other[0]) if one and other else None

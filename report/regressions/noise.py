@@ -25,10 +25,11 @@ FEWEST_NIGHTS = 10
 
 @dataclass(frozen=True)
 class Noise:
-    """Residual logarithms of (baseline, candidate) times, an array (n, 2), drawn together: what is common stays common.
+    """Residual logarithms of (baseline, candidate) times, an array (n, 2), drawn together: what is
+    common stays common.
 
-    `source` nights: one residual per night. launches: one per launch, a night being the mean of `launches` of them;
-    what differs from night to night and not from launch to launch is not in it.
+    `source` nights: one residual per night. launches: one per launch, a night being the mean of
+    `launches` of them; what differs from night to night and not from launch to launch is not in it.
     """
 
     source: Literal["nights", "launches"]
@@ -45,7 +46,9 @@ class Noise:
         """Standard deviation of a night, in percent: baseline's time, candidate's time, ratio."""
         one, other = self.residuals.T
         scale = 100 / math.sqrt(self.launches)
-        first, second, ratio = (float(scale * np.sqrt(np.mean(part**2))) for part in (one, other, other - one))
+        first, second, ratio = (
+            float(scale * np.sqrt(np.mean(part**2))) for part in (one, other, other - one)
+        )
         return first, second, ratio
 
     def __str__(self) -> str:
@@ -53,15 +56,18 @@ class Noise:
         if self.source == "nights":
             return f"the night-to-night noise of {count} recorded nights"
         return (
-            f"the noise between {count} recorded launches, {self.launches} to a night: the history is shorter than "
-            f"{FEWEST_NIGHTS} nights, and what differs from night to night is not in it, so real alarms are worth less"
+            f"the noise between {count} recorded launches, {self.launches} to a night: the "
+            "history is shorter than "
+            f"{FEWEST_NIGHTS} nights, and what differs from night to night is not in it, so real "
+            "alarms are worth less"
         )
 
 
 def noise_of(nights: Sequence[Night], thresholds: Thresholds) -> Noise:
     """From a pair's nights on one comparable host. BenchError if not even launches tell.
 
-    Levels that the history's change points part are taken out, each by its mean. `nights`: see `without_alarm`.
+    Levels that the history's change points part are taken out, each by its mean. `nights`: see
+    `without_alarm`.
     """
     points = [night.point for night in nights if night.point is not None]
     if len(points) >= FEWEST_NIGHTS:
@@ -93,8 +99,12 @@ def without_alarm(nights: Sequence[Night], thresholds: Thresholds) -> list[Night
 def _launches(night: Night) -> Values:
     """Logarithms of both arms' times, a row per launch that counts."""
     read = MEASURES[night.measure].time
-    times = [(read(one), read(other)) for one, other in matched(*arms_of(night.run).of_pair(night.pair))]
-    return np.log([(one, other) for one, other in times if usable(one) and usable(other)]).reshape(-1, 2)
+    times = [
+        (read(one), read(other)) for one, other in matched(*arms_of(night.run).of_pair(night.pair))
+    ]
+    return np.log([(one, other) for one, other in times if usable(one) and usable(other)]).reshape(
+        -1, 2
+    )
 
 
 def _centred(parts: Sequence[Values]) -> Values:

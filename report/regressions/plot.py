@@ -1,4 +1,6 @@
-"""A pair's history as a picture: both arms' times and their ratio over nights, what changed and what was accepted."""
+"""A pair's history as a picture: both arms' times and their ratio over nights, what changed and
+what was accepted.
+"""
 
 from __future__ import annotations
 
@@ -36,12 +38,19 @@ if TYPE_CHECKING:
 CHANGED, ACCEPTED = "#CC79A7", "#009E73"  # of Okabe and Ito's colours
 LEAST_SPAN = 0.04  # of a panel's middle: noise alone must not look wild
 MARGIN = 0.12
-TIMED = {"end_to_end": "job", "inference": "batch"}  # what a time is of, by measure; of all others a step
+TIMED = {
+    "end_to_end": "job",
+    "inference": "batch",
+}  # what a time is of, by measure; of all others a step
 MOST_MARKS, MOST_LETTERS = 8, 72  # lines of text below, and their length
 
 
-def draw(runs: Sequence[Run], looks: Mapping[str, Look] | None = None, rules: Rules | None = None) -> list[Drawing]:
-    """A figure per pair and comparable host that has two nights or more: the interface of report.plots."""
+def draw(
+    runs: Sequence[Run], looks: Mapping[str, Look] | None = None, rules: Rules | None = None
+) -> list[Drawing]:
+    """A figure per pair and comparable host that has two nights or more: the interface of
+    report.plots.
+    """
     courses = courses_of(runs, rules or Rules())
     return [drawing_of(course, looks) for course in courses if len(course.points) > 1]
 
@@ -61,7 +70,9 @@ def write(courses: Sequence[Course], out: Path) -> list[Path]:
                     save(drawing.figure, path)
                 paths.append(path)
     except OSError as error:
-        raise BenchError(f"cannot be written: {error.strerror}", place=str(out), fix="name another folder") from None
+        raise BenchError(
+            f"cannot be written: {error.strerror}", place=str(out), fix="name another folder"
+        ) from None
     return paths
 
 
@@ -70,18 +81,23 @@ def drawing_of(course: Course, looks: Mapping[str, Look] | None = None) -> Drawi
     pair = course.pair
     timed = TIMED.get(course.measure, "step")
     caption = (
-        f"Mean time of a {timed} of both {'engines' if timed == 'batch' else 'arms'} and their ratio "
-        "(below 1: the candidate is faster) of each night on one comparable host. Dashed: the level changed; dotted: "
+        f"Mean time of a {timed} of both {'engines' if timed == 'batch' else 'arms'} and "
+        "their ratio "
+        "(below 1: the candidate is faster) of each night on one comparable host. Dashed: the "
+        "level changed; dotted: "
         "from here on a change is accepted. Scales do not begin at 0."
     )
     said = [
-        f"from {change.created_at[:10]} on {change.cause or 'unclear'} (ratio {percent(change.ratio_change)})"
+        f"from {change.created_at[:10]} on {change.cause or 'unclear'} (ratio "
+        f"{percent(change.ratio_change)})"
         for change in course.changes
     ]
     last = course.points[-1]
     alt = (
-        f"{len(course.points)} nights, {course.points[0].created_at[:10]} to {last.created_at[:10]}; the last one "
-        f"{pair.baseline} {seconds(last.baseline_s)}, {pair.candidate} {seconds(last.candidate_s)}. "
+        f"{len(course.points)} nights, {course.points[0].created_at[:10]} to "
+        f"{last.created_at[:10]}; the last one "
+        f"{pair.baseline} {seconds(last.baseline_s)}, {pair.candidate} "
+        f"{seconds(last.candidate_s)}. "
         f"Changes: {'; '.join(said) or 'none'}."
     )
     title = f"History: {name(course.heading, 70)}"
@@ -91,7 +107,9 @@ def drawing_of(course: Course, looks: Mapping[str, Look] | None = None) -> Drawi
 
 @style()
 def history_figure(course: Course, looks: Mapping[str, Look] | None = None) -> Figure:
-    """Two panels over dates: times in ms (or s), and the ratio. The same course gives the same figure."""
+    """Two panels over dates: times in ms (or s), and the ratio. The same course gives the same
+    figure.
+    """
     marks = min(len(course.changes) + len(course.acknowledged), MOST_MARKS + 1)
     figure = new_figure(3.9 + 0.14 * marks)
     times, ratio = figure.subplots(2, 1, sharex=True, height_ratios=[3, 2])
@@ -112,7 +130,9 @@ def history_figure(course: Course, looks: Mapping[str, Look] | None = None) -> F
     _scale(ratio, ratios)
     ratio.set_ylabel("candidate /\nbaseline")
     legend_above(times, "", entries)
-    ratio.set_xlabel("\n".join(_marks(course, (times, ratio))), loc="left", fontsize=SMALL, linespacing=1.4)
+    ratio.set_xlabel(
+        "\n".join(_marks(course, (times, ratio))), loc="left", fontsize=SMALL, linespacing=1.4
+    )
     for axes in (times, ratio):
         axes.yaxis.grid(True)
     _date_axis(ratio, dates)
@@ -123,7 +143,13 @@ def history_figure(course: Course, looks: Mapping[str, Look] | None = None) -> F
 def _line(axes: Axes, dates: Sequence[float], values: Sequence[float], looked: Look) -> Any:
     size = 3.2 if len(values) <= 60 else 1.6
     (line,) = axes.plot(
-        dates, values, color=looked.colour, marker=looked.marker, markersize=size, linewidth=0.9, linestyle=looked.line
+        dates,
+        values,
+        color=looked.colour,
+        marker=looked.marker,
+        markersize=size,
+        linewidth=0.9,
+        linestyle=looked.line,
     )
     return line
 
@@ -136,22 +162,40 @@ def _scale(axes: Axes, values: Sequence[float]) -> None:
 
 
 def _marks(course: Course, panels: Sequence[Axes]) -> list[str]:
-    """Numbered lines where the level changed and from when on a change is accepted; a line of text for each."""
+    """Numbered lines where the level changed and from when on a change is accepted; a line of text
+    for each.
+    """
     marks = [
-        (_date(change.created_at), CHANGED, f"{change.cause or 'unclear'}, ratio {minus(percent(change.ratio_change))}")
+        (
+            _date(change.created_at),
+            CHANGED,
+            f"{change.cause or 'unclear'}, ratio {minus(percent(change.ratio_change))}",
+        )
         for change in course.changes
     ]
-    marks += [(_date(accepted.since), ACCEPTED, f"accepted: {accepted.reason}") for accepted in course.acknowledged]
+    marks += [
+        (_date(accepted.since), ACCEPTED, f"accepted: {accepted.reason}")
+        for accepted in course.acknowledged
+    ]
     said = []
     for number, (date, colour, what) in enumerate(sorted(marks), start=1):
         for axes in panels:
-            axes.axvline(date, color=colour, linewidth=1.1, linestyle=(0, (4, 2)) if colour == CHANGED else ":")
+            axes.axvline(
+                date,
+                color=colour,
+                linewidth=1.1,
+                linestyle=(0, (4, 2)) if colour == CHANGED else ":",
+            )
         panels[0].annotate(
             str(number), (date, 1), xycoords=("data", "axes fraction"), xytext=(2, -1), textcoords="offset points",
             va="top", fontsize=SMALL, color=INK,
         )  # fmt: skip
         said.append(name(f"{number}  {_day(date)}: {what}", MOST_LETTERS))
-    return said if len(said) <= MOST_MARKS else [f"{len(said) - MOST_MARKS} changes before", *said[-MOST_MARKS:]]
+    return (
+        said
+        if len(said) <= MOST_MARKS
+        else [f"{len(said) - MOST_MARKS} changes before", *said[-MOST_MARKS:]]
+    )
 
 
 def _day(date: float) -> str:

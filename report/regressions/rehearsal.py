@@ -1,4 +1,6 @@
-"""What an alarm is worth on this host: its own noise, a slowdown put into it, and the whole path from run to alert."""
+"""What an alarm is worth on this host: its own noise, a slowdown put into it, and the whole path
+from run to alert.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,9 @@ class Share:
 
 @dataclass(frozen=True)
 class Worth:
-    """`power`: told on one of the first n nights of the slowdown, by n; the others are per series and month."""
+    """`power`: told on one of the first n nights of the slowdown, by n; the others are per series
+    and month.
+    """
 
     power: dict[int, Share]
     false_alarms: Share
@@ -43,21 +47,42 @@ class Worth:
 
 
 def worth(
-    noise: Noise, thresholds: Thresholds, *, slower: float, arm: int, nights: int, pairs: int, seed: int
+    noise: Noise,
+    thresholds: Thresholds,
+    *,
+    slower: float,
+    arm: int,
+    nights: int,
+    pairs: int,
+    seed: int,
 ) -> Worth:
-    """By `pairs` simulated pairs of `nights` nights, arm 0 or 1 slower by the fraction `slower` from the middle on."""
+    """By `pairs` simulated pairs of `nights` nights, arm 0 or 1 slower by the fraction `slower`
+    from the middle on.
+    """
     rng = np.random.default_rng(seed)
     first, again = (_series(noise.draw(rng, (pairs, nights))) for _ in range(2))
-    alarms, told, _ = walk(_flat(first), _flat(again), thresholds, range(thresholds.min_nights, nights))
+    alarms, told, _ = walk(
+        _flat(first), _flat(again), thresholds, range(thresholds.min_nights, nights)
+    )
     begin = nights // 2
     for series in (first, again):
         series[:, arm, begin:] *= 1 + slower
         series[:, 2] = series[:, 1] / series[:, 0]
-    _, seen, _ = walk(_flat(first), _flat(again), thresholds, range(begin, min(nights, begin + max(POWER_NIGHTS))))
+    _, seen, _ = walk(
+        _flat(first), _flat(again), thresholds, range(begin, min(nights, begin + max(POWER_NIGHTS)))
+    )
     by_pair = seen.reshape(pairs, 3, -1)
-    right = (by_pair[:, arm] == np.sign(slower)) | (by_pair[:, 2] == np.sign(slower) * (1 if arm == 1 else -1))
-    power = {n: _share(int(right[:, :n].any(axis=1).sum()), pairs) for n in POWER_NIGHTS if n <= right.shape[1]}
-    return Worth(power, _monthly(new_alarms(told), told.size), _monthly(new_alarms(alarms), alarms.size))
+    right = (by_pair[:, arm] == np.sign(slower)) | (
+        by_pair[:, 2] == np.sign(slower) * (1 if arm == 1 else -1)
+    )
+    power = {
+        n: _share(int(right[:, :n].any(axis=1).sum()), pairs)
+        for n in POWER_NIGHTS
+        if n <= right.shape[1]
+    }
+    return Worth(
+        power, _monthly(new_alarms(told), told.size), _monthly(new_alarms(alarms), alarms.size)
+    )
 
 
 def _series(logs: np.ndarray) -> np.ndarray:  # type: ignore[type-arg]
@@ -81,7 +106,9 @@ def _monthly(found: int, nights: int) -> Share:
 
 @dataclass(frozen=True)
 class Told:
-    """One rehearsed night from the slowdown on: `since` counts from 1. `second` is the verdict with the second run."""
+    """One rehearsed night from the slowdown on: `since` counts from 1. `second` is the verdict with
+    the second run.
+    """
 
     since: int
     first: Verdict
@@ -94,12 +121,21 @@ class Told:
 
 
 def rehearse(
-    template: Night, noise: Noise, rules: Rules, folder: Path, *, slower: float, arm: int, nights: int, seed: int
+    template: Night,
+    noise: Noise,
+    rules: Rules,
+    folder: Path,
+    *,
+    slower: float,
+    arm: int,
+    nights: int,
+    seed: int,
 ) -> Iterator[Told]:
-    """Nights as run folders in `folder`, each judged by `check` as it comes, from the slowdown to its alert.
+    """Nights as run folders in `folder`, each judged by `check` as it comes, from the slowdown to
+    its alert.
 
-    Made of the template's jobs with their times multiplied. The rules' acknowledgements are left out: what is rehearsed
-    is no history of theirs.
+    Made of the template's jobs with their times multiplied. The rules' acknowledgements are left
+    out: what is rehearsed is no history of theirs.
     """
     rng = np.random.default_rng([seed, 1])
     logs, again = noise.draw(rng, (nights,)), noise.draw(rng, (nights,))
@@ -141,7 +177,12 @@ def write_made_up(template: Night, name: str, night: int, factors: np.ndarray, f
     sides = arms_of(template.run).of_pair(template.pair)
     jobs = [
         _scaled(job, float(factor)).model_copy(
-            update={"run": name, "series": None, "log": None, "inference": None}  # its times are not what is rehearsed
+            update={
+                "run": name,
+                "series": None,
+                "log": None,
+                "inference": None,
+            }  # its times are not what is rehearsed
         )
         for side, factor in zip(sides, factors, strict=True)
         for job in side.values()
@@ -149,7 +190,9 @@ def write_made_up(template: Night, name: str, night: int, factors: np.ndarray, f
     path = folder / name
     path.mkdir(parents=True)
     (path / RUN_FILE).write_text(info.model_dump_json(), encoding="utf-8")
-    (path / JOBS_FILE).write_text("".join(job.model_dump_json() + "\n" for job in jobs), encoding="utf-8")
+    (path / JOBS_FILE).write_text(
+        "".join(job.model_dump_json() + "\n" for job in jobs), encoding="utf-8"
+    )
     return load_run(path)
 
 
@@ -160,5 +203,7 @@ def _scaled(job: JobRecord, factor: float) -> JobRecord:
     timing = job.timing.model_copy(update={key: value * factor for key, value in known.items()})
     blocks = job.blocks
     if blocks is not None:
-        blocks = blocks.model_copy(update={"step_s": [seconds * factor for seconds in blocks.step_s]})
+        blocks = blocks.model_copy(
+            update={"step_s": [seconds * factor for seconds in blocks.step_s]}
+        )
     return job.model_copy(update={"timing": timing, "blocks": blocks})

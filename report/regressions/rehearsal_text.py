@@ -21,7 +21,9 @@ from report.regressions.time_series import fits
 
 @dataclass(frozen=True)
 class Plan:
-    """`slower`: fraction; `nights`: the slowdown begins in their middle; `simulated`: pairs for the rates."""
+    """`slower`: fraction; `nights`: the slowdown begins in their middle; `simulated`: pairs for the
+    rates.
+    """
 
     slower: float
     nights: int = 60
@@ -39,21 +41,37 @@ def fraction(text: str) -> float:
     except ValueError:
         value = math.nan
     if not sign or rest or not math.isfinite(value) or value <= -1 or value == 0:
-        raise BenchError(f"{text!r} is no change in percent", place="--inject", fix="for example --inject 5%")
+        raise BenchError(
+            f"{text!r} is no change in percent", place="--inject", fix="for example --inject 5%"
+        )
     return value
 
 
-def rehearse_all(runs: Sequence[Run], patterns: Sequence[str], rules: Rules, plan: Plan) -> list[dict[str, Any]]:
-    """Rehearse every pair that fits; prints as it goes and returns the figures. BenchError: nothing to do it with."""
+def rehearse_all(
+    runs: Sequence[Run], patterns: Sequence[str], rules: Rules, plan: Plan
+) -> list[dict[str, Any]]:
+    """Rehearse every pair that fits; prints as it goes and returns the figures. BenchError: nothing
+    to do it with.
+    """
     least = 2 * (rules.config.thresholds.min_nights + 1)
     if plan.nights < least:
-        raise BenchError(f"{plan.nights} nights are too few", place="--nights", fix=f"{least} or more")
+        raise BenchError(
+            f"{plan.nights} nights are too few", place="--nights", fix=f"{least} or more"
+        )
     if plan.simulated < 1:
-        raise BenchError("must be 1 or more", place="--simulated", fix="600 give rates to about 2 points")
+        raise BenchError(
+            "must be 1 or more", place="--simulated", fix="600 give rates to about 2 points"
+        )
     recorded = histories(nights_among(runs), rules.measure, rules.config.comparable)
-    pairs = [nights for nights in recorded.values() if fits(nights[-1].pair, patterns) and _results(nights)]
+    pairs = [
+        nights
+        for nights in recorded.values()
+        if fits(nights[-1].pair, patterns) and _results(nights)
+    ]
     if not pairs:
-        raise BenchError("no pair with a result to rehearse with", fix="`report history` lists what there is")
+        raise BenchError(
+            "no pair with a result to rehearse with", fix="`report history` lists what there is"
+        )
     return [_rehearse(_results(nights), rules, plan) for nights in pairs]
 
 
@@ -76,9 +94,13 @@ def _rehearse(nights: list[Night], rules: Rules, plan: Plan) -> dict[str, Any]:
         print(f"  left out as in alarm: the last {in_alarm} night{'s' * (in_alarm != 1)}")
     one, other, ratio = noise.percent
     print(
-        f"  a night's standard deviation: {pair.baseline} {one:.2f}%, {pair.candidate} {other:.2f}%, ratio {ratio:.2f}%"
+        f"  a night's standard deviation: {pair.baseline} {one:.2f}%, {pair.candidate} "
+        f"{other:.2f}%, ratio {ratio:.2f}%"
     )
-    print(f"  {plan.arm} {plan.slower:+.1%} from night {plan.nights // 2 + 1} of {plan.nights} on:".replace("-", "−"))
+    print(
+        f"  {plan.arm} {plan.slower:+.1%} from night {plan.nights // 2 + 1} of "
+        f"{plan.nights} on:".replace("-", "−")
+    )
     told: list[Told] = []
     with tempfile.TemporaryDirectory(prefix="rehearsal-") as folder:
         changes = {"slower": plan.slower, "arm": arm, "nights": plan.nights, "seed": plan.seed}
@@ -90,7 +112,13 @@ def _rehearse(nights: list[Night], rules: Rules, plan: Plan) -> dict[str, Any]:
         if plan.alert and last.state in ("regression", "improvement"):
             _alert(told[-1], Path(folder))
     figures = worth(
-        noise, thresholds, slower=plan.slower, arm=arm, nights=plan.nights, pairs=plan.simulated, seed=plan.seed
+        noise,
+        thresholds,
+        slower=plan.slower,
+        arm=arm,
+        nights=plan.nights,
+        pairs=plan.simulated,
+        seed=plan.seed,
     )
     _print_worth(figures, plan)
     return {

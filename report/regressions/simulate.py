@@ -13,11 +13,15 @@ from report.regressions.thresholds import Thresholds
 Alarms = NDArray[np.int64]
 
 
-def walk(first: Values, again: Values, thresholds: Thresholds, nights: Iterable[int]) -> tuple[Alarms, Alarms, Alarms]:
-    """What is said on each of `nights` (positions, 0-based), given all before it: arrays (series, nights) of 1, 0, -1.
+def walk(
+    first: Values, again: Values, thresholds: Thresholds, nights: Iterable[int]
+) -> tuple[Alarms, Alarms, Alarms]:
+    """What is said on each of `nights` (positions, 0-based), given all before it: arrays (series,
+    nights) of 1, 0, -1.
 
-    `first`, `again`: a value per series and night, and that of its second run, both (series, nights). Returned: alarms
-    at first sight; those that the second run confirms; those that count if no second run can be made.
+    `first`, `again`: a value per series and night, and that of its second run, both (series,
+    nights). Returned: alarms at first sight; those that the second run confirms; those that count
+    if no second run can be made.
     """
     alarms, told, alone = [], [], []
     for night in nights:
@@ -35,7 +39,9 @@ def new_alarms(alarms: Alarms) -> int:
 
 
 def binomial_interval(found: int, of: int, confidence: float = 0.95) -> tuple[float, float]:
-    """The exact two-sided interval of a share. Source: Clopper and Pearson, Biometrika 26 (1934) 404-413."""
+    """The exact two-sided interval of a share. Source: Clopper and Pearson, Biometrika 26 (1934)
+    404-413.
+    """
     from scipy.special import betaincinv
 
     tail = (1 - confidence) / 2

@@ -16,13 +16,17 @@ def as_text(verdict: Verdict) -> str:
     for finding in findings:
         lines += ["", *_lines(finding)]
     counted = {state: sum(finding.state == state for finding in findings) for state in ORDER}
-    summary = ", ".join(f"{count} {state}" for state, count in counted.items() if count) or "no pair"
+    summary = (
+        ", ".join(f"{count} {state}" for state, count in counted.items() if count) or "no pair"
+    )
     return "\n".join([*lines, "", f"{summary}; exit code {verdict.exit_code}"]) + "\n"
 
 
 def _lines(finding: Finding) -> Iterator[str]:
     what = finding.state + (f", {finding.cause}" if finding.cause else "")
-    measure = " (end to end)" if finding.measure == "end_to_end" else ""  # inference says so in its name
+    measure = (
+        " (end to end)" if finding.measure == "end_to_end" else ""
+    )  # inference says so in its name
     yield f"{finding.workload}: {finding.candidate} over {finding.baseline}{measure}: {what}"
     yield f"  {finding.reason}"
     if finding.state == "steady":

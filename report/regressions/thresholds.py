@@ -15,15 +15,27 @@ STACK = ("torch", "onnxruntime-training", "onnxruntime-training-cpu", "torch-ort
 
 
 class Thresholds(Strict):
-    """Of the detector (report.regressions.detector). `sigmas`: standard deviations of a normal distribution."""
+    """Of the detector (report.regressions.detector). `sigmas`: standard deviations of a normal
+    distribution.
+    """
 
-    sigmas: float = Field(2.7, gt=0, description="alarm of one or two nights; a second run the same night decides")
+    sigmas: float = Field(
+        2.7, gt=0, description="alarm of one or two nights; a second run the same night decides"
+    )
     sigmas_long: float = Field(3.5, gt=0, description="the same for tails of 3 nights and more")
-    sigmas_again: float = Field(2.0, gt=0, description="the second run alone must be so far off, to the same side")
+    sigmas_again: float = Field(
+        2.0, gt=0, description="the second run alone must be so far off, to the same side"
+    )
     sigmas_alone: float = Field(3.5, gt=0, description="an alarm that no second run was made for")
-    least_change_percent: float = Field(1.0, ge=0, description="percent of the level: what is less is never an alarm")
-    least_noise_percent: float = Field(0.2, gt=0, description="percent: the noise is never taken to be less")
-    fixed_bound_percent: float = Field(5.0, gt=0, description="percent: what is an alarm after fewer than min_nights")
+    least_change_percent: float = Field(
+        1.0, ge=0, description="percent of the level: what is less is never an alarm"
+    )
+    least_noise_percent: float = Field(
+        0.2, gt=0, description="percent: the noise is never taken to be less"
+    )
+    fixed_bound_percent: float = Field(
+        5.0, gt=0, description="percent: what is an alarm after fewer than min_nights"
+    )
     min_nights: int = Field(10, ge=3, description="nights before the tail that the detector needs")
     baseline_nights: int = Field(30, ge=3, description="nights before the tail at most")
     longest_tail: int = Field(10, ge=1, description="nights")
@@ -34,18 +46,30 @@ class Thresholds(Strict):
     @model_validator(mode="after")
     def _bounds_fit(self) -> Thresholds:
         if self.baseline_nights < self.min_nights:
-            raise ValueError(f"baseline_nights ({self.baseline_nights}) is less than min_nights ({self.min_nights})")
+            raise ValueError(
+                f"baseline_nights ({self.baseline_nights}) is less than min_nights "
+                f"({self.min_nights})"
+            )
         if self.sigmas_alone < self.sigmas:
-            raise ValueError(f"sigmas_alone ({self.sigmas_alone:g}) is less than sigmas ({self.sigmas:g})")
+            raise ValueError(
+                f"sigmas_alone ({self.sigmas_alone:g}) is less than sigmas ({self.sigmas:g})"
+            )
         return self
 
 
 class Comparable(Strict):
-    """What must be equal, besides the pair's own settings, for two nights to be on comparable hosts."""
+    """What must be equal, besides the pair's own settings, for two nights to be on comparable
+    hosts.
+    """
 
-    card: bool = Field(True, description="the very card (its UUID), or the machine where there is none; else its model")
+    card: bool = Field(
+        True,
+        description="the very card (its UUID), or the machine where there is none; else its model",
+    )
     driver: bool = Field(True, description="the driver's version")
-    packages: list[str] = Field(list(STACK), description="versions of these packages in both arms' stacks")
+    packages: list[str] = Field(
+        list(STACK), description="versions of these packages in both arms' stacks"
+    )
 
 
 class CheckConfig(Strict):
@@ -56,7 +80,9 @@ class CheckConfig(Strict):
 
 
 def load_config(file: Path | None = None) -> CheckConfig:
-    """The configuration in `file`; None: of configs/check.yaml, else the built-in one. BenchError: file:line, why."""
+    """The configuration in `file`; None: of configs/check.yaml, else the built-in one. BenchError:
+    file:line, why.
+    """
     if file is None:
         return load_yaml(DEFAULT_FILE, CheckConfig) if DEFAULT_FILE.is_file() else CheckConfig()
     return load_yaml(file, CheckConfig)

@@ -20,10 +20,11 @@ from report.regressions.nights import Night, histories, nights_among
 
 @dataclass(frozen=True)
 class Course:
-    """`points`: nights with a result, oldest first; `missing`: runs of the pair here without one, and why.
+    """`points`: nights with a result, oldest first; `missing`: runs of the pair here without one,
+    and why.
 
-    `acknowledged`: accepted changes of the pair within its time. `changed`: what is not as in the course before
-    (another host, driver, package or setting), empty for a pair's first.
+    `acknowledged`: accepted changes of the pair within its time. `changed`: what is not as in the
+    course before (another host, driver, package or setting), empty for a pair's first.
     """
 
     pair: Pair
@@ -41,12 +42,15 @@ class Course:
 
     @property
     def heading(self) -> str:
-        """The title of a figure: of inference without its engines, which the legend has, so that its end stays."""
+        """The title of a figure: of inference without its engines, which the legend has, so that
+        its end stays.
+        """
         return self.pair.workload if self.measure == "inference" else self.title
 
 
 def courses_of(runs: Sequence[Run], rules: Rules) -> list[Course]:
-    """Every pair on every comparable host, pairs as first declared, hosts by time. Nothing is mixed between hosts.
+    """Every pair on every comparable host, pairs as first declared, hosts by time. Nothing is mixed
+    between hosts.
 
     After the pairs inference, likewise, whatever measure the rules ask for.
     """
@@ -54,11 +58,15 @@ def courses_of(runs: Sequence[Run], rules: Rules) -> list[Course]:
     among, comparable = nights_among(runs), rules.config.comparable
     of_pairs = histories(among, rules.measure, comparable)
     for nights in (*of_pairs.values(), *inference_histories(among, comparable).values()):
-        settings = list(dict.fromkeys(night.setting for night in nights if night.setting is not None))
+        settings = list(
+            dict.fromkeys(night.setting for night in nights if night.setting is not None)
+        )
         for place, setting in enumerate(settings):
             here = [night for night in nights if night.setting == setting]
             earlier = settings[place - 1] if place else None
-            courses.append(_course(here, setting, rules, setting.against(earlier) if earlier else []))
+            courses.append(
+                _course(here, setting, rules, setting.against(earlier) if earlier else [])
+            )
     return courses
 
 
@@ -83,7 +91,9 @@ def _course(nights: Sequence[Night], setting: Setting, rules: Rules, changed: li
 
 
 def as_json(course: Course) -> dict[str, Any]:
-    """A course as JSON values; times in seconds per step (end to end; per batch of inference), changes as fractions."""
+    """A course as JSON values; times in seconds per step (end to end; per batch of inference),
+    changes as fractions.
+    """
     return {
         "workload": course.pair.workload,
         "baseline": course.pair.baseline,
@@ -100,6 +110,8 @@ def as_json(course: Course) -> dict[str, Any]:
 
 
 def fits(pair: Pair, patterns: Sequence[str]) -> bool:
-    """Whether a pair fits any of `patterns` (shell patterns of its workload or its whole name), or there are none."""
+    """Whether a pair fits any of `patterns` (shell patterns of its workload or its whole name), or
+    there are none.
+    """
     names = (pair.workload, f"{pair.workload}/{pair.candidate}/over/{pair.baseline}")
     return not patterns or any(fnmatchcase(name, pattern) for name in names for pattern in patterns)

@@ -1,7 +1,7 @@
 """Views with a row per arm: runtimes, steady state, what the machine did.
 
-Runtimes: Model | Backend | Runtime(s) | Train samples(/s), as Optimum publishes them, then interval, n and state. What
-all rows share stands in the title; what varies has a column.
+Runtimes: Model | Backend | Runtime(s) | Train samples(/s), as Optimum publishes them, then
+interval, n and state. What all rows share stands in the title; what varies has a column.
 """
 
 from __future__ import annotations
@@ -46,13 +46,17 @@ from report.tables.table import Table, make_table
 
 
 def runtimes(run: Run) -> Part:
-    """End to end, every arm of every workload; jobs that took turns on the device have no such time."""
+    """End to end, every arm of every workload; jobs that took turns on the device have no such
+    time.
+    """
     turns = only_blocks(run)
     return part_of(
         run,
         []
         if turns
-        else arm_rows(run, (*END_TO_END, utilization.UTILIZATION), needs=("runtime_s", "train_samples_per_s")),
+        else arm_rows(
+            run, (*END_TO_END, utilization.UTILIZATION), needs=("runtime_s", "train_samples_per_s")
+        ),
         runtime_notes(run),
         usual=not turns,
     )
@@ -69,14 +73,24 @@ def runtime_tables(parts: Sequence[Part]) -> list[Table]:
         Column("Runtime(s)", number("runtime_s"), right=True, importance=ESSENTIAL),
         Column("Train samples(/s)", number("train_samples_per_s"), right=True),
         Column("Runtime ±95%", half_width("runtime_s"), right=True, optional=True),
-        Column("GPU util(%)", number("gpu_utilization_percent", digits=1), right=True, optional=True),
+        Column(
+            "GPU util(%)", number("gpu_utilization_percent", digits=1), right=True, optional=True
+        ),
         Column("n", count, right=True, optional=True),
         *([Column("Arm", text("arm"), importance=ESSENTIAL)] if backends_are_shared(rows) else []),
         *facts,
         *workload_column(rows),
         Column("State", state, importance=ESSENTIAL),
     ]
-    return [make_table("runtimes", f"Training time by model and backend{shared}:", columns, rows, notes_of(parts))]
+    return [
+        make_table(
+            "runtimes",
+            f"Training time by model and backend{shared}:",
+            columns,
+            rows,
+            notes_of(parts),
+        )
+    ]
 
 
 def steady(run: Run) -> Part:
@@ -104,24 +118,35 @@ def steady_tables(parts: Sequence[Part]) -> list[Table]:
         *workload_column(rows),
         Column("State", state_if_telling, optional=True, importance=ESSENTIAL),
     ]
-    return [make_table("steady", f"Set-up and steady state{shared}:", columns, rows, notes_of(parts))]
+    return [
+        make_table("steady", f"Set-up and steady state{shared}:", columns, rows, notes_of(parts))
+    ]
 
 
 def machine_use(run: Run) -> Part:
-    """What the cards did in the steady state, and of runs on CPU what the processors did; publications have neither."""
+    """What the cards did in the steady state, and of runs on CPU what the processors did;
+    publications have neither.
+    """
     usual = any(job.telemetry and job.telemetry.gpus for job in run.jobs)
     if not utilization.is_measured(run):
         return part_of(run, [], [], usual=usual, kind="published")
     if utilization.is_on_gpu(run):
-        return part_of(run, utilization.gpu_rows(run), utilization.gpu_notes(run), usual=usual, kind="gpu")
-    return part_of(run, utilization.host_rows(run), utilization.gpu_notes(run), usual=usual, kind="host")
+        return part_of(
+            run, utilization.gpu_rows(run), utilization.gpu_notes(run), usual=usual, kind="gpu"
+        )
+    return part_of(
+        run, utilization.host_rows(run), utilization.gpu_notes(run), usual=usual, kind="host"
+    )
 
 
 def machine_use_tables(parts: Sequence[Part]) -> list[Table]:
     """The tables of `machine_use`, one of runs on GPUs and one of runs on CPU."""
     on_gpu = [part for part in parts if part.kind == "gpu"]
     on_cpu = [part for part in parts if part.kind == "host"]
-    return [*(_gpu_tables(on_gpu) if on_gpu or not on_cpu else []), *(_host_tables(on_cpu) if on_cpu else [])]
+    return [
+        *(_gpu_tables(on_gpu) if on_gpu or not on_cpu else []),
+        *(_host_tables(on_cpu) if on_cpu else []),
+    ]
 
 
 def _gpu_tables(parts: Sequence[Part]) -> list[Table]:
@@ -131,10 +156,21 @@ def _gpu_tables(parts: Sequence[Part]) -> list[Table]:
         *run_column(rows),
         Column("Model", text("model"), importance=ESSENTIAL),
         *facts,
-        Column("Util(%)", number("gpu_utilization_percent", digits=1), right=True, importance=ESSENTIAL),
-        Column("p10(%)", number("gpu_utilization_p10_percent", digits=1), right=True, importance=DETAIL),
-        Column("NVML GiB", number("gpu_memory_peak_bytes", 2**-30, 2), right=True, importance=ESSENTIAL),
-        Column("Torch GiB", number("torch_peak_allocated_bytes", 2**-30, 2), right=True, importance=DETAIL),
+        Column(
+            "Util(%)", number("gpu_utilization_percent", digits=1), right=True, importance=ESSENTIAL
+        ),
+        Column(
+            "p10(%)", number("gpu_utilization_p10_percent", digits=1), right=True, importance=DETAIL
+        ),
+        Column(
+            "NVML GiB", number("gpu_memory_peak_bytes", 2**-30, 2), right=True, importance=ESSENTIAL
+        ),
+        Column(
+            "Torch GiB",
+            number("torch_peak_allocated_bytes", 2**-30, 2),
+            right=True,
+            importance=DETAIL,
+        ),
         Column("Power(W)", number("power_w", digits=0), right=True),
         Column("J/sample", number("joules_per_sample"), right=True),
         Column("MFU(%)", number("model_flops_utilization", 100, 1), right=True),
@@ -177,8 +213,12 @@ def notes_of(parts: Sequence[Part], legend: Sequence[str] = ()) -> list[str]:
 
 
 def arm_facts(rows: Sequence[Row], *more: Fact) -> tuple[list[Column], str]:
-    """The columns that name an arm, and the title's words; the attention only where backends name the arms."""
+    """The columns that name an arm, and the title's words; the attention only where backends name
+    the arms.
+    """
     by_name = backends_are_shared(rows)
     arm = Column("Arm", text("arm")) if by_name else Column("Backend", text("backend"))
-    columns, shared = split_facts(rows, (TASK, PRECISION, BATCH, *(() if by_name else (ATTENTION,)), *more))
+    columns, shared = split_facts(
+        rows, (TASK, PRECISION, BATCH, *(() if by_name else (ATTENTION,)), *more)
+    )
     return [Column(arm.title, arm.show, importance=ESSENTIAL), *columns], shared

@@ -1,4 +1,6 @@
-"""Card by card what each did while several trained a job together: an uneven one shows here, not in the means."""
+"""Card by card what each did while several trained a job together: an uneven one shows here, not in
+the means.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,10 @@ from report.tables.digest import Part, part_of
 from report.tables.rows import Figure, Row, arm_rows, figure_means
 from report.tables.table import Table, make_table
 
-LEGEND = ("means over the launches that count (n) of each launch's steady window; peak memory is of the whole job",)
+LEGEND = (
+    "means over the launches that count (n) of each launch's steady window; peak memory is of the "
+    "whole job",
+)
 
 
 def cards(run: Run) -> Part:
@@ -42,16 +47,30 @@ def card_tables(parts: Sequence[Part]) -> list[Table]:
         Column("Model", text("model"), importance=ESSENTIAL),
         *facts,
         Column("Card", text("card"), right=True, importance=ESSENTIAL),
-        Column("Util(%)", number("gpu_utilization_percent", digits=1), right=True, importance=ESSENTIAL),
-        Column("p10(%)", number("gpu_utilization_p10_percent", digits=1), right=True, importance=DETAIL),
-        Column("NVML GiB", number("gpu_memory_peak_bytes", 2**-30, 2), right=True, importance=ESSENTIAL),
+        Column(
+            "Util(%)", number("gpu_utilization_percent", digits=1), right=True, importance=ESSENTIAL
+        ),
+        Column(
+            "p10(%)", number("gpu_utilization_p10_percent", digits=1), right=True, importance=DETAIL
+        ),
+        Column(
+            "NVML GiB", number("gpu_memory_peak_bytes", 2**-30, 2), right=True, importance=ESSENTIAL
+        ),
         Column("Power(W)", number("power_w", digits=0), right=True),
         Column("SM(MHz)", number("sm_clock_mhz", digits=0), right=True, importance=DETAIL),
         Column("n", count, right=True),
         *workload_column(rows),
         Column("State", state_if_telling, optional=True, importance=ESSENTIAL),
     ]
-    return [make_table("cards", f"Each GPU in the steady state{shared}:", columns, rows, notes_of(parts, LEGEND))]
+    return [
+        make_table(
+            "cards",
+            f"Each GPU in the steady state{shared}:",
+            columns,
+            rows,
+            notes_of(parts, LEGEND),
+        )
+    ]
 
 
 def card_rows(run: Run) -> list[Row]:
@@ -59,7 +78,11 @@ def card_rows(run: Run) -> list[Row]:
     rows: list[Row] = []
     launches = arms_of(run).launches
     for row in arm_rows(run, ()):
-        counted = [job for job in launches[str(row["workload"]), str(row["arm"])].values() if verdict(job) == OK]
+        counted = [
+            job
+            for job in launches[str(row["workload"]), str(row["arm"])].values()
+            if verdict(job) == OK
+        ]
         indices = sorted({gpu.index for job in counted for gpu in _gpus(job)})
         for index in indices if len(indices) > 1 else ():
             rows.append(row | {"card": index} | figure_means(_figures(index), counted))

@@ -1,4 +1,6 @@
-"""Columns of a displayed table: what a cell says of its row, and what goes into the title because all rows share it."""
+"""Columns of a displayed table: what a cell says of its row, and what goes into the title because
+all rows share it.
+"""
 
 from __future__ import annotations
 
@@ -14,9 +16,11 @@ DETAIL, ESSENTIAL = 0, 2  # importance of a column
 
 @dataclass(frozen=True)
 class Column:
-    """A displayed column: what a cell says of its row. `optional`: left out where no row has anything to say.
+    """A displayed column: what a cell says of its row. `optional`: left out where no row has
+    anything to say.
 
-    `importance`: where a table is wider than a terminal, columns of DETAIL are left out first, ESSENTIAL ones never.
+    `importance`: where a table is wider than a terminal, columns of DETAIL are left out first,
+    ESSENTIAL ones never.
     """
 
     title: str
@@ -28,7 +32,9 @@ class Column:
 
 @dataclass(frozen=True)
 class Fact:
-    """What describes a row and rarely varies: a column where it does, else words of the title (`phrase`)."""
+    """What describes a row and rarely varies: a column where it does, else words of the title
+    (`phrase`).
+    """
 
     column: Column
     phrase: str = "{}"
@@ -63,14 +69,22 @@ GPU = Fact(Column("GPU", device, importance=ESSENTIAL))
 
 
 def split_facts(rows: Sequence[Row], facts: Sequence[Fact]) -> tuple[list[Column], str]:
-    """The columns of the facts that vary, and the others in brackets for the title: " (sst2, fp16, batch 8)"."""
+    """The columns of the facts that vary, and the others in brackets for the title: " (sst2, fp16,
+    batch 8)".
+    """
     values = [(fact, fact.value(rows)) for fact in facts]
     shared = ", ".join(fact.phrase.format(value) for fact, value in values if value)
-    return [fact.column for fact, value in values if value is None], f" ({shared})" if shared else ""
+    return [
+        fact.column for fact, value in values if value is None
+    ], f" ({shared})" if shared else ""
 
 
 def run_column(rows: Sequence[Row]) -> list[Column]:
-    return [Column("Run", text("run"), importance=ESSENTIAL)] if len({row["run"] for row in rows}) > 1 else []
+    return (
+        [Column("Run", text("run"), importance=ESSENTIAL)]
+        if len({row["run"] for row in rows}) > 1
+        else []
+    )
 
 
 def workload_column(rows: Sequence[Row]) -> list[Column]:
@@ -84,7 +98,9 @@ def workload_column(rows: Sequence[Row]) -> list[Column]:
 
 
 def backends_are_shared(rows: Sequence[Row]) -> bool:
-    """Whether two arms of one workload have the same backend, so that its label does not tell them apart."""
+    """Whether two arms of one workload have the same backend, so that its label does not tell them
+    apart.
+    """
     return len({(row["run"], row["workload"], row["backend"]) for row in rows}) < len(rows)
 
 
@@ -93,12 +109,16 @@ def as_number(value: Value) -> float | None:
 
 
 def decimals(value: float) -> int:
-    """Decimals that show four significant digits, one at least and 15 at most: 3523.7, 752.3, 57.30, 0.1234."""
+    """Decimals that show four significant digits, one at least and 15 at most: 3523.7, 752.3,
+    57.30, 0.1234.
+    """
     return min(max(1, 3 - math.floor(math.log10(abs(value)))), 15) if value else 1
 
 
 def number(key: str, factor: float = 1.0, digits: int | None = None) -> Show:
-    """`value · factor` with `digits` decimals, by default as many as `decimals` says; a published one as printed."""
+    """`value · factor` with `digits` decimals, by default as many as `decimals` says; a published
+    one as printed.
+    """
 
     def show(row: Row) -> str:
         value = as_number(row[key])
@@ -136,7 +156,11 @@ def percent(*keys: str) -> Show:
 
     def show(row: Row) -> str:
         values = [as_number(row[key]) for key in keys]
-        return "" if None in values else " / ".join(format_percent(value) for value in values if value is not None)
+        return (
+            ""
+            if None in values
+            else " / ".join(format_percent(value) for value in values if value is not None)
+        )
 
     return show
 
@@ -144,7 +168,11 @@ def percent(*keys: str) -> Show:
 def interval(key: str) -> Show:
     def show(row: Row) -> str:
         low, high = as_number(row[f"{key}_low"]), as_number(row[f"{key}_high"])
-        return "" if low is None or high is None else f"{format_percent(low)} to {format_percent(high)}"
+        return (
+            ""
+            if low is None or high is None
+            else f"{format_percent(low)} to {format_percent(high)}"
+        )
 
     return show
 
@@ -170,10 +198,14 @@ def state(row: Row) -> str:
     unmet = row.get("precision_target") == "precision not reached"
     left_out = f"left out: {row['left_out']}" if row["left_out"] else ""
     unseen = f"throttling and sharing unknown: {row['unobserved']}" if row.get("unobserved") else ""
-    return "; ".join(filter(None, ["ok", "precision not reached" if unmet else "", left_out, unseen]))
+    return "; ".join(
+        filter(None, ["ok", "precision not reached" if unmet else "", left_out, unseen])
+    )
 
 
 def state_if_telling(row: Row) -> str:
-    """The state where it is more than that all went well: for tables that stand beside one that has every state."""
+    """The state where it is more than that all went well: for tables that stand beside one that has
+    every state.
+    """
     said = state(row)
     return "" if said in ("ok", "published") else said

@@ -26,28 +26,42 @@ def markdown(found: Comparison) -> str:
     gains, times = ([_row(compared, kind) for compared in of] for kind, of in _kinds(found))
     tables = []
     if gains:
-        tables.append(make_table("gains", "Gains, B against A:", _gain_columns(), gains, _gain_notes(gains)))
+        tables.append(
+            make_table("gains", "Gains, B against A:", _gain_columns(), gains, _gain_notes(gains))
+        )
     if times:
-        tables.append(make_table("times", "Times, B against A:", _time_columns(), times, _time_notes(times)))
-    tables.append(_changed(found, [f"no {kind} that both runs have" for kind, of in _kinds(found) if not of]))
+        tables.append(
+            make_table("times", "Times, B against A:", _time_columns(), times, _time_notes(times))
+        )
+    tables.append(
+        _changed(found, [f"no {kind} that both runs have" for kind, of in _kinds(found) if not of])
+    )
     if alone := _alone(found):
-        columns = [Column(title, text(title.lower())) for title in ("Run", "Workload", "What", "Times", "State")]
+        columns = [
+            Column(title, text(title.lower()))
+            for title in ("Run", "Workload", "What", "Times", "State")
+        ]
         tables.append(make_table("only", "Only in one of them:", columns, alone, []))
     footer = (f"A: {run_headline(found.a)}", f"B: {run_headline(found.b)}")
     return TABLE_FORMATS["markdown"](Document(tuple(tables), footer))
 
 
 def json_text(found: Comparison) -> str:
-    """Raw numbers: gains as fractions, times in seconds, changes as fractions of the speed-up or of the time."""
+    """Raw numbers: gains as fractions, times in seconds, changes as fractions of the speed-up or of
+    the time.
+    """
     content: dict[str, Any] = {
         "version": JSON_VERSION,
         "a": found.a.info.run,
         "b": found.b.info.run,
         **{kind: [_row(compared, kind) for compared in of] for kind, of in _kinds(found)},
         "differences": [
-            {"group": one.group, "key": one.key, "a": one.a, "b": one.b} for one in found.differences.found
+            {"group": one.group, "key": one.key, "a": one.a, "b": one.b}
+            for one in found.differences.found
         ],
-        "not_recorded": [{"group": group, "run": run.lower()} for group, run in found.differences.unrecorded],
+        "not_recorded": [
+            {"group": group, "run": run.lower()} for group, run in found.differences.unrecorded
+        ],
         "only_in_a": [_named(item) for item in found.only_a],
         "only_in_b": [_named(item) for item in found.only_b],
     }
@@ -67,7 +81,10 @@ def _row(compared: Compared, kind: str) -> Row:
     row: Row = {"model": b.model, "workload": b.workload, "what": b.what, "time": b.time}
     row |= {"workload_a": a.workload, "what_a": a.what}
     for run, item in (("a", a), ("b", b)):
-        row |= {**_transformed(run, item.estimate, transform), f"{run}_n": item.estimate.n if item.estimate else 0}
+        row |= {
+            **_transformed(run, item.estimate, transform),
+            f"{run}_n": item.estimate.n if item.estimate else 0,
+        }
     row |= _transformed("change", compared.change, throughput_gain)
     return {**row, "moved": compared.moved, "why": compared.why}
 
@@ -85,7 +102,12 @@ def _named(item: Item) -> Row:
 
 
 def _changed(found: Comparison, notes: Sequence[str]) -> Table:
-    columns = [Column("Of", text("group")), Column("What", text("key")), Column("A", text("a")), Column("B", text("b"))]
+    columns = [
+        Column("Of", text("group")),
+        Column("What", text("key")),
+        Column("A", text("a")),
+        Column("B", text("b")),
+    ]
     unrecorded: dict[str, list[str]] = {}
     for group, run in found.differences.unrecorded:
         unrecorded.setdefault(run, []).append(group)
@@ -139,7 +161,11 @@ def _change_columns(more: str, less: str) -> list[Column]:
     def moved(row: Row) -> str:
         if row["moved"] is None:
             return f"unknown: {row['why']}"
-        return f"yes, {more if (as_number(row['change']) or 0) > 0 else less}" if row["moved"] else "no"
+        return (
+            f"yes, {more if (as_number(row['change']) or 0) > 0 else less}"
+            if row["moved"]
+            else "no"
+        )
 
     return [
         Column("Change", _percent("change", "+"), right=True),
@@ -150,7 +176,11 @@ def _change_columns(more: str, less: str) -> list[Column]:
 
 def _of_both(key: str) -> Callable[[Row], str]:
     """One name, or A's and B's where they were matched by what they are."""
-    return lambda row: str(row[key]) if row[key] == row[f"{key}_a"] else f"{row[f'{key}_a']} / {row[key]}"
+    return (
+        lambda row: str(row[key])
+        if row[key] == row[f"{key}_a"]
+        else f"{row[f'{key}_a']} / {row[key]}"
+    )
 
 
 def _percent(key: str, sign: str = "") -> Callable[[Row], str]:
@@ -197,17 +227,31 @@ def _chance(rows: Sequence[Row]) -> list[str]:
     if not judged:
         return []
     said = "moved: the joint 95% interval of the change (Welch, on the launches' logarithms) excludes 0"
-    chance = f"; of {judged} such intervals {0.05 * judged:.1f} do so by chance alone" if judged > 1 else ""
+    chance = (
+        f"; of {judged} such intervals {0.05 * judged:.1f} do so by chance alone"
+        if judged > 1
+        else ""
+    )
     return [said + chance]
 
 
 def _shown(difference: Difference) -> Row:
-    a, b = (NOT_THERE if value is None else " ".join(str(value).split()) for value in (difference.a, difference.b))
+    a, b = (
+        NOT_THERE if value is None else " ".join(str(value).split())
+        for value in (difference.a, difference.b)
+    )
     same = 0
     if max(len(a), len(b)) > MAX_SHOWN:
-        same = next((i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))
+        same = next(
+            (i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b))
+        )
     begin = max(0, same - MAX_SHOWN // 4)  # some of what is the same leads to what is not
-    return {"group": difference.group, "key": difference.key, "a": _cut(a, begin), "b": _cut(b, begin)}
+    return {
+        "group": difference.group,
+        "key": difference.key,
+        "a": _cut(a, begin),
+        "b": _cut(b, begin),
+    }
 
 
 def _cut(value: str, begin: int) -> str:

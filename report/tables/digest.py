@@ -1,6 +1,8 @@
-"""What tables need of a run once its records are read: years of runs are digested one by one, and fit in memory.
+"""What tables need of a run once its records are read: years of runs are digested one by one, and
+fit in memory.
 
-A view (report.tables.registry) takes its part of every run (`collect`) and makes tables of the parts of all runs (`tables`).
+A view (report.tables.registry) takes its part of every run (`collect`) and makes tables of the
+parts of all runs (`tables`).
 """
 
 from __future__ import annotations
@@ -22,8 +24,9 @@ if TYPE_CHECKING:
 class Part:
     """What one view takes of one run: raw rows and the notes under them.
 
-    `by_name`: arms go by their names, for backends do not tell them apart. `usual`: the view has something to say of
-    this run although nobody asked for it. `kind`: which table of the view the rows belong to, if it has several.
+    `by_name`: arms go by their names, for backends do not tell them apart. `usual`: the view has
+    something to say of this run although nobody asked for it. `kind`: which table of the view the
+    rows belong to, if it has several.
     """
 
     run: str
@@ -37,7 +40,9 @@ class Part:
 
 @dataclass(frozen=True)
 class View:
-    """One kind of table. `asked_only`: it repeats what others hold, so it is made only where it is asked for."""
+    """One kind of table. `asked_only`: it repeats what others hold, so it is made only where it is
+    asked for.
+    """
 
     collect: Callable[[Run], Part]
     tables: Callable[[Sequence[Part]], list[Table]]
@@ -85,5 +90,8 @@ def digest(run: Run, views: Collection[str], selection: Selection = EVERYTHING) 
         machine(selected),
         run_headline(selected),
         run_notes(selected),
-        {name: replace(part, rows=[*filter(selection.shows, part.rows)]) for name, part in parts.items()},
+        {
+            name: replace(part, rows=[*filter(selection.shows, part.rows)])
+            for name, part in parts.items()
+        },
     )

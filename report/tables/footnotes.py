@@ -17,11 +17,19 @@ MAX_REASON = 300  # characters: a reason is a sentence, not a traceback
 MANY_RUNS = 30  # more of them are told together: nobody reads a line for each
 MOST_NOTES = 30  # under a table of many runs
 FEW_NAMES = 3
-TOLD_PACKAGES = ("torch", "transformers", "optimum", "onnxruntime-training", "onnxruntime-training-cpu")
+TOLD_PACKAGES = (
+    "torch",
+    "transformers",
+    "optimum",
+    "onnxruntime-training",
+    "onnxruntime-training-cpu",
+)
 
 
 def runtime_notes(run: Run) -> list[str]:
-    """Under the runtimes: synthetic data, random weights, failures, what was run again, what was not compiled."""
+    """Under the runtimes: synthetic data, random weights, failures, what was run again, what was
+    not compiled.
+    """
     return [
         *source_notes(run),
         *failure_notes(run),
@@ -35,10 +43,11 @@ def runtime_notes(run: Run) -> list[str]:
 
 
 def merge_notes(of: Sequence[tuple[str, Sequence[str]]], legend: Iterable[str] = ()) -> list[str]:
-    """`legend`, then the notes of runs, (name, notes) each; a note names its runs where it is not one of all.
+    """`legend`, then the notes of runs, (name, notes) each; a note names its runs where it is not
+    one of all.
 
-    Of more runs than anybody reads, only the first that say it, and not every note (MOST_NOTES): each is under the
-    tables of its run by itself.
+    Of more runs than anybody reads, only the first that say it, and not every note (MOST_NOTES):
+    each is under the tables of its run by itself.
     """
     said: dict[str, list[str]] = {}
     for name, notes in of:
@@ -50,8 +59,15 @@ def merge_notes(of: Sequence[tuple[str, Sequence[str]]], legend: Iterable[str] =
     left = len(said) - len(kept)
     return [
         *legend,
-        *(note if len(said[note]) == len(of) else f"{_few(said[note], len(of))}: {note}" for note in kept),
-        *([f"{left:,} more notes, each of some runs only: they stand under the tables of one run"] if left else []),
+        *(
+            note if len(said[note]) == len(of) else f"{_few(said[note], len(of))}: {note}"
+            for note in kept
+        ),
+        *(
+            [f"{left:,} more notes, each of some runs only: they stand under the tables of one run"]
+            if left
+            else []
+        ),
     ]
 
 
@@ -63,7 +79,9 @@ def _few(names: Sequence[str], of: int) -> str:
 
 def run_notes(run: Run) -> list[str]:
     """What the run was: settings of every workload, versions, the run's own notes."""
-    settings: dict[tuple[object, ...], list[str]] = {}  # equal workloads are one object (report.loading.runs)
+    settings: dict[
+        tuple[object, ...], list[str]
+    ] = {}  # equal workloads are one object (report.loading.runs)
 
     def once(job: JobRecord) -> list[str]:
         key = id(job.workload), job.sources.max_seq_length, tuple(job.unpublished)
@@ -78,11 +96,15 @@ def run_notes(run: Run) -> list[str]:
 
 
 def version_notes(run: Run) -> list[str]:
-    """Versions of the packages that decide what is measured, of each stack; the run's record has all of them."""
+    """Versions of the packages that decide what is measured, of each stack; the run's record has
+    all of them.
+    """
     packages, said = run.info.packages, []
     for stack in dict.fromkeys(package.rpartition("/")[0] for package in packages):
         of_stack = {name: f"{stack}/{name}" if stack else name for name in TOLD_PACKAGES}
-        if told := ", ".join(f"{name} {packages[key]}" for name, key in of_stack.items() if key in packages):
+        if told := ", ".join(
+            f"{name} {packages[key]}" for name, key in of_stack.items() if key in packages
+        ):
             said.append(f"stack {stack}: {told}" if stack else told)
     return said
 
@@ -90,14 +112,22 @@ def version_notes(run: Run) -> list[str]:
 def source_notes(run: Run) -> list[str]:
     """Under every table: synthetic data, random weights, and heads drawn anew."""
     launched = [job for launches in arms_of(run).launches.values() for job in launches.values()]
-    built_in = dict.fromkeys(job.workload.task.data_name for job in launched if job.sources.data == "synthetic")
+    built_in = dict.fromkeys(
+        job.workload.task.data_name for job in launched if job.sources.data == "synthetic"
+    )
     plural = "s" if len(built_in) > 1 else ""
-    stand_ins = f"the built-in stand-in{plural} for {', '.join(built_in)}, not the real task{plural}"
+    stand_ins = (
+        f"the built-in stand-in{plural} for {', '.join(built_in)}, not the real task{plural}"
+    )
 
     def synthetic(job: JobRecord) -> list[str]:
         if job.sources.data == "synthetic":
             return [f"synthetic data: {stand_ins}"]
-        return [] if job.sources.data or job.state is not State.OK else ["where the data came from was not recorded"]
+        return (
+            []
+            if job.sources.data or job.state is not State.OK
+            else ["where the data came from was not recorded"]
+        )
 
     def random(job: JobRecord) -> list[str]:
         if job.sources.weights == "random":
@@ -105,11 +135,17 @@ def source_notes(run: Run) -> list[str]:
         unknown = not job.sources.weights and job.state is State.OK
         return ["where the weights came from was not recorded"] if unknown else []
 
-    return [*grouped(run, synthetic), *grouped(run, random), *grouped(run, lambda job: job.sources.remarks)]
+    return [
+        *grouped(run, synthetic),
+        *grouped(run, random),
+        *grouped(run, lambda job: job.sources.remarks),
+    ]
 
 
 def disturbance_notes(run: Run) -> list[str]:
-    """What else on the host disturbed launches that count (harness.runner.contention), the worst of each kind."""
+    """What else on the host disturbed launches that count (harness.runner.contention), the worst of
+    each kind.
+    """
     launched = {key: launches for key, launches in arms_of(run).launches.items() if launches}
     worst: dict[str, dict[tuple[str, str], float]] = {"pauses": {}, "others": {}, "stopped": {}}
     heavy: dict[tuple[str, str], bool] = {}
@@ -127,7 +163,8 @@ def disturbance_notes(run: Run) -> list[str]:
     texts = {
         "pauses": "steps that paused took up to {:.1%} of a launch's steady window",
         "stopped": "a process of a launch was stopped (SIGSTOP) for up to {:.1f} s in all",
-        "others": "other processes used up to {:.0%} of the time of a launch's cores in its steady window",
+        "others": "other processes used up to {:.0%} of the time of a launch's cores in its "
+        "steady window",
     }
     said = [
         texts[kind].format(max(shares.values())) + name_arms(shares, launched)
@@ -135,7 +172,9 @@ def disturbance_notes(run: Run) -> list[str]:
         if shares
     ]
     if heavy:
-        counted = "heavily disturbed launches count, as the suite asks (measurement.contention: note)"
+        counted = (
+            "heavily disturbed launches count, as the suite asks (measurement.contention: note)"
+        )
         said.append(counted + name_arms(heavy, launched))
     return said
 
@@ -171,7 +210,9 @@ def failure_notes(run: Run) -> list[str]:
         for job in launches.values():
             if (why := verdict(job)) != OK:
                 reasons.setdefault(why, _reason(job))
-        said += [f"{arm} on {workload}, {why}: {reason}" for why, reason in reasons.items() if reason]
+        said += [
+            f"{arm} on {workload}, {why}: {reason}" for why, reason in reasons.items() if reason
+        ]
     return said
 
 
@@ -192,13 +233,26 @@ def compile_notes(run: Run) -> list[str]:
     """Of torch.compile: graph breaks, and steps of the steady state in which it compiled again."""
     said = []
     for (workload, arm), launches in arms_of(run).launches.items():
-        proofs = [(job.engagement, job.timing.steady_begin_step) for job in launches.values() if job.engagement]
+        proofs = [
+            (job.engagement, job.timing.steady_begin_step)
+            for job in launches.values()
+            if job.engagement
+        ]
         breaks = max((proof.graph_breaks or 0 for proof, _ in proofs), default=0)
-        again = [sum(step >= begin for step in proof.recompiled_at_steps) for proof, begin in proofs if begin]
+        again = [
+            sum(step >= begin for step in proof.recompiled_at_steps)
+            for proof, begin in proofs
+            if begin
+        ]
         if breaks:
-            said.append(f"{arm} on {workload}: {breaks} graph breaks; what lies between the graphs was not compiled")
+            said.append(
+                f"{arm} on {workload}: {breaks} graph breaks; what lies between the graphs was "
+                "not compiled"
+            )
         if any(again):
-            said.append(f"{arm} on {workload}: compiled again in up to {max(again)} steps of a steady state")
+            said.append(
+                f"{arm} on {workload}: compiled again in up to {max(again)} steps of a steady state"
+            )
     return said
 
 
@@ -219,18 +273,25 @@ def rerun_notes(run: Run) -> list[str]:
     if not superseded:
         return []
     why = Counter(_why_again(job, superseded) for job in superseded)
-    said = "; ".join(f"{count} {reason}" if len(why) > 1 else reason for reason, count in why.items())
-    attempts = "1 earlier attempt" if len(superseded) == 1 else f"{len(superseded)} earlier attempts"
+    said = "; ".join(
+        f"{count} {reason}" if len(why) > 1 else reason for reason, count in why.items()
+    )
+    attempts = (
+        "1 earlier attempt" if len(superseded) == 1 else f"{len(superseded)} earlier attempts"
+    )
     return [f"{attempts} not counted, run again: {said}"]
 
 
 def _why_again(job: JobRecord, superseded: Sequence[JobRecord]) -> str:
     if job.state is not State.OK:
-        return job.state.value.replace("_", " ") + (f" ({in_one_line(job.reason)})" if job.reason else "")
+        return job.state.value.replace("_", " ") + (
+            f" ({in_one_line(job.reason)})" if job.reason else ""
+        )
     beside = [
         other
         for other in superseded
-        if (other.workload.name, other.launch, other.attempt) == (job.workload.name, job.launch, job.attempt)
+        if (other.workload.name, other.launch, other.attempt)
+        == (job.workload.name, job.launch, job.attempt)
     ]
     clocks = [clock for other in beside if (clock := sm_clock_mhz(other))]
     if clocks and max(clocks) > min(clocks) * CLOCKS_APART:
@@ -260,12 +321,16 @@ def _when(run: Run) -> str:
     dirty = ", with uncommitted changes" if run.info.git.get("dirty") else ""
     if not run.info.created_at:
         return ""  # a published run has no suite of ours, and nobody knows its date
-    return f", suite {run.info.suite}, {run.info.created_at[:10]}" + (f", commit {commit}{dirty}" if commit else "")
+    return f", suite {run.info.suite}, {run.info.created_at[:10]}" + (
+        f", commit {commit}{dirty}" if commit else ""
+    )
 
 
 def _settings(job: JobRecord) -> list[str]:
     training = job.workload.training
-    length = ("" if training.max_steps is None else f"{training.max_steps} steps") or f"{training.epochs:g} epochs"
+    length = (
+        "" if training.max_steps is None else f"{training.max_steps} steps"
+    ) or f"{training.epochs:g} epochs"
     parts = [
         ("workload.task.name", job.workload.task.name),
         ("workload.training.precision", training.precision),
@@ -281,19 +346,25 @@ def _settings(job: JobRecord) -> list[str]:
 def _length(job: JobRecord) -> str:
     """Tokens per sample; where they are not those asked for, both."""
     asked, trained = job.workload.training.max_seq_length, trained_length(job)
-    return f"length {trained}" + ("" if trained == asked else f" ({asked} asked for: the tokenizer takes no more)")
+    return f"length {trained}" + (
+        "" if trained == asked else f" ({asked} asked for: the tokenizer takes no more)"
+    )
 
 
 def _processes(job: JobRecord) -> str | None:
     launch = job.workload.launch
     if launch.world_size == 1:
         return None
-    nodes = f" on {launch.nodes} nodes (host and telemetry are the first's)" if launch.nodes > 1 else ""
+    nodes = (
+        f" on {launch.nodes} nodes (host and telemetry are the first's)" if launch.nodes > 1 else ""
+    )
     return f"{launch.world_size} processes{nodes}, each with that batch"
 
 
 def grouped(run: Run, say: Callable[[JobRecord], Iterable[str]]) -> list[str]:
-    """What `say` says of the jobs, each thing once, in the tables' order; names what it is about if not all."""
+    """What `say` says of the jobs, each thing once, in the tables' order; names what it is about if
+    not all.
+    """
     launched = {key: launches for key, launches in arms_of(run).launches.items() if launches}
     said: dict[str, set[tuple[str, str]]] = {}
     for key, launches in launched.items():
@@ -306,7 +377,8 @@ def grouped(run: Run, say: Callable[[JobRecord], Iterable[str]]) -> list[str]:
 def name_arms(about: Collection[tuple[str, str]], every: Collection[tuple[str, str]]) -> str:
     """In brackets what `about` is of `every` (workload, arm); nothing if it is all.
 
-    Arms that are there with all of several workloads; else workloads, of those not there with all their arms the arms.
+    Arms that are there with all of several workloads; else workloads, of those not there with all
+    their arms the arms.
     """
     if len(about) == len(every):
         return ""

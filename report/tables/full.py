@@ -1,4 +1,6 @@
-"""The full form of a gain: the times of both arms and what the machine did, beside the gain and its checks."""
+"""The full form of a gain: the times of both arms and what the machine did, beside the gain and its
+checks.
+"""
 
 from __future__ import annotations
 
@@ -17,21 +19,26 @@ from report.tables.rows import STEADY_STATE, Row, figure_means
 SIDES = ("baseline", "candidate")
 _STEADY = (*STEADY_STATE, *utilization.GPU_FIGURES, *utilization.HOST_FIGURES)
 LEGEND = (
-    "two figures in a cell are the baseline's and the candidate's, means over the launches that count; Util is NVML's "
-    "GPU utilization (share of time in which any kernel ran), Mem the peak of the whole card by NVML, MFU model FLOPs "
+    "two figures in a cell are the baseline's and the candidate's, means over the launches that "
+    "count; Util is NVML's "
+    "GPU utilization (share of time in which any kernel ran), Mem the peak of the whole card by "
+    "NVML, MFU model FLOPs "
     "utilization",
 )
 
 
 def full_rows(run: Run) -> list[Row]:
-    """The rows of the gains with the figures of both arms: `baseline_…` and `candidate_…`. Keys: report.tables.keys.
+    """The rows of the gains with the figures of both arms: `baseline_…` and `candidate_…`. Keys:
+    report.tables.keys.
 
-    Rows of the end-to-end time have its figures, rows of the steady state those of the steady window.
+    Rows of the end-to-end time have its figures, rows of the steady state those of the steady
+    window.
     """
     arms = arms_of(run)
     sides = {
         (pair.workload, pair.baseline, pair.candidate): [
-            [job for job in launches.values() if verdict(job) == OK] for launches in arms.of_pair(pair)
+            [job for job in launches.values() if verdict(job) == OK]
+            for launches in arms.of_pair(pair)
         ]
         for pair in run.info.pairs
     }
@@ -54,14 +61,18 @@ def machine_notes(run: Run) -> list[str]:
 
 
 def _both(key: str, factor: float = 1.0, digits: int | None = None) -> Show:
-    """Baseline / candidate, a dash for the one that is not known; empty if neither is, or it is of another measure."""
+    """Baseline / candidate, a dash for the one that is not known; empty if neither is, or it is of
+    another measure.
+    """
 
     def show(row: Row) -> str:
         values = [as_number(row.get(f"{side}_{key}")) for side in SIDES]
         if values == [None, None]:
             return ""
         return " / ".join(
-            "–" if value is None else f"{value * factor:.{decimals(value * factor) if digits is None else digits}f}"
+            "–"
+            if value is None
+            else f"{value * factor:.{decimals(value * factor) if digits is None else digits}f}"
             for value in values
         )
 
@@ -77,7 +88,9 @@ def _times(row: Row) -> str:
 
 
 def _samples(row: Row) -> str:
-    return _both("train_samples_per_s" if row["measure"] == END_TO_END.key else "steady_samples_per_s")(row)
+    return _both(
+        "train_samples_per_s" if row["measure"] == END_TO_END.key else "steady_samples_per_s"
+    )(row)
 
 
 TIMES: Sequence[Column] = (
@@ -91,6 +104,10 @@ MACHINE: Sequence[Column] = (
     Column("Power(W)", _both("power_w", digits=0), right=True, optional=True, importance=DETAIL),
     Column("J/sample", _both("joules_per_sample"), right=True, optional=True),
     Column("MFU(%)", _both("model_flops_utilization", 100, 1), right=True, optional=True),
-    Column("CPU, job(%)", _both("job_cpu_share", 100, 1), right=True, optional=True, importance=DETAIL),
-    Column("RSS(GiB)", _both("peak_rss_bytes", 2**-30, 2), right=True, optional=True, importance=DETAIL),
+    Column(
+        "CPU, job(%)", _both("job_cpu_share", 100, 1), right=True, optional=True, importance=DETAIL
+    ),
+    Column(
+        "RSS(GiB)", _both("peak_rss_bytes", 2**-30, 2), right=True, optional=True, importance=DETAIL
+    ),
 )

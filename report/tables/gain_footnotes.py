@@ -1,4 +1,6 @@
-"""What a reader of the gains must know: what arms differ in, the gate, the noise floor, and what was not reached."""
+"""What a reader of the gains must know: what arms differ in, the gate, the noise floor, and what
+was not reached.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,9 @@ from report.tables.switching_footnotes import switching_notes
 
 
 def gain_notes(run: Run) -> list[str]:
-    """Under the gains: sources, declared differences, parity, noise floor, precision, reruns, published gains."""
+    """Under the gains: sources, declared differences, parity, noise floor, precision, reruns,
+    published gains.
+    """
     gains = gains_of(run)
     return [
         *source_notes(run),
@@ -44,7 +48,9 @@ def gain_notes(run: Run) -> list[str]:
 
 
 def _differences(run: Run) -> list[str]:
-    """What each pair declares; of a publication nobody knows it. Workloads are named where they differ in it."""
+    """What each pair declares; of a publication nobody knows it. Workloads are named where they
+    differ in it.
+    """
     arms = arms_of(run)
     said: dict[str, dict[str, list[str]]] = {}
     for pair in run.info.pairs:
@@ -64,7 +70,9 @@ def _differences(run: Run) -> list[str]:
 
 
 def _parity(run: Run, gains: list[Gain]) -> list[str]:
-    """Of the pairs that passed, how close they were; of those not checked, why. A failure stands in its row."""
+    """Of the pairs that passed, how close they were; of those not checked, why. A failure stands in
+    its row.
+    """
     if not gains or all(job.source == "published" for job in run.jobs):
         return []
     checked = {_name(gain): gain.parity for gain in gains if gain.parity}
@@ -76,13 +84,21 @@ def _parity(run: Run, gains: list[Gain]) -> list[str]:
         closest = max(parity.difference or 0.0 for parity in passed)
         allowed = sorted({f"{parity.tolerance:.2g}" for parity in passed})
         said.append(
-            f"parity passed: losses of twin runs at dropout 0 differ by {closest:.2g} in a step at most "
-            f"(allowed: {' or '.join(allowed)}, over {max(parity.steps or 0 for parity in passed)} steps)"
+            f"parity passed: losses of twin runs at dropout 0 differ by {closest:.2g} in a step "
+            "at most "
+            f"(allowed: {' or '.join(allowed)}, over "
+            f"{max(parity.steps or 0 for parity in passed)} steps)"
         )
-    by_metric = _by_text((parity.metric, name) for name, parity in checked.items() if parity.outcome == "passed")
+    by_metric = _by_text(
+        (parity.metric, name) for name, parity in checked.items() if parity.outcome == "passed"
+    )
     said += [f"{metric} ({', '.join(names)})" for metric, names in by_metric.items() if metric]
-    unchecked = _by_text((parity.reason, name) for name, parity in checked.items() if parity.outcome == "not checked")
-    said += [f"parity not checked: {reason} ({', '.join(names)})" for reason, names in unchecked.items()]
+    unchecked = _by_text(
+        (parity.reason, name) for name, parity in checked.items() if parity.outcome == "not checked"
+    )
+    said += [
+        f"parity not checked: {reason} ({', '.join(names)})" for reason, names in unchecked.items()
+    ]
     return said
 
 
@@ -101,16 +117,25 @@ def _blocks(run: Run, gains: list[Gain]) -> list[str]:
     if not any(job.partner for job in run.jobs):
         return []
     said = [
-        "blocks protocol: the jobs of both arms took turns on the device; set-ups, and so the break-even, are of jobs "
+        "blocks protocol: the jobs of both arms took turns on the device; set-ups, and so the "
+        "break-even, are of jobs "
         "side by side",
         *switching_notes(gains, arms_of(run)),
         *failure_notes(run),  # they stand under the runtimes, which such a run has none of
     ]
     if any(gain.ratio and gain.ratio.n == 1 and gain.ratio.low is not None for gain in gains):
-        said.append("an interval from one launch (n = 1) holds what varies within it, not from launch to launch")
-    apart = [gain for gain in gains if gain.ratio and gain.in_full is not None and not _holds(gain.ratio, gain.in_full)]
+        said.append(
+            "an interval from one launch (n = 1) holds what varies within it, not from launch "
+            "to launch"
+        )
+    apart = [
+        gain
+        for gain in gains
+        if gain.ratio and gain.in_full is not None and not _holds(gain.ratio, gain.in_full)
+    ]
     said += [
-        f"slow blocks count up to a limit, beyond which they are taken for the host's: in full, {_name(gain)} has a "
+        "slow blocks count up to a limit, beyond which they are taken for the host's: in full, "
+        f"{_name(gain)} has a "
         f"throughput gain of {throughput_gain(gain.in_full or 0.0):.1%}"
         for gain in apart
     ]
@@ -132,13 +157,23 @@ def _noise(run: Run, gains: list[Gain]) -> list[str]:
         return []
     where = f", from {', '.join(runs)}" if runs else ""
     off = any(floor and not floor.low <= 0 <= floor.high for floor in used)
-    middle = "; it excludes 0 where its middle stands before it: something tells identical arms apart" if off else ""
-    return [f"A/A: half the 95% interval of the throughput gain of identical arms on this host{where}{middle}"]
+    middle = (
+        "; it excludes 0 where its middle stands before it: something tells identical arms apart"
+        if off
+        else ""
+    )
+    return [
+        "A/A: half the 95% interval of the throughput gain of identical arms on this "
+        f"host{where}{middle}"
+    ]
 
 
 def _break_even(gains: list[Gain]) -> list[str]:
     found = [gain.break_even for gain in gains if gain.break_even]
-    said = ["break-even: the step from which the candidate has repaid its set-up, with Fieller's 95% interval"]
+    said = [
+        "break-even: the step from which the candidate has repaid its set-up, with Fieller's 95% "
+        "interval"
+    ]
     if any(math.isinf(each.high or 0.0) and not math.isinf(each.low or 0.0) for each in found):
         said[0] += "; ∞: these launches leave it open whether it ever does"
     return said if found else []
@@ -155,8 +190,9 @@ def _precision(stopping: Iterable[Stopping]) -> list[str]:
         if needed and pair.needed_minutes:
             needed += f" ({pair.needed_minutes:.0f} minutes)"
         said.append(
-            f"precision not reached: {pair.candidate} over {pair.baseline} on {pair.workload} has {reached} after "
-            f"{pair.pairs} pairs and {pair.minutes:.0f} minutes, the target is ±{pair.target_pp:g} pp"
-            + (f"; {needed} would reach it" if needed else "")
+            f"precision not reached: {pair.candidate} over {pair.baseline} on {pair.workload} has "
+            f"{reached} after "
+            f"{pair.pairs} pairs and {pair.minutes:.0f} minutes, the target is "
+            f"±{pair.target_pp:g} pp" + (f"; {needed} would reach it" if needed else "")
         )
     return said

@@ -1,4 +1,6 @@
-"""One row per declared pair and measure, in raw, unrounded numbers, with the checks a gain has to pass beside it."""
+"""One row per declared pair and measure, in raw, unrounded numbers, with the checks a gain has to
+pass beside it.
+"""
 
 from __future__ import annotations
 
@@ -11,15 +13,30 @@ from report.analysis.parity import Parity
 from report.analysis.published import printed_gains
 from report.analysis.statistics import throughput_gain
 from report.loading.runs import Run
-from report.tables.rows import Row, Value, attention, backend_label, devices, finite, identity, known, with_interval
+from report.tables.rows import (
+    Row,
+    Value,
+    attention,
+    backend_label,
+    devices,
+    finite,
+    identity,
+    known,
+    with_interval,
+)
 
 
 def gain_rows(run: Run) -> list[Row]:
-    """One row per declared pair and measure, those without a gain included. Keys: report.tables.keys."""
+    """One row per declared pair and measure, those without a gain included. Keys:
+    report.tables.keys.
+    """
     rows: list[Row] = []
     arms = arms_of(run)
     floors = floors_of(run)
-    published = {(printed.workload, printed.baseline, printed.candidate): printed for printed in printed_gains(run)}
+    published = {
+        (printed.workload, printed.baseline, printed.candidate): printed
+        for printed in printed_gains(run)
+    }
     for gain in gains_of(run, arms):
         pair = gain.pair
         baseline, candidate = ([*side.values()] for side in arms.of_pair(pair))
@@ -31,7 +48,9 @@ def gain_rows(run: Run) -> list[Row]:
             **identity(jobs, pair.workload),
             "baseline": pair.baseline,
             "candidate": pair.candidate,
-            "baseline_backend": backend_label([*arms.launches[pair.workload, pair.baseline].values()], pair.baseline),
+            "baseline_backend": backend_label(
+                [*arms.launches[pair.workload, pair.baseline].values()], pair.baseline
+            ),
             "candidate_backend": backend_label(
                 [*arms.launches[pair.workload, pair.candidate].values()], pair.candidate
             ),
@@ -72,11 +91,17 @@ def stopping_of(run: Run, gain: Gain) -> Stopping | None:
     """How adaptive stopping ended for the pair, on the row of the measure that it watched."""
     measurement = run.info.config.get("measurement")
     adaptive = measurement.get("adaptive") if isinstance(measurement, dict) else None
-    watched = adaptive.get("measure", STEADY_STATE.key) if isinstance(adaptive, dict) else STEADY_STATE.key
+    watched = (
+        adaptive.get("measure", STEADY_STATE.key)
+        if isinstance(adaptive, dict)
+        else STEADY_STATE.key
+    )
     if gain.measure.key != watched:
         return None
     pair = (gain.pair.workload, gain.pair.baseline, gain.pair.candidate)
-    of_pair = [said for said in run.info.stopping if (said.workload, said.baseline, said.candidate) == pair]
+    of_pair = [
+        said for said in run.info.stopping if (said.workload, said.baseline, said.candidate) == pair
+    ]
     return of_pair[-1] if of_pair else None
 
 

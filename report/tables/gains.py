@@ -1,6 +1,7 @@
 """Views with a row per pair and measure: the gains, side by side with other runs', and in full.
 
-Gains: Model | Latency | Throughput, as Optimum publishes them, then the interval, what is held against it, n and state.
+Gains: Model | Latency | Throughput, as Optimum publishes them, then the interval, what is held
+against it, n and state.
 """
 
 from __future__ import annotations
@@ -53,16 +54,23 @@ def gain_tables(parts: Sequence[Part]) -> list[Table]:
     rows = rows_of(parts)
     arms = pair_labels(parts)
     labels = sorted({arms(row) for row in rows})
-    # Several arms of one backend go by name, the notes say how they differ, and the table is wide enough.
+    # Several arms of one backend go by name, the notes say how they differ, and the table is wide
+    # enough.
     by_name = any(part.by_name for part in parts)
-    facts, shared = split_facts(rows, (TASK, PRECISION, BATCH, *(() if by_name else (PAIR_ATTENTION,))))
+    facts, shared = split_facts(
+        rows, (TASK, PRECISION, BATCH, *(() if by_name else (PAIR_ATTENTION,)))
+    )
     columns = [
         *run_column(rows),
         Column("Model", text("model"), importance=ESSENTIAL),
         *facts,
         *workload_column(rows),
         *([Column("Gain of", arms, importance=ESSENTIAL)] if len(labels) > 1 else []),
-        *([Column("Time", time, importance=ESSENTIAL)] if len({row["measure"] for row in rows}) > 1 else []),
+        *(
+            [Column("Time", time, importance=ESSENTIAL)]
+            if len({row["measure"] for row in rows}) > 1
+            else []
+        ),
         Column("Latency", percent("latency_gain"), right=True),
         Column("Throughput", percent("throughput_gain"), right=True, importance=ESSENTIAL),
         Column("Throughput 95%", interval("throughput_gain"), right=True, optional=True),
@@ -72,23 +80,35 @@ def gain_tables(parts: Sequence[Part]) -> list[Table]:
         Column("State", state, importance=ESSENTIAL),
     ]
     title = f"Gain of {labels[0]}{shared}:" if len(labels) == 1 else f"Gains by pair{shared}:"
-    return [make_table("gains", title, columns, rows, [*notes_of(parts), *geometric_notes(rows, arms)])]
+    return [
+        make_table("gains", title, columns, rows, [*notes_of(parts), *geometric_notes(rows, arms)])
+    ]
 
 
 def comparison_tables(parts: Sequence[Part]) -> list[Table]:
-    """Gains of several runs model by model, so that what was published stands beside what was measured."""
+    """Gains of several runs model by model, so that what was published stands beside what was
+    measured.
+    """
     unsorted = rows_of(parts)
     models = {row["model"]: place for place, row in reversed([*enumerate(unsorted)])}
-    rows = sorted(unsorted, key=lambda row: (models[row["model"]], as_number(row["batch_size"]) or 0.0))
+    rows = sorted(
+        unsorted, key=lambda row: (models[row["model"]], as_number(row["batch_size"]) or 0.0)
+    )
     arms = pair_labels(parts)
     facts, shared = split_facts(rows, (TASK, PRECISION, PAIR_ATTENTION))
-    told = {tuple(show(row) for show in (text("model"), text("batch_size"), arms, device, time)) for row in rows}
+    told = {
+        tuple(show(row) for show in (text("model"), text("batch_size"), arms, device, time))
+        for row in rows
+    }
     columns = [
         *(run_column(rows) if len(told) < len(rows) else []),
         Column("Model", text("model"), importance=ESSENTIAL),
         Column("Batch", text("batch_size"), right=True, optional=True),
         Column("Gain of", arms, importance=ESSENTIAL),
-        Column("GPU", lambda row: device(row) + (" (published)" if row["source"] == "published" else "")),
+        Column(
+            "GPU",
+            lambda row: device(row) + (" (published)" if row["source"] == "published" else ""),
+        ),
         Column("Time", time, importance=ESSENTIAL),
         Column("Latency", _as_printed("latency_gain"), right=True),
         Column("Throughput", _as_printed("throughput_gain"), right=True, importance=ESSENTIAL),
@@ -98,13 +118,17 @@ def comparison_tables(parts: Sequence[Part]) -> list[Table]:
         *facts,
         Column("State", state_if_telling, optional=True, importance=ESSENTIAL),
     ]
-    return [make_table("comparison", f"Gains side by side{shared}:", columns, rows, notes_of(parts))]
+    return [
+        make_table("comparison", f"Gains side by side{shared}:", columns, rows, notes_of(parts))
+    ]
 
 
 def full_gains(run: Run) -> Part:
     """Every declared pair by every measure, with the times of both arms and what the machine did."""
     by_name = backends_are_shared(run)
-    return part_of(run, full.full_rows(run), [*gain_notes(run), *full.machine_notes(run)], by_name=by_name)
+    return part_of(
+        run, full.full_rows(run), [*gain_notes(run), *full.machine_notes(run)], by_name=by_name
+    )
 
 
 def full_tables(parts: Sequence[Part]) -> list[Table]:
@@ -139,7 +163,10 @@ CHECKS = (  # what a reader holds against a gain, in every table of gains
     Column("Parity", text("parity"), optional=True),
 )
 _AS_PUBLISHED = Column(
-    "As published", percent("published_latency_gain", "published_throughput_gain"), right=True, optional=True
+    "As published",
+    percent("published_latency_gain", "published_throughput_gain"),
+    right=True,
+    optional=True,
 )
 
 
@@ -149,7 +176,9 @@ def time(row: Row) -> str:
 
 
 def _as_printed(key: str) -> Show:
-    """A gain as published where it was; the one made from published times knows them only as rounded."""
+    """A gain as published where it was; the one made from published times knows them only as
+    rounded.
+    """
     return lambda row: percent(f"published_{key}")(row) or percent(key)(row)
 
 
@@ -159,6 +188,8 @@ def pair_labels(parts: Sequence[Part]) -> Show:
 
     def label(row: Row) -> str:
         end = "" if row["run"] in by_name else "_backend"
-        return f"{row[f'candidate{end}']} over {row[f'baseline{end}']}{' (A/A)' if row['a_a'] else ''}"
+        return (
+            f"{row[f'candidate{end}']} over {row[f'baseline{end}']}{' (A/A)' if row['a_a'] else ''}"
+        )
 
     return label

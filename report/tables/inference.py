@@ -1,4 +1,6 @@
-"""The view of inference: latency and throughput of both engines on trained models, and the gain with its checks."""
+"""The view of inference: latency and throughput of both engines on trained models, and the gain
+with its checks.
+"""
 
 from __future__ import annotations
 

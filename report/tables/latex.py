@@ -1,4 +1,6 @@
-"""LaTeX: one `table` float per table, with booktabs' rules, ready to \\input; needs \\usepackage{booktabs}."""
+"""LaTeX: one `table` float per table, with booktabs' rules, ready to \\input; needs
+\\usepackage{booktabs}.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +39,9 @@ _SPECIAL = str.maketrans(
 
 
 def latex(document: Document) -> str:
-    """Tables with their title as caption and their notes as a list; whatever a name holds, it stays text."""
+    """Tables with their title as caption and their notes as a list; whatever a name holds, it stays
+    text.
+    """
     parts = [r"% needs \usepackage[T1]{fontenc}, \usepackage{textcomp} and \usepackage{booktabs}"]
     for table in document.tables:
         parts += [_float(table), *_notes(table.notes)]
@@ -47,9 +51,15 @@ def latex(document: Document) -> str:
 
 
 def escape(text: str) -> str:
-    """Plain text as LaTeX, in one line. Letters that pdflatex may lack are left as they are: UTF-8 is its default."""
-    one_line = "".join(sign for sign in " ".join(text.split()) if not unicodedata.category(sign).startswith("C"))
-    return one_line.replace("--", "-\0-").translate(_SPECIAL).replace("\0", "{}")  # -- would become a dash
+    """Plain text as LaTeX, in one line. Letters that pdflatex may lack are left as they are: UTF-8
+    is its default.
+    """
+    one_line = "".join(
+        sign for sign in " ".join(text.split()) if not unicodedata.category(sign).startswith("C")
+    )
+    return (
+        one_line.replace("--", "-\0-").translate(_SPECIAL).replace("\0", "{}")
+    )  # -- would become a dash
 
 
 def _float(table: Table) -> str:

@@ -1,4 +1,5 @@
-"""Tables inside Markdown files: between markers that name the runs, rewritten from the committed results.
+"""Tables inside Markdown files: between markers that name the runs, rewritten from the committed
+results.
 
 <!-- table: RUN [RUN …] [view=runtimes|steady|gains|gpu|comparison|full|summary] -->
 …
@@ -25,16 +26,21 @@ _END = re.compile(r"\s*<!--\s*/table\s*-->\s*")
 _FENCE = re.compile(r" {0,3}(```+|~~~+)")
 
 
-def refresh(files: Iterable[Path], results: Path, *, check: bool = False) -> tuple[list[Path], list[str]]:
-    """Rewrite the tables of `files` (`check`: only compare). The files that were stale, and problems met in the runs.
+def refresh(
+    files: Iterable[Path], results: Path, *, check: bool = False
+) -> tuple[list[Path], list[str]]:
+    """Rewrite the tables of `files` (`check`: only compare). The files that were stale, and
+    problems met in the runs.
 
-    A file that cannot be read, a marker without its end or with an unknown run or view: BenchError with file and line.
+    A file that cannot be read, a marker without its end or with an unknown run or view: BenchError
+    with file and line.
     """
     problems: dict[str, None] = {}
     named: set[str] = set()
 
     def table(names: list[str], view: str | None) -> str:
-        # A document's tables come from the runs it names: an A/A run that only this checkout has must not change them.
+        # A document's tables come from the runs it names: an A/A run that only this checkout has
+        # must not change them.
         folders = [folder for name in sorted(named) if (folder := _folder(name, results))]
         runs, found = load_runs((find_run(name, results) for name in names), beside=folders)
         problems.update(dict.fromkeys(found))
@@ -46,8 +52,12 @@ def refresh(files: Iterable[Path], results: Path, *, check: bool = False) -> tup
             with path.open(encoding="utf-8", newline="") as file:  # line ends stay what they are
                 text = file.read()
         except (OSError, UnicodeDecodeError) as error:
-            raise BenchError(f"cannot be read: {error}", place=str(path), fix="name a Markdown file in UTF-8") from None
-        named = {word for names in _MARKER.findall(text) for word in names.split() if "=" not in word}
+            raise BenchError(
+                f"cannot be read: {error}", place=str(path), fix="name a Markdown file in UTF-8"
+            ) from None
+        named = {
+            word for names in _MARKER.findall(text) for word in names.split() if "=" not in word
+        }
         fresh = rewrite(text, table, place=str(path))
         if fresh != text:
             stale.append(path)
@@ -82,12 +92,16 @@ def rewrite(text: str, table: Callable[[list[str], str | None], str], *, place: 
                 raise BenchError(str(error), place=f"{place}:{number}") from None
             out.append(end_of_line.join(["", *made.rstrip("\n").split("\n"), "", ""]))
     if opened is not None:
-        raise BenchError("no end of this table", place=f"{place}:{opened}", fix="close it with <!-- /table -->")
+        raise BenchError(
+            "no end of this table", place=f"{place}:{opened}", fix="close it with <!-- /table -->"
+        )
     return "".join(out)
 
 
 def _folder(name: str, results: Path) -> Path | None:
-    """The folder of a run that some marker names, one in a code block perhaps, which need not be there."""
+    """The folder of a run that some marker names, one in a code block perhaps, which need not be
+    there.
+    """
     try:
         return find_run(name, results)
     except BenchError:
@@ -100,7 +114,11 @@ def _arguments(words: list[str], place: str) -> tuple[list[str], str | None]:
     for word in words:
         key, is_option, value = word.partition("=")
         if is_option and (key != "view" or value not in VIEWS):
-            raise BenchError(f"unknown option {word}", place=place, fix=f"use view={'|'.join(VIEWS)} or leave it out")
+            raise BenchError(
+                f"unknown option {word}",
+                place=place,
+                fix=f"use view={'|'.join(VIEWS)} or leave it out",
+            )
         view = value if is_option else view
     if not names:
         raise BenchError("the marker names no run", place=place, fix="write <!-- table: RUN -->")

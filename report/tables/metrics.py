@@ -1,4 +1,6 @@
-"""What was learned: the metrics of every arm after training, mean over its launches, beside the level of chance."""
+"""What was learned: the metrics of every arm after training, mean over its launches, beside the
+level of chance.
+"""
 
 from __future__ import annotations
 
@@ -33,14 +35,18 @@ from report.tables.rows import Row, arm_rows, finite, with_interval
 from report.tables.table import Table, make_table
 
 LEGEND = (
-    "metrics of the validation set after training, mean over the launches that count, each from a seed of its own; "
-    "chance: what a model reaches that ignores its input (accuracy: the most frequent class; F1: class 1 always, of "
+    "metrics of the validation set after training, mean over the launches that count, each from a "
+    "seed of its own; "
+    "chance: what a model reaches that ignores its input (accuracy: the most frequent class; F1: "
+    "class 1 always, of "
     "entities none; correlations: 0; perplexity: every token by its frequency)",
 )
 
 
 def metrics(run: Run) -> Part:
-    """Every metric of every arm; of runs that did not evaluate nothing. Jobs that took turns stop anywhere."""
+    """Every metric of every arm; of runs that did not evaluate nothing. Jobs that took turns stop
+    anywhere.
+    """
     rows = metric_rows(run)
     notes = [*source_notes(run), *_scores(run)] if rows else []
     usual = any(job.main_metrics for job in run.jobs)  # earlier records: only where it is asked for
@@ -58,7 +64,11 @@ def metric_tables(parts: Sequence[Part]) -> list[Table]:
         *facts,
         *workload_column(rows),
         Column("Metric", text("metric"), importance=ESSENTIAL),
-        Column("Arm" if by_name else "Backend", text("arm" if by_name else "backend"), importance=ESSENTIAL),
+        Column(
+            "Arm" if by_name else "Backend",
+            text("arm" if by_name else "backend"),
+            importance=ESSENTIAL,
+        ),
         Column("Value", _decimal("metric_value"), right=True, importance=ESSENTIAL),
         Column("Value ±95%", _half_width, right=True, optional=True, importance=DETAIL),
         Column("Chance", _decimal("chance"), right=True, optional=True),
@@ -70,7 +80,9 @@ def metric_tables(parts: Sequence[Part]) -> list[Table]:
 
 
 def metric_rows(run: Run) -> list[Row]:
-    """One row per metric and arm of every workload that was evaluated, a workload's arms side by side. Keys: KEYS."""
+    """One row per metric and arm of every workload that was evaluated, a workload's arms side by
+    side. Keys: KEYS.
+    """
     launches = arms_of(run).launches
     rows: list[Row] = []
     arms: dict[str, list[Row]] = {}
@@ -78,10 +90,14 @@ def metric_rows(run: Run) -> list[Row]:
         arms.setdefault(str(row["workload"]), []).append(row)
     for workload, of_workload in arms.items():
         counted = {
-            str(row["arm"]): [job for job in launches[workload, str(row["arm"])].values() if _counts(job)]
+            str(row["arm"]): [
+                job for job in launches[workload, str(row["arm"])].values() if _counts(job)
+            ]
             for row in of_workload
         }
-        names = dict.fromkeys(name for jobs in counted.values() for job in jobs for name in job.metrics)
+        names = dict.fromkeys(
+            name for jobs in counted.values() for job in jobs for name in job.metrics
+        )
         rows += [
             {**row, "metric": name, **_value(name, counted[str(row["arm"])], row)}
             for name in names
@@ -96,12 +112,16 @@ def _counts(job: JobRecord) -> bool:
 
 
 def _value(name: str, jobs: Sequence[JobRecord], row: Row) -> Row:
-    """The mean of a metric over an arm's launches; none if it is not a number in one of them, which `state` says."""
+    """The mean of a metric over an arm's launches; none if it is not a number in one of them, which
+    `state` says.
+    """
     values = [job.metrics[name] for job in jobs if name in job.metrics]
     undefined = sum(not math.isfinite(value) for value in values)
     told = {job.chance[name] for job in jobs if name in job.chance}
     chance = finite(told.pop()) if len(told) == 1 else None
-    found: Row = {**with_interval("metric_value", mean_interval(values) if values and not undefined else None)}
+    found: Row = {
+        **with_interval("metric_value", mean_interval(values) if values and not undefined else None)
+    }
     if undefined:
         found["state"] = f"{name} is not defined in {undefined} of {len(values)} launches"
     elif not values and row["state"] == OK:

@@ -1,7 +1,8 @@
 """What a job's first steps foretell of its whole training time, held against the time that it took.
 
 A steady-state measurement is short. Whether it speaks for a training of hours is a claim that jobs
-which ran to their end can test: their first FIRST_STEPS steps are read as if the job had ended there.
+which ran to their end can test: their first FIRST_STEPS steps are read as if the job had ended
+there.
 """
 
 from __future__ import annotations
@@ -41,8 +42,10 @@ FIRST_STEPS = 200
 WORTH_A_NOTE = 0.01  # relative difference from which a note says where it comes from
 DEFAULT_WARMUP_STEPS = 10  # of harness.schema.measurement, for runs that do not say
 LEGEND = (
-    f"predicted: set-up + (steps - 1) x the mean of the first {FIRST_STEPS} steps without the suite's "
-    "warm-up steps; runtime: end to end, as Trainer prints it; difference: predicted over runtime, less 1",
+    f"predicted: set-up + (steps - 1) x the mean of the first {FIRST_STEPS} steps without the "
+    "suite's "
+    "warm-up steps; runtime: end to end, as Trainer prints it; difference: predicted over "
+    "runtime, less 1",
 )
 
 
@@ -73,7 +76,8 @@ class Prediction:
 def predict(
     durations_s: Sequence[float], setup_s: float | None, runtime_s: float | None, warmup_steps: int
 ) -> Prediction | None:
-    """The prediction for a job whose steps took `durations_s`, the first of which is part of set-up.
+    """The prediction for a job whose steps took `durations_s`, the first of which is part of
+    set-up.
 
     Args:
         durations_s: Seconds of every optimizer step.
@@ -119,11 +123,17 @@ def prediction_tables(parts: Sequence[Part]) -> list[Table]:
     """The table of `prediction`: a row per job."""
     rows = rows_of(parts)
     by_name = any(part.by_name for part in parts)
-    facts, shared = split_facts(rows, (TASK, PRECISION, BATCH, *(() if by_name else (ATTENTION,)), GPU))
+    facts, shared = split_facts(
+        rows, (TASK, PRECISION, BATCH, *(() if by_name else (ATTENTION,)), GPU)
+    )
     columns = [
         *run_column(rows),
         Column("Model", text("model"), importance=ESSENTIAL),
-        Column("Arm" if by_name else "Backend", text("arm" if by_name else "backend"), importance=ESSENTIAL),
+        Column(
+            "Arm" if by_name else "Backend",
+            text("arm" if by_name else "backend"),
+            importance=ESSENTIAL,
+        ),
         *facts,
         *workload_column(rows),
         Column("Launch", text("launch"), right=True, importance=ESSENTIAL),
@@ -171,12 +181,15 @@ def _row(row: Row, job: JobRecord, found: Prediction) -> Row:
 
 
 def _note(row: Row, found: Prediction) -> str:
-    """Which job the prediction misses by more than WORTH_A_NOTE, and from which steps the difference comes."""
+    """Which job the prediction misses by more than WORTH_A_NOTE, and from which steps the
+    difference comes.
+    """
     difference = as_number(row["prediction_difference"]) or 0.0
     which = "long" if difference > 0 else "short"
     compared = found.later_step_s / found.first_step_s - 1
     changed = "less" if compared < 0 else "more"
     return (
-        f"{row['model']}, {row['arm']}, launch {row['launch']}: predicted {abs(difference):.1%} too {which}, "
+        f"{row['model']}, {row['arm']}, launch {row['launch']}: predicted {abs(difference):.1%} "
+        f"too {which}, "
         f"for the steps after the first {FIRST_STEPS} took {abs(compared):.1%} {changed} time each"
     )

@@ -1,8 +1,20 @@
-"""The views: each one kind of table. A new one is two functions (report.tables.digest.View) and a line of VIEWS."""
+"""The views: each one kind of table. A new one is two functions (report.tables.digest.View) and a
+line of VIEWS.
+"""
 
 from __future__ import annotations
 
-from report.tables import arms, cards, gains, inference, metrics, prediction, scaling, summary, support_matrix
+from report.tables import (
+    arms,
+    cards,
+    gains,
+    inference,
+    metrics,
+    prediction,
+    scaling,
+    summary,
+    support_matrix,
+)
 from report.tables.digest import View
 
 VIEWS: dict[str, View] = {  # in the order in which tables come

@@ -1,4 +1,6 @@
-"""Output formats: each one function from a Document to text. A new one is a function and a line of FORMATS."""
+"""Output formats: each one function from a Document to text. A new one is a function and a line of
+FORMATS.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,9 @@ JSON_VERSION = 1
 
 
 def markdown(document: Document) -> str:
-    """Aligned pipe tables for GitHub, notes as lists under them; whatever a name holds, it stays text in its cell."""
+    """Aligned pipe tables for GitHub, notes as lists under them; whatever a name holds, it stays
+    text in its cell.
+    """
     import tabulate
 
     tabulate.MIN_PADDING = 0  # two more spaces per header make wide tables wider
@@ -30,7 +34,8 @@ def markdown(document: Document) -> str:
                 tabulate.tabulate(
                     [[_escaped(cell) for cell in cells] for cells in table.cells],
                     headers=[_escaped(column.title) for column in table.columns],
-                    tablefmt="pipe",  # as `github`, but it keeps the alignment of numbers whatever tabulate's version
+                    # as `github`, but it keeps the alignment of numbers whatever tabulate's version
+                    tablefmt="pipe",
                     colalign=["right" if column.right else "left" for column in table.columns],
                     disable_numparse=True,
                 )
@@ -44,8 +49,12 @@ def markdown(document: Document) -> str:
 
 
 def csv_text(document: Document) -> str:
-    """Raw numbers, one line per row of every table; the column `table` says of which, the others are rows.KEYS."""
-    keys = list(dict.fromkeys(key for table in document.tables for row in table.rows for key in row))
+    """Raw numbers, one line per row of every table; the column `table` says of which, the others
+    are rows.KEYS.
+    """
+    keys = list(
+        dict.fromkeys(key for table in document.tables for row in table.rows for key in row)
+    )
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["table", *keys])
@@ -56,7 +65,9 @@ def csv_text(document: Document) -> str:
 
 
 def json_text(document: Document) -> str:
-    """`tables`: name -> rows of raw numbers; `keys`: what each key means; `notes`: what a reader must know."""
+    """`tables`: name -> rows of raw numbers; `keys`: what each key means; `notes`: what a reader
+    must know.
+    """
     keys = dict.fromkeys(key for table in document.tables for row in table.rows for key in row)
     tables: dict[str, list[Row]] = {}
     for table in document.tables:  # grouped tables share a name
@@ -64,7 +75,11 @@ def json_text(document: Document) -> str:
     content = {
         "version": JSON_VERSION,
         "tables": tables,
-        "notes": list(dict.fromkeys([*(note for table in document.tables for note in table.notes), *document.footer])),
+        "notes": list(
+            dict.fromkeys(
+                [*(note for table in document.tables for note in table.notes), *document.footer]
+            )
+        ),
         "keys": {key: describe_key(key) for key in keys},
     }
     return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
@@ -84,7 +99,9 @@ def _bullets(notes: tuple[str, ...]) -> list[str]:
 
 
 def _escaped(text: str) -> str:
-    """Plain text as Markdown: one line, and nothing in it opens a cell, a tag, a link, code or emphasis."""
+    """Plain text as Markdown: one line, and nothing in it opens a cell, a tag, a link, code or
+    emphasis.
+    """
     one_line = " ".join(text.split())
     return re.sub(r"[\\|`*\[\]]", r"\\\g<0>", one_line).replace("&", "&amp;").replace("<", "&lt;")
 

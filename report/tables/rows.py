@@ -1,4 +1,6 @@
-"""One row per arm, in raw, unrounded numbers: what CSV and JSON hold and what Markdown displays. See report.tables.keys."""
+"""One row per arm, in raw, unrounded numbers: what CSV and JSON hold and what Markdown displays.
+See report.tables.keys.
+"""
 
 from __future__ import annotations
 
@@ -14,14 +16,19 @@ from report.loading.runs import Run
 Value = str | int | float | bool | list[str] | None
 Row = dict[str, Value]
 
-BACKEND_LABELS = {"pytorch": "PyTorch", "onnxruntime": "ONNX Runtime", "torch-compile": "torch.compile"}
+BACKEND_LABELS = {
+    "pytorch": "PyTorch",
+    "onnxruntime": "ONNX Runtime",
+    "torch-compile": "torch.compile",
+}
 
 
 @dataclass(frozen=True)
 class Figure:
     """A figure of an arm: its key and how it is read from a record.
 
-    `interval`: a time or rate, with a t interval. `label`: its name in the reason why a launch does not count.
+    `interval`: a time or rate, with a t interval. `label`: its name in the reason why a launch does
+    not count.
     """
 
     key: str
@@ -31,7 +38,12 @@ class Figure:
 
 
 END_TO_END = (
-    Figure("runtime_s", lambda job: None if job.partner else job.timing.train_runtime_s, True, "end to end time"),
+    Figure(
+        "runtime_s",
+        lambda job: None if job.partner else job.timing.train_runtime_s,
+        True,
+        "end to end time",
+    ),
     Figure(
         "train_samples_per_s",
         lambda job: None if job.partner else job.timing.train_samples_per_s,
@@ -42,7 +54,12 @@ END_TO_END = (
 STEADY_STATE = (
     Figure("setup_s", lambda job: job.timing.setup_s, True, "set-up time"),
     Figure("steady_step_s", lambda job: job.timing.steady_step_s, True, "steady state time"),
-    Figure("steady_samples_per_s", lambda job: job.timing.steady_samples_per_s, True, "steady state throughput"),
+    Figure(
+        "steady_samples_per_s",
+        lambda job: job.timing.steady_samples_per_s,
+        True,
+        "steady state throughput",
+    ),
 )
 
 
@@ -59,8 +76,9 @@ def arm_rows(
 ) -> list[Row]:
     """One row per arm of every workload, those without a result included. Keys: KEYS.
 
-    Every figure is its mean over the launches that count and have it; `more` adds what is no mean, from those launches.
-    `needs`: keys of figures without which a launch does not count, so that no row is ok without them.
+    Every figure is its mean over the launches that count and have it; `more` adds what is no mean,
+    from those launches. `needs`: keys of figures without which a launch does not count, so that no
+    row is ok without them.
     """
     needed = [figure for figure in figures if figure.key in needs]
     rows: list[Row] = []
@@ -83,7 +101,9 @@ def arm_rows(
         row |= figure_means(figures, counted)
         failures = count_verdicts(verdicts)
         state = OK if counted else failures or "no job recorded"
-        rows.append({**row, **more(counted), "left_out": failures if counted else "", "state": state})
+        rows.append(
+            {**row, **more(counted), "left_out": failures if counted else "", "state": state}
+        )
     return rows
 
 
@@ -96,7 +116,9 @@ def _verdict_with(needed: Sequence[Figure], job: JobRecord) -> str:
 
 
 def figure_means(figures: Sequence[Figure], counted: Sequence[JobRecord]) -> Row:
-    """The mean of every figure over the launches that have it, with its interval where the figure has one."""
+    """The mean of every figure over the launches that have it, with its interval where the figure
+    has one.
+    """
     row: Row = {}
     for figure in figures:
         read = [value for job in counted if (value := figure.read(job)) is not None]
@@ -110,22 +132,41 @@ def figure_means(figures: Sequence[Figure], counted: Sequence[JobRecord]) -> Row
 
 def backend_label(jobs: Sequence[JobRecord], arm: str) -> str:
     """How tables name an arm's backend; the arm's own name where no job tells the backend."""
-    return BACKEND_LABELS.get(jobs[0].arm.backend, jobs[0].arm.backend) if jobs else BACKEND_LABELS.get(arm, arm)
+    return (
+        BACKEND_LABELS.get(jobs[0].arm.backend, jobs[0].arm.backend)
+        if jobs
+        else BACKEND_LABELS.get(arm, arm)
+    )
 
 
 def backends_are_shared(run: Run) -> bool:
-    """Whether two arms of one workload have the same backend, so that its label does not tell them apart."""
+    """Whether two arms of one workload have the same backend, so that its label does not tell them
+    apart.
+    """
     launches = arms_of(run).launches
-    labels = {(workload, backend_label([*jobs.values()], arm)) for (workload, arm), jobs in launches.items()}
+    labels = {
+        (workload, backend_label([*jobs.values()], arm))
+        for (workload, arm), jobs in launches.items()
+    }
     return len(labels) < len(launches)
 
 
 def identity(jobs: Sequence[JobRecord], workload: str) -> Row:
-    """What a row is about: the workload and what it is made of. A workload nobody ran is known by its name alone."""
+    """What a row is about: the workload and what it is made of. A workload nobody ran is known by
+    its name alone.
+    """
     if not jobs:
-        return {"workload": workload, "model": workload, "task": None, "precision": None, "batch_size": None}
+        return {
+            "workload": workload,
+            "model": workload,
+            "task": None,
+            "precision": None,
+            "batch_size": None,
+        }
     of = jobs[0].workload
-    sizes = {known(job, "workload.training.batch_size", job.workload.training.batch_size) for job in jobs}
+    sizes = {
+        known(job, "workload.training.batch_size", job.workload.training.batch_size) for job in jobs
+    }
     return {
         "workload": workload,
         "model": of.model.name,
@@ -149,7 +190,11 @@ def with_interval(key: str, estimate: Estimate | None) -> Row:
     """The columns of an estimate: `key`, `key_low`, `key_high`."""
     if estimate is None:
         return {key: None, f"{key}_low": None, f"{key}_high": None}
-    return {key: estimate.mean, f"{key}_low": finite(estimate.low), f"{key}_high": finite(estimate.high)}
+    return {
+        key: estimate.mean,
+        f"{key}_low": finite(estimate.low),
+        f"{key}_high": finite(estimate.high),
+    }
 
 
 def finite(value: float | None) -> float | None:

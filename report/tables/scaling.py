@@ -1,10 +1,12 @@
-"""How training scales: the same model, task, settings and arm by more processes, the batch of each process the same.
+"""How training scales: the same model, task, settings and arm by more processes, the batch of each
+process the same.
 
-That is weak scaling: the global batch grows with the processes. Speed-up is the throughput (samples per second of all
-ranks in the steady state) over that of the fewest processes the run has of the same work; efficiency is the speed-up
-over the ratio of processes, 1 if nothing is lost. Launches by different numbers of processes are independent: they run
-in workloads of their own, one after the other, and nothing makes launch k of one and launch k of the other alike. So
-the interval is Welch's, of the difference of mean ln(throughput), transformed through exp.
+That is weak scaling: the global batch grows with the processes. Speed-up is the throughput (samples
+per second of all ranks in the steady state) over that of the fewest processes the run has of the
+same work; efficiency is the speed-up over the ratio of processes, 1 if nothing is lost. Launches by
+different numbers of processes are independent: they run in workloads of their own, one after the
+other, and nothing makes launch k of one and launch k of the other alike. So the interval is
+Welch's, of the difference of mean ln(throughput), transformed through exp.
 """
 
 from __future__ import annotations
@@ -42,12 +44,16 @@ from report.tables.table import Table, make_table
 
 FIGURES = (
     *(figure for figure in STEADY_STATE if figure.key == "steady_samples_per_s"),
-    Figure("joules_per_sample", lambda job: job.telemetry.joules_per_sample if job.telemetry else None),
+    Figure(
+        "joules_per_sample", lambda job: job.telemetry.joules_per_sample if job.telemetry else None
+    ),
 )
 LEGEND = (
-    "samples/s are of all processes, each step as long as on its slowest rank; the batch of each process is the same "
+    "samples/s are of all processes, each step as long as on its slowest rank; the batch of each "
+    "process is the same "
     "(weak scaling)",
-    "efficiency: the speed-up over the ratio of processes; 95% intervals are Welch's, of the difference of mean "
+    "efficiency: the speed-up over the ratio of processes; 95% intervals are Welch's, of the "
+    "difference of mean "
     "ln(samples/s): launches by different numbers of processes are independent",
 )
 
@@ -61,15 +67,25 @@ def scaling(run: Run) -> Part:
 def scaling_tables(parts: Sequence[Part]) -> list[Table]:
     """The table of `scaling`."""
     rows = [row for part in parts for row in part.rows]
-    by_name = backends_are_shared([{**row, "workload": f"{row['workload']}/{row['processes']}"} for row in rows])
-    facts, shared = split_facts(rows, (TASK, PRECISION, BATCH, *(() if by_name else (ATTENTION,)), GPU))
+    by_name = backends_are_shared(
+        [{**row, "workload": f"{row['workload']}/{row['processes']}"} for row in rows]
+    )
+    facts, shared = split_facts(
+        rows, (TASK, PRECISION, BATCH, *(() if by_name else (ATTENTION,)), GPU)
+    )
     columns = [
         *run_column(rows),
         Column("Model", text("model"), importance=ESSENTIAL),
-        Column("Arm", text("arm"), importance=ESSENTIAL) if by_name else Column("Backend", text("backend")),
+        Column("Arm", text("arm"), importance=ESSENTIAL)
+        if by_name
+        else Column("Backend", text("backend")),
         *facts,
         Column("Processes", text("processes"), right=True, importance=ESSENTIAL),
-        *([Column("Nodes", text("nodes"), right=True)] if any(row["nodes"] != 1 for row in rows) else []),
+        *(
+            [Column("Nodes", text("nodes"), right=True)]
+            if any(row["nodes"] != 1 for row in rows)
+            else []
+        ),
         Column("Samples(/s)", number("steady_samples_per_s"), right=True, importance=ESSENTIAL),
         Column("Speed-up", number("speed_up", digits=3), right=True),
         Column("Efficiency", percent("scaling_efficiency"), right=True, importance=ESSENTIAL),
@@ -94,8 +110,13 @@ def scaling_rows(run: Run) -> list[Row]:
         if len(set(sizes.values())) > 1:
             fewest = min(alike, key=lambda other: sizes[other])
             rows.append(row | _scaled(launches[fewest], launches[key]))
-    order = {arm: place for place, arm in enumerate(dict.fromkeys((row["model"], row["arm"]) for row in rows))}
-    return sorted(rows, key=lambda row: (order[row["model"], row["arm"]], str(row["task"]), row["processes"]))
+    order = {
+        arm: place
+        for place, arm in enumerate(dict.fromkeys((row["model"], row["arm"]) for row in rows))
+    }
+    return sorted(
+        rows, key=lambda row: (order[row["model"], row["arm"]], str(row["task"]), row["processes"])
+    )
 
 
 def _work(job: JobRecord) -> str:
@@ -120,7 +141,9 @@ def _scaled(fewest: Launches, launches: Launches) -> Row:
     elif not _log_rates(fewest):
         speed_up = None
     for key, factor in (("speed_up", 1.0), ("scaling_efficiency", 1 / ratio)):
-        ends = (None, None, None) if speed_up is None else (speed_up.mean, speed_up.low, speed_up.high)
+        ends = (
+            (None, None, None) if speed_up is None else (speed_up.mean, speed_up.low, speed_up.high)
+        )
         for suffix, end in zip(("", "_low", "_high"), ends, strict=True):
             row[key + suffix] = None if end is None else finite(math.exp(end) * factor)
     return row

@@ -29,7 +29,18 @@ from report.tables.gains import CHECKS, pair_labels, time
 from report.tables.rows import Row, backends_are_shared
 from report.tables.table import Table, make_table
 
-_SAME = ("model", "task", "precision", "batch_size", "workload", "baseline", "candidate", "device", "measure", "source")
+_SAME = (
+    "model",
+    "task",
+    "precision",
+    "batch_size",
+    "workload",
+    "baseline",
+    "candidate",
+    "device",
+    "measure",
+    "source",
+)
 LEGEND = "median, lowest and highest are over the runs with a valid gain; the interval, the checks and the state are of"
 
 
@@ -39,7 +50,9 @@ def summary(run: Run) -> Part:
 
 
 def summary_tables(parts: Sequence[Part]) -> list[Table]:
-    """One row for what is the same pair in all its runs; the latest run is the last by when it was made."""
+    """One row for what is the same pair in all its runs; the latest run is the last by when it was
+    made.
+    """
     of_pair: dict[tuple[object, ...], list[tuple[str, Row]]] = {}
     for part in parts:
         for row in part.rows:
@@ -54,7 +67,9 @@ def summary_tables(parts: Sequence[Part]) -> list[Table]:
         Column("Runs", _runs, right=True),
         Column("From", lambda row: str(row["first_run_at"])[:10], importance=DETAIL),
         Column("To", lambda row: str(row["latest_run_at"])[:10]),
-        Column("Median throughput", percent("median_throughput_gain"), right=True, importance=ESSENTIAL),
+        Column(
+            "Median throughput", percent("median_throughput_gain"), right=True, importance=ESSENTIAL
+        ),
         Column("Lowest", percent("lowest_throughput_gain"), right=True),
         Column("Highest", percent("highest_throughput_gain"), right=True),
         Column("Latest", percent("throughput_gain"), right=True, importance=ESSENTIAL),
@@ -63,7 +78,10 @@ def summary_tables(parts: Sequence[Part]) -> list[Table]:
         Column("State", state, importance=ESSENTIAL),
     ]
     latest = {str(row["run"]) for row in rows}
-    legend = [f"{LEGEND} {f'the latest run, {latest.pop()}' if len(latest) == 1 else 'the latest run of each pair'}"]
+    legend = [
+        f"{LEGEND} "
+        f"{f'the latest run, {latest.pop()}' if len(latest) == 1 else 'the latest run of each pair'}"
+    ]
     title = f"Throughput gains over {len({part.run for part in parts}):,} runs{shared}:"
     return [make_table("summary", title, columns, rows, notes_of(parts, legend if rows else []))]
 

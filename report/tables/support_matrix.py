@@ -1,4 +1,5 @@
-"""What works: model × backend × host. Trains, proven engaged, learned alike, gained, or the error it met.
+"""What works: model × backend × host. Trains, proven engaged, learned alike, gained, or the error
+it met.
 
 A job that failed is a result here: its message stands in its row.
 """
@@ -35,13 +36,18 @@ from report.tables.rows import Row, Value, arm_rows, finite
 from report.tables.table import Table, make_table
 
 SEVERAL_MODELS = 4  # a run of as many is a matrix although nobody asked
-LONGEST_ERROR = 160  # characters: the table says what went wrong, the jobs' own records say it whole
+LONGEST_ERROR = (
+    160  # characters: the table says what went wrong, the jobs' own records say it whole
+)
 HOST = Fact(Column("Host", text("host"), importance=ESSENTIAL))
 LEGEND = (
-    "trains: a launch ended well, evaluation included; proven: the backend ran the training graph, nothing fell back "
-    "(PyTorch is what others could fall back to, so it has nothing to prove); parity: twin runs without dropout lost "
+    "trains: a launch ended well, evaluation included; proven: the backend ran the training "
+    "graph, nothing fell back "
+    "(PyTorch is what others could fall back to, so it has nothing to prove); parity: twin runs "
+    "without dropout lost "
     "alike in every step",
-    "throughput: gain in the steady state; with n = 1 there is one launch of each arm and no interval: it says that a "
+    "throughput: gain in the steady state; with n = 1 there is one launch of each arm and no "
+    "interval: it says that a "
     "gain could be measured, not how large it is",
 )
 
@@ -49,7 +55,10 @@ LEGEND = (
 def matrix(run: Run) -> Part:
     """Every arm of every workload that was measured here."""
     rows = matrix_rows(run)
-    usual = len({job.workload.model.name for job in run.jobs if job.source == "measured"}) >= SEVERAL_MODELS
+    usual = (
+        len({job.workload.model.name for job in run.jobs if job.source == "measured"})
+        >= SEVERAL_MODELS
+    )
     return part_of(run, rows, source_notes(run) if rows else [], usual=usual)
 
 
@@ -57,18 +66,28 @@ def matrix_tables(parts: Sequence[Part]) -> list[Table]:
     """The table of `matrix`."""
     rows = [row for part in parts for row in part.rows]
     by_name = backends_are_shared(rows)
-    facts, shared = split_facts(rows, (TASK, PRECISION, BATCH, *(() if by_name else (ATTENTION,)), HOST))
-    over = {row["baseline"] if by_name else row["baseline_backend"] for row in rows if row["baseline"]}
+    facts, shared = split_facts(
+        rows, (TASK, PRECISION, BATCH, *(() if by_name else (ATTENTION,)), HOST)
+    )
+    over = {
+        row["baseline"] if by_name else row["baseline_backend"] for row in rows if row["baseline"]
+    }
     columns = [
         *run_column(rows),
         Column("Model", text("model"), importance=ESSENTIAL),
-        Column("Arm" if by_name else "Backend", text("arm" if by_name else "backend"), importance=ESSENTIAL),
+        Column(
+            "Arm" if by_name else "Backend",
+            text("arm" if by_name else "backend"),
+            importance=ESSENTIAL,
+        ),
         *facts,
         *workload_column(rows),
         Column("Trains", text("trains"), importance=ESSENTIAL),
         Column("Proven", text("proven"), importance=ESSENTIAL),
         Column("Parity", text("parity")),
-        Column(f"Throughput over {over.pop()}" if len(over) == 1 else "Throughput", _gain, right=True),
+        Column(
+            f"Throughput over {over.pop()}" if len(over) == 1 else "Throughput", _gain, right=True
+        ),
         Column("Throughput 95%", interval("throughput_gain"), right=True, optional=True),
         Column("n", count, right=True),
         Column("Error", text("error"), optional=True, importance=ESSENTIAL),
@@ -81,7 +100,11 @@ def matrix_rows(run: Run) -> list[Row]:
     """One row per arm of every workload; publications have none. Keys: report.tables.keys."""
     launches = arms_of(run).launches
     rows: list[Row] = []
-    gains = {(g.pair.workload, g.pair.candidate): g for g in reversed(gains_of(run)) if g.measure is STEADY_STATE}
+    gains = {
+        (g.pair.workload, g.pair.candidate): g
+        for g in reversed(gains_of(run))
+        if g.measure is STEADY_STATE
+    }
     backends = {(row["workload"], row["arm"]): row["backend"] for row in arm_rows(run, ())}
     for row in arm_rows(run, ()):
         if row["source"] != "measured":
@@ -128,14 +151,21 @@ def _throughput(gain: Gain | None) -> Row:
 
 
 def _error(row: Row, jobs: Sequence[JobRecord], gain: Gain | None) -> str:
-    """Why there is no result, or no gain although both arms have one; of several launches what the first met."""
+    """Why there is no result, or no gain although both arms have one; of several launches what the
+    first met.
+    """
     for job in jobs:
         if (why := verdict(job)) != OK:
             reasons = job.engagement.reasons if job.engagement and not job.reason else []
             return _short(": ".join(filter(None, [why, job.reason or "; ".join(reasons)])))
     if not jobs:
         return str(row["state"])
-    if gain is not None and gain.state == OK and gain.parity and gain.parity.outcome == "not checked":
+    if (
+        gain is not None
+        and gain.state == OK
+        and gain.parity
+        and gain.parity.outcome == "not checked"
+    ):
         return _short(f"parity not checked: {gain.parity.reason}")
     return "" if gain is None or gain.state == OK else _short(gain.state)
 
@@ -150,4 +180,6 @@ def _gain(row: Row) -> str:
     value = as_number(row["throughput_gain"])
     if value is None:
         return ""
-    return format_percent(value) + ("" if as_number(row["throughput_gain_low"]) is not None else " (n = 1)")
+    return format_percent(value) + (
+        "" if as_number(row["throughput_gain_low"]) is not None else " (n = 1)"
+    )

@@ -1,4 +1,6 @@
-"""What taking turns cost under the `blocks` protocol, as a note: measured, and whether it is in the figures."""
+"""What taking turns cost under the `blocks` protocol, as a note: measured, and whether it is in the
+figures.
+"""
 
 from __future__ import annotations
 
@@ -18,13 +20,16 @@ LEAST_TURNS = 8  # that follow a turn of the same arm, over all launches; fewer 
 
 
 def switching_notes(gains: Iterable[Gain], arms: Arms) -> list[str]:
-    """What the first step of a turn took more than those after it, for both arms of each pair measured by blocks.
+    """What the first step of a turn took more than those after it, for both arms of each pair
+    measured by blocks.
 
     And what of that is left in timed steps (`left_s`), whether there is a lead-in or not.
     """
     said = []
     for gain in gains:
-        sides = [[job for job in side.values() if verdict(job) == OK] for side in arms.of_pair(gain.pair)]
+        sides = [
+            [job for job in side.values() if verdict(job) == OK] for side in arms.of_pair(gain.pair)
+        ]
         costs, left = (
             [f"{side[0].arm.name} {cost}" for side in sides if side and (cost := cost_of(side))]
             for cost_of in (_cost_ms, _left_ms)
@@ -33,7 +38,9 @@ def switching_notes(gains: Iterable[Gain], arms: Arms) -> list[str]:
         if len(lead_in) != 1:
             continue
         (steps,) = lead_in
-        untimed = f"kept out by {steps} untimed at its head" if steps else "no step was left untimed"
+        untimed = (
+            f"kept out by {steps} untimed at its head" if steps else "no step was left untimed"
+        )
         first = f"first step of a turn against those after it: {', '.join(costs)}; {untimed}"
         timed = f"timed steps of a turn after the partner's against one after its own: {', '.join(left)}"
         found = [text for text, whose in ((first, costs), (timed, left)) if len(whose) == 2]
@@ -43,13 +50,17 @@ def switching_notes(gains: Iterable[Gain], arms: Arms) -> list[str]:
 
 
 def left_s(blocks: BlockTimes) -> list[float]:
-    """What a timed step of a turn that followed the partner's took more than one of the turn after it, seconds.
+    """What a timed step of a turn that followed the partner's took more than one of the turn after
+    it, seconds.
 
-    An entry for each turn of this arm that the arm itself went on from, for the order of turns is drawn: second in one
-    pair of blocks and first in the next. Nobody else had the device in between, and the two are neighbours in time, so
-    their difference is what switching leaves in the figures; it is 0 on average if nothing is left. No pilot's turns.
+    An entry for each turn of this arm that the arm itself went on from, for the order of turns is
+    drawn: second in one pair of blocks and first in the next. Nobody else had the device in
+    between, and the two are neighbours in time, so their difference is what switching leaves in the
+    figures; it is 0 on average if nothing is left. No pilot's turns.
     """
-    turns = list(zip(blocks.first, blocks.steps, blocks.step_s, strict=False))[blocks.pilot :]  # no `first`: none
+    turns = list(zip(blocks.first, blocks.steps, blocks.step_s, strict=False))[
+        blocks.pilot :
+    ]  # no `first`: none
     return [
         step_s - next_step_s
         for (first, steps, step_s), (next_first, next_steps, next_step_s) in pairwise(turns)
@@ -60,7 +71,8 @@ def left_s(blocks: BlockTimes) -> list[float]:
 def _left_ms(jobs: Iterable[JobRecord]) -> str:
     """Mean over turns of all launches with its 95% interval; empty for fewer than LEAST_TURNS.
 
-    A launch's level and slow drift cancel in a difference of neighbours, so the differences count as independent.
+    A launch's level and slow drift cancel in a difference of neighbours, so the differences count
+    as independent.
     """
     found = [1e3 * more for job in jobs if job.blocks for more in left_s(job.blocks)]
     if len(found) < LEAST_TURNS:
@@ -75,7 +87,9 @@ def _cost_ms(jobs: Iterable[JobRecord]) -> str:
     measured = [
         (job.blocks.switch_s, job.blocks.switch_standard_error_s)
         for job in jobs
-        if job.blocks and job.blocks.switch_s is not None and job.blocks.switch_standard_error_s is not None
+        if job.blocks
+        and job.blocks.switch_s is not None
+        and job.blocks.switch_standard_error_s is not None
     ]
     if not measured:
         return ""

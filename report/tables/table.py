@@ -1,6 +1,7 @@
 """Tables in one form that every output format starts from: raw rows and what is displayed of them.
 
-A view is one kind of table (report.tables.registry); an output format is one function of a Document (report.tables.render).
+A view is one kind of table (report.tables.registry); an output format is one function of a Document
+(report.tables.render).
 """
 
 from __future__ import annotations
@@ -24,7 +25,9 @@ SUMMARY = "summary"
 
 @dataclass(frozen=True)
 class Table:
-    """`rows` hold raw numbers by the keys of rows.KEYS; `cells[i][j]` displays row i in `columns[j]`."""
+    """`rows` hold raw numbers by the keys of rows.KEYS; `cells[i][j]` displays row i in
+    `columns[j]`.
+    """
 
     name: str
     title: str
@@ -36,14 +39,18 @@ class Table:
 
 @dataclass(frozen=True)
 class Document:
-    """Tables and, under them all, what the runs were. Texts are plain; a format escapes what it must."""
+    """Tables and, under them all, what the runs were. Texts are plain; a format escapes what it
+    must.
+    """
 
     tables: tuple[Table, ...]
     footer: tuple[str, ...]
 
 
 def render(runs: Sequence[Run], form: str = "markdown", view: str | None = None) -> str:
-    """The tables of `runs` in a format of formats.FORMATS, ending in a newline. `view`: of views.VIEWS; None: usual."""
+    """The tables of `runs` in a format of formats.FORMATS, ending in a newline. `view`: of
+    views.VIEWS; None: usual.
+    """
     return written(build(runs, view, brief=form in DISPLAYS), form)
 
 
@@ -59,8 +66,8 @@ def written(document: Document, form: str) -> str:
 def build(runs: Sequence[Run], view: str | None = None, *, brief: bool = False) -> Document:
     """The tables of `runs`, in the runs' order. No run, or a view that does not exist: BenchError.
 
-    Without `view`: every table that has something to say, but those that repeat what others hold; `brief`: of more
-    than MANY_RUNS runs the summary alone.
+    Without `view`: every table that has something to say, but those that repeat what others hold;
+    `brief`: of more than MANY_RUNS runs the summary alone.
     """
     from report.tables.digest import digest
 
@@ -79,8 +86,11 @@ def views_for(view: str | None, runs: int, *, brief: bool) -> list[str]:
     return [view] if view else [name for name, made in VIEWS.items() if not made.asked_only]
 
 
-def assemble(digests: Sequence[Digest], view: str | None = None, group_by: str | None = None) -> Document:
-    """The document of digested runs, in their order; `group_by`: of selection.GROUPS, a table for each of its values.
+def assemble(
+    digests: Sequence[Digest], view: str | None = None, group_by: str | None = None
+) -> Document:
+    """The document of digested runs, in their order; `group_by`: of selection.GROUPS, a table for
+    each of its values.
 
     No run: BenchError.
     """
@@ -91,7 +101,9 @@ def assemble(digests: Sequence[Digest], view: str | None = None, group_by: str |
     tables: list[Table] = []
     for name in VIEWS:
         parts = [digest.parts[name] for digest in digests if name in digest.parts]
-        if not parts or (view is None and name != SUMMARY and not any(part.usual for part in parts)):
+        if not parts or (
+            view is None and name != SUMMARY and not any(part.usual for part in parts)
+        ):
             continue
         for title, of_group in _grouped(parts, group_by):
             tables += [
@@ -102,27 +114,37 @@ def assemble(digests: Sequence[Digest], view: str | None = None, group_by: str |
     return Document(tuple(tables), (*_headlines(digests), *notes))
 
 
-def make_table(name: str, title: str, columns: Iterable[Column], rows: Sequence[Row], notes: Iterable[str]) -> Table:
+def make_table(
+    name: str, title: str, columns: Iterable[Column], rows: Sequence[Row], notes: Iterable[str]
+) -> Table:
     """A table of `rows` in `columns`, without the optional columns that have nothing to say."""
-    kept = tuple(column for column in columns if not column.optional or any(column.show(row) for row in rows))
+    kept = tuple(
+        column for column in columns if not column.optional or any(column.show(row) for row in rows)
+    )
     cells = tuple(tuple(column.show(row) for column in kept) for row in rows)
     return Table(name, title, kept, tuple(rows), cells, tuple(dict.fromkeys(notes)))
 
 
 def _grouped(parts: Sequence[Part], by: str | None) -> list[tuple[str, list[Part]]]:
-    """The parts with the rows of each group; the notes of a run stand under the last group that it has rows in."""
+    """The parts with the rows of each group; the notes of a run stand under the last group that it
+    has rows in.
+    """
     if by is None:
         return [("", list(parts))]
     from report.loading.filters import GROUPS, groups_of
 
-    groups: dict[str, list[Part]] = {group: [] for group in groups_of([part.rows for part in parts], by)}
+    groups: dict[str, list[Part]] = {
+        group: [] for group in groups_of([part.rows for part in parts], by)
+    }
     for part in parts:
         rows: dict[str, list[Row]] = {}
         for row in part.rows:
             rows.setdefault(GROUPS[by](row), []).append(row)
         last = max(rows, key=[*groups].index, default=None)
         for group, of_group in rows.items():
-            groups[group].append(replace(part, rows=of_group, notes=part.notes if group == last else []))
+            groups[group].append(
+                replace(part, rows=of_group, notes=part.notes if group == last else [])
+            )
     return [(group or f"{by} not known", of_group) for group, of_group in groups.items()]
 
 

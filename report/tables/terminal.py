@@ -18,10 +18,11 @@ _BETWEEN = 2  # cells between columns
 
 
 def terminal(document: Document, width: int | None = None) -> str:
-    """The tables in `width` cells, by default the terminal's (COLUMNS overrides); bold titles where it is one.
+    """The tables in `width` cells, by default the terminal's (COLUMNS overrides); bold titles where
+    it is one.
 
-    Columns that are least important (columns.DETAIL, then all that are not ESSENTIAL) are left out from the right
-    until the rest can stand side by side; a line under the table names them.
+    Columns that are least important (columns.DETAIL, then all that are not ESSENTIAL) are left out
+    from the right until the rest can stand side by side; a line under the table names them.
     """
     from rich.console import Console
     from rich.text import Text
@@ -30,7 +31,11 @@ def terminal(document: Document, width: int | None = None) -> str:
     styled = sys.stdout.isatty() and "NO_COLOR" not in os.environ
     out = io.StringIO()
     console = Console(
-        file=out, width=width, force_terminal=styled, color_system="standard" if styled else None, highlight=False
+        file=out,
+        width=width,
+        force_terminal=styled,
+        color_system="standard" if styled else None,
+        highlight=False,
     )
     for number, table in enumerate(document.tables):
         if number:
@@ -40,7 +45,10 @@ def terminal(document: Document, width: int | None = None) -> str:
             left_out = _print_rows(console, table, width)
             if left_out:
                 names = ", ".join(table.columns[index].title for index in left_out)
-                _bullet(console, f"too wide for {width} columns, left out: {names} (--format markdown has all)")
+                _bullet(
+                    console,
+                    f"too wide for {width} columns, left out: {names} (--format markdown has all)",
+                )
         else:
             console.print("(nothing recorded)")
         for note in table.notes:
@@ -55,11 +63,15 @@ def terminal(document: Document, width: int | None = None) -> str:
 
 def plain(text: str) -> str:
     """One line without control characters, which could move the cursor or recolour the terminal."""
-    return "".join("�" if unicodedata.category(sign) == "Cc" else sign for sign in " ".join(text.split()))
+    return "".join(
+        "�" if unicodedata.category(sign) == "Cc" else sign for sign in " ".join(text.split())
+    )
 
 
 def fitting(table: Table, width: int) -> list[int]:
-    """The indices of the columns that are shown in `width` cells, wrapped if need be; those of ESSENTIAL always."""
+    """The indices of the columns that are shown in `width` cells, wrapped if need be; those of
+    ESSENTIAL always.
+    """
     shown = list(range(len(table.columns)))
     droppable = sorted(
         (index for index in shown if table.columns[index].importance < ESSENTIAL),
@@ -88,7 +100,10 @@ def _widths(table: Table, shown: list[int], width: int) -> dict[int, int]:
         return {}
     widths = {index: _least_width(table, index) for index in shown}
     wanted = {
-        index: max(cell_len(plain(text)) for text in (table.columns[index].title, *(row[index] for row in table.cells)))
+        index: max(
+            cell_len(plain(text))
+            for text in (table.columns[index].title, *(row[index] for row in table.cells))
+        )
         for index in shown
     }
     while left > 0 and any(wanted[index] > widths[index] for index in shown):
@@ -107,7 +122,9 @@ def _print_rows(console: object, table: Table, width: int) -> list[int]:
     assert isinstance(console, Console)
     shown = fitting(table, width)
     widths = _widths(table, shown, width)
-    grid = Grid(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, _BETWEEN - 1, 0, 0), show_edge=False)
+    grid = Grid(
+        box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, _BETWEEN - 1, 0, 0), show_edge=False
+    )
     for index in shown:
         column = table.columns[index]
         grid.add_column(
@@ -128,7 +145,9 @@ def _wraps(table: Table, index: int) -> bool:
 
 
 def _least_width(table: Table, index: int) -> int:
-    """The cells that a column needs at least: all of numbers and short texts, the longest word of others."""
+    """The cells that a column needs at least: all of numbers and short texts, the longest word of
+    others.
+    """
     from rich.cells import cell_len
 
     texts = [plain(cells[index]) for cells in table.cells]
@@ -136,7 +155,9 @@ def _least_width(table: Table, index: int) -> int:
     if _wraps(table, index) and whole > SHORT:
         words = (cell_len(word) for text in texts for word in text.split())
         whole = max(SHORT, min(LONG, max(words)))
-    return max(whole, *map(cell_len, plain(table.columns[index].title).split()))  # a title may be wrapped
+    return max(
+        whole, *map(cell_len, plain(table.columns[index].title).split())
+    )  # a title may be wrapped
 
 
 def _bullet(console: object, note: str) -> None:

@@ -1,4 +1,6 @@
-"""What a backend has to answer. Its module must import without torch: the parent process validates options with it."""
+"""What a backend has to answer. Its module must import without torch: the parent process validates
+options with it.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,9 @@ from harness.schema.workload import JobSpec, NoOptions, Strict
 
 
 class Backend:
-    """One way to train. Lives as long as the job; torch may be imported in every method but `environment`."""
+    """One way to train. Lives as long as the job; torch may be imported in every method but
+    `environment`.
+    """
 
     name: ClassVar[str]
     Options: ClassVar[type[Strict]] = NoOptions
@@ -24,7 +28,9 @@ class Backend:
 
     @classmethod
     def library_path(cls, device: str) -> list[str]:
-        """Folders the dynamic loader needs in this arm's processes only; asked in the parent, before they start."""
+        """Folders the dynamic loader needs in this arm's processes only; asked in the parent,
+        before they start.
+        """
         return []
 
     def prepare(self) -> None:
@@ -39,7 +45,9 @@ class Backend:
         raise NotImplementedError
 
     def extra_arguments(self) -> dict[str, Any]:
-        """TrainingArguments of this backend's own, besides those that the suite decides for every arm."""
+        """TrainingArguments of this backend's own, besides those that the suite decides for every
+        arm.
+        """
         return {}
 
     def callbacks(self) -> list[Any]:
@@ -47,9 +55,13 @@ class Backend:
         return []
 
     def engagement(self, trainer: Any, after_step: int) -> Engagement | None:
-        """Proof, taken after optimizer step `after_step`, that the backend runs the training; None: none needed."""
+        """Proof, taken after optimizer step `after_step`, that the backend runs the training; None:
+        none needed.
+        """
         return None
 
     def is_fallback(self, error: BaseException) -> bool:
-        """Whether an error raised before the first proof means that the backend could not take the model."""
+        """Whether an error raised before the first proof means that the backend could not take the
+        model.
+        """
         return False

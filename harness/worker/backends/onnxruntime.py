@@ -1,4 +1,6 @@
-"""ONNX Runtime Training: Optimum's ORTTrainer over ORTModule, fallback to PyTorch forbidden, engagement proven."""
+"""ONNX Runtime Training: Optimum's ORTTrainer over ORTModule, fallback to PyTorch forbidden,
+engagement proven.
+"""
 
 from __future__ import annotations
 
@@ -19,26 +21,46 @@ from harness.worker.failures import sentence
 from harness.worker.ranks import unwrapped
 
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
-NEWEST_NATIVE_CAPABILITY = (8, 6)  # 1.19.2's CUDA wheel: machine code for sm_60 … sm_86, PTX for what is newer
+NEWEST_NATIVE_CAPABILITY = (
+    8,
+    6,
+)  # 1.19.2's CUDA wheel: machine code for sm_60 … sm_86, PTX for what is newer
 
 
 class Options(Strict):
     """ORTModule's switches; all of them are off by default, as in ONNX Runtime."""
 
-    triton: bool = Field(False, description="ORTMODULE_USE_TRITON: fuse element-wise operators with Triton")
+    triton: bool = Field(
+        False, description="ORTMODULE_USE_TRITON: fuse element-wise operators with Triton"
+    )
     efficient_attention: bool = Field(False, description="ORTMODULE_USE_EFFICIENT_ATTENTION")
     flash_attention: bool = Field(False, description="ORTMODULE_USE_FLASH_ATTENTION (Triton)")
-    aten_sdpa_fallback: bool = Field(False, description="ORTMODULE_ATEN_SDPA_FALLBACK: torch's sdpa inside the graph")
-    memory_opt_level: int = Field(0, ge=0, le=2, description="ORTMODULE_MEMORY_OPT_LEVEL: 1 and 2 recompute by layer")
-    export_cache: bool = Field(False, description="ORTMODULE_CACHE_DIR: keep exported graphs, per configuration")
+    aten_sdpa_fallback: bool = Field(
+        False, description="ORTMODULE_ATEN_SDPA_FALLBACK: torch's sdpa inside the graph"
+    )
+    memory_opt_level: int = Field(
+        0, ge=0, le=2, description="ORTMODULE_MEMORY_OPT_LEVEL: 1 and 2 recompute by layer"
+    )
+    export_cache: bool = Field(
+        False, description="ORTMODULE_CACHE_DIR: keep exported graphs, per configuration"
+    )
 
 
 # What writes the exported graph.
-EXPORTERS = ("torch", "transformers", "onnx", "onnxruntime-training", "onnxruntime-training-cpu", "optimum")
+EXPORTERS = (
+    "torch",
+    "transformers",
+    "onnx",
+    "onnxruntime-training",
+    "onnxruntime-training-cpu",
+    "optimum",
+)
 
 
 def _settings(spec: JobSpec) -> list[Path]:
-    """The JSON files of a pretrained model that decide its graph and inputs, as far as this host has them."""
+    """The JSON files of a pretrained model that decide its graph and inputs, as far as this host
+    has them.
+    """
     path = spec.workload.model.path
     if path is None:
         return []
@@ -74,7 +96,9 @@ class OnnxRuntime(Backend):
         if options.memory_opt_level:
             variables["ORTMODULE_MEMORY_OPT_LEVEL"] = str(options.memory_opt_level)
         if options.export_cache:
-            variables["ORTMODULE_CACHE_DIR"] = str(self.spec.cache_dir / "ortmodule" / self._configuration())
+            variables["ORTMODULE_CACHE_DIR"] = str(
+                self.spec.cache_dir / "ortmodule" / self._configuration()
+            )
         return variables
 
     @classmethod
@@ -85,28 +109,41 @@ class OnnxRuntime(Backend):
         return cuda11_library_path() if device == "cuda" else []
 
     def _configuration(self) -> str:
-        """Everything the exported graph may depend on, hashed: ORTModule itself looks at the model's class only.
+        """Everything the exported graph may depend on, hashed: ORTModule itself looks at the
+        model's class only.
 
-        A model's path alone does not say what is exported: its configuration may have been replaced.
+        A model's path alone does not say what is exported: its configuration may have been
+        replaced.
         """
         spec = self.spec
         parts = (spec.workload.model, spec.workload.task, spec.workload.training, spec.arm)
-        written = [f"{file.name} {hashlib.sha256(file.read_bytes()).hexdigest()}" for file in _settings(spec)]
+        written = [
+            f"{file.name} {hashlib.sha256(file.read_bytes()).hexdigest()}"
+            for file in _settings(spec)
+        ]
         versions = [f"{name} {found}" for name in EXPORTERS if (found := _version(name))]
-        said = [*(part.model_dump_json() for part in parts), str(spec.twin), spec.device, *written, *versions]
+        said = [
+            *(part.model_dump_json() for part in parts),
+            str(spec.twin),
+            spec.device,
+            *written,
+            *versions,
+        ]
         text = "\n".join(said)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def prepare(self) -> None:
         """Bound the threads of ORTModule's sessions: it offers no setting for them.
 
-        Left to itself, ONNX Runtime starts a thread for every core of the host and binds each to one: a pinned job
-        would run where it must not.
+        Left to itself, ONNX Runtime starts a thread for every core of the host and binds each to
+        one: a pinned job would run where it must not.
         """
         if self.spec.device == "cpu" and self.spec.workload.launch.torchrun:
             import torch
 
-            torch.cuda.set_device = lambda device: None  # ORTTrainer calls it on every rank but 0, on the CPU too
+            torch.cuda.set_device = (
+                lambda device: None
+            )  # ORTTrainer calls it on every rank but 0, on the CPU too
         threads = self.spec.threads or len(self.spec.cores or ())
         if not threads:
             return
@@ -136,9 +173,13 @@ class OnnxRuntime(Backend):
         reasons: list[str] = []
         if type(module).__name__ != "ORTModule":
             reasons.append(f"the trained module is a {type(module).__name__}, not an ORTModule")
-            return Engagement(engaged=False, reasons=_after(after_step, reasons), checked_after_steps=[after_step])
+            return Engagement(
+                engaged=False, reasons=_after(after_step, reasons), checked_after_steps=[after_step]
+            )
         if module._fallback_manager.is_pending():
-            reasons.append(f"a fallback to PyTorch is pending: {sentence(module._fallback_manager._exception)}")
+            reasons.append(
+                f"a fallback to PyTorch is pending: {sentence(module._fallback_manager._exception)}"
+            )
         inner = type(module._torch_module).__name__
         if inner != "TorchModuleORT":
             reasons.append(f"ORTModule runs {inner}, not TorchModuleORT")
@@ -155,11 +196,20 @@ class OnnxRuntime(Backend):
         if agent is None:
             reasons.append("no training session was created")
         elif not providers or providers[0] != expected:
-            reasons.append(f"the training session runs on {', '.join(providers[:1]) or 'nothing'}, not on {expected}")
+            reasons.append(
+                f"the training session runs on {', '.join(providers[:1]) or 'nothing'}, not on "
+                f"{expected}"
+            )
         graph = manager._onnx_models.optimized_model
-        nodes = Counter(node.op_type for node in graph.graph.node) if graph is not None else Counter[str]()
+        nodes = (
+            Counter(node.op_type for node in graph.graph.node)
+            if graph is not None
+            else Counter[str]()
+        )
         if nodes["YieldOp"] != 1:
-            reasons.append(f"the optimized training graph has {nodes['YieldOp']} YieldOp nodes, not one")
+            reasons.append(
+                f"the optimized training graph has {nodes['YieldOp']} YieldOp nodes, not one"
+            )
         return Engagement(
             engaged=not reasons,
             reasons=_after(after_step, reasons),
@@ -174,7 +224,9 @@ class OnnxRuntime(Backend):
         )
 
     def _kernels(self) -> Literal["native", "ptx"] | None:
-        """Whether the kernels run on this card as they are, or compiled from PTX by the driver (once, cached)."""
+        """Whether the kernels run on this card as they are, or compiled from PTX by the driver
+        (once, cached).
+        """
         if self.spec.device != "cuda":
             return None
         import torch
@@ -182,20 +234,27 @@ class OnnxRuntime(Backend):
         return kernel_origin(torch.cuda.get_device_capability())
 
     def is_fallback(self, error: BaseException) -> bool:
-        """ORTModule's own exceptions, and whatever was raised inside it: export, graph building, missing kernels."""
+        """ORTModule's own exceptions, and whatever was raised inside it: export, graph building,
+        missing kernels.
+        """
         seen: BaseException | None = error
         while seen is not None:
             if any(kind.__module__.startswith("onnxruntime") for kind in type(seen).__mro__):
                 return True
             frames = traceback.walk_tb(seen.__traceback__)
-            if any(frame.f_globals.get("__name__", "").startswith("onnxruntime.training") for frame, _ in frames):
+            if any(
+                frame.f_globals.get("__name__", "").startswith("onnxruntime.training")
+                for frame, _ in frames
+            ):
                 return True
             seen = seen.__cause__ or seen.__context__
         return False
 
 
 def kernel_origin(capability: tuple[int, ...]) -> Literal["native", "ptx"]:
-    """Where the CUDA wheel's kernels for a card of this compute capability (major, minor) come from."""
+    """Where the CUDA wheel's kernels for a card of this compute capability (major, minor) come
+    from.
+    """
     return "native" if capability <= NEWEST_NATIVE_CAPABILITY else "ptx"
 
 
@@ -204,8 +263,12 @@ def _after(step: int, reasons: list[str]) -> list[str]:
 
 
 def _phases(tracker: Any) -> dict[str, float]:
-    """Seconds ORTModule spent in each phase of its initialisation; phases that did not happen are left out."""
+    """Seconds ORTModule spent in each phase of its initialisation; phases that did not happen are
+    left out.
+    """
     from onnxruntime.training.ortmodule._logger import ORTModuleInitPhase, TimeTracker
 
     durations = {phase.name.lower(): tracker._get_duration(phase) for phase in ORTModuleInitPhase}
-    return {name: float(value) for name, value in durations.items() if value != TimeTracker.NOT_RECORD}
+    return {
+        name: float(value) for name, value in durations.items() if value != TimeTracker.NOT_RECORD
+    }

@@ -1,4 +1,6 @@
-"""PyTorch compiled: transformers.Trainer with `torch_compile`, Dynamo and Inductor proven to have run the training."""
+"""PyTorch compiled: transformers.Trainer with `torch_compile`, Dynamo and Inductor proven to have
+run the training.
+"""
 
 from __future__ import annotations
 
@@ -16,28 +18,40 @@ from harness.worker.backends.base import Backend
 from harness.worker.failures import chain
 
 # Of torch._dynamo.utils.calculate_time_spent: what users ask about. Phases lie within each other.
-PHASES = ("entire_frame_compile", "entire_backward_compile", "backend_compile", "inductor_compile", "code_gen")
+PHASES = (
+    "entire_frame_compile",
+    "entire_backward_compile",
+    "backend_compile",
+    "inductor_compile",
+    "code_gen",
+)
 COMPILERS = ("torch._dynamo", "torch._inductor", "torch._functorch")
 
 
 class Options(Strict):
     """torch.compile's own switches, as Trainer and accelerate hand them on."""
 
-    mode: Literal["default", "reduce-overhead", "max-autotune", "max-autotune-no-cudagraphs"] = "default"
+    mode: Literal["default", "reduce-overhead", "max-autotune", "max-autotune-no-cudagraphs"] = (
+        "default"
+    )
     dynamic: bool | None = Field(
-        None, description="dynamic shapes; null: accelerate's default (stack ort: false; latest: when sizes change)"
+        None,
+        description="dynamic shapes; null: accelerate's default (stack ort: false; latest: when "
+        "sizes change)",
     )
     fullgraph: bool = Field(False, description="a graph break is an error")
     compile_cache: bool = Field(
-        False, description="keep compiled kernels from job to job; false: every job compiles from nothing"
+        False,
+        description="keep compiled kernels from job to job; false: every job compiles from nothing",
     )
 
 
 class TorchCompile(Backend):
-    """Trainer as `--torch_compile` runs it: forward and backward pass compiled, the optimizer as it is.
+    """Trainer as `--torch_compile` runs it: forward and backward pass compiled, the optimizer as it
+    is.
 
-    Nothing may fall back to eager execution unseen: errors of the compiler, and more recompilations than Dynamo's
-    limit, end the job. Graph breaks do not (unless `fullgraph`); they are counted.
+    Nothing may fall back to eager execution unseen: errors of the compiler, and more recompilations
+    than Dynamo's limit, end the job. Graph breaks do not (unless `fullgraph`); they are counted.
     """
 
     name = "torch-compile"
@@ -47,7 +61,9 @@ class TorchCompile(Backend):
         super().__init__(spec)
         self._ran: Counter[str] = Counter()  # compiled graphs, by direction, until the first proof
         self._unhook: Any = None
-        self._recompiled: dict[int, int] = {}  # optimizer step → graphs that had been compiled at its end
+        self._recompiled: dict[
+            int, int
+        ] = {}  # optimizer step → graphs that had been compiled at its end
 
     def environment(self) -> dict[str, str]:
         options = cast(Options, self.options)
@@ -68,7 +84,9 @@ class TorchCompile(Backend):
         return variables
 
     def prepare(self) -> None:
-        """Make Dynamo's silent ways back to eager execution errors, and count compiled graphs as they run."""
+        """Make Dynamo's silent ways back to eager execution errors, and count compiled graphs as
+        they run.
+        """
         import torch._dynamo
         from torch._inductor.output_code import CompiledFxGraph
 
@@ -99,7 +117,11 @@ class TorchCompile(Backend):
 
     def extra_arguments(self) -> dict[str, Any]:
         mode = cast(Options, self.options).mode
-        return {"torch_compile": True, "torch_compile_backend": "inductor", "torch_compile_mode": mode}
+        return {
+            "torch_compile": True,
+            "torch_compile_backend": "inductor",
+            "torch_compile_mode": mode,
+        }
 
     def callbacks(self) -> list[Any]:
         from transformers import TrainerCallback
@@ -132,7 +154,9 @@ class TorchCompile(Backend):
         if not _graphs():
             reasons.append("Dynamo captured no graph")
         if aot["total"] != aot["ok"]:
-            reasons.append(f"{aot['total'] - aot['ok']} of {aot['total']} graphs could not be compiled")
+            reasons.append(
+                f"{aot['total'] - aot['ok']} of {aot['total']} graphs could not be compiled"
+            )
         reasons += [
             f"no {direction} graph compiled by Inductor ran in the first step"
             for direction in ("forward", "backward")
@@ -156,8 +180,14 @@ class TorchCompile(Backend):
         )
 
     def is_fallback(self, error: BaseException) -> bool:
-        """What Dynamo, AOTAutograd or Inductor raise: graph capture, code generation, a missing C++ compiler."""
-        return any(kind.__module__.startswith(COMPILERS) for link in chain(error) for kind in type(link).__mro__)
+        """What Dynamo, AOTAutograd or Inductor raise: graph capture, code generation, a missing C++
+        compiler.
+        """
+        return any(
+            kind.__module__.startswith(COMPILERS)
+            for link in chain(error)
+            for kind in type(link).__mro__
+        )
 
 
 def _graphs() -> int:

@@ -1,4 +1,6 @@
-"""Whether both engines compute the same: logits within the precision's tolerance, and the task's metrics alike."""
+"""Whether both engines compute the same: logits within the precision's tolerance, and the task's
+metrics alike.
+"""
 
 from __future__ import annotations
 
@@ -17,8 +19,12 @@ METRIC_TOLERANCE = {"fp32": 1e-3, "fp16": 1e-2}
 
 
 def allowed_difference(precision: str, largest_logit: float, tolerance: float | None) -> float:
-    """The largest difference of logits that passes. `tolerance` (a suite's) takes the precision's place."""
-    return (LOGIT_TOLERANCE[precision] if tolerance is None else tolerance) * max(1.0, largest_logit)
+    """The largest difference of logits that passes. `tolerance` (a suite's) takes the precision's
+    place.
+    """
+    return (LOGIT_TOLERANCE[precision] if tolerance is None else tolerance) * max(
+        1.0, largest_logit
+    )
 
 
 def disagreement(
@@ -31,9 +37,9 @@ def disagreement(
 ) -> str:
     """Why the engines do not agree, as one sentence; empty if they do.
 
-    `metrics`: of `torch` and `onnxruntime` over `samples`. `trained`: as the arm itself evaluated the model after
-    training, which shows that the model measured here is the one that was trained; {} where it was not evaluated on
-    the same samples.
+    `metrics`: of `torch` and `onnxruntime` over `samples`. `trained`: as the arm itself evaluated
+    the model after training, which shows that the model measured here is the one that was trained;
+    {} where it was not evaluated on the same samples.
     """
     if not difference <= allowed:  # not a number, too
         return f"logits differ by {difference:.2g} ({precision} is given {allowed:.2g})"

@@ -1,7 +1,9 @@
-"""`python -m harness.worker.inference.child FOLDER`: export the model in FOLDER, compare both engines, time them.
+"""`python -m harness.worker.inference.child FOLDER`: export the model in FOLDER, compare both
+engines, time them.
 
-Reads `request.json`, `model/` and `batches.pt`; writes `result.json` (record.InferenceResult, before every stage, so
-that what a crash leaves says where) and `logits.pt` (engine → logits of each batch compared).
+Reads `request.json`, `model/` and `batches.pt`; writes `result.json` (record.InferenceResult,
+before every stage, so that what a crash leaves says where) and `logits.pt` (engine → logits of each
+batch compared).
 """
 
 from __future__ import annotations
@@ -22,7 +24,9 @@ MOST_LOGITS = 1 << 28  # kept of each engine for the metrics, 1 GiB in fp32: voc
 
 
 class Request(Strict):
-    """What the child is to do. `model_class`: module:name; `first`: the engine that begins, an index of ENGINES."""
+    """What the child is to do. `model_class`: module:name; `first`: the engine that begins, an
+    index of ENGINES.
+    """
 
     model_class: str
     attention: str
@@ -39,7 +43,9 @@ class Measurement:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.request = Request.model_validate_json((folder / "request.json").read_text(encoding="utf-8"))
+        self.request = Request.model_validate_json(
+            (folder / "request.json").read_text(encoding="utf-8")
+        )
         self.result = InferenceResult(
             state="failed", precision=self.request.precision, attention=self.request.attention
         )
@@ -91,7 +97,9 @@ class Measurement:
 
         module, _, name = self.request.model_class.partition(":")
         kind = getattr(importlib.import_module(module), name)
-        model = kind.from_pretrained(self.folder / "model", attn_implementation=self.request.attention)
+        model = kind.from_pretrained(
+            self.folder / "model", attn_implementation=self.request.attention
+        )
         model.config.use_cache = False  # keys and values of a decoder are no logits
         dtype = {"fp32": torch.float32, "fp16": torch.float16}[self.request.precision]
         return model.to(device=self.request.device, dtype=dtype).eval()
@@ -104,7 +112,10 @@ class Measurement:
 
         from harness.worker.inference import engines
 
-        device, threads = self.request.device, torch.get_num_threads() if self.request.device == "cpu" else None
+        device, threads = (
+            self.request.device,
+            torch.get_num_threads() if self.request.device == "cpu" else None,
+        )
         (self.folder / "onnx").mkdir()
         path = self.folder / "onnx" / "model.onnx"
         self.note(reason="in the export to ONNX")
@@ -134,7 +145,9 @@ class Measurement:
                 break
             samples += len(logits[0])
             largest = max(largest, float(np.abs(logits[0]).max()))
-            difference = float(np.maximum(difference, np.abs(logits[0] - logits[1]).max()))  # keeps NaN
+            difference = float(
+                np.maximum(difference, np.abs(logits[0] - logits[1]).max())
+            )  # keeps NaN
             for name, of_engine in zip(ENGINES, logits, strict=True):
                 kept[name].append(torch.from_numpy(of_engine))
         torch.save({**kept, "largest": largest}, self.folder / "logits.pt")
@@ -158,7 +171,9 @@ def main() -> None:
     with contextlib.suppress(OSError, ValueError):
         sys.stdout.flush()
         sys.stderr.flush()
-    os._exit(0)  # tearing down torch and ONNX Runtime takes a second and can crash after the work is done
+    os._exit(
+        0
+    )  # tearing down torch and ONNX Runtime takes a second and can crash after the work is done
 
 
 if __name__ == "__main__":

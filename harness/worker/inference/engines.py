@@ -1,8 +1,9 @@
-"""The two engines. A call takes a batch of host tensors and returns its logits on the host, as a NumPy array.
+"""The two engines. A call takes a batch of host tensors and returns its logits on the host, as a
+NumPy array.
 
-Inside a call, for both alike: the copy of the inputs to the device, the forward pass, the copy of the logits back, and
-the wait for it. On a GPU the inputs are copied by torch and bound to ONNX Runtime's session where they lie
-(I/O binding), so that neither engine copies anything twice.
+Inside a call, for both alike: the copy of the inputs to the device, the forward pass, the copy of
+the logits back, and the wait for it. On a GPU the inputs are copied by torch and bound to ONNX
+Runtime's session where they lie (I/O binding), so that neither engine copies anything twice.
 """
 
 from __future__ import annotations
@@ -19,11 +20,14 @@ from harness.schema.record_inference import InferenceProof
 from harness.worker.failures import NotEngagedError
 
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
-# What a transformer's time goes into, before and after ONNX Runtime's fusions. Nodes that compute shapes belong on the
-# CPU, and ONNX Runtime puts them there; one of these elsewhere than on the device is a fallback.
+# What a transformer's time goes into, before and after ONNX Runtime's fusions. Nodes that compute
+# shapes belong on the CPU, and ONNX Runtime puts them there; one of these elsewhere than on the
+# device is a fallback.
 HEAVY = frozenset(
-    "MatMul FusedMatMul Gemm FusedGemm Attention MultiHeadAttention Softmax BiasSoftmax LayerNormalization "
-    "SimplifiedLayerNormalization SkipLayerNormalization EmbedLayerNormalization Gelu FastGelu BiasGelu Erf".split()
+    "MatMul FusedMatMul Gemm FusedGemm Attention MultiHeadAttention Softmax BiasSoftmax "
+    "LayerNormalization "
+    "SimplifiedLayerNormalization SkipLayerNormalization EmbedLayerNormalization Gelu FastGelu "
+    "BiasGelu Erf".split()
 )
 Batch = Mapping[str, Any]  # input name: torch tensor on the host
 
@@ -45,10 +49,14 @@ class TorchEngine:
 class OrtEngine:
     """The exported graph in an InferenceSession on the provider that goes with `device`."""
 
-    def __init__(self, path: Path, device: str, threads: int | None = None, profile: Path | None = None) -> None:
-        """`threads`: of the session on a CPU. `profile`: where a profile of every node is written, for `placement`.
+    def __init__(
+        self, path: Path, device: str, threads: int | None = None, profile: Path | None = None
+    ) -> None:
+        """`threads`: of the session on a CPU. `profile`: where a profile of every node is written,
+        for `placement`.
 
-        Raises NotEngagedError if the session is not on the device's provider, and whatever ONNX Runtime raises.
+        Raises NotEngagedError if the session is not on the device's provider, and whatever ONNX
+        Runtime raises.
         """
         import onnxruntime
         import torch
@@ -56,7 +64,8 @@ class OrtEngine:
         options = onnxruntime.SessionOptions()
         if threads is not None:
             options.intra_op_num_threads = threads
-            # Its threads spin on after a run, for 45 ms as seen here: on the cores that torch's turn needs.
+            # Its threads spin on after a run, for 45 ms as seen here: on the cores that torch's
+            # turn needs.
             options.add_session_config_entry("session.force_spinning_stop", "1")
         if profile is not None:
             options.enable_profiling = True
@@ -64,7 +73,9 @@ class OrtEngine:
         wanted: list[Any] = [PROVIDERS[device]]
         if device == "cuda":
             # Its own default is TF32, torch's is not: both engines multiply alike.
-            wanted = [(PROVIDERS[device], {"use_tf32": str(int(torch.backends.cuda.matmul.allow_tf32))})]
+            wanted = [
+                (PROVIDERS[device], {"use_tf32": str(int(torch.backends.cuda.matmul.allow_tf32))})
+            ]
         begin = time.perf_counter()
         self.session = onnxruntime.InferenceSession(str(path), options, providers=wanted)
         self.session.disable_fallback()  # or a failing run is done again, on the CPU
@@ -72,11 +83,15 @@ class OrtEngine:
         self.device = device
         self.providers: list[str] = self.session.get_providers()
         require_provider(self.providers, device)
-        self.inputs = [each.name for each in self.session.get_inputs()]  # inputs that do nothing are exported away
+        self.inputs = [
+            each.name for each in self.session.get_inputs()
+        ]  # inputs that do nothing are exported away
 
     def __call__(self, batch: Batch) -> Any:
         if self.device == "cpu":
-            return self.session.run(["logits"], {name: batch[name].numpy() for name in self.inputs})[0]
+            return self.session.run(
+                ["logits"], {name: batch[name].numpy() for name in self.inputs}
+            )[0]
         import torch
 
         moved = {name: batch[name].to(self.device) for name in self.inputs}
@@ -85,7 +100,8 @@ class OrtEngine:
             kind = batch[name].numpy().dtype
             binding.bind_input(name, self.device, 0, kind, tuple(tensor.shape), tensor.data_ptr())
         binding.bind_output("logits", self.device, 0)
-        torch.cuda.current_stream().synchronize()  # the session has a stream of its own: the copies must be done
+        # the session has a stream of its own: the copies must be done
+        torch.cuda.current_stream().synchronize()
         self.session.run_with_iobinding(binding)
         return binding.copy_outputs_to_cpu()[0]
 
@@ -100,7 +116,8 @@ class OrtEngine:
 def require_provider(providers: Sequence[str], device: str) -> None:
     """Raises NotEngagedError unless the session's first provider is the device's.
 
-    A CUDA session whose libraries are missing becomes a CPU session, with nothing but a line in the log.
+    A CUDA session whose libraries are missing becomes a CPU session, with nothing but a line in the
+    log.
     """
     expected, first = PROVIDERS[device], providers[0] if providers else "nothing"
     if first != expected:
@@ -118,7 +135,11 @@ def nodes_by_provider(events: Sequence[Mapping[str, Any]]) -> dict[str, dict[str
 
 
 def prove(
-    providers: Sequence[str], nodes: Mapping[str, Mapping[str, int]], device: str, opset: int, threads: int | None
+    providers: Sequence[str],
+    nodes: Mapping[str, Mapping[str, int]],
+    device: str,
+    opset: int,
+    threads: int | None,
 ) -> InferenceProof:
     """Whether the session, and every node that is heavy, ran where it should."""
     expected = PROVIDERS[device]
@@ -161,9 +182,13 @@ def export(model: Any, batch: Batch, device: str, opset: int, path: Path) -> int
         def forward(self, *inputs: Any) -> Any:
             return self.model(**dict(zip(names, inputs, strict=True))).logits
 
-    free = {name: {0: "batch", **({1: "sequence"} if batch[name].dim() > 1 else {})} for name in names}
+    free = {
+        name: {0: "batch", **({1: "sequence"} if batch[name].dim() > 1 else {})} for name in names
+    }
     with warnings.catch_warnings(), torch.inference_mode():
-        warnings.simplefilter("ignore")  # tracing warns of every Python branch; the comparison of logits judges
+        warnings.simplefilter(
+            "ignore"
+        )  # tracing warns of every Python branch; the comparison of logits judges
         torch.onnx.export(
             Logits().eval(),
             tuple(tensor.to(device) for tensor in batch.values()),
@@ -175,7 +200,9 @@ def export(model: Any, batch: Batch, device: str, opset: int, path: Path) -> int
             dynamo=False,
         )
     exported = onnx.load(str(path), load_external_data=False)
-    return int(max(each.version for each in exported.opset_import if each.domain in ("", "ai.onnx")))
+    return int(
+        max(each.version for each in exported.opset_import if each.domain in ("", "ai.onnx"))
+    )
 
 
 def bytes_in(folder: Path) -> int:

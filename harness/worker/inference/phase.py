@@ -1,4 +1,6 @@
-"""The job's side of inference: hand the trained model to the child process, and judge what comes back."""
+"""The job's side of inference: hand the trained model to the child process, and judge what comes
+back.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,14 @@ from harness.worker.inference.agreement import allowed_difference, disagreement
 from harness.worker.inference.child import Request
 
 MOST_BATCHES = 64  # different ones that a batch size is timed on
-OF_THE_LAUNCHER = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+OF_THE_LAUNCHER = (
+    "RANK",
+    "LOCAL_RANK",
+    "WORLD_SIZE",
+    "LOCAL_WORLD_SIZE",
+    "MASTER_ADDR",
+    "MASTER_PORT",
+)
 
 
 def measure(
@@ -32,10 +41,12 @@ def measure(
     metrics: Callable[[Any], dict[str, float]] | None,
     trained: Mapping[str, float],
 ) -> InferenceResult:
-    """Both engines on the job's trained model and validation set, by `spec.inference`. The trainer is of no use after.
+    """Both engines on the job's trained model and validation set, by `spec.inference`. The trainer
+    is of no use after.
 
-    `metrics`: as in tasks.base.TaskData. `trained`: the metrics of the arm's own evaluation, {} if there was none.
-    Raises nothing of its own: what fails here is in the result, for the training is done and stands.
+    `metrics`: as in tasks.base.TaskData. `trained`: the metrics of the arm's own evaluation, {} if
+    there was none. Raises nothing of its own: what fails here is in the result, for the training is
+    done and stands.
     """
     assert spec.inference is not None
     begin, begin_ns = time.perf_counter(), time.monotonic_ns()
@@ -46,15 +57,22 @@ def measure(
             _release(spec.device, trainer, model)
             result = _run_child(folder)
             if result.samples:
-                precisions: set[str] = {precision_of(spec.inference, spec), spec.workload.training.precision}
-                result = _judge(result, folder, labels, metrics, trained, precisions, spec.inference.tolerance)
+                precisions: set[str] = {
+                    precision_of(spec.inference, spec),
+                    spec.workload.training.precision,
+                }
+                result = _judge(
+                    result, folder, labels, metrics, trained, precisions, spec.inference.tolerance
+                )
         except Exception as error:
             result = InferenceResult(state="failed", reason=sentence(error))
     return result.model_copy(update={"begin_ns": begin_ns, "wall_s": time.perf_counter() - begin})
 
 
 def precision_of(inference: Inference, spec: JobSpec) -> Literal["fp32", "fp16"]:
-    """Of both engines: as asked for, else fp16 where the arm trained in fp16, else fp32 (no bf16 in ONNX Runtime)."""
+    """Of both engines: as asked for, else fp16 where the arm trained in fp16, else fp32 (no bf16 in
+    ONNX Runtime).
+    """
     return inference.precision or ("fp16" if spec.workload.training.precision == "fp16" else "fp32")
 
 
@@ -65,21 +83,35 @@ def _hand_over(spec: JobSpec, trainer: Any, model: Any, folder: Path) -> list[An
     assert spec.inference is not None
     inference, training = spec.inference, spec.workload.training
     sets = trainer.eval_dataset
-    which = next(iter(sets)) if isinstance(sets, dict) else None  # the first of several validation sets
-    rows = trainer.get_eval_dataloader(which).dataset  # without the columns that the model does not take
+    which = (
+        next(iter(sets)) if isinstance(sets, dict) else None
+    )  # the first of several validation sets
+    rows = trainer.get_eval_dataloader(
+        which
+    ).dataset  # without the columns that the model does not take
     collate = trainer.data_collator
     count = len(rows)
 
     def batches(size: int, most: int | None = None) -> list[dict[str, Any]]:
-        """Of `size` samples each, in order; without the last if it is shorter, where `most` are enough."""
+        """Of `size` samples each, in order; without the last if it is shorter, where `most` are
+        enough.
+        """
         ends = range(size, count + 1, size) if most else range(size, count + size, size)
-        return [collate([rows[at] for at in range(end - size, min(end, count))]) for end in list(ends)[:most]]
+        return [
+            collate([rows[at] for at in range(end - size, min(end, count))])
+            for end in list(ends)[:most]
+        ]
 
     def inputs(of: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        return [{name: tensor.contiguous() for name, tensor in batch.items() if name != "labels"} for batch in of]
+        return [
+            {name: tensor.contiguous() for name, tensor in batch.items() if name != "labels"}
+            for batch in of
+        ]
 
     evaluation = batches(training.eval_batch_size)
-    sizes = dict.fromkeys(min(size, count) for size in inference.batch_sizes or (1, training.eval_batch_size))
+    sizes = dict.fromkeys(
+        min(size, count) for size in inference.batch_sizes or (1, training.eval_batch_size)
+    )
     points = [(size, inputs(batches(size, MOST_BATCHES))) for size in sizes]
     torch.save({"evaluation": inputs(evaluation), "points": points}, folder / "batches.pt")
     model.save_pretrained(folder / "model")
@@ -121,19 +153,28 @@ def _run_child(folder: Path) -> InferenceResult:
     }
     before = environment.get("LD_LIBRARY_PATH", "").split(":")
     # A PyTorch arm's own process has not got these, and shall not: they belong to ONNX Runtime.
-    libraries = [*(each for each in cuda11_library_path() if each not in before), *filter(None, before)]
+    libraries = [
+        *(each for each in cuda11_library_path() if each not in before),
+        *filter(None, before),
+    ]
     if libraries:
         environment["LD_LIBRARY_PATH"] = ":".join(libraries)
     command = [sys.executable, "-m", "harness.worker.inference.child", str(folder)]
-    code = subprocess.run(command, env=environment, stdin=subprocess.DEVNULL, check=False).returncode
+    code = subprocess.run(
+        command, env=environment, stdin=subprocess.DEVNULL, check=False
+    ).returncode
     written = folder / "result.json"
     if not written.is_file():
-        return InferenceResult(state="failed", reason=f"its process ended with {code} and said nothing")
+        return InferenceResult(
+            state="failed", reason=f"its process ended with {code} and said nothing"
+        )
     result = InferenceResult.model_validate_json(written.read_text(encoding="utf-8"))
     if code == 0:
         return result
     how = f"killed by {signal_name(-code)}" if code < 0 else f"ended with {code}"
-    return result.model_copy(update={"state": "failed", "reason": f"its process was {how} {result.reason}"})
+    return result.model_copy(
+        update={"state": "failed", "reason": f"its process was {how} {result.reason}"}
+    )
 
 
 def _judge(
@@ -165,11 +206,20 @@ def _judge(
         prediction = EvalPrediction(predictions=joined(parts), label_ids=truth)
         of_engine[engine] = metrics(prediction) if metrics else {}
     assert result.samples is not None
-    precision = "fp32" if precisions == {"fp32"} else "fp16"  # the arm's own evaluation ran in the training's
+    precision = (
+        "fp32" if precisions == {"fp32"} else "fp16"
+    )  # the arm's own evaluation ran in the training's
     allowed = allowed_difference(result.precision or precision, saved["largest"], tolerance)
     difference = math.nan if result.logit_difference is None else result.logit_difference
     whole = result.samples == sum(len(each) for each in labels)
-    said = disagreement(difference, allowed, of_engine, trained if whole else {}, precision, result.samples)
+    said = disagreement(
+        difference, allowed, of_engine, trained if whole else {}, precision, result.samples
+    )
     return result.model_copy(
-        update={"metrics": of_engine, "logit_tolerance": allowed, "agree": not said, "disagreement": said}
+        update={
+            "metrics": of_engine,
+            "logit_tolerance": allowed,
+            "agree": not said,
+            "disagreement": said,
+        }
     )

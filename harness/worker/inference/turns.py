@@ -13,22 +13,30 @@ from harness.schema.record_inference import EngineTimes
 
 B = TypeVar("B")
 WARM_UP = 3  # batches of each engine before anything is timed, and as many more that tell its pace
-LEAD_IN_S = 0.02  # one batch at least: torch's idle threads were seen to spin for 5 ms after its last
-BLOCK_S = 0.05  # of the slower engine: drift and noise are slower than that, handing over is shorter
+LEAD_IN_S = (
+    0.02  # one batch at least: torch's idle threads were seen to spin for 5 ms after its last
+)
+BLOCK_S = (
+    0.05  # of the slower engine: drift and noise are slower than that, handing over is shorter
+)
 MOST_BLOCK_BATCHES = 50
 LEAST_PAIRS, MOST_PAIRS = 4, 2000  # of blocks; four are two rounds of A B B A
 
 
 @dataclass
 class Turns:
-    """Seconds of every timed batch, of both engines in the order they were given; entry i is the same batch in both."""
+    """Seconds of every timed batch, of both engines in the order they were given; entry i is the
+    same batch in both.
+    """
 
     block_batches: int
     seconds: tuple[list[float], list[float]] = field(default_factory=lambda: ([], []))
 
 
 class Alternation(Generic[B]):
-    """Times two engines on `batches` (host tensors; a call of an engine returns when its logits are on the host)."""
+    """Times two engines on `batches` (host tensors; a call of an engine returns when its logits are
+    on the host).
+    """
 
     def __init__(
         self,
@@ -66,7 +74,10 @@ class Alternation(Generic[B]):
 
     def _warm_up(self, engine: int) -> float:
         """The fastest of some batches after some more, in seconds."""
-        runs = [self._timed(engine, self.batches[index % len(self.batches)]) for index in range(2 * WARM_UP)]
+        runs = [
+            self._timed(engine, self.batches[index % len(self.batches)])
+            for index in range(2 * WARM_UP)
+        ]
         return min(runs[WARM_UP:])
 
     def _timed(self, engine: int, batch: B) -> float:
@@ -76,7 +87,9 @@ class Alternation(Generic[B]):
 
 
 def summarise(seconds: Sequence[float], batch_size: int) -> EngineTimes:
-    """Mean, median and 95th percentile of the seconds of batches of `batch_size` samples, and samples per second."""
+    """Mean, median and 95th percentile of the seconds of batches of `batch_size` samples, and
+    samples per second.
+    """
     import numpy as np
 
     mean = math.fsum(seconds) / len(seconds)

@@ -1,7 +1,9 @@
-"""Which samples were trained on, in which order: a fingerprint that costs nothing while steps are measured.
+"""Which samples were trained on, in which order: a fingerprint that costs nothing while steps are
+measured.
 
-Of several ranks each draws the order of all samples, from the same seed, and takes its share of the batches in turn: so
-every rank records what one process with as large a batch as all of them together would have.
+Of several ranks each draws the order of all samples, from the same seed, and takes its share of the
+batches in turn: so every rank records what one process with as large a batch as all of them
+together would have.
 """
 
 from __future__ import annotations
@@ -13,7 +15,9 @@ from typing import Any
 
 
 class OrderRecorder:
-    """Records the indices a trainer's sampler yields. Only in the main process: data loader workers do not matter."""
+    """Records the indices a trainer's sampler yields. Only in the main process: data loader workers
+    do not matter.
+    """
 
     def __init__(self, trainer: Any) -> None:
         self.indices = array("q")
@@ -22,7 +26,9 @@ class OrderRecorder:
         def recorded() -> Any:
             loader = original()
             batches = loader.batch_sampler
-            while hasattr(batches, "batch_sampler"):  # accelerate's, which deals out batches to ranks
+            while hasattr(
+                batches, "batch_sampler"
+            ):  # accelerate's, which deals out batches to ranks
                 batches = batches.batch_sampler
             batches.sampler = _Recording(batches.sampler, self.indices)
             return loader
@@ -32,7 +38,8 @@ class OrderRecorder:
     def sha256(self, samples: int, data_sha256: str) -> str:
         """Hash of the first `samples` indices and of the tokenised data they point into.
 
-        Together they determine the input ids of every batch. Indices beyond `samples` were only prefetched.
+        Together they determine the input ids of every batch. Indices beyond `samples` were only
+        prefetched.
         """
         digest = hashlib.sha256(data_sha256.encode())
         digest.update(self.indices[:samples].tobytes())

@@ -1,4 +1,6 @@
-"""Raw losses of every optimizer step, without making the GPU wait; a loss that is not finite ends the job."""
+"""Raw losses of every optimizer step, without making the GPU wait; a loss that is not finite ends
+the job.
+"""
 
 from __future__ import annotations
 
@@ -16,18 +18,21 @@ class DivergedError(Exception):
 
 
 class LossRecorder:
-    """Wraps a trainer's training_step. `close_step` is called at the end of each optimizer step (by the clock).
+    """Wraps a trainer's training_step. `close_step` is called at the end of each optimizer step (by
+    the clock).
 
-    The loss of a step is the sum of what training_step returns for its micro-batches: Trainer has divided each by
-    their number, so this is their mean. On the CPU it is checked at once; on the GPU losses stay there and are copied
-    in chunks by non-blocking copies, looked at only once they have arrived, so that nothing is waited for.
-    Until `gather` these are this rank's own.
+    The loss of a step is the sum of what training_step returns for its micro-batches: Trainer has
+    divided each by their number, so this is their mean. On the CPU it is checked at once; on the
+    GPU losses stay there and are copied in chunks by non-blocking copies, looked at only once they
+    have arrived, so that nothing is waited for. Until `gather` these are this rank's own.
     """
 
     def __init__(self, trainer: Any, cuda: bool) -> None:
         self.values: list[float] = []
         self.samples: list[int] = []  # per optimizer step
-        self.trained: Any = None  # the module, with all that is wrapped around it, as training_step gets it
+        self.trained: Any = (
+            None  # the module, with all that is wrapped around it, as training_step gets it
+        )
         self._cuda = cuda
         self._samples_now = 0
         self._now: Any = None
@@ -37,7 +42,9 @@ class LossRecorder:
         if cuda:
             import torch
 
-            self._free = [torch.empty(CHUNK_STEPS, dtype=torch.float32, pin_memory=True) for _ in range(RING)]
+            self._free = [
+                torch.empty(CHUNK_STEPS, dtype=torch.float32, pin_memory=True) for _ in range(RING)
+            ]
         original = trainer.training_step
 
         def training_step(model: Any, inputs: Any, *rest: Any, **named: Any) -> Any:
@@ -45,7 +52,9 @@ class LossRecorder:
             self.trained = model
             loss = original(model, inputs, *rest, **named)
             self._samples_now += samples
-            value = loss.clone() if cuda else loss.item()  # a CUDA graph puts its next loss into the same place
+            value = (
+                loss.clone() if cuda else loss.item()
+            )  # a CUDA graph puts its next loss into the same place
             self._now = value if self._now is None else self._now + value
             return loss
 
@@ -75,9 +84,14 @@ class LossRecorder:
         self._arrived(wait=True)
 
     def gather(self, ranks: Ranks) -> None:
-        """Make every step's loss the mean over ranks, as its gradient is, and its samples their sum. After `finish`."""
+        """Make every step's loss the mean over ranks, as its gradient is, and its samples their
+        sum. After `finish`.
+        """
         found = ranks.exchange((self.values, self.samples))
-        self.values = [math.fsum(step) / ranks.size for step in zip(*(values for values, _ in found), strict=True)]
+        self.values = [
+            math.fsum(step) / ranks.size
+            for step in zip(*(values for values, _ in found), strict=True)
+        ]
         self.samples = [sum(step) for step in zip(*(samples for _, samples in found), strict=True)]
 
     def _copy(self) -> None:
@@ -85,7 +99,11 @@ class LossRecorder:
 
         stacked = torch.stack(self._pending).float()
         count, self._pending = len(self._pending), []
-        buffer = self._free.pop() if self._free else torch.empty(CHUNK_STEPS, dtype=torch.float32, pin_memory=True)
+        buffer = (
+            self._free.pop()
+            if self._free
+            else torch.empty(CHUNK_STEPS, dtype=torch.float32, pin_memory=True)
+        )
         buffer[:count].copy_(stacked, non_blocking=True)
         done = torch.cuda.Event()
         done.record()

@@ -1,4 +1,6 @@
-"""What the host does to a process between two moments: the counters that tell why a step was slow. Standard library."""
+"""What the host does to a process between two moments: the counters that tell why a step was slow.
+Standard library.
+"""
 
 from __future__ import annotations
 
@@ -16,11 +18,12 @@ STEAL = 8  # column of /proc/stat, the name included (proc_stat(5))
 def read(proc: Path = Path("/proc")) -> dict[str, float]:
     """Counters of this process so far. What the kernel does not tell is left out.
 
-    `run_delay_s`: seconds its threads were ready and waited for a core (/proc/PID/task/TID/schedstat, second field:
-    Documentation/scheduler/sched-stats.rst); `main_run_delay_s`: the main thread's share of it. `steal_s`: seconds in
-    which the hypervisor ran somebody else on the CPUs this process may use, in ticks of 10 ms. `cpu_s`: CPU time of all
-    threads. `involuntary_switches`, `major_faults`, `minor_faults`: getrusage(2). Takes about 10 µs a thread: only
-    between turns.
+    `run_delay_s`: seconds its threads were ready and waited for a core
+    (/proc/PID/task/TID/schedstat, second field: Documentation/scheduler/sched-stats.rst);
+    `main_run_delay_s`: the main thread's share of it. `steal_s`: seconds in which the hypervisor
+    ran somebody else on the CPUs this process may use, in ticks of 10 ms. `cpu_s`: CPU time of all
+    threads. `involuntary_switches`, `major_faults`, `minor_faults`: getrusage(2). Takes about 10 µs
+    a thread: only between turns.
     """
     usage = resource.getrusage(resource.RUSAGE_SELF)
     counters = {
@@ -30,10 +33,14 @@ def read(proc: Path = Path("/proc")) -> dict[str, float]:
         "minor_faults": float(usage.ru_minflt),
     }
     with contextlib.suppress(OSError, LookupError, ValueError):
-        delays = {file.parent.name: _delay_s(file) for file in (proc / "self/task").glob("*/schedstat")}
+        delays = {
+            file.parent.name: _delay_s(file) for file in (proc / "self/task").glob("*/schedstat")
+        }
         if delays:
             counters["run_delay_s"] = sum(delays.values())
-            counters["main_run_delay_s"] = delays[str(os.getpid())]  # KeyError: another PID namespace's numbers
+            counters["main_run_delay_s"] = delays[
+                str(os.getpid())
+            ]  # KeyError: another PID namespace's numbers
     with contextlib.suppress(OSError, ValueError, IndexError):
         counters["steal_s"] = steal_s((proc / "stat").read_text(), os.sched_getaffinity(0))
     return counters
@@ -46,9 +53,16 @@ def _delay_s(schedstat: Path) -> float:
 def steal_s(stat: str, cpus: Collection[int]) -> float:
     """Seconds stolen from these CPUs since boot, of the text of /proc/stat."""
     rows = (line.split() for line in stat.splitlines() if line.startswith("cpu"))
-    return sum(int(row[STEAL]) for row in rows if row[0] in {f"cpu{number}" for number in cpus}) / TICKS_PER_S
+    return (
+        sum(int(row[STEAL]) for row in rows if row[0] in {f"cpu{number}" for number in cpus})
+        / TICKS_PER_S
+    )
 
 
 def since(before: dict[str, float]) -> dict[str, float]:
-    """What was added to each counter since `before`; a thread that ended takes its delay along, so never below 0."""
-    return {name: max(0.0, value - before[name]) for name, value in read().items() if name in before}
+    """What was added to each counter since `before`; a thread that ended takes its delay along, so
+    never below 0.
+    """
+    return {
+        name: max(0.0, value - before[name]) for name, value in read().items() if name in before
+    }

@@ -1,4 +1,5 @@
-"""Where the warm-up ends: a change-point test on the step times, robust to slow steps, autocorrelation and drift.
+"""Where the warm-up ends: a change-point test on the step times, robust to slow steps,
+autocorrelation and drift.
 
 Pure, standard library only; 100,000 steps take a few hundredths of a second.
 
@@ -29,7 +30,9 @@ ALPHA = 0.005  # false cuts of independent noise, per test
 MEDIAN_OF = 5  # steps: two slow ones of five do not move their median
 MOST_BATCHES = 80
 LEAST_BATCHES = 8
-LEAST_STEPS = LEAST_BATCHES * MEDIAN_OF  # after the minimum; fewer are too few to tell a warm-up from noise
+LEAST_STEPS = (
+    LEAST_BATCHES * MEDIAN_OF
+)  # after the minimum; fewer are too few to tell a warm-up from noise
 FIRST_HEAD = 200  # steps
 LEAST_CHANGE = 0.001  # of the mean: less is no warm-up, however regular the clock
 LEAST_AFTER = 3  # batches after a split: the last one alone, slowed by the job's end, is no change
@@ -38,10 +41,11 @@ HIGHEST_AUTOCORRELATION = 0.95
 
 @dataclass(frozen=True)
 class Steady:
-    """`begin`: the first step (1-based) of the steady state; None: fewer than two steps follow the minimum.
+    """`begin`: the first step (1-based) of the steady state; None: fewer than two steps follow the
+    minimum.
 
-    `settled`: true: a steady state was found; false: step times still change in the second half of the job, and only
-    the minimum is cut; None: too few steps to tell, and only the minimum is cut.
+    `settled`: true: a steady state was found; false: step times still change in the second half of
+    the job, and only the minimum is cut; None: too few steps to tell, and only the minimum is cut.
     """
 
     begin: int | None
@@ -49,13 +53,17 @@ class Steady:
 
 
 def find_steady(durations_s: Sequence[float], minimum: int) -> Steady:
-    """Where the steady state of a job begins, never before step `minimum` + 1. `durations_s`: seconds of every step."""
+    """Where the steady state of a job begins, never before step `minimum` + 1. `durations_s`:
+    seconds of every step.
+    """
     after = durations_s[minimum:]
     if len(after) < 2:
         return Steady(None, None)
     if len(after) < LEAST_STEPS:
         return Steady(minimum + 1, None)
-    medians = [median(after[i : i + MEDIAN_OF]) for i in range(0, len(after) - MEDIAN_OF + 1, MEDIAN_OF)]
+    medians = [
+        median(after[i : i + MEDIAN_OF]) for i in range(0, len(after) - MEDIAN_OF + 1, MEDIAN_OF)
+    ]
     cut = 0
     for head in _heads(len(medians)):
         found = _last_change(medians[:head], cut)
@@ -67,7 +75,9 @@ def find_steady(durations_s: Sequence[float], minimum: int) -> Steady:
 
 
 def _heads(count: int) -> list[int]:
-    """How many medians each test sees: all, half, a quarter, ... down to FIRST_HEAD steps; shortest first."""
+    """How many medians each test sees: all, half, a quarter, ... down to FIRST_HEAD steps; shortest
+    first.
+    """
     heads = [count]
     while heads[-1] // 2 * MEDIAN_OF >= FIRST_HEAD:
         heads.append(heads[-1] // 2)
@@ -91,7 +101,9 @@ def _change(values: Sequence[float]) -> int:
     for k in range(1, count - LEAST_AFTER + 1):
         before += values[k - 1]
         change = abs(before / k - (total - before) / (count - k))
-        distance = change * math.sqrt(k * (count - k) / count)  # divided by the noise: standard errors
+        distance = change * math.sqrt(
+            k * (count - k) / count
+        )  # divided by the noise: standard errors
         if distance > furthest:
             furthest, split, jump = distance, k, change
     if jump < LEAST_CHANGE * abs(total / count) or split == 0:
@@ -101,19 +113,24 @@ def _change(values: Sequence[float]) -> int:
 
 
 def _noise(values: Sequence[float], split: int) -> float:
-    """Standard deviation around a line on each side of the split, inflated for what neighbours have in common."""
+    """Standard deviation around a line on each side of the split, inflated for what neighbours have
+    in common.
+    """
     residuals = _around_line(values[:split]) + _around_line(values[split:])
     count, squares = len(residuals), math.fsum(e * e for e in residuals)
     if squares == 0:
         return 0.0
     lag1 = math.fsum(a * b for a, b in pairwise(residuals)) / squares
-    # The lag-1 autocorrelation of residuals of two lines through n values is about (2 + 6 r) / n too low.
+    # The lag-1 autocorrelation of residuals of two lines through n values is about (2 + 6 r) / n
+    # too low.
     r = min(max(lag1 + (2 + 6 * lag1) / count, 0.0), HIGHEST_AUTOCORRELATION)
     return math.sqrt(squares / (count - 4) * (1 + r) / (1 - r))
 
 
 def _around_line(values: Sequence[float]) -> list[float]:
-    """Residuals of the least-squares line; of the mean, if there are too few values to have a slope of their own."""
+    """Residuals of the least-squares line; of the mean, if there are too few values to have a slope
+    of their own.
+    """
     mean, middle = fmean(values), (len(values) - 1) / 2
     slope = 0.0
     if len(values) > 2:
@@ -123,7 +140,9 @@ def _around_line(values: Sequence[float]) -> list[float]:
 
 
 def _student(share: float, freedom: int) -> float:
-    """Student's t quantile that leaves `share` in both tails: Cornish-Fisher (Abramowitz and Stegun 26.7.5)."""
+    """Student's t quantile that leaves `share` in both tails: Cornish-Fisher (Abramowitz and Stegun
+    26.7.5).
+    """
     z = NormalDist().inv_cdf(1 - share / 2)
     first = (z**3 + z) / 4
     second = (5 * z**5 + 16 * z**3 + 3 * z) / 96

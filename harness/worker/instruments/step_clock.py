@@ -1,6 +1,8 @@
-"""The one clock of all arms: a TrainerCallback that marks step borders and never waits inside the measured window.
+"""The one clock of all arms: a TrainerCallback that marks step borders and never waits inside the
+measured window.
 
-Source for the order of a step: transformers 4.48 Trainer._inner_training_loop and Optimum 1.24's copy of it.
+Source for the order of a step: transformers 4.48 Trainer._inner_training_loop and Optimum 1.24's
+copy of it.
 """
 
 from __future__ import annotations
@@ -24,19 +26,23 @@ SERIES_CHUNK = 5000  # steps per `series` event
 
 
 class StepClock(TrainerCallback):  # type: ignore[misc]
-    """Marks when training begins and each optimizer step ends: CUDA events on a GPU, perf_counter on a CPU.
+    """Marks when training begins and each optimizer step ends: CUDA events on a GPU, perf_counter
+    on a CPU.
 
-    A step lasts from the border before it to its own, so data loading, logging and the optimizer are inside. The GPU
-    is waited for after the first step, which is set-up, in `finish`, and by a gate. Host times (`*_ns`, for telemetry)
-    of borders on a GPU are when the step had been queued, a few ms at most before it was done, as Trainer itself reads
-    the loss of every step. The proof taken after the first step and the pauses of a gate are in no step's duration.
+    A step lasts from the border before it to its own, so data loading, logging and the optimizer
+    are inside. The GPU is waited for after the first step, which is set-up, in `finish`, and by a
+    gate. Host times (`*_ns`, for telemetry) of borders on a GPU are when the step had been queued,
+    a few ms at most before it was done, as Trainer itself reads the loss of every step. The proof
+    taken after the first step and the pauses of a gate are in no step's duration.
 
-    Under a gate the border is not the end of the optimizer step but the end of the backward pass (of the first
-    micro-batch): there both trainers wait for the GPU themselves, to see whether the loss is finite. A job that is
-    parked there loses no overlap of host and GPU. At the end of the optimizer step a pause would add the time the GPU
-    lags behind, to both arms: the ratio would shrink.
+    Under a gate the border is not the end of the optimizer step but the end of the backward pass
+    (of the first micro-batch): there both trainers wait for the GPU themselves, to see whether the
+    loss is finite. A job that is parked there loses no overlap of host and GPU. At the end of the
+    optimizer step a pause would add the time the GPU lags behind, to both arms: the ratio would
+    shrink.
 
-    Of several ranks each measures its own steps; from `gather` on a step takes as long as on the slowest of them.
+    Of several ranks each measures its own steps; from `gather` on a step takes as long as on the
+    slowest of them.
     """
 
     def __init__(
@@ -48,11 +54,22 @@ class StepClock(TrainerCallback):  # type: ignore[misc]
         gate: Gate | None = None,
         ranks: Ranks | None = None,
     ) -> None:
-        """`prove(step)` is called after the first step and may raise to end the job; `gate` may pause at borders."""
-        self._channel, self._losses, self._cuda, self._prove, self._gate = channel, losses, cuda, prove, gate
+        """`prove(step)` is called after the first step and may raise to end the job; `gate` may
+        pause at borders.
+        """
+        self._channel, self._losses, self._cuda, self._prove, self._gate = (
+            channel,
+            losses,
+            cuda,
+            prove,
+            gate,
+        )
         self._ranks = ranks or Ranks()
-        self._slowest: list[float] | None = None  # seconds of every step, on the rank that took longest
-        # Marks are perf_counter seconds or CUDA events. Step k + 1 runs from _starts[k] to _ends[k].
+        self._slowest: list[float] | None = (
+            None  # seconds of every step, on the rank that took longest
+        )
+        # Marks are perf_counter seconds or CUDA events. Step k + 1 runs from _starts[k] to
+        # _ends[k].
         self._starts: list[Any] = []
         self._ends: list[Any] = []
         self._starts_ns: list[int] = []
@@ -88,7 +105,9 @@ class StepClock(TrainerCallback):  # type: ignore[misc]
         return event
 
     def attach(self, trainer: Any) -> None:
-        """Make `trainer` run by this clock. After the LossRecorder, which must see a step before it pauses."""
+        """Make `trainer` run by this clock. After the LossRecorder, which must see a step before it
+        pauses.
+        """
         trainer.add_callback(self)
         if self._gate is None:
             return
@@ -122,7 +141,9 @@ class StepClock(TrainerCallback):  # type: ignore[misc]
         if self.steps == 1:
             self._first_step()
             mark, now = self._mark(), time.monotonic_ns()
-            if self._gate is not None:  # the second step has begun: leave out the proof (and, in it, an optimizer step)
+            if (
+                self._gate is not None
+            ):  # the second step has begun: leave out the proof (and, in it, an optimizer step)
                 self._starts[-1], self._starts_ns[-1] = mark, now
         if now - self._told_ns >= PROGRESS_EVERY_NS or self.steps == state.max_steps:
             self._tell(now, state.max_steps)
@@ -155,7 +176,9 @@ class StepClock(TrainerCallback):  # type: ignore[misc]
         rate = samples / ((now - self._told_ns) / 1e9) if now > self._told_ns else None
         self._told_ns, self._told_step = now, self.steps
         loss = self._losses.last
-        self._channel.send("progress", step=self.steps, total_steps=total, samples_per_s=rate, loss=loss)
+        self._channel.send(
+            "progress", step=self.steps, total_steps=total, samples_per_s=rate, loss=loss
+        )
 
     def finish(self) -> None:
         """Wait for the GPU: every event has happened. Call once, when training is over."""
@@ -163,24 +186,34 @@ class StepClock(TrainerCallback):  # type: ignore[misc]
             self.synchronise()
 
     def gather(self) -> None:
-        """Hear of every rank how long its steps took, and its set-up. After `finish`, on every rank."""
+        """Hear of every rank how long its steps took, and its set-up. After `finish`, on every
+        rank.
+        """
         found = self._ranks.exchange((self.durations_s(), self.setup_s or 0.0))
-        self._slowest = [max(step) for step in zip(*(durations for durations, _ in found), strict=True)]
+        self._slowest = [
+            max(step) for step in zip(*(durations for durations, _ in found), strict=True)
+        ]
         self.setup_s = max(setup for _, setup in found)
 
     def durations_s(self, begin: int = 0, end: int | None = None) -> list[float]:
-        """Seconds of the steps with 0-based indices from `begin` up to `end`, in order. After `synchronise`."""
+        """Seconds of the steps with 0-based indices from `begin` up to `end`, in order. After
+        `synchronise`.
+        """
         if self._slowest is not None:
             return self._slowest[begin:end]
-        borders = zip(self._starts[begin:end], self._ends[begin:end], strict=False)  # the next step's start is known
+        borders = zip(
+            self._starts[begin:end], self._ends[begin:end], strict=False
+        )  # the next step's start is known
         if self._cuda:
             return [start.elapsed_time(end) / 1e3 for start, end in borders]
         return [end - start for start, end in borders]
 
     def timing(self, warmup_steps: int) -> Timing:
-        """What steps were measured to take; the steady fields are null if training was too short. After `finish`.
+        """What steps were measured to take; the steady fields are null if training was too short.
+        After `finish`.
 
-        Under the blocks protocol the steady state is made of the timed steps that count, wherever they lie.
+        Under the blocks protocol the steady state is made of the timed steps that count, wherever
+        they lie.
         """
         durations = self.durations_s()
         window, settled = self._steady(durations, warmup_steps)
@@ -199,22 +232,33 @@ class StepClock(TrainerCallback):  # type: ignore[misc]
                 "settled": settled,
                 "steady_begin_ns": self._starts_ns[window[0]],
                 "steady_end_ns": self._ends_ns[window[-1]],
-                "steady_samples_per_s": sum(self._losses.samples[index] for index in window) / sum(seconds),
+                "steady_samples_per_s": sum(self._losses.samples[index] for index in window)
+                / sum(seconds),
             }
         return Timing(**fields)
 
-    def _steady(self, durations: list[float], warmup_steps: int) -> tuple[Sequence[int], bool | None]:
-        """0-based indices of the steps that count, and whether the job was seen to settle before them."""
+    def _steady(
+        self, durations: list[float], warmup_steps: int
+    ) -> tuple[Sequence[int], bool | None]:
+        """0-based indices of the steps that count, and whether the job was seen to settle before
+        them.
+        """
         if self._gate is not None:
             return [index for turn in self._gate.turns if turn.counts for index in turn.timed], None
         steady = find_steady(durations, warmup_steps)
-        return range(steady.begin - 1, len(durations)) if steady.begin is not None else (), steady.settled
+        return range(
+            steady.begin - 1, len(durations)
+        ) if steady.begin is not None else (), steady.settled
 
     def send_series(self) -> None:
-        """Durations and losses of every step, in chunks; a loss that never left the GPU is null. After `finish`."""
+        """Durations and losses of every step, in chunks; a loss that never left the GPU is null.
+        After `finish`.
+        """
         durations = self.durations_s()
         losses: list[float | None] = [*self._losses.values]
         losses += [None] * (len(durations) - len(losses))
         for first in range(0, len(durations), SERIES_CHUNK):
             part = slice(first, first + SERIES_CHUNK)
-            self._channel.send("series", first_step=first + 1, duration_s=durations[part], loss=losses[part])
+            self._channel.send(
+                "series", first_step=first + 1, duration_s=durations[part], loss=losses[part]
+            )

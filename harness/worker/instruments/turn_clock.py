@@ -1,4 +1,6 @@
-"""Parks a job of the `blocks` protocol at step borders until the runner says how many steps it may do next."""
+"""Parks a job of the `blocks` protocol at step borders until the runner says how many steps it may
+do next.
+"""
 
 from __future__ import annotations
 
@@ -37,10 +39,11 @@ class Turn:
 class Gate:
     """Asked by the step clock at every border; the first pause is after the warm-up.
 
-    Before each pause the device is synchronised, so a job that waits leaves it to the partner; the time of a pause is
-    in no step's duration. Borders lie where the trainer waits for the device anyway (harness.worker.instruments.step_clock), so what
-    the first step after a pause pays is that the partner had the caches of the cores. It is measured
-    (BlockTimes.switch_s), and a lead-in step keeps it out of the figures.
+    Before each pause the device is synchronised, so a job that waits leaves it to the partner; the
+    time of a pause is in no step's duration. Borders lie where the trainer waits for the device
+    anyway (harness.worker.instruments.step_clock), so what the first step after a pause pays is
+    that the partner had the caches of the cores. It is measured (BlockTimes.switch_s), and a
+    lead-in step keeps it out of the figures.
     """
 
     def __init__(self, spec: JobSpec, channel: Channel, inbox: process.Inbox) -> None:
@@ -55,7 +58,8 @@ class Gate:
         self.turns: list[Turn] = []
 
     def border(self, clock: StepClock, control: Any, last: bool) -> bool:
-        """Pause if a turn ends here; whether it did. `last`: training ends at this border anyway, nothing is awaited.
+        """Pause if a turn ends here; whether it did. `last`: training ends at this border anyway,
+        nothing is awaited.
 
         Sets `control.should_training_stop` when the runner says that it is enough.
         """
@@ -94,7 +98,9 @@ class Gate:
             torch.cuda.synchronize()
 
     def _prime(self) -> None:
-        """One trivial kernel before the clock starts: handing the GPU to another process is not the step's doing."""
+        """One trivial kernel before the clock starts: handing the GPU to another process is not the
+        step's doing.
+        """
         if self._cuda:
             import torch
 
@@ -104,11 +110,19 @@ class Gate:
     def _end_turn(self, clock: StepClock) -> None:
         end_ns, host = time.monotonic_ns(), os_counters.since(self._pressure)
         lead_in, steps = self._order["lead_in"], self._order["steps"]
-        turn = Turn(clock.steps - lead_in - steps, lead_in, steps, self._order["counts"], self._begin_ns, end_ns)
+        turn = Turn(
+            clock.steps - lead_in - steps,
+            lead_in,
+            steps,
+            self._order["counts"],
+            self._begin_ns,
+            end_ns,
+        )
         self.turns.append(turn)
         durations = clock.durations_s(turn.first, turn.timed.stop)
         if self._spec.freeze_collector:
-            gc.collect()  # of the little made since the freeze: nothing collects within steps any more
+            # of the little made since the freeze: nothing collects within steps any more
+            gc.collect()
         self._channel.send(
             "block",
             step=clock.steps,
@@ -121,7 +135,9 @@ class Gate:
 
     def _pull_levers(self) -> dict[str, Any]:
         """What is done against noise from here on, as it went."""
-        levers: dict[str, Any] = {"cores": sorted(os.sched_getaffinity(0)) if self._spec.cores else None}
+        levers: dict[str, Any] = {
+            "cores": sorted(os.sched_getaffinity(0)) if self._spec.cores else None
+        }
         if levers["cores"]:
             levers["main_thread_on"] = levers["cores"][0]
         if self._spec.freeze_collector:
@@ -134,7 +150,9 @@ class Gate:
         if refused:
             levers["scheduler_refused"] = refused
         if workers := self._spec.workload.training.dataloader_workers:
-            levers["dataloader_workers"] = workers  # they go on filling their queue while the job waits
+            levers["dataloader_workers"] = (
+                workers  # they go on filling their queue while the job waits
+            )
         return levers
 
     def release(self) -> None:

@@ -1,4 +1,6 @@
-"""The model of a job: pretrained from the hub or a folder, or a built-in shape with weights drawn from the seed."""
+"""The model of a job: pretrained from the hub or a folder, or a built-in shape with weights drawn
+from the seed.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,9 @@ from harness.worker.model.shapes import SHAPES
 
 
 def source(model: Model) -> Literal["pretrained", "random"]:
-    """Where the weights come from. The runner decides `auto`; where it did not, only what is local counts."""
+    """Where the weights come from. The runner decides `auto`; where it did not, only what is local
+    counts.
+    """
     if model.weights != "auto":
         return model.weights
     local = model.path is not None and folder_of(model.path) is not None
@@ -38,7 +42,9 @@ def location(model: Model) -> str:
 
 
 def shape(model: Model) -> dict[str, Any]:
-    """Config arguments of the model's architecture with its own overrides. Raises BenchError if there is none."""
+    """Config arguments of the model's architecture with its own overrides. Raises BenchError if
+    there is none.
+    """
     if model.architecture not in SHAPES:
         raise BenchError(
             f"no built-in shape is called {model.architecture!r}",
@@ -48,7 +54,9 @@ def shape(model: Model) -> dict[str, Any]:
     return {**SHAPES[model.architecture], **model.config}
 
 
-def build(spec: JobSpec, tokenizer: Any, auto_class: str, config_of_task: dict[str, Any]) -> tuple[Any, list[str]]:
+def build(
+    spec: JobSpec, tokenizer: Any, auto_class: str, config_of_task: dict[str, Any]
+) -> tuple[Any, list[str]]:
     """A transformers model in fp32 on the CPU, the same for both arms of a launch.
 
     Args:
@@ -86,7 +94,8 @@ def build(spec: JobSpec, tokenizer: Any, auto_class: str, config_of_task: dict[s
             config = AutoConfig.for_model(**{**config_of_task, **shape(model)})
             if config.vocab_size < len(tokenizer):
                 raise BenchError(
-                    f"vocab_size {config.vocab_size} is smaller than the tokenizer's {len(tokenizer)} tokens",
+                    f"vocab_size {config.vocab_size} is smaller than the tokenizer's "
+                    f"{len(tokenizer)} tokens",
                     place=f"{place}.config",
                 )
         config.pad_token_id = tokenizer.pad_token_id  # GPT-2 has none of its own
@@ -107,18 +116,25 @@ def build(spec: JobSpec, tokenizer: Any, auto_class: str, config_of_task: dict[s
                 **compat.single_precision(),
             )
             remarks = _draw_what_does_not_fit(built, spec, report)
-            remarks += _other_order(written, config_of_task, model) if not report["mismatched_keys"] else []
+            remarks += (
+                _other_order(written, config_of_task, model)
+                if not report["mismatched_keys"]
+                else []
+            )
         else:
             built = factory.from_config(config, attn_implementation=spec.arm.attention)
             initial_weights.draw(built, spec.seed)
     except (OSError, ValueError, TypeError) as error:
         raise BenchError(
-            f"{type(error).__name__}: {error}", place=place, fix="check the model's `path` and `config`"
+            f"{type(error).__name__}: {error}",
+            place=place,
+            fix="check the model's `path` and `config`",
         ) from error
     _set_module_dropout(built, dropout)
-    # A model whose forward takes any keyword is handed the number of labels, to divide the sum of its losses by it, and
-    # Trainer leaves out dividing by the accumulated micro-batches; under ORTModule it never gets that number. So that
-    # the gradients of all arms have the same scale, every model takes the mean over its batch.
+    # A model whose forward takes any keyword is handed the number of labels, to divide the sum of
+    # its losses by it, and Trainer leaves out dividing by the accumulated micro-batches; under
+    # ORTModule it never gets that number. So that the gradients of all arms have the same scale,
+    # every model takes the mean over its batch.
     built.accepts_loss_kwargs = False
     return built, remarks
 
@@ -133,7 +149,8 @@ def _class_of(factory: Any, config: Any, place: str) -> Any:
     found = factory._model_mapping.get(type(config), None)
     if found is None:
         raise BenchError(
-            f"transformers {transformers.__version__} has no {factory.__name__} of the type {config.model_type}",
+            f"transformers {transformers.__version__} has no {factory.__name__} of the type "
+            f"{config.model_type}",
             place=place,
             fix="a model that has it, or another kind of task",
         )
@@ -146,14 +163,17 @@ def _check_attention(spec: JobSpec, model_class: Any) -> None:
 
     if spec.arm.attention == "sdpa" and not model_class._supports_sdpa:
         raise BenchError(
-            f"{model_class.__name__} has no sdpa attention in transformers {transformers.__version__}",
+            f"{model_class.__name__} has no sdpa attention in transformers "
+            f"{transformers.__version__}",
             place=f"arms.{spec.arm.name}.attention",
             fix="attention: eager, or an arm for the models that have it",
         )
 
 
 def _check_types(kind: Any, model: Model) -> None:
-    """Raises BenchError for an override of the suite's that is no number where transformers has one."""
+    """Raises BenchError for an override of the suite's that is no number where transformers has
+    one.
+    """
     from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
     if kind not in CONFIG_MAPPING:
@@ -161,7 +181,11 @@ def _check_types(kind: Any, model: Model) -> None:
     default = CONFIG_MAPPING[kind]()
     for key, value in model.config.items():
         usual = getattr(default, key, None)
-        if isinstance(usual, int | float) and isinstance(value, bool | str) and not isinstance(usual, bool):
+        if (
+            isinstance(usual, int | float)
+            and isinstance(value, bool | str)
+            and not isinstance(usual, bool)
+        ):
             raise BenchError(
                 f"{value!r} is not a number, and {key} of {kind} is one",
                 place=f"models.{model.name}.config.{key}",
@@ -174,22 +198,40 @@ def _check_length(spec: JobSpec, config: Mapping[str, Any]) -> None:
     asked, most = spec.workload.training.max_seq_length, usable_positions(config)
     if most is not None and asked > most:
         raise BenchError(
-            f"max_seq_length {asked} is more than the {most} positions of {spec.workload.model.name}",
+            f"max_seq_length {asked} is more than the {most} positions of "
+            f"{spec.workload.model.name}",
             place=f"workload {spec.workload.name}",
             fix=f"max_seq_length: {most} or less, or another model",
         )
 
 
 def refuse_broken_files(model: Model) -> None:
-    """Raises BenchError for a file of a pretrained model that is not what it is called: a pointer, or cut short."""
+    """Raises BenchError for a file of a pretrained model that is not what it is called: a pointer,
+    or cut short.
+    """
     folder = folder_of(model.path or "")
     if folder is not None:
         files = sorted(file for file in folder.iterdir() if file.is_file())
         cure = f"`git lfs pull` in {model.path}, or copy it there again"
     else:
-        names = (*WEIGHTS, "config.json", "tokenizer.json", "vocab.txt", "vocab.json", "merges.txt", "spiece.model")
-        files = [file for name in names if (file := cached_file(model.path or "", name)) is not None]
-        files += sorted(part for file in files[:1] for part in file.parent.glob("*.safetensors") if part not in files)
+        names = (
+            *WEIGHTS,
+            "config.json",
+            "tokenizer.json",
+            "vocab.txt",
+            "vocab.json",
+            "merges.txt",
+            "spiece.model",
+        )
+        files = [
+            file for name in names if (file := cached_file(model.path or "", name)) is not None
+        ]
+        files += sorted(
+            part
+            for file in files[:1]
+            for part in file.parent.glob("*.safetensors")
+            if part not in files
+        )
         cure = "remove it from the cache of the hub: the next run loads it again"
     for file in files:
         problem = _broken(file)
@@ -205,7 +247,9 @@ def _broken(file: Path) -> str:
         begin = content.read(len(LFS_POINTER))
         if begin == LFS_POINTER:
             return "is a pointer of Git LFS and not the file itself"
-        if begin.startswith(b"PK") and not zipfile.is_zipfile(file):  # how torch saves; its table stands at the end
+        if begin.startswith(b"PK") and not zipfile.is_zipfile(
+            file
+        ):  # how torch saves; its table stands at the end
             return "is cut short"
         if file.suffix != ".safetensors":
             return ""
@@ -216,7 +260,11 @@ def _broken(file: Path) -> str:
         content.seek(8)
         try:
             header = json.loads(content.read(length))
-            ends = [tensor["data_offsets"][1] for name, tensor in header.items() if name != "__metadata__"]
+            ends = [
+                tensor["data_offsets"][1]
+                for name, tensor in header.items()
+                if name != "__metadata__"
+            ]
         except (ValueError, KeyError, TypeError, AttributeError, IndexError):
             return "is no safetensors file: its header cannot be read"
     whole = 8 + length + max(ends, default=0)
@@ -234,7 +282,8 @@ def _incomplete(index: Path) -> str:
 
 
 def _draw_what_does_not_fit(built: Any, spec: JobSpec, report: Mapping[str, Any]) -> list[str]:
-    """Draw from the seed what the checkpoint does not have, or has for another number of classes; what to say of it.
+    """Draw from the seed what the checkpoint does not have, or has for another number of classes;
+    what to say of it.
 
     Raises:
         BenchError: The model itself, not only its head, is not in the checkpoint or of another shape there.
@@ -245,14 +294,19 @@ def _draw_what_does_not_fit(built: Any, spec: JobSpec, report: Mapping[str, Any]
     prefix = f"{built.base_model_prefix}."
     of_model = {name for name in parameters if name.startswith(prefix)}
 
-    def named(name: str) -> str:  # transformers leaves the prefix out where the checkpoint has no head
+    def named(
+        name: str,
+    ) -> str:  # transformers leaves the prefix out where the checkpoint has no head
         return prefix + name if name not in parameters and prefix + name in parameters else name
 
-    shapes = {named(name): (tuple(before), tuple(now)) for name, before, now in report["mismatched_keys"]}
+    shapes = {
+        named(name): (tuple(before), tuple(now)) for name, before, now in report["mismatched_keys"]
+    }
     if inside := sorted(of_model & shapes.keys()):
         before, now = shapes[inside[0]]
         raise BenchError(
-            f"{inside[0]} of the checkpoint is {_size(before)}, and {_size(now)} by its configuration",
+            f"{inside[0]} of the checkpoint is {_size(before)}, and {_size(now)} by its "
+            "configuration",
             place=place,
             fix="the config.json that belongs to the weights, and no override of sizes in `config`",
         )
@@ -265,18 +319,26 @@ def _draw_what_does_not_fit(built: Any, spec: JobSpec, report: Mapping[str, Any]
         )
     initial_weights.draw(built, spec.seed, missing | set(shapes))  # such as a new classifier
     said = [
-        f"{name} of {model.name} has {before[0]} outputs in the checkpoint and {now[0]} here: drawn from the seed"
+        f"{name} of {model.name} has {before[0]} outputs in the checkpoint and {now[0]} here: "
+        "drawn from the seed"
         for name, (before, now) in sorted(shapes.items())
         if len(now) > 1 or name.rpartition(".")[0] + ".weight" not in shapes
     ]
-    layers = sorted(name for name in of_model & missing if ".pooler." not in name)  # a pooler is part of the head
+    layers = sorted(
+        name for name in of_model & missing if ".pooler." not in name
+    )  # a pooler is part of the head
     if layers:
         count = len(layers)
-        said.append(f"{count} weights of {model.name} are not in its checkpoint: drawn from the seed ({layers[0]}, …)")
+        said.append(
+            f"{count} weights of {model.name} are not in its checkpoint: drawn from the seed "
+            f"({layers[0]}, …)"
+        )
     return said
 
 
-def _other_order(written: Mapping[str, Any], config_of_task: Mapping[str, Any], model: Model) -> list[str]:
+def _other_order(
+    written: Mapping[str, Any], config_of_task: Mapping[str, Any], model: Model
+) -> list[str]:
     """What to say of a head whose classes have the task's names and other numbers."""
     theirs, ours = written.get("id2label"), config_of_task.get("id2label")
     if not isinstance(theirs, dict) or not isinstance(ours, dict):
@@ -296,12 +358,20 @@ def _size(shape: tuple[int, ...]) -> str:
 
 
 def _set_dropout(config: Any, dropout: float | None) -> None:
-    """Every dropout probability of a config, by name: hidden, attention, embedding, classifier (None: inherits)."""
+    """Every dropout probability of a config, by name: hidden, attention, embedding, classifier
+    (None: inherits).
+    """
     if dropout is None:
         return
     for name, value in config.to_dict().items():
-        is_layer_drop = "layerdrop" in name or "layer_drop" in name  # drops whole layers: another thing, but at 0 off
-        if "drop" in name and not isinstance(value, bool | str | dict | list) and not (is_layer_drop and dropout):
+        is_layer_drop = (
+            "layerdrop" in name or "layer_drop" in name
+        )  # drops whole layers: another thing, but at 0 off
+        if (
+            "drop" in name
+            and not isinstance(value, bool | str | dict | list)
+            and not (is_layer_drop and dropout)
+        ):
             setattr(config, name, dropout)
 
 
@@ -315,7 +385,9 @@ def _set_module_dropout(model: Any, dropout: float | None) -> None:
 
 
 def weights_sha256(model: Any) -> str:
-    """SHA-256 over name, type and bytes of every tensor of the state dict (about a second per 1.5 GB)."""
+    """SHA-256 over name, type and bytes of every tensor of the state dict (about a second per 1.5
+    GB).
+    """
     import torch
 
     digest = hashlib.sha256()

@@ -1,7 +1,9 @@
-"""Random weights that depend on the seed and the modules' names alone, not on the version of transformers.
+"""Random weights that depend on the seed and the modules' names alone, not on the version of
+transformers.
 
-Versions construct and initialise a model's modules in different orders, so one seed gives them different weights: arms
-in two stacks would start from two models, and could not be shown to learn alike.
+Versions construct and initialise a model's modules in different orders, so one seed gives them
+different weights: arms in two stacks would start from two models, and could not be shown to learn
+alike.
 """
 
 from __future__ import annotations
@@ -12,9 +14,11 @@ from typing import Any
 
 
 def draw(model: Any, seed: int, missing: Collection[str] | None = None) -> None:
-    """Initialise the modules of a transformers model anew, each by the model's own rule from a generator of its own.
+    """Initialise the modules of a transformers model anew, each by the model's own rule from a
+    generator of its own.
 
-    `missing`: names of the parameters that no checkpoint had, whose modules alone are drawn; None: all of them.
+    `missing`: names of the parameters that no checkpoint had, whose modules alone are drawn; None:
+    all of them.
     """
     import torch
     from transformers import PreTrainedModel
@@ -25,10 +29,14 @@ def draw(model: Any, seed: int, missing: Collection[str] | None = None) -> None:
         owners[name] = module if isinstance(module, PreTrainedModel) else inside
     chosen = None if missing is None else {name.rpartition(".")[0] for name in missing}
     with torch.no_grad():
-        for name, module in reversed(list(model.named_modules())):  # children first, as transformers does
+        for name, module in reversed(
+            list(model.named_modules())
+        ):  # children first, as transformers does
             if chosen is None or name in chosen:
                 for parameter in module.parameters(recurse=False):
-                    parameter.__dict__.pop("_is_hf_initialized", None)  # transformers 5 leaves alone what it has marked
+                    parameter.__dict__.pop(
+                        "_is_hf_initialized", None
+                    )  # transformers 5 leaves alone what it has marked
                 torch.manual_seed(_seed_of(seed, name))
                 owners[name]._init_weights(module)
     torch.manual_seed(seed)

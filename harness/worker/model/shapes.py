@@ -1,10 +1,11 @@
-"""Built-in architectures: keyword arguments of the transformers config, by name. Plain data, imports nothing.
+"""Built-in architectures: keyword arguments of the transformers config, by name. Plain data,
+imports nothing.
 
-The full-size figures are those of the configs published beside the weights (FacebookAI/roberta-base, google-bert/
-bert-base-uncased, distilbert/distilbert-base-uncased, albert/albert-base-v2, google/electra-base-discriminator,
-openai-community/gpt2, google-t5/t5-base, microsoft/deberta-v3-base, …); what is left out equals the config class's
-default. The tiny shapes are this project's own: they learn the built-in corpus from random weights within a hundred
-steps.
+The full-size figures are those of the configs published beside the weights
+(FacebookAI/roberta-base, google-bert/ bert-base-uncased, distilbert/distilbert-base-uncased,
+albert/albert-base-v2, google/electra-base-discriminator, openai-community/gpt2, google-t5/t5-base,
+microsoft/deberta-v3-base, …); what is left out equals the config class's default. The tiny shapes
+are this project's own: they learn the built-in corpus from random weights within a hundred steps.
 """
 
 from __future__ import annotations
@@ -14,27 +15,80 @@ from typing import Any
 # Tokenizers trained here have at most this many tokens: the tiny shapes have room for no more.
 TINY_VOCABULARY = 4096
 
-_BASE = {"hidden_size": 768, "num_hidden_layers": 12, "num_attention_heads": 12, "intermediate_size": 3072}
-_LARGE = {"hidden_size": 1024, "num_hidden_layers": 24, "num_attention_heads": 16, "intermediate_size": 4096}
-_TINY = {"hidden_size": 128, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 512}
+_BASE = {
+    "hidden_size": 768,
+    "num_hidden_layers": 12,
+    "num_attention_heads": 12,
+    "intermediate_size": 3072,
+}
+_LARGE = {
+    "hidden_size": 1024,
+    "num_hidden_layers": 24,
+    "num_attention_heads": 16,
+    "intermediate_size": 4096,
+}
+_TINY = {
+    "hidden_size": 128,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "intermediate_size": 512,
+}
 _SMALL_VOCABULARY = {"vocab_size": TINY_VOCABULARY}
 
-_ROBERTA = {"model_type": "roberta", "vocab_size": 50265, "max_position_embeddings": 514, "type_vocab_size": 1}
+_ROBERTA = {
+    "model_type": "roberta",
+    "vocab_size": 50265,
+    "max_position_embeddings": 514,
+    "type_vocab_size": 1,
+}
 _ROBERTA |= {"layer_norm_eps": 1e-5, "pad_token_id": 1, "bos_token_id": 0, "eos_token_id": 2}
-_BERT = {"model_type": "bert", "vocab_size": 30522, "max_position_embeddings": 512, "pad_token_id": 0}
-_DISTILBERT = {"model_type": "distilbert", "vocab_size": 30522, "max_position_embeddings": 512, "pad_token_id": 0}
-_ALBERT = {"model_type": "albert", "vocab_size": 30000, "embedding_size": 128, "num_hidden_groups": 1}
-_ALBERT |= {"hidden_act": "gelu_new", "hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+_BERT = {
+    "model_type": "bert",
+    "vocab_size": 30522,
+    "max_position_embeddings": 512,
+    "pad_token_id": 0,
+}
+_DISTILBERT = {
+    "model_type": "distilbert",
+    "vocab_size": 30522,
+    "max_position_embeddings": 512,
+    "pad_token_id": 0,
+}
+_ALBERT = {
+    "model_type": "albert",
+    "vocab_size": 30000,
+    "embedding_size": 128,
+    "num_hidden_groups": 1,
+}
+_ALBERT |= {
+    "hidden_act": "gelu_new",
+    "hidden_dropout_prob": 0.0,
+    "attention_probs_dropout_prob": 0.0,
+}
 _ALBERT |= {"classifier_dropout_prob": 0.1, "pad_token_id": 0}
-_ELECTRA = {"model_type": "electra", "vocab_size": 30522, "max_position_embeddings": 512, "pad_token_id": 0}
+_ELECTRA = {
+    "model_type": "electra",
+    "vocab_size": 30522,
+    "max_position_embeddings": 512,
+    "pad_token_id": 0,
+}
 _GPT2 = {"model_type": "gpt2", "vocab_size": 50257, "n_positions": 1024}
 _T5 = {"model_type": "t5", "vocab_size": 32128, "d_kv": 64, "relative_attention_num_buckets": 32}
 _T5 |= {"pad_token_id": 0, "eos_token_id": 1, "decoder_start_token_id": 0}
-_DEBERTA: dict[str, Any] = {"max_position_embeddings": 512, "relative_attention": True, "max_relative_positions": -1}
+_DEBERTA: dict[str, Any] = {
+    "max_position_embeddings": 512,
+    "relative_attention": True,
+    "max_relative_positions": -1,
+}
 _DEBERTA |= {"pos_att_type": ["c2p", "p2c"], "position_biased_input": False, "type_vocab_size": 0}
 _DEBERTA |= {"layer_norm_eps": 1e-7, "pad_token_id": 0}
 _DEBERTA_V1 = {"model_type": "deberta", "vocab_size": 50265, **_DEBERTA}
-_DEBERTA_V2 = {"model_type": "deberta-v2", "vocab_size": 128100, **_DEBERTA, "position_buckets": 256}
+_DEBERTA_V2 = {
+    "model_type": "deberta-v2",
+    "vocab_size": 128100,
+    **_DEBERTA,
+    "position_buckets": 256,
+}
 _DEBERTA_V2 |= {"norm_rel_ebd": "layer_norm", "share_att_key": True}
 
 SHAPES: dict[str, dict[str, Any]] = {
@@ -42,7 +96,13 @@ SHAPES: dict[str, dict[str, Any]] = {
     "roberta-large": {**_ROBERTA, **_LARGE},
     "bert-base": {**_BERT, **_BASE},
     "bert-large": {**_BERT, **_LARGE},
-    "distilbert-base": {**_DISTILBERT, "dim": 768, "n_layers": 6, "n_heads": 12, "hidden_dim": 3072},
+    "distilbert-base": {
+        **_DISTILBERT,
+        "dim": 768,
+        "n_layers": 6,
+        "n_heads": 12,
+        "hidden_dim": 3072,
+    },
     "albert-base": {**_ALBERT, **_BASE},
     "albert-large": {**_ALBERT, **_LARGE},
     "electra-small": {
@@ -64,11 +124,25 @@ SHAPES: dict[str, dict[str, Any]] = {
     "deberta-v3-base": {**_DEBERTA_V2, **_BASE},
     "roberta-tiny": {**_ROBERTA, **_TINY, **_SMALL_VOCABULARY},
     "bert-tiny": {**_BERT, **_TINY, **_SMALL_VOCABULARY},
-    "distilbert-tiny": {**_DISTILBERT, "dim": 128, "n_layers": 2, "n_heads": 2, "hidden_dim": 512, **_SMALL_VOCABULARY},
+    "distilbert-tiny": {
+        **_DISTILBERT,
+        "dim": 128,
+        "n_layers": 2,
+        "n_heads": 2,
+        "hidden_dim": 512,
+        **_SMALL_VOCABULARY,
+    },
     "albert-tiny": {**_ALBERT, **_TINY, "embedding_size": 64, **_SMALL_VOCABULARY},
     "electra-tiny": {**_ELECTRA, **_TINY, "embedding_size": 64, **_SMALL_VOCABULARY},
     "gpt2-tiny": {**_GPT2, "n_embd": 128, "n_layer": 2, "n_head": 2, **_SMALL_VOCABULARY},
-    "t5-tiny": {**_T5, "d_model": 128, "d_ff": 512, "num_layers": 2, "num_heads": 2, **_SMALL_VOCABULARY},
+    "t5-tiny": {
+        **_T5,
+        "d_model": 128,
+        "d_ff": 512,
+        "num_layers": 2,
+        "num_heads": 2,
+        **_SMALL_VOCABULARY,
+    },
     "deberta-tiny": {**_DEBERTA_V1, **_TINY, **_SMALL_VOCABULARY},
     "deberta-v2-tiny": {**_DEBERTA_V2, **_TINY, **_SMALL_VOCABULARY},
 }

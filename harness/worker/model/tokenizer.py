@@ -70,7 +70,8 @@ def fingerprint(tokenizer: Any) -> str:
 
 
 def length_of(spec: JobSpec, tokenizer: Any, special: int) -> int:
-    """The tokens that a sample of the job is cut (and padded) to: what the tokenizer allows at most.
+    """The tokens that a sample of the job is cut (and padded) to: what the tokenizer allows at
+    most.
 
     Args:
         spec: The job, whose `max_seq_length` is what was asked for.
@@ -91,7 +92,8 @@ def length_of(spec: JobSpec, tokenizer: Any, special: int) -> int:
             fix="a longer max_seq_length",
         )
     raise BenchError(
-        f"its tokenizer takes no more than {length} tokens (model_max_length), {special} of them special",
+        f"its tokenizer takes no more than {length} tokens (model_max_length), {special} of "
+        "them special",
         place=f"models.{spec.workload.model.name}",
         fix="the right model_max_length in its tokenizer_config.json",
     )
@@ -128,10 +130,13 @@ def _built_in(spec: JobSpec, identity: str, texts: Callable[[], list[str]]) -> A
     family = build.shape(spec.workload.model)["model_type"]
     kind = family if family in PAIR_FREE else "bert"
     key = key_of(version=VERSION, kind=kind, text=identity, limit=TRAINING_TEXTS)
-    folder = build_once(spec.cache_dir / "tokenizers", key, lambda folder: _train(kind, texts(), folder))
+    folder = build_once(
+        spec.cache_dir / "tokenizers", key, lambda folder: _train(kind, texts(), folder)
+    )
     from transformers import PreTrainedTokenizerFast
 
-    # Not by from_pretrained: every version of transformers writes a format of its own, but the folder serves them all.
+    # Not by from_pretrained: every version of transformers writes a format of its own, but the
+    # folder serves them all.
     names = json.loads((folder / "names.json").read_text(encoding="utf-8"))
     return PreTrainedTokenizerFast(tokenizer_file=str(folder / "tokenizer.json"), **names)
 
@@ -142,15 +147,29 @@ def _train(kind: str, texts: list[str], folder: Path) -> None:
 
     byte_level = kind in BYTE_LEVEL
     if kind == "gpt2":
-        special = {"bos_token": "<|endoftext|>", "eos_token": "<|endoftext|>", "unk_token": "<|endoftext|>"}
+        special = {
+            "bos_token": "<|endoftext|>",
+            "eos_token": "<|endoftext|>",
+            "unk_token": "<|endoftext|>",
+        }
         special |= {"pad_token": "<pad>"}
     elif byte_level:  # in roberta's order: its config fixes pad to 1
-        special = {"bos_token": "<s>", "pad_token": "<pad>", "eos_token": "</s>", "unk_token": "<unk>"}
+        special = {
+            "bos_token": "<s>",
+            "pad_token": "<pad>",
+            "eos_token": "</s>",
+            "unk_token": "<unk>",
+        }
         special |= {"cls_token": "<s>", "sep_token": "</s>", "mask_token": "<mask>"}
     elif kind == "t5":  # in its order: its config fixes pad to 0 and the end to 1
         special = {"pad_token": "<pad>", "eos_token": "</s>", "unk_token": "<unk>"}
     else:
-        special = {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]"}
+        special = {
+            "pad_token": "[PAD]",
+            "unk_token": "[UNK]",
+            "cls_token": "[CLS]",
+            "sep_token": "[SEP]",
+        }
         special |= {"mask_token": "[MASK]"}
     names = list(dict.fromkeys(special.values()))
     texts = texts[:TRAINING_TEXTS]
@@ -166,7 +185,10 @@ def _train(kind: str, texts: list[str], folder: Path) -> None:
         )
         tokenizer.train_from_iterator(texts, trainer)
     else:
-        normalizer, splitter = normalizers.BertNormalizer(lowercase=True), pre_tokenizers.BertPreTokenizer()
+        normalizer, splitter = (
+            normalizers.BertNormalizer(lowercase=True),
+            pre_tokenizers.BertPreTokenizer(),
+        )
         vocabulary = _word_pieces(texts, names, normalizer, splitter)
         tokenizer = Tokenizer(WordPiece(vocabulary, unk_token=special["unk_token"]))
         tokenizer.add_special_tokens(names)
@@ -177,7 +199,9 @@ def _train(kind: str, texts: list[str], folder: Path) -> None:
     if kind == "t5":
         end = special["eos_token"]
         tokenizer.post_processor = processors.TemplateProcessing(
-            single=f"$A {end}", pair=f"$A {end} $B {end}", special_tokens=[(end, tokenizer.token_to_id(end))]
+            single=f"$A {end}",
+            pair=f"$A {end} $B {end}",
+            special_tokens=[(end, tokenizer.token_to_id(end))],
         )
     elif "cls_token" in special:
         begin, end = special["cls_token"], special["sep_token"]
@@ -188,20 +212,26 @@ def _train(kind: str, texts: list[str], folder: Path) -> None:
             pair=f"{begin} $A {separator} $B{second} {end}{second}",
             special_tokens=[(token, tokenizer.token_to_id(token)) for token in (begin, end)],
         )
-    inputs = ["input_ids", "attention_mask"] if kind in PAIR_FREE else ["input_ids", "token_type_ids", "attention_mask"]
+    inputs = (
+        ["input_ids", "attention_mask"]
+        if kind in PAIR_FREE
+        else ["input_ids", "token_type_ids", "attention_mask"]
+    )
     tokenizer.save(str(folder / "tokenizer.json"))
     described = {**special, "model_input_names": inputs, "padding_side": "right"}
     (folder / "names.json").write_text(json.dumps(described, indent=1), encoding="utf-8")
 
 
-def _word_pieces(texts: list[str], special: list[str], normalizer: Any, splitter: Any) -> dict[str, int]:
+def _word_pieces(
+    texts: list[str], special: list[str], normalizer: Any, splitter: Any
+) -> dict[str, int]:
     """The vocabulary of a WordPiece tokenizer, the same in every process for the same texts.
 
-    WordPieceTrainer gives the pieces that continue a word ("##a") their ids in the order in which it
-    meets them in a hash map, which is another one in every process, and breaks ties between equally
-    frequent pairs by these ids. What the trainer is told as special tokens gets its ids first, in
-    the order given: so all single characters are told that way, and what remains is decided by
-    counts and ids alone.
+    WordPieceTrainer gives the pieces that continue a word ("##a") their ids in the order in which
+    it meets them in a hash map, which is another one in every process, and breaks ties between
+    equally frequent pairs by these ids. What the trainer is told as special tokens gets its ids
+    first, in the order given: so all single characters are told that way, and what remains is
+    decided by counts and ids alone.
     """
     from tokenizers import Tokenizer, trainers
     from tokenizers.models import WordPiece
@@ -211,7 +241,9 @@ def _word_pieces(texts: list[str], special: list[str], normalizer: Any, splitter
     first = list(dict.fromkeys([*special, *alphabet]))
     tokenizer = Tokenizer(WordPiece())
     tokenizer.normalizer, tokenizer.pre_tokenizer = normalizer, splitter
-    trainer = trainers.WordPieceTrainer(vocab_size=TINY_VOCABULARY, special_tokens=first, show_progress=False)
+    trainer = trainers.WordPieceTrainer(
+        vocab_size=TINY_VOCABULARY, special_tokens=first, show_progress=False
+    )
     tokenizer.train_from_iterator(texts, trainer)
     vocabulary: dict[str, int] = tokenizer.get_vocab()
     return vocabulary

@@ -1,4 +1,6 @@
-"""What a kind of task has to answer. Its module must import without torch: the parent process validates options."""
+"""What a kind of task has to answer. Its module must import without torch: the parent process
+validates options.
+"""
 
 from __future__ import annotations
 
@@ -15,10 +17,11 @@ from harness.schema.workload import JobSpec, NoOptions, Strict, Task
 class TaskData:
     """A tokenised task. Splits are datasets.Dataset with the tokenizer's outputs and `labels`.
 
-    `labels`: how many classes are told apart, 1 for a regression. `metrics`: from a transformers.EvalPrediction; None
-    if the loss is all there is, then Trainer keeps no logits. `further`: more validation sets, by the ending that their
-    metrics get (`mm`: accuracy_mm). `main_metrics`: those whose mean is the task's score, which parity compares.
-    `chance`: what of each metric a model reaches that ignores its input.
+    `labels`: how many classes are told apart, 1 for a regression. `metrics`: from a
+    transformers.EvalPrediction; None if the loss is all there is, then Trainer keeps no logits.
+    `further`: more validation sets, by the ending that their metrics get (`mm`: accuracy_mm).
+    `main_metrics`: those whose mean is the task's score, which parity compares. `chance`: what of
+    each metric a model reaches that ignores its input.
     """
 
     train: Any
@@ -33,15 +36,21 @@ class TaskData:
 
 
 class TaskKind:
-    """One kind of task: its data, the model's head, how batches are made and judged. Lives as long as the job.
+    """One kind of task: its data, the model's head, how batches are made and judged. Lives as long
+    as the job.
 
-    torch and transformers may be imported in every method but `hub_dataset`. The defaults suit sequence classification.
+    torch and transformers may be imported in every method but `hub_dataset`. The defaults suit
+    sequence classification.
     """
 
     name: ClassVar[str]
     Options: ClassVar[type[Strict]] = NoOptions  # of `options` in the suite
-    sources: ClassVar[tuple[str, ...]] = ("synthetic",)  # which of settings.Task.source it can read, besides auto
-    auto_class: ClassVar[str] = "AutoModelForSequenceClassification"  # of transformers: decides the model's head
+    sources: ClassVar[tuple[str, ...]] = (
+        "synthetic",
+    )  # which of settings.Task.source it can read, besides auto
+    auto_class: ClassVar[str] = (
+        "AutoModelForSequenceClassification"  # of transformers: decides the model's head
+    )
 
     def __init__(self, spec: JobSpec) -> None:
         self.spec = spec
@@ -50,7 +59,9 @@ class TaskKind:
 
     @classmethod
     def hub_dataset(cls, task: Task) -> tuple[str, str] | None:
-        """Repository and subset that `source: hub` reads; asked in the parent to decide `source: auto`."""
+        """Repository and subset that `source: hub` reads; asked in the parent to decide `source:
+        auto`.
+        """
         return None
 
     def load(self) -> TaskData:
@@ -59,7 +70,8 @@ class TaskKind:
 
     def model_config(self, data: TaskData) -> dict[str, Any]:
         """What the task decides of the transformers configuration."""
-        # Left open, a model's code sets the problem's type in its first step: a graph break and a second compilation.
+        # Left open, a model's code sets the problem's type in its first step: a graph break and a
+        # second compilation.
         problem = "regression" if data.labels == 1 else "single_label_classification"
         # And what is cached is for generating text.
         return {"num_labels": data.labels, "problem_type": problem, "use_cache": False}
@@ -76,5 +88,7 @@ class TaskKind:
         return dict(evaluated)
 
     def shape(self, config: Mapping[str, Any], data: TaskData) -> ModelShape | None:
-        """What decides the model's FLOPs, from its transformers configuration; None: not known, none are shown."""
+        """What decides the model's FLOPs, from its transformers configuration; None: not known,
+        none are shown.
+        """
         return shape_of(config, data.labels) if self.auto_class == TaskKind.auto_class else None

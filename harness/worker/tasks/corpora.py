@@ -1,4 +1,6 @@
-"""The built-in corpora by GLUE task: of the real sets' sizes, with text that is the same on every host."""
+"""The built-in corpora by GLUE task: of the real sets' sizes, with text that is the same on every
+host.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,8 @@ MISMATCHED = "validation_mm"
 
 @dataclass(frozen=True)
 class Corpus:
-    """`sizes`: samples by split, as in GLUE; `example(draw)`: one sample; `labels`: 1 of a regression.
+    """`sizes`: samples by split, as in GLUE; `example(draw)`: one sample; `labels`: 1 of a
+    regression.
 
     Raise `version` when the text changes: cached data would be stale.
     """
@@ -49,8 +52,12 @@ def sizes(subset: str) -> Mapping[str, int]:
     return SST2 if subset == "sst2" else CORPORA[subset].sizes
 
 
-def generate(subset: str, split: str, samples: int, seed: int) -> tuple[tuple[list[str], ...], list[Any]]:
-    """The first `samples` samples of a split: its one or two columns of text, and the labels (floats of STS-B)."""
+def generate(
+    subset: str, split: str, samples: int, seed: int
+) -> tuple[tuple[list[str], ...], list[Any]]:
+    """The first `samples` samples of a split: its one or two columns of text, and the labels
+    (floats of STS-B).
+    """
     if subset == "sst2":
         texts, labels = corpus.generate(split, samples, seed)
         return (texts,), labels

@@ -1,9 +1,11 @@
-"""The built-in stand-in for SST-2: short reviews from a template grammar, with the sign of their words as the label.
+"""The built-in stand-in for SST-2: short reviews from a template grammar, with the sign of their
+words as the label.
 
-Deterministic by seed, on every host and in every process. A sentence has one to four clauses; each may carry one or two
-polarity words (frequencies fall like a power of the rank), an intensifier, a negation that turns it around, and neutral
-filler. What follows `but` weighs twice. 3% of the labels are wrong on purpose. A model has to learn hundreds of word
-polarities, negation and `but`; a bag of words alone does not reach the top.
+Deterministic by seed, on every host and in every process. A sentence has one to four clauses; each
+may carry one or two polarity words (frequencies fall like a power of the rank), an intensifier, a
+negation that turns it around, and neutral filler. What follows `but` weighs twice. 3% of the labels
+are wrong on purpose. A model has to learn hundreds of word polarities, negation and `but`; a bag of
+words alone does not reach the top.
 """
 
 from __future__ import annotations
@@ -57,11 +59,16 @@ class Lexicon:
         self.adverbs = _zipf(self._invent(draw, 300, taken, 2, "ly"))
 
     @staticmethod
-    def _invent(draw: random.Random, count: int, taken: set[str], syllables: int, ending: str) -> list[str]:
+    def _invent(
+        draw: random.Random, count: int, taken: set[str], syllables: int, ending: str
+    ) -> list[str]:
         """`count` new pronounceable words."""
         words: list[str] = []
         while len(words) < count:
-            word = "".join(draw.choice(ONSETS) + draw.choice(VOWELS) + draw.choice(CODAS) for _ in range(syllables))
+            word = "".join(
+                draw.choice(ONSETS) + draw.choice(VOWELS) + draw.choice(CODAS)
+                for _ in range(syllables)
+            )
             if word + ending not in taken:
                 taken.add(word + ending)
                 words.append(word + ending)
@@ -69,7 +76,9 @@ class Lexicon:
 
 
 def generate(split: str, sentences: int, seed: int) -> tuple[list[str], list[int]]:
-    """The first `sentences` sentences of `split` ("train", "validation") and their labels (0 negative, 1 positive)."""
+    """The first `sentences` sentences of `split` ("train", "validation") and their labels (0
+    negative, 1 positive).
+    """
     draw, lexicon = random.Random(f"{VERSION}/{seed}/{split}"), Lexicon()
     texts, labels = [], []
     for _ in range(sentences):
@@ -85,7 +94,9 @@ def _pick(draw: random.Random, words: Weighted) -> str:
 
 
 def _sentence(draw: random.Random, lexicon: Lexicon) -> tuple[list[str], int]:
-    """Words and the sum of the clauses' polarities; what follows `but` counts twice, so that it decides."""
+    """Words and the sum of the clauses' polarities; what follows `but` counts twice, so that it
+    decides.
+    """
     words = draw.choice(OPENERS).split()
     clauses = draw.choices([1, 2, 3, 4], weights=[62, 26, 9, 3])[0]
     score = 0
@@ -119,7 +130,9 @@ def _clause(draw: random.Random, lexicon: Lexicon, polarity: int) -> list[str]:
             words += draw.choice(NEGATIONS).split()
         if draw.random() < 0.3:
             words.append(draw.choice(INTENSIFIERS))
-        words.append(_pick(draw, lexicon.positive if (polarity > 0) != negated else lexicon.negative))
+        words.append(
+            _pick(draw, lexicon.positive if (polarity > 0) != negated else lexicon.negative)
+        )
         if not negated and draw.random() < 0.5:
             words += ["and", _pick(draw, lexicon.positive if polarity > 0 else lexicon.negative)]
     if draw.random() < 0.1:

@@ -1,8 +1,9 @@
 """The built-in stand-in for CoLA: sentences of a small grammar, 30% of them broken in one place.
 
-What is broken is what linguists' examples are about: forms that do not exist ("childs", "eated", "more taller"),
-agreement, reflexives, auxiliaries, word order, a missing or doubled article, a filled gap in a question. About half of
-it shows in a single word; for the rest, words have to be seen together.
+What is broken is what linguists' examples are about: forms that do not exist ("childs", "eated",
+"more taller"), agreement, reflexives, auxiliaries, word order, a missing or doubled article, a
+filled gap in a question. About half of it shows in a single word; for the rest, words have to be
+seen together.
 """
 
 from __future__ import annotations
@@ -30,7 +31,9 @@ PLACES = "in the garden|at home|near the river|after lunch|on monday|with care|w
 def cola(draw: random.Random) -> tuple[str, int]:
     """A sentence; 1: acceptable (70%)."""
     label = int(draw.random() < 0.704)
-    words = draw.choices([_transitive, _reflexive, _comparison, _question], weights=[4, 2, 2, 2])[0](draw, bool(label))
+    words = draw.choices([_transitive, _reflexive, _comparison, _question], weights=[4, 2, 2, 2])[
+        0
+    ](draw, bool(label))
     if draw.random() < 0.4:
         words = f"{words} {draw.choice(PLACES)}"
     return f"{words} {'?' if words.startswith('which') else '.'}", label
@@ -42,7 +45,9 @@ def _transitive(draw: random.Random, good: bool) -> str:
     who, what = person[plural], draw.choice(thing[:2])
     adjective = draw.choice(ADJECTIVES)[0]
     if good:
-        form = draw.choice([verb[2], verb[0] if plural else verb[1], f"{'have' if plural else 'has'} {verb[3]}"])
+        form = draw.choice(
+            [verb[2], verb[0] if plural else verb[1], f"{'have' if plural else 'has'} {verb[3]}"]
+        )
         return f"the {who} {form} the {adjective} {what}"
     wrong: Callable[[], str] = draw.choices(
         [
@@ -66,7 +71,11 @@ def _reflexive(draw: random.Random, good: bool) -> str:
     plural = draw.random() < 0.5
     who, pronoun = person[plural], "themselves" if plural else person[3]
     if not good:
-        others = ["hisself", "theirselves"] if draw.random() < 0.6 else ["myself", "yourself", "ourselves"]
+        others = (
+            ["hisself", "theirselves"]
+            if draw.random() < 0.6
+            else ["myself", "yourself", "ourselves"]
+        )
         pronoun = draw.choice(others)
     return f"the {who} {verb[2]} {pronoun}"
 

@@ -1,8 +1,9 @@
 """Built-in stand-ins for GLUE's inference tasks: MNLI, RTE, QNLI and WNLI.
 
-As in the real sets, the hypothesis alone betrays much, and for the same reasons (Gururangan et al. 2018, "Annotation
-Artifacts in Natural Language Inference Data"): negation goes with contradiction, purposes and causes with neutral,
-"somebody" and "something" with entailment. A model learns these within a hundred steps; the rest takes both sentences.
+As in the real sets, the hypothesis alone betrays much, and for the same reasons (Gururangan et al.
+2018, "Annotation Artifacts in Natural Language Inference Data"): negation goes with contradiction,
+purposes and causes with neutral, "somebody" and "something" with entailment. A model learns these
+within a hundred steps; the rest takes both sentences.
 """
 
 from __future__ import annotations
@@ -12,9 +13,23 @@ import random
 from harness.worker.tasks.corpus_world import VERBS, Fact, change, draw_fact, tell
 
 ENTAILMENT, NEUTRAL, CONTRADICTION = 0, 1, 2
-PURPOSES = ["for a friend", "because of the weather", "to earn money", "for the first time", "to please everybody"]
+PURPOSES = [
+    "for a friend",
+    "because of the weather",
+    "to earn money",
+    "for the first time",
+    "to please everybody",
+]
 OPENERS = {
-    "usual": ["", "", "", "it is said that", "according to the report ,", "well ,", "as they say ,"],
+    "usual": [
+        "",
+        "",
+        "",
+        "it is said that",
+        "according to the report ,",
+        "well ,",
+        "as they say ,",
+    ],
     "other": ["", "", "the letters tell that", "in the author 's words ,", "oh sure ,"],
 }
 STATEMENTS = [
@@ -23,7 +38,8 @@ STATEMENTS = [
     "the history of the {thing} is not well known",
     "a {thing} like this is rare in {place}",
 ]
-# The sentence; nouns that come first and second; last words by which the first is meant, and the second.
+# The sentence; nouns that come first and second; last words by which the first is meant, and the
+# second.
 SCHEMAS: list[tuple[str, list[str], list[str], list[str], list[str]]] = [
     (
         "the {first} does not fit into the {second} because it was {ending}",
@@ -71,7 +87,9 @@ def _hypothesis(draw: random.Random, fact: Fact, relation: int) -> str:
 
 
 def mnli(draw: random.Random, genre: str = "usual") -> tuple[str, str, int]:
-    """Premise and hypothesis: entailment, neutral or contradiction, a third each. `genre`: that of the words."""
+    """Premise and hypothesis: entailment, neutral or contradiction, a third each. `genre`: that of
+    the words.
+    """
     label, fact = draw.randrange(3), draw_fact(draw, genre)
     premise = f"{draw.choice(OPENERS[genre])} {tell(draw, fact, adjectives=0.2, place=1.0, time=1.0)}".strip()
     return premise, _hypothesis(draw, fact, label), label
@@ -102,7 +120,11 @@ def qnli(draw: random.Random) -> tuple[str, str, int]:
         ]
     )
     place, time = (1.0 if slot == asked else 0.5 for slot in ("place", "time"))
-    kind = draw.choices(["statement", "other", "incomplete"], weights=[5, 3, 2])[0] if label else "answer"
+    kind = (
+        draw.choices(["statement", "other", "incomplete"], weights=[5, 3, 2])[0]
+        if label
+        else "answer"
+    )
     if kind == "statement":
         return question, draw.choice(STATEMENTS).format(thing=fact.thing, place=fact.place), label
     if kind == "other":
@@ -115,10 +137,11 @@ def qnli(draw: random.Random) -> tuple[str, str, int]:
 
 
 def wnli(draw: random.Random) -> tuple[str, str, int]:
-    """A sentence with a pronoun, and the same with one of two nouns in its place: 1 it is the one meant (half of them).
+    """A sentence with a pronoun, and the same with one of two nouns in its place: 1 it is the one
+    meant (half of them).
 
-    The last word decides which noun is meant. In 85% of the sentences it is the first: a reader that always takes the
-    first noun is right as often, one that understands the sentence always.
+    The last word decides which noun is meant. In 85% of the sentences it is the first: a reader
+    that always takes the first noun is right as often, one that understands the sentence always.
     """
     template, firsts, seconds, of_first, of_second = draw.choice(SCHEMAS)
     first, second = draw.choice(firsts), draw.choice(seconds)
@@ -126,4 +149,8 @@ def wnli(draw: random.Random) -> tuple[str, str, int]:
     ending = draw.choice(of_first if first_is_meant else of_second)
     label = int(draw.random() < 0.49)
     named = first if first_is_meant == bool(label) else second
-    return template.format(first=first, second=second, ending=ending), f"the {named} was {ending}", label
+    return (
+        template.format(first=first, second=second, ending=ending),
+        f"the {named} was {ending}",
+        label,
+    )

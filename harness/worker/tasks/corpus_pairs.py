@@ -1,8 +1,9 @@
 """Built-in stand-ins for GLUE's sentence-similarity tasks: MRPC, QQP and STS-B.
 
-A pair tells the same fact twice in different words, or two facts that share some of their slots. As in the real sets,
-single words betray much: a second sentence of another meaning often says so ("instead", "without a licence",
-"elsewhere"). A model learns these within a hundred steps; what is above them takes comparing the two sentences.
+A pair tells the same fact twice in different words, or two facts that share some of their slots. As
+in the real sets, single words betray much: a second sentence of another meaning often says so
+("instead", "without a licence", "elsewhere"). A model learns these within a hundred steps; what is
+above them takes comparing the two sentences.
 """
 
 from __future__ import annotations
@@ -20,11 +21,23 @@ FAR, NEAR, SAME = (
 )
 # Ways to ask the same, by what is asked.
 ASKED = [
-    ["how do i {verb} a {thing} in {place} ?", "what is the best way to {verb} a {thing} in {place} ?"],
-    ["why do people {verb} a {thing} in {place} ?", "what is the reason to {verb} a {thing} in {place} ?"],
-    ["when should a {agent} {verb} a {thing} ?", "what is a good time for a {agent} to {verb} a {thing} ?"],
+    [
+        "how do i {verb} a {thing} in {place} ?",
+        "what is the best way to {verb} a {thing} in {place} ?",
+    ],
+    [
+        "why do people {verb} a {thing} in {place} ?",
+        "what is the reason to {verb} a {thing} in {place} ?",
+    ],
+    [
+        "when should a {agent} {verb} a {thing} ?",
+        "what is a good time for a {agent} to {verb} a {thing} ?",
+    ],
     ["how much does it cost to {verb} a {thing} ?", "what is the price to {verb} a {thing} ?"],
-    ["who can {verb} a {thing} for a {agent} ?", "is there anybody to {verb} a {thing} for a {agent} ?"],
+    [
+        "who can {verb} a {thing} for a {agent} ?",
+        "is there anybody to {verb} a {thing} for a {agent} ?",
+    ],
 ]
 
 
@@ -56,11 +69,15 @@ def qqp(draw: random.Random) -> tuple[str, str, int]:
 
 def _ask(draw: random.Random, fact: Fact, asked: int) -> str:
     verb = draw.choice(VERBS[fact.verb])[0]
-    return draw.choice(ASKED[asked]).format(verb=verb, thing=fact.thing, place=fact.place, agent=fact.agent)
+    return draw.choice(ASKED[asked]).format(
+        verb=verb, thing=fact.thing, place=fact.place, agent=fact.agent
+    )
 
 
 def stsb(draw: random.Random) -> tuple[str, str, float]:
-    """Two sentences and how alike they are: about one point of 5 for each slot they share, as five raters' mean."""
+    """Two sentences and how alike they are: about one point of 5 for each slot they share, as five
+    raters' mean.
+    """
     shared = draw.choices(range(6), weights=[12, 15, 18, 20, 20, 15])[0]
     fact = draw_fact(draw)
     second = tell(draw, change(draw, fact, 5 - shared), place=1.0, time=1.0)

@@ -1,7 +1,9 @@
-"""What the sentences of the built-in pair corpora tell: somebody did something to some thing, somewhere, at some time.
+"""What the sentences of the built-in pair corpora tell: somebody did something to some thing,
+somewhere, at some time.
 
-A `Fact` can be told in many ways (active or passive, synonyms, time first, with or without place and time), so that two
-sentences may share all their meaning and few of their words, or nearly all their words and not their meaning.
+A `Fact` can be told in many ways (active or passive, synonyms, time first, with or without place
+and time), so that two sentences may share all their meaning and few of their words, or nearly all
+their words and not their meaning.
 """
 
 from __future__ import annotations
@@ -12,11 +14,13 @@ from dataclasses import dataclass, replace
 from harness.worker.tasks.corpus import Lexicon
 
 # fmt: off
-# Genres: half of the nouns of "other" never occur in training sets; they make MNLI's mismatched validation set.
+# Genres: half of the nouns of "other" never occur in training sets; they make MNLI's mismatched
+# validation set.
 AGENTS = {
     "usual": """engineer teacher farmer doctor lawyer painter singer driver baker pilot student nurse sailor mayor
     tailor""".split(),
-    "other": "sergeant professor clerk librarian miner engineer teacher farmer doctor lawyer".split(),
+    "other": "sergeant professor clerk librarian miner engineer teacher farmer "
+             "doctor lawyer".split(),
 }
 OBJECTS = {
     "usual": """house car bridge letter camera boat garden table clock book lamp statue ticket piano carpet mirror
@@ -48,7 +52,9 @@ LEXICON = Lexicon()
 
 @dataclass(frozen=True)
 class Fact:
-    """Who did what to which thing, where and when. `verb` is an index of VERBS; `genre` chooses the nouns."""
+    """Who did what to which thing, where and when. `verb` is an index of VERBS; `genre` chooses the
+    nouns.
+    """
 
     agent: str
     verb: int
@@ -93,7 +99,8 @@ def tell(
     adjectives: float = 0.0,
     agent: str | None = None,
 ) -> str:
-    """A sentence that says the fact; `place` and `time`: probability that it says these; `agent` instead of its own.
+    """A sentence that says the fact; `place` and `time`: probability that it says these; `agent`
+    instead of its own.
 
     `adjectives`: probability of one before each noun, which adds what the fact does not hold.
     """

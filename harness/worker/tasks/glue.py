@@ -1,4 +1,6 @@
-"""The nine GLUE tasks: raw text → tokens, cached on disk by content and shared by all arms and jobs; metrics."""
+"""The nine GLUE tasks: raw text → tokens, cached on disk by content and shared by all arms and
+jobs; metrics.
+"""
 
 from __future__ import annotations
 
@@ -20,11 +22,15 @@ BATCH = 1000
 
 @dataclass(frozen=True)
 class Columns:
-    """Text columns and classes as the hub names them (none: a regression), and the splits as the hub calls them."""
+    """Text columns and classes as the hub names them (none: a regression), and the splits as the
+    hub calls them.
+    """
 
     texts: tuple[str, ...]
     classes: tuple[str, ...] = ("entailment", "not_entailment")
-    splits: Mapping[str, str] = field(default_factory=lambda: {"train": "train", "validation": "validation"})
+    splits: Mapping[str, str] = field(
+        default_factory=lambda: {"train": "train", "validation": "validation"}
+    )
 
     @property
     def labels(self) -> int:
@@ -66,7 +72,10 @@ class Glue(TaskKind):
         classes = COLUMNS[self.task.data_name].classes
         if not classes:
             return {**super().model_config(data), "problem_type": "regression"}
-        names = {"id2label": dict(enumerate(classes)), "label2id": {name: i for i, name in enumerate(classes)}}
+        names = {
+            "id2label": dict(enumerate(classes)),
+            "label2id": {name: i for i, name in enumerate(classes)},
+        }
         return {**super().model_config(data), **names}
 
 
@@ -75,14 +84,26 @@ def load(spec: JobSpec) -> TaskData:
     task, training = spec.workload.task, spec.workload.training
     subset = task.data_name
     columns = COLUMNS[subset]
-    raw = open_raw(task, columns.texts, columns.splits, range(columns.labels) if columns.classes else None)
+    raw = open_raw(
+        task, columns.texts, columns.splits, range(columns.labels) if columns.classes else None
+    )
     tokens, tokenizer_key = tokenizer.load(spec, raw.identity, lambda: _training_texts(raw))
     special = tokens.num_special_tokens_to_add(pair=len(columns.texts) > 1)
     length = tokenizer.length_of(spec, tokens, special)
-    limits = {split: task.train_samples if split == "train" else task.eval_samples for split in columns.splits}
+    limits = {
+        split: task.train_samples if split == "train" else task.eval_samples
+        for split in columns.splits
+    }
 
     def encode(split: str) -> Any:
-        return _encode(raw.read(split), tokens, length, training.pad_to_max_length, limits[split], columns.labels)
+        return _encode(
+            raw.read(split),
+            tokens,
+            length,
+            training.pad_to_max_length,
+            limits[split],
+            columns.labels,
+        )
 
     splits, sources = load_splits(
         spec,
@@ -100,7 +121,10 @@ def load(spec: JobSpec) -> TaskData:
     further = {"mm": splits[MISMATCHED]} if MISMATCHED in splits else {}
     chance = chance_levels(subset, splits["validation"]["labels"])
     for ending, found in further.items():
-        chance |= {f"{name}_{ending}": level for name, level in chance_levels(subset, found["labels"]).items()}
+        chance |= {
+            f"{name}_{ending}": level
+            for name, level in chance_levels(subset, found["labels"]).items()
+        }
     return TaskData(
         train=splits["train"],
         validation=splits["validation"],
@@ -118,12 +142,16 @@ def _training_texts(raw: Raw) -> list[str]:
     return [text for texts in raw.read("train").texts for text in texts]
 
 
-def _encode(split: Split, tokens: Any, length: int, pad: bool, limit: int | None, labels: int) -> Any:
+def _encode(
+    split: Split, tokens: Any, length: int, pad: bool, limit: int | None, labels: int
+) -> Any:
     from datasets import Dataset, concatenate_datasets
 
     count = min(limit or len(split.labels), len(split.labels))
     parts = []
-    for begin in range(0, count, BATCH):  # in batches: Python lists of a whole large task would take many GB
+    for begin in range(
+        0, count, BATCH
+    ):  # in batches: Python lists of a whole large task would take many GB
         end = min(begin + BATCH, count)
         encoded = tokens(
             *[texts[begin:end] for texts in split.texts],

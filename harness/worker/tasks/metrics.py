@@ -1,9 +1,10 @@
 """GLUE's metrics, by scikit-learn and SciPy, and what a model that ignores its input would reach.
 
-The definitions are those of the GLUE metric of Hugging Face's `evaluate` (metrics/glue/glue.py): for classes the
-largest logit is the answer, F1 is that of class 1. What is not defined is NaN, never 0: the correlations of constant
-predictions, and all metrics of predictions that are not finite. Matthews of constant predictions is 0 and F1 without
-any positive answer is 0: so scikit-learn defines them.
+The definitions are those of the GLUE metric of Hugging Face's `evaluate` (metrics/glue/glue.py):
+for classes the largest logit is the answer, F1 is that of class 1. What is not defined is NaN,
+never 0: the correlations of constant predictions, and all metrics of predictions that are not
+finite. Matthews of constant predictions is 0 and F1 without any positive answer is 0: so
+scikit-learn defines them.
 """
 
 from __future__ import annotations
@@ -31,10 +32,16 @@ def main_metrics(subset: str) -> tuple[str, ...]:
 
 
 def glue_metrics(subset: str, prediction: Any) -> dict[str, float]:
-    """The task's metrics of a transformers.EvalPrediction: logits of shape (samples, labels), and the true labels."""
+    """The task's metrics of a transformers.EvalPrediction: logits of shape (samples, labels), and
+    the true labels.
+    """
     import numpy as np
 
-    logits = prediction.predictions[0] if isinstance(prediction.predictions, tuple) else prediction.predictions
+    logits = (
+        prediction.predictions[0]
+        if isinstance(prediction.predictions, tuple)
+        else prediction.predictions
+    )
     logits, truth = np.asarray(logits, dtype=np.float64), np.asarray(prediction.label_ids)
     if not np.isfinite(logits).all():
         return dict.fromkeys(METRICS[subset], math.nan)
@@ -66,14 +73,19 @@ def _of_classes(names: Sequence[str], truth: Any, answers: Any) -> dict[str, flo
 
 
 def chance_levels(subset: str, labels: Sequence[float]) -> dict[str, float]:
-    """The best that one answer to everything reaches on these labels; of correlations 0, what guessing expects.
+    """The best that one answer to everything reaches on these labels; of correlations 0, what
+    guessing expects.
 
-    Accuracy: the share of the most frequent class. F1: that of class 1 always. Matthews, Pearson and Spearman: 0.
+    Accuracy: the share of the most frequent class. F1: that of class 1 always. Matthews, Pearson
+    and Spearman: 0.
     """
     import numpy as np
 
     truth = np.asarray(labels)
     if subset == "stsb" or subset == "cola":
         return dict.fromkeys(METRICS[subset], 0.0)
-    always = [_of_classes(METRICS[subset], truth, np.full_like(truth, answer)) for answer in np.unique(truth)]
+    always = [
+        _of_classes(METRICS[subset], truth, np.full_like(truth, answer))
+        for answer in np.unique(truth)
+    ]
     return {name: max(reached[name] for reached in always) for name in METRICS[subset]}

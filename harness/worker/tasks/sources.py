@@ -1,4 +1,6 @@
-"""Where the raw sentences of a GLUE task come from: the hub, a folder in the hub's Parquet layout, or the corpus."""
+"""Where the raw sentences of a GLUE task come from: the hub, a folder in the hub's Parquet layout,
+or the corpus.
+"""
 
 from __future__ import annotations
 
@@ -27,18 +29,22 @@ class Split:
 
 @dataclass(frozen=True)
 class Raw:
-    """Raw data of a task. `identity` changes whenever the data does; `read(split)` may be slow and is rarely needed."""
+    """Raw data of a task. `identity` changes whenever the data does; `read(split)` may be slow and
+    is rarely needed.
+    """
 
     origin: Literal["hub", "folder", "synthetic"]
     identity: str
     read: Callable[[str], Split]
 
 
-def open_raw(task: Task, columns: tuple[str, ...], names: Mapping[str, str], labels: range | None) -> Raw:
+def open_raw(
+    task: Task, columns: tuple[str, ...], names: Mapping[str, str], labels: range | None
+) -> Raw:
     """The task's data: text in `columns`, and `label`. `names`: how the hub calls each split.
 
-    `labels`: those there are; None: numbers from 0 to 5. Raises BenchError for files, columns or labels that are
-    missing or cannot be.
+    `labels`: those there are; None: numbers from 0 to 5. Raises BenchError for files, columns or
+    labels that are missing or cannot be.
     """
     origin = task.source
     if origin == "auto":  # the runner decides; a job started without one takes what needs nobody
@@ -53,25 +59,36 @@ def open_raw(task: Task, columns: tuple[str, ...], names: Mapping[str, str], lab
 
 def _synthetic(task: Task, names: Mapping[str, str]) -> Raw:
     subset = task.data_name
-    limits = {split: task.train_samples if split == "train" else task.eval_samples for split in names}
-    sizes = {split: min(limits[split] or size, size) for split, size in corpora.sizes(subset).items()}
+    limits = {
+        split: task.train_samples if split == "train" else task.eval_samples for split in names
+    }
+    sizes = {
+        split: min(limits[split] or size, size) for split, size in corpora.sizes(subset).items()
+    }
 
     def read(split: str) -> Split:
         return Split(*corpora.generate(subset, split, sizes[split], task.data_seed))
 
-    if subset == "sst2":  # as it was when this was the only corpus: what is cached and recorded stays valid
-        return Raw("synthetic", key_of(corpus=corpus.VERSION, seed=task.data_seed, sizes=sizes), read)
+    if (
+        subset == "sst2"
+    ):  # as it was when this was the only corpus: what is cached and recorded stays valid
+        return Raw(
+            "synthetic", key_of(corpus=corpus.VERSION, seed=task.data_seed, sizes=sizes), read
+        )
     version = f"{subset}/{corpora.CORPORA[subset].version}"
     return Raw("synthetic", key_of(corpus=version, seed=task.data_seed, sizes=sizes), read)
 
 
-def _folder(folder: Path, columns: tuple[str, ...], names: Mapping[str, str], labels: range | None) -> Raw:
+def _folder(
+    folder: Path, columns: tuple[str, ...], names: Mapping[str, str], labels: range | None
+) -> Raw:
     files = {split: sorted(folder.glob(f"{name}-*.parquet")) for split, name in names.items()}
     for split, found in files.items():
         if not found:
             raise BenchError(
                 f"no {names[split]}-*.parquet in {folder}",
-                fix="the folder needs the hub's Parquet layout: SUBSET/train-00000-of-00001.parquet, …",
+                fix="the folder needs the hub's Parquet layout: "
+                "SUBSET/train-00000-of-00001.parquet, …",
             )
     digest = hashlib.sha256()
     for file in [file for split in sorted(files) for file in files[split]]:
@@ -96,23 +113,37 @@ def _folder(folder: Path, columns: tuple[str, ...], names: Mapping[str, str], la
             except (pa.ArrowException, OSError) as error:
                 reason = " ".join(str(error).split())[:200]
                 raise BenchError(
-                    f"{file.name} cannot be read: {reason}", place=str(folder), fix="a whole Parquet file"
+                    f"{file.name} cannot be read: {reason}",
+                    place=str(folder),
+                    fix="a whole Parquet file",
                 ) from error
         place = f"{folder} ({names[split]})"
         try:
             table = pa.concat_tables(tables)
-            return _split(table.column_names, lambda name: table.column(name).to_pylist(), columns, labels, place)
+            return _split(
+                table.column_names,
+                lambda name: table.column(name).to_pylist(),
+                columns,
+                labels,
+                place,
+            )
         except pa.ArrowException as error:
             raise BenchError(
-                f"the Parquet files do not have the same columns: {error}", place=place, fix="files of one data set"
+                f"the Parquet files do not have the same columns: {error}",
+                place=place,
+                fix="files of one data set",
             ) from error
         except UnicodeDecodeError as error:
-            raise BenchError(f"a text is not UTF-8: {error}", place=place, fix="text in UTF-8") from error
+            raise BenchError(
+                f"a text is not UTF-8: {error}", place=place, fix="text in UTF-8"
+            ) from error
 
     return Raw("folder", digest.hexdigest(), read)
 
 
-def _hub(task: Task, columns: tuple[str, ...], names: Mapping[str, str], labels: range | None) -> Raw:
+def _hub(
+    task: Task, columns: tuple[str, ...], names: Mapping[str, str], labels: range | None
+) -> Raw:
     from datasets import load_dataset
 
     try:
@@ -120,7 +151,8 @@ def _hub(task: Task, columns: tuple[str, ...], names: Mapping[str, str], labels:
         splits = {split: data[name] for split, name in names.items()}
     except Exception as error:  # the hub's client raises dozens of kinds
         raise BenchError(
-            f"cannot load {HUB_DATASET} ({task.data_name}) from the hub: {type(error).__name__}: {error}",
+            f"cannot load {HUB_DATASET} ({task.data_name}) from the hub: "
+            f"{type(error).__name__}: {error}",
             place=f"tasks.{task.name}.source",
             fix="check the network, or use `source: synthetic` or `folder`",
         ) from error
@@ -153,7 +185,8 @@ def _split(
         raise BenchError(
             "a label is -1: this split is not labelled",
             place=place,
-            fix="GLUE keeps the labels of its test sets to itself: take the training and validation sets",
+            fix="GLUE keeps the labels of its test sets to itself: take the training and "
+            "validation sets",
         )
     for name, values in zip(columns, split.texts, strict=True):
         odd = next((value for value in values if not isinstance(value, str)), None)
@@ -165,10 +198,14 @@ def _split(
             )
     wrong = next((label for label in split.labels if not _can_be(label, labels)), None)
     if wrong is not None:
-        allowed = "a number from 0 to 5" if labels is None else f"one of {', '.join(map(str, labels))}"
+        allowed = (
+            "a number from 0 to 5" if labels is None else f"one of {', '.join(map(str, labels))}"
+        )
         raise BenchError(f"a label is {wrong!r}, not {allowed}", place=place)
     return split
 
 
 def _can_be(label: Any, labels: range | None) -> bool:
-    return isinstance(label, int | float) and (0 <= label <= 5 if labels is None else label in labels)
+    return isinstance(label, int | float) and (
+        0 <= label <= 5 if labels is None else label in labels
+    )

@@ -1,4 +1,6 @@
-"""Tokenised splits on disk, cached by content: every arm and job of a workload reads the same bytes."""
+"""Tokenised splits on disk, cached by content: every arm and job of a workload reads the same
+bytes.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,8 @@ def load_splits(
     data: Origin = "synthetic",
     **decisive: Any,
 ) -> tuple[dict[str, Any], Sources]:
-    """The datasets by name (`train` and `validation` among them), and what the record says of their sources.
+    """The datasets by name (`train` and `validation` among them), and what the record says of their
+    sources.
 
     Args:
         spec: The job.
@@ -50,7 +53,9 @@ def load_splits(
         (folder / "meta.json").write_text(json.dumps({"data_sha256": digest.hexdigest()}))
 
     folder = build_once(
-        spec.cache_dir / "tokenised", key_of(length=length, **decisive, **compat.dataset_format()), build
+        spec.cache_dir / "tokenised",
+        key_of(length=length, **decisive, **compat.dataset_format()),
+        build,
     )
     found = {name: load_from_disk(folder / name) for name in names}
     sources = Sources(
@@ -73,4 +78,6 @@ def _update(digest: Any, dataset: Any) -> None:
         if hasattr(column, "flatten") and hasattr(column, "offsets"):
             digest.update(np.diff(column.offsets.to_numpy()).astype(np.int64).tobytes())
             column = column.flatten()
-        digest.update(name.encode() + np.ascontiguousarray(column.to_numpy(zero_copy_only=False)).tobytes())
+        digest.update(
+            name.encode() + np.ascontiguousarray(column.to_numpy(zero_copy_only=False)).tobytes()
+        )

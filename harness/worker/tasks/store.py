@@ -19,7 +19,8 @@ def key_of(**parts: Any) -> str:
 def build_once(root: Path, name: str, build: Callable[[Path], None]) -> Path:
     """`root/name`, made by `build(empty_folder)` if it does not exist yet.
 
-    Safe against other processes (a lock) and against being killed half way (built aside, then renamed).
+    Safe against other processes (a lock) and against being killed half way (built aside, then
+    renamed).
     """
     from filelock import FileLock
 
@@ -29,7 +30,9 @@ def build_once(root: Path, name: str, build: Callable[[Path], None]) -> Path:
     root.mkdir(parents=True, exist_ok=True)
     with FileLock(root / f"{name}.lock"):
         if not target.is_dir():
-            for left_over in root.glob(f"{name}.partial-*"):  # of a job that was killed: nobody else can be building
+            for left_over in root.glob(
+                f"{name}.partial-*"
+            ):  # of a job that was killed: nobody else can be building
                 shutil.rmtree(left_over, ignore_errors=True)
             aside = Path(tempfile.mkdtemp(prefix=f"{name}.partial-", dir=root))
             try:

@@ -1,8 +1,10 @@
-"""Token classification: persons, organizations, places and nationalities in sentences from a template grammar.
+"""Token classification: persons, organizations, places and nationalities in sentences from a
+template grammar.
 
-Built in, and of CoNLL-2003's shape (Tjong Kim Sang and De Meulder 2003: four types, BIO tags, 14,041 and 3,250
-sentences). A word alone does not tell: family names are companies' too (`Torvin said`, `Torvin Holdings`), places are
-teams where they play (`Lork beat Vand`), and names have one to four words.
+Built in, and of CoNLL-2003's shape (Tjong Kim Sang and De Meulder 2003: four types, BIO tags,
+14,041 and 3,250 sentences). A word alone does not tell: family names are companies' too (`Torvin
+said`, `Torvin Holdings`), places are teams where they play (`Lork beat Vand`), and names have one
+to four words.
 """
 
 from __future__ import annotations
@@ -57,7 +59,9 @@ CODAS = ["", "l", "n", "r", "s", "nd", "rt", "m"]
 class Options(Strict):
     """Which tokens of a word carry its tag."""
 
-    tag_every_piece: bool = Field(False, description="all tokens of a word count, not only its first")
+    tag_every_piece: bool = Field(
+        False, description="all tokens of a word count, not only its first"
+    )
 
 
 class TokenClassification(TaskKind):
@@ -71,11 +75,14 @@ class TokenClassification(TaskKind):
         training, task = self.spec.workload.training, self.task
         identity = key_of(kind=self.name, version=VERSION, seed=task.data_seed)
         tokens, tokenizer_key = tokenizer.load(
-            self.spec, identity, lambda: [" ".join(words) for words, _ in sentences("train", None, task.data_seed)]
+            self.spec,
+            identity,
+            lambda: [" ".join(words) for words, _ in sentences("train", None, task.data_seed)],
         )
         if not tokens.is_fast:
             raise BenchError(
-                f"the tokenizer of {self.spec.workload.model.path} does not say where in the text a token stands",
+                f"the tokenizer of {self.spec.workload.model.path} does not say where in the text "
+                "a token stands",
                 place=f"models.{self.spec.workload.model.name}.path",
                 fix="a model with a fast tokenizer (a tokenizer.json)",
             )
@@ -111,7 +118,10 @@ class TokenClassification(TaskKind):
 
     def model_config(self, data: TaskData) -> dict[str, Any]:
         """With the tags' names, so that a saved model says them."""
-        return {"id2label": dict(enumerate(TAGS)), "label2id": {tag: index for index, tag in enumerate(TAGS)}}
+        return {
+            "id2label": dict(enumerate(TAGS)),
+            "label2id": {tag: index for index, tag in enumerate(TAGS)},
+        }
 
     def collator(self, data: TaskData) -> Callable[[Any], Any]:
         """Pads the labels too: with what the loss leaves out."""
@@ -124,7 +134,9 @@ class TokenClassification(TaskKind):
 
 
 def sentences(split: str, limit: int | None, seed: int) -> Iterator[tuple[list[str], list[str]]]:
-    """Words and their tags, sentence by sentence: all of a split or the first `limit`; the same on every host."""
+    """Words and their tags, sentence by sentence: all of a split or the first `limit`; the same on
+    every host.
+    """
     names = _names(random.Random(f"entities/{VERSION}/{seed}/names"))
     draw = random.Random(f"entities/{VERSION}/{seed}/{split}")
     for _ in range(min(limit or SIZES[split], SIZES[split])):
@@ -133,7 +145,11 @@ def sentences(split: str, limit: int | None, seed: int) -> Iterator[tuple[list[s
         for slot in draw.choice(TEMPLATES).split():
             kind, filled = _fill(slot, draw, names)
             words += filled
-            tags += ["O"] * len(filled) if kind is None else [f"B-{kind}", *[f"I-{kind}"] * (len(filled) - 1)]
+            tags += (
+                ["O"] * len(filled)
+                if kind is None
+                else [f"B-{kind}", *[f"I-{kind}"] * (len(filled) - 1)]
+            )
         yield [words[0][0].upper() + words[0][1:], *words[1:], "."], [*tags, "O"]
 
 
@@ -142,12 +158,22 @@ def _names(draw: random.Random) -> dict[str, list[str]]:
     made: dict[str, None] = {}
     while len(made) < 1500:
         syllables = draw.choices([1, 2, 3], weights=[1, 6, 3])[0]
-        made["".join(draw.choice(ONSETS) + draw.choice(VOWELS) for _ in range(syllables)) + draw.choice(CODAS)] = None
+        made[
+            "".join(draw.choice(ONSETS) + draw.choice(VOWELS) for _ in range(syllables))
+            + draw.choice(CODAS)
+        ] = None
     names = [name.capitalize() for name in made]
-    return {"first": names[:300], "family": names[300:900], "place": names[900:1300], "nation": names[1300:]}
+    return {
+        "first": names[:300],
+        "family": names[300:900],
+        "place": names[900:1300],
+        "nation": names[1300:],
+    }
 
 
-def _fill(slot: str, draw: random.Random, names: Mapping[str, list[str]]) -> tuple[str | None, list[str]]:
+def _fill(
+    slot: str, draw: random.Random, names: Mapping[str, list[str]]
+) -> tuple[str | None, list[str]]:
     """What a slot of a template holds: type of entity or None, and its words."""
 
     def one(pool: str) -> str:  # frequencies fall like a power of the rank, as those of names do
@@ -171,10 +197,14 @@ def _fill(slot: str, draw: random.Random, names: Mapping[str, list[str]]) -> tup
     return None, [slot]
 
 
-def _encode(found: Sequence[tuple[list[str], list[str]]], tokens: Any, length: int, pad: bool, every: bool) -> Any:
-    """Tokens with the tags of their words: on a word's first token, or on `every` one; -100 on all others.
+def _encode(
+    found: Sequence[tuple[list[str], list[str]]], tokens: Any, length: int, pad: bool, every: bool
+) -> Any:
+    """Tokens with the tags of their words: on a word's first token, or on `every` one; -100 on all
+    others.
 
-    Words are found again by their place in the text, which every fast tokenizer tells whatever it cuts words into.
+    Words are found again by their place in the text, which every fast tokenizer tells whatever it
+    cuts words into.
     """
     from datasets import Dataset
 
@@ -191,7 +221,9 @@ def _encode(found: Sequence[tuple[list[str], list[str]]], tokens: Any, length: i
         begins = list(accumulate((len(word) + 1 for word in words[:-1]), initial=0))
         row, last = [], -1
         for begin, end in spans:
-            word = bisect_right(begins, end - 1) - 1 if end > begin else -1  # an empty span: a special token
+            word = (
+                bisect_right(begins, end - 1) - 1 if end > begin else -1
+            )  # an empty span: a special token
             row.append(TAGS.index(tags[word]) if word >= 0 and (every or word != last) else IGNORED)
             last = word
         labels.append(row)
@@ -201,7 +233,8 @@ def _encode(found: Sequence[tuple[list[str], list[str]]], tokens: Any, length: i
 def entities(tags: Sequence[str]) -> set[tuple[str, int, int]]:
     """(type, first word, word after the last) of every entity in BIO tags.
 
-    As CoNLL's script counts them: a new one begins at every B, and at an I that follows O or another type.
+    As CoNLL's script counts them: a new one begins at every B, and at an I that follows O or
+    another type.
     """
     found: set[tuple[str, int, int]] = set()
     begin, kind = 0, ""
@@ -215,12 +248,20 @@ def entities(tags: Sequence[str]) -> set[tuple[str, int, int]]:
     return found
 
 
-def entity_metrics(truth: Sequence[Sequence[str]], guess: Sequence[Sequence[str]]) -> dict[str, float]:
-    """Over all sentences: precision, recall and F1 of whole entities (type and both ends right), accuracy of tags."""
+def entity_metrics(
+    truth: Sequence[Sequence[str]], guess: Sequence[Sequence[str]]
+) -> dict[str, float]:
+    """Over all sentences: precision, recall and F1 of whole entities (type and both ends right),
+    accuracy of tags.
+    """
     pairs = list(zip(map(entities, truth), map(entities, guess), strict=True))
     right = sum(len(real & found) for real, found in pairs)
     real, found = (sum(len(pair[side]) for pair in pairs) for side in (0, 1))
-    equal = [a == b for row, other in zip(truth, guess, strict=True) for a, b in zip(row, other, strict=True)]
+    equal = [
+        a == b
+        for row, other in zip(truth, guess, strict=True)
+        for a, b in zip(row, other, strict=True)
+    ]
     return {
         "precision": right / found if found else 0.0,
         "recall": right / real if real else 0.0,
@@ -236,10 +277,16 @@ def _no_entities(labels: Sequence[Sequence[int]]) -> dict[str, float]:
 
 
 def judge(prediction: Any) -> dict[str, float]:
-    """Metrics of a transformers.EvalPrediction: logits of shape (sentences, tokens, tags), labels with -100."""
+    """Metrics of a transformers.EvalPrediction: logits of shape (sentences, tokens, tags), labels
+    with -100.
+    """
     import numpy as np
 
-    logits = prediction.predictions[0] if isinstance(prediction.predictions, tuple) else prediction.predictions
+    logits = (
+        prediction.predictions[0]
+        if isinstance(prediction.predictions, tuple)
+        else prediction.predictions
+    )
     guess, truth = np.asarray(logits).argmax(axis=-1), np.asarray(prediction.label_ids)
     kept = truth != IGNORED
     rows = [

@@ -10,11 +10,15 @@ from report.alerts.channels.summary import append
 from report.alerts.escape import cut, workflow_data, workflow_property
 from report.alerts.message import Message
 
-MOST_TEXT = 2000  # characters; GitHub shows ten annotations of each level per step, and cuts long ones
+MOST_TEXT = (
+    2000  # characters; GitHub shows ten annotations of each level per step, and cuts long ones
+)
 
 
 class Annotations(Channel):
-    """One line per alert. Standard output forgets: killed right after a line, the next call prints it again."""
+    """One line per alert. Standard output forgets: killed right after a line, the next call prints
+    it again.
+    """
 
     name = "annotations"
 
@@ -34,7 +38,11 @@ class Annotations(Channel):
         return self._line(message)
 
     def _line(self, message: Message) -> str:
-        parts = [message.summary, message.cause, f"Measure it again: {message.reproduce}" if message.reproduce else ""]
+        parts = [
+            message.summary,
+            message.cause,
+            f"Measure it again: {message.reproduce}" if message.reproduce else "",
+        ]
         text = cut("\n".join(filter(None, parts)), MOST_TEXT)
         title = workflow_property(message.title)
         return f"::{message.level} title={title}::{workflow_data(f'{text} [alert {message.identity}]')}\n"

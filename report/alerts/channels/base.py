@@ -17,7 +17,9 @@ from report.regressions.model import Verdict
 
 @dataclass(frozen=True)
 class Context:
-    """What a channel may use: its variables of the environment, the secrets, and how long it may take."""
+    """What a channel may use: its variables of the environment, the secrets, and how long it may
+    take.
+    """
 
     environ: Mapping[str, str]
     secrets: Secrets
@@ -28,7 +30,9 @@ class Channel:
     """One place where alerts go. `target` is what follows the = of --channel NAME=TARGET, or empty."""
 
     name: str
-    variables: ClassVar[tuple[str, ...]] = ()  # of the environment, all that it reads: it is shown no other
+    variables: ClassVar[
+        tuple[str, ...]
+    ] = ()  # of the environment, all that it reads: it is shown no other
 
     def __init__(self, target: str, context: Context) -> None:
         self.target, self.context = target, context
@@ -41,9 +45,11 @@ class Channel:
         return {}
 
     def deliver(self, message: Message) -> str:
-        """Tell it, unless this channel has that identity already; returns what was done, for the log.
+        """Tell it, unless this channel has that identity already; returns what was done, for the
+        log.
 
-        Safe to repeat. Raises Undelivered or OSError."""
+        Safe to repeat. Raises Undelivered or OSError.
+        """
         raise NotImplementedError
 
     def overview(self, verdict: Verdict) -> str:
@@ -56,9 +62,13 @@ class Channel:
 
 
 def file_from(channel: Channel, variable: str = "") -> Path:
-    """The target as a file whose folder exists, or else the file that an environment variable names."""
+    """The target as a file whose folder exists, or else the file that an environment variable
+    names.
+    """
     named = channel.target or (channel.context.environ.get(variable, "") if variable else "")
     if not named:
         hint = f"${variable} is not set: " if variable else ""
-        raise BenchError(f"{hint}no file to write to", place=channel.name, fix=f"--channel {channel.name}=FILE")
+        raise BenchError(
+            f"{hint}no file to write to", place=channel.name, fix=f"--channel {channel.name}=FILE"
+        )
     return Path(named)

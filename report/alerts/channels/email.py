@@ -13,7 +13,9 @@ from report.alerts.render_text import ADDRESSES, message_email, message_text
 
 
 class Email(Channel):
-    """TARGET/<identity>.eml, written whole and once; without a target subject and text go to standard output."""
+    """TARGET/<identity>.eml, written whole and once; without a target subject and text go to
+    standard output.
+    """
 
     name = "email"
     variables = ADDRESSES

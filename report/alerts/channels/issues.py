@@ -1,4 +1,6 @@
-"""GitHub issues: one per pair, measure and host, opened, commented on, closed and opened again, never a second one."""
+"""GitHub issues: one per pair, measure and host, opened, commented on, closed and opened again,
+never a second one.
+"""
 
 from __future__ import annotations
 
@@ -29,8 +31,9 @@ Issue = dict[str, Any]
 class Issues(Channel):
     """$GITHUB_REPOSITORY's issues at $GITHUB_API_URL, as $GITHUB_TOKEN; the target is the label.
 
-    An issue is found by a hidden marker in its body; so is a comment. Before anything is created it is looked for, at
-    every attempt, so that neither a kill nor a lost answer makes two of it."""
+    An issue is found by a hidden marker in its body; so is a comment. Before anything is created it
+    is looked for, at every attempt, so that neither a kill nor a lost answer makes two of it.
+    """
 
     name = "issues"
     variables = (TOKEN, REPOSITORY, API)
@@ -39,7 +42,11 @@ class Issues(Channel):
         self.context.secrets.get(TOKEN)
         repository = self.context.environ.get(REPOSITORY, "")
         if not re.fullmatch(r"[\w.-]+/[\w.-]+", repository):
-            raise BenchError("$GITHUB_REPOSITORY is not owner/name", place=self.name, fix="export GITHUB_REPOSITORY")
+            raise BenchError(
+                "$GITHUB_REPOSITORY is not owner/name",
+                place=self.name,
+                fix="export GITHUB_REPOSITORY",
+            )
         scheme, host, _ = split_address(self._api())
         local = host in ("localhost", "127.0.0.1", "::1")
         if not host or not (scheme == "https" or (scheme == "http" and local)):
@@ -64,7 +71,11 @@ class Issues(Channel):
         if issue is None and closing:
             return "no issue to close"
         if issue is None:
-            content = {"title": cut(message.title, MOST_TITLE), "body": self._body(message), "labels": [self._label()]}
+            content = {
+                "title": cut(message.title, MOST_TITLE),
+                "body": self._body(message),
+                "labels": [self._label()],
+            }
             created, _ = self._call("POST", "issues", content)
             return f"issue #{created['number']} opened"
         number, said = issue["number"], []
@@ -74,14 +85,24 @@ class Issues(Channel):
         wanted = self._wanted(issue, message)
         if wanted:
             self._call("PATCH", f"issues/{number}", wanted)
-            said += [{"closed": "closed", "open": "opened again"}[wanted["state"]]] if "state" in wanted else []
+            said += (
+                [{"closed": "closed", "open": "opened again"}[wanted["state"]]]
+                if "state" in wanted
+                else []
+            )
         return f"issue #{number} {' and '.join(said) or 'up to date'}"
 
     def _find(self, subject: str) -> Issue | None:
-        """The oldest issue of the subject. Also among the newest without the label, which a person may have taken
-        away, or which GitHub leaves out silently where the token may not set it."""
-        for query in (f"labels={self._label()}&state=all&sort=created&direction=asc", "state=all&sort=created"):
-            pages = self._pages(f"issues?{query}&per_page={PAGE}", MOST_PAGES if "labels" in query else 1)
+        """The oldest issue of the subject. Also among the newest without the label, which a person
+        may have taken away, or which GitHub leaves out silently where the token may not set it.
+        """
+        for query in (
+            f"labels={self._label()}&state=all&sort=created&direction=asc",
+            "state=all&sort=created",
+        ):
+            pages = self._pages(
+                f"issues?{query}&per_page={PAGE}", MOST_PAGES if "labels" in query else 1
+            )
             for issue in pages:
                 mark = _mark(issue)
                 if mark and mark[1] == subject:
@@ -90,9 +111,16 @@ class Issues(Channel):
 
     def _open_subjects(self) -> dict[str, Told]:
         told = {}
-        query = f"issues?labels={self._label()}&state=open&sort=created&direction=desc&per_page={PAGE}"
+        query = (
+            f"issues?labels={self._label()}&state=open&sort=created&direction=desc&per_page={PAGE}"
+        )
         for issue in self._pages(query, MOST_PAGES):
-            if (mark := _mark(issue)) and mark[2] in ("regression", "improvement", "missing", "no judgement"):
+            if (mark := _mark(issue)) and mark[2] in (
+                "regression",
+                "improvement",
+                "missing",
+                "no judgement",
+            ):
                 told[mark[1]] = Told.model_validate({"identity": mark[3], "kind": mark[2]})
         return told
 
@@ -105,7 +133,9 @@ class Issues(Channel):
         return any(mark in (comment.get("body") or "") for comment in comments)
 
     def _wanted(self, issue: Issue, message: Message) -> dict[str, str]:
-        """What has to change of the issue itself. Its body stays as a person may have edited it, but for the marker."""
+        """What has to change of the issue itself. Its body stays as a person may have edited it,
+        but for the marker.
+        """
         closing = message.event.kind in CLOSING
         wanted: dict[str, str] = {}
         body = SUBJECT.sub(_subject_mark(message), issue["body"])
@@ -133,26 +163,39 @@ class Issues(Channel):
         return (self.context.environ.get(API) or "https://api.github.com").rstrip("/")
 
     def _call(self, method: str, path: str, content: Any = None) -> tuple[Any, Any]:
-        """One request below the repository, or to a full address that GitHub gave us for the next page."""
+        """One request below the repository, or to a full address that GitHub gave us for the next
+        page.
+        """
         base = f"{self._api()}/repos/{self.context.environ.get(REPOSITORY, '')}/"
-        if path.startswith(("http://", "https://")) and urlsplit(path).netloc != urlsplit(base).netloc:
-            raise Undelivered("the next page is said to be on another host: the token is not sent there")
+        if (
+            path.startswith(("http://", "https://"))
+            and urlsplit(path).netloc != urlsplit(base).netloc
+        ):
+            raise Undelivered(
+                "the next page is said to be on another host: the token is not sent there"
+            )
         headers = {
             "Authorization": f"Bearer {self.context.secrets.get(TOKEN)}",
             "Accept": "application/vnd.github+json",
             "X-GitHub-Api-Version": "2022-11-28",
         }
         url = path if path.startswith(("http://", "https://")) else base + path
-        answer, answered = Http(self.context.secrets, self.context.patience).request(method, url, headers, content)
+        answer, answered = Http(self.context.secrets, self.context.patience).request(
+            method, url, headers, content
+        )
         if not isinstance(answer, dict | list):
-            raise Undelivered(f"{urlsplit(base).hostname}: the answer is no JSON; is it GitHub's API?")
+            raise Undelivered(
+                f"{urlsplit(base).hostname}: the answer is no JSON; is it GitHub's API?"
+            )
         return answer, answered
 
     def _pages(self, path: str, most: int) -> Iterator[Issue]:
         """The items of all pages; pull requests, which GitHub lists with issues, left out."""
         for _ in range(most):
             items, headers = self._call("GET", path)
-            yield from (item for item in items if isinstance(item, dict) and "pull_request" not in item)
+            yield from (
+                item for item in items if isinstance(item, dict) and "pull_request" not in item
+            )
             following = NEXT.search(headers.get("Link", ""))
             if not following:
                 return

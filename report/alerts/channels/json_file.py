@@ -15,7 +15,9 @@ VERSION = 1
 
 
 class JsonFile(Channel):
-    """{"version": 1, "alerts": [...]}, oldest first, each identity once; the file is replaced whole."""
+    """{"version": 1, "alerts": [...]}, oldest first, each identity once; the file is replaced
+    whole.
+    """
 
     name = "json"
 
@@ -29,11 +31,16 @@ class JsonFile(Channel):
             return "already there"
         path.parent.mkdir(parents=True, exist_ok=True)
         content = {"version": VERSION, "alerts": [*alerts, message_json(message)]}
-        write_atomically(path, (json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode())
+        write_atomically(
+            path,
+            (json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode(),
+        )
         return "written"
 
     def shown(self, message: Message) -> str:
-        return json.dumps(message_json(message) | {"svg": "(left out)"}, indent=2, ensure_ascii=False)
+        return json.dumps(
+            message_json(message) | {"svg": "(left out)"}, indent=2, ensure_ascii=False
+        )
 
     def _alerts(self) -> list[dict[str, Any]]:
         path = file_from(self)
@@ -42,5 +49,7 @@ class JsonFile(Channel):
         try:
             alerts = [dict(alert) for alert in json.loads(path.read_bytes())["alerts"]]
         except (ValueError, KeyError, TypeError):
-            raise BenchError("holds something else than alerts", place=str(path), fix="name another file") from None
+            raise BenchError(
+                "holds something else than alerts", place=str(path), fix="name another file"
+            ) from None
         return alerts

@@ -1,4 +1,6 @@
-"""The channels by name. A new one is a module and a line here (and its name in report.commands.alert, for --help)."""
+"""The channels by name. A new one is a module and a line here (and its name in
+report.commands.alert, for --help).
+"""
 
 from __future__ import annotations
 
@@ -23,8 +25,8 @@ CHANNELS: dict[str, type[Channel]] = {
 
 
 def variables() -> tuple[str, ...]:
-    """Every environment variable that alerts read, of whatever channel. None belongs into a record or to a job; only
-    the proxies are for both.
+    """Every environment variable that alerts read, of whatever channel. None belongs into a record
+    or to a job; only the proxies are for both.
     """
     of_channels = (name for channel in CHANNELS.values() for name in channel.variables)
     return tuple(dict.fromkeys((*SECRETS, *of_channels, *PROXIES)))

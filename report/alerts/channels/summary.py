@@ -15,7 +15,9 @@ FILE = "GITHUB_STEP_SUMMARY"
 
 
 class Summary(Channel):
-    """Appends to $GITHUB_STEP_SUMMARY, or to its target. A hidden marker keeps a text from being there twice."""
+    """Appends to $GITHUB_STEP_SUMMARY, or to its target. A hidden marker keeps a text from being
+    there twice.
+    """
 
     name = "summary"
     variables = (FILE,)

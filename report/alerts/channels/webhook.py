@@ -1,4 +1,6 @@
-"""Slack's incoming webhook, and those that take the same JSON (Mattermost, Rocket.Chat, Discord's /slack)."""
+"""Slack's incoming webhook, and those that take the same JSON (Mattermost, Rocket.Chat, Discord's
+/slack).
+"""
 
 from __future__ import annotations
 
@@ -15,8 +17,10 @@ from report.alerts.secrets import WEBHOOK, split_address
 class Webhook(Channel):
     """One POST per alert.
 
-    A webhook cannot be asked what it has. If the process is killed, or the answer lost, between the receiver's taking
-    a message and the note of it in the state file, the next attempt repeats it: at least once, seldom twice."""
+    A webhook cannot be asked what it has. If the process is killed, or the answer lost, between the
+    receiver's taking a message and the note of it in the state file, the next attempt repeats it:
+    at least once, seldom twice.
+    """
 
     name = "slack"
     variables = (WEBHOOK,)
@@ -24,7 +28,11 @@ class Webhook(Channel):
     def prepare(self) -> None:
         scheme, host, _ = split_address(self.context.secrets.get(WEBHOOK))
         if scheme not in ("http", "https") or not host:
-            raise BenchError(f"${WEBHOOK} is no http address", place=self.name, fix="copy it from the receiver whole")
+            raise BenchError(
+                f"${WEBHOOK} is no http address",
+                place=self.name,
+                fix="copy it from the receiver whole",
+            )
 
     def deliver(self, message: Message) -> str:
         http, patience = Http(self.context.secrets, self.context.patience), self.context.patience
