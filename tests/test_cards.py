@@ -33,7 +33,7 @@ CHILD = """
 import json, os, sys
 from dataclasses import asdict
 from pathlib import Path
-from harness import doctor, guard
+from harness.runner import host_checks as doctor, preflight as guard
 from harness.commands.resolve import find_device
 from harness.launcher.environment import visible_cards
 from harness.errors import BenchError

@@ -114,7 +114,7 @@ def test_what_is_left_of_git_still_names_the_commit(tmp_path: Path) -> None:
 
     checkout, image = tmp_path / "checkout", tmp_path / "image"
     (checkout / "harness").mkdir(parents=True)
-    (checkout / "harness" / "record.py").write_text("x = 1\n")
+    (checkout / "harness" / "cli.py").write_text("x = 1\n")
     shutil.copy(ROOT / ".dockerignore", checkout)
 
     def git(*arguments: str) -> str:
@@ -141,7 +141,7 @@ def test_what_is_left_of_git_still_names_the_commit(tmp_path: Path) -> None:
         assert (image / ".git" / folder).is_dir()
     assert git_state(image) == {"commit": git("rev-parse", "HEAD"), "dirty": False}
     assert not any(b"secret" in file.read_bytes() for file in image.rglob("*") if file.is_file())
-    (image / "harness" / "record.py").write_text("x = 22\n")
+    (image / "harness" / "cli.py").write_text("x = 22\n")
     assert git_state(image)["dirty"] is True
 
 

@@ -137,7 +137,7 @@ def test_interpreters_are_named_by_checkout_or_version() -> None:
 def test_git_state_of_a_repository_and_of_none(tmp_path: Path) -> None:
     assert git_state(tmp_path) == {}
     (tmp_path / "harness").mkdir()
-    (tmp_path / "harness" / "record.py").write_text("one\n")
+    (tmp_path / "harness" / "cli.py").write_text("one\n")
     git = ["git", "-C", str(tmp_path), "-c", "user.name=n", "-c", "user.email=e@example.org"]
     subprocess.run([*git, "init", "-q"], check=True)
     assert git_state(tmp_path) == {}, (
@@ -148,7 +148,7 @@ def test_git_state_of_a_repository_and_of_none(tmp_path: Path) -> None:
     clean = git_state(tmp_path)
     assert len(clean["commit"]) == 40
     assert clean["dirty"] is False
-    (tmp_path / "harness" / "record.py").write_text("two\n")
+    (tmp_path / "harness" / "cli.py").write_text("two\n")
     assert git_state(tmp_path) == {"commit": clean["commit"], "dirty": True}
 
 
@@ -164,7 +164,7 @@ def test_no_git_is_no_error_but_said(monkeypatch: pytest.MonkeyPatch, tmp_path: 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can give a checkout to another user")
 def test_a_checkout_of_another_user_tells_its_commit(tmp_path: Path) -> None:
     (tmp_path / "harness").mkdir()
-    (tmp_path / "harness" / "record.py").write_text("one\n")
+    (tmp_path / "harness" / "cli.py").write_text("one\n")
     git = ["git", "-C", str(tmp_path), "-c", "user.name=n", "-c", "user.email=e@example.org"]
     subprocess.run([*git, "init", "-q"], check=True)
     subprocess.run([*git, "add", "harness"], check=True)
@@ -181,7 +181,7 @@ def test_a_checkout_of_another_user_tells_its_commit(tmp_path: Path) -> None:
 
 def test_a_checkout_that_git_cannot_read_says_why(tmp_path: Path) -> None:
     (tmp_path / "harness").mkdir()
-    (tmp_path / "harness" / "record.py").write_text("one\n")
+    (tmp_path / "harness" / "cli.py").write_text("one\n")
     git = ["git", "-C", str(tmp_path)]
     subprocess.run([*git, "init", "-q"], check=True)
     subprocess.run([*git, "add", "harness"], check=True)

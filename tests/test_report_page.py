@@ -112,8 +112,8 @@ def test_whatever_a_run_says_stays_text(tmp_path: Path) -> None:
         == 1
     )
     assert (page.raw["script"], page.raw["style"]) == (
-        [(ROOT / "report/page/page.js").read_text()],
-        [(ROOT / "report/page/page.css").read_text()],
+        [(ROOT / "report/html/page.js").read_text()],
+        [(ROOT / "report/html/page.css").read_text()],
     )
     handlers = [
         name for _, attributes in page.elements for name in attributes if name.startswith("on")

@@ -162,7 +162,7 @@ def test_a_guardian_keeps_the_run_locked_until_its_job_is_gone(tmp_path: Path) -
     (guardian,) = (
         pid
         for pid in processes_of(tmp_path)
-        if b"guardian.py" in Path(f"/proc/{pid}/cmdline").read_bytes()
+        if b"supervisor.py" in Path(f"/proc/{pid}/cmdline").read_bytes()
     )
     os.kill(guardian, signal.SIGSTOP)
     first.kill()
@@ -183,7 +183,7 @@ def test_sigkill_of_a_worker_is_a_crash_and_the_suite_goes_on(tmp_path: Path) ->
         pid
         for pid in processes_of(tmp_path)
         if b"scripted_worker" in Path(f"/proc/{pid}/cmdline").read_bytes()
-        and b"guardian.py" not in Path(f"/proc/{pid}/cmdline").read_bytes()
+        and b"supervisor.py" not in Path(f"/proc/{pid}/cmdline").read_bytes()
     )
     os.kill(worker, signal.SIGKILL)
     runner.communicate(timeout=30)

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from harness.errors import BenchError
+from harness.paths import CHECKOUT
 from harness.setup import stack
 
 HAS_DRIVER = stack.driver_answers()
@@ -104,6 +105,6 @@ def test_installed_variant_is_the_installed_wheel() -> None:
 def test_asking_costs_no_torch() -> None:
     script = "import sys, harness.setup.stack as s; s.cuda11_library_path(); print('torch' in sys.modules)"
     answer = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, cwd=stack.ROOT
+        [sys.executable, "-c", script], capture_output=True, text=True, cwd=CHECKOUT
     )
     assert answer.stdout.strip() == "False", answer.stderr

@@ -24,7 +24,7 @@ def test_a_rival_on_the_same_core_shows_as_run_delay(where: str) -> None:
     """In a process of its own, for affinity and counters are the process'."""
     code = """
 import json, os, sys, threading, time
-from harness.worker import pressure
+from harness.worker.instruments import os_counters as pressure
 os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
 before, begin = pressure.read(), time.monotonic()
 if os.fork() == 0:

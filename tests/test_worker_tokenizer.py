@@ -154,7 +154,7 @@ def test_a_model_gets_its_own_tokens_whoever_tokenised_first(bert: Path) -> None
 TRAIN = """
 import hashlib, sys
 from pathlib import Path
-from harness.worker import tokenizer
+from harness.worker.model import tokenizer
 from harness.worker.tasks import corpus
 texts = corpus.generate("train", 300, 0)[0]
 tokenizer._train(sys.argv[1], texts, Path(sys.argv[2]))

@@ -146,7 +146,7 @@ def git_state(checkout: Path) -> dict[str, Any]:
 
     try:
         git(
-            "ls-files", "--error-unmatch", "harness/schema/record.py"
+            "ls-files", "--error-unmatch", "harness/cli.py"
         )  # else: installed inside somebody else's checkout
         return {
             "commit": git("rev-parse", "HEAD"),
