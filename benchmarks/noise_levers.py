@@ -44,8 +44,8 @@ from harness.interleaved.pair_launch import cost_of_switching
 from harness.interleaved.turns import Block
 from harness.launcher.process import RunningJob
 from harness.paths import cache_root
+from harness.planning.hub import Hub
 from harness.planning.plan import make_plan
-from harness.runner.hub import Hub
 from harness.runner.sources import apply, resolve
 from harness.schema.measurement import Blocks
 

@@ -73,7 +73,7 @@ def training_step(options: argparse.Namespace) -> tuple[Any, Any, str]:
     import torch
     from transformers import AutoConfig, AutoModelForSequenceClassification
 
-    from harness.worker.model.shapes import SHAPES
+    from harness.schema.shapes import SHAPES
 
     torch.manual_seed(options.seed)
     shape = dict(SHAPES[options.model])

@@ -14,8 +14,8 @@ from harness.results.mfu import (
     shape_of,
 )
 from harness.schema.record import JobRecord, ModelShape, Sources, State, Timing
+from harness.schema.shapes import SHAPES
 from harness.schema.workload import Arm, Model, Task, Training, Workload
-from harness.worker.model.shapes import SHAPES
 
 ROBERTA_BASE = ModelShape(layers=12, hidden_size=768, intermediate_size=3072)
 

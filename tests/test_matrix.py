@@ -17,7 +17,7 @@ from report_factory import GATED, make_job, make_run, make_twin, write_run
 from harness.commands.resolve import find_suite
 from harness.config import load_suite
 from harness.schema.record import Engagement, JobRecord, State
-from harness.worker.model.shapes import SHAPES
+from harness.schema.shapes import SHAPES
 from report.html.build import make_page
 from report.loading.runs import Run
 from report.tables.support_matrix import LONGEST_ERROR, matrix, matrix_rows

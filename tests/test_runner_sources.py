@@ -16,10 +16,10 @@ import pytest
 from runner_support import WORKER, make_job, make_plan
 
 from harness.errors import BenchError
+from harness.planning import hub as hub_module
+from harness.planning.hub import Hub, folder_of
 from harness.results.run_folder import read_info
-from harness.runner import hub as hub_module
 from harness.runner.display import LineDisplay
-from harness.runner.hub import Hub, folder_of
 from harness.runner.runner import run
 from harness.runner.sources import apply, resolve
 from harness.schema.workload import JobSpec, Model, Task
@@ -317,7 +317,7 @@ def test_every_variable_that_names_the_cache_is_heeded(
         (tmp_path / "hf").rename(tmp_path / "huggingface")
         variable = "XDG_CACHE_HOME"
     caller = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path / "nothing"), variable: str(value)}
-    ask = f"from harness.runner.hub import Hub; print(Hub().has_cached_model({MODEL!r}))"
+    ask = f"from harness.planning.hub import Hub; print(Hub().has_cached_model({MODEL!r}))"
     root = Path(__file__).resolve().parents[1]
     for environment in (
         caller,

@@ -14,10 +14,10 @@ import pytest
 from report_factory import make_job, make_run, write_run
 from runner_support import processes_of, wait_until
 
+from harness.cluster.gather import gather, pairs_of
+from harness.cluster.slurm import elements_of, leave_other_host
 from harness.config import load_suite
-from harness.launcher.slurm import elements_of, leave_other_host
 from harness.planning.plan import make_plan
-from harness.results.gather import gather, pairs_of
 from harness.results.host import describe_host
 from harness.results.run_folder import read_info, read_records
 from harness.runner.runner import has_result

@@ -204,9 +204,9 @@ def test_weights_depend_on_seed_and_names_alone() -> None:
     import torch
     from transformers import AutoConfig, AutoModelForSequenceClassification
 
+    from harness.schema.shapes import SHAPES
     from harness.worker.model import initial_weights
     from harness.worker.model.build import weights_sha256
-    from harness.worker.model.shapes import SHAPES
 
     model = AutoModelForSequenceClassification.from_config(
         AutoConfig.for_model(**SHAPES["roberta-tiny"])

@@ -13,11 +13,11 @@ import pytest
 import worker_helpers as worker
 
 from harness.errors import BenchError
+from harness.planning.hub import LFS_POINTER
 from harness.planning.positions import usable_positions
-from harness.runner.hub import LFS_POINTER
+from harness.schema.shapes import SHAPES
 from harness.schema.workload import JobSpec
 from harness.worker.model import build, initial_weights
-from harness.worker.model.shapes import SHAPES
 from harness.worker.tasks import glue
 
 TINY = [name for name in SHAPES if name.endswith("-tiny")]

@@ -19,7 +19,7 @@ def test_backends_tasks_and_shapes_are_known_without_torch() -> None:
     code = """
 import sys
 from harness.worker import backends, tasks
-from harness.worker.model.shapes import SHAPES
+from harness.schema.shapes import SHAPES
 for name in backends.BACKENDS:
     assert backends.get(name).name == name
     backends.get(name).Options()

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from harness.results.mfu import model_flops_per_sample, shape_of
-from harness.worker.model.shapes import EAGER_ONLY, SHAPES, TINY_VOCABULARY
+from harness.schema.shapes import EAGER_ONLY, SHAPES, TINY_VOCABULARY
 
 # Parameters of the published encoders and decoders, without any head (num_parameters() of
 # transformers.AutoModel).

@@ -17,10 +17,10 @@ from pydantic import ValidationError
 from harness.config import load_suite
 from harness.errors import BenchError
 from harness.results.mfu import model_flops_per_sample, shape_of
+from harness.schema.shapes import SHAPES
 from harness.schema.workload import JobSpec, Task
 from harness.worker import tasks
 from harness.worker.model import build
-from harness.worker.model.shapes import SHAPES
 from harness.worker.tasks.base import TaskData
 from harness.worker.tasks.token_classification import (
     IGNORED,

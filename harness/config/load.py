@@ -67,8 +67,8 @@ def _check_registered(suite: Suite) -> None:
     """Backends, kinds of task, the options of both, and built-in shapes must exist. Imports no
     torch.
     """
+    from harness.schema.shapes import SHAPES
     from harness.worker import backends
-    from harness.worker.model.shapes import SHAPES
 
     for name, arm in suite.arms.items():
         try:
@@ -99,7 +99,7 @@ def _check_attention(suite: Suite) -> None:
     """Arms in the stack `ort` must ask for an attention that transformers has there; other stacks
     say it themselves.
     """
-    from harness.worker.model.shapes import EAGER_ONLY, SHAPES
+    from harness.schema.shapes import EAGER_ONLY, SHAPES
 
     workloads = {workload.name: workload.model for workload in suite.resolved_workloads()}
     for pair in suite.resolved_pairs():

@@ -4,13 +4,12 @@ was started from.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from harness.paths import CHECKOUT, PACKAGE
 from harness.schema.variables import is_decisive
 from harness.schema.workload import JobSpec
-from harness.worker import backends
 
 # What a job may see of the caller's environment. Everything else (PYTHONPATH, virtual environments,
 # …) stays outside.
@@ -59,9 +58,17 @@ def is_passed(name: str) -> bool:
     return is_decisive(name) or name in PASSED_NAMES or name.startswith(PASSED_PREFIXES)
 
 
-def environment_for(job: JobSpec, caller: Mapping[str, str], harness_path: Path) -> dict[str, str]:
+def environment_for(
+    job: JobSpec, caller: Mapping[str, str], harness_path: Path, libraries: Sequence[str] = ()
+) -> dict[str, str]:
     """The environment of a job: the allowed part of the caller's, fixed settings, then the job's
     own.
+
+    Args:
+        job: The job that gets it.
+        caller: The environment that the harness was started with.
+        harness_path: The folder from which the job can import `harness`.
+        libraries: Folders that the job's backend needs on LD_LIBRARY_PATH.
     """
     passed = {name: value for name, value in caller.items() if is_passed(name)}
     launch = job.workload.launch
@@ -95,10 +102,8 @@ def environment_for(job: JobSpec, caller: Mapping[str, str], harness_path: Path)
         if job.threads is None
         else {"OMP_NUM_THREADS": str(job.threads), "MKL_NUM_THREADS": str(job.threads)}
     )
-    libraries = ":".join(
-        [*backends.get(job.arm.backend).library_path(job.device), passed.get("LD_LIBRARY_PATH", "")]
-    ).strip(":")
-    loader = {"LD_LIBRARY_PATH": libraries} if libraries else {}
+    path = ":".join([*libraries, passed.get("LD_LIBRARY_PATH", "")]).strip(":")
+    loader = {"LD_LIBRARY_PATH": path} if path else {}
     return {**defaults, **passed, **loader, **fixed, **threads, **job.environment}
 
 

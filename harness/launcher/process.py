@@ -68,10 +68,12 @@ class RunningJob:
         lock_fd: int = -1,
         wake_fd: int | None = None,
         oom: OomCounter | None = None,
+        libraries: Sequence[str] = (),
     ) -> None:
         """`command` replaces `interpreter -m harness.worker` (of every rank); spec and socket path
         are appended to it.
 
+        `libraries` are folders that the job's backend needs on LD_LIBRARY_PATH.
         `lock_fd` is kept open until the job is gone, whatever becomes of this process; when
         `wake_fd` is readable `pump` returns early. Raises BenchError if the job cannot be started
         at all.
@@ -98,7 +100,9 @@ class RunningJob:
             words = torchrun.command(job.workload.launch, interpreter, self._folder, worker=command)
             arguments = [*words, str(spec), str(self._folder / "channel")]
             if environment is None:
-                environment = environment_for(job, os.environ, importable_harness(self._folder))
+                environment = environment_for(
+                    job, os.environ, importable_harness(self._folder), libraries
+                )
                 environment["BENCH_JOB_FOLDER"] = str(
                     self._folder
                 )  # for what is to go when the job does

@@ -63,7 +63,7 @@ def estimate_s(
 
 
 def _guess_s(job: JobSpec) -> float:
-    from harness.worker.model.shapes import SHAPES
+    from harness.schema.shapes import SHAPES
 
     training = job.workload.training
     shape = {

@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from harness.config import Suite
 from harness.errors import BenchError
 from harness.schema.measurement import Adaptive, Blocks
 from harness.schema.record import Pair
+from harness.schema.suite import Suite
 from harness.schema.workload import Arm, JobSpec, Strict, Workload
 
 Device = Literal["cpu", "cuda"]
@@ -103,9 +103,9 @@ def check_lengths(plan: Plan) -> None:
     Raises:
         BenchError: Some workload asks for such a length.
     """
+    from harness.planning.hub import local_config
     from harness.planning.positions import usable_positions
-    from harness.runner.hub import local_config
-    from harness.worker.model.shapes import SHAPES
+    from harness.schema.shapes import SHAPES
 
     limits: dict[str, int | None] = {}
     for job in plan.jobs:

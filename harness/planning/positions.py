@@ -37,7 +37,7 @@ def usable_positions(config: Mapping[str, Any]) -> int | None:
     """The longest sample that a model can take, in tokens; None: no limit is known.
 
     Args:
-        config: Its transformers configuration: config.json, or harness.worker.model.shapes.SHAPES.
+        config: Its transformers configuration: config.json, or harness.schema.shapes.SHAPES.
     """
     kind = config.get("model_type")
     size = config.get(_TABLES.get(str(kind), ""))

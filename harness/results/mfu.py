@@ -84,7 +84,7 @@ def shape_of(
     config: Mapping[str, Any], labels: int = 2, *, every_token: bool = False
 ) -> ModelShape | None:
     """The shape from a transformers configuration (its to_dict(), or
-    harness.worker.model.shapes.SHAPES); None: not known.
+    harness.schema.shapes.SHAPES); None: not known.
 
     `labels`: classes, 1 for a regression. `every_token`: the head is one hidden x labels matrix, on
     every token, as of token classifiers and of GPT-2's language model (there `labels` is the

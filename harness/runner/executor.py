@@ -24,6 +24,7 @@ from harness.schema.record import Contention, Host, JobRecord, State, Telemetry,
 from harness.schema.workload import JobSpec
 from harness.telemetry.session import Sampling
 from harness.telemetry.summary import contamination
+from harness.worker import backends
 
 if TYPE_CHECKING:
     from harness.planning.plan import Plan
@@ -78,6 +79,7 @@ class Executor:
             command=self.command,
             lock_fd=self.folder.lock_fd,
             wake_fd=self.stop_fd,
+            libraries=backends.get(job.arm.backend).library_path(job.device),
         )
 
     def _log(self, name: str) -> Path:

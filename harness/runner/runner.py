@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.errors import INTERRUPTED, BenchError, is_no_space, of_the_system
 from harness.launcher.environment import visible_cards
+from harness.planning.hub import Hub
 from harness.planning.plan import alone
 from harness.planning.schedule import Looked, Note, Refused, Schedule, Work
 from harness.planning.stopping import Decision
@@ -28,7 +29,6 @@ from harness.results.provenance import collect, prefixes
 from harness.runner import preflight
 from harness.runner.display import Display, make_display, stopped
 from harness.runner.executor import Executor
-from harness.runner.hub import Hub
 from harness.runner.sources import Resolved, apply, resolve
 from harness.schema.record import JobRecord, Pair, Refusal, RunInfo, State, Stopping
 from harness.schema.workload import JobSpec

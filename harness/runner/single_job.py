@@ -184,8 +184,8 @@ def _model(name: str) -> Model:
     """A local folder, a hub id, or a built-in shape; a hub id whose shape is built in can do
     without the hub.
     """
-    from harness.runner.hub import model_folder
-    from harness.worker.model.shapes import SHAPES
+    from harness.planning.hub import model_folder
+    from harness.schema.shapes import SHAPES
 
     if not name:
         raise BenchError(

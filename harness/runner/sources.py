@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from harness.errors import BenchError
-from harness.runner.hub import WEIGHTS, Answer, Hub, expanded, model_folder
+from harness.planning.hub import WEIGHTS, Answer, Hub, expanded, model_folder
 from harness.schema.workload import JobSpec, Model, Task
 from harness.worker import tasks
 

@@ -16,7 +16,7 @@ def main() -> int:
     import torch
     import transformers
 
-    from harness.worker.model.shapes import SHAPES
+    from harness.schema.shapes import SHAPES
 
     torch.manual_seed(0)
     device = "cuda" if torch.cuda.is_available() else "cpu"

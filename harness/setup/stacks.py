@@ -16,7 +16,7 @@ from harness.errors import BenchError
 from harness.paths import CHECKOUT
 
 if TYPE_CHECKING:
-    from harness.config import Suite
+    from harness.schema.suite import Suite
 
 OWN = "ort"
 # What harness/worker imports in every stack, as packages are called.

@@ -13,7 +13,7 @@ from typing import Any, Literal, cast
 
 from pydantic import Field
 
-from harness.runner.hub import cached_file, folder_of
+from harness.planning.hub import cached_file, folder_of
 from harness.schema.record import Engagement
 from harness.schema.workload import JobSpec, Strict
 from harness.worker.backends.base import Backend

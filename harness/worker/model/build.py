@@ -12,12 +12,19 @@ from pathlib import Path
 from typing import Any, Literal
 
 from harness.errors import BenchError
+from harness.planning.hub import (
+    LFS_POINTER,
+    WEIGHTS,
+    cached_file,
+    folder_of,
+    hub_cache,
+    model_folder,
+)
 from harness.planning.positions import usable_positions
-from harness.runner.hub import LFS_POINTER, WEIGHTS, cached_file, folder_of, hub_cache, model_folder
+from harness.schema.shapes import SHAPES
 from harness.schema.workload import JobSpec, Model
 from harness.worker import compat
 from harness.worker.model import initial_weights
-from harness.worker.model.shapes import SHAPES
 
 
 def source(model: Model) -> Literal["pretrained", "random"]:

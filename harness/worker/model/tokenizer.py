@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import BenchError
-from harness.runner.hub import hub_cache
+from harness.planning.hub import hub_cache
+from harness.schema.shapes import TINY_VOCABULARY
 from harness.schema.workload import JobSpec
 from harness.worker.model import build
-from harness.worker.model.shapes import TINY_VOCABULARY
 from harness.worker.tasks.store import build_once, key_of
 
 VERSION = 3  # part of the cache key: raise it when a trained tokenizer changes

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from harness.errors import BenchError
-from harness.runner.hub import LFS_POINTER, expanded
+from harness.planning.hub import LFS_POINTER, expanded
 from harness.schema.workload import Task
 from harness.worker.tasks import corpora, corpus
 from harness.worker.tasks.store import key_of

@@ -2,7 +2,7 @@
 for every pair.
 
 Each element is an ordinary `harness run` of its pairs in a folder of its own below the run's
-(harness.results.gather), so what is killed goes on where it was: requeued by SLURM, or by the same
+(harness.cluster.gather), so what is killed goes on where it was: requeued by SLURM, or by the same
 command, which submits what is not complete yet.
 """
 
@@ -10,15 +10,16 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from harness.cluster.gather import gather, is_complete, pairs_of, part_folder
 from harness.errors import BenchError
 from harness.files import write_atomically
-from harness.results.gather import gather, is_complete, pairs_of, part_folder
 from harness.results.host import describe_host
 from harness.results.open_run import check_run_name, host_changes, now_utc
 from harness.results.run_folder import read_info
@@ -109,7 +110,8 @@ class Task:
 
     def __call__(self) -> int:
         """The exit code of `harness run`."""
-        from harness.cli import main
+        # What an element runs is the command line itself, which stands above this package.
+        main: Callable[[Sequence[str]], int] = import_module("harness.cli").main
 
         submission = Submission.read(self.run)
         words = list(submission.command)
