@@ -33,10 +33,11 @@ test: setup ## all tests, the fast ones first (PYTEST_ARGS="-m 'not slow'" for t
 	@$(BIN)/python -m pytest $(PARALLEL) $(or $(PYTEST_ARGS),-m "not slow")
 	@$(if $(PYTEST_ARGS),,$(BIN)/python -m pytest $(PARALLEL) -m slow)
 
-lint: setup ## ruff (check and format) and mypy --strict
+lint: setup ## ruff (check and format), mypy --strict, import-linter (who may import whom)
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
+	@$(BIN)/lint-imports
 
 docker: ## container image with the stack this host needs (STACK=cpu|cuda overrides; more variables: docker/docker.sh)
 	@sh docker/docker.sh build
@@ -48,5 +49,5 @@ lock: ## resolve requirements/*.in anew into hashed pins
 	@python3 -m harness.setup.lock
 
 clean: ## remove .venv, .venv-latest, .cache and build leftovers; results stay, and so do compiled extensions in the user's cache
-	rm -rf .venv .venv-latest .cache build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-latest .cache build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +

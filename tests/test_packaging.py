@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import ast
 import re
 import shutil
 import subprocess
 import sys
 import tomllib
 import zipfile
-from collections.abc import Iterator
 from email.parser import Parser
 from pathlib import Path
 
@@ -151,40 +149,3 @@ def test_installed_wheel_runs_where_there_is_no_torch(wheel: Path, tmp_path: Pat
         )
         assert done.returncode == 0, done.stderr[-2000:]
         assert "usage" in done.stdout.lower()
-
-
-def imports(file: Path) -> Iterator[str]:
-    """Full names of the modules a file imports anywhere, functions included."""
-    for node in ast.walk(ast.parse(file.read_text())):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            yield node.module
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
-
-
-def modules(package: str) -> list[Path]:
-    return sorted((ROOT / package).rglob("*.py"))
-
-
-def test_only_jobs_and_set_up_children_import_the_stack() -> None:
-    offenders = [
-        f"{file.relative_to(ROOT)}: {name}"
-        for file in modules("harness") + modules("report")
-        for name in imports(file)
-        if name.split(".")[0] in STACK_MODULES
-        and not file.is_relative_to(ROOT / "harness" / "worker")
-        and str(file.relative_to(ROOT)) not in MAY_IMPORT_THE_STACK
-    ]
-    assert offenders == []
-
-
-def test_report_knows_of_harness_only_the_record() -> None:
-    allowed = ("harness.__version__", "harness.schema", "harness.errors", "harness.files")
-    offenders = [
-        f"{file.relative_to(ROOT)}: {name}"
-        for file in modules("report")
-        for name in imports(file)
-        if name.split(".")[0] == "harness" and not name.startswith(allowed)
-    ]
-    assert offenders == []
