@@ -133,7 +133,7 @@ class Job:
         from harness.worker.instruments.data_order import OrderRecorder
         from harness.worker.instruments.loss_recorder import LossRecorder
         from harness.worker.instruments.step_clock import StepClock
-        from harness.worker.instruments.turn_clock import Gate
+        from harness.worker.instruments.turn_clock import Gate, TurnClock
 
         settings = arguments.build(self.spec, self.backend, folder)
         self._fingerprint["training_arguments"] = arguments.decisive(settings)
@@ -154,9 +154,9 @@ class Job:
         if self.spec.partner is not None:
             assert self._inbox is not None
             self._gate = Gate(self.spec, self.channel, self._inbox)
-        self._clock = StepClock(
-            self.channel, self._losses, cuda, self._prove, self._gate, self._ranks
-        )
+            self._clock = TurnClock(self.channel, self._losses, cuda, self._prove, self._gate)
+        else:
+            self._clock = StepClock(self.channel, self._losses, cuda, self._prove, self._ranks)
         self._clock.attach(self._trainer)
         for callback in self.backend.callbacks():
             self._trainer.add_callback(callback)

@@ -18,7 +18,6 @@ from harness.launcher.channel import Channel
 from harness.schema.record import Timing
 from harness.worker.instruments.loss_recorder import LossRecorder
 from harness.worker.instruments.steady_state import find_steady
-from harness.worker.instruments.turn_clock import Gate
 from harness.worker.ranks import Ranks
 
 PROGRESS_EVERY_NS = 1_000_000_000
@@ -30,16 +29,10 @@ class StepClock(TrainerCallback):  # type: ignore[misc]
     on a CPU.
 
     A step lasts from the border before it to its own, so data loading, logging and the optimizer
-    are inside. The GPU is waited for after the first step, which is set-up, in `finish`, and by a
-    gate. Host times (`*_ns`, for telemetry) of borders on a GPU are when the step had been queued,
-    a few ms at most before it was done, as Trainer itself reads the loss of every step. The proof
-    taken after the first step and the pauses of a gate are in no step's duration.
-
-    Under a gate the border is not the end of the optimizer step but the end of the backward pass
-    (of the first micro-batch): there both trainers wait for the GPU themselves, to see whether the
-    loss is finite. A job that is parked there loses no overlap of host and GPU. At the end of the
-    optimizer step a pause would add the time the GPU lags behind, to both arms: the ratio would
-    shrink.
+    are inside. The GPU is waited for after the first step, which is set-up, and in `finish`. Host
+    times (`*_ns`, for telemetry) of borders on a GPU are when the step had been queued, a few ms at
+    most before it was done, as Trainer itself reads the loss of every step. The proof taken after
+    the first step is in no step's duration.
 
     Of several ranks each measures its own steps; from `gather` on a step takes as long as on the
     slowest of them.
@@ -51,19 +44,10 @@ class StepClock(TrainerCallback):  # type: ignore[misc]
         losses: LossRecorder,
         cuda: bool,
         prove: Callable[[int], None],
-        gate: Gate | None = None,
         ranks: Ranks | None = None,
     ) -> None:
-        """`prove(step)` is called after the first step and may raise to end the job; `gate` may
-        pause at borders.
-        """
-        self._channel, self._losses, self._cuda, self._prove, self._gate = (
-            channel,
-            losses,
-            cuda,
-            prove,
-            gate,
-        )
+        """`prove(step)` is called after the first step and may raise to end the job."""
+        self._channel, self._losses, self._cuda, self._prove = channel, losses, cuda, prove
         self._ranks = ranks or Ranks()
         self._slowest: list[float] | None = (
             None  # seconds of every step, on the rank that took longest
@@ -76,7 +60,6 @@ class StepClock(TrainerCallback):  # type: ignore[misc]
         self._ends_ns: list[int] = []
         self._told_ns, self._told_step = 0, 0
         self._called_at: float | None = None
-        self._fresh = True  # no micro-batch of this optimizer step is through yet
         self.setup_s: float | None = None
 
     @property
@@ -105,22 +88,8 @@ class StepClock(TrainerCallback):  # type: ignore[misc]
         return event
 
     def attach(self, trainer: Any) -> None:
-        """Make `trainer` run by this clock. After the LossRecorder, which must see a step before it
-        pauses.
-        """
+        """Make `trainer` run by this clock."""
         trainer.add_callback(self)
-        if self._gate is None:
-            return
-        original = trainer.training_step
-
-        def training_step(*arguments: Any, **named: Any) -> Any:
-            loss = original(*arguments, **named)
-            if self._fresh:
-                self._fresh = False
-                self._gated_border(trainer)
-            return loss
-
-        trainer.training_step = training_step
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self._told_ns = time.monotonic_ns()
@@ -131,34 +100,13 @@ class StepClock(TrainerCallback):  # type: ignore[misc]
         self._starts_ns.append(now_ns)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        now = time.monotonic_ns()
-        mark = None
-        if self._gate is None:
-            mark = self._mark()
-            self._end(mark, now)
+        now, mark = time.monotonic_ns(), self._mark()
+        self._end(mark, now)
         self._losses.close_step()
-        self._fresh = True
         if self.steps == 1:
             self._first_step()
             mark, now = self._mark(), time.monotonic_ns()
-            if (
-                self._gate is not None
-            ):  # the second step has begun: leave out the proof (and, in it, an optimizer step)
-                self._starts[-1], self._starts_ns[-1] = mark, now
-        if now - self._told_ns >= PROGRESS_EVERY_NS or self.steps == state.max_steps:
-            self._tell(now, state.max_steps)
-        if self._gate is None:
-            self._next_starts(mark, now)
-
-    def _gated_border(self, trainer: Any) -> None:
-        assert self._gate is not None
-        mark, now = self._mark(), time.monotonic_ns()
-        self._end(mark, now)
-        control, state = trainer.control, trainer.state
-        last = control.should_training_stop or state.global_step + 1 >= state.max_steps
-        if self._gate.border(self, control, last):
-            before, (mark, now) = now, (self._mark(), time.monotonic_ns())
-            self._told_ns += now - before  # a rate of samples is one of work, not of waiting
+        self._tell_at_times(now, state.max_steps)
         self._next_starts(mark, now)
 
     def _end(self, mark: Any, now_ns: int) -> None:
@@ -170,6 +118,11 @@ class StepClock(TrainerCallback):  # type: ignore[misc]
         assert self._called_at is not None
         self.setup_s = time.perf_counter() - self._called_at
         self._prove(1)
+
+    def _tell_at_times(self, now: int, total: int) -> None:
+        """Send progress once a second and after the last step."""
+        if now - self._told_ns >= PROGRESS_EVERY_NS or self.steps == total:
+            self._tell(now, total)
 
     def _tell(self, now: int, total: int) -> None:
         samples = self._ranks.size * sum(self._losses.samples[self._told_step :])
@@ -211,9 +164,6 @@ class StepClock(TrainerCallback):  # type: ignore[misc]
     def timing(self, warmup_steps: int) -> Timing:
         """What steps were measured to take; the steady fields are null if training was too short.
         After `finish`.
-
-        Under the blocks protocol the steady state is made of the timed steps that count, wherever
-        they lie.
         """
         durations = self.durations_s()
         window, settled = self._steady(durations, warmup_steps)
@@ -243,8 +193,6 @@ class StepClock(TrainerCallback):  # type: ignore[misc]
         """0-based indices of the steps that count, and whether the job was seen to settle before
         them.
         """
-        if self._gate is not None:
-            return [index for turn in self._gate.turns if turn.counts for index in turn.timed], None
         steady = find_steady(durations, warmup_steps)
         return range(
             steady.begin - 1, len(durations)

@@ -1,5 +1,5 @@
-"""Parks a job of the `blocks` protocol at step borders until the runner says how many steps it may
-do next.
+"""The clock of a job that takes turns: it parks the job at step borders until the runner says how
+many steps it may do next.
 """
 
 from __future__ import annotations
@@ -7,16 +7,16 @@ from __future__ import annotations
 import gc
 import os
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from harness.launcher.channel import Channel
 from harness.schema.workload import JobSpec
 from harness.worker import process
 from harness.worker.instruments import os_counters
-
-if TYPE_CHECKING:
-    from harness.worker.instruments.step_clock import StepClock
+from harness.worker.instruments.loss_recorder import LossRecorder
+from harness.worker.instruments.step_clock import StepClock
 
 
 @dataclass(frozen=True)
@@ -36,12 +36,78 @@ class Turn:
         return range(self.first + self.lead_in, self.first + self.lead_in + self.steps)
 
 
+class TurnClock(StepClock):
+    """A step clock whose gate may pause at borders; pauses are in no step's duration.
+
+    The border is not the end of the optimizer step but the end of the backward pass (of the first
+    micro-batch): there both trainers wait for the GPU themselves, to see whether the loss is
+    finite. A job that is parked there loses no overlap of host and GPU. At the end of the optimizer
+    step a pause would add the time that the GPU lags behind to both arms, and the ratio would
+    shrink.
+    """
+
+    def __init__(
+        self,
+        channel: Channel,
+        losses: LossRecorder,
+        cuda: bool,
+        prove: Callable[[int], None],
+        gate: Gate,
+    ) -> None:
+        super().__init__(channel, losses, cuda, prove)
+        self._gate = gate
+        self._fresh = True  # no micro-batch of this optimizer step is through yet
+
+    def attach(self, trainer: Any) -> None:
+        """Make `trainer` run by this clock. After the LossRecorder, which must see a step before it
+        pauses.
+        """
+        super().attach(trainer)
+        original = trainer.training_step
+
+        def training_step(*arguments: Any, **named: Any) -> Any:
+            loss = original(*arguments, **named)
+            if self._fresh:
+                self._fresh = False
+                self._border(trainer)
+            return loss
+
+        trainer.training_step = training_step
+
+    def _border(self, trainer: Any) -> None:
+        mark, now = self._mark(), time.monotonic_ns()
+        self._end(mark, now)
+        control, state = trainer.control, trainer.state
+        last = control.should_training_stop or state.global_step + 1 >= state.max_steps
+        if self._gate.border(self, control, last):
+            before, (mark, now) = now, (self._mark(), time.monotonic_ns())
+            self._told_ns += now - before  # a rate of samples is one of work, not of waiting
+        self._next_starts(mark, now)
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        now = time.monotonic_ns()
+        self._losses.close_step()
+        self._fresh = True
+        if self.steps == 1:
+            self._first_step()
+            # The second step has begun: leave out the proof (and, in it, an optimizer step).
+            self._starts[-1], self._starts_ns[-1] = self._mark(), time.monotonic_ns()
+            now = self._starts_ns[-1]
+        self._tell_at_times(now, state.max_steps)
+
+    def _steady(
+        self, durations: list[float], warmup_steps: int
+    ) -> tuple[Sequence[int], bool | None]:
+        """The timed steps that count, wherever they lie."""
+        return [index for turn in self._gate.turns if turn.counts for index in turn.timed], None
+
+
 class Gate:
-    """Asked by the step clock at every border; the first pause is after the warm-up.
+    """Asked by the turn clock at every border; the first pause is after the warm-up.
 
     Before each pause the device is synchronised, so a job that waits leaves it to the partner; the
     time of a pause is in no step's duration. Borders lie where the trainer waits for the device
-    anyway (harness.worker.instruments.step_clock), so what the first step after a pause pays is
+    anyway (TurnClock), so what the first step after a pause pays is
     that the partner had the caches of the cores. It is measured (BlockTimes.switch_s), and a
     lead-in step keeps it out of the figures.
     """
