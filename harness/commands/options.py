@@ -64,7 +64,9 @@ def suite_words(arguments: argparse.Namespace) -> list[str]:
 
 
 def print_tables(folder: Path, options: Sequence[str] = ()) -> None:
-    """Print the tables of a run. The report is a program of its own, which reads what was written."""
+    """Print the tables of a run. The report is a program of its own, which reads what was
+    written.
+    """
     import subprocess
     import sys
 

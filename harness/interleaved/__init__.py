@@ -1,4 +1,6 @@
-"""The `blocks` protocol on the runner's side: two resident jobs of a pair take turns on the device."""
+"""The `blocks` protocol on the runner's side: two resident jobs of a pair take turns on the
+device.
+"""
 
 from __future__ import annotations
 

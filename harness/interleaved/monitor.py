@@ -194,7 +194,9 @@ class Watch:
                 raise BrokenError(f"{arm.name} {trouble}")
 
     def _time_out(self) -> NoReturn:
-        """Stop both: who still had something to do took too long, who waited is the other's victim."""
+        """Stop both: who still had something to do took too long, who waited is the other's
+        victim.
+        """
         late = [arm for arm in self.arms if not arm.waiting and not arm.running.done] or self.arms
         text = f"killed after the time limit of {self._timeout_s:g} s"
         names = " and ".join(arm.name for arm in late)

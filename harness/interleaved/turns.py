@@ -132,7 +132,9 @@ class Schedule:
         return lengths
 
     def _settle_pilot(self) -> None:
-        """Choose the length once each has been tried often enough, or as often as the budget bears."""
+        """Choose the length once each has been tried often enough, or as often as the budget
+        bears.
+        """
         tried = [len(self._pilot.get(n, ())) for n in self._lengths]
         if not tried or min(tried) < max(tried) or min(tried) < PILOT_PAIRS / 2:
             return

@@ -35,7 +35,9 @@ class Display(Protocol):
 
 
 def make_display(stream: TextIO | None = None) -> Display:
-    """Live on a terminal, plain lines otherwise; both on stderr, which leaves stdout to the tables."""
+    """Live on a terminal, plain lines otherwise; both on stderr, which leaves stdout to the
+    tables.
+    """
     stream = stream if stream is not None else sys.stderr
     return LiveDisplay(stream) if stream.isatty() else LineDisplay(stream)
 
@@ -97,7 +99,9 @@ def title(job: JobSpec | JobRecord) -> str:
 
 
 def ending(record: JobRecord) -> str:
-    """One line on how a job ended: state, seconds, steady samples/s; the reason if it is no result."""
+    """One line on how a job ended: state, seconds, steady samples/s; the reason if it is no
+    result.
+    """
     parts = [record.state.value]
     if record.timing.wall_s is not None:
         parts.append(f"{record.timing.wall_s:.1f} s")

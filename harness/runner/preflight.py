@@ -211,7 +211,9 @@ def enforce(findings: Iterable[Finding], *, allow_shared_gpu: bool = False) -> l
 
 
 def fix_of_lost(gpu: LostGpu, answering: Sequence[Gpu] = ()) -> str:
-    """What to do about a card that does not answer; `answering`: those that jobs may use instead."""
+    """What to do about a card that does not answer; `answering`: those that jobs may use
+    instead.
+    """
     others = ",".join(str(other.index) for other in answering)
     instead = f"CUDA_VISIBLE_DEVICES={others} to do without it, or " if others else ""
     reset = f"reset it (`nvidia-smi -r -i {gpu.index}` as root), else restart the host"

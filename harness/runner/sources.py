@@ -27,13 +27,17 @@ class Resolved:
     notes: list[str] = field(default_factory=list)
 
     def as_config(self) -> dict[str, Any]:
-        """For RunInfo.config["resolved_sources"]: a resumed run takes the same decision from there."""
+        """For RunInfo.config["resolved_sources"]: a resumed run takes the same decision from
+        there.
+        """
         return {"data": self.data, "weights": self.weights}
 
 
 @dataclass(frozen=True)
 class _Wish:
-    """Something of the hub's that this host does not have. `stand_in`: what may replace it, if any."""
+    """Something of the hub's that this host does not have. `stand_in`: what may replace it, if
+    any.
+    """
 
     wanted: str
     stand_in: str | None

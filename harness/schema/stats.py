@@ -60,7 +60,9 @@ def log_ratios(pairs: Iterable[tuple[float, float]]) -> list[float]:
 
 
 def mean_of(values: Sequence[float]) -> float:
-    """The mean of values, also where their sum is beyond the largest number. No values: ValueError."""
+    """The mean of values, also where their sum is beyond the largest number. No values:
+    ValueError.
+    """
     if not values:
         raise ValueError("the mean of no values")
     try:
@@ -305,7 +307,9 @@ def _solve(
 
 
 def in_full(launches: Sequence[Sequence[tuple[float, float]]]) -> float:
-    """The mean of `block_interval` with no block limited: of all seconds, whoever was slow and why."""
+    """The mean of `block_interval` with no block limited: of all seconds, whoever was slow and
+    why.
+    """
     sums = [[_log_sum(arm) for arm in zip(*launch, strict=True)] for launch in launches]
     return math.fsum(baseline - candidate for baseline, candidate in sums) / len(launches)
 

@@ -56,7 +56,9 @@ SECRET_NAMES = (
 
 
 def is_secret(name: str) -> bool:
-    """Whether a variable of this name may hold a secret; rather yes than no, tokenizers excepted."""
+    """Whether a variable of this name may hold a secret; rather yes than no, tokenizers
+    excepted.
+    """
     plain = name.upper().replace("TOKENIZER", "")
     return any(word in plain for word in SECRET_NAMES)
 

@@ -55,7 +55,9 @@ Slug = Annotated[str, AfterValidator(_is_slug)]
 
 
 class Strict(BaseModel):
-    """Unknown keys are errors, and so are infinity and NaN; values do not change after validation."""
+    """Unknown keys are errors, and so are infinity and NaN; values do not change after
+    validation.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
@@ -207,7 +209,9 @@ class Training(Strict):
 
 
 class Launch(Strict):
-    """How many processes train a job together, and what starts them. The batch size is per process."""
+    """How many processes train a job together, and what starts them. The batch size is per
+    process.
+    """
 
     launcher: Literal["auto", "plain", "torchrun"] = Field(
         "auto", description="auto: torchrun for several processes"

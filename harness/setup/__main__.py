@@ -102,7 +102,9 @@ class Plan:
 
 
 def check_host(plan: Plan) -> None:
-    """Refuse, before anything is downloaded, a host that cannot carry the stack. Raises BenchError."""
+    """Refuse, before anything is downloaded, a host that cannot carry the stack. Raises
+    BenchError.
+    """
     if (sys.platform, platform.machine()) != ("linux", "x86_64"):
         raise BenchError(
             f"{sys.platform} on {platform.machine()}: ONNX Runtime Training is built for Linux on "

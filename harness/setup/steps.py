@@ -28,7 +28,9 @@ def clean_environment(**extra: str) -> dict[str, str]:
 
 
 class Steps:
-    """Prints `[2/6] title: note  12.3 s` for each step and runs its commands with their output in a log file."""
+    """Prints `[2/6] title: note  12.3 s` for each step and runs its commands with their output
+    in a log file.
+    """
 
     def __init__(self, total: int, log: Path) -> None:
         self._total, self._done, self._log = total, 0, log
