@@ -23,7 +23,7 @@ matrix: setup ## which models train with which backend here, proven and alike, a
 	@# 1: some pair has no result, which here is what the table is for
 	@$(BIN)/harness run matrix --view matrix $(ARGS) || [ $$? -eq 1 ]
 
-report: setup ## the tables in README.md, results/README.md and docs/ anew from results/, and nothing else (ARGS=--check only says which are stale)
+report: setup ## the tables and plots in README.md, docs/ and results/ anew from the runs (ARGS=--check only says which are stale)
 	@$(BIN)/report readme $(ARGS)
 
 nightly: setup ## bench, check against earlier nights, alarmed pairs once more, alert: docs/nightly.md (ARGS="--channel slack …")

@@ -73,11 +73,17 @@ def test_readme_rewrites_and_checks(tmp_path: Path) -> None:
     assert report("readme", "--check", "README.md", cwd=tmp_path).returncode == 0
 
 
-def test_without_a_file_the_readme_and_the_docs_are_rewritten_and_nothing_else(
+def test_without_a_file_the_readmes_and_the_docs_are_rewritten_and_nothing_else(
     tmp_path: Path,
 ) -> None:
     write_run(tmp_path / "results" / "mine", make_run(four_pairs()))
-    marked = ["README.md", "docs/a.md", "docs/deep/b.md"]
+    marked = [
+        "README.md",
+        "results/README.md",
+        "results/mine/README.md",
+        "docs/a.md",
+        "docs/deep/b.md",
+    ]
     for name in (*marked, "other.md"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("<!-- table: mine view=gains -->\n<!-- /table -->\n")

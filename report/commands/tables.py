@@ -23,6 +23,7 @@ VIEWS = (
     "scaling",
     "inference",
     "matrix",
+    "answer",
     "comparison",
     "full",
     "prediction",
@@ -46,9 +47,9 @@ def register(commands: Commands) -> None:
     which.add_argument(
         "--view",
         choices=VIEWS,
-        help="only this table (default: all that the runs have something for, but comparison, "
-        "full, prediction and "
-        "summary; of more than 30 runs the summary, except as csv or json)",
+        help="only this table (default: all that the runs have something for, but answer, "
+        "comparison, full, prediction and summary; of more than 30 runs the summary, except as "
+        "csv or json)",
     )
     which.add_argument(
         "--full",

@@ -40,6 +40,15 @@ LINES: tuple[object, ...] = (
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 HATCHES = ("", "////", "||||", "\\\\\\\\", "xxxx")
 INK, GREY, PALE = "#222222", "#666666", "#dddddd"
+DARK_MODE = {  # what colours become on a dark page; the ground goes with them
+    "#ffffff": "#0d1117",
+    INK: "#e6edf3",
+    GREY: "#9da7b3",
+    "#bbbbbb": "#6e7681",
+    PALE: "#3d444d",
+    COLOURS[0]: "#4ba3e3",
+    COLOURS[1]: "#f0883e",
+}
 WIDTH = 4.4  # inches
 SMALL = 7.0  # points
 DPI = 220  # of PNG
@@ -107,7 +116,9 @@ class Look:
 
 
 def looks_of(runs: Iterable[Run]) -> dict[str, Look]:
-    """A look for every arm, the same in all plots of `runs`: in the order in which pairs name them."""
+    """A look for every arm, the same in all plots of `runs`, in the order in which pairs name the
+    arms.
+    """
     declared = [
         arm for run in runs for pair in run.info.pairs for arm in (pair.baseline, pair.candidate)
     ]
@@ -176,9 +187,16 @@ def legend_above(
     axes.set_title(title, pad=3 + LEGEND_LINE * rows, **title_style)
     if labels:
         axes.legend(
-            handles, labels, loc="lower left", bbox_to_anchor=(-0.01, 0.98), ncols=LEGEND_COLUMNS, fontsize=SMALL,
-            borderaxespad=0.2, labelspacing=0.2, handlelength=2.8,
-        )  # fmt: skip
+            handles,
+            labels,
+            loc="lower left",
+            bbox_to_anchor=(-0.01, 0.98),
+            ncols=LEGEND_COLUMNS,
+            fontsize=SMALL,
+            borderaxespad=0.2,
+            labelspacing=0.2,
+            handlelength=2.8,
+        )
 
 
 def minus(text: str) -> str:
@@ -209,7 +227,8 @@ def slug(*parts: str) -> str:
     )
     if len(text) <= LONGEST_SLUG and all(part.isascii() for part in parts):
         return text
-    return f"{text[: LONGEST_SLUG - 9].rstrip('-.')}-{hashlib.sha256(chr(0).join(parts).encode()).hexdigest()[:8]}"
+    digest = hashlib.sha256(chr(0).join(parts).encode()).hexdigest()[:8]
+    return f"{text[: LONGEST_SLUG - 9].rstrip('-.')}-{digest}"
 
 
 def listed(said: Sequence[str], most: int = 30) -> str:
@@ -236,10 +255,24 @@ def to_svg(figure: Figure, prefix: str = "") -> str:
     return re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{prefix}-", svg) if prefix else svg
 
 
+def to_svg_file(figure: Figure) -> str:
+    """The figure as a whole SVG file, whose colours follow the reader's choice of light or dark."""
+    svg = to_svg(figure)
+    rules = "".join(
+        f'[style*="{part}: {light.lower()}"] {{ {part}: {dark} !important }}\n'
+        for light, dark in DARK_MODE.items()
+        for part in ("fill", "stroke")
+        if f"{part}: {light.lower()}" in svg
+    )
+    sheet = f"<style>@media (prefers-color-scheme: dark) {{\n{rules}}}</style>\n"
+    begin = svg.index(">") + 1
+    return f'<?xml version="1.0" encoding="utf-8"?>\n{svg[:begin]}\n{sheet}{svg[begin:].lstrip()}'
+
+
 def save(figure: Figure, path: Path) -> None:
     """Write a figure as SVG or PNG, by the path's suffix; the same figure gives the same bytes."""
     if path.suffix == ".svg":
-        write_text(path, '<?xml version="1.0" encoding="utf-8"?>\n' + to_svg(figure))
+        write_text(path, to_svg_file(figure))
         return
     content = io.BytesIO()
     with style():

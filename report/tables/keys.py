@@ -136,6 +136,8 @@ KEYS = {
     "runs_with_gain": "runs in which its gain is valid",
     "first_run_at": "when the first of them was made (UTC, ISO 8601; empty: not known)",
     "latest_run_at": "when the latest of them was made, to which all other keys of the row belong",
+    "steady_throughput_gain": "the throughput gain in the steady state, where a row is of one pair "
+    "and `throughput_gain` is end to end",
     "median_throughput_gain": "median over the runs with a valid gain",
     "lowest_throughput_gain": "lowest of the runs with a valid gain",
     "highest_throughput_gain": "highest of the runs with a valid gain",

@@ -5,6 +5,7 @@ line of VIEWS.
 from __future__ import annotations
 
 from report.tables import (
+    answer,
     arms,
     cards,
     gains,
@@ -27,6 +28,7 @@ VIEWS: dict[str, View] = {  # in the order in which tables come
     "scaling": View(scaling.scaling, scaling.scaling_tables),
     "inference": View(inference.inference, inference.inference_tables),
     "matrix": View(support_matrix.matrix, support_matrix.matrix_tables),
+    "answer": View(answer.answer, answer.answer_tables, asked_only=True),
     "comparison": View(gains.gains, gains.comparison_tables, asked_only=True),
     "full": View(gains.full_gains, gains.full_tables, asked_only=True),
     "prediction": View(prediction.prediction, prediction.prediction_tables, asked_only=True),
