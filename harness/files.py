@@ -12,6 +12,8 @@ import stat
 from collections.abc import Iterable
 from pathlib import Path
 
+from harness.errors import BenchError
+
 LONGEST_NAME = 200  # bytes of a name that its temporary file repeats; most file systems take 255
 
 
@@ -104,3 +106,12 @@ def sync_folder(folder: Path) -> None:
         pass
     finally:
         os.close(descriptor)
+
+
+def check_is_file(path: Path) -> None:
+    """Raise BenchError where something else than a file has this name; nothing at all is no error.
+
+    Opening a named pipe would wait for somebody who writes to it.
+    """
+    if path.exists() and not path.is_file():
+        raise BenchError("is no file", place=str(path), fix="move what has this name away")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from pathlib import Path
 
@@ -48,12 +49,31 @@ def test_the_good_config_they_extend_is_good() -> None:
         ("workloads.3.model=tiny", "workloads is a list of 1"),
         ("suite.name=x", "suite holds a single value"),
         ("training.batch=4", "unknown key 'batch'"),
+        ("models.tiny.config.layer_norm_eps=nan", "'nan' is text"),
+        ("models.tiny.config.layer_norm_eps='1e-6'", "'1e-6' is text"),
+        ("models.tiny.config.layer_norm_eps=-1", "-1 is not above 0"),
+        ("models.tiny.config.hidden_size=-1", "-1 is no size"),
+        ("models.tiny.config.hidden_size=1e-6", "1e-06 is no size"),
+        ("models.tiny.config.num_hidden_layers=true", "True is no size"),
     ],
 )
 def test_bad_override(override: str, expected: str) -> None:
     with pytest.raises(BenchError) as caught:
         load_suite(FOLDER / "good.yaml", [override])
     assert expected in str(caught.value)
+
+
+def test_a_count_in_a_models_config_may_be_written_as_any_other_number() -> None:
+    suite = load_suite(FOLDER / "good.yaml", ["models.tiny.config.hidden_size=1e2"])
+    size = suite.models["tiny"].config["hidden_size"]
+    assert (size, type(size)) == (100, int)
+
+
+def test_a_named_pipe_is_no_suite(tmp_path: Path) -> None:
+    """Opening it would wait for somebody who writes to it."""
+    os.mkfifo(pipe := tmp_path / "pipe.yaml")
+    with pytest.raises(BenchError, match="is a named pipe"):
+        load_suite(pipe)
 
 
 def test_missing_file() -> None:

@@ -48,6 +48,15 @@ def test_cards_and_their_kernels(capability: str, level: str, text: str) -> None
     assert text in checks[-1].detail
 
 
+@pytest.mark.parametrize("size", ["abc", "-1", "1048576"])
+def test_a_kernel_cache_that_is_too_small_or_no_number_is_told(
+    monkeypatch: pytest.MonkeyPatch, size: str
+) -> None:
+    monkeypatch.setenv("CUDA_CACHE_MAXSIZE", size)
+    (check,) = (c for c in doctor.gpu_checks(gpu("9.0")) if c.name == "kernel cache")
+    assert (check.level, check.detail) == ("warning", f"CUDA_CACHE_MAXSIZE={size}")
+
+
 def test_a_small_card_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_CACHE_MAXSIZE", "1000")
     checks = list(doctor.gpu_checks(gpu("8.0", memory_gib=4)))

@@ -174,11 +174,24 @@ def test_every_place_that_is_written_to_names_what_moves_it(tmp_path, monkeypatc
         place.moved_by: place for place in places(tmp_path, "--results", tmp_path, "cuda", hub=True)
     }
     assert found["HF_HOME"].folder == Path("/somewhere/hub")
+    monkeypatch.setenv("TRANSFORMERS_CACHE", "/elsewhere")
+    found = {
+        place.moved_by: place for place in places(tmp_path, "--results", tmp_path, "cpu", hub=True)
+    }
+    assert found["TRANSFORMERS_CACHE"].folder == Path("/elsewhere")
     assert [place.what for place in places(tmp_path, "--results", tmp_path, "cpu")] == [
         "results",
         "the cache of data and tokens",
         "temporary files",
     ]
+
+
+def test_a_folder_for_temporary_files_that_is_not_there_is_refused(tmp_path, monkeypatch):
+    """Python would take another one without a word."""
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "gone"))
+    with pytest.raises(BenchError, match="is no folder") as refused:
+        places(tmp_path, "--results", tmp_path, "cpu")
+    assert refused.value.fix == "make it, or unset TMPDIR"
 
 
 def test_places_are_tried_without_leaving_anything(tmp_path):

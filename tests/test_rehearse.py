@@ -136,6 +136,9 @@ def test_the_command_on_a_recorded_run(tmp_path: Path) -> None:
         ["--nights", "10"],
         ["--pair", "none"],
         ["--simulated", "0"],
+        ["--seed", "-1"],
+        ["--nights", "99999999999"],
+        ["--simulated", "99999999999"],
     ],
 )
 def test_bad_input(wrong: list[str]) -> None:

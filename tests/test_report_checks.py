@@ -156,6 +156,19 @@ def test_precision_reached_is_raw_data_only() -> None:
 # --- attempts
 
 
+def test_of_many_reasons_to_run_again_the_most_frequent_are_told_and_the_others_counted() -> None:
+    jobs = []
+    for attempt in range(1, 11):
+        reason = "heat" if attempt < 4 else f"others used {attempt}0% of the cores"
+        disturbed = {"state": State.CONTAMINATED, "reason": reason}
+        jobs.append(make_job("pytorch", 0, attempt=attempt, **disturbed))
+    run = make_run([*jobs, make_job("pytorch", 0, attempt=11)], [PAIR])
+    (said,) = (note for note in notes_of(run) if "run again" in note)
+    assert "3 contaminated (heat)" in said
+    assert said.count("contaminated") == 3
+    assert said.endswith("; 5 for other reasons (jobs.jsonl has them)")
+
+
 def test_quads_run_again_count_once_and_are_told_with_their_reasons() -> None:
     disturbed = {"state": State.CONTAMINATED, "reason": "another process on the card"}
     jobs: list[JobRecord] = [

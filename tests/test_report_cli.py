@@ -170,6 +170,7 @@ def test_the_report_loads_no_training_stack_and_meets_the_harness_only_in_its_re
     assert {name for name in loaded if name.startswith("harness")} == {
         "harness",
         "harness.errors",
+        "harness.files",
         "harness.paths",
         "harness.schema",
         "harness.schema.record",

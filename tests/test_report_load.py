@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,30 @@ from report.loading.runs import UnreadableLine, find_run, load_run, load_runs, r
 
 def line_with(**changes: Any) -> bytes:
     return json.dumps(json.loads(make_job().model_dump_json()) | changes).encode()
+
+
+@pytest.mark.parametrize("points", [True, "x", {"a": 1}])
+def test_a_line_whose_inference_is_no_list_of_points_is_set_aside(
+    tmp_path: Path, points: object
+) -> None:
+    fields = json.loads(make_job(inference=result(point(0.002, 0.001))).model_dump_json())
+    fields["inference"]["points"] = points
+    folder = write_run(tmp_path / "run", make_run([]))
+    (folder / "jobs.jsonl").write_text(json.dumps(fields) + "\n")
+    run = load_run(folder)
+    assert run.jobs == []
+    (problem,) = run.problems
+    assert "jobs.jsonl:1: inference.points" in problem
+    assert problem.endswith("set aside")
+
+
+@pytest.mark.parametrize("name", ["run.json", "jobs.jsonl"])
+def test_a_named_pipe_in_the_place_of_a_file_is_one_error(tmp_path: Path, name: str) -> None:
+    folder = write_run(tmp_path / "run", make_run(four_pairs()))
+    (folder / name).unlink()
+    os.mkfifo(folder / name)
+    with pytest.raises(BenchError, match="is no file"):
+        load_run(folder)
 
 
 def test_a_run_comes_back_as_written(tmp_path: Path) -> None:

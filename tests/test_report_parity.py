@@ -202,13 +202,17 @@ def test_a_metric_that_is_far_off_fails_even_without_twins() -> None:
     [
         (
             with_accuracy([0.7, 0.8], [0.1, 0.1]),
-            "metric not compared: 2 of 3 launches of pytorch have one",
+            "metric not compared: 2 launches of pytorch have one, and the spread between seeds needs 3",
         ),
         (
             with_accuracy([0.7] * 4, [0.1] * 4),
             "metric not compared: accuracy of pytorch is 0.7 whatever the seed",
         ),
         (four_pairs(), "metric not compared: not evaluated after training"),
+        (
+            [job.model_copy(update={"state": State.CONTAMINATED}) for job in four_pairs()],
+            "metric not compared: no launch counts",
+        ),
     ],
 )
 def test_a_metric_without_a_spread_is_not_compared(jobs: list[JobRecord], said: str) -> None:

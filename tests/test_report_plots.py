@@ -18,7 +18,7 @@ from plots_support import HOSTILE, STEPS, a_run, losses_of
 from report_factory import GATED, make_block_job, make_job, make_run, make_twin
 
 from harness.errors import BenchError
-from harness.schema.record import Pair
+from harness.schema.record import BlockTimes, Pair, Timing
 from harness.schema.workload import Model
 from report.analysis.break_even import BreakEven
 from report.analysis.gains import gains_of
@@ -59,6 +59,12 @@ def smoke():
 
 
 # gains
+
+
+def test_a_turn_of_more_steps_than_there_are_takes_all_of_them() -> None:
+    blocks = BlockTimes(lead_in_steps=1, steps=[2, 10**30])
+    job = make_job(blocks=blocks, timing=Timing(steady_begin_step=1))
+    assert list(steady_steps(job, np.arange(1.0, 7.0))) == [1.0, 2.0, 4.0, 5.0, 6.0]
 
 
 def test_gains_and_intervals_drawn_are_those_of_the_records(smoke):

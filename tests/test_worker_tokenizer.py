@@ -210,6 +210,13 @@ def test_the_length_is_what_the_tokenizer_takes(bert: Path) -> None:
     assert data.sources.max_seq_length == 12
 
 
+@pytest.mark.parametrize("most", ["abc", [3], True])
+def test_a_length_that_is_no_number_is_one_sentence(bert: Path, most: object) -> None:
+    _edited(lambda c: c.update(model_max_length=most))(bert)
+    with pytest.raises(BenchError, match="model_max_length"):
+        glue.load(_spec(bert.parent, bert))
+
+
 def test_no_room_for_text_is_one_sentence(bert: Path) -> None:
     with pytest.raises(BenchError, match="2 tokens leave no room for text beside 2 special tokens"):
         glue.load(_spec(bert.parent, bert, training={"max_seq_length": 2}))

@@ -102,10 +102,10 @@ def test_a_bad_suite_is_one_error_with_its_line(tmp_path: Path, name: str) -> No
     text, line, message = BAD[name]
     file = tmp_path / "bad.yaml"
     file.write_text(text)
-    begin = time.perf_counter()
+    begin = time.process_time()
     with pytest.raises(BenchError) as caught:
         load_suite(file)
-    assert time.perf_counter() - begin < SECONDS
+    assert time.process_time() - begin < SECONDS
     assert caught.value.place == f"{file}:{line}"
     assert message in str(caught.value)
     assert len(str(caught.value)) < 20_000

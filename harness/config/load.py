@@ -14,7 +14,7 @@ from harness.errors import BenchError, of_the_system
 from harness.schema import yaml_text
 from harness.schema.suite import Suite
 from harness.schema.suite_errors import Finding, Path, cut, explain
-from harness.schema.workload import MAX_WORKLOAD_NAME_BYTES, Strict, Task, unfit_name
+from harness.schema.workload import MAX_WORKLOAD_NAME_BYTES, SIZES, Model, Strict, Task, unfit_name
 
 MOST_FINDINGS = 30  # told at once
 Origins = dict[Path, str]  # where the value at a path was written: "file:line" or "--set key=value"
@@ -92,7 +92,37 @@ def _check_registered(suite: Suite) -> None:
                 f"no built-in shape is called {model.architecture!r}",
                 ", ".join(SHAPES),
             )
+        _check_model_config(name, model)
     _check_attention(suite)
+
+
+def _check_model_config(name: str, model: Model) -> None:
+    """Raises Finding for a value that no configuration of transformers can mean.
+
+    The keys belong to transformers, which is not imported here: what is known of a value is told by
+    the built-in shape, and by the name of the key.
+    """
+    from harness.schema.shapes import SHAPES
+
+    shape = SHAPES.get(model.architecture or "", {})
+    for key, value in model.config.items():
+        where: Path = ("models", name, "config", key)
+        if isinstance(value, str) and _is_number(value):
+            raise Finding(where, f"{value!r} is text", "a finite number, without quotes")
+        if isinstance(shape.get(key), bool) or isinstance(value, str) or value is None:
+            continue
+        if key.endswith(SIZES) and (isinstance(value, bool) or value != int(value) or value < 1):
+            raise Finding(where, f"{value!r} is no size", "a whole number from 1 on")
+        if key.endswith("_eps") and (isinstance(value, bool) or not value > 0):
+            raise Finding(where, f"{value!r} is not above 0", "a number above 0, such as 1e-5")
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _check_attention(suite: Suite) -> None:

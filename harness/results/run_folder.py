@@ -18,7 +18,7 @@ from pydantic import ValidationError
 
 from harness.errors import BenchError, is_no_space
 from harness.file_lock import take_lock
-from harness.files import append_lines, write_atomically
+from harness.files import append_lines, check_is_file, write_atomically
 from harness.launcher.outcome import Series
 from harness.schema.record import JobRecord, RunInfo
 from harness.schema.record_io import NewerLine, UnreadableLine, read_line, written_line
@@ -44,6 +44,7 @@ class Damage:
 def read_info(folder: Path) -> RunInfo:
     """run.json of a run folder. Raises BenchError if it is missing or damaged."""
     path = folder / "run.json"
+    check_is_file(path)
     try:
         return RunInfo.model_validate_json(path.read_bytes())
     except OSError as error:
@@ -76,6 +77,7 @@ def read_records(folder: Path) -> tuple[list[JobRecord], Damage]:
 
 def _lines(folder: Path) -> tuple[list[bytes], bool]:
     """The lines of jobs.jsonl, empty ones left out, and whether the last one lacks its end."""
+    check_is_file(folder / "jobs.jsonl")
     try:
         data = (folder / "jobs.jsonl").read_bytes()
     except FileNotFoundError:

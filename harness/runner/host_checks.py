@@ -135,15 +135,14 @@ def gpu_checks(host: Host) -> Iterator[Check]:
                 f"{name}, {memory / 2**30:.0f} GiB, {KERNELS[kernel_origin(capability)]}",
             )
     yield from visibility_checks(look_at_cards(os.environ.get("CUDA_VISIBLE_DEVICES")))
-    size = int(
-        os.environ.get("CUDA_CACHE_MAXSIZE") or KERNEL_CACHE_BYTES
-    )  # jobs get the default where it is unset
-    if size < KERNEL_CACHE_BYTES:
+    given = os.environ.get("CUDA_CACHE_MAXSIZE")  # jobs get the default where it is unset
+    size = int(given) if given and given.isdecimal() else None
+    if given and (size is None or size < KERNEL_CACHE_BYTES):
         yield Check(
             "kernel cache",
             "warning",
-            f"CUDA_CACHE_MAXSIZE={size}",
-            f"at least {KERNEL_CACHE_BYTES}, or unset it",
+            f"CUDA_CACHE_MAXSIZE={given}",
+            f"a number of bytes, {KERNEL_CACHE_BYTES} at least, or unset it",
         )
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from harness.errors import BenchError, is_text, of_the_system
+from harness.planning.hub import CACHE_VARIABLES
 from harness.telemetry.sources import (
     THROTTLING,
     CardLost,
@@ -110,6 +111,9 @@ def places(
     """
     from harness.launcher.process import temporary_folder
 
+    if (given := os.environ.get("TMPDIR")) and not Path(given).is_dir():
+        # Python would take another folder, and say nothing.
+        raise BenchError("is no folder", place=f"TMPDIR={given}", fix="make it, or unset TMPDIR")
     found = [
         Place("results", results, option),
         Place("the cache of data and tokens", cache_dir, "XDG_CACHE_HOME (or HOME)"),
@@ -130,9 +134,9 @@ def places(
 def _hub_cache() -> tuple[Path, str]:
     """Where huggingface_hub keeps what it downloads, and the variable that says so."""
     home = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    for name, below in (("HF_HUB_CACHE", ""), ("HF_HOME", "hub")):
+    for name, below in (*((name, "") for name in CACHE_VARIABLES), ("HF_HOME", "hub")):
         if given := os.environ.get(name):
-            return Path(given).expanduser() / below, name
+            return Path(os.path.expandvars(given)).expanduser() / below, name
     return Path(home).expanduser() / "huggingface" / "hub", "HF_HOME (or HOME)"
 
 

@@ -115,8 +115,9 @@ def _read_tolerantly(
         place = error["loc"]
         # pydantic writes NaN as null, so a number that came out as NaN would cost the whole record
         undefined = error["type"] == "float_type" and error["input"] is None
-        if place[:2] == ("inference", "points") and error["type"] != "extra_forbidden":
-            points.add(int(place[2]))
+        in_points = len(place) > 2 and place[:2] == ("inference", "points")
+        if in_points and isinstance(place[2], int) and error["type"] != "extra_forbidden":
+            points.add(place[2])
         elif undefined and isinstance(place[-1], int):
             _at(fields, place[:-1])[place[-1]] = math.nan  # stays in its place: parity must see it
         elif error["type"] == "extra_forbidden" or (undefined and len(place) > 1):

@@ -25,6 +25,8 @@ MOST_SECONDS = (
 )  # of anything that waits or measures; what is longer is a slip of the keyboard
 LARGEST_SEED = 2**31 - 1  # NumPy takes 32 bits, and launches count up from it
 MOST_LAUNCHES = 1000
+# Ends of the keys of a model's configuration that are counts.
+SIZES = ("_size", "_layers", "_heads", "_embeddings", "n_embd", "n_layer", "n_head", "n_positions")
 GLUE_TASKS = ("cola", "sst2", "mrpc", "stsb", "qqp", "mnli", "qnli", "rte", "wnli")
 
 
@@ -104,6 +106,17 @@ class Model(Strict):
         default_factory=dict, description="overrides of the transformers config"
     )
     weights: Literal["auto", "pretrained", "random"] = "auto"
+
+    @field_validator("config")
+    @classmethod
+    def _a_size_is_whole(cls, config: dict[str, Scalar]) -> dict[str, Scalar]:
+        """1e2 means 100 where a count is wanted, as it does for every other setting."""
+        return {
+            key: int(value)
+            if key.endswith(SIZES) and isinstance(value, float) and value.is_integer()
+            else value
+            for key, value in config.items()
+        }
 
     @model_validator(mode="after")
     def _has_a_source(self) -> Model:

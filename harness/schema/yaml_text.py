@@ -68,6 +68,9 @@ def read(file: Path) -> str:
         BenchError: It is not UTF-8, or larger than any file of this project.
         OSError: It cannot be read.
     """
+    if file.is_fifo() and not str(file).startswith(("/dev/fd/", "/proc/")):
+        # Opening one waits for somebody who writes to it.
+        raise BenchError("is a named pipe", place=str(file), fix="name a file")
     with file.open("rb") as source:
         data = source.read(MOST_BYTES + 1)
     if len(data) > MOST_BYTES:

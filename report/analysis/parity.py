@@ -169,7 +169,9 @@ def _compare_metric(pair: Pair, arms: Arms) -> tuple[bool, str]:
     names = _main_metrics([job for side in both for job in side.values() if verdict(job) == OK])
     baseline, candidate = (_scores(side.values(), names) for side in both)
     if not baseline or not candidate:
-        return False, "metric not compared: not evaluated after training"
+        counts = any(verdict(job) == OK for side in both for job in side.values())
+        why = "not evaluated after training" if counts else "no launch counts"
+        return False, f"metric not compared: {why}"
     name = score_name(names)
     undefined = {pair.baseline: _undefined(baseline), pair.candidate: _undefined(candidate)}
     if said := "; ".join(
@@ -184,8 +186,8 @@ def _compare_metric(pair: Pair, arms: Arms) -> tuple[bool, str]:
     if len(baseline) < MIN_SEEDS:
         return (
             False,
-            f"metric not compared: {len(baseline)} of {MIN_SEEDS} launches of {pair.baseline} "
-            "have one",
+            f"metric not compared: {len(baseline)} launches of {pair.baseline} have one, and the "
+            f"spread between seeds needs {MIN_SEEDS}",
         )
     of_baseline, of_candidate = mean_of(baseline), mean_of(candidate)
     spread = math.hypot(*(value - of_baseline for value in baseline)) / math.sqrt(len(baseline) - 1)

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness.errors import BenchError
 from report.commands.check import add_history_options, rules_of, write_json
 from report.commands.common import say_problems
 
@@ -21,6 +22,8 @@ them down the whole path: run folders, `report check`, the second run of an alar
 EPILOG = (
     "exit code: 0 the rehearsed slowdown was found and named rightly, 1 it was not, 2 bad input"
 )
+
+MOST_NIGHTS, MOST_SIMULATED, MOST_SEED = 10_000, 1_000_000, 2**31 - 1
 
 
 def register(commands: Commands) -> None:
@@ -72,6 +75,17 @@ def register(commands: Commands) -> None:
 def run(options: argparse.Namespace) -> int:
     """Do it; returns the exit code."""
     import json
+
+    for option, most in (
+        ("nights", MOST_NIGHTS),
+        ("simulated", MOST_SIMULATED),
+        ("seed", MOST_SEED),
+    ):
+        given = getattr(options, option)
+        if not 0 <= given <= most:
+            raise BenchError(
+                f"is not between 0 and {most:,}", place=f"--{option} {given}", fix="another number"
+            )
 
     from report.loading.runs import load_runs
     from report.regressions.rehearsal_text import Plan, fraction, rehearse_all

@@ -70,6 +70,8 @@ def _nameless(arm: dict[str, Any]) -> dict[str, Any]:
 
 
 def _a_a_info(path: Path) -> RunInfo | None:
+    if not path.is_file():  # opening a named pipe would wait for somebody who writes to it
+        return None
     try:
         fields = from_json(path.read_bytes())
         arms = [_nameless(arm) for arm in fields["config"]["arms"].values()]

@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from harness.errors import BenchError
+from harness.files import check_is_file
 from harness.schema.record import SCHEMA_VERSION, JobRecord, RunInfo
 from harness.schema.record_io import UnreadableLine, first_error, read_line, too_new
 from report.loading.aa_runs import Neighbours
@@ -87,6 +88,7 @@ def load_run(
     folder = Path(folder)
     info, problems = _read_info(folder)
     path = folder / JOBS_FILE
+    check_is_file(path)
     try:
         content = path.read_bytes()
     except FileNotFoundError:
@@ -226,6 +228,7 @@ def _is_run(folder: Path) -> bool:
 def _read_info(folder: Path) -> tuple[RunInfo, list[str]]:
     path = folder / RUN_FILE
     notes: list[str] = []
+    check_is_file(path)
     try:
         info = RunInfo.model_validate_json(path.read_bytes(), context=notes)
     except FileNotFoundError:

@@ -5,6 +5,7 @@ arm.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import chain, islice, repeat
 from typing import TYPE_CHECKING
 
 from harness.schema.record import JobRecord
@@ -47,12 +48,13 @@ def steady_steps(job: JobRecord, durations: Values) -> Values:
     begin = job.timing.steady_begin_step
     steady: Values = durations[begin - 1 :] if begin is not None else durations[:0]
     if job.blocks:
-        timed = [
-            flag
-            for steps in job.blocks.steps[job.blocks.pilot :]
-            for flag in [True] * steps + [False] * job.blocks.lead_in_steps
-        ]
-        steady = steady[: len(timed)][np.array(timed[: len(steady)], dtype=bool)]
+        turns = job.blocks.steps[job.blocks.pilot :]
+        flags = chain.from_iterable(
+            chain(repeat(True, min(steps, len(steady))), repeat(False, job.blocks.lead_in_steps))
+            for steps in turns
+        )
+        timed = list(islice(flags, len(steady)))
+        steady = steady[: len(timed)][np.array(timed, dtype=bool)]
     finite: Values = steady[np.isfinite(steady)]
     return finite
 

@@ -25,6 +25,8 @@ TOLD_PACKAGES = (
     "onnxruntime-training-cpu",
 )
 
+MOST_REASONS = 3  # told one by one of attempts that were run again
+
 
 def runtime_notes(run: Run) -> list[str]:
     """Under the runtimes: synthetic data, random weights, failures, what was run again, what was
@@ -273,9 +275,11 @@ def rerun_notes(run: Run) -> list[str]:
     if not superseded:
         return []
     why = Counter(_why_again(job, superseded) for job in superseded)
-    said = "; ".join(
-        f"{count} {reason}" if len(why) > 1 else reason for reason, count in why.items()
-    )
+    told = [f"{count} {reason}" if len(why) > 1 else reason for reason, count in why.most_common()]
+    if len(told) > MOST_REASONS + 1:
+        others = sum(count for _, count in why.most_common()[MOST_REASONS:])
+        told[MOST_REASONS:] = [f"{others} for other reasons (jobs.jsonl has them)"]
+    said = "; ".join(told)
     attempts = (
         "1 earlier attempt" if len(superseded) == 1 else f"{len(superseded)} earlier attempts"
     )

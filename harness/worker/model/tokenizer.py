@@ -81,8 +81,14 @@ def length_of(spec: JobSpec, tokenizer: Any, special: int) -> int:
     Raises:
         BenchError: No room is left for text.
     """
-    asked = spec.workload.training.max_seq_length
-    length = int(min(asked, tokenizer.model_max_length))
+    asked, most = spec.workload.training.max_seq_length, tokenizer.model_max_length
+    if isinstance(most, bool) or not isinstance(most, int | float) or most != most:
+        raise BenchError(
+            f"its tokenizer's model_max_length is {most!r}, which is no number",
+            place=f"models.{spec.workload.model.name}",
+            fix="the right model_max_length in its tokenizer_config.json",
+        )
+    length = int(min(asked, most))
     if length > special:
         return length
     if length == asked:
