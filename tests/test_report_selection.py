@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -10,9 +9,8 @@ from report_factory import PROVEN, make_job, make_run, write_run
 
 from harness.schema.record import Pair, Refusal, State
 from report.loading.filters import GROUPS, Selection
-from report.loading.many import document_of
-from report.loading.runs import Run, load_run
-from report.tables.table import Table, build, views_for
+from report.loading.runs import Run, load_run, load_runs
+from report.tables.table import Table, build
 
 ROOT = Path(__file__).parent.parent
 H100, A100 = "NVIDIA H100 80GB HBM3", "NVIDIA A100"
@@ -49,9 +47,8 @@ def tables(
 ) -> list[Table]:
     folders = [write_run(tmp_path / run.info.run, run) for run in runs]
     selection = Selection(**{kind: (pattern,) for kind, pattern in of.items()})
-    document, _ = document_of(
-        folders, partial(views_for, view, brief=True), view, selection, group_by
-    )
+    loaded, _ = load_runs(folders)
+    document = build(loaded, view, brief=True, selection=selection, group_by=group_by)
     return list(document.tables)
 
 

@@ -72,21 +72,19 @@ def register(commands: Commands) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Do it; returns the exit code."""
-    from functools import partial
-
     from report.loading.filters import Selection
-    from report.loading.many import document_of
-    from report.loading.runs import find_run
-    from report.tables.table import DISPLAYS, views_for, written
+    from report.loading.runs import find_run, load_runs
+    from report.tables.table import DISPLAYS, build, written
 
     form = options.format or ("terminal" if sys.stdout.isatty() else "markdown")
     selection = Selection(**{kind: tuple(getattr(options, f"only_{kind}")) for kind in GROUPS})
-    document, problems = document_of(
-        [find_run(name, options.results) for name in options.runs],
-        partial(views_for, options.view, brief=form in DISPLAYS),
+    runs, problems = load_runs(find_run(name, options.results) for name in options.runs)
+    document = build(
+        runs,
         options.view,
-        selection,
-        options.group_by,
+        brief=form in DISPLAYS,
+        selection=selection,
+        group_by=options.group_by,
     )
     sys.stdout.write(written(document, form))
     return say_problems(problems)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from harness.errors import BenchError
+from report.loading.filters import EVERYTHING, Selection
 from report.loading.runs import Run
 from report.tables.columns import Column
 from report.tables.footnotes import MANY_RUNS, merge_notes
@@ -63,16 +64,38 @@ def written(document: Document, form: str) -> str:
     return FORMATS[form](document)
 
 
-def build(runs: Sequence[Run], view: str | None = None, *, brief: bool = False) -> Document:
-    """The tables of `runs`, in the runs' order. No run, or a view that does not exist: BenchError.
+def build(
+    runs: Sequence[Run],
+    view: str | None = None,
+    *,
+    brief: bool = False,
+    selection: Selection = EVERYTHING,
+    group_by: str | None = None,
+) -> Document:
+    """The tables of runs, in the order of the runs.
 
-    Without `view`: every table that has something to say, but those that repeat what others hold;
-    `brief`: of more than MANY_RUNS runs the summary alone.
+    Args:
+        runs: The runs to tabulate.
+        view: The only view to make; None: every view that has something to say, except those that
+            repeat what others hold.
+        brief: Of more than MANY_RUNS runs, make the summary alone.
+        selection: What of the runs is shown.
+        group_by: A name of filters.GROUPS: a table for each of its values.
+
+    Raises:
+        BenchError: There is no run, nothing is selected, or there is no such view.
     """
     from report.tables.digest import digest
 
     names = views_for(view, len(runs), brief=brief)
-    return assemble([found for run in runs if (found := digest(run, names)) is not None], view)
+    found = [made for run in runs if (made := digest(run, names, selection)) is not None]
+    if not found and str(selection):
+        raise BenchError(
+            "no run has anything of it",
+            place=str(selection),
+            fix="see what there is without the filter",
+        )
+    return assemble(found, view, group_by)
 
 
 def views_for(view: str | None, runs: int, *, brief: bool) -> list[str]:
