@@ -21,7 +21,9 @@ from harness.telemetry.summary import summarise
 from report.analysis.inference import inference_rows
 from report.html.build import make_page
 from report.loading.runs import load_run
-from report.tables.table import Table, build, render
+from report.tables.registry import build
+from report.tables.render import render
+from report.tables.table import Table
 
 ROOT = Path(__file__).resolve().parents[1]
 PROVEN = InferenceProof(

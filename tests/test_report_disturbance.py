@@ -10,7 +10,7 @@ from report_factory import make_job, make_run, write_run
 
 from harness.schema.record import Contention, GpuTelemetry, JobRecord, Telemetry
 from report.loading.runs import Run, load_run
-from report.tables.table import build
+from report.tables.registry import build
 
 CARD = "NVIDIA H200"
 SEEN = GpuTelemetry(index=0, samples=40, foreign_processes=0)

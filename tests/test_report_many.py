@@ -24,8 +24,8 @@ from report.loading import aa_runs
 from report.loading.filters import Selection
 from report.loading.runs import load_run, load_runs
 from report.tables.footnotes import MANY_RUNS, MOST_NOTES, merge_notes
-from report.tables.render import FORMATS
-from report.tables.table import DISPLAYS, build, written
+from report.tables.registry import build
+from report.tables.render import DISPLAYS, FORMATS, written
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "results"

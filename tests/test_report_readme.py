@@ -9,7 +9,7 @@ from report_factory import four_pairs, make_run, write_run
 
 from harness.errors import BenchError
 from report.tables.markdown_files import refresh
-from report.tables.table import render
+from report.tables.render import render
 
 ROOT = Path(__file__).parent.parent
 

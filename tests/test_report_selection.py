@@ -10,7 +10,8 @@ from report_factory import PROVEN, make_job, make_run, write_run
 from harness.schema.record import Pair, Refusal, State
 from report.loading.filters import GROUPS, Selection
 from report.loading.runs import Run, load_run, load_runs
-from report.tables.table import Table, build
+from report.tables.registry import build
+from report.tables.table import Table
 
 ROOT = Path(__file__).parent.parent
 H100, A100 = "NVIDIA H100 80GB HBM3", "NVIDIA A100"

@@ -12,9 +12,8 @@ from harness.schema.record import Engagement, Host, Pair, Sources, State
 from harness.schema.workload import Training
 from report.loading.runs import Run
 from report.tables.columns import decimals, format_percent
-from report.tables.registry import VIEWS
-from report.tables.render import FORMATS
-from report.tables.table import build, render
+from report.tables.registry import VIEWS, build
+from report.tables.render import FORMATS, render
 
 
 def cells(run: Run, view: str) -> list[dict[str, str]]:

@@ -74,7 +74,8 @@ def run(options: argparse.Namespace) -> int:
     """Do it; returns the exit code."""
     from report.loading.filters import Selection
     from report.loading.runs import find_run, load_runs
-    from report.tables.table import DISPLAYS, build, written
+    from report.tables.registry import build
+    from report.tables.render import DISPLAYS, written
 
     form = options.format or ("terminal" if sys.stdout.isatty() else "markdown")
     selection = Selection(**{kind: tuple(getattr(options, f"only_{kind}")) for kind in GROUPS})

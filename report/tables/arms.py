@@ -32,7 +32,6 @@ from report.tables.columns import (
     text,
     workload_column,
 )
-from report.tables.digest import Part, part_of
 from report.tables.footnotes import (
     cache_notes,
     disturbance_notes,
@@ -42,7 +41,7 @@ from report.tables.footnotes import (
     telemetry_notes,
 )
 from report.tables.rows import END_TO_END, STEADY_STATE, Row, arm_rows
-from report.tables.table import Table, make_table
+from report.tables.table import Part, Table, make_table, part_of
 
 
 def runtimes(run: Run) -> Part:

@@ -304,6 +304,24 @@ def run_headline(run: Run) -> str:
     return f"run {run.info.run}, {machine(run)}{_when(run)}"
 
 
+def headlines(runs: Sequence[Run]) -> list[str]:
+    """A line for every run; of more than MANY_RUNS, one for all runs of a suite on a machine."""
+    if len(runs) <= MANY_RUNS:
+        return [run_headline(run) for run in runs]
+    alike: dict[tuple[str, str], list[Run]] = {}
+    for run in runs:
+        alike.setdefault((machine(run), run.info.suite), []).append(run)
+    said = []
+    for (where, suite), of in alike.items():
+        if len(of) == 1:
+            said.append(run_headline(of[0]))
+            continue
+        first, *_, last = sorted((run.info for run in of), key=lambda info: info.created_at)
+        when = f"{first.created_at[:10]} ({first.run}) to {last.created_at[:10]} ({last.run})"
+        said.append(f"{len(of):,} runs {where}, suite {suite}, {when}")
+    return said
+
+
 def machine(run: Run) -> str:
     """Its GPUs and host, as "on …"."""
     host = run.info.host

@@ -35,11 +35,10 @@ from report.tables.columns import (
     text,
     workload_column,
 )
-from report.tables.digest import Part, part_of
 from report.tables.gain_footnotes import gain_notes
 from report.tables.gain_rows import gain_rows
 from report.tables.rows import Row, backends_are_shared
-from report.tables.table import Table, make_table
+from report.tables.table import Part, Table, make_table, part_of
 
 MEASURE_LABELS = {measure.key: measure.label for measure in MEASURES}
 

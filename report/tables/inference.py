@@ -30,9 +30,8 @@ from report.tables.columns import (
     text,
     workload_column,
 )
-from report.tables.digest import Part, part_of
 from report.tables.rows import Row, backends_are_shared
-from report.tables.table import Table, make_table
+from report.tables.table import Part, Table, make_table, part_of
 
 _PRECISION = Fact(Column("Precision", text("inference_precision"), importance=ESSENTIAL))
 _ATTENTION = Fact(Column("Attention", text("attention")), "{} attention")

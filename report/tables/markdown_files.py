@@ -18,7 +18,7 @@ from harness.errors import BenchError
 from harness.files import write_text
 from report.loading.runs import find_run, load_runs
 from report.tables.registry import VIEWS
-from report.tables.table import render
+from report.tables.render import render
 
 _BEGIN = re.compile(r"\s*<!--\s*table:(.*?)-->\s*")
 _MARKER = re.compile(r"^\s*<!--\s*table:(.*?)-->\s*$", re.MULTILINE)

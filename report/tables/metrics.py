@@ -29,10 +29,9 @@ from report.tables.columns import (
     text,
     workload_column,
 )
-from report.tables.digest import Part, part_of
 from report.tables.footnotes import merge_notes, source_notes
 from report.tables.rows import Row, arm_rows, finite, with_interval
-from report.tables.table import Table, make_table
+from report.tables.table import Part, Table, make_table, part_of
 
 LEGEND = (
     "metrics of the validation set after training, mean over the launches that count, each from a "

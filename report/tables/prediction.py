@@ -33,10 +33,9 @@ from report.tables.columns import (
     text,
     workload_column,
 )
-from report.tables.digest import Part, part_of
 from report.tables.footnotes import source_notes
 from report.tables.rows import Row, arm_rows, backends_are_shared
-from report.tables.table import Table, make_table
+from report.tables.table import Part, Table, make_table, part_of
 
 FIRST_STEPS = 200
 WORTH_A_NOTE = 0.01  # relative difference from which a note says where it comes from
