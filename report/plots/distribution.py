@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING
 
 from harness.schema.record import JobRecord
 from report.loading.runs import Run
-from report.plots.drawing import Drawing, Files, by_workload, left_out, missing
+from report.loading.series import Files
+from report.plots.drawing import Drawing, by_workload, left_out, missing
 from report.plots.style import Look, entry, heading, legend_above, listed, name, new_figure, style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from report.plots.drawing import Values
+    from report.loading.series import Values
 
 SHOWN = 0.99  # of an arm's steps are left of the edge; a rare long step would squeeze all others
 FAINT = 0.35

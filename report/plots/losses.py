@@ -11,13 +11,14 @@ from harness.schema.record import JobRecord
 from report.analysis.launches import Arms, arms_of
 from report.analysis.parity import check_parity
 from report.loading.runs import Run
-from report.plots.drawing import Drawing, Files, by_workload, left_out, missing
+from report.loading.series import Files
+from report.plots.drawing import Drawing, by_workload, left_out, missing
 from report.plots.style import Look, entry, heading, legend_above, listed, name, new_figure, style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from report.plots.drawing import Values
+    from report.loading.series import Values
 
 RUNNING_MEAN = 11  # steps at least: a batch's own loss varies more than what is learned in a step
 STRETCHES = 100  # of a long curve, each as long as its running mean

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from harness.schema.record import JobRecord, State
 from report.loading.runs import Run
-from report.plots.drawing import Drawing, Files, left_out
+from report.loading.series import Files
+from report.plots.drawing import Drawing, left_out
 from report.plots.style import (
     GREY,
     PALE,

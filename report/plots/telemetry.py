@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING
 
 from harness.schema.record import JobRecord
 from report.loading.runs import Run
-from report.plots.drawing import Drawing, Files, by_workload, left_out
+from report.loading.series import Files
+from report.plots.drawing import Drawing, by_workload, left_out
 from report.plots.style import GREY, Look, heading, listed, name, new_figure, style, wrapped
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from report.plots.drawing import Values
+    from report.loading.series import Values
 
 ARMS = 3  # side by side; more go into a further figure
 POINTS = 400  # of a line; longer ones are means of this many stretches

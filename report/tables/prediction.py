@@ -15,7 +15,7 @@ from harness.schema.record import JobRecord
 from report.analysis.launches import OK, arms_of, verdict
 from report.analysis.statistics import usable
 from report.loading.runs import Run
-from report.plots.drawing import Files
+from report.loading.series import Files
 from report.tables.arms import notes_of, rows_of
 from report.tables.columns import (
     ATTENTION,
