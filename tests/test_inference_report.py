@@ -18,9 +18,9 @@ from harness.runner.single_job import inference_verdict
 from harness.schema.record import InferenceResult, JobRecord, Pair, State, Timing
 from harness.schema.record_inference import EngineTimes, InferencePoint, InferenceProof
 from harness.telemetry.summary import summarise
-from report.analysis.inference import inference_rows
 from report.html.build import make_page
 from report.loading.runs import load_run
+from report.tables.inference import inference_rows
 from report.tables.registry import build
 from report.tables.render import render
 from report.tables.table import Table

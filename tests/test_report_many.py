@@ -23,9 +23,10 @@ from harness.schema.record import SCHEMA_VERSION, Host, Pair, Stopping
 from report.loading import aa_runs
 from report.loading.filters import Selection
 from report.loading.runs import load_run, load_runs
-from report.tables.footnotes import MANY_RUNS, MOST_NOTES, merge_notes
+from report.tables.footnotes import MOST_NOTES, merge_notes
 from report.tables.registry import build
 from report.tables.render import DISPLAYS, FORMATS, written
+from report.text import MANY_RUNS
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "results"

@@ -13,8 +13,7 @@ from harness.schema.record import JobRecord, Pair, State
 from harness.schema.stats import mean_of, t_quantile
 from report.analysis.launches import OK, Arms, verdict
 from report.loading.runs import Run
-from report.tables.columns import four_decimals
-from report.tables.footnotes import in_one_line
+from report.text import four_decimals, in_one_line
 
 LOSS_TOLERANCE = {"fp32": 1e-4, "bf16": 5e-2, "fp16": 2e-2}
 """Largest absolute difference of a step's loss between twins (dropout 0, same weights, same batches), by precision.

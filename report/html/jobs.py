@@ -12,8 +12,8 @@ from harness.schema.record import JobRecord
 from report.analysis.launches import OK, verdict
 from report.loading.runs import Run
 from report.tables.columns import decimals
-from report.tables.footnotes import in_one_line
 from report.tables.rows import finite
+from report.text import in_one_line
 
 MAX_JOBS = 2000  # rows: some 600 bytes each
 

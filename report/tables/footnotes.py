@@ -9,12 +9,11 @@ from harness.schema.record import JobRecord, State, trained_length
 from report.analysis.cycles import sm_clock_mhz
 from report.analysis.launches import OK, arms_of, unobserved, verdict, well_covered
 from report.analysis.published import check_samples
+from report.labels import known
 from report.loading.runs import Run
-from report.tables.rows import known
+from report.text import MANY_RUNS, in_one_line
 
 CLOCKS_APART = 1.01  # ratio of SM clocks from which the harness runs a quad again
-MAX_REASON = 300  # characters: a reason is a sentence, not a traceback
-MANY_RUNS = 30  # more of them are told together: nobody reads a line for each
 MOST_NOTES = 30  # under a table of many runs
 FEW_NAMES = 3
 TOLD_PACKAGES = (
@@ -221,12 +220,6 @@ def _reason(job: JobRecord) -> str:
     if job.state is State.OK and job.engagement is not None:
         reason = "; ".join(job.engagement.reasons)
     return in_one_line(reason)
-
-
-def in_one_line(reason: str) -> str:
-    """A reason of any length as one line of MAX_REASON characters at most."""
-    one_line = " ".join(reason.split())
-    return one_line if len(one_line) <= MAX_REASON else one_line[:MAX_REASON] + "…"
 
 
 def compile_notes(run: Run) -> list[str]:

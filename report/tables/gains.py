@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from report.analysis.gains import MEASURES
-from report.analysis.geometric import geometric_notes
 from report.loading.runs import Run
 from report.tables import full
 from report.tables.arms import notes_of, rows_of
@@ -35,7 +34,7 @@ from report.tables.columns import (
     text,
     workload_column,
 )
-from report.tables.gain_footnotes import gain_notes
+from report.tables.gain_footnotes import gain_notes, geometric_notes
 from report.tables.gain_rows import gain_rows
 from report.tables.rows import Row, backends_are_shared
 from report.tables.table import Part, Table, make_table, part_of

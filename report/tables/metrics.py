@@ -22,7 +22,6 @@ from report.tables.columns import (
     as_number,
     backends_are_shared,
     count,
-    four_decimals,
     run_column,
     split_facts,
     state_if_telling,
@@ -32,6 +31,7 @@ from report.tables.columns import (
 from report.tables.footnotes import merge_notes, source_notes
 from report.tables.rows import Row, arm_rows, finite, with_interval
 from report.tables.table import Part, Table, make_table, part_of
+from report.text import four_decimals
 
 LEGEND = (
     "metrics of the validation set after training, mean over the launches that count, each from a "

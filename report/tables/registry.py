@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from harness.errors import BenchError
+from report.analysis.launches import arms_of
 from report.loading.filters import EVERYTHING, GROUPS, Selection, groups_of
 from report.loading.runs import Run
 from report.tables import (
@@ -22,9 +23,10 @@ from report.tables import (
     summary,
     support_matrix,
 )
-from report.tables.footnotes import MANY_RUNS, headlines, merge_notes, run_notes
+from report.tables.footnotes import headlines, merge_notes, run_notes
 from report.tables.rows import Row
 from report.tables.table import Document, Part, Table, View
+from report.text import MANY_RUNS
 
 SUMMARY = "summary"
 VIEWS: dict[str, View] = {  # in the order in which tables come
@@ -66,7 +68,8 @@ def build(
         BenchError: There is no run, nothing is selected, or there is no such view.
     """
     names = _views_for(view, len(runs), brief=brief)
-    shown = [selected for run in runs if (selected := selection.of(run)) is not None]
+    selected = [selection.of(run, arms_of(run).launches) for run in runs]
+    shown = [run for run in selected if run is not None]
     if not shown and str(selection):
         raise BenchError(
             "no run has anything of it",
