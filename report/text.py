@@ -20,3 +20,13 @@ def four_decimals(value: float) -> str:
 def format_percent(fraction: float) -> str:
     """0.0299 as "2.99%"; never "-0.00%", and three digits of what would fill the line."""
     return f"{fraction * 100:z.2f}%" if abs(fraction) < 1e7 else f"{fraction * 100:.3g}%"
+
+
+def signed_percent(fraction: float, digits: int = 1) -> str:
+    """A signed percentage with a typographic minus: 0.05 as "+5.0%"."""
+    return f"{100 * fraction:+.{digits}f}%".replace("-", "−")
+
+
+def seconds(value: float) -> str:
+    """A time with four digits: "12.34 ms", "1.234 s"."""
+    return f"{value * 1000:.4g} ms" if value < 1 else f"{value:.4g} s"

@@ -28,8 +28,8 @@ from report.plots.style import (
     style,
 )
 from report.regressions.check import Rules
-from report.regressions.history_text import percent, seconds
 from report.regressions.time_series import Course, courses_of
+from report.text import seconds, signed_percent
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -89,7 +89,7 @@ def drawing_of(course: Course, looks: Mapping[str, Look] | None = None) -> Drawi
     )
     said = [
         f"from {change.created_at[:10]} on {change.cause or 'unclear'} (ratio "
-        f"{percent(change.ratio_change)})"
+        f"{signed_percent(change.ratio_change)})"
         for change in course.changes
     ]
     last = course.points[-1]
@@ -169,7 +169,7 @@ def _marks(course: Course, panels: Sequence[Axes]) -> list[str]:
         (
             _date(change.created_at),
             CHANGED,
-            f"{change.cause or 'unclear'}, ratio {minus(percent(change.ratio_change))}",
+            f"{change.cause or 'unclear'}, ratio {minus(signed_percent(change.ratio_change))}",
         )
         for change in course.changes
     ]
