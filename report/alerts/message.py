@@ -148,8 +148,14 @@ def _reason(finding: Finding) -> str:
 def _gain(finding: Finding) -> str:
     interval = ""
     if finding.gain_low is not None and finding.gain_high is not None:
-        interval = f" (95% interval {signed_percent(finding.gain_low)} to {signed_percent(finding.gain_high)})"
-    return f"Throughput gain of the candidate tonight: {signed_percent(finding.gain or 0.0)}{interval}."
+        interval = (
+            f" (95% interval {signed_percent(finding.gain_low)} to "
+            f"{signed_percent(finding.gain_high)})"
+        )
+    return (
+        f"Throughput gain of the candidate tonight: "
+        f"{signed_percent(finding.gain or 0.0)}{interval}."
+    )
 
 
 def _confirmed(finding: Finding) -> str:
@@ -175,12 +181,14 @@ def _recovered(event: Event) -> str:
     name = SERIES[told.series]
     if rest / told.change >= 0.5:
         return (
-            f"It is steady, yet not where it was: the {name} is {signed_percent(rest)} against the level "
+            f"It is steady, yet not where it was: the {name} is {signed_percent(rest)} against the "
+            f"level "
             "before the change. "
             "The nights since then, or an acknowledgement, have become what it is compared with."
         )
     return (
-        f"The {name} is back: {signed_percent(rest)} against the level before the change, which had been "
+        f"The {name} is back: {signed_percent(rest)} against the level before the change, which "
+        f"had been "
         "told as " + (f"{signed_percent(told.change)}.")
     )
 

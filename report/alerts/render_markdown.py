@@ -62,9 +62,8 @@ def body_markdown(message: Message) -> str:
         parts += ["**Measure it again**", fenced(message.reproduce, "sh")]
     finding = message.finding
     where = [f"run {markdown(finding.run)}", *([markdown(finding.host)] if finding.host else [])]
-    parts.append(
-        f"<sub>{'; '.join([*where, finding.measure.replace('_', ' '), f'alert {message.identity}'])}</sub>"
-    )
+    where += [finding.measure.replace("_", " "), f"alert {message.identity}"]
+    parts.append(f"<sub>{'; '.join(where)}</sub>")
     return "\n\n".join(parts) + "\n"
 
 

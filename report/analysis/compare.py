@@ -66,7 +66,9 @@ class Compared:
 
 @dataclass(frozen=True)
 class Comparison:
-    """All of two runs that can be compared, what only one has, and what else differs between them."""
+    """All of two runs that can be compared, what only one has, and what else differs between
+    them.
+    """
 
     a: Run
     b: Run

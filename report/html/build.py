@@ -194,7 +194,9 @@ def _text(name: str) -> str:
 
 
 def _verbatim(text: str) -> Markup:
-    """This package's own script or style, which is the only text that goes into the page unescaped."""
+    """This package's own script or style, which is the only text that goes into the page
+    unescaped.
+    """
     from markupsafe import Markup
 
     return Markup(text)

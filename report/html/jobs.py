@@ -20,7 +20,9 @@ MAX_JOBS = 2000  # rows: some 600 bytes each
 
 @dataclass(frozen=True)
 class Job:
-    """One record. `log`: relative to the page's folder, percent-encoded; empty where there is none."""
+    """One record. `log`: relative to the page's folder, percent-encoded; empty where there is
+    none.
+    """
 
     run: str
     workload: str

@@ -94,7 +94,10 @@ def _of_workload(
     beyond = max(
         float((value > edge).mean()) for launches in steps.values() for value in [_pooled(launches)]
     )
-    caption = "Share of steps in the steady state that took no longer than this; markers at 10, 50 and 90%. "
+    caption = (
+        "Share of steps in the steady state that took no longer than this; markers at 10, 50 and "
+        "90%. "
+    )
     caption += "Bold: all launches of an arm together, faint: each launch."
     caption += f" Up to {beyond:.1%} of an arm's steps are beyond the right edge." if beyond else ""
     caption += missing(arms, drawn)
@@ -116,9 +119,17 @@ def _draw_arm(axes: Axes, label: str, launches: Sequence[Values], look: Look) ->
     # too.
     marked = [int(np.searchsorted(shares, share)) for share in MARKS]
     axes.plot(
-        values, shares, drawstyle="steps-post", color=look.colour, linestyle=look.line, linewidth=1.5,
-        marker=look.marker, markersize=4.5, markevery=marked, label=label,
-    )  # fmt: skip
+        values,
+        shares,
+        drawstyle="steps-post",
+        color=look.colour,
+        linestyle=look.line,
+        linewidth=1.5,
+        marker=look.marker,
+        markersize=4.5,
+        markevery=marked,
+        label=label,
+    )
 
 
 def _scale(axes: Axes, steps: Mapping[str, Sequence[Values]]) -> float:

@@ -32,7 +32,9 @@ class Drawing:
 
 
 def by_workload(run: Run) -> dict[str, dict[str, list[JobRecord]]]:
-    """The launches that count by workload and arm, in the tables' order, arms without one included."""
+    """The launches that count by workload and arm, in the tables' order, arms without one
+    included.
+    """
     groups: dict[str, dict[str, list[JobRecord]]] = {}
     for (workload, arm), launches in arms_of(run).launches.items():
         counted = [

@@ -107,7 +107,9 @@ class Look:
 
 
 def looks_of(runs: Iterable[Run]) -> dict[str, Look]:
-    """A look for every arm, the same in all plots of `runs`: in the order in which pairs name them."""
+    """A look for every arm, the same in all plots of `runs`: in the order in which pairs name
+    them.
+    """
     declared = [
         arm for run in runs for pair in run.info.pairs for arm in (pair.baseline, pair.candidate)
     ]
@@ -176,9 +178,16 @@ def legend_above(
     axes.set_title(title, pad=3 + LEGEND_LINE * rows, **title_style)
     if labels:
         axes.legend(
-            handles, labels, loc="lower left", bbox_to_anchor=(-0.01, 0.98), ncols=LEGEND_COLUMNS, fontsize=SMALL,
-            borderaxespad=0.2, labelspacing=0.2, handlelength=2.8,
-        )  # fmt: skip
+            handles,
+            labels,
+            loc="lower left",
+            bbox_to_anchor=(-0.01, 0.98),
+            ncols=LEGEND_COLUMNS,
+            fontsize=SMALL,
+            borderaxespad=0.2,
+            labelspacing=0.2,
+            handlelength=2.8,
+        )
 
 
 def minus(text: str) -> str:
@@ -209,7 +218,8 @@ def slug(*parts: str) -> str:
     )
     if len(text) <= LONGEST_SLUG and all(part.isascii() for part in parts):
         return text
-    return f"{text[: LONGEST_SLUG - 9].rstrip('-.')}-{hashlib.sha256(chr(0).join(parts).encode()).hexdigest()[:8]}"
+    digest = hashlib.sha256(chr(0).join(parts).encode()).hexdigest()[:8]
+    return f"{text[: LONGEST_SLUG - 9].rstrip('-.')}-{digest}"
 
 
 def listed(said: Sequence[str], most: int = 30) -> str:

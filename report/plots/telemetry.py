@@ -156,9 +156,15 @@ def _figure(
     caption = f"One job of each arm ({which} {', '.join(map(str, launches))}). "
     caption += "Shaded: the steady window. "
     if GPU[0] in quantities:
-        caption += "GPU use is NVML's: the share of time in which any kernel ran. Memory is the whole card's."
+        caption += (
+            "GPU use is NVML's: the share of time in which any kernel ran. Memory is the whole "
+            "card's."
+        )
     else:
-        caption += "CPU is the share of all cores that the job's processes had; RSS is their resident memory."
+        caption += (
+            "CPU is the share of all cores that the job's processes had; RSS is their resident "
+            "memory."
+        )
     if any(each.job.partner for each in chunk):
         caption += " Both arms of the pair were on the card at a time, and are seen together."
     return Drawing((run.info.run, *of), title, caption, _alt(chunk), figure, problems)

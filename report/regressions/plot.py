@@ -56,7 +56,9 @@ def draw(
 
 
 def write(courses: Sequence[Course], out: Path) -> list[Path]:
-    """Draw every course of two nights or more as OUT/NAME.svg. BenchError: `out` cannot be written."""
+    """Draw every course of two nights or more as OUT/NAME.svg. BenchError: `out` cannot be
+    written.
+    """
     paths: list[Path] = []
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -187,9 +189,15 @@ def _marks(course: Course, panels: Sequence[Axes]) -> list[str]:
                 linestyle=(0, (4, 2)) if colour == CHANGED else ":",
             )
         panels[0].annotate(
-            str(number), (date, 1), xycoords=("data", "axes fraction"), xytext=(2, -1), textcoords="offset points",
-            va="top", fontsize=SMALL, color=INK,
-        )  # fmt: skip
+            str(number),
+            (date, 1),
+            xycoords=("data", "axes fraction"),
+            xytext=(2, -1),
+            textcoords="offset points",
+            va="top",
+            fontsize=SMALL,
+            color=INK,
+        )
         said.append(name(f"{number}  {_day(date)}: {what}", MOST_LETTERS))
     return (
         said

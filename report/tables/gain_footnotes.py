@@ -62,7 +62,8 @@ def _differences(run: Run) -> list[str]:
         backends = {job.arm.backend for side in arms.of_pair(pair) for job in side.values()}
         what = "no declared difference" + (" but the backend" if len(backends) != 1 else "")
         if pair.differs:
-            what = f"{', '.join(pair.differs)} {'differ' if len(pair.differs) > 1 else 'differs'} (declared)"
+            verb = "differ" if len(pair.differs) > 1 else "differs"
+            what = f"{', '.join(pair.differs)} {verb} (declared)"
         declared = said.setdefault(f"{pair.baseline} against {pair.candidate}", {})
         declared.setdefault(what, []).append(pair.workload)
     return [

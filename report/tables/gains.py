@@ -122,7 +122,9 @@ def comparison_tables(parts: Sequence[Part]) -> list[Table]:
 
 
 def full_gains(run: Run) -> Part:
-    """Every declared pair by every measure, with the times of both arms and what the machine did."""
+    """Every declared pair by every measure, with the times of both arms and what the machine
+    did.
+    """
     by_name = backends_are_shared(run)
     return part_of(
         run, full.full_rows(run), [*gain_notes(run), *full.machine_notes(run)], by_name=by_name
@@ -181,7 +183,9 @@ def _as_printed(key: str) -> Show:
 
 
 def pair_labels(parts: Sequence[Part]) -> Show:
-    """How a pair of any of the runs is called: `ONNX Runtime over PyTorch`, or by its arms' names."""
+    """How a pair of any of the runs is called: `ONNX Runtime over PyTorch`, or by its arms'
+    names.
+    """
     by_name = {part.run for part in parts if part.by_name}
 
     def label(row: Row) -> str:

@@ -190,7 +190,9 @@ def _row(run: Run, found: Comparison) -> Row:
 
 
 def _agreement(results: Sequence[InferenceResult]) -> Row:
-    """The worst difference of logits, and the main metric by both engines, averaged over launches."""
+    """The worst difference of logits, and the main metric by both engines, averaged over
+    launches.
+    """
     known = [metrics for result in results if len(metrics := result.metrics) == len(ENGINES)]
     names = (
         set.intersection(*(set(of) for metrics in known for of in metrics.values()))

@@ -142,7 +142,9 @@ def _by_name(run: Run) -> bool:
 
 
 def _scores(run: Run) -> list[str]:
-    """What the score of a task is where it has more than one metric: that is what parity compares."""
+    """What the score of a task is where it has more than one metric: that is what parity
+    compares.
+    """
     tasks: dict[tuple[str, ...], dict[str, None]] = {}
     for job in run.jobs:
         if len(job.main_metrics) > 1:

@@ -68,7 +68,9 @@ class Prediction:
 
     @property
     def difference(self) -> float:
-        """How much too long (above 0) or too short the prediction is, as a fraction of the runtime."""
+        """How much too long (above 0) or too short the prediction is, as a fraction of the
+        runtime.
+        """
         return self.predicted_s / self.runtime_s - 1
 
 
@@ -100,7 +102,9 @@ def predict(
 
 
 def prediction(run: Run) -> Part:
-    """Every launch that counts, was trained without turns and has at least twice FIRST_STEPS steps."""
+    """Every launch that counts, was trained without turns and has at least twice FIRST_STEPS
+    steps.
+    """
     files = Files()
     rows: list[Row] = []
     notes: list[str] = []

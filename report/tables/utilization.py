@@ -110,7 +110,10 @@ def how_measured(job: JobRecord) -> list[str]:
         )
     cards = cards_of(job)
     if len(cards) > 1:
-        how = "power and energy are of all together, memory of the fullest, the rest are means over cards"
+        how = (
+            "power and energy are of all together, memory of the fullest, the rest are means over "
+            "cards"
+        )
         said.append(f"{len(cards)} cards: {how}")
     if any(gpu.energy_source == "power" for gpu in cards):
         said.append("energy is power integrated over time: the card's energy counter was not read")
