@@ -24,7 +24,7 @@ from harness.worker import backends
 from harness.worker.backends.torch_compile import TorchCompile
 from report.loading.runs import load_run
 from report.tables.footnotes import compile_notes, runtime_notes
-from report.tables.table import render
+from report.tables.render import render
 
 ROOT = Path(__file__).resolve().parents[1]
 needs_compiler = pytest.mark.skipif(

@@ -21,11 +21,11 @@ from test_report_exports_peers import ACTION_SCHEMA, BMF_SCHEMA
 
 from harness.schema.record import InferenceResult, State
 from harness.schema.record_inference import InferenceProof
-from report.analysis.inference import inference_rows
 from report.exports.parquet import INTEGERS, TEXTS, unit_of
 from report.exports.points import ARM_MEASURES, points_of
 from report.exports.registry import FORMATS, export
 from report.loading.runs import Run
+from report.tables.inference import inference_rows
 
 TRAINED = "tiny-sst2/pytorch/inference/batch-64"
 GAIN = f"{TRAINED}/onnxruntime/over/torch"

@@ -20,8 +20,9 @@ from harness.schema.record import Engagement, JobRecord, State
 from harness.schema.shapes import SHAPES
 from report.html.build import make_page
 from report.loading.runs import Run
+from report.tables.registry import build
+from report.tables.render import render
 from report.tables.support_matrix import LONGEST_ERROR, matrix, matrix_rows
-from report.tables.table import build, render
 
 ROOT = Path(__file__).resolve().parents[1]
 WHY = "in phase evaluate: RuntimeError: Got invalid dimensions for input: input_ids"

@@ -15,7 +15,8 @@ from harness.schema.record import JobRecord, Pair, State
 from harness.schema.stats import block_interval, log_ratios, mean_interval
 from report.analysis.gains import END_TO_END, STEADY_STATE, Gain, gains_of
 from report.loading.runs import load_run
-from report.tables.table import build, render
+from report.tables.registry import build
+from report.tables.render import render
 
 H100_RUN = Path(__file__).parent.parent / "results" / "glue-sst2-steady-20261123-003540"
 PAIR = Pair(workload="tiny-sst2", baseline="pytorch", candidate="onnxruntime")

@@ -16,7 +16,7 @@ from report_factory import make_job, make_run
 from harness.schema.record import Timing
 from harness.schema.stats import t_quantile
 from report.analysis.break_even import BreakEven, break_even
-from report.tables.table import build
+from report.tables.registry import build
 
 seconds = st.floats(0.01, 100)
 launch = st.tuples(seconds, seconds, seconds, seconds)

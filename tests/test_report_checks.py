@@ -20,7 +20,8 @@ from report.analysis.gains import STEADY_STATE, Gain, gains_of
 from report.analysis.noise_floor import same_host
 from report.loading.runs import Run, load_runs
 from report.tables.markdown_files import refresh
-from report.tables.table import build, render
+from report.tables.registry import build
+from report.tables.render import render
 
 PAIR = Pair(workload="tiny-sst2", baseline="pytorch", candidate="onnxruntime")
 A_A = Pair(workload="tiny-sst2", baseline="a", candidate="b")

@@ -145,7 +145,6 @@ def test_help_loads_no_library_that_takes_time_to_import() -> None:
     slow = {
         "jinja2",
         "matplotlib",
-        "msgspec",
         "numpy",
         "pandas",
         "pyarrow",

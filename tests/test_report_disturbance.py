@@ -9,9 +9,8 @@ import pytest
 from report_factory import make_job, make_run, write_run
 
 from harness.schema.record import Contention, GpuTelemetry, JobRecord, Telemetry
-from report.loading.lean import read_all_lean, read_lean
 from report.loading.runs import Run, load_run
-from report.tables.table import build
+from report.tables.registry import build
 
 CARD = "NVIDIA H200"
 SEEN = GpuTelemetry(index=0, samples=40, foreign_processes=0)
@@ -63,15 +62,15 @@ def test_light_disturbances_stand_under_every_table_of_times(view: str) -> None:
     assert undisturbed == notes(run_of(), view)
 
 
-def test_heavy_ones_that_count_are_told_and_read_the_same_in_short(tmp_path: Path) -> None:
+def test_heavy_ones_that_count_are_told_and_survive_the_record(tmp_path: Path) -> None:
     heavy = Contention(
         pause_share=0.8, noted=["pauses"], heavy="pauses took 80.0% of the steady window"
     )
     run = run_of({"contention": heavy})
     told = "heavily disturbed launches count, as the suite asks (measurement.contention: note) (pytorch on tiny-sst2)"
     assert told in notes(run, "gains")
-    lean = load_run(write_run(tmp_path / "run", run), read_lean, read_all_lean)
-    assert notes(lean, "gains") == notes(run, "gains")
+    loaded = load_run(write_run(tmp_path / "run", run))
+    assert notes(loaded, "gains") == notes(run, "gains")
 
 
 def test_a_job_without_samples_says_so_on_a_cpu() -> None:

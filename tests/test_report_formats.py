@@ -21,8 +21,8 @@ from harness.schema.record import InferenceResult, JobRecord, Pair, State, Timin
 from report.tables.columns import DETAIL, ESSENTIAL
 from report.tables.keys import describe_key
 from report.tables.latex import escape
-from report.tables.registry import VIEWS
-from report.tables.table import build, render
+from report.tables.registry import VIEWS, build
+from report.tables.render import render
 from report.tables.terminal import fitting, terminal
 
 

@@ -23,9 +23,8 @@ from harness.schema.record import (
 )
 from harness.schema.workload import Training
 from report.loading.runs import Run, load_run
-from report.tables.registry import VIEWS
-from report.tables.render import FORMATS
-from report.tables.table import build, render
+from report.tables.registry import VIEWS, build
+from report.tables.render import FORMATS, render
 
 PUBLISHED = Path(__file__).parent.parent / "results" / "published"
 GIB = 2**30

@@ -14,7 +14,6 @@ from test_inference_report import point, result
 
 from harness.errors import BenchError
 from harness.schema.record import SCHEMA_VERSION
-from report.loading.lean import read_lean
 from report.loading.runs import UnreadableLine, find_run, load_run, load_runs, read_line
 
 
@@ -116,10 +115,9 @@ def test_a_block_time_that_was_nan_stays_in_its_place() -> None:
     written = make_block_job("pytorch", "onnxruntime", 0, [0.5, math.nan, 0.4])
     line = written.model_dump_json().encode()
     assert b"[0.5,null,0.4]" in line
-    for read in (read_line, read_lean):
-        blocks = read(line).blocks
-        assert blocks is not None
-        assert blocks.step_s == pytest.approx([0.5, math.nan, 0.4], nan_ok=True)
+    blocks = read_line(line).blocks
+    assert blocks is not None
+    assert blocks.step_s == pytest.approx([0.5, math.nan, 0.4], nan_ok=True)
 
 
 @pytest.mark.parametrize("damage", [None, "missing"])
@@ -131,24 +129,22 @@ def test_inference_whose_times_are_incomplete_costs_one_batch_size(damage: str |
     times["mean_s"] = None
     if damage:
         del times["mean_s"]
-    for read in (read_line, read_lean):
-        notes: list[str] = []
-        found = read(json.dumps(fields).encode(), notes=notes).inference
-        assert found is not None
-        assert [timed.batch_size for timed in found.points] == [8]
-        assert notes == ["the times of inference at batch size 1 are incomplete, read as missing"]
+    notes: list[str] = []
+    found = read_line(json.dumps(fields).encode(), notes=notes).inference
+    assert found is not None
+    assert [timed.batch_size for timed in found.points] == [8]
+    assert notes == ["the times of inference at batch size 1 are incomplete, read as missing"]
 
 
 @pytest.mark.parametrize("value", [-1, 0.0, math.nan, math.inf, 1e308, 5e-324])
 def test_a_time_that_no_clock_gives_is_missing_and_named(value: float) -> None:
     fields = json.loads(line_with())
     fields["timing"]["steady_step_s"] = value
-    for read in (read_line, read_lean):
-        notes: list[str] = []
-        timing = read(json.dumps(fields).encode(), notes=notes).timing
-        assert timing.steady_step_s is None
-        assert timing.train_runtime_s == 100
-        assert notes == [f"steady_step_s = {value!r} is no measurement, read as missing"]
+    notes: list[str] = []
+    timing = read_line(json.dumps(fields).encode(), notes=notes).timing
+    assert timing.steady_step_s is None
+    assert timing.train_runtime_s == 100
+    assert notes == [f"steady_step_s = {value!r} is no measurement, read as missing"]
 
 
 @pytest.mark.parametrize("changes", [{}, {"workload": "of another shape"}])

@@ -1,43 +1,32 @@
-"""Many runs: digested one by one, in one process or several, they make the same tables; damage
-costs only itself.
-"""
+"""Tables of many runs: the summary, few notes, and damage that costs only itself."""
 
 from __future__ import annotations
 
 import csv
 import io
 import json
-import os
 import subprocess
 import sys
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
-from pydantic import BaseModel
 from report_factory import (
-    GATED,
-    clock,
     four_pairs,
-    make_block_job,
     make_job,
     make_run,
-    make_twin,
     write_run,
 )
 
 from harness.errors import BenchError
 from harness.schema.record import SCHEMA_VERSION, Host, Pair, Stopping
-from report.loading import aa_runs, lean, many
+from report.loading import aa_runs
 from report.loading.filters import Selection
-from report.loading.lean import read_all_lean, read_lean
-from report.loading.many import document_of
-from report.loading.runs import load_run, load_runs, read_line
-from report.tables.footnotes import MANY_RUNS, MOST_NOTES, merge_notes
-from report.tables.registry import VIEWS
-from report.tables.render import FORMATS
-from report.tables.table import DISPLAYS, build, render, views_for, written
+from report.loading.runs import load_run, load_runs
+from report.tables.footnotes import MOST_NOTES, merge_notes
+from report.tables.registry import build
+from report.tables.render import DISPLAYS, FORMATS, written
+from report.text import MANY_RUNS
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "results"
@@ -47,11 +36,9 @@ HOST = Host(name_sha256="abc", cpu="Abacus", cores=2)
 def tabulate(
     paths: list[Path], form: str = "markdown", view: str | None = None, **options: Any
 ) -> str:
-    document, problems = document_of(
-        paths, partial(views_for, view, brief=form in DISPLAYS), view, **options
-    )
+    runs, problems = load_runs(paths)
     assert not problems
-    return written(document, form)
+    return written(build(runs, view, brief=form in DISPLAYS, **options), form)
 
 
 def write_nights(folder: Path, nights: int, **fields: Any) -> Path:
@@ -63,54 +50,7 @@ def write_nights(folder: Path, nights: int, **fields: Any) -> Path:
     return folder
 
 
-def of_every_kind(folder: Path) -> list[Path]:
-    """Runs with all that tables may say of a record: twins, blocks, clocks, failures, reruns."""
-    twins = [make_twin("pytorch", [0.7, 0.6, 0.5]), make_twin("onnxruntime", [0.7, 0.6, 0.5])]
-    measured = [
-        make_job(
-            arm,
-            launch,
-            telemetry=clock(1500.0),
-            metrics={"accuracy": 0.8 + launch / 100},
-            device="NVIDIA Abacus",
-        )
-        for arm in ("pytorch", "onnxruntime")
-        for launch in range(4)
-    ]
-    blocks = [
-        make_block_job(arm, other, launch, [0.5, 0.4 + launch / 100, 0.6])
-        for launch in range(3)
-        for arm, other in (("pytorch", "onnxruntime"), ("onnxruntime", "pytorch"))
-    ]
-    again = [
-        make_job(attempt=2, started_at="2001-01-02"),
-        make_job(reason="broke", state="crashed"),
-    ]
-    made = {"twins": [*twins, *measured], "blocks": blocks, "again": again}
-    paths = []
-    for name, jobs in made.items():
-        paths.append(
-            write_run(
-                folder / name, make_run(jobs, run=name, config=GATED if name == "twins" else {})
-            )
-        )
-    return paths
-
-
-@pytest.mark.parametrize("view", [None, *VIEWS])
-def test_tables_of_lean_records_and_of_several_processes_are_those_of_whole_records(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, view: str | None
-) -> None:
-    paths = [*sorted(path.parent for path in RESULTS.glob("*/run.json")), *of_every_kind(tmp_path)]
-    runs, _ = load_runs(paths)
-    whole = {form: render(runs, form, view) for form in FORMATS}
-    assert {form: tabulate(paths, form, view) for form in FORMATS} == whole
-    monkeypatch.setattr(many, "PARALLEL_FROM", 0)
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1, 2})
-    assert {form: tabulate(paths, form, view) for form in FORMATS} == whole
-
-
-def test_a_lean_record_refuses_what_a_whole_one_does(tmp_path: Path) -> None:
+def test_lines_that_are_no_record_are_named_and_the_others_count(tmp_path: Path) -> None:
     folder = write_run(tmp_path / "run", make_run(four_pairs()))
     fields = json.loads((folder / "jobs.jsonl").read_text().splitlines()[0])
     broken = [
@@ -133,36 +73,9 @@ def test_a_lean_record_refuses_what_a_whole_one_does(tmp_path: Path) -> None:
                 }
             )
         )
-    lean, whole = load_run(folder, read_lean, read_all_lean), load_run(folder)
-    assert lean.problems == whole.problems
-    assert [problem.split(":")[1] for problem in lean.problems] == ["9", "10", "11", "12", "13"]
-    assert [job.launch for job in lean.jobs] == [job.launch for job in whole.jobs]
-    assert not hasattr(lean.jobs[0], "packages")
-
-
-def test_msgspec_reads_every_recorded_line_as_pydantic_does(tmp_path: Path) -> None:
-    pytest.importorskip("msgspec", reason="msgspec is not installed: tables are read without it")
-    folders = [
-        *sorted(path.parent for path in RESULTS.glob("*/run.json")),
-        *of_every_kind(tmp_path),
-    ]
-    lines = [
-        line for folder in folders for line in (folder / "jobs.jsonl").read_bytes().splitlines()
-    ]
-    assert len(lines) > 50
-
-    def plain(record: Any) -> Any:
-        if isinstance(record, list):
-            return [plain(item) for item in record]
-        fields = getattr(record, "__struct_fields__", None) or getattr(
-            type(record), "model_fields", None
-        )
-        return {name: plain(getattr(record, name)) for name in fields} if fields else record
-
-    for line in lines:
-        (record,) = lean.read_all_lean(line) or []
-        assert not isinstance(record, BaseModel)
-        assert plain(record) == plain(read_line(line, lean.LEAN_RECORD))
+    run = load_run(folder)
+    assert [problem.split(":")[1] for problem in run.problems] == ["9", "10", "11", "12", "13"]
+    assert [job.launch for job in run.jobs][8:] == [9, 10]
 
 
 def test_a_damaged_results_folder_is_tabulated_and_every_damage_named(tmp_path: Path) -> None:
@@ -303,9 +216,7 @@ def test_the_noise_floor_does_not_make_it_quadratic(
 def test_nothing_selected_is_told(tmp_path: Path) -> None:
     folder = write_run(tmp_path / "run", make_run(four_pairs()))
     with pytest.raises(BenchError, match="--model huge.*no run has anything"):
-        document_of(
-            [folder], partial(views_for, None, brief=True), selection=Selection(model=("huge",))
-        )
+        tabulate([folder], selection=Selection(model=("huge",)))
 
 
 def test_precision_of_pairs_that_are_not_selected_is_not_told(tmp_path: Path) -> None:
@@ -323,26 +234,3 @@ def test_precision_of_pairs_that_are_not_selected_is_not_told(tmp_path: Path) ->
     text = tabulate([folder], selection=Selection(model=("tin*",)))
     assert "tiny-sst2 has no interval" in text
     assert "small" not in text
-
-
-def test_the_generated_tree_is_the_same_twice(tmp_path: Path) -> None:
-    sys.path.insert(0, str(ROOT / "benchmarks"))
-    try:
-        from many_runs import SOURCE, generate
-    finally:
-        sys.path.pop(0)
-    for name in ("one", "two"):
-        generate(SOURCE, tmp_path / name, runs=3, records=40, seed=1)
-    trees = [
-        {
-            path.relative_to(tmp_path / name): path.read_bytes()
-            for path in (tmp_path / name).rglob("*.json*")
-        }
-        for name in ("one", "two")
-    ]
-    assert trees[0] == trees[1]
-    assert len(trees[0]) == 6
-    runs, problems = load_runs([tmp_path / "one"])
-    assert not problems
-    assert [len(run.jobs) for run in runs] == [40] * 3
-    assert len({job.id for run in runs for job in run.jobs}) == 120

@@ -11,7 +11,8 @@ from report_factory import GATED, make_job, make_run, make_twin
 from harness.schema.record import JobRecord, Pair
 from report.analysis.launches import arms_of
 from report.analysis.parity import Parity, check_parity
-from report.tables.table import build, render
+from report.tables.registry import build
+from report.tables.render import render
 
 PAIR = Pair(workload="tiny-sst2", baseline="pytorch", candidate="onnxruntime")
 

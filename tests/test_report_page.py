@@ -23,7 +23,7 @@ from report.html.provenance import compare_arms, compare_runs
 from report.html.sorting import RAW, sort_key
 from report.loading.runs import Run, load_runs
 from report.plots import Picture
-from report.tables.table import build
+from report.tables.registry import build
 
 ROOT = Path(__file__).parent.parent
 COMMITTED = [ROOT / "results" / name for name in ("published", "smoke-20261123-012757")]

@@ -17,7 +17,8 @@ from report.analysis.gains import gains_of
 from report.analysis.launches import arms_of
 from report.analysis.parity import LOSS_TOLERANCE, Parity, check_parity
 from report.loading.runs import Run, load_run
-from report.tables.table import build, render
+from report.tables.registry import build
+from report.tables.render import render
 
 PAIR = Pair(workload="tiny-sst2", baseline="pytorch", candidate="onnxruntime")
 ROOT = Path(__file__).parent.parent

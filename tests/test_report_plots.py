@@ -24,6 +24,8 @@ from report.analysis.break_even import BreakEven
 from report.analysis.gains import gains_of
 from report.analysis.launches import arms_of
 from report.cli import main
+from report.commands.plot import KINDS as COMMAND_KINDS
+from report.commands.plot import more_kinds
 from report.loading.runs import load_run, load_runs
 from report.plots import KINDS, drawings, render, write
 from report.plots.breakeven import costs_of, in_words
@@ -317,9 +319,7 @@ def test_all_committed_runs_come_out_with_the_same_bytes_twice(smoke, tmp_path):
 
 def test_pictures_are_whole_svg_elements_with_ids_of_their_own(tmp_path):
     pictures = [picture for picture in render([a_run(tmp_path)]) if picture.svg]
-    assert [picture.kind for picture in pictures] == [
-        kind for kind in KINDS if kind != "history"
-    ], "of one night"
+    assert [picture.kind for picture in pictures] == list(KINDS), "of one night"
     seen: set[str] = set()
     for picture in pictures:
         root = ElementTree.fromstring(picture.svg)
@@ -363,7 +363,7 @@ def test_dollars_are_no_mathtext(tmp_path):
     ]
     pairs = [Pair(workload="w$^2$", baseline=arms["pytorch"], candidate=arms["onnxruntime"])]
     run = dataclasses.replace(run, jobs=jobs, info=run.info.model_copy(update={"pairs": pairs}))
-    for kind in (kind for kind in KINDS if kind != "history"):  # of one night there is none
+    for kind in KINDS:
         (drawing,) = drawn(run, kind)
         to_svg(drawing.figure)  # a `$\frac{onnx$` taken for mathtext would raise here
         said = " ".join(texts(drawing.figure))
@@ -505,7 +505,8 @@ def test_a_long_series_makes_no_huge_picture(tmp_path):
 
 def test_nights_are_drawn_where_there_are_several():
     nights = load_runs([RESULTS / "nightly-history"])[0]
-    (picture,) = render(nights, ["history"])
+    (picture,) = render(nights, ["history"], more_kinds())
     assert picture.svg.startswith("<svg")
     assert picture.name.startswith("history-bert-tiny-sst2-onnxruntime-over-pytorch")
-    assert render(nights[:1], ["history"]) == []
+    assert render(nights[:1], ["history"], more_kinds()) == []
+    assert (*KINDS, *more_kinds()) == COMMAND_KINDS

@@ -14,7 +14,8 @@ from report_factory import make_job, make_run
 from harness.schema.record import State, Timing
 from report.loading.runs import Run
 from report.tables.prediction import FIRST_STEPS, predict, prediction
-from report.tables.table import build, render
+from report.tables.registry import build
+from report.tables.render import render
 
 STEPS = 1000
 

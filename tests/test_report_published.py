@@ -14,7 +14,7 @@ from harness.schema.record import JobRecord
 from report.analysis.gains import gains_of
 from report.analysis.published import check_gains, check_samples, gain_is_reproduced, samples_agree
 from report.loading.runs import Run, load_run
-from report.tables.table import render
+from report.tables.render import render
 
 PUBLISHED = Path(__file__).parent.parent / "results" / "published"
 

@@ -15,8 +15,9 @@ from harness.schema.record import GpuTelemetry, JobRecord, State, Telemetry, Tim
 from harness.schema.workload import Launch
 from report.analysis.statistics import welch_interval
 from report.loading.runs import Run
+from report.tables.registry import build
+from report.tables.render import render
 from report.tables.scaling import scaling_rows
-from report.tables.table import build, render
 
 
 def job(

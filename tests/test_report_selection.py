@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 
 import pytest
 from report_factory import PROVEN, make_job, make_run, write_run
 
 from harness.schema.record import Pair, Refusal, State
+from report.analysis.launches import arms_of
 from report.loading.filters import GROUPS, Selection
-from report.loading.many import document_of
-from report.loading.runs import Run, load_run
-from report.tables.table import Table, build, views_for
+from report.loading.runs import Run, load_run, load_runs
+from report.tables.registry import build
+from report.tables.table import Table
 
 ROOT = Path(__file__).parent.parent
 H100, A100 = "NVIDIA H100 80GB HBM3", "NVIDIA A100"
@@ -49,9 +49,8 @@ def tables(
 ) -> list[Table]:
     folders = [write_run(tmp_path / run.info.run, run) for run in runs]
     selection = Selection(**{kind: (pattern,) for kind, pattern in of.items()})
-    document, _ = document_of(
-        folders, partial(views_for, view, brief=True), view, selection, group_by
-    )
+    loaded, _ = load_runs(folders)
+    document = build(loaded, view, brief=True, selection=selection, group_by=group_by)
     return list(document.tables)
 
 
@@ -97,16 +96,17 @@ def test_what_is_said_of_pairs_goes_with_them() -> None:
         workload="tiny-sst2", baseline="pytorch", candidate="compiled", reasons=["they differ"]
     )
     run = make_run(two_models().jobs, two_models().info.pairs, refusals=[refusal])
-    kept = Selection(model=("small",)).of(run)
+    kept = Selection(model=("small",)).of(run, arms_of(run).launches)
     assert kept is not None
     assert (kept.info.refusals, len(kept.info.pairs), len(kept.jobs)) == ([], 1, 2)
-    assert Selection(model=("huge",)).of(run) is None
-    assert Selection(run=("other",)).of(run) is None
-    assert Selection().of(run) is run
+    assert Selection(model=("huge",)).of(run, arms_of(run).launches) is None
+    assert Selection(run=("other",)).of(run, arms_of(run).launches) is None
+    assert Selection().of(run, arms_of(run).launches) is run
 
 
 def test_a_published_run_that_is_filtered_still_reproduces_its_gains() -> None:
-    kept = Selection(model=("*-large",)).of(load_run(ROOT / "results" / "published"))
+    published = load_run(ROOT / "results" / "published")
+    kept = Selection(model=("*-large",)).of(published, arms_of(published).launches)
     assert kept is not None
     (table,) = build([kept], "gains").tables
     assert [row["model"] for row in table.rows] == ["roberta-large"]
@@ -118,8 +118,8 @@ def test_a_published_run_that_is_filtered_still_reproduces_its_gains() -> None:
 
 def test_a_workload_that_nobody_ran_is_known_by_its_name() -> None:
     run = make_run([], [Pair(workload="tiny-sst2", baseline="pytorch", candidate="onnxruntime")])
-    assert Selection(model=("tiny*",)).of(run) is not None
-    assert Selection(task=("sst2",)).of(run) is None
+    assert Selection(model=("tiny*",)).of(run, arms_of(run).launches) is not None
+    assert Selection(task=("sst2",)).of(run, arms_of(run).launches) is None
 
 
 @pytest.mark.parametrize(

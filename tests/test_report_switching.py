@@ -8,8 +8,8 @@ import pytest
 from report_factory import make_block_job, make_job, make_run
 
 from harness.schema.record import JobRecord, Pair, State
+from report.tables.render import render
 from report.tables.switching_footnotes import left_s
-from report.tables.table import render
 
 PAIR = Pair(workload="tiny-sst2", baseline="pytorch", candidate="onnxruntime")
 

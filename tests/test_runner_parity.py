@@ -18,7 +18,7 @@ from harness.runner.display import LineDisplay
 from harness.runner.runner import run
 from harness.schema.record import State
 from report.loading.runs import load_run
-from report.tables.table import render
+from report.tables.render import render
 
 ROOT = Path(__file__).resolve().parents[1]
 WORKER = (sys.executable, str(Path(__file__).parent / "broken_scale_worker.py"))

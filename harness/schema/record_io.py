@@ -35,14 +35,11 @@ class NewerLine(UnreadableLine):
     """The line is a record of a newer schema version: to be kept, not to be understood."""
 
 
-def read_line(
-    line: bytes, kind: type[JobRecord] = JobRecord, notes: list[str] | None = None
-) -> JobRecord:
+def read_line(line: bytes, notes: list[str] | None = None) -> JobRecord:
     """One line of jobs.jsonl as a record.
 
     Args:
         line: with or without its end of line.
-        kind: JobRecord, or report.loading.lean's, which has the fields that tables read.
         notes: takes a phrase for whatever of the line could not be used although the record could.
 
     Raises:
@@ -64,9 +61,9 @@ def read_line(
         if key in fields:
             fields[key] = _shared_part(key, part, fields[key])
     try:
-        return kind.model_validate(fields, context=notes)
+        return JobRecord.model_validate(fields, context=notes)
     except ValidationError as error:
-        return _read_tolerantly(from_json(line), error, kind, notes)
+        return _read_tolerantly(from_json(line), error, notes)
 
 
 def written_line(record: JobRecord) -> bytes:
@@ -105,7 +102,7 @@ def _shared_part(key: str, kind: type[SharedPart], fields: Any) -> Any:
 
 
 def _read_tolerantly(
-    fields: dict[str, Any], first: ValidationError, kind: type[JobRecord], notes: list[str] | None
+    fields: dict[str, Any], first: ValidationError, notes: list[str] | None
 ) -> JobRecord:
     """Second reading of a line that was refused: without what only a newer harness knows, or only a
     part lacks.
@@ -130,7 +127,7 @@ def _read_tolerantly(
                 f"the times of inference at batch size {size} are incomplete, read as missing"
             )
     try:
-        return kind.model_validate(fields, context=notes)
+        return JobRecord.model_validate(fields, context=notes)
     except ValidationError as error:
         raise UnreadableLine(first_error(error)) from None
 

@@ -1,4 +1,6 @@
-"""Plain text in other formats, so that whatever a name or a version holds is shown and never acts."""
+"""Plain text in other formats, so that whatever a name or a version holds is shown and never
+acts.
+"""
 
 from __future__ import annotations
 

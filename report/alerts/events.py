@@ -156,9 +156,14 @@ def _no_judgement(verdict: Verdict) -> Finding:
     """
     failed = verdict.exit_code == 2 and not verdict.findings
     return Finding(
-        workload="", baseline="", candidate="", host="", run=verdict.run,
-        state="missing" if failed else "steady", reason=" ".join(verdict.problems) if failed else "",
-    )  # fmt: skip
+        workload="",
+        baseline="",
+        candidate="",
+        host="",
+        run=verdict.run,
+        state="missing" if failed else "steady",
+        reason=" ".join(verdict.problems) if failed else "",
+    )
 
 
 def is_older(verdict: Verdict, newest: str) -> bool:

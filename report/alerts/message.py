@@ -11,6 +11,7 @@ from report.alerts.escape import lines, one_line
 from report.alerts.events import Event, Kind, leading
 from report.alerts.plot import Course, bars, course_of
 from report.regressions.model import Change, Finding
+from report.text import signed_percent
 
 Level = Literal["error", "warning", "notice"]
 LEVELS: dict[Kind, Level] = {"regression": "error", "missing": "error", "no judgement": "error"}
@@ -96,11 +97,6 @@ def pair_name(finding: Finding) -> str:
     return f"{workload}, {candidate} against {baseline}" if finding.workload else "the whole night"
 
 
-def percent(fraction: float, digits: int = 1) -> str:
-    """A signed percentage with a typographic minus."""
-    return f"{100 * fraction:+.{digits}f}%".replace("-", "−")
-
-
 def _title(event: Event) -> str:
     finding = event.finding
     state = STATES.get(event.kind, event.kind.capitalize())
@@ -109,7 +105,7 @@ def _title(event: Event) -> str:
     if event.before and event.before.kind == event.kind:
         state = "Went on: " + state.lower()
     change = leading(finding) if event.kind in ("regression", "improvement") else None
-    moved = f": {SERIES[change.series]} {percent(change.change)}" if change else ""
+    moved = f": {SERIES[change.series]} {signed_percent(change.change)}" if change else ""
     return one_line(f"{state}: {pair_name(finding)}{moved}", MOST_TITLE)
 
 
@@ -120,7 +116,7 @@ def _summary(event: Event) -> str:
         nights = f"{change.tail} night{'s' if change.tail > 1 else ''}"
         sentences.append(
             f"The {SERIES[change.series]} is {_value(change, change.level)}, "
-            f"{percent(change.change)} against "
+            f"{signed_percent(change.change)} against "
             f"{_value(change, change.mean)} in the {change.nights} nights before. It has been so "
             f"for {nights}"
             f"{f', since run {finding.since}' if finding.since else ''}."
@@ -152,8 +148,14 @@ def _reason(finding: Finding) -> str:
 def _gain(finding: Finding) -> str:
     interval = ""
     if finding.gain_low is not None and finding.gain_high is not None:
-        interval = f" (95% interval {percent(finding.gain_low)} to {percent(finding.gain_high)})"
-    return f"Throughput gain of the candidate tonight: {percent(finding.gain or 0.0)}{interval}."
+        interval = (
+            f" (95% interval {signed_percent(finding.gain_low)} to "
+            f"{signed_percent(finding.gain_high)})"
+        )
+    return (
+        f"Throughput gain of the candidate tonight: "
+        f"{signed_percent(finding.gain or 0.0)}{interval}."
+    )
 
 
 def _confirmed(finding: Finding) -> str:
@@ -179,13 +181,15 @@ def _recovered(event: Event) -> str:
     name = SERIES[told.series]
     if rest / told.change >= 0.5:
         return (
-            f"It is steady, yet not where it was: the {name} is {percent(rest)} against the level "
+            f"It is steady, yet not where it was: the {name} is {signed_percent(rest)} against the "
+            f"level "
             "before the change. "
             "The nights since then, or an acknowledgement, have become what it is compared with."
         )
     return (
-        f"The {name} is back: {percent(rest)} against the level before the change, which had been "
-        "told as " + (f"{percent(told.change)}.")
+        f"The {name} is back: {signed_percent(rest)} against the level before the change, which "
+        f"had been "
+        "told as " + (f"{signed_percent(told.change)}.")
     )
 
 
@@ -230,7 +234,7 @@ def _number(change: Change, finding: Finding) -> Number:
         SERIES[change.series],
         _value(change, change.mean),
         _value(change, change.level),
-        percent(change.change),
+        signed_percent(change.change),
         nights,
     )
 

@@ -9,7 +9,9 @@ from report.alerts.plot import svg
 
 
 def message_json(message: Message) -> dict[str, Any]:
-    """Texts as told, the finding with its raw numbers and history, and the plot as an SVG element."""
+    """Texts as told, the finding with its raw numbers and history, and the plot as an SVG
+    element.
+    """
     event = message.event
     return {
         "id": event.identity,

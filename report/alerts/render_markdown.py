@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from report.alerts.escape import fenced, markdown
-from report.alerts.message import Message, pair_name, percent
+from report.alerts.message import Message, pair_name
 from report.alerts.plot import mermaid
 from report.regressions.model import Verdict
+from report.text import signed_percent
 
 SIGNS = {
     "regression": "🔴", "missing": "⚫", "no judgement": "⚫", "improvement": "🟢", "watch": "🟡",
@@ -61,9 +62,8 @@ def body_markdown(message: Message) -> str:
         parts += ["**Measure it again**", fenced(message.reproduce, "sh")]
     finding = message.finding
     where = [f"run {markdown(finding.run)}", *([markdown(finding.host)] if finding.host else [])]
-    parts.append(
-        f"<sub>{'; '.join([*where, finding.measure.replace('_', ' '), f'alert {message.identity}'])}</sub>"
-    )
+    where += [finding.measure.replace("_", " "), f"alert {message.identity}"]
+    parts.append(f"<sub>{'; '.join(where)}</sub>")
     return "\n\n".join(parts) + "\n"
 
 
@@ -72,9 +72,9 @@ def overview_markdown(verdict: Verdict) -> str:
     parts = [f"## Nightly check of run {markdown(verdict.run)}"]
     rows = []
     for finding in verdict.findings[:MOST_ROWS]:
-        gain = "" if finding.gain is None else percent(finding.gain)
+        gain = "" if finding.gain is None else signed_percent(finding.gain)
         if finding.gain_low is not None and finding.gain_high is not None:
-            gain += f" ({percent(finding.gain_low)} to {percent(finding.gain_high)})"
+            gain += f" ({signed_percent(finding.gain_low)} to {signed_percent(finding.gain_high)})"
         cells = (
             f"{SIGNS[finding.state]} {finding.state}",
             markdown(pair_name(finding)),

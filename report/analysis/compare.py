@@ -11,18 +11,17 @@ from dataclasses import dataclass
 from harness.schema.record import JobRecord, trained_length
 from harness.schema.stats import CONFIDENCE, Estimate, mean_interval, t_quantile, usable
 from report.analysis.cycles import ROUNDING
-from report.analysis.gains import END_TO_END as END_TO_END_GAIN
-from report.analysis.gains import gains_of
+from report.analysis.gains import END_TO_END, STEADY_STATE, gains_of
 from report.analysis.launches import OK, arms_of, count_verdicts, verdict
 from report.analysis.provenance_diff import Differences, differences
+from report.labels import known
 from report.loading.runs import Run
-from report.tables.rows import END_TO_END, STEADY_STATE, known
 
 # label, how it is read, whether it depends on how much was trained, whether on the batch size
 TIMES = (
-    ("end to end", END_TO_END[0].read, True, True),
-    ("set-up", STEADY_STATE[0].read, False, True),
-    ("steady step", STEADY_STATE[1].read, False, True),
+    ("end to end", END_TO_END.time, True, True),
+    ("set-up", lambda job: job.timing.setup_s, False, True),
+    ("steady step", STEADY_STATE.time, False, True),
 )
 
 
@@ -67,7 +66,9 @@ class Compared:
 
 @dataclass(frozen=True)
 class Comparison:
-    """All of two runs that can be compared, what only one has, and what else differs between them."""
+    """All of two runs that can be compared, what only one has, and what else differs between
+    them.
+    """
 
     a: Run
     b: Run
@@ -192,8 +193,7 @@ def _gain_items(run: Run) -> list[Item]:
                 [job for job in jobs if job is not None],
                 gain.ratio,
                 gain.state,
-                by_work=gain.measure
-                is END_TO_END_GAIN,  # the more steps, the less set-up weighs in it
+                by_work=gain.measure is END_TO_END,  # the more steps, the less set-up weighs in it
             )
         )
     return items

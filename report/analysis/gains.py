@@ -134,7 +134,10 @@ def _gains_of(run: Run, arms: Arms) -> list[Gain]:
             elif gain.ratio and parity and parity.outcome == "failed":
                 gain = _without_gain(gain, f"failed parity: {parity.reason}")
             elif gain.ratio and gain.cycles and disagree(gain.ratio, gain.cycles):
-                said = f"throughput {format_gain(gain.ratio)} in time, {format_gain(gain.cycles)} in clock cycles"
+                said = (
+                    f"throughput {format_gain(gain.ratio)} in time, {format_gain(gain.cycles)} in "
+                    f"clock cycles"
+                )
                 gain = _without_gain(gain, f"ambiguous: {said}")
             gains.append(gain)
     return gains

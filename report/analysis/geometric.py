@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeVar
 
-from report.analysis.gains import MEASURES
-from report.tables.footnotes import MANY_RUNS
-from report.tables.rows import Row
+Row = TypeVar("Row", bound=Mapping[str, object])
 
 
 def geometric_means(
@@ -37,25 +36,3 @@ def geometric_means(
             mean = math.exp(math.fsum(valid) / len(valid)) if valid else None
             means.append((run, of, measure, mean, len(valid), len(ratios)))
     return means
-
-
-def geometric_notes(rows: Sequence[Row], arms: Callable[[Row], str]) -> list[str]:
-    """One sentence for every two arms that have several pairs; none where rows are of more runs
-    than anybody reads.
-    """
-    runs = {row["run"] for row in rows}
-    if len(runs) > MANY_RUNS:
-        return []
-    labels = {measure.key: measure.label for measure in MEASURES}
-    said: dict[tuple[str, str], list[str]] = {}
-    for run, of, measure, mean, valid, pairs in geometric_means(rows, arms):
-        what = "none" if mean is None else f"{mean:.4f}"
-        said.setdefault((run, of), []).append(
-            f"{what} {labels[measure]} over {valid} of {pairs} pairs"
-        )
-    return [
-        f"{f'{run}: ' if len(runs) > 1 else ''}geometric mean of the throughput ratios of {of} "
-        "over pairs with a valid "
-        f"gain, nothing clipped (Fleming and Wallace 1986): {', '.join(means)}"
-        for (run, of), means in said.items()
-    ]

@@ -1,4 +1,6 @@
-"""The noise floor beside a gain: what two identical arms (an A/A pair) differ by on the same host."""
+"""The noise floor beside a gain: what two identical arms (an A/A pair) differ by on the same
+host.
+"""
 
 from __future__ import annotations
 

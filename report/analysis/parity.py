@@ -13,21 +13,23 @@ from harness.schema.record import JobRecord, Pair, State
 from harness.schema.stats import mean_of, t_quantile
 from report.analysis.launches import OK, Arms, verdict
 from report.loading.runs import Run
-from report.tables.columns import four_decimals
-from report.tables.footnotes import in_one_line
+from report.text import four_decimals, in_one_line
 
 LOSS_TOLERANCE = {"fp32": 1e-4, "bf16": 5e-2, "fp16": 2e-2}
-"""Largest absolute difference of a step's loss between twins (dropout 0, same weights, same batches), by precision.
+"""Largest absolute difference of a step's loss between twins (dropout 0, same weights, same
+batches), by precision.
 
 A classifier's loss starts near ln(labels), 0.7 to 1.1, so these are about relative differences too.
-fp32: on the CPU, Trainer and ORTTrainer were 1.3e-6 apart at most over 50 steps; kernels on a GPU sum in another order,
-    and each step feeds its difference to the next, for which two more digits are left.
-fp16: one rounding is 2^-11 = 5e-4 of a value. Logits, hence the loss, pass through some tens of them, and fused
-    kernels round where separate ones do not.
-bf16: one rounding is 2^-8 = 4e-3, eight times that of fp16; the bound is not eight times as wide, for that would pass
-    an arm that learns at another rate.
-A suite's `parity.tolerance` takes their place. What twins can show grows with their steps and the learning rate.
-AdamW's steps do not depend on the gradients' scale, so a wrong one shows only by clipping, overflow or underflow.
+fp32: on the CPU, Trainer and ORTTrainer were 1.3e-6 apart at most over 50 steps; kernels on a GPU
+    sum in another order, and each step feeds its difference to the next, for which two more digits
+    are left.
+fp16: one rounding is 2^-11 = 5e-4 of a value. Logits, hence the loss, pass through some tens of
+    them, and fused kernels round where separate ones do not.
+bf16: one rounding is 2^-8 = 4e-3, eight times that of fp16; the bound is not eight times as wide,
+    for that would pass an arm that learns at another rate.
+A suite's `parity.tolerance` takes their place. What twins can show grows with their steps and the
+learning rate. AdamW's steps do not depend on the gradients' scale, so a wrong one shows only by
+clipping, overflow or underflow.
 """
 MAIN_METRICS = (
     "matthews_correlation",
@@ -202,7 +204,10 @@ def _compare_metric(pair: Pair, arms: Arms) -> tuple[bool, str]:
     )
     off = abs(of_candidate - of_baseline)
     relation = "more than" if off > allowed else "within"
-    numbers = f"{name} {four_decimals(of_candidate)} against {four_decimals(of_baseline)}, {four_decimals(off)} apart"
+    numbers = (
+        f"{name} {four_decimals(of_candidate)} against {four_decimals(of_baseline)}, "
+        f"{four_decimals(off)} apart"
+    )
     return (
         off > allowed,
         f"{numbers}: {relation} the {four_decimals(allowed)} that seeds of the baseline explain",

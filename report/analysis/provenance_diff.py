@@ -1,4 +1,6 @@
-"""What changed between two runs: device, driver, packages, config, code, environment, host, data."""
+"""What changed between two runs: device, driver, packages, config, code, environment, host,
+data.
+"""
 
 from __future__ import annotations
 
@@ -85,7 +87,9 @@ def _host(run: Run) -> Facts:
 
 
 def _environment(run: Run) -> Facts:
-    """By the allow-list, for records from before there was one hold whatever the user's shell held."""
+    """By the allow-list, for records from before there was one hold whatever the user's shell
+    held.
+    """
     return {name: value for name, value in run.info.environment.items() if is_decisive(name)}
 
 

@@ -1,97 +1,15 @@
-"""What the machine did while an arm trained: the figures of the gpu view and what must be said of
-them.
-"""
+"""What the machine did while an arm trained, read from the telemetry of its jobs."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
-from harness.schema.record import GpuTelemetry, JobRecord, State
+from harness.schema.record import GpuTelemetry, JobRecord
 from report.analysis.launches import OK, arms_of, verdict
 from report.loading.runs import Run
-from report.tables.footnotes import (
-    disturbance_notes,
-    grouped,
-    in_one_line,
-    name_arms,
-    source_notes,
-    telemetry_notes,
-)
-from report.tables.rows import Figure, Row, arm_rows
 
-LEGEND = (
-    "Util: NVML's GPU utilization, the share of the driver's last 1/6 to 1 s in which any kernel "
-    "ran, not how busy the "
-    "card was; p10: the mean of the launches' 10th percentiles",
-    "means over the launches that count (n) of each launch's steady window; peak memory is of the "
-    "whole job: NVML's of "
-    "the whole card, torch's of what its allocator handed out",
-    "MFU: model FLOPs utilization, the arithmetic that the model needs by definition over the "
-    "card's dense peak",
-)
-HOST_LEGEND = (
-    "means over the launches that count (n); shares are of all cores in the steady window",
-)
 NO_LIMIT = frozenset({"gpu_idle"})  # NVML's reason for a low clock when there is nothing to do
-
-
-def _of_cards(
-    combine: Callable[[list[float]], float], field: str
-) -> Callable[[JobRecord], float | None]:
-    """One figure of all cards of a job; None unless every card has it."""
-
-    def read(job: JobRecord) -> float | None:
-        values = [getattr(gpu, field) for gpu in _cards(job)]
-        return float(combine(values)) if values and None not in values else None
-
-    return read
-
-
-def _mean(values: list[float]) -> float:
-    return math.fsum(values) / len(values)
-
-
-UTILIZATION = Figure("gpu_utilization_percent", _of_cards(_mean, "utilization_mean"))
-GPU_FIGURES = (
-    UTILIZATION,
-    Figure("gpu_utilization_p10_percent", _of_cards(_mean, "utilization_p10")),
-    Figure("gpu_memory_peak_bytes", _of_cards(max, "memory_peak_bytes")),
-    Figure("torch_peak_allocated_bytes", lambda job: job.memory.torch_peak_allocated_bytes),
-    Figure("torch_peak_reserved_bytes", lambda job: job.memory.torch_peak_reserved_bytes),
-    Figure("power_w", _of_cards(sum, "power_mean_w")),
-    Figure(
-        "joules_per_sample", lambda job: job.telemetry.joules_per_sample if job.telemetry else None
-    ),
-    Figure(
-        "model_flops_utilization",
-        lambda job: job.efficiency.model_flops_utilization if job.efficiency else None,
-    ),
-    Figure("sm_clock_mhz", _of_cards(_mean, "sm_clock_median_mhz")),
-)
-HOST_FIGURES = (
-    Figure(
-        "job_cpu_share", lambda job: job.telemetry.job_cpu_share_mean if job.telemetry else None
-    ),
-    Figure(
-        "host_cpu_share", lambda job: job.telemetry.host_cpu_share_mean if job.telemetry else None
-    ),
-    Figure("peak_rss_bytes", lambda job: job.memory.peak_rss_bytes),
-    Figure(
-        "job_rss_peak_bytes",
-        lambda job: job.telemetry.job_rss_peak_bytes if job.telemetry else None,
-    ),
-)
-
-
-def gpu_rows(run: Run) -> list[Row]:
-    """One row per arm with what its cards did. Keys: rows.KEYS."""
-    return arm_rows(run, GPU_FIGURES, _kernels)
-
-
-def host_rows(run: Run) -> list[Row]:
-    """One row per arm with what the processors did. Keys: rows.KEYS."""
-    return arm_rows(run, HOST_FIGURES)
 
 
 def is_measured(run: Run) -> bool:
@@ -101,102 +19,44 @@ def is_measured(run: Run) -> bool:
 
 def is_on_gpu(run: Run) -> bool:
     """Whether any of its jobs ran on a GPU."""
-    return any(job.device != "cpu" or _cards(job) for job in run.jobs)
+    return any(job.device != "cpu" or cards_of(job) for job in run.jobs)
 
 
-def gpu_notes(run: Run) -> list[str]:
-    """Under the table: what could not be read, limited clocks, contaminated launches, and where
-    figures come from.
-    """
-    return [
-        *source_notes(run),
-        *grouped(run, how_measured),
-        *disturbance_notes(run),
-        *telemetry_notes(run),
-        *_clock_limits(run),
-        *_contaminations(run),
-        *grouped(run, _unread),
-    ]
-
-
-def _cards(job: JobRecord) -> list[GpuTelemetry]:
+def cards_of(job: JobRecord) -> list[GpuTelemetry]:
+    """The telemetry of each card of a job; empty without any."""
     return job.telemetry.gpus if job.telemetry else []
 
 
-def _kernels(counted: Sequence[JobRecord]) -> Row:
-    named = {job.engagement.kernels for job in counted if job.engagement and job.engagement.kernels}
-    return {"kernels": ", ".join(sorted(named)) or None}
+def of_cards(
+    combine: Callable[[list[float]], float], field: str
+) -> Callable[[JobRecord], float | None]:
+    """One figure of all cards of a job; None unless every card has it."""
+
+    def read(job: JobRecord) -> float | None:
+        values = [getattr(gpu, field) for gpu in cards_of(job)]
+        return float(combine(values)) if values and None not in values else None
+
+    return read
 
 
-def how_measured(job: JobRecord) -> list[str]:
-    """Where a job's figures come from, as far as it is not the same for all."""
-    said = []
-    if verdict(job) == OK and job.engagement is not None and job.engagement.kernels == "ptx":
-        said.append(
-            "ptx: ONNX Runtime has no native kernels for this card, the driver compiled them "
-            "from PTX"
-        )
-    if job.efficiency is not None and job.efficiency.peak_flops_per_s:
-        said.append(
-            f"MFU is of the data sheet's {job.efficiency.peak_flops_per_s / 1e12:g} TFLOP/s"
-        )
-    cards = _cards(job)
-    if len(cards) > 1:
-        how = "power and energy are of all together, memory of the fullest, the rest are means over cards"
-        said.append(f"{len(cards)} cards: {how}")
-    if any(gpu.energy_source == "power" for gpu in cards):
-        said.append("energy is power integrated over time: the card's energy counter was not read")
-    return said
+def mean(values: list[float]) -> float:
+    """The arithmetic mean of at least one value."""
+    return math.fsum(values) / len(values)
 
 
-def _clock_limits(run: Run) -> list[str]:
-    """What held the clock down in launches that count, in how much of a launch's samples at most,
-    and where.
+def clock_limits(run: Run) -> dict[str, dict[tuple[str, str], float]]:
+    """What held the clock down in launches that count.
+
+    Returns:
+        For each reason of NVML and each (workload, arm) that it occurred in, the largest share of a
+        launch's samples.
     """
-    launched = {key: launches for key, launches in arms_of(run).launches.items() if launches}
     seen: dict[str, dict[tuple[str, str], float]] = {}
-    for key, launches in launched.items():
+    for key, launches in arms_of(run).launches.items():
         for job in launches.values():
-            for gpu in _cards(job) if verdict(job) == OK else ():
+            for gpu in cards_of(job) if verdict(job) == OK else ():
                 for reason, share in gpu.clock_limits.items():
                     if reason not in NO_LIMIT:
                         worst = seen.setdefault(reason, {})
                         worst[key] = max(share, worst.get(key, 0.0))
-    return [
-        f"clock limit {reason} in {_share(max(worst.values()))} of a launch's samples"
-        + name_arms(worst, launched)
-        for reason, worst in sorted(seen.items())
-    ]
-
-
-def _share(fraction: float) -> str:
-    return f"up to {fraction:.0%}" if fraction >= 0.01 else "less than 1%"
-
-
-def _contaminations(run: Run) -> list[str]:
-    """Every reason why a launch was contaminated, once per arm; a launch that was run again is
-    named as such.
-    """
-    arms = arms_of(run)
-    latest = [(job, "") for launches in arms.launches.values() for job in launches.values()]
-    again = sorted(
-        ((job, " and run again") for job in arms.superseded),
-        key=lambda item: item[0].started_at or "",
-    )
-    return list(
-        dict.fromkeys(
-            f"{job.arm.name} on {job.workload.name}, contaminated{what}: {in_one_line(job.reason)}"
-            for job, what in (*latest, *again)
-            if job.state is State.CONTAMINATED
-        )
-    )
-
-
-def _unread(job: JobRecord) -> list[str]:
-    if job.telemetry is None:
-        return []
-    lines = [
-        *job.telemetry.unreadable,
-        *(line for gpu in job.telemetry.gpus for line in gpu.unreadable),
-    ]
-    return [f"not read: {in_one_line(line)}" for line in dict.fromkeys(lines)]
+    return seen

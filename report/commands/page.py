@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from report.commands.common import add_runs, say_problems
+from report.commands.plot import more_kinds
 
 if TYPE_CHECKING:
     from report.commands.common import Commands
@@ -44,7 +45,7 @@ def run(options: argparse.Namespace) -> int:
     from report.plots import render
 
     runs, problems = load_runs(find_run(name, options.results) for name in options.runs)
-    pictures = [] if options.no_plots else render(runs)
+    pictures = [] if options.no_plots else render(runs, more=more_kinds())
     made = make_page(runs, options.out, problems=problems, pictures=pictures)
     try:
         options.out.parent.mkdir(parents=True, exist_ok=True)

@@ -8,10 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from report.commands.common import add_runs, say_problems
-from report.plots import FORMATS, KINDS
+from report.plots import FORMATS
+from report.plots import KINDS as KINDS_OF_RUNS
 
 if TYPE_CHECKING:
     from report.commands.common import Commands
+    from report.plots import Draw
+
+KINDS = (*KINDS_OF_RUNS, "history")  # a test compares it with more_kinds
 
 
 def register(commands: Commands) -> None:
@@ -36,6 +40,13 @@ def register(commands: Commands) -> None:
     plot.set_defaults(run=run)
 
 
+def more_kinds() -> dict[str, Draw]:
+    """The kinds of plots that are drawn of several nights, not of runs alone."""
+    from report.regressions.plot import draw
+
+    return {"history": draw}
+
+
 def run(options: argparse.Namespace) -> int:
     """Do it; returns the exit code."""
     from report.loading.runs import find_run, load_runs
@@ -43,7 +54,7 @@ def run(options: argparse.Namespace) -> int:
 
     runs, problems = load_runs(find_run(name, options.results) for name in options.runs)
     kinds = [kind.strip() for kind in options.kind.split(",")]
-    for path, drawing in write(runs, options.out, kinds, options.format):
+    for path, drawing in write(runs, options.out, kinds, options.format, more_kinds()):
         if drawing.figure:
             print(path, flush=True)
         else:

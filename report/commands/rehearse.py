@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.errors import BenchError
+from report.commands import alert
 from report.commands.check import add_history_options, rules_of, write_json
 from report.commands.common import say_problems
 
@@ -99,8 +100,16 @@ def run(options: argparse.Namespace) -> int:
         alert=not options.no_alert,
     )
     runs, problems = load_runs([options.results])
-    outcomes = rehearse_all(runs, options.pair, rules_of(options), plan)
+    outcomes = rehearse_all(runs, options.pair, rules_of(options), plan, _alert_of)
     if options.json:
         write_json(options.json, json.dumps(outcomes, indent=2, ensure_ascii=False) + "\n")
     say_problems(problems)
     return 0 if all(outcome["found"] for outcome in outcomes) else 1
+
+
+def _alert_of(verdict: Path) -> int:
+    """Print what `report alert` would tell of a verdict; returns its exit code."""
+    parser = argparse.ArgumentParser()
+    alert.register(parser.add_subparsers())
+    options = parser.parse_args(["alert", str(verdict), "--channel", "summary", "--dry-run"])
+    return alert.run(options)

@@ -73,21 +73,21 @@ def register(commands: Commands) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Do it; returns the exit code."""
-    from functools import partial
-
     from report.loading.filters import Selection
-    from report.loading.many import document_of
-    from report.loading.runs import find_run
-    from report.tables.table import DISPLAYS, views_for, written
+    from report.loading.runs import collector_paused, find_run, load_runs
+    from report.tables.registry import build
+    from report.tables.render import DISPLAYS, written
 
     form = options.format or ("terminal" if sys.stdout.isatty() else "markdown")
     selection = Selection(**{kind: tuple(getattr(options, f"only_{kind}")) for kind in GROUPS})
-    document, problems = document_of(
-        [find_run(name, options.results) for name in options.runs],
-        partial(views_for, options.view, brief=form in DISPLAYS),
-        options.view,
-        selection,
-        options.group_by,
-    )
-    sys.stdout.write(written(document, form))
+    with collector_paused():  # it would walk over all records again and again
+        runs, problems = load_runs(find_run(name, options.results) for name in options.runs)
+        document = build(
+            runs,
+            options.view,
+            brief=form in DISPLAYS,
+            selection=selection,
+            group_by=options.group_by,
+        )
+        sys.stdout.write(written(document, form))
     return say_problems(problems)

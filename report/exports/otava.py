@@ -19,7 +19,10 @@ from report.exports.points import Measure, Point, nothing_to_export, points_of
 from report.loading.runs import Run
 
 CONFIG = "otava.yaml"
-HEADER = "# In this folder: otava analyze --config-file otava.yaml TEST_OR_GROUP (--since DATE: more than the last year)\n"
+HEADER = (
+    "# In this folder: otava analyze --config-file otava.yaml TEST_OR_GROUP (--since DATE: more "
+    "than the last year)\n"
+)
 
 Rows = dict[int, dict[Measure, Point]]  # by the run's place in time
 

@@ -12,11 +12,12 @@ import io
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from report.analysis.inference import has_inference, inference_rows
+from report.analysis.inference import has_inference
 from report.analysis.launches import OK
 from report.exports.points import ARM_FIGURES, nothing_to_export
 from report.loading.runs import Run
 from report.tables.gain_rows import gain_rows
+from report.tables.inference import inference_rows
 from report.tables.keys import describe_key
 from report.tables.rows import Row, arm_rows
 

@@ -20,13 +20,14 @@ from harness.errors import BenchError
 from harness.schema.record_inference import ENGINES
 from report.analysis.gains import END_TO_END as END_TO_END_GAIN
 from report.analysis.gains import STEADY_STATE as STEADY_STATE_GAIN
-from report.analysis.inference import inference_rows, inference_subject
+from report.analysis.inference import inference_subject
 from report.analysis.launches import OK
-from report.analysis.utilization import GPU_FIGURES, HOST_FIGURES
 from report.loading.runs import Run
 from report.tables.columns import as_number
 from report.tables.gain_rows import gain_rows
+from report.tables.inference import inference_rows
 from report.tables.rows import END_TO_END, STEADY_STATE, Row, arm_rows
+from report.tables.utilization import GPU_FIGURES, HOST_FIGURES
 
 ARM_FIGURES = (*END_TO_END, *STEADY_STATE, *GPU_FIGURES, *HOST_FIGURES)
 

@@ -18,7 +18,9 @@ Files = dict[str, bytes]
 
 @dataclass(frozen=True)
 class Format:
-    """`files`: from runs to file names with contents; `several`: it writes a folder, not one file."""
+    """`files`: from runs to file names with contents; `several`: it writes a folder, not one
+    file.
+    """
 
     files: Callable[[Sequence[Run]], Files]
     several: bool = False

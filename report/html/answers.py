@@ -9,10 +9,11 @@ from dataclasses import dataclass
 
 from report.analysis.statistics import throughput_gain
 from report.loading.runs import Run
-from report.tables.columns import Show, as_number, count, device, format_percent, percent, state
+from report.tables.columns import Show, as_number, count, device, percent, state
 from report.tables.footnotes import run_headline, source_notes
 from report.tables.gains import gains, pair_labels
 from report.tables.rows import Row
+from report.text import format_percent
 
 BAR_WIDTH, BAR_MARGIN = 200.0, 6.0  # in the bar's own units
 LEAST_REACH, BEYOND = (

@@ -25,8 +25,9 @@ from report.html.provenance import Comparison, compare_arms, compare_runs
 from report.html.sorting import sort_key
 from report.loading.runs import Run
 from report.tables.columns import device
+from report.tables.registry import build
 from report.tables.rows import Row
-from report.tables.table import Table, build
+from report.tables.table import Table
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -193,7 +194,9 @@ def _text(name: str) -> str:
 
 
 def _verbatim(text: str) -> Markup:
-    """This package's own script or style, which is the only text that goes into the page unescaped."""
+    """This package's own script or style, which is the only text that goes into the page
+    unescaped.
+    """
     from markupsafe import Markup
 
     return Markup(text)

@@ -12,15 +12,17 @@ from harness.schema.record import JobRecord
 from report.analysis.launches import OK, verdict
 from report.loading.runs import Run
 from report.tables.columns import decimals
-from report.tables.footnotes import in_one_line
 from report.tables.rows import finite
+from report.text import in_one_line
 
 MAX_JOBS = 2000  # rows: some 600 bytes each
 
 
 @dataclass(frozen=True)
 class Job:
-    """One record. `log`: relative to the page's folder, percent-encoded; empty where there is none."""
+    """One record. `log`: relative to the page's folder, percent-encoded; empty where there is
+    none.
+    """
 
     run: str
     workload: str

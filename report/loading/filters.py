@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
 from harness.schema.record import JobRecord, Pair, Refusal, Stopping
-from report.analysis.launches import arms_of
+from report.labels import BACKEND_LABELS
 from report.loading.runs import Run
-from report.tables.rows import BACKEND_LABELS, Row
 
 Patterns = tuple[str, ...]
+Row = Mapping[str, object]  # of a table
 _BACKENDS = {label: backend for backend, label in BACKEND_LABELS.items()}
 
 GROUPS: dict[str, Callable[[Row], str]] = {
@@ -39,24 +39,27 @@ class Selection:
     gpu: Patterns = ()
     run: Patterns = ()
 
-    def of(self, run: Run) -> Run | None:
-        """What is selected of a run: jobs, pairs and all that is said of them. None if that is
-        nothing.
+    def of(self, run: Run, launched: Collection[tuple[str, str]]) -> Run | None:
+        """What is selected of a run: jobs, pairs and all that is said of them.
+
+        Args:
+            run: The run.
+            launched: Workload and arm of everything that the run has launches of, or should have.
+
+        Returns:
+            The run with what is selected; None if that is nothing.
         """
         if self == EVERYTHING:
             return run
         if not _fits(self.run, run.info.run):
             return None
-        arms = arms_of(run)
         backends = {job.arm.name: job.arm.backend for job in run.jobs}
         ran = {job.workload.name for job in run.jobs}
         kept = {job.workload.name for job in run.jobs if self._fits_job(job)}
         if (
             not self.task and not self.gpu
         ):  # all that is known of a workload that nobody ran is its name
-            kept |= {
-                name for name, _ in arms.launches if name not in ran and _fits(self.model, name)
-            }
+            kept |= {name for name, _ in launched if name not in ran and _fits(self.model, name)}
 
         def fits_arm(arm: str) -> bool:
             backend = backends.get(arm, arm)

@@ -74,16 +74,17 @@ def collector_paused() -> Iterator[None]:
             gc.enable()
 
 
-def load_run(
-    folder: Path | str,
-    read: Callable[..., JobRecord] = read_line,
-    read_all: Callable[[bytes], list[JobRecord] | None] = lambda lines: None,
-) -> Run:
-    """The run in `folder`. No run.json, or one that is no RunInfo: BenchError. Damaged job lines:
-    `problems`.
+def load_run(folder: Path | str) -> Run:
+    """Read the run in `folder`.
 
-    `read`: how a line is read, with `notes` as of `read_line`; `read_all`: how all lines are, if it
-    can. Tables of many runs have their own (report.loading.lean).
+    Args:
+        folder: The run's folder.
+
+    Returns:
+        The run; `problems` names every job line that is damaged.
+
+    Raises:
+        BenchError: There is no run.json, or it is no RunInfo, or the jobs cannot be read.
     """
     folder = Path(folder)
     info, problems = _read_info(folder)
@@ -97,23 +98,21 @@ def load_run(
         raise BenchError(
             f"cannot be read: {error.strerror}", place=str(path), fix="check its permissions"
         ) from None
-    jobs = read_all(content)
-    if jobs is None:
-        jobs = []
-        for number, line in enumerate(io.BytesIO(content), start=1):
-            if line.isspace():
-                continue
-            notes: list[str] = []
-            try:
-                jobs.append(read(line, notes=notes))
-            except UnreadableLine as why:
-                torn = (
-                    ""
-                    if line.endswith(b"\n")
-                    else " (last line, torn: the writer was stopped in the middle)"
-                )
-                problems.append(f"{path}:{number}: {why}{torn}; set aside")
-            problems += [f"{path}:{number}: {note}" for note in dict.fromkeys(notes)]
+    jobs: list[JobRecord] = []
+    for number, line in enumerate(io.BytesIO(content), start=1):
+        if line.isspace():
+            continue
+        notes: list[str] = []
+        try:
+            jobs.append(read_line(line, notes=notes))
+        except UnreadableLine as why:
+            torn = (
+                ""
+                if line.endswith(b"\n")
+                else " (last line, torn: the writer was stopped in the middle)"
+            )
+            problems.append(f"{path}:{number}: {why}{torn}; set aside")
+        problems += [f"{path}:{number}: {note}" for note in dict.fromkeys(notes)]
     return Run(folder, info, jobs, problems)
 
 
@@ -125,8 +124,7 @@ def load_runs(
 
     A folder named by the caller must be readable (BenchError); one that was only found beside
     others is a problem. `beside`: folders that may hold an A/A run of a run's host; None: all in
-    the same folder as the run. All records are held in memory: report.loading.many has tables of
-    more runs than fit.
+    the same folder as the run.
     """
     found = find_folders(paths)
     neighbours = neighbours_of(found, beside)

@@ -1,12 +1,11 @@
-"""Pictures of runs: a kind of plot is a module with one function and a line of KINDS. matplotlib is
-loaded to draw.
+"""Pictures of runs: a kind of plot is a module with one function and a line of KINDS.
 
-`render` is for pages, `write` for files; both draw the same.
+`render` is for pages, `write` for files; both draw the same. matplotlib is loaded to draw.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -17,6 +16,9 @@ from harness.errors import BenchError
 if TYPE_CHECKING:
     from report.loading.runs import Run
     from report.plots.drawing import Drawing
+    from report.plots.style import Look
+
+    Draw = Callable[[Sequence[Run], Mapping[str, Look]], list[Drawing]]
 
 # Modules of this package, each with `draw(runs, looks) -> list[Drawing]`; in the order in which
 # they are shown.
@@ -28,7 +30,6 @@ KINDS = (
     "losses",
     "telemetry",
     "breakeven",
-    "history",
 )
 FORMATS = ("svg", "png")
 
@@ -52,11 +53,23 @@ class Picture:
     problems: tuple[str, ...] = ()
 
 
-def render(runs: Sequence[Run], kinds: Sequence[str] | None = None) -> list[Picture]:
-    """The plots of `runs` by kind (None: all of KINDS), in that order. Unknown kind: BenchError.
+def render(
+    runs: Sequence[Run],
+    kinds: Sequence[str] | None = None,
+    more: Mapping[str, Draw] | None = None,
+) -> list[Picture]:
+    """The plots of runs, in the order of KINDS and `more`.
 
-    A run's series files are read here, and only for the kinds that need them; one that is missing
-    or damaged leaves its plot out.
+    The series files of a run are read here, and only for the kinds that need them; one that is
+    missing or damaged leaves its plot out.
+
+    Args:
+        runs: The runs to draw.
+        kinds: The kinds to draw; None: all.
+        more: Kinds of plots that other packages draw, by name.
+
+    Raises:
+        BenchError: A kind is unknown.
     """
     from report.plots.style import to_svg
 
@@ -70,12 +83,16 @@ def render(runs: Sequence[Run], kinds: Sequence[str] | None = None) -> list[Pict
             alt=drawing.alt,
             problems=drawing.problems,
         )
-        for kind, name, drawing in drawings(runs, kinds)
+        for kind, name, drawing in drawings(runs, kinds, more)
     ]
 
 
 def write(
-    runs: Sequence[Run], out: Path, kinds: Sequence[str] | None = None, suffix: str = "svg"
+    runs: Sequence[Run],
+    out: Path,
+    kinds: Sequence[str] | None = None,
+    suffix: str = "svg",
+    more: Mapping[str, Draw] | None = None,
 ) -> Iterator[tuple[Path, Drawing]]:
     """Write every plot as OUT/NAME.SUFFIX (`svg` or `png`), one after the other; those left out
     have no file.
@@ -88,7 +105,7 @@ def write(
         raise BenchError("unknown format", place=suffix, fix=f"one of: {', '.join(FORMATS)}")
     try:
         out.mkdir(parents=True, exist_ok=True)
-        for _, name, drawing in drawings(runs, kinds):
+        for _, name, drawing in drawings(runs, kinds, more):
             path = out / f"{name}.{suffix}"
             if drawing.figure:
                 save(drawing.figure, path)
@@ -100,20 +117,25 @@ def write(
 
 
 def drawings(
-    runs: Sequence[Run], kinds: Sequence[str] | None = None
+    runs: Sequence[Run],
+    kinds: Sequence[str] | None = None,
+    more: Mapping[str, Draw] | None = None,
 ) -> Iterator[tuple[str, str, Drawing]]:
     """Every plot with its kind and a name of its own, by kind, each drawn when it is asked for."""
     from report.plots.style import looks_of, slug
 
-    wanted = KINDS if kinds is None else tuple(dict.fromkeys(kinds))
-    if unknown := [kind for kind in wanted if kind not in KINDS]:
+    others = more or {}
+    every = (*KINDS, *others)
+    wanted = every if kinds is None else tuple(dict.fromkeys(kinds))
+    if unknown := [kind for kind in wanted if kind not in every]:
         raise BenchError(
-            "unknown kind of plot", place=unknown[0], fix=f"one of: {', '.join(KINDS)}"
+            "unknown kind of plot", place=unknown[0], fix=f"one of: {', '.join(every)}"
         )
     looks = looks_of(runs)
     taken: set[str] = set()
-    for kind in (kind for kind in KINDS if kind in wanted):
-        for drawing in import_module(f"report.plots.{kind}").draw(runs, looks):
+    for kind in (kind for kind in every if kind in wanted):
+        draw: Draw = others.get(kind) or import_module(f"report.plots.{kind}").draw
+        for drawing in draw(runs, looks):
             name = base = slug(kind, *drawing.of)
             number = 1
             while name.lower() in taken:  # file systems may not tell cases apart

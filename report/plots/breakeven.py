@@ -94,8 +94,14 @@ def _figure(
         said.append(f"{gain.pair.candidate} over {gain.pair.baseline}: {in_words(gain.break_even)}")
     grid[-1].set_xlabel("optimizer step")
     heading(figure, title, [run])
-    caption = "Seconds from the start of training: recorded set-up, which ends with the first step, then steady steps, "
-    caption += "means over launches. Dotted: the step from which the candidate is ahead; shaded: its 95% interval."
+    caption = (
+        "Seconds from the start of training: recorded set-up, which ends with the first step, then "
+        "steady steps, "
+    )
+    caption += (
+        "means over launches. Dotted: the step from which the candidate is ahead; shaded: its 95% "
+        "interval."
+    )
     if any(
         job.partner for gain in gains for side in arms.of_pair(gain.pair) for job in side.values()
     ):
@@ -132,10 +138,25 @@ def _panel(axes: Axes, gain: Gain, costs: tuple[Cost, Cost], looks: Mapping[str,
             linestyle=look.line,
             linewidth=1.5,
         )
-        axes.plot(marks, [cost.at(step) for step in marks], color=look.colour, marker=look.marker, markersize=4.5,
-                  linestyle="", gid=f"cost {arm}")  # fmt: skip
-        axes.plot([], [], color=look.colour, linestyle=look.line, linewidth=1.5, marker=look.marker, markersize=4.5,
-                  label=label)  # fmt: skip
+        axes.plot(
+            marks,
+            [cost.at(step) for step in marks],
+            color=look.colour,
+            marker=look.marker,
+            markersize=4.5,
+            linestyle="",
+            gid=f"cost {arm}",
+        )
+        axes.plot(
+            [],
+            [],
+            color=look.colour,
+            linestyle=look.line,
+            linewidth=1.5,
+            marker=look.marker,
+            markersize=4.5,
+            label=label,
+        )
     if found.low is not None and found.high is not None and found.low < last:
         axes.axvspan(
             found.low, min(found.high, last), color=GREY, alpha=0.18, linewidth=0, label="_interval"

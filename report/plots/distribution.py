@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING
 
 from harness.schema.record import JobRecord
 from report.loading.runs import Run
-from report.plots.drawing import Drawing, Files, by_workload, left_out, missing
+from report.loading.series import Files
+from report.plots.drawing import Drawing, by_workload, left_out, missing
 from report.plots.style import Look, entry, heading, legend_above, listed, name, new_figure, style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from report.plots.drawing import Values
+    from report.loading.series import Values
 
 SHOWN = 0.99  # of an arm's steps are left of the edge; a rare long step would squeeze all others
 FAINT = 0.35
@@ -95,7 +96,10 @@ def _of_workload(
     beyond = max(
         float((value > edge).mean()) for launches in steps.values() for value in [_pooled(launches)]
     )
-    caption = "Share of steps in the steady state that took no longer than this; markers at 10, 50 and 90%. "
+    caption = (
+        "Share of steps in the steady state that took no longer than this; markers at 10, 50 and "
+        "90%. "
+    )
     caption += "Bold: all launches of an arm together, faint: each launch."
     caption += f" Up to {beyond:.1%} of an arm's steps are beyond the right edge." if beyond else ""
     caption += missing(arms, drawn)
@@ -117,9 +121,17 @@ def _draw_arm(axes: Axes, label: str, launches: Sequence[Values], look: Look) ->
     # too.
     marked = [int(np.searchsorted(shares, share)) for share in MARKS]
     axes.plot(
-        values, shares, drawstyle="steps-post", color=look.colour, linestyle=look.line, linewidth=1.5,
-        marker=look.marker, markersize=4.5, markevery=marked, label=label,
-    )  # fmt: skip
+        values,
+        shares,
+        drawstyle="steps-post",
+        color=look.colour,
+        linestyle=look.line,
+        linewidth=1.5,
+        marker=look.marker,
+        markersize=4.5,
+        markevery=marked,
+        label=label,
+    )
 
 
 def _scale(axes: Axes, steps: Mapping[str, Sequence[Values]]) -> float:

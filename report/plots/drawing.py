@@ -1,22 +1,18 @@
-"""What the plots' modules share: a drawing, the jobs it is of, and the series files of a run."""
+"""What the plots' modules share: a drawing, and the jobs it is of."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from harness.schema.record import JobRecord
 from report.analysis.launches import OK, arms_of, verdict
 from report.loading.runs import Run
+from report.loading.series import Files
 
 if TYPE_CHECKING:
-    import numpy as np
     from matplotlib.figure import Figure
-    from numpy.typing import NDArray
-
-    Values = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -35,59 +31,10 @@ class Drawing:
     problems: tuple[str, ...] = ()
 
 
-LARGEST = 1e21
-
-
-@dataclass
-class Files:
-    """Reads the series of runs for one kind of plot; remembers what could not be read."""
-
-    problems: list[str] = field(default_factory=list)
-
-    def read(
-        self, run: Run, series: str | None, columns: Sequence[str]
-    ) -> dict[str, Values] | None:
-        """Columns of a series as float64; None where the job has no readable one.
-
-        NaN where a value is missing, or beyond LARGEST, which no measurement gives and no axis can
-        show.
-        """
-        import numpy as np
-        from pyarrow import ArrowException, parquet
-
-        if series is None:
-            return None
-        path = run.folder / series
-        try:
-            table = parquet.read_table(path, columns=list(columns))
-            values = {
-                name: np.asarray(table[name].to_pandas(), dtype=np.float64) for name in columns
-            }
-            return {
-                name: np.where(np.abs(of) <= LARGEST, of, np.nan) for name, of in values.items()
-            }
-        except FileNotFoundError:
-            self._say(path, "no such file")
-        except (OSError, ArrowException) as error:
-            self._say(path, f"cannot be read: {_first_line(error)}")
-        except KeyError as error:
-            self._say(path, f"has no column {error.args[0]}")
-        except (ValueError, TypeError):
-            self._say(path, "holds something that is no number")
-        return None
-
-    def take(self) -> tuple[str, ...]:
-        """The problems since the last call."""
-        found, self.problems = tuple(self.problems), []
-        return found
-
-    def _say(self, path: Path, what: str) -> None:
-        if (said := f"{path}: {what}; not drawn") not in self.problems:
-            self.problems.append(said)
-
-
 def by_workload(run: Run) -> dict[str, dict[str, list[JobRecord]]]:
-    """The launches that count by workload and arm, in the tables' order, arms without one included."""
+    """The launches that count by workload and arm, in the tables' order, arms without one
+    included.
+    """
     groups: dict[str, dict[str, list[JobRecord]]] = {}
     for (workload, arm), launches in arms_of(run).launches.items():
         counted = [
@@ -123,8 +70,3 @@ def missing(arms: Mapping[str, Sequence[JobRecord]], drawn: Iterable[str | None]
     there = set(drawn)
     without = sum(job.series not in there for job in jobs)
     return f" Not drawn: {without} of {len(jobs)} jobs, whose series is missing." if without else ""
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0][:200] if lines else type(error).__name__

@@ -226,9 +226,14 @@ def _draw_row(axes: Axes, row: Row, y: float, limits: tuple[float, float]) -> No
         linestyle="",
     )
     axes.annotate(
-        _numbers(row), (1, y), xycoords=("axes fraction", "data"), xytext=(7, 0), textcoords="offset points",
-        va="center", fontsize=SMALL,
-    )  # fmt: skip
+        _numbers(row),
+        (1, y),
+        xycoords=("axes fraction", "data"),
+        xytext=(7, 0),
+        textcoords="offset points",
+        va="center",
+        fontsize=SMALL,
+    )
 
 
 def _say(axes: Axes, y: float, text: str, **how: object) -> None:
@@ -310,7 +315,10 @@ def _limits(rows: Sequence[Row]) -> tuple[float, float]:
 
 
 def _caption(rows: Sequence[Row], limits: tuple[float, float]) -> str:
-    said = "Gain in samples per second of the candidate over the baseline, with its 95% interval over launches"
+    said = (
+        "Gain in samples per second of the candidate over the baseline, with its 95% interval over "
+        "launches"
+    )
     said += (
         "; right of zero the candidate is faster."
         if any(_value(row) is not None for row in rows)

@@ -11,13 +11,14 @@ from harness.schema.record import JobRecord
 from report.analysis.launches import Arms, arms_of
 from report.analysis.parity import check_parity
 from report.loading.runs import Run
-from report.plots.drawing import Drawing, Files, by_workload, left_out, missing
+from report.loading.series import Files
+from report.plots.drawing import Drawing, by_workload, left_out, missing
 from report.plots.style import Look, entry, heading, legend_above, listed, name, new_figure, style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from report.plots.drawing import Values
+    from report.loading.series import Values
 
 RUNNING_MEAN = 11  # steps at least: a batch's own loss varies more than what is learned in a step
 STRETCHES = 100  # of a long curve, each as long as its running mean
@@ -44,7 +45,9 @@ def window_of(steps: int) -> int:
 
 
 def smoothed(losses: Values, window: int) -> Values:
-    """The centred mean of `window` steps, of fewer at the ends; NaN where a step in it has no loss."""
+    """The centred mean of `window` steps, of fewer at the ends; NaN where a step in it has no
+    loss.
+    """
     import numpy as np
 
     kernel = np.ones(window)
@@ -156,10 +159,16 @@ def _draw_line(
 
     every = max(1, len(losses) // MARKS)
     axes.plot(
-        np.arange(1, len(losses) + 1) if steps is None else steps, losses, label=label, color=look.colour,
-        linestyle=look.line, linewidth=1.4, marker=look.marker, markersize=4,
+        np.arange(1, len(losses) + 1) if steps is None else steps,
+        losses,
+        label=label,
+        color=look.colour,
+        linestyle=look.line,
+        linewidth=1.4,
+        marker=look.marker,
+        markersize=4,
         markevery=(int(shift * every), every),
-    )  # fmt: skip
+    )
 
 
 def _finish(axes: Axes, title: str) -> None:
@@ -177,7 +186,10 @@ def _twins_caption(run: Run, arms: Arms, workload: str) -> str:
     for pair in run.info.pairs:
         parity = check_parity(run, pair, arms) if pair.workload == workload else None
         if parity and parity.difference is not None and parity.tolerance is not None:
-            numbers = f"{parity.difference:.2g} apart at most, {parity.tolerance:.2g} allowed: {parity.outcome}"
+            numbers = (
+                f"{parity.difference:.2g} apart at most, {parity.tolerance:.2g} allowed: "
+                f"{parity.outcome}"
+            )
             said.append(f"{pair.candidate} and {pair.baseline} {numbers}")
         elif parity:
             said.append(f"{pair.candidate} and {pair.baseline} {parity.outcome}: {parity.reason}")

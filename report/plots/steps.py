@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from harness.schema.record import JobRecord, State
 from report.loading.runs import Run
-from report.plots.drawing import Drawing, Files, left_out
+from report.loading.series import Files
+from report.plots.drawing import Drawing, left_out
 from report.plots.style import (
     GREY,
     PALE,
@@ -68,7 +69,10 @@ def _of_workload(
     title = f"Time of every step: {name(workload)}"
     if not series:
         return left_out(run, workload, title, "step times", jobs, files)
-    caption = f"Every optimizer step of every job after the first (faint), the median of {RUNNING_MEDIAN} steps (bold), "
+    caption = (
+        f"Every optimizer step of every job after the first (faint), the median of "
+        f"{RUNNING_MEDIAN} steps (bold), "
+    )
     caption += "and where each job's warm-up ends (dotted)."
     said = []
     for arm, of_arm in arms.items():

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING
 
 from harness.schema.record import JobRecord
 from report.loading.runs import Run
-from report.plots.drawing import Drawing, Files, by_workload, left_out
+from report.loading.series import Files
+from report.plots.drawing import Drawing, by_workload, left_out
 from report.plots.style import GREY, Look, heading, listed, name, new_figure, style, wrapped
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from report.plots.drawing import Values
+    from report.loading.series import Values
 
 ARMS = 3  # side by side; more go into a further figure
 POINTS = 400  # of a line; longer ones are means of this many stretches
@@ -155,9 +156,15 @@ def _figure(
     caption = f"One job of each arm ({which} {', '.join(map(str, launches))}). "
     caption += "Shaded: the steady window. "
     if GPU[0] in quantities:
-        caption += "GPU use is NVML's: the share of time in which any kernel ran. Memory is the whole card's."
+        caption += (
+            "GPU use is NVML's: the share of time in which any kernel ran. Memory is the whole "
+            "card's."
+        )
     else:
-        caption += "CPU is the share of all cores that the job's processes had; RSS is their resident memory."
+        caption += (
+            "CPU is the share of all cores that the job's processes had; RSS is their resident "
+            "memory."
+        )
     if any(each.job.partner for each in chunk):
         caption += " Both arms of the pair were on the card at a time, and are seen together."
     return Drawing((run.info.run, *of), title, caption, _alt(chunk), figure, problems)

@@ -115,9 +115,14 @@ def _panel(axes: Axes, workload: str, rows: Sequence[Row], looks: Mapping[str, L
             )
         at = max(value or 0.0, high or 0.0)
         axes.annotate(
-            _numbers(row), (at, place), xytext=(4, 0), textcoords="offset points", va="center", fontsize=SMALL,
+            _numbers(row),
+            (at, place),
+            xytext=(4, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize=SMALL,
             color=INK if value is not None else GREY,
-        )  # fmt: skip
+        )
     axes.set_yticks(range(len(rows)), [wrapped(str(row["arm"]), 18) for row in rows])
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.set_xlim(0, 1.5 * (most or 1.0))  # the numbers stand behind the bars

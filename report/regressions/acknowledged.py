@@ -3,7 +3,8 @@ normal.
 
 acknowledged:
   - date: 2026-11-20            # nights before it (UTC) are no baseline any more; a time may follow
-    pair: {workload: roberta-base-b8, baseline: pytorch, candidate: onnxruntime}   # each a name or a pattern: "*"
+    # each a name or a pattern: "*"
+    pair: {workload: roberta-base-b8, baseline: pytorch, candidate: onnxruntime}
     reason: sdpa is the default attention now
     commit: 3ef60dd             # what changed; may be left out
 """

@@ -9,7 +9,8 @@ and spread are robust to outlying nights. For each length m of the tail
     w      b clipped to median(b) -+ 3 s; mu its mean
     sigma  max(sd(w), 0.8 s, `least_noise_percent` of mu)
     level  of the tail: its one night; the milder of two (both must be off); the median of more
-    score  (level - mu) / (sigma sqrt(1/m + 1/len(b)) t) where level / mu - 1 is beyond `least_change_percent`, else 0
+    score  (level - mu) / (sigma sqrt(1/m + 1/len(b)) t) where level / mu - 1 is beyond
+           `least_change_percent`, else 0
 
 with t the quantile of Student's t (len(b) - 1 degrees of freedom) at the tail probability that
 `sigmas` standard deviations have for a normal (`sigmas_long` from 3 nights on). The m of the

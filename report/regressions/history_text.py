@@ -6,6 +6,7 @@ import statistics
 from collections.abc import Iterator, Sequence
 
 from report.regressions.time_series import Course
+from report.text import seconds, signed_percent
 
 BARS = "▁▂▃▄▅▆▇█"
 LEAST_SPAN = (
@@ -37,15 +38,6 @@ def sparkline(values: Sequence[float]) -> str:
     )
 
 
-def seconds(value: float) -> str:
-    """A time with four digits: "12.34 ms", "1.234 s"."""
-    return f"{value * 1000:.4g} ms" if value < 1 else f"{value:.4g} s"
-
-
-def percent(fraction: float) -> str:
-    return f"{100 * fraction:+.1f}%".replace("-", "−")
-
-
 def _lines(course: Course, width: int) -> Iterator[str]:
     yield course.title + (" (end to end)" if course.measure == "end_to_end" else "")
     yield f"  host: {course.setting.label}"
@@ -56,7 +48,10 @@ def _lines(course: Course, width: int) -> Iterator[str]:
         count = len(course.points)
         first, last = course.points[0], course.points[-1]
         shown = f", the last {width} shown" if count > width else ""
-        yield f"  {count} night{'s' * (count != 1)}, {first.created_at[:10]} to {last.created_at[:10]}{shown}"
+        yield (
+            f"  {count} night{'s' * (count != 1)}, {first.created_at[:10]} to "
+            f"{last.created_at[:10]}{shown}"
+        )
         baseline, candidate = (
             [getattr(p, key) for p in points] for key in ("baseline_s", "candidate_s")
         )
@@ -67,9 +62,18 @@ def _lines(course: Course, width: int) -> Iterator[str]:
         for name, values, said in zip(names, (baseline, candidate, ratios), latest, strict=True):
             yield f"  {name:24} {sparkline(values)} {said}"
     for change in course.changes:
-        said = f"{course.pair.baseline} {percent(change.baseline_change)}, {course.pair.candidate} "
-        said += f"{percent(change.candidate_change)}, ratio {percent(change.ratio_change)}"
-        yield f"  changed on {change.created_at[:10]} ({change.run}): {change.cause or 'unclear'}; {said}"
+        said = (
+            f"{course.pair.baseline} {signed_percent(change.baseline_change)}, "
+            f"{course.pair.candidate} "
+        )
+        said += (
+            f"{signed_percent(change.candidate_change)}, ratio "
+            f"{signed_percent(change.ratio_change)}"
+        )
+        yield (
+            f"  changed on {change.created_at[:10]} ({change.run}): {change.cause or 'unclear'}; "
+            f"{said}"
+        )
     for entry in course.acknowledged:
         commit = f" ({entry.commit})" if entry.commit else ""
         yield f"  acknowledged from {entry.since:%Y-%m-%d}: {entry.reason}{commit}"

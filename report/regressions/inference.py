@@ -42,11 +42,19 @@ def inference_nights_of(
         if found and not _any_ended(found):
             known = {key_of(night.pair) for night in timed}
             nights += [
-                replace(last, run=run, created_at=when, point=None, gain=None, why=found[0].state, left_out="",
-                        declared=declared)
+                replace(
+                    last,
+                    run=run,
+                    created_at=when,
+                    point=None,
+                    gain=None,
+                    why=found[0].state,
+                    left_out="",
+                    declared=declared,
+                )
                 for last in _latest(run, past, workload, arm)
                 if key_of(last.pair) not in known
-            ]  # fmt: skip
+            ]
     return nights
 
 

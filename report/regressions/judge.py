@@ -149,9 +149,15 @@ NOW = {  # what a cause means for the gain
 
 
 def _reason(
-    state: State, cause: Cause, changes: list[Change], loudest: int, confirmed: bool | None, few: bool, again: bool,
+    state: State,
+    cause: Cause,
+    changes: list[Change],
+    loudest: int,
+    confirmed: bool | None,
+    few: bool,
+    again: bool,
     thresholds: Thresholds,
-) -> str:  # fmt: skip
+) -> str:
     parts = ", ".join(f"{NAMES[change.series]} {_percent(change.change)}" for change in changes)
     change = changes[loudest]
     nights = f"{change.nights} night{'s' * (change.nights != 1)}"
@@ -162,7 +168,10 @@ def _reason(
         return against
     if state == "not enough nights":
         bound = f"{thresholds.fixed_bound_percent:g}%"
-        return f"within the fixed bound of {bound}; {against}; the detector needs {thresholds.min_nights}"
+        return (
+            f"within the fixed bound of {bound}; {against}; the detector needs "
+            f"{thresholds.min_nights}"
+        )
     if confirmed:
         against += "; a second run the same night says so too"
     elif state == "watch" and confirmed is False:

@@ -120,7 +120,9 @@ def dropped(tonight: Run, earlier: Sequence[Run]) -> list[Pair]:
 
 
 def last_kin(tonight: Run, earlier: Sequence[Run]) -> Run | None:
-    """The last of the nights before of tonight's suite on tonight's host. `earlier`: oldest first."""
+    """The last of the nights before of tonight's suite on tonight's host. `earlier`: oldest
+    first.
+    """
     return next((run for run in reversed(earlier) if are_kin(run, tonight)), None)
 
 
@@ -159,9 +161,12 @@ def point_of(run: Run, seconds: Sequence[tuple[float, float]]) -> Point:
     """The night's point: the means over launches of what (baseline, candidate) took."""
     baseline_s, candidate_s = (math.fsum(arm) / len(seconds) for arm in zip(*seconds, strict=True))
     return Point(
-        run=run.info.run, created_at=run.info.created_at, commit=str(run.info.git.get("commit") or ""),
-        baseline_s=baseline_s, candidate_s=candidate_s,
-    )  # fmt: skip
+        run=run.info.run,
+        created_at=run.info.created_at,
+        commit=str(run.info.git.get("commit") or ""),
+        baseline_s=baseline_s,
+        candidate_s=candidate_s,
+    )
 
 
 def _any_of(

@@ -1,4 +1,6 @@
-"""How noisy a host is from night to night, from its own history, and nights made up of that noise."""
+"""How noisy a host is from night to night, from its own history, and nights made up of that
+noise.
+"""
 
 from __future__ import annotations
 

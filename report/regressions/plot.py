@@ -28,8 +28,8 @@ from report.plots.style import (
     style,
 )
 from report.regressions.check import Rules
-from report.regressions.history_text import percent, seconds
 from report.regressions.time_series import Course, courses_of
+from report.text import seconds, signed_percent
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -56,7 +56,9 @@ def draw(
 
 
 def write(courses: Sequence[Course], out: Path) -> list[Path]:
-    """Draw every course of two nights or more as OUT/NAME.svg. BenchError: `out` cannot be written."""
+    """Draw every course of two nights or more as OUT/NAME.svg. BenchError: `out` cannot be
+    written.
+    """
     paths: list[Path] = []
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -89,7 +91,7 @@ def drawing_of(course: Course, looks: Mapping[str, Look] | None = None) -> Drawi
     )
     said = [
         f"from {change.created_at[:10]} on {change.cause or 'unclear'} (ratio "
-        f"{percent(change.ratio_change)})"
+        f"{signed_percent(change.ratio_change)})"
         for change in course.changes
     ]
     last = course.points[-1]
@@ -169,7 +171,7 @@ def _marks(course: Course, panels: Sequence[Axes]) -> list[str]:
         (
             _date(change.created_at),
             CHANGED,
-            f"{change.cause or 'unclear'}, ratio {minus(percent(change.ratio_change))}",
+            f"{change.cause or 'unclear'}, ratio {minus(signed_percent(change.ratio_change))}",
         )
         for change in course.changes
     ]
@@ -187,9 +189,15 @@ def _marks(course: Course, panels: Sequence[Axes]) -> list[str]:
                 linestyle=(0, (4, 2)) if colour == CHANGED else ":",
             )
         panels[0].annotate(
-            str(number), (date, 1), xycoords=("data", "axes fraction"), xytext=(2, -1), textcoords="offset points",
-            va="top", fontsize=SMALL, color=INK,
-        )  # fmt: skip
+            str(number),
+            (date, 1),
+            xycoords=("data", "axes fraction"),
+            xytext=(2, -1),
+            textcoords="offset points",
+            va="top",
+            fontsize=SMALL,
+            color=INK,
+        )
         said.append(name(f"{number}  {_day(date)}: {what}", MOST_LETTERS))
     return (
         said

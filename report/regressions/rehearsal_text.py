@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -48,10 +48,26 @@ def fraction(text: str) -> float:
 
 
 def rehearse_all(
-    runs: Sequence[Run], patterns: Sequence[str], rules: Rules, plan: Plan
+    runs: Sequence[Run],
+    patterns: Sequence[str],
+    rules: Rules,
+    plan: Plan,
+    tell: Callable[[Path], int],
 ) -> list[dict[str, Any]]:
-    """Rehearse every pair that fits; prints as it goes and returns the figures. BenchError: nothing
-    to do it with.
+    """Rehearse every pair that fits, and print what happens.
+
+    Args:
+        runs: The recorded history.
+        patterns: Which pairs, as in `report history`; none: all pairs.
+        rules: How nights are judged.
+        plan: What is rehearsed.
+        tell: Shows what `report alert` would tell of the verdict in a file; returns the exit code.
+
+    Returns:
+        The figures of each pair.
+
+    Raises:
+        BenchError: There is nothing to rehearse with, or the alert failed.
     """
     least = 2 * (rules.config.thresholds.min_nights + 1)
     if plan.nights < least:
@@ -72,7 +88,7 @@ def rehearse_all(
         raise BenchError(
             "no pair with a result to rehearse with", fix="`report history` lists what there is"
         )
-    return [_rehearse(_results(nights), rules, plan) for nights in pairs]
+    return [_rehearse(_results(nights), rules, plan, tell) for nights in pairs]
 
 
 def _results(nights: Sequence[Night]) -> list[Night]:
@@ -81,7 +97,9 @@ def _results(nights: Sequence[Night]) -> list[Night]:
     return [night for night in with_result if night.setting == with_result[-1].setting]
 
 
-def _rehearse(nights: list[Night], rules: Rules, plan: Plan) -> dict[str, Any]:
+def _rehearse(
+    nights: list[Night], rules: Rules, plan: Plan, tell: Callable[[Path], int]
+) -> dict[str, Any]:
     thresholds = rules.config.thresholds
     usable = without_alarm(nights, thresholds)
     in_alarm, nights = len(nights) - len(usable), usable
@@ -110,7 +128,7 @@ def _rehearse(nights: list[Night], rules: Rules, plan: Plan) -> dict[str, Any]:
         last = told[-1].verdict.findings[0]
         found = last.cause == f"{plan.arm} {'regressed' if plan.slower > 0 else 'improved'}"
         if plan.alert and last.state in ("regression", "improvement"):
-            _alert(told[-1], Path(folder))
+            _alert(told[-1], Path(folder), tell)
     figures = worth(
         noise,
         thresholds,
@@ -146,14 +164,12 @@ def _said(night: Told) -> str:
     return f"alarm, measured again, {final.state}{cause}; {final.reason}"
 
 
-def _alert(night: Told, folder: Path) -> None:
+def _alert(night: Told, folder: Path, tell: Callable[[Path], int]) -> None:
     """What `report alert` would tell, on standard output."""
-    from report.cli import main
-
     file = folder / "verdict.json"
     write_text(file, night.verdict.model_dump_json(indent=2))
     print("  `report alert` would tell:", flush=True)
-    code = main(["alert", str(file), "--channel", "summary", "--dry-run"])
+    code = tell(file)
     if code:
         raise BenchError(f"`report alert` ended with {code}", fix="see what it said above")
 

@@ -33,7 +33,9 @@ def walk(
 
 
 def new_alarms(alarms: Alarms) -> int:
-    """How many alarms there are that were not there the night before; `alarms`: (series, nights)."""
+    """How many alarms there are that were not there the night before; `alarms`: (series,
+    nights).
+    """
     before = np.concatenate([np.zeros_like(alarms[:, :1]), alarms[:, :-1]], axis=1)
     return int(((alarms != 0) & (alarms != before)).sum())
 

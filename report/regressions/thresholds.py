@@ -10,8 +10,17 @@ from harness.schema.workload import Strict
 from report.regressions.yaml_files import load_yaml
 
 DEFAULT_FILE = Path("configs/check.yaml")
-STACK = ("torch", "onnxruntime-training", "onnxruntime-training-cpu", "torch-ort", "onnx", "transformers", "optimum",
-         "accelerate", "numpy")  # fmt: skip
+STACK = (
+    "torch",
+    "onnxruntime-training",
+    "onnxruntime-training-cpu",
+    "torch-ort",
+    "onnx",
+    "transformers",
+    "optimum",
+    "accelerate",
+    "numpy",
+)
 
 
 class Thresholds(Strict):

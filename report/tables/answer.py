@@ -30,12 +30,11 @@ from report.tables.columns import (
     text,
     workload_column,
 )
-from report.tables.digest import Part, part_of
 from report.tables.footnotes import source_notes
 from report.tables.gain_rows import gain_rows
 from report.tables.gains import MEASURE_LABELS, pair_labels
 from report.tables.rows import Row, backends_are_shared
-from report.tables.table import Table, make_table
+from report.tables.table import Part, Table, make_table, part_of
 
 STEADY = "steady_throughput_gain"
 _ENDS = ("", "_low", "_high")

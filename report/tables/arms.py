@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from report.analysis import utilization
 from report.analysis.launches import only_blocks
+from report.analysis.utilization import is_measured, is_on_gpu
 from report.loading.runs import Run
+from report.tables import utilization
 from report.tables.columns import (
     ATTENTION,
     BATCH,
@@ -32,7 +33,6 @@ from report.tables.columns import (
     text,
     workload_column,
 )
-from report.tables.digest import Part, part_of
 from report.tables.footnotes import (
     cache_notes,
     disturbance_notes,
@@ -42,7 +42,7 @@ from report.tables.footnotes import (
     telemetry_notes,
 )
 from report.tables.rows import END_TO_END, STEADY_STATE, Row, arm_rows
-from report.tables.table import Table, make_table
+from report.tables.table import Part, Table, make_table, part_of
 
 
 def runtimes(run: Run) -> Part:
@@ -128,9 +128,9 @@ def machine_use(run: Run) -> Part:
     publications have neither.
     """
     usual = any(job.telemetry and job.telemetry.gpus for job in run.jobs)
-    if not utilization.is_measured(run):
+    if not is_measured(run):
         return part_of(run, [], [], usual=usual, kind="published")
-    if utilization.is_on_gpu(run):
+    if is_on_gpu(run):
         return part_of(
             run, utilization.gpu_rows(run), utilization.gpu_notes(run), usual=usual, kind="gpu"
         )

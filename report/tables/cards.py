@@ -22,9 +22,8 @@ from report.tables.columns import (
     text,
     workload_column,
 )
-from report.tables.digest import Part, part_of
 from report.tables.rows import Figure, Row, arm_rows, figure_means
-from report.tables.table import Table, make_table
+from report.tables.table import Part, Table, make_table, part_of
 
 LEGEND = (
     "means over the launches that count (n) of each launch's steady window; peak memory is of the "

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from report.tables.rows import Row, Value
+from report.text import format_percent
 
 Show = Callable[[Row], str]
 DETAIL, ESSENTIAL = 0, 2  # importance of a column
@@ -139,16 +140,6 @@ def half_width(key: str, factor: float = 1.0) -> Show:
         return f"{(high - value) * factor:.{decimals(value * factor)}f}"
 
     return show
-
-
-def four_decimals(value: float) -> str:
-    """0.8432; four digits of what would have more than nine before the point."""
-    return f"{value:z.4f}" if abs(value) < 1e9 else f"{value:.4g}"
-
-
-def format_percent(fraction: float) -> str:
-    """0.0299 as "2.99%"; never "-0.00%", and three digits of what would fill the line."""
-    return f"{fraction * 100:z.2f}%" if abs(fraction) < 1e7 else f"{fraction * 100:.3g}%"
 
 
 def percent(*keys: str) -> Show:

@@ -213,7 +213,10 @@ def _time(key: str) -> Callable[[Row], str]:
 
 
 def _gain_notes(rows: Sequence[Row]) -> list[str]:
-    what = "gains are of throughput; the change is of the speed-up, T baseline / T candidate, from A to B"
+    what = (
+        "gains are of throughput; the change is of the speed-up, T baseline / T candidate, from A "
+        "to B"
+    )
     return [what, *_chance(rows)]
 
 
@@ -226,7 +229,10 @@ def _chance(rows: Sequence[Row]) -> list[str]:
     judged = sum(row["moved"] is not None for row in rows)
     if not judged:
         return []
-    said = "moved: the joint 95% interval of the change (Welch, on the launches' logarithms) excludes 0"
+    said = (
+        "moved: the joint 95% interval of the change (Welch, on the launches' logarithms) excludes "
+        "0"
+    )
     chance = (
         f"; of {judged} such intervals {0.05 * judged:.1f} do so by chance alone"
         if judged > 1

@@ -9,12 +9,11 @@ from harness.schema.record import JobRecord, State, trained_length
 from report.analysis.cycles import sm_clock_mhz
 from report.analysis.launches import OK, arms_of, unobserved, verdict, well_covered
 from report.analysis.published import check_samples
+from report.labels import known
 from report.loading.runs import Run
-from report.tables.rows import known
+from report.text import MANY_RUNS, in_one_line
 
 CLOCKS_APART = 1.01  # ratio of SM clocks from which the harness runs a quad again
-MAX_REASON = 300  # characters: a reason is a sentence, not a traceback
-MANY_RUNS = 30  # more of them are told together: nobody reads a line for each
 MOST_NOTES = 30  # under a table of many runs
 FEW_NAMES = 3
 TOLD_PACKAGES = (
@@ -225,12 +224,6 @@ def _reason(job: JobRecord) -> str:
     return in_one_line(reason)
 
 
-def in_one_line(reason: str) -> str:
-    """A reason of any length as one line of MAX_REASON characters at most."""
-    one_line = " ".join(reason.split())
-    return one_line if len(one_line) <= MAX_REASON else one_line[:MAX_REASON] + "…"
-
-
 def compile_notes(run: Run) -> list[str]:
     """Of torch.compile: graph breaks, and steps of the steady state in which it compiled again."""
     said = []
@@ -306,6 +299,24 @@ def _why_again(job: JobRecord, superseded: Sequence[JobRecord]) -> str:
 def run_headline(run: Run) -> str:
     """Name, machine, suite, date and code of a run."""
     return f"run {run.info.run}, {machine(run)}{_when(run)}"
+
+
+def headlines(runs: Sequence[Run]) -> list[str]:
+    """A line for every run; of more than MANY_RUNS, one for all runs of a suite on a machine."""
+    if len(runs) <= MANY_RUNS:
+        return [run_headline(run) for run in runs]
+    alike: dict[tuple[str, str], list[Run]] = {}
+    for run in runs:
+        alike.setdefault((machine(run), run.info.suite), []).append(run)
+    said = []
+    for (where, suite), of in alike.items():
+        if len(of) == 1:
+            said.append(run_headline(of[0]))
+            continue
+        first, *_, last = sorted((run.info for run in of), key=lambda info: info.created_at)
+        when = f"{first.created_at[:10]} ({first.run}) to {last.created_at[:10]} ({last.run})"
+        said.append(f"{len(of):,} runs {where}, suite {suite}, {when}")
+    return said
 
 
 def machine(run: Run) -> str:

@@ -6,10 +6,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from report.analysis import utilization
 from report.analysis.gains import END_TO_END
 from report.analysis.launches import OK, arms_of, verdict
 from report.loading.runs import Run
+from report.tables import utilization
 from report.tables.columns import DETAIL, Column, Show, as_number, decimals
 from report.tables.footnotes import grouped
 from report.tables.gain_rows import gain_rows

@@ -5,11 +5,12 @@ was not reached.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from harness.schema.record import Stopping
 from report.analysis.cycles import ROUNDING
-from report.analysis.gains import Gain, gains_of
+from report.analysis.gains import MEASURES, Gain, gains_of
+from report.analysis.geometric import geometric_means
 from report.analysis.launches import arms_of
 from report.analysis.noise_floor import floor_for, floors_of, is_a_a
 from report.analysis.published import check_gains
@@ -23,7 +24,9 @@ from report.tables.footnotes import (
     source_notes,
     telemetry_notes,
 )
+from report.tables.rows import Row
 from report.tables.switching_footnotes import switching_notes
+from report.text import MANY_RUNS
 
 
 def gain_notes(run: Run) -> list[str]:
@@ -59,7 +62,8 @@ def _differences(run: Run) -> list[str]:
         backends = {job.arm.backend for side in arms.of_pair(pair) for job in side.values()}
         what = "no declared difference" + (" but the backend" if len(backends) != 1 else "")
         if pair.differs:
-            what = f"{', '.join(pair.differs)} {'differ' if len(pair.differs) > 1 else 'differs'} (declared)"
+            verb = "differ" if len(pair.differs) > 1 else "differs"
+            what = f"{', '.join(pair.differs)} {verb} (declared)"
         declared = said.setdefault(f"{pair.baseline} against {pair.candidate}", {})
         declared.setdefault(what, []).append(pair.workload)
     return [
@@ -196,3 +200,25 @@ def _precision(stopping: Iterable[Stopping]) -> list[str]:
             f"±{pair.target_pp:g} pp" + (f"; {needed} would reach it" if needed else "")
         )
     return said
+
+
+def geometric_notes(rows: Sequence[Row], arms: Callable[[Row], str]) -> list[str]:
+    """One sentence for every two arms that have several pairs; none where rows are of more runs
+    than anybody reads.
+    """
+    runs = {row["run"] for row in rows}
+    if len(runs) > MANY_RUNS:
+        return []
+    labels = {measure.key: measure.label for measure in MEASURES}
+    said: dict[tuple[str, str], list[str]] = {}
+    for run, of, measure, mean, valid, pairs in geometric_means(rows, arms):
+        what = "none" if mean is None else f"{mean:.4f}"
+        said.setdefault((run, of), []).append(
+            f"{what} {labels[measure]} over {valid} of {pairs} pairs"
+        )
+    return [
+        f"{f'{run}: ' if len(runs) > 1 else ''}geometric mean of the throughput ratios of {of} "
+        "over pairs with a valid "
+        f"gain, nothing clipped (Fleming and Wallace 1986): {', '.join(means)}"
+        for (run, of), means in said.items()
+    ]

@@ -12,6 +12,7 @@ from report.analysis.noise_floor import Floor, floor_for, floors_of, is_a_a
 from report.analysis.parity import Parity
 from report.analysis.published import printed_gains
 from report.analysis.statistics import throughput_gain
+from report.labels import known
 from report.loading.runs import Run
 from report.tables.rows import (
     Row,
@@ -21,7 +22,6 @@ from report.tables.rows import (
     devices,
     finite,
     identity,
-    known,
     with_interval,
 )
 

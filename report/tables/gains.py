@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from report.analysis.gains import MEASURES
-from report.analysis.geometric import geometric_notes
 from report.loading.runs import Run
 from report.tables import full
 from report.tables.arms import notes_of, rows_of
@@ -35,11 +34,10 @@ from report.tables.columns import (
     text,
     workload_column,
 )
-from report.tables.digest import Part, part_of
-from report.tables.gain_footnotes import gain_notes
+from report.tables.gain_footnotes import gain_notes, geometric_notes
 from report.tables.gain_rows import gain_rows
 from report.tables.rows import Row, backends_are_shared
-from report.tables.table import Table, make_table
+from report.tables.table import Part, Table, make_table, part_of
 
 MEASURE_LABELS = {measure.key: measure.label for measure in MEASURES}
 
@@ -124,7 +122,9 @@ def comparison_tables(parts: Sequence[Part]) -> list[Table]:
 
 
 def full_gains(run: Run) -> Part:
-    """Every declared pair by every measure, with the times of both arms and what the machine did."""
+    """Every declared pair by every measure, with the times of both arms and what the machine
+    did.
+    """
     by_name = backends_are_shared(run)
     return part_of(
         run, full.full_rows(run), [*gain_notes(run), *full.machine_notes(run)], by_name=by_name
@@ -183,7 +183,9 @@ def _as_printed(key: str) -> Show:
 
 
 def pair_labels(parts: Sequence[Part]) -> Show:
-    """How a pair of any of the runs is called: `ONNX Runtime over PyTorch`, or by its arms' names."""
+    """How a pair of any of the runs is called: `ONNX Runtime over PyTorch`, or by its arms'
+    names.
+    """
     by_name = {part.run for part in parts if part.by_name}
 
     def label(row: Row) -> str:

@@ -26,8 +26,8 @@ from pathlib import Path
 from harness.errors import BenchError
 from harness.files import write_text
 from report.loading.runs import Run, find_run, load_runs
-from report.tables.registry import VIEWS
-from report.tables.table import build, written
+from report.tables.registry import VIEWS, build
+from report.tables.render import written
 
 _BEGIN = re.compile(r"\s*<!--\s*(table|plot):(.*?)-->\s*")
 _MARKER = re.compile(r"^\s*<!--\s*(?:table|plot):(.*?)-->\s*$", re.MULTILINE)

@@ -22,17 +22,16 @@ from report.tables.columns import (
     as_number,
     backends_are_shared,
     count,
-    four_decimals,
     run_column,
     split_facts,
     state_if_telling,
     text,
     workload_column,
 )
-from report.tables.digest import Part, part_of
 from report.tables.footnotes import merge_notes, source_notes
 from report.tables.rows import Row, arm_rows, finite, with_interval
-from report.tables.table import Table, make_table
+from report.tables.table import Part, Table, make_table, part_of
+from report.text import four_decimals
 
 LEGEND = (
     "metrics of the validation set after training, mean over the launches that count, each from a "
@@ -143,7 +142,9 @@ def _by_name(run: Run) -> bool:
 
 
 def _scores(run: Run) -> list[str]:
-    """What the score of a task is where it has more than one metric: that is what parity compares."""
+    """What the score of a task is where it has more than one metric: that is what parity
+    compares.
+    """
     tasks: dict[tuple[str, ...], dict[str, None]] = {}
     for job in run.jobs:
         if len(job.main_metrics) > 1:

@@ -15,7 +15,7 @@ from harness.schema.record import JobRecord
 from report.analysis.launches import OK, arms_of, verdict
 from report.analysis.statistics import usable
 from report.loading.runs import Run
-from report.plots.drawing import Files
+from report.loading.series import Files
 from report.tables.arms import notes_of, rows_of
 from report.tables.columns import (
     ATTENTION,
@@ -33,10 +33,9 @@ from report.tables.columns import (
     text,
     workload_column,
 )
-from report.tables.digest import Part, part_of
 from report.tables.footnotes import source_notes
 from report.tables.rows import Row, arm_rows, backends_are_shared
-from report.tables.table import Table, make_table
+from report.tables.table import Part, Table, make_table, part_of
 
 FIRST_STEPS = 200
 WORTH_A_NOTE = 0.01  # relative difference from which a note says where it comes from
@@ -69,7 +68,9 @@ class Prediction:
 
     @property
     def difference(self) -> float:
-        """How much too long (above 0) or too short the prediction is, as a fraction of the runtime."""
+        """How much too long (above 0) or too short the prediction is, as a fraction of the
+        runtime.
+        """
         return self.predicted_s / self.runtime_s - 1
 
 
@@ -101,7 +102,9 @@ def predict(
 
 
 def prediction(run: Run) -> Part:
-    """Every launch that counts, was trained without turns and has at least twice FIRST_STEPS steps."""
+    """Every launch that counts, was trained without turns and has at least twice FIRST_STEPS
+    steps.
+    """
     files = Files()
     rows: list[Row] = []
     notes: list[str] = []

@@ -1,9 +1,17 @@
-"""The views: each one kind of table. A new one is two functions (report.tables.digest.View) and a
-line of VIEWS.
+"""The views, each one kind of table, and the document that they make of runs.
+
+A new view is two functions (report.tables.table.View) and a line of VIEWS.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+
+from harness.errors import BenchError
+from report.analysis.launches import arms_of
+from report.loading.filters import EVERYTHING, GROUPS, Selection, groups_of
+from report.loading.runs import Run
 from report.tables import (
     answer,
     arms,
@@ -16,8 +24,12 @@ from report.tables import (
     summary,
     support_matrix,
 )
-from report.tables.digest import View
+from report.tables.footnotes import headlines, merge_notes, run_notes
+from report.tables.rows import Row
+from report.tables.table import Document, Part, Table, View
+from report.text import MANY_RUNS
 
+SUMMARY = "summary"
 VIEWS: dict[str, View] = {  # in the order in which tables come
     "runtimes": View(arms.runtimes, arms.runtime_tables),
     "steady": View(arms.steady, arms.steady_tables),
@@ -34,3 +46,84 @@ VIEWS: dict[str, View] = {  # in the order in which tables come
     "prediction": View(prediction.prediction, prediction.prediction_tables, asked_only=True),
     "summary": View(summary.summary, summary.summary_tables, asked_only=True),
 }
+
+
+def build(
+    runs: Sequence[Run],
+    view: str | None = None,
+    *,
+    brief: bool = False,
+    selection: Selection = EVERYTHING,
+    group_by: str | None = None,
+) -> Document:
+    """The tables of runs, in the order of the runs.
+
+    Args:
+        runs: The runs to tabulate.
+        view: The only view to make; None: every view that has something to say, except those that
+            repeat what others hold.
+        brief: Of more than MANY_RUNS runs, make the summary alone.
+        selection: What of the runs is shown.
+        group_by: A name of filters.GROUPS: a table for each of its values.
+
+    Raises:
+        BenchError: There is no run, nothing is selected, or there is no such view.
+    """
+    names = _views_for(view, len(runs), brief=brief)
+    selected = [selection.of(run, arms_of(run).launches) for run in runs]
+    shown = [run for run in selected if run is not None]
+    if not shown and str(selection):
+        raise BenchError(
+            "no run has anything of it",
+            place=str(selection),
+            fix="see what there is without the filter",
+        )
+    if not shown:
+        raise BenchError("no run to tabulate", fix="name a run folder")
+    tables: list[Table] = []
+    for name in names:
+        made = VIEWS[name]
+        parts = [_shown_part(made.collect(run), selection) for run in shown]
+        if view is None and name != SUMMARY and not any(part.usual for part in parts):
+            continue
+        for title, of_group in _grouped(parts, group_by):
+            tables += [
+                replace(table, title=f"{title}: {table.title}" if title else table.title)
+                for table in made.tables(of_group)
+            ]
+    notes = merge_notes([(run.info.run, run_notes(run)) for run in shown])
+    return Document(tuple(tables), (*headlines(shown), *notes))
+
+
+def _views_for(view: str | None, runs: int, *, brief: bool) -> list[str]:
+    """The views that are made of so many runs, as far as they have something to say."""
+    if view is not None and view not in VIEWS:
+        raise BenchError("no such view", place=view, fix=f"choose one of {', '.join(VIEWS)}")
+    if view is None and brief and runs > MANY_RUNS:
+        return [SUMMARY]
+    return [view] if view else [name for name, made in VIEWS.items() if not made.asked_only]
+
+
+def _shown_part(part: Part, selection: Selection) -> Part:
+    return replace(part, rows=[*filter(selection.shows, part.rows)])
+
+
+def _grouped(parts: Sequence[Part], by: str | None) -> list[tuple[str, list[Part]]]:
+    """The parts with the rows of each group; the notes of a run stand under the last group that it
+    has rows in.
+    """
+    if by is None:
+        return [("", list(parts))]
+    groups: dict[str, list[Part]] = {
+        group: [] for group in groups_of([part.rows for part in parts], by)
+    }
+    for part in parts:
+        rows: dict[str, list[Row]] = {}
+        for row in part.rows:
+            rows.setdefault(GROUPS[by](row), []).append(row)
+        last = max(rows, key=[*groups].index, default=None)
+        for group, of_group in rows.items():
+            groups[group].append(
+                replace(part, rows=of_group, notes=part.notes if group == last else [])
+            )
+    return [(group or f"{by} not known", of_group) for group, of_group in groups.items()]

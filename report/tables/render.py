@@ -1,5 +1,6 @@
-"""Output formats: each one function from a Document to text. A new one is a function and a line of
-FORMATS.
+"""Output formats: each one function from a Document to text.
+
+A new format is a function and a line of FORMATS.
 """
 
 from __future__ import annotations
@@ -8,15 +9,31 @@ import csv
 import io
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
+from harness.errors import BenchError
+from report.loading.runs import Run
 from report.tables.keys import describe_key
 from report.tables.latex import latex
+from report.tables.registry import build
 from report.tables.rows import Row, Value
 from report.tables.table import Document
 from report.tables.terminal import terminal
 
 JSON_VERSION = 1
+DISPLAYS = frozenset({"markdown", "terminal", "latex"})  # for people: many runs are summed up
+
+
+def render(runs: Sequence[Run], form: str = "markdown", view: str | None = None) -> str:
+    """The tables of `runs` in a format of FORMATS, ending in a newline; `view` as of `build`."""
+    return written(build(runs, view, brief=form in DISPLAYS), form)
+
+
+def written(document: Document, form: str) -> str:
+    """A document in a format of FORMATS; BenchError for another."""
+    if form not in FORMATS:
+        raise BenchError("no such format", place=form, fix=f"choose one of {', '.join(FORMATS)}")
+    return FORMATS[form](document)
 
 
 def markdown(document: Document) -> str:

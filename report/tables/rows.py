@@ -11,16 +11,11 @@ from dataclasses import dataclass
 from harness.schema.record import JobRecord
 from report.analysis.launches import OK, arms_of, count_verdicts, verdict
 from report.analysis.statistics import Estimate, mean_interval, mean_of, usable
+from report.labels import BACKEND_LABELS, known
 from report.loading.runs import Run
 
 Value = str | int | float | bool | list[str] | None
 Row = dict[str, Value]
-
-BACKEND_LABELS = {
-    "pytorch": "PyTorch",
-    "onnxruntime": "ONNX Runtime",
-    "torch-compile": "torch.compile",
-}
 
 
 @dataclass(frozen=True)
@@ -61,11 +56,6 @@ STEADY_STATE = (
         "steady state throughput",
     ),
 )
-
-
-def known(job: JobRecord, name: str, value: Value) -> Value:
-    """`value` of the field `name` (dotted), or None where the publication leaves it out."""
-    return None if name in job.unpublished else value
 
 
 def arm_rows(

@@ -37,10 +37,9 @@ from report.tables.columns import (
     state,
     text,
 )
-from report.tables.digest import Part, part_of
 from report.tables.footnotes import merge_notes, source_notes
 from report.tables.rows import STEADY_STATE, Figure, Row, arm_rows, finite
-from report.tables.table import Table, make_table
+from report.tables.table import Part, Table, make_table, part_of
 
 FIGURES = (
     *(figure for figure in STEADY_STATE if figure.key == "steady_samples_per_s"),

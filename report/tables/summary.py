@@ -22,12 +22,11 @@ from report.tables.columns import (
     state,
     text,
 )
-from report.tables.digest import Part, part_of
 from report.tables.footnotes import source_notes
 from report.tables.gain_rows import gain_rows
 from report.tables.gains import CHECKS, pair_labels, time
 from report.tables.rows import Row, backends_are_shared
-from report.tables.table import Table, make_table
+from report.tables.table import Part, Table, make_table, part_of
 
 _SAME = (
     "model",
@@ -41,7 +40,10 @@ _SAME = (
     "measure",
     "source",
 )
-LEGEND = "median, lowest and highest are over the runs with a valid gain; the interval, the checks and the state are of"
+LEGEND = (
+    "median, lowest and highest are over the runs with a valid gain; the interval, the checks and "
+    "the state are of"
+)
 
 
 def summary(run: Run) -> Part:
@@ -78,10 +80,8 @@ def summary_tables(parts: Sequence[Part]) -> list[Table]:
         Column("State", state, importance=ESSENTIAL),
     ]
     latest = {str(row["run"]) for row in rows}
-    legend = [
-        f"{LEGEND} "
-        f"{f'the latest run, {latest.pop()}' if len(latest) == 1 else 'the latest run of each pair'}"
-    ]
+    whose = f"the latest run, {latest.pop()}" if len(latest) == 1 else "the latest run of each pair"
+    legend = [f"{LEGEND} {whose}"]
     title = f"Throughput gains over {len({part.run for part in parts}):,} runs{shared}:"
     return [make_table("summary", title, columns, rows, notes_of(parts, legend if rows else []))]
 

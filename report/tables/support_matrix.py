@@ -23,17 +23,16 @@ from report.tables.columns import (
     as_number,
     backends_are_shared,
     count,
-    format_percent,
     interval,
     run_column,
     split_facts,
     text,
     workload_column,
 )
-from report.tables.digest import Part, part_of
-from report.tables.footnotes import in_one_line, merge_notes, source_notes
+from report.tables.footnotes import merge_notes, source_notes
 from report.tables.rows import Row, Value, arm_rows, finite
-from report.tables.table import Table, make_table
+from report.tables.table import Part, Table, make_table, part_of
+from report.text import format_percent, in_one_line
 
 SEVERAL_MODELS = 4  # a run of as many is a matrix although nobody asked
 LONGEST_ERROR = (

@@ -42,7 +42,10 @@ def switching_notes(gains: Iterable[Gain], arms: Arms) -> list[str]:
             f"kept out by {steps} untimed at its head" if steps else "no step was left untimed"
         )
         first = f"first step of a turn against those after it: {', '.join(costs)}; {untimed}"
-        timed = f"timed steps of a turn after the partner's against one after its own: {', '.join(left)}"
+        timed = (
+            "timed steps of a turn after the partner's against one after its own: "
+            f"{', '.join(left)}"
+        )
         found = [text for text, whose in ((first, costs), (timed, left)) if len(whose) == 2]
         if found:
             said.append(f"switching between the two jobs, {gain.pair.workload}: {'; '.join(found)}")
@@ -94,4 +97,5 @@ def _cost_ms(jobs: Iterable[JobRecord]) -> str:
     if not measured:
         return ""
     error_s = math.hypot(*(error for _, error in measured)) / len(measured)
-    return f"{1e3 * fmean(cost for cost, _ in measured):+.1f} ±{STANDARD_ERRORS * 1e3 * error_s:.1f} ms"
+    mean_s = fmean(cost for cost, _ in measured)
+    return f"{1e3 * mean_s:+.1f} ±{STANDARD_ERRORS * 1e3 * error_s:.1f} ms"

@@ -45,4 +45,7 @@ class Annotations(Channel):
         ]
         text = cut("\n".join(filter(None, parts)), MOST_TEXT)
         title = workflow_property(message.title)
-        return f"::{message.level} title={title}::{workflow_data(f'{text} [alert {message.identity}]')}\n"
+        return (
+            f"::{message.level} "
+            f"title={title}::{workflow_data(f'{text} [alert {message.identity}]')}\n"
+        )

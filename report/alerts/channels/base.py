@@ -27,7 +27,9 @@ class Context:
 
 
 class Channel:
-    """One place where alerts go. `target` is what follows the = of --channel NAME=TARGET, or empty."""
+    """One place where alerts go. `target` is what follows the = of --channel NAME=TARGET, or
+    empty.
+    """
 
     name: str
     variables: ClassVar[
@@ -41,7 +43,9 @@ class Channel:
         """Raise BenchError if a setting is missing. Sends and writes nothing."""
 
     def remembered(self) -> dict[str, Told]:
-        """What this channel knows by itself to have been told of, by subject. Raises Undelivered."""
+        """What this channel knows by itself to have been told of, by subject. Raises
+        Undelivered.
+        """
         return {}
 
     def deliver(self, message: Message) -> str:
@@ -53,7 +57,9 @@ class Channel:
         raise NotImplementedError
 
     def overview(self, verdict: Verdict) -> str:
-        """Tell how the whole night went, where the channel has room for it; returns what was done."""
+        """Tell how the whole night went, where the channel has room for it; returns what was
+        done.
+        """
         return ""
 
     def shown(self, message: Message) -> str:

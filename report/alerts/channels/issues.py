@@ -63,7 +63,10 @@ class Issues(Channel):
 
     def shown(self, message: Message) -> str:
         number = "closed" if message.event.kind in CLOSING else "open"
-        return f"{cut(message.title, MOST_TITLE)}\n({number}, label {self._label()})\n\n{self._body(message)}"
+        return (
+            f"{cut(message.title, MOST_TITLE)}\n({number}, label "
+            f"{self._label()})\n\n{self._body(message)}"
+        )
 
     def _step(self, message: Message) -> str:
         closing = message.event.kind in CLOSING

@@ -1,0 +1,165 @@
+"""What the machine did while an arm trained: the figures of the gpu view and what must be said of
+them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from harness.schema.record import JobRecord, State
+from report.analysis.launches import OK, arms_of, verdict
+from report.analysis.utilization import cards_of, clock_limits, mean, of_cards
+from report.loading.runs import Run
+from report.tables.footnotes import (
+    disturbance_notes,
+    grouped,
+    name_arms,
+    source_notes,
+    telemetry_notes,
+)
+from report.tables.rows import Figure, Row, arm_rows
+from report.text import in_one_line
+
+LEGEND = (
+    "Util: NVML's GPU utilization, the share of the driver's last 1/6 to 1 s in which any kernel "
+    "ran, not how busy the "
+    "card was; p10: the mean of the launches' 10th percentiles",
+    "means over the launches that count (n) of each launch's steady window; peak memory is of the "
+    "whole job: NVML's of "
+    "the whole card, torch's of what its allocator handed out",
+    "MFU: model FLOPs utilization, the arithmetic that the model needs by definition over the "
+    "card's dense peak",
+)
+HOST_LEGEND = (
+    "means over the launches that count (n); shares are of all cores in the steady window",
+)
+
+UTILIZATION = Figure("gpu_utilization_percent", of_cards(mean, "utilization_mean"))
+GPU_FIGURES = (
+    UTILIZATION,
+    Figure("gpu_utilization_p10_percent", of_cards(mean, "utilization_p10")),
+    Figure("gpu_memory_peak_bytes", of_cards(max, "memory_peak_bytes")),
+    Figure("torch_peak_allocated_bytes", lambda job: job.memory.torch_peak_allocated_bytes),
+    Figure("torch_peak_reserved_bytes", lambda job: job.memory.torch_peak_reserved_bytes),
+    Figure("power_w", of_cards(sum, "power_mean_w")),
+    Figure(
+        "joules_per_sample", lambda job: job.telemetry.joules_per_sample if job.telemetry else None
+    ),
+    Figure(
+        "model_flops_utilization",
+        lambda job: job.efficiency.model_flops_utilization if job.efficiency else None,
+    ),
+    Figure("sm_clock_mhz", of_cards(mean, "sm_clock_median_mhz")),
+)
+HOST_FIGURES = (
+    Figure(
+        "job_cpu_share", lambda job: job.telemetry.job_cpu_share_mean if job.telemetry else None
+    ),
+    Figure(
+        "host_cpu_share", lambda job: job.telemetry.host_cpu_share_mean if job.telemetry else None
+    ),
+    Figure("peak_rss_bytes", lambda job: job.memory.peak_rss_bytes),
+    Figure(
+        "job_rss_peak_bytes",
+        lambda job: job.telemetry.job_rss_peak_bytes if job.telemetry else None,
+    ),
+)
+
+
+def gpu_rows(run: Run) -> list[Row]:
+    """One row per arm with what its cards did. Keys: rows.KEYS."""
+    return arm_rows(run, GPU_FIGURES, _kernels)
+
+
+def host_rows(run: Run) -> list[Row]:
+    """One row per arm with what the processors did. Keys: rows.KEYS."""
+    return arm_rows(run, HOST_FIGURES)
+
+
+def gpu_notes(run: Run) -> list[str]:
+    """Under the table: what could not be read, limited clocks, contaminated launches, and where
+    figures come from.
+    """
+    return [
+        *source_notes(run),
+        *grouped(run, how_measured),
+        *disturbance_notes(run),
+        *telemetry_notes(run),
+        *_clock_limits(run),
+        *_contaminations(run),
+        *grouped(run, _unread),
+    ]
+
+
+def _kernels(counted: Sequence[JobRecord]) -> Row:
+    named = {job.engagement.kernels for job in counted if job.engagement and job.engagement.kernels}
+    return {"kernels": ", ".join(sorted(named)) or None}
+
+
+def how_measured(job: JobRecord) -> list[str]:
+    """Where a job's figures come from, as far as it is not the same for all."""
+    said = []
+    if verdict(job) == OK and job.engagement is not None and job.engagement.kernels == "ptx":
+        said.append(
+            "ptx: ONNX Runtime has no native kernels for this card, the driver compiled them "
+            "from PTX"
+        )
+    if job.efficiency is not None and job.efficiency.peak_flops_per_s:
+        said.append(
+            f"MFU is of the data sheet's {job.efficiency.peak_flops_per_s / 1e12:g} TFLOP/s"
+        )
+    cards = cards_of(job)
+    if len(cards) > 1:
+        how = (
+            "power and energy are of all together, memory of the fullest, the rest are means over "
+            "cards"
+        )
+        said.append(f"{len(cards)} cards: {how}")
+    if any(gpu.energy_source == "power" for gpu in cards):
+        said.append("energy is power integrated over time: the card's energy counter was not read")
+    return said
+
+
+def _clock_limits(run: Run) -> list[str]:
+    """What held the clock down in launches that count, in how much of a launch's samples at most,
+    and where.
+    """
+    launched = {key: launches for key, launches in arms_of(run).launches.items() if launches}
+    return [
+        f"clock limit {reason} in {_share(max(worst.values()))} of a launch's samples"
+        + name_arms(worst, launched)
+        for reason, worst in sorted(clock_limits(run).items())
+    ]
+
+
+def _share(fraction: float) -> str:
+    return f"up to {fraction:.0%}" if fraction >= 0.01 else "less than 1%"
+
+
+def _contaminations(run: Run) -> list[str]:
+    """Every reason why a launch was contaminated, once per arm; a launch that was run again is
+    named as such.
+    """
+    arms = arms_of(run)
+    latest = [(job, "") for launches in arms.launches.values() for job in launches.values()]
+    again = sorted(
+        ((job, " and run again") for job in arms.superseded),
+        key=lambda item: item[0].started_at or "",
+    )
+    return list(
+        dict.fromkeys(
+            f"{job.arm.name} on {job.workload.name}, contaminated{what}: {in_one_line(job.reason)}"
+            for job, what in (*latest, *again)
+            if job.state is State.CONTAMINATED
+        )
+    )
+
+
+def _unread(job: JobRecord) -> list[str]:
+    if job.telemetry is None:
+        return []
+    lines = [
+        *job.telemetry.unreadable,
+        *(line for gpu in job.telemetry.gpus for line in gpu.unreadable),
+    ]
+    return [f"not read: {in_one_line(line)}" for line in dict.fromkeys(lines)]
