@@ -38,7 +38,7 @@ lint: setup ## ruff (check and format) and mypy --strict
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
 
-docker: ## container image with the stack this host needs (STACK=cpu|cuda overrides; more variables: docker/docker.sh)
+docker: ## container image with the stack this host needs, by docker, podman or buildah (more variables: docker/docker.sh)
 	@sh docker/docker.sh build
 
 docker-bench: docker ## `make bench` in a container, on the GPUs where there are any: SUITE, ARGS, GPUS=all|…
