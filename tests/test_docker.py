@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -67,6 +68,13 @@ def test_set_up_has_all_it_reads_before_the_rest_is_copied() -> None:
     before = tuple(source for sources in copied for source in sources)
     read = [ROOT / "pyproject.toml", stack.CUDA11_LIBS, *(ROOT / "requirements").glob("*.txt")]
     read += (ROOT / "harness" / "setup").glob("*.[ps]*")
+    look = "import sys, harness.setup.__main__; print(*(m for m in sys.modules if 'harness' in m))"
+    modules = subprocess.run(
+        [sys.executable, "-c", look], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.split()
+    for name in modules:
+        path = ROOT.joinpath(*name.split("."))
+        read.append(path / "__init__.py" if path.is_dir() else path.with_suffix(".py"))
     for file in read:
         name = str(file.relative_to(ROOT))
         assert any(name == source or name.startswith(f"{source}/") for source in before), name
