@@ -47,7 +47,7 @@ def run(*command: str | Path, cwd: Path, **variables: str) -> str:
     done = subprocess.run(
         command, cwd=cwd, env={**os.environ, **variables}, stdout=subprocess.PIPE, text=True
     )
-    assert done.returncode == 0, f"{command[0]} ended with {done.returncode}"
+    assert done.returncode == 0, f"{command[0]}: {done.returncode}\n{done.stdout[-3000:]}"
     return done.stdout
 
 
