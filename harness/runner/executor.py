@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING
 
 from harness.launcher.environment import environment_for
 from harness.launcher.outcome import Seen, judge
-from harness.launcher.process import RunningJob
-from harness.launcher.waiting import run_to_end
+from harness.launcher.process import RunningJob, run_to_end
 from harness.results.host import device_name
 from harness.results.mfu import efficiency
 from harness.results.open_run import now_utc

@@ -13,8 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from harness.schema.record import InferenceResult, JobRecord
-from harness.schema.record_inference import ENGINES, InferencePoint
+from harness.schema.record import ENGINES, InferencePoint, InferenceResult, JobRecord
 from report.analysis.gains import transformed
 from report.analysis.launches import OK, Launches, arms_of, count_verdicts, verdict
 from report.analysis.parity import MAIN_METRICS

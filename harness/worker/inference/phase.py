@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from harness.launcher.outcome import signal_name
-from harness.schema.record_inference import ENGINES, InferenceResult
+from harness.schema.record import ENGINES, InferenceResult
 from harness.schema.workload import Inference, JobSpec
 from harness.setup.stack import cuda11_library_path
 from harness.worker.failures import sentence
