@@ -87,7 +87,7 @@ class Executor:
         started, interval = now_utc(), self.plan.telemetry_interval_s
         with (
             self._start(job, self._log(name)) as running,
-            Sampling.start(job, [running.pid], interval_s=interval)
+            Sampling.start(job, [running.pid], interval_s=interval, log=running.log)
             if interval
             else nullcontext() as sampling,
         ):
@@ -122,9 +122,9 @@ class Executor:
 
             def sample(pids: tuple[int, int]) -> None:
                 if interval:
-                    samplings.append(
-                        stack.enter_context(Sampling.start(baseline, pids, interval_s=interval))
-                    )
+                    log = self._log(names[0])
+                    sampling = Sampling.start(baseline, pids, interval_s=interval, log=log)
+                    samplings.append(stack.enter_context(sampling))
 
             outcome = run_pair_launch(
                 baseline,
@@ -152,7 +152,8 @@ class Executor:
                 record = record.model_copy(update={"telemetry": shared(record.telemetry)})
             changes = {"efficiency": efficiency(record), "contention": _contention(record, seen)}
             records.append(record.model_copy(update=changes))
-        where = f"{baseline.workload.name}, launch {baseline.launch + 1} of {baseline.arm.name} and {candidate.arm.name}"
+        arms = f"{baseline.arm.name} and {candidate.arm.name}"
+        where = f"{baseline.workload.name}, launch {baseline.launch + 1} of {arms}"
         return self._judged(
             self._together(records, outcome.problem)
         ), outcome.note and f"{where}: {outcome.note}"
