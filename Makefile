@@ -39,7 +39,7 @@ lint: setup ## ruff (check and format), mypy --strict, import-linter (who may im
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
-docker: ## container image with the stack this host needs (STACK=cpu|cuda overrides; more variables: docker/docker.sh)
+docker: ## container image with the stack this host needs, by docker, podman or buildah (more variables: docker/docker.sh)
 	@sh docker/docker.sh build
 
 docker-bench: docker ## `make bench` in a container, on the GPUs where there are any: SUITE, ARGS, GPUS=all|…

@@ -11,7 +11,7 @@ from typing import Any
 import worker_helpers
 
 from harness.interleaved import PairOutcome, run_pair_launch
-from harness.launcher.listener import Event
+from harness.launcher.channel import Event
 from harness.launcher.process import RunningJob
 from harness.schema.measurement import Blocks
 from harness.schema.workload import JobSpec

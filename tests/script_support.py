@@ -1,4 +1,4 @@
-"""Programs of this project that are no package (benchmarks/, docker/), as modules."""
+"""Programs of this project that are no package (benchmarks/), as modules."""
 
 from __future__ import annotations
 

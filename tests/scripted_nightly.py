@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 
 from harness.errors import BenchError
-from harness.nightly.lock import night_lock
 from harness.nightly.night import Settings, run_nights
+from harness.nightly.state import night_lock
 from harness.runner.runner import Stop
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from blocks_support import Launch, pair_of
 from runner_support import processes_of, wait_until
 
 from harness.interleaved import PairOutcome
-from harness.launcher.listener import Event
+from harness.launcher.channel import Event
 from harness.launcher.outcome import judge
 from harness.schema.measurement import Blocks
 from harness.schema.record import State, Timing

@@ -16,7 +16,7 @@ from harness.errors import BenchError
 from harness.interleaved import PairOutcome, run_pair_launch
 from harness.interleaved.pair_launch import cost_of_switching
 from harness.interleaved.turns import LEAST_PAIRS, Block
-from harness.launcher.listener import Event
+from harness.launcher.channel import Event
 from harness.launcher.outcome import judge
 from harness.launcher.process import RunningJob
 from harness.schema.measurement import Blocks

@@ -20,7 +20,7 @@ import pytest
 from harness.cli import main
 from harness.results.mfu import model_flops_per_sample
 from harness.results.run_folder import read_records
-from harness.worker.tasks import corpus
+from harness.worker.tasks import synthetic
 from harness.worker.tasks.causal_lm import _blocks
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -247,7 +247,7 @@ def test_a_language_model_trained_by_onnxruntime_loads_again(tmp_path: Path) -> 
         [],
         [],
     )
-    sentences = corpus.generate("validation", 400, 0)[0]
+    sentences = synthetic.reviews("validation", 400, 0)[0]
     blocks = itertools.islice(_blocks(sentences, AutoTokenizer.from_pretrained(output), 32), 40)
     ids = torch.tensor(list(blocks))
     assert ids.shape == (40, 32)

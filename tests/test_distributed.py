@@ -22,8 +22,7 @@ from harness.errors import BenchError
 from harness.launcher import torchrun
 from harness.launcher.environment import environment_for, visible_cards
 from harness.launcher.outcome import Seen, judge
-from harness.launcher.process import RunningJob
-from harness.launcher.waiting import run_to_end
+from harness.launcher.process import RunningJob, run_to_end
 from harness.planning.plan import make_plan
 from harness.runner import preflight
 from harness.schema.record import Engagement, Memory, State

@@ -1,5 +1,5 @@
-"""The image's description: what can be known of it without a container engine. The steps:
-docker/try_run_steps.py.
+"""The description of the container image and the scripts around it, as far as they can be checked
+without building the image. `tests/test_docker_image.py` builds it.
 """
 
 from __future__ import annotations
@@ -9,236 +9,91 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-from script_support import ROOT, load_script
+from script_support import ROOT
 
 from harness.launcher.environment import environment_for
 from harness.schema.workload import JobSpec
 from harness.setup import stack
 
 DOCKER = ROOT / "docker"
-STACKS = ("cpu", "cuda")
-
-
-try_run = load_script(DOCKER / "try_run_steps.py")
 TEXT = (DOCKER / "Dockerfile").read_text()
+# One string per instruction, with continuation lines joined and comments left out.
+STEPS = re.sub(r"\\\n\s*", "", re.sub(r"(?m)^#.*\n", "", TEXT)).splitlines()
 
 
-def steps(variant: str) -> list[tuple[str, str]]:
-    found = try_run.final_stage(try_run.read_dockerfile(TEXT), {"STACK": variant})
-    return [(step.name, step.text) for step in found]
+def arguments(instruction: str) -> list[str]:
+    """What follows each use of an instruction in the Dockerfile, in order."""
+    return [step.partition(" ")[2] for step in STEPS if step.startswith(f"{instruction} ")]
 
 
-def environment(variant: str) -> dict[str, str]:
-    found: dict[str, str] = {"PATH": "/usr/bin:/bin"}
-    for name, text in steps(variant):
-        if name == "ENV":
-            found |= {
-                key: try_run.substitute(value, found)
-                for key, value in try_run.assignments(text).items()
-            }
+def environment() -> dict[str, str]:
+    """The variables of a container, without those of its base image."""
+    pairs = (word.partition("=") for text in arguments("ENV") for word in text.split())
+    return {name: value for name, _, value in pairs}
+
+
+def volumes() -> list[str]:
+    (text,) = arguments("VOLUME")
+    found: list[str] = json.loads(text)
     return found
-
-
-def last(variant: str, name: str) -> str:
-    return [text for step, text in steps(variant) if step == name][-1]
-
-
-@pytest.mark.parametrize("variant", STACKS)
-def test_every_copied_path_is_in_the_context(variant: str) -> None:
-    files = try_run.context_files(ROOT)
-    copied = [
-        try_run.options_of(text)[1].split()[:-1] for name, text in steps(variant) if name == "COPY"
-    ]
-    assert copied
-    for source in (source for sources in copied for source in sources if source != "."):
-        assert (ROOT / source).exists(), source
-        assert any(file == source or file.startswith(f"{source}/") for file in files), (
-            f"{source} is ignored"
-        )
-
-
-@pytest.mark.skipif(not (ROOT / ".git").exists(), reason="not a git checkout")
-def test_the_context_is_what_git_tracks() -> None:
-    listed = subprocess.run(
-        ["git", "-C", str(ROOT), "ls-files", "-z"], capture_output=True, text=True, check=True
-    )
-    tracked = {file for file in listed.stdout.split("\0") if file and (ROOT / file).exists()}
-    ignored = subprocess.run(
-        ["git", "-C", str(ROOT), "ls-files", "-z", "--others", "--ignored", "--exclude-standard"],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    context = set(try_run.context_files(ROOT))
-    # Committed runs reach a container with results/, which is mounted; anything else missing would
-    # make it "dirty".
-    assert {file for file in tracked - context if not file.startswith("results/")} == set()
-    assert context & {file for file in ignored.stdout.split("\0") if file} == set()
-
-
-def test_ignore_file_keeps_secrets_and_remotes_out_and_the_commit_in() -> None:
-    ignore = try_run.Ignore((ROOT / ".dockerignore").read_text())
-    for path in (
-        ".env",
-        ".netrc",
-        ".git/config",
-        ".git/FETCH_HEAD",
-        ".git/hooks/pre-push",
-        ".venv/bin/python",
-    ):
-        assert ignore.ignores(path), path
-    for path in (
-        ".cache/setup.log",
-        "harness/__pycache__/a.pyc",
-        "results/mine/jobs.jsonl",
-        "x.egg-info/PKG-INFO",
-    ):
-        assert ignore.ignores(path), path
-    for path in (
-        ".git/HEAD",
-        ".git/index",
-        ".git/objects/aa/bb",
-        ".git/refs/heads/main",
-        "results/published/run.json",
-    ):
-        assert not ignore.ignores(path), path
-
-
-@pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
-def test_what_is_left_of_git_still_names_the_commit(tmp_path: Path) -> None:
-    from harness.results.provenance import git_state
-
-    checkout, image = tmp_path / "checkout", tmp_path / "image"
-    (checkout / "harness").mkdir(parents=True)
-    (checkout / "harness" / "cli.py").write_text("x = 1\n")
-    shutil.copy(ROOT / ".dockerignore", checkout)
-
-    def git(*arguments: str) -> str:
-        command = [
-            "git",
-            "-C",
-            str(checkout),
-            "-c",
-            "user.name=A",
-            "-c",
-            "user.email=a@b.c",
-            *arguments,
-        ]
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-
-    git("init", "--quiet")
-    git("remote", "add", "origin", "https://user:secret@example.invalid/x.git")
-    git("add", ".")
-    git("commit", "--quiet", "--message", "first")
-    for file in try_run.context_files(checkout):
-        (image / file).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(checkout / file, image / file)
-    for folder in ("refs/heads", "objects"):
-        assert (image / ".git" / folder).is_dir()
-    assert git_state(image) == {"commit": git("rev-parse", "HEAD"), "dirty": False}
-    assert not any(b"secret" in file.read_bytes() for file in image.rglob("*") if file.is_file())
-    (image / "harness" / "cli.py").write_text("x = 22\n")
-    assert git_state(image)["dirty"] is True
-
-
-@pytest.mark.parametrize("variant", STACKS)
-def test_set_up_and_runs_are_not_root(variant: str) -> None:
-    user = "root"
-    for name, text in steps(variant):
-        if name == "USER":
-            user = text
-        if name == "RUN" and "make setup" in text:
-            assert user == "1000:0"
-    # A number: an orchestrator that demands "not root" cannot look a name up.
-    assert user == "1000:0"
-
-
-def test_both_images_differ_only_in_their_environment() -> None:
-    cpu, cuda = (steps(variant) for variant in STACKS)
-    assert [step for step in cpu if step[0] != "ENV"] == [step for step in cuda if step[0] != "ENV"]
-    added = {
-        "STACK": "cuda",
-        "NVIDIA_VISIBLE_DEVICES": "all",
-        "NVIDIA_DRIVER_CAPABILITIES": "compute,utility",
-    }
-    assert environment("cuda") == {**environment("cpu"), **added}
-    assert environment("cpu")["STACK"] == "cpu"
 
 
 def test_names_no_registry_no_index_and_no_secret() -> None:
     texts = {file.name: file.read_text() for file in DOCKER.iterdir() if file.is_file()}
-    assert texts.keys() >= {"Dockerfile", "docker.sh", "entrypoint.sh", "try_run_steps.py"}
+    assert texts.keys() >= {"Dockerfile", "docker.sh", "entrypoint.sh"}
     for name, text in texts.items():
-        assert re.findall(r"://|\b[\w-]+\.(?:com|org|io|net|dev)\b(?!\.image)", text) == [], name
+        assert re.findall(r"://|\b[\w-]+\.(?:com|org|io|net|dev)\b(?!\.image|/gpu=)", text) == [], (
+            name
+        )
         assert re.findall(r"(?i)(?:password|secret|token|api_?key)\s*[=:]\s*\S", text) == [], name
-    bases = {text.split()[0] for name, text in steps("cuda") if name == "FROM"}
-    assert bases == {"python:3.11-slim-bookworm"}
+    assert arguments("ARG")[0] == "BASE=python:3.11-slim-bookworm"
 
 
-def test_base_and_stack_can_be_given() -> None:
-    base = "mirror/python@sha256:" + "0" * 64
-    stage = try_run.final_stage(try_run.read_dockerfile(TEXT), {"STACK": "cuda", "BASE": base})
-    assert stage[0].text == base
-    assert any(step.name == "ENV" and "NVIDIA_VISIBLE_DEVICES" in step.text for step in stage)
-
-
-def test_packages_are_those_set_up_asks_for() -> None:
-    installed = re.search(r"apt-get install --yes --no-install-recommends ([^&]+)&&", steps_text())
-    assert installed is not None
-    assert set(installed[1].split()) == {"ca-certificates", "g++", "git", "make"}
-
-
-def steps_text() -> str:
-    return " ".join(text for name, text in steps("cpu") if name == "RUN")
+def test_set_up_and_runs_are_not_root() -> None:
+    # A number: an orchestrator that demands "not root" cannot look a name up.
+    assert arguments("USER") == ["1000:0"]
+    (set_up,) = [at for at, step in enumerate(STEPS) if "make setup" in step]
+    assert STEPS.index("USER 1000:0") < set_up
 
 
 def test_set_up_has_all_it_reads_before_the_rest_is_copied() -> None:
-    """Otherwise the stamp would not fit the finished image, and every container would set up anew."""
-    names = [(name, text) for name, text in steps("cpu")]
-    at = next(i for i, (name, text) in enumerate(names) if name == "RUN" and "make setup" in text)
-    copied = [
-        try_run.options_of(text)[1].split()[:-1] for name, text in names[:at] if name == "COPY"
-    ]
+    """Otherwise the stamp does not fit the finished image, and each container sets up anew."""
+    (set_up,) = [at for at, step in enumerate(STEPS) if "make setup" in step]
+    copied = [step.split()[2:-1] for step in STEPS[:set_up] if step.startswith("COPY ")]
     before = tuple(source for sources in copied for source in sources)
     read = [ROOT / "pyproject.toml", stack.CUDA11_LIBS, *(ROOT / "requirements").glob("*.txt")]
     read += (ROOT / "harness" / "setup").glob("*.[ps]*")
+    look = "import sys, harness.setup.__main__; print(*(m for m in sys.modules if 'harness' in m))"
+    modules = subprocess.run(
+        [sys.executable, "-c", look], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.split()
+    for name in modules:
+        path = ROOT.joinpath(*name.split("."))
+        read.append(path / "__init__.py" if path.is_dir() else path.with_suffix(".py"))
     for file in read:
         name = str(file.relative_to(ROOT))
         assert any(name == source or name.startswith(f"{source}/") for source in before), name
 
 
-@pytest.mark.parametrize("variant", STACKS)
-def test_everything_written_at_run_time_lies_in_a_volume(
-    variant: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    variables = environment(variant)
-    volumes = json.loads(last(variant, "VOLUME"))
+def test_everything_written_at_run_time_lies_in_a_volume(monkeypatch: pytest.MonkeyPatch) -> None:
+    variables = environment()
     for name in ("HOME", "XDG_CACHE_HOME", "HF_HOME", "CUDA_CACHE_PATH"):
-        assert any(
-            variables[name] == volume or variables[name].startswith(f"{volume}/")
-            for volume in volumes
-        ), name
-    assert "/app/results" in volumes
-    assert last(variant, "WORKDIR") == "/app"  # `harness run` writes to results/ below it
-    monkeypatch.setenv("XDG_CACHE_HOME", variables["XDG_CACHE_HOME"])
-    assert str(stack.cache_root()).startswith("/cache/")
+        assert f"{variables[name]}/".startswith("/cache/"), name
+    assert volumes() == ["/cache", "/app/results"]
+    assert arguments("WORKDIR") == ["/app"]  # `harness run` writes to results/ below it
     monkeypatch.setenv("XDG_CACHE_HOME", variables["SETUP_CACHE"])
-    assert not any(str(stack.cuda11_folder()).startswith(volume) for volume in volumes)
-    assert f"XDG_CACHE_HOME={variables['SETUP_CACHE']} " in steps_text()
-
-
-def test_set_up_asks_the_network_when_the_image_is_built_and_not_in_a_container() -> None:
-    names = [name if name != "ENV" else text for name, text in steps("cuda")]
-    offline = next(i for i, text in enumerate(names) if "UV_OFFLINE=1" in text)
-    assert offline > max(i for i, name in enumerate(names) if name == "RUN")
+    assert not str(stack.cuda11_folder()).startswith("/cache/")
+    (set_up,) = [text for text in arguments("RUN") if "make setup" in text]
+    assert f"XDG_CACHE_HOME={variables['SETUP_CACHE']} " in set_up
 
 
 def test_jobs_see_the_caches(job_spec: JobSpec) -> None:
-    variables = environment("cuda")
+    variables = environment()
     seen = environment_for(job_spec, variables, ROOT)
     for name in ("HOME", "XDG_CACHE_HOME", "HF_HOME", "CUDA_CACHE_PATH"):
         assert seen[name] == variables[name]
@@ -294,23 +149,43 @@ def test_entrypoint_shows_set_ups_cache_in_an_empty_and_in_an_old_volume(
     assert list(own.iterdir()) == []
 
 
-def docker(tmp_path: Path, target: str, programs: Mapping[str, str], **variables: str) -> list[str]:
-    """The words that `make TARGET`'s script gives to docker; programs on PATH stand in for those of
-    a host.
+def run_script(
+    tmp_path: Path, target: str, programs: Mapping[str, str], **variables: str
+) -> subprocess.CompletedProcess[str]:
+    """Run `make TARGET`'s script in a checkout of its own.
+
+    `programs` are shell scripts on PATH, beside the few programs that the script needs. What an
+    engine is given is appended to the file `words`.
     """
-    words = tmp_path / "words"
-    for name, body in {"docker": f'printf "%s\\n" "$@" > {words}', **programs}.items():
-        (tmp_path / name).write_text(f"#!/bin/sh\n{body}\n")
-        (tmp_path / name).chmod(0o755)
+    on_path = tmp_path / "bin"
+    shutil.rmtree(on_path, ignore_errors=True)
+    on_path.mkdir()
+    (tmp_path / "words").write_text("")
+    for name in ("dirname", "grep", "uname", "stat", "id", "mkdir", "chmod", "chown", "sh"):
+        (on_path / name).symlink_to(shutil.which(name) or "/nowhere")
+    for name, body in programs.items():
+        (on_path / name).write_text(f"#!/bin/sh\n{body}\n")
+        (on_path / name).chmod(0o755)
     for name in ("docker.sh", "Dockerfile"):
         (tmp_path / "checkout" / "docker").mkdir(parents=True, exist_ok=True)
         shutil.copy(DOCKER / name, tmp_path / "checkout" / "docker")
-    path = f"{tmp_path}{os.pathsep}/usr/bin{os.pathsep}/bin"
-    script = ["sh", str(tmp_path / "checkout" / "docker" / "docker.sh"), target]
-    kept = {"PATH": path, "HF_TOKEN": "hidden"}
-    done = subprocess.run(script, env={**kept, **variables}, capture_output=True, text=True)
+    script = ["/bin/sh", str(tmp_path / "checkout" / "docker" / "docker.sh"), target]
+    kept = {"PATH": str(on_path), "HOME": str(tmp_path), "HF_TOKEN": "hidden"}
+    return subprocess.run(script, env={**kept, **variables}, capture_output=True, text=True)
+
+
+def engine(tmp_path: Path, name: str) -> dict[str, str]:
+    """A program that notes its name and its words and prints what `buildah from` prints."""
+    note = f'printf "%s\\n" {name} "$@" >> {tmp_path / "words"}'
+    return {name: f"{note}\necho the-container"}
+
+
+def docker(tmp_path: Path, target: str, programs: Mapping[str, str], **variables: str) -> list[str]:
+    """The words that `make TARGET`'s script gives to docker on a host with these programs."""
+    programs = {**engine(tmp_path, "docker"), **programs}
+    done = run_script(tmp_path, target, programs, **variables)
     assert done.returncode == 0, done.stderr
-    return words.read_text().splitlines()
+    return (tmp_path / "words").read_text().splitlines()[1:]
 
 
 DRIVER = {"nvidia-smi": "echo 'GPU 0: NVIDIA A100 (UUID: GPU-0)'"}
@@ -361,7 +236,67 @@ def test_volumes_of_the_script_are_those_of_the_image(tmp_path: Path) -> None:
     mounted = {
         words[i + 1].rpartition(":")[2] for i, word in enumerate(words) if word == "--volume"
     }
-    assert mounted == set(json.loads(last("cpu", "VOLUME")))
+    assert mounted == set(volumes())
+
+
+def test_the_first_engine_that_is_there_is_taken(tmp_path: Path) -> None:
+    there = {name: engine(tmp_path, name)[name] for name in ("buildah", "docker", "podman")}
+    for expected in ("docker", "podman", "buildah"):
+        assert run_script(tmp_path, "build", there, STACK="cpu").returncode == 0
+        words = (tmp_path / "words").read_text().splitlines()
+        assert words[:2] == [expected, "build"]
+        named = run_script(tmp_path, "build", there, STACK="cpu", DOCKER="buildah")
+        assert named.returncode == 0
+        assert (tmp_path / "words").read_text().startswith("buildah\n")
+        del there[expected]
+
+
+@pytest.mark.parametrize("target", ["build", "bench"])
+def test_without_an_engine_there_is_one_clear_error(tmp_path: Path, target: str) -> None:
+    done = run_script(tmp_path, target, {}, STACK="cpu")
+    assert done.returncode == 2
+    assert done.stderr == (
+        "docker: no container engine: docker, podman and buildah are not on PATH\n"
+        "  fix: install one of them, or name one by DOCKER=…; "
+        "without a container, use make bench\n"
+    )
+    done = run_script(tmp_path, target, {}, STACK="cpu", DOCKER="nerdctl")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 2)
+    assert "DOCKER: there is no program 'nerdctl'\n  fix: DOCKER=docker, podman" in done.stderr
+
+
+def test_podman_is_given_gpus_by_its_own_option(tmp_path: Path) -> None:
+    done = run_script(tmp_path, "bench", {**engine(tmp_path, "podman"), **DRIVER})
+    assert done.returncode == 0, done.stderr
+    words = (tmp_path / "words").read_text().splitlines()
+    assert after(words, "--device") == "nvidia.com/gpu=all"
+    assert "--gpus" not in words
+
+
+def test_buildah_runs_a_container_and_removes_it(tmp_path: Path) -> None:
+    programs = {**engine(tmp_path, "buildah"), **NO_DRIVER}
+    done = run_script(tmp_path, "bench", programs, SUITE="configs/smoke.yaml")
+    assert done.returncode == 0, done.stderr
+    words = (tmp_path / "words").read_text().splitlines()
+    started, ran, removed = (words.index(word) for word in ("from", "run", "rm"))
+    assert started < ran < removed
+    assert words[started:ran][-2] == "training-backend-bench:cpu"
+    cache = tmp_path / ".cache" / "training-backend-bench-container"
+    assert {f"{cache}:/cache", f"{tmp_path / 'checkout' / 'results'}:/app/results"} <= set(words)
+    assert cache.is_dir()
+    # buildah does not run the image's ENTRYPOINT.
+    command = ["/bin/sh", "/app/docker/entrypoint.sh", "make", "bench", "SUITE=configs/smoke.yaml"]
+    assert words[words.index("--") + 1 :][: len(command)] == command
+    assert words[removed:] == ["rm", "the-container"]
+    refused = run_script(tmp_path, "bench", {**programs, **DRIVER})
+    assert refused.returncode == 2
+    assert "buildah gives a container no GPU\n  fix: use docker or podman" in refused.stderr
+
+
+def test_a_failed_bench_keeps_its_exit_code_under_buildah(tmp_path: Path) -> None:
+    program = f'{engine(tmp_path, "buildah")["buildah"]}\n[ "$1" != run ] || exit 3'
+    assert run_script(tmp_path, "bench", {"buildah": program}, STACK="cpu").returncode == 3
+    assert (tmp_path / "words").read_text().endswith("rm\nthe-container\n")
 
 
 def test_unknown_stack_is_refused(tmp_path: Path) -> None:

@@ -9,12 +9,12 @@ from collections import namedtuple
 from pathlib import Path
 
 import pytest
+from telemetry_replay import ReplayClock, ReplayGpus
 from telemetry_synthetic import STRANGER, card, recording
 
 from harness.errors import BenchError
 from harness.runner.preflight import IDLE_MEMORY_BYTES, Place, enforce, inspect, places, unwritable
 from harness.telemetry.nvml import NvmlSource
-from harness.telemetry.replay import ReplayClock, ReplayGpus
 
 
 class Cards(ReplayGpus):

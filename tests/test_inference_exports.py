@@ -19,8 +19,7 @@ from report_factory import four_pairs, make_run
 from test_inference_report import launches, point, result
 from test_report_exports_peers import ACTION_SCHEMA, BMF_SCHEMA
 
-from harness.schema.record import InferenceResult, State
-from harness.schema.record_inference import InferenceProof
+from harness.schema.record import InferenceProof, InferenceResult, State
 from report.exports.parquet import INTEGERS, TEXTS, unit_of
 from report.exports.points import ARM_MEASURES, points_of
 from report.exports.registry import FORMATS, export

@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 import worker_helpers as worker
 
-from harness.schema.record import InferenceResult
-from harness.schema.record_inference import ENGINES
+from harness.schema.record import ENGINES, InferenceResult
 from harness.worker.inference import phase
 from harness.worker.inference.child import Request
 

@@ -16,7 +16,7 @@ from test_inference_report import PROVEN, point, result
 from test_regressions_check import verdict_of
 from test_report_cli import report
 
-from harness.nightly.verdict import alarmed
+from harness.nightly.state import alarmed
 from harness.schema.record import InferenceResult, State
 from report.alerts.events import new_events
 from report.alerts.message import compose

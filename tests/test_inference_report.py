@@ -15,8 +15,16 @@ from report_factory import make_job, make_run, write_run
 from telemetry_synthetic import T0, recording
 
 from harness.runner.single_job import inference_verdict
-from harness.schema.record import InferenceResult, JobRecord, Pair, State, Timing
-from harness.schema.record_inference import EngineTimes, InferencePoint, InferenceProof
+from harness.schema.record import (
+    EngineTimes,
+    InferencePoint,
+    InferenceProof,
+    InferenceResult,
+    JobRecord,
+    Pair,
+    State,
+    Timing,
+)
 from harness.telemetry.summary import summarise
 from report.html.build import make_page
 from report.loading.runs import load_run

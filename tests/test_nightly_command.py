@@ -23,9 +23,8 @@ from harness.config import load_suite
 from harness.config.selection import only_pairs
 from harness.errors import BenchError
 from harness.launcher.environment import environment_for
-from harness.nightly.child import _what_it_said
-from harness.nightly.lock import night_lock
-from harness.nightly.state import STATE_FILE, Night
+from harness.nightly.night import _what_it_said
+from harness.nightly.state import STATE_FILE, Night, night_lock
 from harness.planning.plan import make_plan
 from harness.results.run_folder import read_records
 from report.alerts.channels.registry import CHANNELS, variables

@@ -176,8 +176,6 @@ def test_the_report_loads_no_training_stack_and_meets_the_harness_only_in_its_re
         "harness.schema.record_io",
         "harness.schema.redaction",
         "harness.schema.variables",
-        "harness.schema.record_inference",
-        "harness.schema.record_parts",
         "harness.schema.workload",
         "harness.schema.stats",
     }

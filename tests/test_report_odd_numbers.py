@@ -27,8 +27,7 @@ from report_factory import (
 )
 from test_inference_report import point, result
 
-from harness.schema.record import Efficiency, GpuTelemetry, JobRecord, Memory, Pair, Telemetry
-from harness.schema.record_parts import Part
+from harness.schema.record import Efficiency, GpuTelemetry, JobRecord, Memory, Pair, Part, Telemetry
 from report.cli import main
 from report.commands import export, plot, tables
 from report.loading.runs import load_run

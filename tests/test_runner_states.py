@@ -15,8 +15,7 @@ from runner_support import WORKER, executions, make_job, make_plan, processes_of
 from harness.errors import BenchError
 from harness.launcher import process
 from harness.launcher.outcome import OomCounter, judge
-from harness.launcher.process import RunningJob
-from harness.launcher.waiting import run_to_end
+from harness.launcher.process import RunningJob, run_to_end
 from harness.results import provenance
 from harness.results.run_folder import read_info, read_records
 from harness.runner.display import LineDisplay

@@ -7,9 +7,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from telemetry_replay import replay
 
 from harness.schema.record import Timing
-from harness.telemetry.replay import replay
 from harness.telemetry.series import load
 from harness.telemetry.summary import contamination, summarise
 

@@ -17,6 +17,7 @@ import pytest
 from harness.telemetry.session import Sampling
 
 SOURCE = Path(__file__).parent / "fake_nvml.c"
+RECORDING = Path(__file__).parent / "telemetry_recording.py"
 
 
 @pytest.fixture(scope="module")
@@ -114,14 +115,14 @@ def test_a_card_lost_in_the_middle(driver):
 
 
 def test_a_recording_replays(driver, tmp_path):
-    from harness.telemetry.replay import replay
+    from telemetry_replay import replay
+
     from harness.telemetry.series import load
 
     file = tmp_path / "cards.jsonl"
     command = [
         sys.executable,
-        "-m",
-        "harness.telemetry.record",
+        str(RECORDING),
         "--seconds",
         "0.6",
         "--output",
@@ -147,7 +148,7 @@ def test_a_recording_replays(driver, tmp_path):
 
 
 def test_the_recorder_says_when_there_is_nothing_to_record(driver, tmp_path):
-    command = [sys.executable, "-m", "harness.telemetry.record", "--seconds", "1", "--gpus", "7"]
+    command = [sys.executable, str(RECORDING), "--seconds", "1", "--gpus", "7"]
     answer = subprocess.run(
         [*command, "--output", str(tmp_path / "a.jsonl")], capture_output=True, text=True
     )

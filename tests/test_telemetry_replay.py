@@ -5,10 +5,10 @@ they happened.
 from __future__ import annotations
 
 import pytest
+from telemetry_replay import replay
 from telemetry_synthetic import forget, recording, tick_ns, unreadable
 
 from harness.errors import BenchError
-from harness.telemetry.replay import replay
 from harness.telemetry.series import Series, load
 from harness.telemetry.sources import Gpu, choose, reason_names
 

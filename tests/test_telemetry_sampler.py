@@ -220,21 +220,39 @@ def test_a_sampler_that_was_killed_leaves_what_it_had(tmp_path):
 
 
 def test_a_sampler_that_cannot_start_is_said(tmp_path):
-    with Sampling([os.getpid()], gpus="", python=str(tmp_path / "nothing")) as sampling:
+    log, nothing = tmp_path / "job.log", str(tmp_path / "nothing")
+    with Sampling([os.getpid()], gpus="", python=nothing, log=log) as sampling:
         assert sampling.pid is None
     found = sampling.summarise(record(), tmp_path, "series/a.telemetry.parquet").telemetry
     assert found is not None
     assert found.series is None
     assert any("could not be started" in text for text in found.unreadable)
+    assert "--- telemetry: the sampler could not be started" in log.read_text()
+    assert "Traceback" in log.read_text()
 
 
 def test_a_series_that_cannot_be_written_is_said(tmp_path):
-    with Sampling([os.getpid()], gpus="") as sampling:
+    log = tmp_path / "job.log"
+    log.write_text("of the job\n")
+    with Sampling([os.getpid()], gpus="", log=log) as sampling:
         wait_for_lines(sampling, 2)
     found = sampling.summarise(record(), tmp_path, "nowhere/a.telemetry.parquet").telemetry
     assert found is not None
     assert found.series is None
     assert "the series could not be written: No such file or directory" in found.unreadable
+    assert log.read_text().startswith("of the job\n")
+    assert "Traceback" in log.read_text()
+    assert "FileNotFoundError" in log.read_text()
+
+
+def test_output_of_the_sampler_that_is_damaged_is_said(tmp_path):
+    log = tmp_path / "job.log"
+    with Sampling([os.getpid()], gpus="", log=log) as sampling:
+        wait_for_lines(sampling, 2)
+    os.pwrite(sampling._output.fileno(), b"[1, 2", 0)
+    assert not sampling.series().ticks
+    assert sampling.problem.startswith("the sampler's output is damaged")
+    assert "Traceback" in log.read_text()
 
 
 def test_the_sampler_imports_nothing_heavy():

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from telemetry_replay import replay
 from telemetry_synthetic import CHILD, JOB, STRANGER, forget, recording, tick_ns, unreadable
 
 from harness.schema.record import Timing
-from harness.telemetry.replay import replay
 from harness.telemetry.series import Series
 from harness.telemetry.summary import contamination, summarise
 

@@ -15,7 +15,7 @@ import worker_helpers as worker
 from harness.errors import BenchError
 from harness.schema.workload import GLUE_TASKS, JobSpec
 from harness.worker.model import build
-from harness.worker.tasks import corpora, glue, sources
+from harness.worker.tasks import glue, sources, synthetic
 
 SIZES = {"train": 60, "validation": 20, "validation_mm": 16}
 MINI = {
@@ -45,7 +45,7 @@ def _write(folder: Path, subset: str) -> None:
     columns = glue.COLUMNS[subset]
     folder.mkdir(parents=True)
     for split, name in columns.splits.items():
-        texts, labels = corpora.generate(subset, split, SIZES[split], 0)
+        texts, labels = synthetic.generate(subset, split, SIZES[split], 0)
         table = {
             **dict(zip(columns.texts, texts, strict=True)),
             "label": labels,

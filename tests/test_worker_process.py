@@ -11,8 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.launcher.channel import Channel, block_seconds
-from harness.launcher.listener import Peer
+from harness.launcher.channel import Channel, Peer, block_seconds
 from harness.worker import process
 
 ROOT = Path(__file__).parent.parent

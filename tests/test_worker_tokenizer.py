@@ -155,8 +155,8 @@ TRAIN = """
 import hashlib, sys
 from pathlib import Path
 from harness.worker.model import tokenizer
-from harness.worker.tasks import corpus
-texts = corpus.generate("train", 300, 0)[0]
+from harness.worker.tasks import synthetic
+texts = synthetic.reviews("train", 300, 0)[0]
 tokenizer._train(sys.argv[1], texts, Path(sys.argv[2]))
 """
 # Of the vocabulary that 300 sentences of the built-in corpus give; another one on some host is a

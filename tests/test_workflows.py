@@ -114,6 +114,11 @@ def test_the_gpu_runner_never_serves_pull_requests_nor_two_nights() -> None:
     assert "self-hosted" not in json.dumps(load("ci.yml")["jobs"])
 
 
+def test_the_image_is_built_and_run_for_every_change() -> None:
+    commands = [step.get("run", "") for step in load("ci.yml")["jobs"]["image"]["steps"]]
+    assert any(command.startswith("make docker-bench ") for command in commands)
+
+
 def test_the_budget_fits_into_the_jobs_limit() -> None:
     nightly = load("nightly.yml")
     budget = int(nightly["on"]["workflow_dispatch"]["inputs"]["budget"]["default"])

@@ -61,8 +61,8 @@ def run(arguments: argparse.Namespace) -> int:
     interrupted.
     """
     from harness.commands.resolve import check_folders, load_plan
-    from harness.nightly.lock import night_lock
     from harness.nightly.night import Settings, run_nights
+    from harness.nightly.state import night_lock
     from harness.paths import cache_root
     from harness.runner.runner import Stop
 

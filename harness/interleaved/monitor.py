@@ -11,8 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from harness.interleaved.turns import Block
-from harness.launcher.channel import block_seconds
-from harness.launcher.listener import Event
+from harness.launcher.channel import Event, block_seconds
 from harness.launcher.outcome import signal_name
 from harness.launcher.process import RunningJob
 from harness.schema.workload import JobSpec

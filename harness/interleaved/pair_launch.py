@@ -16,7 +16,7 @@ from statistics import fmean, stdev
 from harness.interleaved import pinning as levers
 from harness.interleaved.monitor import Arm, BrokenError, Watch
 from harness.interleaved.turns import LEAST_PAIRS, Block, PairOfBlocks, Schedule
-from harness.launcher.listener import Event
+from harness.launcher.channel import Event
 from harness.launcher.outcome import Seen, judge
 from harness.launcher.process import RunningJob
 from harness.schema.measurement import Blocks

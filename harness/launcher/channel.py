@@ -7,7 +7,7 @@ outlives its runner.
 
 Each message is a JSON object with `event` and `t_ns` (CLOCK_MONOTONIC). Worker to runner:
 
-hello     pid, rank: among the processes on this node; what rank 0 sends then is about all ranks of the job
+hello     pid, rank: among the processes on this node; what rank 0 sends then is about all ranks
 phase     name (imports, data, model, train, evaluate, save)
 progress  step, total_steps, samples_per_s, loss (may be null)
 series    first_step, duration_s [..], loss [..]: one entry per step, in chunks
@@ -17,14 +17,17 @@ bye       nothing follows: the worker is about to exit with 0
 
 Blocks protocol (a job with `partner`), worker to runner:
 
-ready     step, levers {..}: warmed up and parked at the border after `step`, the device idle, waiting for the runner
-block     step, lead_in_s [..], timed_s [..], begin_ns, end_ns, host {..}: the steps of one turn are done (seconds of
-          each) and the job is parked again; begin_ns: when its first step began; host: what worker.pressure counted
-          meanwhile (may be missing). A job whose training ends within a turn sends none.
+ready     step, levers {..}: warmed up and parked at the border after `step`, the device idle,
+          waiting for the runner
+block     step, lead_in_s [..], timed_s [..], begin_ns, end_ns, host {..}: the steps of one turn are
+          done (seconds of each) and the job is parked again; begin_ns: when its first step began;
+          host: what worker.instruments.os_counters counted meanwhile (may be missing). A job whose
+          training ends within a turn sends none.
 
 and runner to worker, which reads them only while parked:
 
-go        lead_in, steps, counts: a turn of `lead_in` untimed and `steps` timed steps; counts: false in the pilot
+go        lead_in, steps, counts: a turn of `lead_in` untimed and `steps` timed steps; counts: false
+          in the pilot
 finish    end the training here
 """
 
@@ -32,6 +35,7 @@ from __future__ import annotations
 
 import json
 import math
+import selectors
 import socket
 import time
 from collections.abc import Iterator
@@ -40,10 +44,12 @@ from typing import Any
 
 PROTOCOL_VERSION = 1
 MAX_LINE_BYTES = 16 << 20
+CHUNK_BYTES = 1 << 16
+Event = dict[str, Any]
 
 
 class Channel:
-    """The worker's end. Events are sent whole and in order; a lost runner raises BrokenPipeError."""
+    """The worker's end. Events are sent whole, in order; a lost runner raises BrokenPipeError."""
 
     def __init__(self, path: Path | str) -> None:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -91,3 +97,120 @@ def block_seconds(event: dict[str, Any]) -> tuple[list[float], list[float]]:
     ):
         raise ValueError("block needs step, begin_ns and at least one timed step")
     return columns  # type: ignore[return-value]
+
+
+class ProtocolError(ValueError):
+    """A worker sent what is not an event; `events` came before it."""
+
+    def __init__(self, message: str, events: list[Event]) -> None:
+        super().__init__(message)
+        self.events = events
+
+
+class Peer:
+    """One connected worker process; `rank` is known from its `hello` on. `parted`: it has said its
+    last word.
+    """
+
+    def __init__(self, connection: socket.socket) -> None:
+        connection.setblocking(False)
+        self.socket = connection
+        self.rank: int | None = None
+        self.pid: int | None = None
+        self.parted = False
+        self._buffer = bytearray()
+
+    def send(self, event: str, **fields: Any) -> None:
+        """Send one control message. Raises OSError if the worker is gone or does not read."""
+        line = json.dumps({"event": event, "t_ns": time.monotonic_ns(), **fields}).encode() + b"\n"
+        self.socket.settimeout(5)
+        try:
+            self.socket.sendall(line)
+        finally:
+            self.socket.setblocking(False)
+
+    def receive(self) -> tuple[list[Event], bool]:
+        """What has arrived, and whether the connection is still open. Raises ProtocolError on
+        garbage.
+        """
+        events: list[Event] = []
+        while True:
+            try:
+                chunk = self.socket.recv(CHUNK_BYTES)
+            except BlockingIOError:
+                return events, True
+            except ConnectionError:
+                return events, False
+            # the rest of an event in the buffer is no garbage: a worker can be killed while it
+            # sends
+            if not chunk:
+                return events, False
+            self._buffer += chunk
+            if b"\n" in chunk:
+                self._take_lines(events)
+            if len(self._buffer) > MAX_LINE_BYTES:
+                raise ProtocolError(f"a line of more than {MAX_LINE_BYTES} bytes", events)
+
+    def _take_lines(self, events: list[Event]) -> None:
+        *lines, rest = bytes(self._buffer).split(b"\n")
+        self._buffer = bytearray(rest)
+        for line in lines:
+            try:
+                event = decode(line)
+                self.parted = self.parted or event["event"] in ("bye", "failure")
+                if event["event"] == "hello":
+                    self.rank, self.pid = int(event.get("rank", 0)), event.get("pid")
+            except (ValueError, TypeError) as error:
+                raise ProtocolError(f"{error} in {line[:80]!r}", events) from error
+            events.append({"rank": self.rank or 0, **event})
+
+
+class Listener:
+    """Accepts workers on `path` and registers them, with itself, in `selector` (key.data: the
+    Listener or the Peer).
+    """
+
+    def __init__(self, path: Path, selector: selectors.BaseSelector) -> None:
+        self.peers: list[Peer] = []
+        self._selector = selector
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._socket.bind(str(path))
+        self._socket.listen(64)
+        self._socket.setblocking(False)
+        selector.register(self._socket, selectors.EVENT_READ, self)
+
+    def accept(self) -> None:
+        """Take every waiting connection."""
+        while True:
+            try:
+                connection, _ = self._socket.accept()
+            except BlockingIOError:
+                return
+            peer = Peer(connection)
+            self.peers.append(peer)
+            self._selector.register(connection, selectors.EVENT_READ, peer)
+
+    def receive(self, peer: Peer) -> list[Event]:
+        """Events of one worker; forgets it when it closed. Raises ProtocolError on garbage (and
+        forgets it too).
+        """
+        try:
+            events, is_open = peer.receive()
+        except ProtocolError:
+            self._forget(peer)
+            raise
+        if not is_open:
+            self._forget(peer)
+        return events
+
+    def _forget(self, peer: Peer) -> None:
+        self._selector.unregister(peer.socket)
+        self.peers.remove(peer)
+        peer.socket.close()
+
+    def close(self) -> None:
+        """Close every connection: a worker that still lives takes it as the order to exit."""
+        for peer in list(self.peers):
+            self._forget(peer)
+        self._selector.unregister(self._socket)
+        self._socket.close()

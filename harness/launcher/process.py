@@ -12,16 +12,15 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Literal
 
 from harness.errors import BenchError, of_the_system
 from harness.launcher import supervisor, torchrun
-from harness.launcher.channel import block_seconds
+from harness.launcher.channel import Event, Listener, Peer, ProtocolError, block_seconds
 from harness.launcher.environment import environment_for, importable_harness
-from harness.launcher.listener import Event, Listener, Peer, ProtocolError
 from harness.launcher.outcome import OomCounter, Seen
 from harness.schema.record import State, WorkerResult
 from harness.schema.workload import JobSpec
@@ -345,3 +344,27 @@ class RunningJob:
                 f"{self.seen.leftovers} process(es) left behind by the job were killed"
             )
         shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def run_to_end(
+    running: RunningJob,
+    timeout_s: float,
+    *,
+    on_event: Callable[[Event], None],
+    stop_reason: Callable[[], str],
+) -> Seen:
+    """Pump a job until it is gone; it is killed after `timeout_s` or as soon as `stop_reason()` is
+    not empty.
+    """
+    deadline = time.monotonic() + timeout_s
+    while not running.done:
+        left = deadline - time.monotonic()
+        for event in running.pump(left if left > 0 else 1.0):
+            on_event(event)
+        if running.done or running.seen.stopped is not None:
+            continue
+        if reason := stop_reason():
+            running.stop("interrupted", reason)
+        elif time.monotonic() >= deadline:
+            running.stop("timeout", f"killed after the time limit of {timeout_s:g} s")
+    return running.seen

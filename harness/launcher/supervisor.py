@@ -8,9 +8,11 @@ runner's request, the runner's death (end of file on stdin) and the end of the j
 after which nothing of the job has a right to run.
 
 Usage: guardian.py LOCK_FD FOLDER COMMAND…
-LOCK_FD is held open until the job is gone (-1 for none); FOLDER is removed when the runner can no longer do it.
+LOCK_FD is held open until the job is gone (-1 for none); FOLDER is removed when the runner can no
+longer do it.
 stdin:  `stop SECONDS`: SIGTERM to every process of the job, SIGKILL after SECONDS.
-stdout: `started PID`, `exited STATUS` (as os.waitstatus_to_exitcode), `clean LEFTOVERS`, one per line.
+stdout: `started PID`, `exited STATUS` (as os.waitstatus_to_exitcode), `clean LEFTOVERS`, one per
+        line.
 stderr: the job's stdout and stderr.
 """
 

@@ -1,32 +1,49 @@
-"""The stages of a night, in order. Each is written down once done; whatever was killed is done
-again from there.
+"""The stages of a night, in order, each a program of its own.
 
-Nothing of that repeats: the runner skips finished jobs, checks only read, `report alert` remembers
-what it told.
+Each stage is written down once it is done; after a kill the night goes on from there. Nothing is
+done twice: the runner skips finished jobs, checks only read, and `report alert` remembers what it
+told. A stage's output goes to a log that is shown as it grows, its time is limited, and a stop is
+passed on.
 """
 
 from __future__ import annotations
 
+import contextlib
+import os
+import select
+import shlex
+import signal
+import subprocess
 import sys
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO
 
 from harness.launcher.outcome import signal_name
-from harness.nightly import verdict as verdicts
-from harness.nightly.child import Ended, run_child
+from harness.launcher.supervisor import PR_SET_PDEATHSIG, prctl
 from harness.nightly.state import (
     Night,
     StageDone,
     StageName,
+    alarmed,
     begin,
+    ended_in_order,
     folder_of,
     nights_folder,
+    no_verdict,
     pending,
+    read_verdict,
     save,
+    write_final,
 )
+from harness.results.open_run import now_utc
 from harness.runner.runner import INTERRUPTED_EXIT_CODE, Stop
+from harness.schema.redaction import redactor
 
+POLL_S = 0.2
+KILL_AFTER_S = 90.0  # from SIGTERM: the runner ends its job in order and writes down how
 CHECK_LIMIT_S = 600.0
 ALERT_LIMIT_S = 600.0
 ALERT_PATIENCE_S = 60.0  # a message half sent is worse than a minute's wait
@@ -129,7 +146,7 @@ class _Stages:
                 if self.stop.reason:
                     raise Interrupted
                 self._write(stages={**self.night.stages, name: stage()})
-        final = verdicts.read(self.folder / "final.json")
+        final = read_verdict(self.folder / "final.json")
         code = COULD_NOT if final is None else int(final["exit_code"])
         if self.night.stages["alert"].exit_code != 0:
             # Not done after all: the next start asks `report alert` to tell what is still to be
@@ -191,9 +208,7 @@ class _Stages:
         note, died = "", False
         if ended.limited:
             note = f"{what} was stopped: the night's budget was used up"
-        elif ended.exit_code not in (0, 1) or not verdicts.ended_in_order(
-            self.settings.results / run
-        ):
+        elif ended.exit_code not in (0, 1) or not ended_in_order(self.settings.results / run):
             # 1 with a finished run: some pair has no result, which the check says pair by pair.
             note, died = f"{what} {_how(ended.exit_code)}: {ended.said}", True
         return StageDone(
@@ -215,7 +230,7 @@ class _Stages:
         command += [*self.settings.check_options, "--json", str(target)]
         ended = self._child(name, command, CHECK_LIMIT_S)
         output, note = str(target.relative_to(self.settings.results)), ""
-        if verdicts.read(target) is None:
+        if read_verdict(target) is None:
             how = (
                 f"took more than {CHECK_LIMIT_S / 60:.0f} min"
                 if ended.limited
@@ -231,7 +246,7 @@ class _Stages:
 
     def _verdict_of(self, name: StageName) -> dict[str, object] | None:
         output = self.night.stages[name].output if name in self.night.stages else None
-        return verdicts.read(self.settings.results / output) if output else None
+        return read_verdict(self.settings.results / output) if output else None
 
     def _bench(self) -> StageDone:
         return self._train("bench", self.night.night, self.settings.pairs)
@@ -243,7 +258,7 @@ class _Stages:
 
     def _again(self) -> StageDone:
         verdict = self._verdict_of("check")
-        pairs = verdicts.alarmed(verdict) if verdict else []
+        pairs = alarmed(verdict) if verdict else []
         if not pairs:
             return StageDone()
         _say(f"alarmed, measured once more: {', '.join(pairs)}")
@@ -255,16 +270,102 @@ class _Stages:
         return self._judge("recheck", "--again", self.night.again)
 
     def _alert(self) -> StageDone:
-        verdict = (
-            self._verdict_of("recheck")
-            or self._verdict_of("check")
-            or verdicts.none_made(self.night)
-        )
+        verdict = self._verdict_of("recheck") or self._verdict_of("check") or no_verdict(self.night)
         final = self.folder / "final.json"
-        verdicts.write_final(final, verdict, self.night)
+        write_final(final, verdict, self.night)
         command = [*self.settings.report, "alert", str(final)]
         command += ["--state", str(nights_folder(self.settings.results) / "told.json")]
         command += [word for channel in self.settings.channels for word in ("--channel", channel)]
         ended = self._child("alert", command, ALERT_LIMIT_S, delivers=True)
         output = str(final.relative_to(self.settings.results))
         return StageDone(exit_code=ended.exit_code, seconds=ended.seconds, output=output)
+
+
+@dataclass(frozen=True)
+class Ended:
+    """`limited`: its time was up; `stopped`: the user wanted an end; either way it was told to end.
+
+    `said`: its error, or its last line, redacted: it goes into the night's state and into alerts.
+    """
+
+    exit_code: int  # negative: killed by that signal
+    seconds: float
+    limited: bool
+    stopped: bool
+    said: str
+
+
+def run_child(
+    command: Sequence[str],
+    log: Path,
+    *,
+    limit_s: float,
+    stop: Stop,
+    lock_fd: int,
+    outlives_us: bool = False,
+    patience_s: float = 0.0,
+) -> Ended:
+    """Run `command` to its end, output appended to `log` and shown on stdout.
+
+    It holds the night's lock as long as it lives. When this process is killed, so is the child,
+    unless `outlives_us`. `patience_s`: how long a child may go on after the user's stop before it
+    is told.
+    """
+    parent = os.getpid()
+
+    def before_exec() -> None:
+        if not outlives_us:
+            prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+            if os.getppid() != parent:
+                os._exit(1)
+
+    begin = time.monotonic()
+    with log.open("ab") as file, log.open("rb") as shown:
+        file.write(f"# {now_utc()} {shlex.join(command)}\n".encode())
+        file.flush()
+        shown.seek(0, os.SEEK_END)
+        # A file and no pipe: a child that outlives this process must not fail for want of a reader.
+        child = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,  # Ctrl-C comes to this process only, which passes it on once
+            pass_fds=[lock_fd],
+            preexec_fn=before_exec,  # safe: no threads here
+        )
+        tail = b""
+        kill_at, stop_at, limited, stopped = float("inf"), float("inf"), False, False
+        while child.poll() is None:
+            tail = (tail + _show(shown))[-2000:]
+            now = time.monotonic()
+            if stop.reason and stop_at == float("inf"):
+                stop_at = now + patience_s
+            if kill_at == float("inf") and (now > stop_at or now - begin > limit_s):
+                stopped, limited = now > stop_at, now <= stop_at
+                child.terminate()
+                kill_at = now + KILL_AFTER_S
+            elif now > kill_at:
+                child.kill()
+            # The descriptor stays readable once a stop has come: sleep through that.
+            select.select([] if stop.reason else [stop.fd], [], [], POLL_S)
+        tail = (tail + _show(shown))[-2000:]
+    return Ended(child.returncode, time.monotonic() - begin, limited, stopped, _what_it_said(tail))
+
+
+def _what_it_said(tail: bytes) -> str:
+    """The program's own error, where it ends with one; else its last line."""
+    lines = [line.strip() for line in tail.decode(errors="replace").splitlines() if line.strip()]
+    errors = [line for line in lines if line.startswith(("harness: ", "report: "))]
+    said = (errors or lines or [""])[-1]
+    return redactor().text(said) if said else ""
+
+
+def _show(log: IO[bytes]) -> bytes:
+    """What was added to the log; also to stdout, if anybody still reads that."""
+    data = log.read()
+    if data:
+        with contextlib.suppress(OSError, ValueError):
+            sys.stdout.write(data.decode(errors="replace"))
+            sys.stdout.flush()
+    return data

@@ -1,20 +1,30 @@
-"""What a night has done so far: RESULTS/nightly/NIGHT/nightly.json, replaced whole after every
-stage.
+"""What a night keeps on disk: its state, its lock and its verdict.
+
+The state is RESULTS/nightly/NIGHT/nightly.json, replaced whole after every stage. The lock allows
+one night at a time on a host, for two would share the card and both would measure nonsense. The
+verdict is the file that `report check` writes and `report alert` reads, as far as a night needs to
+know it: it is JSON between programs, with its schema in report/regressions/model.py, because the
+harness does not import the report.
 """
 
 from __future__ import annotations
 
+import contextlib
+import json
+import os
 import sys
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from harness.files import write_atomically
+from harness.files import take_lock, write_atomically
 
 StageName = Literal["bench", "check", "again", "recheck", "alert"]
 STATE_FILE = "nightly.json"
+WAIT_S = 120.0  # for what a killed night left behind: its last program may still be delivering
 
 
 class StageDone(BaseModel):
@@ -119,3 +129,81 @@ def pending(results: Path, suite: str) -> list[Night]:
         if night.suite == suite and not night.over:
             found.append(night)
     return sorted(found, key=lambda night: night.started_at)
+
+
+@contextlib.contextmanager
+def night_lock(path: Path, wait_s: float = WAIT_S) -> Iterator[int]:
+    """Hold the lock at `path`; yields its descriptor, for children to hold it too.
+
+    A holder that lives is refused at once, by its pid (BenchError). If only the programs of a
+    killed one are left, they are waited for, at most `wait_s` seconds.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    said, fix = (
+        "another night is running (pid {pid})",
+        "wait for it to end; two would share the card",
+    )
+    descriptor = take_lock(path, wait_s, said, place=str(path), fix=fix)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def read_verdict(path: Path) -> dict[str, Any] | None:
+    """The verdict; None if there is none or it is no verdict."""
+    try:
+        verdict = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return None
+    return (
+        verdict if isinstance(verdict, dict) and isinstance(verdict.get("findings"), list) else None
+    )
+
+
+def alarmed(verdict: dict[str, Any]) -> list[str]:
+    """Pairs whose alarm wants a second look tonight, as WORKLOAD:BASELINE:CANDIDATE, each once.
+
+    An alarm of inference wants the pair whose jobs measure it.
+    """
+    found = [
+        finding.get("measured_by")
+        or f"{finding['workload']}:{finding['baseline']}:{finding['candidate']}"
+        for finding in verdict["findings"]
+        if finding.get("measure_again")
+    ]
+    return list(dict.fromkeys(found))
+
+
+def no_verdict(night: Night) -> dict[str, Any]:
+    """What to alert with when nothing could be judged; `problems` are for `write_final` to add."""
+    return {
+        "run": night.night,
+        "created_at": night.started_at.isoformat(timespec="seconds"),
+        "findings": [],
+        "problems": [],
+        "exit_code": 2,
+    }
+
+
+def ended_in_order(run: Path) -> bool:
+    """Whether the runner wrote its last word into run.json; one that was killed, or never began,
+    did not.
+    """
+    try:
+        info = json.loads((run / "run.json").read_bytes())
+    except (OSError, ValueError):
+        return False
+    return isinstance(info, dict) and info.get("status") not in ("running", "incomplete")
+
+
+def write_final(path: Path, verdict: dict[str, Any], night: Night) -> None:
+    """What goes to `report alert`: the verdict and what the night's own stages have to say.
+
+    Where a runner died the exit code is 2, no judgement, whatever could be told from what it left.
+    """
+    added = [problem for problem in night.notes() if problem not in verdict["problems"]]
+    final = {**verdict, "problems": [*verdict["problems"], *added]}
+    if night.died:
+        final["exit_code"] = 2
+    write_atomically(path, json.dumps(final, indent=2, ensure_ascii=False).encode() + b"\n")

@@ -17,8 +17,7 @@ from types import TracebackType
 from pydantic import ValidationError
 
 from harness.errors import BenchError, is_no_space
-from harness.file_lock import take_lock
-from harness.files import append_lines, check_is_file, write_atomically
+from harness.files import append_lines, check_is_file, take_lock, write_atomically
 from harness.launcher.outcome import Series
 from harness.schema.record import JobRecord, RunInfo
 from harness.schema.record_io import NewerLine, UnreadableLine, read_line, written_line

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING
 
 from harness.launcher.environment import environment_for
 from harness.launcher.outcome import Seen, judge
-from harness.launcher.process import RunningJob
-from harness.launcher.waiting import run_to_end
+from harness.launcher.process import RunningJob, run_to_end
 from harness.results.host import device_name
 from harness.results.mfu import efficiency
 from harness.results.open_run import now_utc
@@ -90,7 +89,7 @@ class Executor:
         started, interval = now_utc(), self.plan.telemetry_interval_s
         with (
             self._start(job, self._log(name)) as running,
-            Sampling.start(job, [running.pid], interval_s=interval)
+            Sampling.start(job, [running.pid], interval_s=interval, log=running.log)
             if interval
             else nullcontext() as sampling,
         ):
@@ -125,9 +124,9 @@ class Executor:
 
             def sample(pids: tuple[int, int]) -> None:
                 if interval:
-                    samplings.append(
-                        stack.enter_context(Sampling.start(baseline, pids, interval_s=interval))
-                    )
+                    log = self._log(names[0])
+                    sampling = Sampling.start(baseline, pids, interval_s=interval, log=log)
+                    samplings.append(stack.enter_context(sampling))
 
             outcome = run_pair_launch(
                 baseline,
@@ -155,7 +154,8 @@ class Executor:
                 record = record.model_copy(update={"telemetry": shared(record.telemetry)})
             changes = {"efficiency": efficiency(record), "contention": _contention(record, seen)}
             records.append(record.model_copy(update=changes))
-        where = f"{baseline.workload.name}, launch {baseline.launch + 1} of {baseline.arm.name} and {candidate.arm.name}"
+        arms = f"{baseline.arm.name} and {candidate.arm.name}"
+        where = f"{baseline.workload.name}, launch {baseline.launch + 1} of {arms}"
         return self._judged(
             self._together(records, outcome.problem)
         ), outcome.note and f"{where}: {outcome.note}"

@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import traceback
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -29,7 +30,7 @@ class Sampling:
     """A running sampler. Use as a context manager around the job; then `summarise` its record.
 
     Nothing here raises because of telemetry: what went wrong is in the record's
-    `telemetry.unreadable`.
+    `telemetry.unreadable`, and with its traceback in the job's log.
     """
 
     def __init__(
@@ -39,12 +40,14 @@ class Sampling:
         gpus: str | None = None,
         interval_s: float = INTERVAL_S,
         python: str = "",
+        log: Path | None = None,
     ) -> None:
         """Sample the processes `roots` with all below them, and the cards that
         CUDA_VISIBLE_DEVICES=`gpus` shows (None: all; empty: none). `interval_s`: seconds between
-        ticks.
+        ticks. `log`: the job's log, to which tracebacks are added.
         """
         self.problem = ""
+        self._log = log
         self._process: subprocess.Popen[bytes] | None = None
         # A file without a name: the sampler never waits for a reader, and no kill leaves anything
         # behind.
@@ -69,7 +72,15 @@ class Sampling:
                 start_new_session=True,  # out of Ctrl-C's reach
             )
         except OSError as error:
-            self.problem = f"the sampler could not be started: {error}"
+            self._fail(f"the sampler could not be started: {error}", traceback.format_exc())
+
+    def _fail(self, problem: str, details: str = "") -> None:
+        """Note what went wrong, for the record and for the job's log."""
+        self.problem = problem
+        if self._log is not None:
+            # Without room for its log a job still has an end and a record.
+            with contextlib.suppress(OSError), self._log.open("a", encoding="utf-8") as log:
+                log.write(f"\n--- telemetry: {problem} ---\n{details.rstrip()}\n")
 
     @classmethod
     def start(
@@ -79,6 +90,7 @@ class Sampling:
         *,
         interval_s: float = INTERVAL_S,
         environment: Mapping[str, str] | None = None,
+        log: Path | None = None,
     ) -> Sampling:
         """For a job: the cards it sees, none if it trains on the CPU. `environment`: the job's, if
         not the usual.
@@ -88,7 +100,7 @@ class Sampling:
 
             environment = environment_for(job, os.environ, Path())
         visible = environment.get("CUDA_VISIBLE_DEVICES") if job.device == "cuda" else ""
-        return cls(roots, gpus=visible, interval_s=interval_s)
+        return cls(roots, gpus=visible, interval_s=interval_s, log=log)
 
     @property
     def pid(self) -> int | None:
@@ -116,14 +128,15 @@ class Sampling:
         try:
             self._process.wait(STOP_S)
         except subprocess.TimeoutExpired:
-            self.problem = f"the sampler did not end within {STOP_S:g} s and was killed"
+            self._fail(f"the sampler did not end within {STOP_S:g} s and was killed")
             self._process.kill()
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._process.wait(1)
         if self._process.returncode not in (0, None) and not self.problem:
             self._errors.seek(0)
-            last = self._errors.read().decode(errors="replace").strip().splitlines()[-1:]
-            self.problem = f"the sampler exited with {self._process.returncode}: {last[0] if last else 'no message'}"
+            said = self._errors.read().decode(errors="replace").strip()
+            last = said.splitlines()[-1] if said else "no message"
+            self._fail(f"the sampler exited with {self._process.returncode}: {last}", said)
 
     def lines_so_far(self) -> int:
         """Lines that the sampler has written."""
@@ -138,7 +151,7 @@ class Sampling:
         try:
             return Series.from_lines(self._output)
         except ValueError as error:
-            self.problem = f"the sampler's output is damaged: {error}"
+            self._fail(f"the sampler's output is damaged: {error}", traceback.format_exc())
             return Series()
 
     def summarise(self, record: JobRecord, run_folder: Path, relative: str) -> JobRecord:
@@ -155,7 +168,8 @@ class Sampling:
                 write_atomically(run_folder / relative, series.to_parquet())
                 written = relative
             except OSError as error:
-                self.problem = f"the series could not be written: {error.strerror}"
+                problem = f"the series could not be written: {error.strerror}"
+                self._fail(problem, traceback.format_exc())
         until_ns = record.inference.begin_ns if record.inference else None
         telemetry = summarise(series, record.timing, written, until_ns)
         if self.problem:

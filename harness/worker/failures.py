@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import sys
+import traceback
 from collections.abc import Callable, Iterator
 
 from harness.errors import BenchError
@@ -34,6 +36,13 @@ def chain(error: BaseException) -> Iterator[BaseException]:
         visited.add(id(seen))
         yield seen
         seen = seen.__cause__ or seen.__context__
+
+
+def log_hidden(what: str) -> None:
+    """Write the exception in hand into the job's log (standard error), where a job goes on without
+    what failed.
+    """
+    print(f"harness: {what}:\n{traceback.format_exc().rstrip()}", file=sys.stderr, flush=True)
 
 
 def classify(

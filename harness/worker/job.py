@@ -1,4 +1,4 @@
-"""One job: imports → data → model → train → evaluate → save, and what is known of it at any moment."""
+"""One job: imports → data → model → train → evaluate → save, and what is known of it meanwhile."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from harness.schema.record import (
 from harness.schema.workload import JobSpec
 from harness.worker import arguments, tasks
 from harness.worker.backends.base import Backend
-from harness.worker.failures import NotEngagedError
+from harness.worker.failures import NotEngagedError, log_hidden
 from harness.worker.model import build
 from harness.worker.process import Inbox
 from harness.worker.ranks import Ranks, highest, proof_of_all
@@ -201,7 +201,7 @@ class Job:
         )
 
     def _prove(self, step: int) -> None:
-        """Take the backend's proof of every rank after a step. Raises NotEngagedError if one fails."""
+        """Take the proof of every rank after a step. Raises NotEngagedError if one fails."""
         self._ranks.check_wrapping(self._losses.trained)
         proof = proof_of_all(self._ranks.exchange(self.backend.engagement(self._trainer, step)))
         if proof is None:
@@ -220,7 +220,10 @@ class Job:
             raise NotEngagedError("; ".join(proof.reasons))
 
     def _evaluate(self) -> None:
-        bookkeeping = "runtime samples_per_second steps_per_second jit_compilation_time model_preparation_time".split()
+        bookkeeping = (
+            "runtime samples_per_second steps_per_second jit_compilation_time "
+            "model_preparation_time"
+        ).split()
         for ending, samples in {"": self._data.validation, **self._data.further}.items():
             found = self._trainer.evaluate(samples)
             self._eval_runtime_s = (self._eval_runtime_s or 0.0) + found.get("eval_runtime", 0.0)
@@ -244,14 +247,17 @@ class Job:
 
     def partial(self) -> WorkerResult:
         """What is known of a job that failed. Sends the steps it did; raises nothing."""
-        with contextlib.suppress(Exception):  # the GPU may refuse everything after an error
+        try:
             if self._clock is not None and self._clock.steps:
                 self._clock.finish()
                 self._memory = _peaks(self.spec.device)
                 self._clock.send_series()
+        except Exception:  # the GPU may refuse everything after an error
+            log_hidden("the steps of the failed job could not be read to their end")
         try:
             return self._result()
         except Exception:
+            log_hidden("the partial result of the failed job could not be put together")
             return WorkerResult(engagement=self.engagement, packages=_packages())
 
     def _result(self) -> WorkerResult:

@@ -11,8 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from harness.schema.record import JobRecord
-from harness.schema.record_inference import InferencePoint
+from harness.schema.record import InferencePoint, JobRecord
 from report.analysis.gains import transformed
 from report.analysis.launches import OK, Launches, arms_of, count_verdicts, verdict
 from report.analysis.statistics import (

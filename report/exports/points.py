@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from harness.errors import BenchError
-from harness.schema.record_inference import ENGINES
+from harness.schema.record import ENGINES
 from report.analysis.gains import END_TO_END as END_TO_END_GAIN
 from report.analysis.gains import STEADY_STATE as STEADY_STATE_GAIN
 from report.analysis.inference import inference_subject

@@ -10,8 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from harness.schema.record import JobRecord
-from harness.schema.record_inference import ENGINES
+from harness.schema.record import ENGINES, JobRecord
 from report.analysis.inference import comparisons_of, inference_subject
 from report.analysis.launches import OK, arms_of, verdict
 from report.analysis.statistics import usable

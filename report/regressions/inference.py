@@ -11,8 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from harness.schema.record import JobRecord, Pair
-from harness.schema.record_inference import ENGINES
+from harness.schema.record import ENGINES, JobRecord, Pair
 from report.analysis.inference import Comparison, comparisons_of, inference_subject
 from report.analysis.launches import OK, arms_of, verdict
 from report.loading.runs import Run

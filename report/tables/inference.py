@@ -7,8 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TypeVar
 
-from harness.schema.record import InferenceResult, JobRecord
-from harness.schema.record_inference import ENGINES
+from harness.schema.record import ENGINES, InferenceResult, JobRecord
 from report.analysis.gains import transformed
 from report.analysis.inference import Comparison, comparisons_of, has_inference
 from report.analysis.launches import OK, arms_of

@@ -9,8 +9,7 @@ from collections.abc import Iterable
 from itertools import pairwise
 from statistics import fmean
 
-from harness.schema.record import JobRecord
-from harness.schema.record_parts import BlockTimes
+from harness.schema.record import BlockTimes, JobRecord
 from harness.schema.stats import mean_interval
 from report.analysis.gains import Gain
 from report.analysis.launches import OK, Arms, verdict

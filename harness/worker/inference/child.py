@@ -16,7 +16,7 @@ import traceback
 from pathlib import Path
 from typing import Any, Literal
 
-from harness.schema.record_inference import ENGINES, InferencePoint, InferenceResult
+from harness.schema.record import ENGINES, InferencePoint, InferenceResult
 from harness.schema.workload import Strict
 from harness.worker import process
 

@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from harness.schema.record_inference import InferenceProof
+from harness.schema.record import InferenceProof
 from harness.worker.failures import NotEngagedError
 
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}

@@ -4,7 +4,6 @@ back.
 
 from __future__ import annotations
 
-import contextlib
 import math
 import os
 import subprocess
@@ -16,10 +15,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from harness.launcher.outcome import signal_name
-from harness.schema.record_inference import ENGINES, InferenceResult
+from harness.schema.record import ENGINES, InferenceResult
 from harness.schema.workload import Inference, JobSpec
 from harness.setup.stack import cuda11_library_path
-from harness.worker.failures import sentence
+from harness.worker.failures import log_hidden, sentence
 from harness.worker.inference.agreement import allowed_difference, disagreement
 from harness.worker.inference.child import Request
 
@@ -65,6 +64,7 @@ def measure(
                     result, folder, labels, metrics, trained, precisions, spec.inference.tolerance
                 )
         except Exception as error:
+            log_hidden("inference failed; the training stands")
             result = InferenceResult(state="failed", reason=sentence(error))
     return result.model_copy(update={"begin_ns": begin_ns, "wall_s": time.perf_counter() - begin})
 
@@ -137,12 +137,14 @@ def _release(device: str, trainer: Any, model: Any) -> None:
 
     import torch
 
-    with contextlib.suppress(Exception):  # what stays there may still leave the child room enough
+    try:
         trainer.accelerator.free_memory()
         trainer.optimizer = trainer.lr_scheduler = trainer.model_wrapped = trainer.model = None
         model.to("cpu")
         gc.collect()
         torch.cuda.empty_cache()
+    except Exception:  # what stays on the card may still leave the child room enough
+        log_hidden("the memory of the card could not be given back before inference")
 
 
 def _run_child(folder: Path) -> InferenceResult:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-from harness.schema.record_inference import EngineTimes
+from harness.schema.record import EngineTimes
 
 B = TypeVar("B")
 WARM_UP = 3  # batches of each engine before anything is timed, and as many more that tell its pace

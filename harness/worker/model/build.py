@@ -74,7 +74,7 @@ def build(
             `config` for the model goes.
 
     Returns:
-        The model, and what a reader must know of its checkpoint (record_parts.Sources.remarks).
+        The model, and what a reader must know of its checkpoint (record.Sources.remarks).
 
     Raises:
         BenchError: The model cannot be had, is broken, is too short for the samples or does not know

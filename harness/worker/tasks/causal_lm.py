@@ -1,4 +1,4 @@
-"""Causal language modelling: every token from those before it, on the built-in corpus cut to
+"""Causal language modelling: every token from those before it, on the built-in reviews cut to
 blocks.
 """
 
@@ -12,14 +12,14 @@ from typing import Any
 from harness.results.mfu import shape_of
 from harness.schema.record import ModelShape
 from harness.worker.model import tokenizer
-from harness.worker.tasks import corpus
+from harness.worker.tasks import synthetic
 from harness.worker.tasks.base import TaskData, TaskKind
 from harness.worker.tasks.splits import load_splits
 from harness.worker.tasks.store import key_of
 
 VERSION = 1  # part of the cache key
-SENTENCES = {"train": corpus.TRAIN_SENTENCES, "validation": corpus.EVAL_SENTENCES}
-SHORTEST = 4  # words of the corpus' shortest sentence, hence tokens without the one that ends it
+SENTENCES = synthetic.sizes("sst2")
+SHORTEST = 4  # words of the shortest sentence, hence tokens without the one that ends it
 BATCH = 1000
 HEAD_IS_ONE_MATRIX = (
     "gpt2",
@@ -36,7 +36,7 @@ class CausalLm(TaskKind):
 
     def load(self) -> TaskData:
         task = self.task
-        identity = key_of(corpus=corpus.VERSION, seed=task.data_seed)
+        identity = key_of(corpus=synthetic.SST2_VERSION, seed=task.data_seed)
         tokens, tokenizer_key = tokenizer.load(
             self.spec, identity, lambda: self._sentences("train", tokenizer.TRAINING_TEXTS)
         )
@@ -83,7 +83,7 @@ class CausalLm(TaskKind):
         )
 
     def _sentences(self, split: str, count: int) -> list[str]:
-        return corpus.generate(split, min(count, SENTENCES[split]), self.task.data_seed)[0]
+        return synthetic.reviews(split, min(count, SENTENCES[split]), self.task.data_seed)[0]
 
     def model_config(self, data: TaskData) -> dict[str, Any]:
         """Encoders become decoders; the cache is for generating text and would only be further

@@ -11,10 +11,10 @@ from typing import Any
 from harness.schema.workload import JobSpec, Task
 from harness.worker.model import tokenizer
 from harness.worker.tasks.base import TaskData, TaskKind
-from harness.worker.tasks.corpora import MISMATCHED
 from harness.worker.tasks.metrics import chance_levels, glue_metrics, main_metrics
 from harness.worker.tasks.sources import HUB_DATASET, Raw, Split, open_raw
 from harness.worker.tasks.splits import load_splits
+from harness.worker.tasks.synthetic import MISMATCHED
 
 VERSION = 1  # part of the cache key
 BATCH = 1000

@@ -1,5 +1,5 @@
 """Where the raw sentences of a GLUE task come from: the hub, a folder in the hub's Parquet layout,
-or the corpus.
+or this project's own generator (`synthetic`).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any, Literal
 from harness.errors import BenchError
 from harness.planning.hub import LFS_POINTER, expanded
 from harness.schema.workload import Task
-from harness.worker.tasks import corpora, corpus
+from harness.worker.tasks import synthetic
 from harness.worker.tasks.store import key_of
 
 HUB_DATASET = "nyu-mll/glue"
@@ -63,20 +63,14 @@ def _synthetic(task: Task, names: Mapping[str, str]) -> Raw:
         split: task.train_samples if split == "train" else task.eval_samples for split in names
     }
     sizes = {
-        split: min(limits[split] or size, size) for split, size in corpora.sizes(subset).items()
+        split: min(limits[split] or size, size) for split, size in synthetic.sizes(subset).items()
     }
 
     def read(split: str) -> Split:
-        return Split(*corpora.generate(subset, split, sizes[split], task.data_seed))
+        return Split(*synthetic.generate(subset, split, sizes[split], task.data_seed))
 
-    if (
-        subset == "sst2"
-    ):  # as it was when this was the only corpus: what is cached and recorded stays valid
-        return Raw(
-            "synthetic", key_of(corpus=corpus.VERSION, seed=task.data_seed, sizes=sizes), read
-        )
-    version = f"{subset}/{corpora.CORPORA[subset].version}"
-    return Raw("synthetic", key_of(corpus=version, seed=task.data_seed, sizes=sizes), read)
+    identity = key_of(corpus=synthetic.version(subset), seed=task.data_seed, sizes=sizes)
+    return Raw("synthetic", identity, read)
 
 
 def _folder(

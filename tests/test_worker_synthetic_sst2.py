@@ -1,5 +1,5 @@
-"""The built-in corpus: the same everywhere, shaped like SST-2, balanced, and neither trivial nor
-noise.
+"""The built-in reviews that stand in for SST-2: the same everywhere, shaped like SST-2, balanced,
+and neither trivial nor noise.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from statistics import mean
 import pytest
 import worker_helpers as worker
 
-from harness.worker.tasks import corpus
+from harness.worker.tasks import synthetic
 
-# Of the first 500 training sentences of seed 0. If this changes, raise corpus.VERSION: cached data
-# would be stale.
+# Of the first 500 training sentences of seed 0. If this changes, raise synthetic.SST2_VERSION:
+# cached data would be stale.
 DIGESTS = {2: "4d02f87805543ddd399eba68013699190d7460c36a15aca24fe3b5604b058aa3"}
 
 
@@ -25,11 +25,13 @@ def _digest(texts: list[str], labels: list[int]) -> str:
 
 
 def test_the_text_is_that_of_its_version() -> None:
-    assert _digest(*corpus.generate("train", 500, 0)) == DIGESTS[corpus.VERSION]
+    assert _digest(*synthetic.reviews("train", 500, 0)) == DIGESTS[synthetic.SST2_VERSION]
 
 
 def test_every_process_generates_the_same() -> None:
-    code = "from harness.worker.tasks import corpus; print(repr(corpus.generate('train', 300, 7)))"
+    code = (
+        "from harness.worker.tasks.synthetic import reviews; print(repr(reviews('train', 300, 7)))"
+    )
     outputs = {
         subprocess.run(
             [sys.executable, "-c", code],
@@ -40,19 +42,19 @@ def test_every_process_generates_the_same() -> None:
         ).stdout
         for seed in ("1", "2")
     }
-    assert outputs == {f"{corpus.generate('train', 300, 7)!r}\n".encode()}
+    assert outputs == {f"{synthetic.reviews('train', 300, 7)!r}\n".encode()}
 
 
 def test_seeds_and_splits_differ_and_a_shorter_corpus_is_a_beginning() -> None:
-    train, _ = corpus.generate("train", 400, 0)
-    assert not set(train) & set(corpus.generate("train", 400, 1)[0][:50])
-    assert train[:50] != corpus.generate("validation", 50, 0)[0]
-    assert corpus.generate("train", 100, 0)[0] == train[:100]
+    train, _ = synthetic.reviews("train", 400, 0)
+    assert not set(train) & set(synthetic.reviews("train", 400, 1)[0][:50])
+    assert train[:50] != synthetic.reviews("validation", 50, 0)[0]
+    assert synthetic.reviews("train", 100, 0)[0] == train[:100]
 
 
 @pytest.fixture(scope="module")
 def whole() -> tuple[list[str], list[int]]:
-    return corpus.generate("train", corpus.TRAIN_SENTENCES, 0)
+    return synthetic.reviews("train", synthetic.sizes("sst2")["train"], 0)
 
 
 def test_size_vocabulary_lengths_and_balance(whole: tuple[list[str], list[int]]) -> None:

@@ -1,9 +1,11 @@
-"""Record raw readings of this host's cards, every field at every tick, as a series that `replay`
-plays back.
+"""Record raw readings of this host's cards, every field at every tick, as a series that
+`telemetry_replay` plays back. The recordings in tests/data/telemetry were made with this program.
 
-Usage: python -m harness.telemetry.record --seconds N --output FILE.jsonl|FILE.parquet [--gpus 0] [--interval 0.1]
-                                          [--job PID]
-What a card does not tell is in the file as an `unreadable` line. Exits with 2 if no card answers.
+Usage: python tests/telemetry_recording.py --seconds N --output FILE.jsonl|FILE.parquet
+                                           [--gpus 0] [--interval 0.1] [--job PID]
+
+A reading that a card refuses is in the file as an `unreadable` line. The exit code is 2 if no card
+answers.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ from harness.telemetry.series import Series
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
-        prog="python -m harness.telemetry.record", description=__doc__.splitlines()[0]
+        prog="telemetry_recording.py", description=__doc__.splitlines()[0]
     )
     parser.add_argument("--seconds", type=float, required=True)
     parser.add_argument("--output", type=Path, required=True, help="*.jsonl or *.parquet")
