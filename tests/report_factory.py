@@ -143,7 +143,9 @@ def make_block_job(
     pilot: int = 0,
     **fields: Any,
 ) -> JobRecord:
-    """A job of the blocks protocol: `steps` timed steps of `step_s[j]` seconds in pair of blocks j."""
+    """A job of the blocks protocol: `steps` timed steps of `step_s[j]` seconds in pair of
+    blocks j.
+    """
     counted = step_s[pilot:]
     times = BlockTimes(lead_in_steps=1, steps=[steps] * len(step_s), step_s=step_s, pilot=pilot)
     timing = Timing(

@@ -1,4 +1,6 @@
-"""A plainly synthetic recording in the sampler's format: round figures of cards that do not exist."""
+"""A plainly synthetic recording in the sampler's format: round figures of cards that do not
+exist.
+"""
 
 from __future__ import annotations
 

@@ -148,7 +148,9 @@ def test_without_lead_in_long_blocks_have_no_advantage() -> None:
 
 
 def test_no_room_for_a_pilot() -> None:
-    """Half a second a step, 45 s: a third of the time goes to the lead-in, blocks of 2 s at most."""
+    """Half a second a step, 45 s: a third of the time goes to the lead-in, blocks of 2 s at
+    most.
+    """
     schedule = Schedule(fixed(45, "auto"), "x")
     turns = list(play(schedule, 1, lambda _: 0.5))
     assert schedule.steps == 2

@@ -260,7 +260,10 @@ def test_a_language_model_trained_by_onnxruntime_loads_again(tmp_path: Path) -> 
 def test_a_token_classifier_trained_by_pytorch_loads_again(tmp_path: Path) -> None:
     """With its option, which must be in what is trained, and its tags' names."""
     output = tmp_path / "model"
-    words = f"--task token-classification --task-option tag_every_piece=true {REAL} --do-train --do-eval"
+    words = (
+        f"--task token-classification --task-option tag_every_piece=true {REAL} --do-train "
+        "--do-eval"
+    )
     trained = _metrics(output, "bert-tiny", f"{words} --backend pytorch")
     assert (trained["state"], trained["train_steps"]) == ("ok", 8)
     assert {

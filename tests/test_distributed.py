@@ -225,7 +225,9 @@ def run(
 @pytest.mark.slow
 @pytest.mark.parametrize("backend", ["pytorch", "onnxruntime"])
 def test_two_processes_train_as_one_with_twice_the_batch(backend: str, tmp_path: Path) -> None:
-    """Same samples in the same order, losses and gradients averaged; both ranks proven, both arms."""
+    """Same samples in the same order, losses and gradients averaged; both ranks proven, both
+    arms.
+    """
     job = job_of(
         tmp_path, 2, backend, twin=True, do_eval=False, training={"batch_size": 8, "max_steps": 10}
     )

@@ -144,7 +144,10 @@ def test_one_failing_arm_does_not_stop_the_suite(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("backend", ["pytorch", "onnxruntime"])
 def test_one_job_by_hand_saves_a_model_that_loads(tmp_path: Path, backend: str) -> None:
-    words = "--model-name-or-path roberta-tiny --task-name sst2 --do-train --do-eval --max-steps 8 --data synthetic"
+    words = (
+        "--model-name-or-path roberta-tiny --task-name sst2 --do-train --do-eval --max-steps 8 "
+        "--data synthetic"
+    )
     limits = "--max-train-samples 200 --max-eval-samples 40 --max-seq-length 32 --device cpu"
     output = tmp_path / "model"
     done = run(

@@ -25,7 +25,9 @@ SMALL = [
 def ends(
     program: str, *words: str | Path, cwd: Path = ROOT, shell: str = "", **environment: str
 ) -> subprocess.CompletedProcess[str]:
-    """What `harness` or `report` says and how it ends. `shell`: what follows it on a shell's line."""
+    """What `harness` or `report` says and how it ends. `shell`: what follows it on a shell's
+    line.
+    """
     command = [sys.executable, "-m", f"{program}.cli", *map(str, words)]
     if shell:
         command = ["bash", "-o", "pipefail", "-c", f'"$@" {shell}', "bash", *command]

@@ -1,4 +1,6 @@
-"""What is held against a session of ONNX Runtime, and when two engines agree. No torch, no session."""
+"""What is held against a session of ONNX Runtime, and when two engines agree. No torch, no
+session.
+"""
 
 from __future__ import annotations
 

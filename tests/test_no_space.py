@@ -47,7 +47,10 @@ def on_a_small_disk(tmp_path: Path, script: str) -> subprocess.CompletedProcess[
     """
     disk = tmp_path / "disk"
     disk.mkdir()
-    whole = f"mount -t tmpfs -o size=16m none {disk}\n{script}\nrm -f {disk}/filler; cp -a {disk} {tmp_path}/kept"
+    whole = (
+        f"mount -t tmpfs -o size=16m none {disk}\n{script}\nrm -f {disk}/filler; cp -a {disk} "
+        f"{tmp_path}/kept"
+    )
     environment = {
         **os.environ,
         "BENCH_TEST_FOLDER": str(tmp_path),

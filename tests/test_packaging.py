@@ -1,4 +1,6 @@
-"""The project as a package: what it depends on, what its wheel holds, which part may import what."""
+"""The project as a package: what it depends on, what its wheel holds, which part may import
+what.
+"""
 
 from __future__ import annotations
 

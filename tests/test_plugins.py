@@ -1,4 +1,6 @@
-"""What installed packages bring: found by entry points, and told clearly where it cannot be used."""
+"""What installed packages bring: found by entry points, and told clearly where it cannot be
+used.
+"""
 
 from __future__ import annotations
 

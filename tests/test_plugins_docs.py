@@ -139,7 +139,10 @@ def test_a_task_from_outside_is_learnt_by_both_arms(place: Path, task: str) -> N
 
 def test_a_task_from_outside_by_hand(place: Path, task: str) -> None:
     """Evaluated alone: Trainer's bookkeeping has further entries then, which are no metrics."""
-    options = "--task larger --task-option digits=3 --max-train-samples 64 --max-eval-samples 32 --max-seq-length 16"
+    options = (
+        "--task larger --task-option digits=3 --max-train-samples 64 --max-eval-samples 32 "
+        "--max-seq-length 16"
+    )
     words = f"train --model-name-or-path bert-tiny {options} --do-eval --device cpu"
     done = subprocess.run(
         [".venv/bin/harness", *words.split(), "--output-dir", "by-hand"],

@@ -78,7 +78,10 @@ def test_an_empty_file_is_all_defaults(tmp_path: Path) -> None:
     assert load_config(write(tmp_path, "# nothing\n")) == CheckConfig()
 
 
-ENTRY = "acknowledged:\n- date: 2026-02-03\n  pair: {workload: 'tiny-*'}\n  reason: torch 2.7\n  commit: 1234567\n"
+ENTRY = (
+    "acknowledged:\n- date: 2026-02-03\n  pair: {workload: 'tiny-*'}\n  reason: torch 2.7\n  "
+    "commit: 1234567\n"
+)
 
 
 def test_an_acknowledgement_is_of_pairs_and_from_a_moment_on(tmp_path: Path) -> None:

@@ -63,7 +63,9 @@ def test_a_single_launch_says_nothing(tmp_path: Path) -> None:
 
 
 def test_worth_of_known_noise() -> None:
-    """At 0.5% a 5% step is told at once, whichever arm and direction; where noise is 5% it is not."""
+    """At 0.5% a 5% step is told at once, whichever arm and direction; where noise is 5% it is
+    not.
+    """
     options = {"nights": 60, "pairs": 40, "seed": 1}
     for arm, slower in ((1, 0.05), (0, 0.05), (1, -0.05)):
         quiet = worth(gaussian(0.005), THRESHOLDS, slower=slower, arm=arm, **options)

@@ -67,7 +67,10 @@ def test_heavy_ones_that_count_are_told_and_survive_the_record(tmp_path: Path) -
         pause_share=0.8, noted=["pauses"], heavy="pauses took 80.0% of the steady window"
     )
     run = run_of({"contention": heavy})
-    told = "heavily disturbed launches count, as the suite asks (measurement.contention: note) (pytorch on tiny-sst2)"
+    told = (
+        "heavily disturbed launches count, as the suite asks (measurement.contention: note) "
+        "(pytorch on tiny-sst2)"
+    )
     assert told in notes(run, "gains")
     loaded = load_run(write_run(tmp_path / "run", run))
     assert notes(loaded, "gains") == notes(run, "gains")

@@ -1,4 +1,6 @@
-"""Which launches make a gain, which leave none, and that the reason stands where the gain would be."""
+"""Which launches make a gain, which leave none, and that the reason stands where the gain would
+be.
+"""
 
 from __future__ import annotations
 

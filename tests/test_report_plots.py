@@ -348,7 +348,9 @@ def test_a_hostile_run_name_is_drawn_as_text_and_makes_harmless_file_names(tmp_p
 
 
 def test_dollars_are_no_mathtext(tmp_path):
-    """Settings refuse such names, records of pairs and runs do not: a plot must bear them anywhere."""
+    """Settings refuse such names, records of pairs and runs do not: a plot must bear them
+    anywhere.
+    """
     run = a_run(tmp_path, "run $5")
     model = Model.model_construct(**{**dict(run.jobs[0].workload.model), "name": "a $b_2$ c"})
     arms = {"pytorch": "py$x_1$torch", "onnxruntime": "$\\frac{onnx$"}
@@ -404,7 +406,9 @@ def test_long_names_are_cut_or_wrapped():
 
 
 def test_names_that_lose_letters_in_a_files_name_are_told_apart() -> None:
-    """By a digest: letters of other scripts are left out, and what is too long for a file is cut."""
+    """By a digest: letters of other scripts are left out, and what is too long for a file is
+    cut.
+    """
     parts = [
         ("steps", one, "sst2") for one in ("日本", "中国", "été", "x" * 300, "x" * 301, "夜" * 80)
     ]

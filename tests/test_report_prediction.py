@@ -21,7 +21,9 @@ STEPS = 1000
 
 
 def durations(first_s: float, later_s: float, steps: int = STEPS) -> list[float]:
-    """A set-up step of 5 s, nine slow warm-up steps, then `first_s` until step 200 and `later_s`."""
+    """A set-up step of 5 s, nine slow warm-up steps, then `first_s` until step 200 and
+    `later_s`.
+    """
     return [5.0] + [1.0] * 9 + [first_s] * (FIRST_STEPS - 10) + [later_s] * (steps - FIRST_STEPS)
 
 

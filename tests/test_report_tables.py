@@ -1,4 +1,6 @@
-"""What the tables print: the published form, raw numbers behind it, and every row with its state."""
+"""What the tables print: the published form, raw numbers behind it, and every row with its
+state.
+"""
 
 from __future__ import annotations
 

@@ -86,7 +86,10 @@ def test_a_launch_with_a_long_pause_runs_again_unless_it_shall_count(tmp_path: P
         ("job1", 1, State.CONTAMINATED),
         ("job1", 2, State.OK),
     ]
-    pause = "pauses took 95.7% of the steady window: the longest step lasted 20 s, the median one 100 ms"
+    pause = (
+        "pauses took 95.7% of the steady window: the longest step lasted 20 s, the median "
+        "one 100 ms"
+    )
     assert records[1].reason == pause
     assert f"run again, attempt 2: onnxruntime in launch 1: {pause}" in shown
     (tmp_path / "executions").unlink()

@@ -394,7 +394,10 @@ def test_what_cannot_be_had_leaves_no_run(
 
 
 def test_help_does_not_wait_for_the_hubs_client() -> None:
-    look = "import sys, harness.cli, harness.commands, harness.runner.sources; print('huggingface_hub' in sys.modules)"
+    look = (
+        "import sys, harness.cli, harness.commands, harness.runner.sources; "
+        "print('huggingface_hub' in sys.modules)"
+    )
     done = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
     assert hub_module.HUB_TIMEOUT_S <= 10

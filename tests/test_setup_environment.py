@@ -103,7 +103,10 @@ def test_interpreter_is_checked() -> None:
     assert fit.returncode == 0, fit.stderr
     assert Path(fit.stdout.strip()).samefile(_base_python())
     # An interpreter that cannot import ctypes, as one compiled without libffi.
-    script = f"import runpy, sys; sys.modules['ctypes'] = None; runpy.run_path({check[0]!r}, run_name='__main__')"
+    script = (
+        f"import runpy, sys; sys.modules['ctypes'] = None; runpy.run_path({check[0]!r}, "
+        "run_name='__main__')"
+    )
     unfit = subprocess.run([_base_python(), "-c", script], capture_output=True, text=True)
     assert unfit.returncode == 1
     assert "module ctypes (compiled without libffi)" in unfit.stderr

@@ -103,7 +103,10 @@ def test_installed_variant_is_the_installed_wheel() -> None:
 
 
 def test_asking_costs_no_torch() -> None:
-    script = "import sys, harness.setup.stack as s; s.cuda11_library_path(); print('torch' in sys.modules)"
+    script = (
+        "import sys, harness.setup.stack as s; s.cuda11_library_path(); print('torch' in "
+        "sys.modules)"
+    )
     answer = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, cwd=CHECKOUT
     )

@@ -14,13 +14,13 @@ import pytest
 from report_factory import make_job, make_run, write_run
 from runner_support import processes_of, wait_until
 
-from harness.cluster.gather import gather, pairs_of
-from harness.cluster.slurm import elements_of, leave_other_host
 from harness.config import load_suite
 from harness.planning.plan import make_plan
 from harness.results.host import describe_host
 from harness.results.run_folder import read_info, read_records
+from harness.runner.gather import gather, pairs_of
 from harness.runner.runner import has_result
+from harness.runner.slurm import elements_of, leave_other_host
 from harness.schema.record import Host, JobRecord, Pair, RunInfo, State
 
 ROOT = Path(__file__).parent.parent

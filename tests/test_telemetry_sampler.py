@@ -121,7 +121,10 @@ def test_a_busy_child_of_the_job(tmp_path):
 
 def test_cpu_time_of_a_child_that_ended_is_not_lost():
     code = "import subprocess, sys, time\n"
-    code += "subprocess.run([sys.executable, '-c', 'import time\\nwhile time.process_time() < 1.5: pass'])\n"
+    code += (
+        "subprocess.run([sys.executable, '-c', 'import time\\nwhile time.process_time() < 1.5: "
+        "pass'])\n"
+    )
     code += "time.sleep(60)"
     process = subprocess.Popen([sys.executable, "-c", code])
     try:
@@ -260,7 +263,10 @@ def test_the_sampler_imports_nothing_heavy():
         "import harness.telemetry.session, harness.telemetry.sampler, harness.telemetry.nvml, sys\n"
     )
     code += "import harness.telemetry.processes, pynvml\n"
-    code += "print([m for m in ('torch', 'numpy', 'pandas', 'pyarrow', 'pydantic', 'scipy') if m in sys.modules])"
+    code += (
+        "print([m for m in ('torch', 'numpy', 'pandas', 'pyarrow', 'pydantic', 'scipy') if m in "
+        "sys.modules])"
+    )
     answer = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )

@@ -150,7 +150,9 @@ def test_the_times_fit_together(arm: str, request: pytest.FixtureRequest) -> Non
 def test_the_saved_model_loads_and_scores_as_reported(
     arm: str, folder: Path, request: pytest.FixtureRequest
 ) -> None:
-    """Also the proof that metrics of the ONNX Runtime arm, evaluated by its own graph, are right."""
+    """Also the proof that metrics of the ONNX Runtime arm, evaluated by its own graph, are
+    right.
+    """
     import torch
     from datasets import load_from_disk
     from transformers import AutoModelForSequenceClassification, AutoTokenizer

@@ -227,7 +227,10 @@ def test_a_commit_stays_as_it_is_written(tmp_path: Path, commit: str) -> None:
 
 def test_aliases_and_merge_keys_work_and_share_nothing(tmp_path: Path) -> None:
     file = tmp_path / "shared.yaml"
-    arms = "arms:\n  a: &a {backend: pytorch, training: {weight_decay: 0.1}}\n  b: *a\n  c: {<<: *a, attention: sdpa}\n"
+    arms = (
+        "arms:\n  a: &a {backend: pytorch, training: {weight_decay: 0.1}}\n  b: *a\n  c: {<<: *a, "
+        "attention: sdpa}\n"
+    )
     kept = "".join(line + "\n" for line in GOOD.splitlines() if not line.startswith("arms"))
     file.write_text(f"suite: s\n{arms}{kept}")
     suite = load_suite(file, ["arms.b.training.weight_decay=0.1"])

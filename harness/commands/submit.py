@@ -67,8 +67,8 @@ def run(arguments: argparse.Namespace) -> int:
     """Submit a suite to a cluster. 0: submitted, or every part complete where that was waited for;
     1: not all are.
     """
-    from harness.cluster.slurm import submit as submit_plan
     from harness.commands.resolve import check_folders, load_plan
+    from harness.runner.slurm import submit as submit_plan
 
     slurm = arguments.executor == "slurm"
     if arguments.device == "auto" and slurm:

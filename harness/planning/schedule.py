@@ -285,7 +285,10 @@ class Schedule:
 
     def _rerun_note(self, jobs: Sequence[JobSpec], attempt: int, reason: str, again: bool) -> Note:
         launches = sorted({job.launch + 1 for job in jobs})
-        what = f"{jobs[0].workload.name}, launch{'es' if len(launches) > 1 else ''} {' and '.join(map(str, launches))}"
+        what = (
+            f"{jobs[0].workload.name}, launch{'es' if len(launches) > 1 else ''} "
+            f"{' and '.join(map(str, launches))}"
+        )
         if jobs[0].partner is not None:
             what += f" of {jobs[0].arm.name} and {jobs[0].partner}"
         done = (

@@ -173,7 +173,10 @@ def _why_git_is_silent(error: OSError | subprocess.SubprocessError, checkout: Pa
     if "dubious ownership" in said or "unsafe repository" in said:
         fix = "git config --global --add safe.directory followed by the checkout's path"
         return f"git refuses to read the checkout, which belongs to another user: {fix}"
-    return f"git says: {said.splitlines()[0] if said else f'nothing, and exits with {error.returncode}'}"
+    return (
+        "git says: "
+        f"{said.splitlines()[0] if said else f'nothing, and exits with {error.returncode}'}"
+    )
 
 
 def relevant_environment(environment: Mapping[str, str]) -> dict[str, str]:

@@ -115,7 +115,10 @@ def stopped(pair: Stopping) -> str:
     """One line on how adaptive stopping ended for a pair, with what the target would take if it was
     not met.
     """
-    text = f"{pair.workload}: {pair.candidate} against {pair.baseline}: {pair.state} after {pair.pairs} pairs"
+    text = (
+        f"{pair.workload}: {pair.candidate} against {pair.baseline}: {pair.state} after "
+        f"{pair.pairs} pairs"
+    )
     text += f" and {pair.minutes:.0f} min: " + ("no interval" if pair.half_width_pp is None else "")
     text += f"±{pair.half_width_pp:.2f} pp" if pair.half_width_pp is not None else ""
     text += f" (target ±{pair.target_pp:g} pp)"

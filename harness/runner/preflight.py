@@ -241,7 +241,10 @@ def _cards(source: Cards, needed: int, answering: Sequence[Gpu] = ()) -> list[Fi
         message = (
             f"a job of {needed} processes needs as many cards, and {len(source.gpus)} can be used"
         )
-        fix = "--set launch.processes=…, a host with more cards, or more of them in CUDA_VISIBLE_DEVICES"
+        fix = (
+            "--set launch.processes=…, a host with more cards, or more of them in "
+            "CUDA_VISIBLE_DEVICES"
+        )
         findings.append(Finding("error", message, fix))
     return findings
 

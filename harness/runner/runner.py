@@ -279,7 +279,10 @@ class _Execution:
                 if late or not is_no_space(error) or error.errno == errno.EFBIG:
                     raise
             if not told:
-                text = f"no space is left in {self.folder.path}: waiting for room to record the job that ended"
+                text = (
+                    f"no space is left in {self.folder.path}: waiting for room to record the job "
+                    "that ended"
+                )
                 self.display.message(f"{text} (at most {WAIT_FOR_ROOM_S / 60:.0f} min)")
                 told = True
             select.select([self.stop.fd], [], [], 1.0)

@@ -33,19 +33,31 @@ def diagnose(log: str) -> str:
     if missing and missing[1] in PACKAGES:
         return how_to_install(missing[1])
     if missing:
-        return f"the shared library {missing[0].split(':')[0]} is missing on this host: install the package that holds it"
+        return (
+            f"the shared library {missing[0].split(':')[0]} is missing on this host: install the "
+            "package that holds it"
+        )
     if "Python.h" in log and "No such file" in log:
         return how_to_install("Python.h")
     if "Killed signal terminated program cc1plus" in log:
-        return "the compiler ran out of memory: free 2 GB, or set MAX_JOBS=1, and run `make setup` again"
+        return (
+            "the compiler ran out of memory: free 2 GB, or set MAX_JOBS=1, and run `make "
+            "setup` again"
+        )
     if re.search(r"'cc1plus'|g\+\+: (not found|No such file)|'c\+\+'", log):
         return how_to_install("g++")
     if "No space left on device" in log:
-        return "free some disk space (the stack takes about 7 GB, its downloads as much again) and run `make setup` again"
+        return (
+            "free some disk space (the stack takes about 7 GB, its downloads as much again) and "
+            "run `make setup` again"
+        )
     if re.search(
         r"error sending request|dns error|Connection refused|timed out|Failed to fetch",
         log,
         re.IGNORECASE,
     ):
-        return "the package index did not answer: check the network, proxy and index settings, then run `make setup` again"
+        return (
+            "the package index did not answer: check the network, proxy and index settings, then "
+            "run `make setup` again"
+        )
     return ""

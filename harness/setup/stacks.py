@@ -66,7 +66,10 @@ def how_to_make(stack: str, interpreter: str = "") -> str:
     if interpreter and Path(interpreter).absolute().is_relative_to(CHECKOUT):
         return "make setup-latest"
     over = interpreter or "/path/to/python3"
-    return f"make setup-latest (or, over an interpreter that has PyTorch already, make setup-latest BASE={over})"
+    return (
+        "make setup-latest (or, over an interpreter that has PyTorch already, make setup-latest "
+        f"BASE={over})"
+    )
 
 
 def check_packages(stack: str, interpreter: str, packages: Mapping[str, str]) -> None:

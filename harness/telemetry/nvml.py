@@ -139,7 +139,9 @@ class NvmlSource:
             self.problems = ["NVML: no card"]
 
     def _card(self, index: int, handle: Any) -> Gpu:
-        """A card that answers. Raises NVMLError if it does not: its name may be known all the same."""
+        """A card that answers. Raises NVMLError if it does not: its name may be known all the
+        same.
+        """
         pynvml = self._pynvml
         lost = pynvml.NVMLError_GpuIsLost, pynvml.NVMLError_ResetRequired
         told = []

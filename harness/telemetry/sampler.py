@@ -63,7 +63,9 @@ class Sampler:
         slow_s: float = SLOW_S,
         roots: Sequence[int] = (),
     ) -> None:
-        """`slow_s`: how often the SLOW readings are taken; 0 for every tick. `roots` is only noted."""
+        """`slow_s`: how often the SLOW readings are taken; 0 for every tick. `roots` is only
+        noted.
+        """
         self.source, self.host, self.clock, self.write = gpus, host, clock, write
         self.interval_s, self.slow_s, self.roots = interval_s, slow_s, list(roots)
         self._failures: dict[tuple[int, str], int] = {}

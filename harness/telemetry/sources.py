@@ -86,7 +86,10 @@ class LostGpu(Gpu):
     reason: str
 
     def __str__(self) -> str:
-        return f"GPU {self.index}{f' ({self.uuid})' if self.uuid else ''} does not answer: {self.reason}"
+        return (
+            f"GPU {self.index}{f' ({self.uuid})' if self.uuid else ''} does not answer: "
+            f"{self.reason}"
+        )
 
 
 class GpuSource(Protocol):

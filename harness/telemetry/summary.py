@@ -1,4 +1,6 @@
-"""A series joined to a job's steady window: record.Telemetry, and whether the window was disturbed."""
+"""A series joined to a job's steady window: record.Telemetry, and whether the window was
+disturbed.
+"""
 
 from __future__ import annotations
 

@@ -50,5 +50,8 @@ def disagreement(
             if math.isnan(value) and math.isnan(other):  # a correlation of constant predictions
                 continue
             if not abs(value - other) <= slack + 1e-9:  # 0.92 − 0.90 is more than 0.02
-                return f"{name} is {other:.4f} by ONNX Runtime and {value:.4f} by {whose} (allowed: {slack:.2g})"
+                return (
+                    f"{name} is {other:.4f} by ONNX Runtime and {value:.4f} by {whose} (allowed: "
+                    f"{slack:.2g})"
+                )
     return ""

@@ -106,7 +106,9 @@ class OrtEngine:
         return binding.copy_outputs_to_cpu()[0]
 
     def placement(self) -> dict[str, dict[str, int]]:
-        """Of a profiled session: provider → operator type → nodes that ran there. Ends the profile."""
+        """Of a profiled session: provider → operator type → nodes that ran there. Ends the
+        profile.
+        """
         file = Path(self.session.end_profiling())
         events = json.loads(file.read_text(encoding="utf-8"))
         file.unlink()

@@ -66,7 +66,9 @@ class LossRecorder:
         return self.values[-1] if self.values else None
 
     def close_step(self) -> None:
-        """Take what training_step returned since the last call as one step. Raises DivergedError."""
+        """Take what training_step returned since the last call as one step. Raises
+        DivergedError.
+        """
         self.samples.append(self._samples_now)
         value, self._now, self._samples_now = self._now, None, 0
         if not self._cuda:

@@ -85,7 +85,9 @@ def _heads(count: int) -> list[int]:
 
 
 def _last_change(medians: Sequence[float], cut: int) -> int:
-    """Where the last significant change is, looking from `cut` on; `cut` itself if there is none."""
+    """Where the last significant change is, looking from `cut` on; `cut` itself if there is
+    none.
+    """
     size = max(1, 2 * (len(medians) - cut) // MOST_BATCHES)
     means = [fmean(medians[i : i + size]) for i in range(cut, len(medians) - size + 1, size)]
     changed = 0

@@ -263,7 +263,10 @@ def _broken(file: Path) -> str:
         size = file.stat().st_size
         length = int.from_bytes(begin[:8], "little")
         if size < 8 or 8 + length > size:
-            return f"is cut short or no safetensors file: its header does not fit into its {size:,} bytes"
+            return (
+                "is cut short or no safetensors file: its header does not fit into its "
+                f"{size:,} bytes"
+            )
         content.seek(8)
         try:
             header = json.loads(content.read(length))

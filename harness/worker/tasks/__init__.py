@@ -1,4 +1,6 @@
-"""The kinds of task by name: one file and one line here for each. Importing this imports no torch."""
+"""The kinds of task by name: one file and one line here for each. Importing this imports no
+torch.
+"""
 
 from __future__ import annotations
 

@@ -27,7 +27,9 @@ METRICS = {
 
 
 def main_metrics(subset: str) -> tuple[str, ...]:
-    """The metrics whose mean is the task's score in GLUE; MNLI's are those of both validation sets."""
+    """The metrics whose mean is the task's score in GLUE; MNLI's are those of both validation
+    sets.
+    """
     return ("accuracy", "accuracy_mm") if subset == "mnli" else METRICS[subset]
 
 

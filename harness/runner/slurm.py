@@ -2,7 +2,7 @@
 for every pair.
 
 Each element is an ordinary `harness run` of its pairs in a folder of its own below the run's
-(harness.cluster.gather), so what is killed goes on where it was: requeued by SLURM, or by the same
+(harness.runner.gather), so what is killed goes on where it was: requeued by SLURM, or by the same
 command, which submits what is not complete yet.
 """
 
@@ -17,12 +17,12 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.cluster.gather import gather, is_complete, pairs_of, part_folder
 from harness.errors import BenchError
 from harness.files import write_atomically
 from harness.results.host import describe_host
 from harness.results.open_run import check_run_name, host_changes, now_utc
 from harness.results.run_folder import read_info
+from harness.runner.gather import gather, is_complete, pairs_of, part_folder
 from harness.schema.record import RunInfo
 from harness.schema.redaction import redact
 
