@@ -203,8 +203,8 @@ def test_a_metric_that_is_far_off_fails_even_without_twins() -> None:
     [
         (
             with_accuracy([0.7, 0.8], [0.1, 0.1]),
-            "metric not compared: 2 launches of pytorch have one, and the spread between "
-            "seeds needs 3",
+            "metric not compared: the spread between seeds needs 3 launches of pytorch that count, "
+            "and there are 2",
         ),
         (
             with_accuracy([0.7] * 4, [0.1] * 4),

@@ -188,8 +188,9 @@ def _compare_metric(pair: Pair, arms: Arms) -> tuple[bool, str]:
     if len(baseline) < MIN_SEEDS:
         return (
             False,
-            f"metric not compared: {len(baseline)} launches of {pair.baseline} have one, and the "
-            f"spread between seeds needs {MIN_SEEDS}",
+            f"metric not compared: the spread between seeds needs {MIN_SEEDS} launches of "
+            f"{pair.baseline} that count, and there {'is' if len(baseline) == 1 else 'are'} "
+            f"{len(baseline)}",
         )
     of_baseline, of_candidate = mean_of(baseline), mean_of(candidate)
     spread = math.hypot(*(value - of_baseline for value in baseline)) / math.sqrt(len(baseline) - 1)
