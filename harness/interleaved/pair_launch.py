@@ -41,16 +41,13 @@ class PairOutcome:
     jobs: tuple[JobSpec, JobSpec]
     seen: tuple[Seen, Seen]
     blocks: tuple[BlockTimes, BlockTimes]
-    problem: str = (
-        ""  # one sentence; empty if enough pairs of blocks were measured and both jobs ended well
-    )
+    # one sentence; empty if enough pairs of blocks were measured and both jobs ended well
+    problem: str = ""
     note: str = ""  # one sentence on what a reader should know although the launch counts
-    fits: bool = (
-        True  # False: a job ran out of memory while both were resident; measure the pair by epochs
-    )
-    block_steps: int | None = (
-        None  # timed steps per block, as configured or as the pilot chose; None: never got there
-    )
+    # False: a job ran out of memory while both were resident; measure the pair by epochs
+    fits: bool = True
+    # timed steps per block, as configured or as the pilot chose; None: never got there
+    block_steps: int | None = None
 
     @property
     def ok(self) -> bool:

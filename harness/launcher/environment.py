@@ -74,9 +74,8 @@ def environment_for(
     launch = job.workload.launch
     defaults = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_CACHE_MAXSIZE": str(4 << 30)}
     if launch.torchrun:
-        defaults["GLOO_SOCKET_IFNAME"] = (
-            "lo"  # else gloo looks up the host's own name, which a container may not know
-        )
+        # else gloo looks up the host's own name, which a container may not know
+        defaults["GLOO_SOCKET_IFNAME"] = "lo"
     cards = (
         visible_cards(launch.processes, caller.get("CUDA_VISIBLE_DEVICES"))
         if job.device == "cuda"

@@ -7,7 +7,7 @@ descendant of this process, so nothing of the job survives it. Three things make
 runner's request, the runner's death (end of file on stdin) and the end of the job's main process,
 after which nothing of the job has a right to run.
 
-Usage: guardian.py LOCK_FD FOLDER COMMAND…
+Usage: supervisor.py LOCK_FD FOLDER COMMAND…
 LOCK_FD is held open until the job is gone (-1 for none); FOLDER is removed when the runner can no
 longer do it.
 stdin:  `stop SECONDS`: SIGTERM to every process of the job, SIGKILL after SECONDS.
@@ -27,9 +27,8 @@ import time
 
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
-LEFTOVER_GRACE_S = (
-    1.0  # helpers such as multiprocessing's resource tracker end by themselves just after the job
-)
+# helpers such as multiprocessing's resource tracker end by themselves just after the job
+LEFTOVER_GRACE_S = 1.0
 SWEEP_S = 0.05
 
 

@@ -23,9 +23,8 @@ WEIGHTS = (
     "pytorch_model.bin",
     "pytorch_model.bin.index.json",
 )
-LFS_POINTER = (
-    b"version https://git-lfs.github.com/spec/"  # how a file begins that `git lfs` has not fetched
-)
+# how a file begins that `git lfs` has not fetched
+LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 # Variables that name the cache, in the order in which transformers 4 heeds them; later versions
 # know the fourth alone.
 CACHE_VARIABLES = (
@@ -118,12 +117,22 @@ def _check_name(name: str, place: str) -> None:
         )
 
 
+def named_cache() -> tuple[str, Path] | None:
+    """The variable that names the folder of cached models, and that folder; None: no variable does."""
+    for name in CACHE_VARIABLES:
+        if given := os.environ.get(name):
+            return name, Path(os.path.expandvars(given)).expanduser()
+    return None
+
+
 def hub_cache() -> Path:
     """The folder in which models are cached, for the runner and every version of transformers."""
     from huggingface_hub import constants
 
-    given = next((value for name in CACHE_VARIABLES if (value := os.environ.get(name))), None)
-    return Path(os.path.expandvars(given or constants.HF_HUB_CACHE)).expanduser()
+    named = named_cache()
+    if named is not None:
+        return named[1]
+    return Path(os.path.expandvars(constants.HF_HUB_CACHE)).expanduser()
 
 
 def datasets_cache() -> Path:

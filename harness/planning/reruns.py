@@ -11,9 +11,8 @@ from collections.abc import Iterable, Sequence
 from harness.schema.record import JobRecord, Pair, State
 from harness.schema.workload import JobSpec
 
-CLOCKS_APART = (
-    0.01  # median SM clocks of paired arms; a step's time follows the clock nearly one to one
-)
+# median SM clocks of paired arms; a step's time follows the clock nearly one to one
+CLOCKS_APART = 0.01
 
 
 def quads(jobs: Sequence[JobSpec]) -> list[list[JobSpec]]:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from harness.errors import BenchError, is_text, of_the_system
-from harness.planning.hub import CACHE_VARIABLES
+from harness.planning.hub import named_cache
 from harness.telemetry.sources import (
     THROTTLING,
     CardLost,
@@ -133,10 +133,12 @@ def places(
 
 def _hub_cache() -> tuple[Path, str]:
     """Where huggingface_hub keeps what it downloads, and the variable that says so."""
+    if (named := named_cache()) is not None:
+        name, folder = named
+        return folder, name
+    if given := os.environ.get("HF_HOME"):
+        return Path(os.path.expandvars(given)).expanduser() / "hub", "HF_HOME"
     home = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    for name, below in (*((name, "") for name in CACHE_VARIABLES), ("HF_HOME", "hub")):
-        if given := os.environ.get(name):
-            return Path(os.path.expandvars(given)).expanduser() / below, name
     return Path(home).expanduser() / "huggingface" / "hub", "HF_HOME (or HOME)"
 
 

@@ -12,9 +12,8 @@ from report.alerts.message import Message
 # Source: Slack's reference of Block Kit, "header" (150), "section" (3000) and blocks per message
 # (50).
 MOST_HEADER, MOST_SECTION, MOST_BLOCKS = 150, 3000, 50
-MOST_RAW = (
-    2200  # characters before escaping in a section: an escape makes four more of some of them
-)
+# characters before escaping in a section: an escape makes four more of some of them
+MOST_RAW = 2200
 
 Block = dict[str, Any]
 

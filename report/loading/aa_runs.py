@@ -12,9 +12,8 @@ from pydantic_core import from_json
 
 from harness.schema.record import Host, Pair, RunInfo
 
-MOST = (
-    20  # runs, the latest: what was measured on a host before those says little of how noisy it is
-)
+# runs, the latest: what was measured on a host before those says little of how noisy it is
+MOST = 20
 
 
 class Neighbours:

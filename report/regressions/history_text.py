@@ -9,9 +9,8 @@ from report.regressions.time_series import Course
 from report.text import seconds, signed_percent
 
 BARS = "▁▂▃▄▅▆▇█"
-LEAST_SPAN = (
-    0.02  # of the median, from the lowest bar to the highest: noise alone must not look wild
-)
+# of the median, from the lowest bar to the highest: noise alone must not look wild
+LEAST_SPAN = 0.02
 
 
 def as_text(courses: Sequence[Course], width: int = 60) -> str:

@@ -35,9 +35,8 @@ from report.tables.table import Part, Table, make_table, part_of
 from report.text import format_percent, in_one_line
 
 SEVERAL_MODELS = 4  # a run of as many is a matrix although nobody asked
-LONGEST_ERROR = (
-    160  # characters: the table says what went wrong, the jobs' own records say it whole
-)
+# characters: the table says what went wrong, the jobs' own records say it whole
+LONGEST_ERROR = 160
 HOST = Fact(Column("Host", text("host"), importance=ESSENTIAL))
 LEGEND = (
     "trains: a launch ended well, evaluation included; proven: the backend ran the training "

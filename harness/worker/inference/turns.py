@@ -13,12 +13,10 @@ from harness.schema.record import EngineTimes
 
 B = TypeVar("B")
 WARM_UP = 3  # batches of each engine before anything is timed, and as many more that tell its pace
-LEAD_IN_S = (
-    0.02  # one batch at least: torch's idle threads were seen to spin for 5 ms after its last
-)
-BLOCK_S = (
-    0.05  # of the slower engine: drift and noise are slower than that, handing over is shorter
-)
+# one batch at least: torch's idle threads were seen to spin for 5 ms after its last
+LEAD_IN_S = 0.02
+# of the slower engine: drift and noise are slower than that, handing over is shorter
+BLOCK_S = 0.05
 MOST_BLOCK_BATCHES = 50
 LEAST_PAIRS, MOST_PAIRS = 4, 2000  # of blocks; four are two rounds of A B B A
 

@@ -30,9 +30,8 @@ class LossRecorder:
     def __init__(self, trainer: Any, cuda: bool) -> None:
         self.values: list[float] = []
         self.samples: list[int] = []  # per optimizer step
-        self.trained: Any = (
-            None  # the module, with all that is wrapped around it, as training_step gets it
-        )
+        # the module, with all that is wrapped around it, as training_step gets it
+        self.trained: Any = None
         self._cuda = cuda
         self._samples_now = 0
         self._now: Any = None

@@ -49,9 +49,8 @@ class StepClock(TrainerCallback):  # type: ignore[misc]
         """`prove(step)` is called after the first step and may raise to end the job."""
         self._channel, self._losses, self._cuda, self._prove = channel, losses, cuda, prove
         self._ranks = ranks or Ranks()
-        self._slowest: list[float] | None = (
-            None  # seconds of every step, on the rank that took longest
-        )
+        # seconds of every step, on the rank that took longest
+        self._slowest: list[float] | None = None
         # Marks are perf_counter seconds or CUDA events. Step k + 1 runs from _starts[k] to
         # _ends[k].
         self._starts: list[Any] = []

@@ -216,9 +216,8 @@ class Gate:
         if refused:
             levers["scheduler_refused"] = refused
         if workers := self._spec.workload.training.dataloader_workers:
-            levers["dataloader_workers"] = (
-                workers  # they go on filling their queue while the job waits
-            )
+            # they go on filling their queue while the job waits
+            levers["dataloader_workers"] = workers
         return levers
 
     def release(self) -> None:

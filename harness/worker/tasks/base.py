@@ -48,9 +48,8 @@ class TaskKind:
     sources: ClassVar[tuple[str, ...]] = (
         "synthetic",
     )  # which of settings.Task.source it can read, besides auto
-    auto_class: ClassVar[str] = (
-        "AutoModelForSequenceClassification"  # of transformers: decides the model's head
-    )
+    # of transformers: decides the model's head
+    auto_class: ClassVar[str] = "AutoModelForSequenceClassification"
 
     def __init__(self, spec: JobSpec) -> None:
         self.spec = spec

@@ -10,9 +10,8 @@ from report.alerts.channels.summary import append
 from report.alerts.escape import cut, workflow_data, workflow_property
 from report.alerts.message import Message
 
-MOST_TEXT = (
-    2000  # characters; GitHub shows ten annotations of each level per step, and cuts long ones
-)
+# characters; GitHub shows ten annotations of each level per step, and cuts long ones
+MOST_TEXT = 2000
 
 
 class Annotations(Channel):
