@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import unicodedata
+from typing import Any
 
 from report.tables.table import Document, Table
 
@@ -62,7 +63,7 @@ def escape(text: str) -> str:
     )  # -- would become a dash
 
 
-def _float(table: Table) -> str:
+def _float(table: Table[Any]) -> str:
     columns = "".join("r" if column.right else "l" for column in table.columns)
     rows = [" & ".join(map(escape, cells)) + r" \\" for cells in table.cells]
     return "\n".join(
