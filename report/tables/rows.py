@@ -54,6 +54,10 @@ class Meaning:
 
 
 # Fields that several kinds of rows have.
+ArmName = Annotated[str, Meaning("name of the arm within the run")]
+BackendLabel = Annotated[str, Meaning("label of the arm's backend")]
+Attention = Annotated[str | None, Meaning("the arm's attention implementation")]
+LAUNCH_NUMBER = Meaning("number of the launch, from 1, where a row is of one job")
 Device = Annotated[str, Meaning("cpu, or the GPU's name")]
 Source = Annotated[str, Meaning("measured, or published (taken from a publication)")]
 LaunchCount = Annotated[
@@ -127,9 +131,11 @@ def flat_field(name: str, value: Any) -> Iterator[tuple[str, Value]]:
             if isinstance(key, str):
                 for inner, raw in flat_field(name, entry):
                     yield f"{key}_{inner}", raw
-            else:
+            elif isinstance(entry, Figure):
                 figures = list(_with_ends(key.key, entry))
                 yield from figures if key.interval else figures[:1]
+            else:
+                yield key.key, entry
     else:
         yield name, value
 
@@ -144,9 +150,9 @@ def _with_ends(key: str, figure: Figure) -> Iterator[tuple[str, Value]]:
 class TrainedRow(Row):
     """What every row says of one arm of a workload."""
 
-    arm: Annotated[str, Meaning("name of the arm within the run")]
-    backend: Annotated[str, Meaning("label of the arm's backend")]
-    attention: Annotated[str | None, Meaning("the arm's attention implementation")]
+    arm: ArmName
+    backend: BackendLabel
+    attention: Attention
     device: Device
     source: Source
     launches: LaunchCount
@@ -250,7 +256,7 @@ class ScalingRow(ArmRow):
 class PredictionRow(ArmRow):
     """One job, and what its first steps foretell of its training time."""
 
-    launch: Annotated[int, Meaning("number of the launch, from 1, where a row is of one job")]
+    launch: Annotated[int, LAUNCH_NUMBER]
     steps: Annotated[int, Meaning("optimizer steps of the job", Unit.STEP)]
     setup_s: Annotated[float | None, SETUP]
     first_step_s: Annotated[
@@ -489,10 +495,33 @@ class SummaryRow(GainRow):
     ]
 
 
+@dataclass(frozen=True, kw_only=True)
+class JobRow(Row):
+    """One job with its own figures, whatever became of it."""
+
+    arm: ArmName
+    backend: BackendLabel
+    attention: Attention
+    device: Device
+    source: Source
+    launch: Annotated[int | None, LAUNCH_NUMBER]
+    attempt: Annotated[int, Meaning("number of the attempt at the launch, from 1")]
+    parity_run: Annotated[
+        bool, Meaning("whether it is a parity run, which trains without dropout and is not timed")
+    ]
+    counts: Annotated[
+        bool, Meaning("whether tables count it: a result, the latest attempt, and no parity run")
+    ]
+    reason: Annotated[str, Meaning("what the job said of its end; empty if it ended well")]
+    started_at: Annotated[str | None, Meaning("when it began (UTC, ISO 8601)")]
+    figures: Mapping[JobMetric, float | None]
+    outcome: State
+
+
 AnyRow = ArmRow | UtilizationRow | InferenceRow | GainRow
 ROW_KINDS: tuple[type[Row], ...] = (
     *(ArmRow, UtilizationRow, CardRow, MetricRow, ScalingRow, PredictionRow, SupportRow),
-    *(InferenceRow, GainRow, FullRow, AnswerRow, SummaryRow),
+    *(InferenceRow, GainRow, FullRow, AnswerRow, SummaryRow, JobRow),
 )
 
 
