@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from folders import ROOT, SUPPORT
 
 from harness.commands import resolve
 from harness.errors import BenchError
@@ -26,8 +27,7 @@ from harness.schema.record import Host
 from harness.telemetry.nvml import CardsSeen, _uuid_of_lost
 from harness.telemetry.sources import Gpu, LostGpu, choose, hides_all
 
-ROOT = Path(__file__).resolve().parents[1]
-SOURCE = ROOT / "tests" / "fake_nvml.c"
+SOURCE = SUPPORT / "fake_nvml.c"
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 CHILD = """
 import json, os, sys

@@ -10,11 +10,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from folders import ROOT
 from report_factory import four_pairs, make_run, write_run
 
 from harness.errors import run_command
 
-ROOT = Path(__file__).parents[1]
 LONG = "x" * 300
 SMALL = [
     *("--model-name-or-path", "bert-tiny", "--data", "synthetic", "--max-train-samples", "8"),

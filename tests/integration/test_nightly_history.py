@@ -15,10 +15,11 @@ from typing import Any
 
 import pytest
 from alerts_support import Answer, Served, served
+from folders import RESULTS
 
 from harness.results.run_folder import read_info, read_records
 
-HISTORY = Path(__file__).resolve().parents[1] / "results" / "nightly-history"
+HISTORY = RESULTS / "nightly-history"
 SLOW = "nightly-smoke-20261123-035624"
 
 

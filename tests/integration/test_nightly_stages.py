@@ -1,5 +1,5 @@
 """A night's stages, killed and resumed, by real processes whose programs are scripted
-(tests/scripted_stage.py).
+(tests/support/scripted_stage.py).
 """
 
 from __future__ import annotations
@@ -17,12 +17,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from folders import SUPPORT
 from runner_support import processes_of, wait_until
 
 from harness.nightly.state import STATE_FILE, Night, StageDone, pending, save
 
 STAGES = ("bench", "check", "again", "recheck", "alert")
-SCRIPT = Path(__file__).parent / "scripted_nightly.py"
+SCRIPT = SUPPORT / "scripted_nightly.py"
 
 
 @pytest.fixture(autouse=True)

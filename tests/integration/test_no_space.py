@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from folders import ROOT, SUPPORT
 from report_factory import four_pairs, make_run, write_run
 from runner_support import ended, executions, make_job
 
@@ -22,8 +23,7 @@ from harness.files import append_lines, write_atomically, write_text
 from harness.results.run_folder import RunFolder, read_info, read_records
 from harness.schema.record import State
 
-ROOT = Path(__file__).parents[1]
-RUNNER = Path(__file__).parent / "scripted_runner.py"
+RUNNER = SUPPORT / "scripted_runner.py"
 LIMIT = 4096  # bytes of a file, where `limited` holds
 
 

@@ -16,14 +16,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from folders import ROOT
+from hostile import hostile_picture, hostile_run
 from report_factory import four_pairs, make_job, make_run, write_run
-from test_report_page import hostile_picture, hostile_run
 
 from report.html.build import make_page
 from report.loading.runs import load_runs
 from report.plots import render
 
-ROOT = Path(__file__).parent.parent
 NAMES = ("published", "smoke-20261123-012757", "glue-sst2-steady-20261123-003540")
 EXECUTABLES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 CHROMIUM = next((found for name in EXECUTABLES if (found := shutil.which(name))), None)

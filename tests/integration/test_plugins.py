@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-import worker_helpers as worker
+from folders import ROOT
 
 from harness.errors import BenchError
 from harness.schema.registry import Registry
@@ -120,7 +120,7 @@ def test_every_registry_takes_entry_points() -> None:
 def _harness(site: Path, suite: str) -> subprocess.CompletedProcess[str]:
     (site / "suite.yaml").write_text(suite)
     code = (
-        f"import sys; sys.path[:0] = [{str(worker.ROOT)!r}, {str(site)!r}]; from harness.cli "
+        f"import sys; sys.path[:0] = [{str(ROOT)!r}, {str(site)!r}]; from harness.cli "
         "import main; "
         "sys.exit(main(['plan', 'suite.yaml', '--device', 'cpu']))"
     )

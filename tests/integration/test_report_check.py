@@ -12,8 +12,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from history_support import CARD, HOST, PACKAGES, noisy, write_history, write_night
-from test_report_cli import report
+from folders import ROOT
+from history_support import CARD, HOST, PACKAGES, noisy, verdict_of, write_history, write_night
+from report_process import report
 
 from harness.schema.record import Pair, RunInfo, State
 from report.loading.runs import load_runs
@@ -22,7 +23,6 @@ from report.regressions.check import Rules, check
 from report.regressions.model import Finding, Verdict
 from report.regressions.reproduce import reproduce_command
 
-ROOT = Path(__file__).parent.parent
 PAIR = {"workload": "tiny-sst2", "baseline": "pytorch", "candidate": "onnxruntime"}
 
 
@@ -33,13 +33,6 @@ def history(
     factors = noisy(nights)
     factors[-tail:] *= last
     return write_history(results, factors)
-
-
-def verdict_of(results: Path, **options) -> Verdict:
-    runs, problems = load_runs([results])
-    assert problems == options.pop("problems", [])
-    rules = options.pop("rules", Rules())
-    return check(runs, rules, **options)
 
 
 def finding_of(results: Path, **options) -> Finding:

@@ -5,28 +5,19 @@ start.
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from folders import ROOT
 from report_factory import four_pairs, make_run, write_run
+from report_process import report
 
 from report.commands import tables
 from report.loading.filters import GROUPS
 from report.tables.registry import VIEWS
 from report.tables.render import FORMATS
-
-ROOT = Path(__file__).parent.parent
-
-
-def report(*arguments: str | Path, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "report.cli", *map(str, arguments)]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    return subprocess.run(
-        command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=60
-    )
 
 
 def test_the_published_tables_by_name_and_by_folder() -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from folders import ROOT
 from report_factory import (
     four_pairs,
     make_job,
@@ -28,7 +29,6 @@ from report.tables.registry import build
 from report.tables.render import DISPLAYS, FORMATS, written
 from report.text import MANY_RUNS
 
-ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "results"
 HOST = Host(name_sha256="abc", cpu="Abacus", cores=2)
 

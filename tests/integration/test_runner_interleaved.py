@@ -9,15 +9,16 @@ import sys
 from pathlib import Path
 
 import pytest
+from folders import ROOT, SUPPORT
 from runner_support import (
     BASELINE,
     BLOCKS_WORKER,
     CANDIDATE,
     make_pair_plan,
     processes_of,
+    quiet,
     wait_until,
 )
-from test_runner_states import quiet
 
 from harness.results.run_folder import read_info, read_records
 from harness.runner.runner import RunOutcome, run
@@ -136,9 +137,7 @@ def test_killed_in_a_block_and_resumed(tmp_path: Path, monkeypatch: pytest.Monke
         "plan = replace(plan, blocks=plan.blocks.model_copy(update={'seconds': 2.0}));"
         "sys.exit(run(plan, Path(sys.argv[1]), worker_command=BLOCKS_WORKER).exit_code)"
     )
-    monkeypatch.setenv(
-        "PYTHONPATH", os.pathsep.join([str(Path(__file__).parents[1]), str(Path(__file__).parent)])
-    )
+    monkeypatch.setenv("PYTHONPATH", f"{ROOT}:{SUPPORT}")
     command = [sys.executable, "-c", script, str(tmp_path / "results")]
     runner = subprocess.Popen(command, stderr=subprocess.DEVNULL)
     jobs = wait_until(lambda: [*(tmp_path / "results").glob("*/jobs.jsonl")])[0]

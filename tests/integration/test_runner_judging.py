@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from folders import SUPPORT
 from runner_support import (
     CANDIDATE,
     WORKER,
@@ -30,7 +31,7 @@ from harness.runner.runner import RunOutcome, run
 from harness.schema.measurement import Adaptive
 from harness.schema.record import Pair, State
 
-RUNNER = Path(__file__).parent / "scripted_runner.py"
+RUNNER = SUPPORT / "scripted_runner.py"
 
 
 @pytest.fixture(autouse=True)

@@ -10,8 +10,8 @@ import time
 from pathlib import Path
 
 import pytest
-from runner_support import WORKER, executions, make_plan, processes_of, wait_until
-from test_runner_states import quiet
+from folders import SUPPORT
+from runner_support import WORKER, executions, make_plan, processes_of, quiet, wait_until
 
 from harness.errors import BenchError
 from harness.results.open_run import host_changes, package_changes
@@ -19,7 +19,7 @@ from harness.results.run_folder import read_info, read_records
 from harness.runner.runner import run
 from harness.schema.record import State
 
-RUNNER = Path(__file__).parent / "scripted_runner.py"
+RUNNER = SUPPORT / "scripted_runner.py"
 
 
 @pytest.fixture(autouse=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from runner_support import WORKER, executions, make_job, make_plan, processes_of, wait_until
+from runner_support import WORKER, executions, make_job, make_plan, processes_of, quiet, wait_until
 
 from harness.errors import BenchError
 from harness.launcher import process
@@ -18,7 +18,6 @@ from harness.launcher.outcome import OomCounter, judge
 from harness.launcher.process import RunningJob, run_to_end
 from harness.results import provenance
 from harness.results.run_folder import read_info, read_records
-from harness.runner.display import LineDisplay
 from harness.runner.runner import RunOutcome, has_result, run
 from harness.schema.record import JobRecord, State
 
@@ -26,10 +25,6 @@ from harness.schema.record import JobRecord, State
 @pytest.fixture(autouse=True)
 def _marked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BENCH_TEST_FOLDER", str(tmp_path))
-
-
-def quiet() -> LineDisplay:
-    return LineDisplay(Path("/dev/null").open("w"))
 
 
 def run_jobs(

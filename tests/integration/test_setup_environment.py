@@ -4,7 +4,6 @@ stack.
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
@@ -14,11 +13,10 @@ import sysconfig
 from pathlib import Path
 
 import pytest
+from folders import ROOT
 
-from harness.setup import stack
 from harness.setup.__main__ import Plan
 
-ROOT = Path(__file__).resolve().parents[1]
 # Enough to install the project in editable form, not enough to train: set-up ends at ORT's
 # extensions.
 SMALL_STACK = ("setuptools", "pyyaml")
@@ -201,35 +199,3 @@ def test_installed_packages_carry_bytecode() -> None:
     sources = {file.stem for file in (site / "transformers").glob("*.py")}
     assert sources
     assert sources <= compiled
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(
-    stack.installed_variant() == "cuda" and not stack.driver_answers(),
-    reason="the CUDA stack on a host without a driver",
-)
-def test_proof_trains_and_names_the_provider() -> None:
-    provider = (
-        "CUDAExecutionProvider" if stack.installed_variant() == "cuda" else "CPUExecutionProvider"
-    )
-    environment = dict(os.environ)
-    environment["LD_LIBRARY_PATH"] = ":".join(
-        [*stack.cuda11_library_path(), os.environ.get("LD_LIBRARY_PATH", "")]
-    )
-    command = [sys.executable, "-m", "harness.setup.prove", "--provider", provider]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=environment)
-    assert done.returncode == 0, done.stderr
-    seen = json.loads(done.stdout.splitlines()[-1])
-    assert seen["torch_module"] == "TorchModuleORT"
-    assert seen["providers"][0] == provider
-    assert seen["losses"] == sorted(seen["losses"], reverse=True)
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(stack.driver_answers(), reason="here the CUDA provider can be had")
-def test_proof_fails_where_the_provider_is_not_to_be_had() -> None:
-    command = [sys.executable, "-m", "harness.setup.prove", "--provider", "CUDAExecutionProvider"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 1
-    assert done.stdout == ""
-    assert "NVIDIA" in done.stderr

@@ -10,14 +10,14 @@ import shutil
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
+from folders import SUPPORT
 
 from harness.telemetry.session import Sampling
 
-SOURCE = Path(__file__).parent / "fake_nvml.c"
-RECORDING = Path(__file__).parent / "telemetry_recording.py"
+SOURCE = SUPPORT / "fake_nvml.c"
+RECORDING = SUPPORT / "telemetry_recording.py"
 
 
 @pytest.fixture(scope="module")

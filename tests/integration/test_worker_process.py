@@ -10,11 +10,10 @@ import threading
 from pathlib import Path
 
 import pytest
+from folders import ROOT
 
 from harness.launcher.channel import Channel, Peer, block_seconds
 from harness.worker import process
-
-ROOT = Path(__file__).parent.parent
 
 
 def _child(script: str) -> subprocess.CompletedProcess[str]:

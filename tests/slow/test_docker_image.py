@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from script_support import ROOT
+from folders import ROOT
 
 PACKAGES = "ca-certificates,python3,python3-venv,python3-dev"
 # How this host reaches its package index: the base image brings the same settings.
@@ -36,7 +36,6 @@ def reason_to_skip() -> str:
 
 
 pytestmark = [
-    pytest.mark.slow,
     pytest.mark.timeout(3600),
     pytest.mark.skipif(bool(reason_to_skip()), reason=reason_to_skip()),
 ]

@@ -13,11 +13,11 @@ from pathlib import Path
 
 import psutil
 import pytest
+from folders import ROOT
 
 from harness.results.run_folder import read_info, read_records
 from harness.schema.record import JobRecord, State
 
-ROOT = Path(__file__).resolve().parents[1]
 HARNESS = [sys.executable, "-m", "harness.cli"]
 QUICK = [
     "--set",
@@ -36,7 +36,6 @@ QUICK += [
 # Other tests run on the same cores at the same time: their disturbance is noted, and no launch is
 # refused for it.
 QUICK += ["--set", "measurement.contention=note"]
-pytestmark = pytest.mark.slow
 
 
 def run(*words: str, check: bool = True) -> subprocess.CompletedProcess[str]:

@@ -8,13 +8,11 @@ from pathlib import Path
 
 import pytest
 import worker_helpers as worker
+from folders import ROOT, SUPPORT
 
 from harness.schema.record import ENGINES, InferenceResult
 from harness.worker.inference import phase
 from harness.worker.inference.child import Request
-
-pytestmark = pytest.mark.slow
-TESTS = Path(__file__).parent
 
 
 @pytest.fixture(scope="module")
@@ -130,7 +128,7 @@ def test_a_model_that_does_not_export_is_said(
         first=0,
     )
     (tmp_path / "request.json").write_text(request.model_dump_json())
-    monkeypatch.setenv("PYTHONPATH", f"{worker.ROOT}:{TESTS}")
+    monkeypatch.setenv("PYTHONPATH", f"{ROOT}:{SUPPORT}")
     result = phase._run_child(tmp_path)
     assert result.state == "failed"
     assert result.reason.startswith(reason)

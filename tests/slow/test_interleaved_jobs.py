@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 import worker_helpers
 from blocks_support import Launch, pair_of
+from folders import ROOT, SUPPORT
 from runner_support import processes_of, wait_until
 
 from harness.interleaved import PairOutcome
@@ -24,7 +25,6 @@ from harness.launcher.outcome import judge
 from harness.schema.measurement import Blocks
 from harness.schema.record import State, Timing
 
-pytestmark = pytest.mark.slow
 TRAINING = {"batch_size": 8, "max_seq_length": 16, "max_steps": 2000}
 
 
@@ -194,7 +194,7 @@ launch.run(pair_of(folder, ("a", "b"), training={"batch_size": 8, "max_seq_lengt
 def test_nothing_outlives_a_killed_runner(tmp_path: Path) -> None:
     environment: dict[str, Any] = {
         **os.environ,
-        "PYTHONPATH": f"{worker_helpers.ROOT}:{Path(__file__).parent}",
+        "PYTHONPATH": f"{ROOT}:{SUPPORT}",
         "BENCH_TEST_FOLDER": str(tmp_path),
     }
     runner = subprocess.Popen([sys.executable, "-c", RUNNER, str(tmp_path)], env=environment)

@@ -17,16 +17,14 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from folders import ROOT
 
 from harness.results.run_folder import read_records
 from harness.schema.record import State
 
-ROOT = Path(__file__).resolve().parents[1]
 FILE = re.compile(r"^`([\w./-]+)`:\n\n```\w+\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 COMMANDS = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 INSTALL = "uv pip install --python .venv/bin/python "
-
-pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ import io
 import sys
 from pathlib import Path
 
-import pytest
+from folders import ROOT, SUPPORT
 
 from harness.config import load_suite
 from harness.planning.plan import make_plan
@@ -17,10 +17,8 @@ from harness.runner.display import LineDisplay
 from harness.runner.runner import run
 from harness.schema.record import State
 
-ROOT = Path(__file__).resolve().parents[1]
-WORKER = (sys.executable, str(Path(__file__).parent / "confounded_worker.py"))
+WORKER = (sys.executable, str(SUPPORT / "confounded_worker.py"))
 CONFOUNDS = ("other-rate", "other-attention", "other-order", "fused-optimizer")
-pytestmark = pytest.mark.slow
 
 
 def test_deliberate_confounds_are_refused_by_name_and_an_honest_pair_is_measured(

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from folders import ROOT, SUPPORT
 
 from harness.config import load_suite
 from harness.planning.plan import make_plan
@@ -20,9 +21,7 @@ from harness.schema.record import State
 from report.loading.runs import load_run
 from report.tables.render import render
 
-ROOT = Path(__file__).resolve().parents[1]
-WORKER = (sys.executable, str(Path(__file__).parent / "broken_scale_worker.py"))
-pytestmark = pytest.mark.slow
+WORKER = (sys.executable, str(SUPPORT / "broken_scale_worker.py"))
 
 
 def test_a_broken_loss_scale_fails_parity_and_shows_no_gain(tmp_path: Path) -> None:

@@ -15,7 +15,6 @@ import worker_helpers as worker
 
 from harness.schema.record import WorkerResult
 
-pytestmark = pytest.mark.slow
 SDPA = {"attention": "sdpa"}
 # torch can export scaled_dot_product_attention from opset 14 on only: with an older one, set by
 # ONNX Runtime's own variable, the export of a model with sdpa attention really fails.

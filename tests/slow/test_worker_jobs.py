@@ -12,7 +12,6 @@ from worker_helpers import Ended
 
 from harness.schema.record import WorkerResult
 
-pytestmark = pytest.mark.slow
 STEPS = 50
 
 
@@ -116,7 +115,7 @@ def test_the_times_fit_together(arm: str, request: pytest.FixtureRequest) -> Non
     )
     assert len(durations) == timing.steps == STEPS
     assert min(durations) > 0
-    # Where it begins is for the change-point test to say (test_worker_steady.py), but never before
+    # Where it begins is for the change-point test to say (test_steady_state.py), but never before
     # the minimum.
     assert timing.steady_begin_step is not None
     assert timing.settled is not None

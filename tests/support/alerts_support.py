@@ -18,9 +18,12 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+from folders import ROOT
+
+from report.alerts.channels.registry import variables
+from report.alerts.delivery import PROXIES
 from report.regressions.model import Change, Finding, Point, Verdict
 
-ROOT = Path(__file__).parent.parent
 TOKEN = "ghs_ThisIsTheTokenOfATest0123456789"
 HOOK_PATH = "/services/T00000000/B00000000/ThisIsTheHookOfATest99"
 
@@ -291,3 +294,28 @@ def run(arguments: list[str], env: dict[str, str]) -> tuple[int, str, str]:
     process = start(arguments, env)
     out, err = process.communicate(timeout=120)
     return process.returncode, out, err
+
+
+def marked(api: str, hook: str, folder: Path) -> tuple[dict[str, str], dict[str, str]]:
+    """A marker for every variable that any channel reads, and values that hold these markers and
+    work.
+    """
+    markers = {
+        name: f"mark-{name.lower().replace('_', '')}-{'ABCDEFGHIJ'[n % 10]}"
+        for n, name in enumerate(variables())
+    }
+    shapes = {
+        "GITHUB_TOKEN": "ghs_{}",
+        "BENCH_SLACK_WEBHOOK": hook + "/services/T0/B0/{}",
+        "GITHUB_REPOSITORY": "owner/{}",
+        "GITHUB_API_URL": api + "/{}",
+        "GITHUB_STEP_SUMMARY": f"{folder}/{{}}.md",
+        "BENCH_EMAIL_FROM": "{}@example.org",
+        "BENCH_EMAIL_TO": "{}@example.org",
+        **{name: "http://user:{}@127.0.0.1:9" for name in PROXIES},
+        **{name: "127.0.0.1,{}.example.org" for name in ("no_proxy", "NO_PROXY")},
+    }
+    assert shapes.keys() == markers.keys(), (
+        "a channel reads a variable that this test does not know"
+    )
+    return markers, {name: shapes[name].format(marker) for name, marker in markers.items()}

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import worker_helpers
+from folders import ROOT
 
 from harness.interleaved import PairOutcome, run_pair_launch
 from harness.launcher.channel import Event
@@ -61,7 +62,7 @@ class Launch:
         mark = {
             **os.environ,
             "BENCH_TEST_FOLDER": str(self.folder),
-            "PYTHONPATH": str(worker_helpers.ROOT),
+            "PYTHONPATH": str(ROOT),
         }
         self.jobs.append(RunningJob(spec, log, command=self.command, environment=mark))
         return self.jobs[-1]

@@ -13,7 +13,9 @@ import numpy as np
 from report_factory import make_job, make_run, write_run
 
 from harness.schema.record import Host, InferenceResult, JobRecord, State
-from report.regressions.model import Point
+from report.loading.runs import load_runs
+from report.regressions.check import Rules, check
+from report.regressions.model import Point, Verdict
 
 PACKAGES = {
     "torch": "2.6.0",
@@ -110,3 +112,10 @@ def write_history(results: Path, factors: np.ndarray, **changes: Any) -> Path:
     for night, row in enumerate(factors.tolist()):
         write_night(results, night, row, **changes)
     return results
+
+
+def verdict_of(results: Path, **options) -> Verdict:
+    runs, problems = load_runs([results])
+    assert problems == options.pop("problems", [])
+    rules = options.pop("rules", Rules())
+    return check(runs, rules, **options)

@@ -1,14 +1,17 @@
 """Plans of scripted jobs, and what tests of the runner look at."""
 
 import os
+import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from harness.launcher.outcome import Seen
+from harness.runner.display import LineDisplay
 from harness.runner.executor import make_record
 from harness.schema.measurement import Adaptive, Blocks
 from harness.schema.record import Host, JobRecord, Pair, State, WorkerResult
@@ -16,6 +19,8 @@ from harness.schema.workload import Arm, JobSpec, Model, Task, Training, Workloa
 
 WORKER = (sys.executable, str(Path(__file__).parent / "scripted_worker.py"))
 BLOCKS_WORKER = (sys.executable, str(Path(__file__).parent / "scripted_blocks.py"))
+# A program that wants all of one core, for two minutes at most.
+BUSY = "import time\nend = time.monotonic() + 120\nwhile time.monotonic() < end: pass"
 BASELINE, CANDIDATE = "pytorch", "onnxruntime"
 
 
@@ -130,3 +135,19 @@ def executions(folder: Path) -> list[str]:
     """Ids of the jobs whose worker started, in order."""
     path = folder / "executions"
     return path.read_text().split() if path.exists() else []
+
+
+def quiet() -> LineDisplay:
+    return LineDisplay(Path("/dev/null").open("w"))
+
+
+@contextmanager
+def busy_on(cpu: int) -> Iterator[subprocess.Popen[bytes]]:
+    """A process that wants all of one core."""
+    process = subprocess.Popen([sys.executable, "-c", BUSY])
+    try:
+        os.sched_setaffinity(process.pid, {cpu})
+        yield process
+    finally:
+        process.kill()
+        process.wait()

@@ -7,8 +7,6 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
-ROOT = Path(__file__).resolve().parents[1]
-
 
 def load_script(file: Path) -> ModuleType:
     """The program in `file`, imported but not run as one. Its name is prefixed: `coverage` is a

@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from harness.launcher.channel import decode
-from harness.schema.workload import JobSpec
+from folders import ROOT
 
-ROOT = Path(__file__).parent.parent
+from harness.launcher.channel import decode
+from harness.schema.workload import JobSpec, Launch
 
 
 @dataclass
@@ -174,3 +174,24 @@ def run(folder: Path, job: dict[str, Any], timeout_s: float = 120) -> Ended:
     """Run a worker to its end."""
     with start(folder, job) as worker:
         return worker.end(timeout_s)
+
+
+def job_of(folder: Path, processes: int, backend: str = "pytorch", **changes: Any) -> JobSpec:
+    """A job of several processes; `changes` as of `spec`."""
+    launch = {"processes": processes, **changes.pop("launch", {})}
+    job = JobSpec.model_validate(spec(folder, backend, **changes))
+    return job.model_copy(
+        update={"workload": job.workload.model_copy(update={"launch": Launch(**launch)})}
+    )
+
+
+def spec_of_kind(folder: Path, kind: str, shape: str, **changes: Any) -> dict[str, Any]:
+    """As `spec`, of a task of another kind than GLUE."""
+    task = {
+        "name": "t",
+        "kind": kind,
+        "train_samples": 300,
+        "eval_samples": 60,
+        **changes.pop("task", {}),
+    }
+    return spec(folder, model={"architecture": shape}, task=task, **changes)

@@ -1,5 +1,5 @@
 """The description of the container image and the scripts around it, as far as they can be checked
-without building the image. `tests/test_docker_image.py` builds it.
+without building the image. `tests/slow/test_docker_image.py` builds it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-from script_support import ROOT
+from folders import ROOT
 
 from harness.launcher.environment import environment_for
 from harness.schema.workload import JobSpec

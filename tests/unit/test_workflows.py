@@ -1,6 +1,6 @@
 """The workflows, and the unit files of docs/nightly.md: valid, pinned, and doing what they say.
 
-tests/data/github-workflow.schema.json is SchemaStore's github-workflow.json (Apache-2.0), as
+tests/support/data/github-workflow.schema.json is SchemaStore's github-workflow.json (Apache-2.0), as
 check-jsonschema has it.
 """
 
@@ -19,14 +19,14 @@ from typing import Any
 import jsonschema
 import pytest
 import yaml
+from folders import DATA, ROOT, SUPPORT
 from hypothesis import settings
 from property_support import NIGHTLY, REPEATABLE
 
 from harness import cli
 
-ROOT = Path(__file__).resolve().parents[1]
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
-SCHEMA = ROOT / "tests" / "data" / "github-workflow.schema.json"
+SCHEMA = DATA / "github-workflow.schema.json"
 
 
 def load(name: str) -> dict[str, Any]:
@@ -176,7 +176,7 @@ def test_the_profile_decides_whether_two_runs_see_the_same_examples(
         str(tmp_path / "test_drawn.py"),
     ]
     command += ["--hypothesis-profile", NIGHTLY] if nightly else []
-    environment = {**os.environ, "PYTHONPATH": str(ROOT / "tests"), "PROPERTY_EXAMPLES": "2"}
+    environment = {**os.environ, "PYTHONPATH": str(SUPPORT), "PROPERTY_EXAMPLES": "2"}
     drawn = []
     for _ in range(2):
         done = subprocess.run(

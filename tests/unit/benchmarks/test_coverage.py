@@ -9,8 +9,9 @@ import math
 
 import numpy as np
 import pytest
+from folders import ROOT
 from scipy.stats import binom
-from script_support import ROOT, load_script
+from script_support import load_script
 
 from harness.schema.stats import mean_interval
 

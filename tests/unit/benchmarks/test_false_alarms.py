@@ -8,8 +8,9 @@ import json
 
 import numpy as np
 import pytest
+from folders import ROOT
 from scipy.stats import binomtest
-from script_support import ROOT, load_script
+from script_support import load_script
 
 from report.regressions.simulate import binomial_interval, new_alarms, walk
 from report.regressions.thresholds import CheckConfig, Thresholds

@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin
 
 import pytest
+from folders import ROOT
 from history_support import noisy, write_history
+from inference_factory import point, result
 from pydantic import BaseModel
 from report_factory import (
     ALIKE,
@@ -25,7 +27,6 @@ from report_factory import (
     make_twin,
     write_run,
 )
-from test_inference_report import point, result
 
 from harness.schema.record import Efficiency, GpuTelemetry, JobRecord, Memory, Pair, Part, Telemetry
 from report.cli import main
@@ -33,7 +34,6 @@ from report.commands import export, plot, tables
 from report.loading.runs import load_run
 from report.plots import render
 
-ROOT = Path(__file__).parent.parent
 SMOKE = ROOT / "results" / "smoke-20261123-012757"
 MISSING = object()
 ODD: dict[str, Any] = {

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
+from folders import BAD_CONFIGS
 
 from harness.config import load_suite
 from harness.errors import BenchError
 
-GOOD = Path(__file__).parent / "bad_configs" / "good.yaml"
+GOOD = BAD_CONFIGS / "good.yaml"
 
 
 @pytest.mark.parametrize(

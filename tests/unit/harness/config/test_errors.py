@@ -8,11 +8,12 @@ import re
 from pathlib import Path
 
 import pytest
+from folders import BAD_CONFIGS
 
 from harness.config import load_suite
 from harness.errors import BenchError
 
-FOLDER = Path(__file__).parent / "bad_configs"
+FOLDER = BAD_CONFIGS
 BAD = sorted(FOLDER.glob("[0-9]*.yaml"))
 
 

@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 
 import pytest
+from folders import BAD_CONFIGS, CONFIGS
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -17,8 +18,7 @@ from harness.planning.outline import outline
 from harness.planning.plan import abba, make_plan
 from harness.schema.workload import Arm
 
-CONFIGS = Path(__file__).parents[1] / "configs"
-GOOD = Path(__file__).parent / "bad_configs" / "good.yaml"
+GOOD = BAD_CONFIGS / "good.yaml"
 CACHE = Path("cache")
 
 

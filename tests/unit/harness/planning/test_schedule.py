@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from folders import BAD_CONFIGS
 from hypothesis import given
 from hypothesis import strategies as st
 from property_support import examples
@@ -25,7 +26,7 @@ from harness.schema.measurement import Adaptive
 from harness.schema.record import Fingerprint, JobRecord, State, Timing
 from harness.schema.workload import JobSpec
 
-GOOD = Path(__file__).parent / "bad_configs" / "good.yaml"
+GOOD = BAD_CONFIGS / "good.yaml"
 Outcome = Callable[[JobSpec, int], JobRecord]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from folders import ROOT
 
 from harness.results.provenance import git_state
 
@@ -21,7 +22,7 @@ def test_a_copied_tree_takes_the_commit_it_is_told(
 
 
 def test_a_checkout_answers_for_itself_unless_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    checkout = Path(__file__).parents[1]
+    checkout = ROOT
     monkeypatch.setenv(
         "BENCH_COMMIT", "0123abc"
     )  # a copy's own metadata may be older than its files

@@ -1,40 +1,23 @@
-"""Suites over a cluster: elements, what sbatch is told, and real elements on this host, killed and
-taken up again.
-"""
+"""Suites over a cluster: elements, what sbatch is told, and parts that become one run."""
 
 from __future__ import annotations
 
 import os
-import signal
-import subprocess
-import sys
 from pathlib import Path
 
-import pytest
+from folders import ROOT
 from report_factory import make_job, make_run, write_run
-from runner_support import processes_of, wait_until
+from submit_support import needs_submitit, submit
 
 from harness.config import load_suite
 from harness.planning.plan import make_plan
 from harness.results.host import describe_host
 from harness.results.run_folder import read_info, read_records
 from harness.runner.gather import gather, pairs_of
-from harness.runner.runner import has_result
 from harness.runner.slurm import elements_of, leave_other_host
-from harness.schema.record import Host, JobRecord, Pair, RunInfo, State
+from harness.schema.record import Host, JobRecord, Pair, RunInfo
 
-ROOT = Path(__file__).parent.parent
 SMOKE = ROOT / "configs" / "smoke.yaml"
-# Both arms are PyTorch's: what is trained does not matter here.
-TINY = f"""
-extends: {SMOKE}
-training: {{max_steps: 4, evaluate: false}}
-tasks: {{sst2: {{source: synthetic, train_samples: 200}}}}
-arms: {{sdpa: {{backend: pytorch, attention: sdpa}}}}
-pairs: [{{baseline: pytorch, candidate: sdpa, differs: [attention]}}]
-# Other tests run on the same cores, which shall refuse no launch.
-measurement: {{launches: 1, parity: null, telemetry_interval_ms: 0, contention: note}}
-"""
 
 
 def pair(workload: str, baseline: str, candidate: str) -> Pair:
@@ -138,32 +121,6 @@ def test_a_part_that_began_on_another_host_is_set_aside_and_told(tmp_path: Path)
     )
 
 
-def submit(folder: Path, *words: str, **variables: str) -> subprocess.Popen[str]:
-    suite = folder / "tiny.yaml"
-    suite.write_text(TINY)
-    command = [
-        sys.executable,
-        "-m",
-        "harness.cli",
-        "submit",
-        str(suite),
-        "--results",
-        str(folder / "results"),
-    ]
-    path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
-    return subprocess.Popen(
-        [*command, *words],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        env={**os.environ, "PYTHONPATH": path, "BENCH_TEST_FOLDER": str(folder), **variables},
-    )
-
-
-def needs_submitit() -> None:
-    pytest.importorskip("submitit", reason="submitit is not installed: `make setup`")
-
-
 def test_sbatch_is_told_of_an_array_with_a_whole_node_for_each_element(tmp_path: Path) -> None:
     """No cluster here: sbatch is a script that keeps what it is given."""
     needs_submitit()
@@ -190,38 +147,3 @@ def test_sbatch_is_told_of_an_array_with_a_whole_node_for_each_element(tmp_path:
         "--time=90",
     ):
         assert f"#SBATCH {line}" in script, script
-
-
-@pytest.mark.slow
-def test_a_killed_element_goes_on_by_the_same_command(tmp_path: Path) -> None:
-    needs_submitit()
-    words = ("--executor", "local", "--device", "cpu")
-    first = submit(tmp_path, *words)
-    second_part = "*/parts/002-*/"
-
-    def one_job_is_done() -> list[Path]:
-        found = (tmp_path / "results").glob(f"{second_part}jobs.jsonl")
-        return [file for file in found if file.read_text().count("\n") == 1]
-
-    wait_until(one_job_is_done, 150)
-    (lock,) = (tmp_path / "results").glob(f"{second_part}.lock")
-    os.kill(int(lock.read_text().split()[0]), signal.SIGKILL)  # the element's runner
-    said, _ = first.communicate(timeout=60)
-    assert first.returncode == 1, said
-    assert "not every part is complete" in said
-    wait_until(lambda: not processes_of(tmp_path), 20)
-    (run,) = (tmp_path / "results").iterdir()
-    before = [record.id for record in read_records(run / "parts" / "002-bert-tiny-sst2")[0]]
-
-    again = submit(tmp_path, *words)
-    said, _ = again.communicate(timeout=150)
-    assert again.returncode == 0, said
-    assert "001-roberta-tiny-sst2 as" not in said  # it is complete
-    assert list((tmp_path / "results").iterdir()) == [run]
-    info, (records, _) = read_info(run), read_records(run)
-    assert info.status == "complete"
-    assert [record.state for record in records] == [State.OK] * 4
-    assert len({record.id for record in records}) == 4
-    assert records[2].id == before[0]  # not run again
-    assert all(has_result(pair, records) for pair in info.pairs)
-    assert len(info.pairs) == 2

@@ -12,6 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from folders import ROOT
 from runner_support import WORKER, make_job, make_plan
 
 from harness.errors import BenchError
@@ -319,7 +320,7 @@ def test_every_variable_that_names_the_cache_is_heeded(
         variable = "XDG_CACHE_HOME"
     caller = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path / "nothing"), variable: str(value)}
     ask = f"from harness.planning.hub import Hub; print(Hub().has_cached_model({MODEL!r}))"
-    root = Path(__file__).resolve().parents[1]
+    root = ROOT
     for environment in (
         caller,
         environment_for(make_job(), caller, root),

@@ -8,9 +8,9 @@ import math
 import random
 import statistics
 from decimal import Decimal, localcontext
-from pathlib import Path
 
 import pytest
+from folders import RESULTS
 from hypothesis import example, given
 from hypothesis import strategies as st
 from property_support import examples
@@ -24,7 +24,7 @@ from harness.schema.stats import (
     mean_interval,
 )
 
-H100_RUN = Path(__file__).parent.parent / "results" / "glue-sst2-steady-20261123-003540"
+H100_RUN = RESULTS / "glue-sst2-steady-20261123-003540"
 
 recorded = pytest.mark.skipif(
     not (H100_RUN / "series").is_dir(), reason="the recorded H100 run is not in this checkout"

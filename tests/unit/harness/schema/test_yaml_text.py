@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from folders import BAD_CONFIGS, ROOT
 
 from harness.config import load_suite
 from harness.config.load import key_and_value
@@ -18,7 +19,6 @@ from harness.schema import yaml_text
 from report.regressions.acknowledged import load_acknowledged
 from report.regressions.thresholds import load_config
 
-ROOT = Path(__file__).parents[1]
 SECONDS, BYTES = 2.0, 200 << 20
 GOOD = """\
 models: {tiny: {architecture: bert-tiny, weights: random}}
@@ -169,7 +169,7 @@ def test_a_value_means_what_it_looks_like(written: str, value: object) -> None:
 def test_shipped_suites_mean_what_yaml_says() -> None:
     for file in [
         *(ROOT / "configs").glob("*.yaml"),
-        *(ROOT / "tests" / "bad_configs").glob("good.yaml"),
+        *BAD_CONFIGS.glob("good.yaml"),
     ]:
         text = file.read_text()
         assert yaml_text.parse(text).content == yaml.safe_load(text), file

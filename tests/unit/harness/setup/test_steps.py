@@ -13,12 +13,11 @@ import time
 from pathlib import Path
 
 import pytest
+from folders import ROOT
 
 from harness.errors import BenchError
 from harness.setup.packages import diagnose
 from harness.setup.steps import Steps, clean_environment
-
-ROOT = Path(__file__).resolve().parents[1]
 
 
 def test_one_line_per_step_with_seconds(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

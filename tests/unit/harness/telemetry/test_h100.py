@@ -7,13 +7,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from folders import DATA
 from telemetry_replay import replay
 
 from harness.schema.record import Timing
 from harness.telemetry.series import load
 from harness.telemetry.summary import contamination, summarise
 
-FOLDER = Path(__file__).parent / "data" / "telemetry"
+FOLDER = DATA / "telemetry"
 COMPILING = FOLDER / "h100-compiling-ptx.jsonl"  # 30 s: the job waits for the driver
 TRAINING = (
     FOLDER / "h100-training.jsonl"

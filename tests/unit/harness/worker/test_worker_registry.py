@@ -9,6 +9,7 @@ import sys
 
 import pytest
 import worker_helpers as worker
+from folders import ROOT
 from pydantic import ValidationError
 
 from harness.errors import BenchError
@@ -30,7 +31,7 @@ heavy = {"torch", "transformers", "optimum", "onnxruntime", "datasets"} & set(sy
 assert not heavy, heavy
 assert {"roberta-base", "roberta-large", "bert-base", "roberta-tiny", "bert-tiny"} <= set(SHAPES)
 """
-    subprocess.run([sys.executable, "-c", code], check=True, cwd=worker.ROOT)
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
 
 
 def test_an_unknown_backend_names_the_known_ones() -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 import scipy.stats
+from folders import ROOT
 from report_factory import four_pairs, make_block_job, make_job, make_run, write_run
 
 from harness.schema.record import Host, JobRecord, Sources, State
@@ -25,7 +26,6 @@ from report.commands import compare as command
 from report.loading.runs import Run, load_run
 from report.tables.comparison import FORMATS, json_text, markdown
 
-ROOT = Path(__file__).parent.parent
 PUBLISHED = ROOT / "results" / "published"
 SMOKE = ROOT / "results" / "smoke-20261123-012757"
 STEADY = ROOT / "results" / "glue-sst2-steady-20261123-003540"

@@ -5,10 +5,10 @@ figure for.
 from __future__ import annotations
 
 import math
-from pathlib import Path
 from typing import Any
 
 import pytest
+from folders import RESULTS
 from report_factory import GATED, clock, four_pairs, make_block_job, make_job, make_run, make_twin
 
 from harness.schema.record import JobRecord, Pair, State
@@ -18,7 +18,7 @@ from report.loading.runs import load_run
 from report.tables.registry import build
 from report.tables.render import render
 
-H100_RUN = Path(__file__).parent.parent / "results" / "glue-sst2-steady-20261123-003540"
+H100_RUN = RESULTS / "glue-sst2-steady-20261123-003540"
 PAIR = Pair(workload="tiny-sst2", baseline="pytorch", candidate="onnxruntime")
 
 

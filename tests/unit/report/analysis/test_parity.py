@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from folders import ROOT
 from report_factory import ALIKE, GATED, four_pairs, make_job, make_run, make_twin, write_run
 
 from harness.schema.record import JobRecord, Pair, State
@@ -21,7 +22,6 @@ from report.tables.registry import build
 from report.tables.render import render
 
 PAIR = Pair(workload="tiny-sst2", baseline="pytorch", candidate="onnxruntime")
-ROOT = Path(__file__).parent.parent
 
 
 def gated(jobs: list[JobRecord], pair: Pair = PAIR, config: dict[str, Any] = GATED) -> Run:

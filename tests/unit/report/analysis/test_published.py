@@ -5,9 +5,9 @@ their rounding.
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import pytest
+from folders import PUBLISHED
 
 from harness.errors import BenchError
 from harness.schema.record import JobRecord
@@ -15,8 +15,6 @@ from report.analysis.gains import gains_of
 from report.analysis.published import check_gains, check_samples, gain_is_reproduced, samples_agree
 from report.loading.runs import Run, load_run
 from report.tables.render import render
-
-PUBLISHED = Path(__file__).parent.parent / "results" / "published"
 
 # As printed in Optimum's examples/onnxruntime/training/text-classification/README.md
 PRINTED = {

@@ -1,5 +1,5 @@
 """Exports: values, names, units and what is left out. As peers read them:
-test_report_exports_peers.
+test_peers.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from pathlib import Path
 import pyarrow.parquet
 import pytest
 import yaml
+from folders import ROOT
 from report_factory import clock, four_pairs, make_job, make_run, write_run
 
 from harness.errors import BenchError
@@ -27,7 +28,6 @@ from report.loading.runs import Run, load_run
 from report.tables.gain_rows import gain_rows
 from report.tables.rows import arm_rows
 
-ROOT = Path(__file__).parent.parent
 COMMITTED = sorted(path.parent for path in (ROOT / "results").glob("*/run.json"))
 SMOKE = next(path for path in COMMITTED if path.name.startswith("smoke"))
 PUBLISHED = ROOT / "results" / "published"

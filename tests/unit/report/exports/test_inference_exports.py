@@ -15,9 +15,9 @@ import pyarrow.parquet
 import pyperf
 import pytest
 import yaml
+from export_schemas import ACTION_SCHEMA, BMF_SCHEMA
+from inference_factory import launches, point, result
 from report_factory import four_pairs, make_run
-from test_inference_report import launches, point, result
-from test_report_exports_peers import ACTION_SCHEMA, BMF_SCHEMA
 
 from harness.schema.record import InferenceProof, InferenceResult, State
 from report.exports.parquet import INTEGERS, TEXTS, unit_of

@@ -16,60 +16,16 @@ import jsonschema
 import pyperf
 import pytest
 import yaml
+from export_schemas import ACTION_SCHEMA, BMF_SCHEMA
+from folders import ROOT
 from report_factory import four_pairs, make_job, make_run
 
 from report.analysis.launches import arms_of
 from report.exports.registry import FORMATS, export
 from report.loading.runs import load_run
 
-ROOT = Path(__file__).parent.parent
 COMMITTED = [load_run(path.parent) for path in sorted((ROOT / "results").glob("*/run.json"))]
 MEASURED = [run for run in COMMITTED if run.info.run != "published"]
-
-# What https://bencher.dev/bmf.json asks for, and what the reference says of lengths
-# (https://bencher.dev/docs/reference/bencher-metric-format); stricter: no further key, ends in
-# pairs.
-BMF_SCHEMA = {
-    "$schema": "http://json-schema.org/draft-07/schema#",
-    "type": "object",
-    "minProperties": 1,
-    "propertyNames": {"minLength": 1, "maxLength": 1024},
-    "additionalProperties": {
-        "type": "object",
-        "minProperties": 1,
-        "propertyNames": {"pattern": "^[a-z0-9-]{1,64}$"},
-        "additionalProperties": {
-            "type": "object",
-            "properties": {
-                "value": {"type": "number"},
-                "lower_value": {"type": "number"},
-                "upper_value": {"type": "number"},
-            },
-            "required": ["value"],
-            "dependencies": {"lower_value": ["upper_value"], "upper_value": ["lower_value"]},
-            "additionalProperties": False,
-        },
-    },
-}
-# https://github.com/benchmark-action/github-action-benchmark, README: "name", "unit" and "value"
-# are required, "range" and "extra" are optional texts.
-ACTION_SCHEMA = {
-    "$schema": "http://json-schema.org/draft-07/schema#",
-    "type": "array",
-    "minItems": 1,
-    "items": {
-        "type": "object",
-        "properties": {
-            "name": {"type": "string", "minLength": 1},
-            "unit": {"type": "string", "minLength": 1},
-            "value": {"type": "number", "exclusiveMinimum": 0},
-            "range": {"type": "string"},
-            "extra": {"type": "string"},
-        },
-        "required": ["name", "unit", "value"],
-        "additionalProperties": False,
-    },
-}
 
 
 @pytest.mark.parametrize("run", MEASURED, ids=lambda run: run.info.run)

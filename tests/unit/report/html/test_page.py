@@ -14,20 +14,20 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from folders import ROOT
+from hostile import HOSTILE, hostile_picture, hostile_run
 from report_factory import four_pairs, make_job, make_run, write_run
 
-from harness.schema.record import Host, Pair, State
+from harness.schema.record import Host, State
 from report.html import jobs as page_jobs
 from report.html.build import make_page
 from report.html.provenance import compare_arms, compare_runs
 from report.html.sorting import RAW, sort_key
-from report.loading.runs import Run, load_runs
+from report.loading.runs import load_runs
 from report.plots import Picture
 from report.tables.registry import build
 
-ROOT = Path(__file__).parent.parent
 COMMITTED = [ROOT / "results" / name for name in ("published", "smoke-20261123-012757")]
-HOSTILE = """<script>alert(1)</script>"'></style></title><img src=x onerror=alert(2)>&lt;"""
 
 
 class Parsed(HTMLParser):
@@ -56,43 +56,6 @@ class Parsed(HTMLParser):
 
     def all(self, tag: str) -> list[dict[str, str | None]]:
         return [attributes for name, attributes in self.elements if name == tag]
-
-
-def hostile_run() -> Run:
-    jobs = [
-        *four_pairs(),
-        make_job(
-            "onnxruntime",
-            4,
-            state=State.CRASHED,
-            reason=HOSTILE,
-            device=HOSTILE,
-            packages={HOSTILE: HOSTILE},
-        ),
-    ]
-    return make_run(
-        jobs,
-        run=HOSTILE,
-        suite=HOSTILE,
-        description=HOSTILE,
-        notes=[HOSTILE],
-        packages={HOSTILE: HOSTILE},
-        environment={"OMP_X": HOSTILE},
-        config={"suite": HOSTILE, HOSTILE: [HOSTILE]},
-        host=Host(cpu=HOSTILE),
-        pairs=[
-            Pair(
-                workload="tiny-sst2", baseline="pytorch", candidate="onnxruntime", differs=[HOSTILE]
-            ),
-            Pair(workload=HOSTILE, baseline=HOSTILE, candidate=HOSTILE + "2"),
-        ],
-    )
-
-
-def hostile_picture() -> Picture:
-    inside = f"<title><![CDATA[{HOSTILE}]]></title><script>alert(3)</script>"
-    svg = f'<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9">{inside}</svg>'
-    return Picture("gains", HOSTILE, HOSTILE, HOSTILE, svg, HOSTILE)
 
 
 def test_whatever_a_run_says_stays_text(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from folders import ROOT
 from report_factory import PROVEN, make_job, make_run, write_run
 
 from harness.schema.record import Pair, Refusal, State
@@ -14,7 +15,6 @@ from report.loading.runs import Run, load_run, load_runs
 from report.tables.registry import build
 from report.tables.table import Table
 
-ROOT = Path(__file__).parent.parent
 H100, A100 = "NVIDIA H100 80GB HBM3", "NVIDIA A100"
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from inference_factory import point, result
 from report_factory import four_pairs, make_block_job, make_job, make_run, write_run
-from test_inference_report import point, result
 
 from harness.errors import BenchError
 from harness.schema.record import SCHEMA_VERSION

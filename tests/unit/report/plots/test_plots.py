@@ -14,6 +14,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from folders import RESULTS
 from plots_support import HOSTILE, STEPS, a_run, losses_of
 from report_factory import GATED, make_block_job, make_job, make_run, make_twin
 
@@ -34,7 +35,6 @@ from report.plots.losses import smoothed, window_of
 from report.plots.style import COLOURS, MARKERS, entry, looks_of, name, slug, to_svg, wrapped
 from report.tables.rows import STEADY_STATE, arm_rows
 
-RESULTS = Path(__file__).resolve().parents[1] / "results"
 SMOKE = RESULTS / "smoke-20261123-012757"
 PUBLISHED = RESULTS / "published"
 

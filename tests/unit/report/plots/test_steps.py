@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from folders import RESULTS
 from matplotlib.image import imread
 from plots_support import write_run
 from report_factory import make_job
@@ -17,7 +18,6 @@ from report.plots import drawings, write
 from report.plots.steps import steps_figure
 from report.plots.style import COLOURS
 
-RESULTS = Path(__file__).resolve().parents[1] / "results"
 SMOKE = RESULTS / "smoke-20261123-012757"
 
 

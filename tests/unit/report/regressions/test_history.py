@@ -8,11 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from folders import PUBLISHED
 from history_support import HOST, noisy, points, write_history, write_night
 from hypothesis import given
 from hypothesis import strategies as st
 from property_support import examples
-from test_report_cli import report
+from report_process import report
 
 from harness.schema.record import Sources, State
 from report.loading.runs import load_runs
@@ -119,7 +120,7 @@ def test_what_is_no_night(tmp_path: Path) -> None:
     write_history(tmp_path, noisy(2))
     write_night(tmp_path, 1, name="night-001-again")
     write_night(tmp_path, 5, created_at="some day")
-    runs, _ = load_runs([tmp_path, Path(__file__).parent.parent / "results" / "published"])
+    runs, _ = load_runs([tmp_path, PUBLISHED])
     assert [run.info.run for run in nights_among(runs)] == ["night-000", "night-001"]
 
 

@@ -11,10 +11,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from history_support import noisy, write_night
-from test_inference_report import PROVEN, point, result
-from test_regressions_check import verdict_of
-from test_report_cli import report
+from history_support import noisy, verdict_of, write_night
+from inference_factory import PROVEN, point, result
+from report_process import report
 
 from harness.nightly.state import alarmed
 from harness.schema.record import InferenceResult, State

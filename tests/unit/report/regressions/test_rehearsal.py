@@ -7,8 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from folders import ROOT
 from history_support import noisy, write_history, write_night
-from test_report_cli import report
+from report_process import report
 
 from harness.errors import BenchError
 from report.loading.runs import load_runs
@@ -19,7 +20,6 @@ from report.regressions.rehearsal import rehearse, worth
 from report.regressions.rehearsal_text import fraction
 from report.regressions.thresholds import Comparable, Thresholds
 
-ROOT = Path(__file__).parent.parent
 THRESHOLDS = Thresholds()
 
 

@@ -6,13 +6,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from folders import ROOT
 
 from harness.errors import BenchError
 from harness.schema.record import Pair
 from report.regressions.acknowledged import latest_for, load_acknowledged
 from report.regressions.thresholds import CheckConfig, load_config
 
-ROOT = Path(__file__).parent.parent
 PAIR = Pair(workload="tiny-sst2", baseline="pytorch", candidate="onnxruntime")
 
 

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
+from folders import PUBLISHED
 from report_factory import four_pairs, make_block_job, make_job, make_run
 
 from harness.schema.record import State
 from report.loading.runs import Run, load_run
 from report.tables.registry import VIEWS, build
 from report.tables.table import Table
-
-PUBLISHED = Path(__file__).parent.parent / "results" / "published"
 
 
 def answer(*runs: Run) -> Table:

@@ -15,6 +15,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from folders import ROOT
 from report_factory import PROVEN, four_pairs, make_job, make_run
 
 from harness.schema.record import InferenceResult, JobRecord, Pair, State, Timing
@@ -214,7 +215,7 @@ def test_a_terminal_is_written_to_in_its_width_and_anything_else_in_markdown(
 ) -> None:
     import pty
 
-    root = Path(__file__).parent.parent
+    root = ROOT
     command = [sys.executable, "-m", "report.cli", "tables", "published"]
     parent, child = pty.openpty()
     environment = {**os.environ, "COLUMNS": "60", "TERM": "xterm"}

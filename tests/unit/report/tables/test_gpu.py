@@ -5,10 +5,10 @@ rows.
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
+from folders import PUBLISHED
 from report_factory import PROVEN, make_job, make_run
 
 from harness.schema.record import (
@@ -26,7 +26,6 @@ from report.loading.runs import Run, load_run
 from report.tables.registry import VIEWS, build
 from report.tables.render import FORMATS, render
 
-PUBLISHED = Path(__file__).parent.parent / "results" / "published"
 GIB = 2**30
 CARD = "NVIDIA H100 80GB HBM3"
 

@@ -8,14 +8,13 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+from folders import ROOT
 from report_factory import four_pairs, make_run, write_run
 
 from harness.errors import BenchError
 from report.commands.readme import draw
 from report.tables.markdown_files import documents, refresh
 from report.tables.render import render
-
-ROOT = Path(__file__).parent.parent
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ import math
 from pathlib import Path
 
 import pytest
+from folders import ROOT
 
 from harness.errors import BenchError
 from harness.schema.workload import Inference, JobSpec
@@ -15,7 +16,6 @@ from harness.worker.failures import NotEngagedError
 from harness.worker.inference.agreement import allowed_difference, disagreement
 from harness.worker.inference.engines import nodes_by_provider, prove, require_provider
 
-ROOT = Path(__file__).resolve().parents[1]
 CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 
 

@@ -10,15 +10,15 @@ import json
 import time
 from collections import Counter
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import pytest
+from folders import RESULTS
 
 from harness.worker.instruments.steady_state import LEAST_STEPS, Steady, _student, find_steady
 
 MINIMUM = 10
-RECORDED = Path(__file__).resolve().parents[1] / "results"
+RECORDED = RESULTS
 RUNS = (  # by name: a run committed later must not decide whether this test passes
     "aa-smoke-20261123-125913",
     "aa-smoke-20261123-130234",

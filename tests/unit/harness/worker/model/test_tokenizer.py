@@ -16,13 +16,13 @@ from typing import Any
 
 import pytest
 import worker_helpers as worker
+from folders import ROOT
 
 from harness.errors import BenchError
 from harness.schema.workload import JobSpec
 from harness.worker.model import tokenizer
 from harness.worker.tasks import glue
 
-ROOT = Path(__file__).resolve().parents[1]
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "good", "bad", "film", "a", "##s", "."]
 
 

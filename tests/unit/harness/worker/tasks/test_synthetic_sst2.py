@@ -11,7 +11,7 @@ from collections import Counter
 from statistics import mean
 
 import pytest
-import worker_helpers as worker
+from folders import ROOT
 
 from harness.worker.tasks import synthetic
 
@@ -37,7 +37,7 @@ def test_every_process_generates_the_same() -> None:
             [sys.executable, "-c", code],
             check=True,
             capture_output=True,
-            cwd=worker.ROOT,
+            cwd=ROOT,
             env={"PYTHONHASHSEED": seed},
         ).stdout
         for seed in ("1", "2")

@@ -1,6 +1,4 @@
-"""Causal language modelling and token classification: data, metrics, FLOPs, what suites may say,
-and real twins.
-"""
+"""Causal language modelling and token classification: data, metrics, FLOPs, what suites may say."""
 
 from __future__ import annotations
 
@@ -30,22 +28,9 @@ from harness.worker.tasks.token_classification import (
     sentences,
 )
 
-KINDS = {"causal-lm": "gpt2-tiny", "token-classification": "bert-tiny"}
-
-
-def _spec(folder: Path, kind: str, shape: str, **changes: Any) -> dict[str, Any]:
-    task = {
-        "name": "t",
-        "kind": kind,
-        "train_samples": 300,
-        "eval_samples": 60,
-        **changes.pop("task", {}),
-    }
-    return worker.spec(folder, model={"architecture": shape}, task=task, **changes)
-
 
 def _load(folder: Path, kind: str, shape: str, **changes: Any) -> TaskData:
-    spec = JobSpec.model_validate(_spec(folder, kind, shape, **changes))
+    spec = JobSpec.model_validate(worker.spec_of_kind(folder, kind, shape, **changes))
     return tasks.get(kind)(spec).load()
 
 
@@ -72,7 +57,7 @@ def test_a_model_without_the_tasks_head_is_one_sentence(tmp_path: Path) -> None:
     from tokenizers.models import WordLevel
     from transformers import PreTrainedTokenizerFast
 
-    spec = JobSpec.model_validate(_spec(tmp_path, "causal-lm", "t5-tiny"))
+    spec = JobSpec.model_validate(worker.spec_of_kind(tmp_path, "causal-lm", "t5-tiny"))
     words = PreTrainedTokenizerFast(
         tokenizer_object=Tokenizer(WordLevel({"<pad>": 0})), pad_token="<pad>"
     )
@@ -83,7 +68,9 @@ def test_a_model_without_the_tasks_head_is_one_sentence(tmp_path: Path) -> None:
 
 
 def test_perplexity_is_of_the_mean_loss(tmp_path: Path) -> None:
-    kind = tasks.get("causal-lm")(JobSpec.model_validate(_spec(tmp_path, "causal-lm", "gpt2-tiny")))
+    kind = tasks.get("causal-lm")(
+        JobSpec.model_validate(worker.spec_of_kind(tmp_path, "causal-lm", "gpt2-tiny"))
+    )
     assert kind.scores({"loss": math.log(40)}) == {
         "perplexity": pytest.approx(40),
         "loss": math.log(40),
@@ -127,7 +114,9 @@ def test_tags_lie_on_the_tokens_of_their_words(tmp_path: Path, shape: str, every
 
 def test_batches_pad_labels_with_what_the_loss_leaves_out(tmp_path: Path) -> None:
     changes = {"training": {"pad_to_max_length": False, "max_seq_length": 64}}
-    spec = JobSpec.model_validate(_spec(tmp_path, "token-classification", "bert-tiny", **changes))
+    spec = JobSpec.model_validate(
+        worker.spec_of_kind(tmp_path, "token-classification", "bert-tiny", **changes)
+    )
     kind = tasks.get("token-classification")(spec)
     data = kind.load()
     rows = [data.train[index] for index in range(4)]
@@ -212,7 +201,7 @@ def test_flops_of_a_head_on_every_token() -> None:
 
 def test_flops_are_known_only_where_the_head_is(tmp_path: Path) -> None:
     def shape(kind: str, architecture: str) -> Any:
-        spec = JobSpec.model_validate(_spec(tmp_path, kind, architecture))
+        spec = JobSpec.model_validate(worker.spec_of_kind(tmp_path, kind, architecture))
         config = {**SHAPES[architecture]}
         data = TaskData(None, None, None, len(TAGS), Any, None)  # type: ignore[arg-type]
         return tasks.get(kind)(spec).shape(config, data)
@@ -283,39 +272,3 @@ def test_a_key_of_glue_is_no_subset_of_another_kind(tmp_path: Path) -> None:
     (tmp_path / "s.yaml").write_text(SUITE.replace("LINE", "options: {tag_every_piece: true}"))
     task = load_suite(tmp_path / "s.yaml").tasks["sst2"]
     assert (task.subset, task.options) == (None, {"tag_every_piece": True})
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("kind", KINDS)
-def test_both_arms_train_it_alike(tmp_path: Path, kind: str) -> None:
-    """Twins over 12 steps; GPT-2 with accumulation, where a model that counts labels itself would
-    differ.
-    """
-    halves = {"batch_size": 8, "gradient_accumulation_steps": 2} if kind == "causal-lm" else {}
-    ended = {}
-    for backend in ("pytorch", "onnxruntime"):
-        job = _spec(
-            tmp_path,
-            kind,
-            KINDS[kind],
-            twin=True,
-            arm={"name": backend, "backend": backend},
-            training={"max_steps": 12, "learning_rate": 3e-3, **halves},
-        )
-        ended[backend] = worker.run(tmp_path / backend, job)
-    torch, ort = ended["pytorch"], ended["onnxruntime"]
-    assert ort.result["engagement"]["engaged"], ort.result["engagement"]["reasons"]
-    assert len(torch.losses) == len(ort.losses) == 12
-    assert max(abs(a - b) for a, b in zip(torch.losses, ort.losses, strict=True)) < 1e-4
-    assert torch.losses[-1] < torch.losses[0] - 0.5
-    assert torch.result["fingerprint"] == ort.result["fingerprint"]
-    assert ort.result["metrics"] == pytest.approx(torch.result["metrics"], rel=1e-3, abs=1e-3)
-    (main,) = ort.result["main_metrics"]
-    score, chance = ort.result["metrics"][main], ort.result["chance"][main]
-    if kind == "causal-lm":
-        assert torch.losses[0] == pytest.approx(
-            math.log(4096), abs=0.3
-        )  # not the sum over accumulated batches
-        assert score < 1500
-    else:
-        assert score > chance
