@@ -1,4 +1,4 @@
-"""Model FLOPs: by hand and against the published formula (test_worker_shapes.py: torch's counter);
+"""Model FLOPs: by hand and against the published formula (test_shapes.py: torch's counter);
 peaks.
 """
 
