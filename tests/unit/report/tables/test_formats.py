@@ -130,7 +130,8 @@ def test_latex_has_booktabs_rules_and_a_row_for_each() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", [r"\input{/etc/passwd}", "a&b", "50%", "{", "[x] y", "a\x1bb", "two\n\nlines", "x--y"]
+    "name",
+    [r"\input{/etc/passwd}", "a&b", "50%", "{", "[x] y", "a\x1bb", "two\n\nlines", "x--y", "x---y"],
 )
 def test_names_stay_text_in_latex(name: str) -> None:
     said = escape(name)
