@@ -216,12 +216,11 @@ def test_a_terminal_is_written_to_in_its_width_and_anything_else_in_markdown(
 ) -> None:
     import pty
 
-    root = ROOT
     command = [sys.executable, "-m", "report.cli", "tables", "published"]
     parent, child = pty.openpty()
     environment = {**os.environ, "COLUMNS": "60", "TERM": "xterm"}
     environment.pop("NO_COLOR", None)
-    with subprocess.Popen(command, cwd=root, env=environment, stdout=child) as process:
+    with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=child) as process:
         os.close(child)
         shown = b""
         while True:
@@ -240,7 +239,7 @@ def test_a_terminal_is_written_to_in_its_width_and_anything_else_in_markdown(
     assert max(map(len, lines)) <= 60
     assert not any(line.startswith("|") for line in lines)
     piped = subprocess.run(
-        command, cwd=root, capture_output=True, text=True, timeout=60, check=True
+        command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=True
     ).stdout
     assert "| roberta-large |" in piped
 
