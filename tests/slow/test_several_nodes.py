@@ -16,8 +16,9 @@ from pathlib import Path
 
 import psutil
 import pytest
+from folders import CONFIGS, ROOT, SUPPORT
 from runner_support import processes_of, wait_until
-from test_distributed import job_of
+from worker_helpers import job_of
 
 from harness.launcher import srun
 from harness.launcher.outcome import Seen, judge
@@ -25,11 +26,8 @@ from harness.launcher.process import RunningJob, run_to_end
 from harness.results.run_folder import read_records
 from harness.schema.record import State
 
-pytestmark = pytest.mark.slow
-
-ROOT = Path(__file__).parents[2]
-SMOKE = ROOT / "configs" / "scaling-smoke.yaml"
-FAKE_SLURM = Path(__file__).parents[1] / "support" / "fake_slurm.py"
+SMOKE = CONFIGS / "scaling-smoke.yaml"
+FAKE_SLURM = SUPPORT / "fake_slurm.py"
 
 
 @pytest.fixture
