@@ -25,7 +25,7 @@ from report.analysis.launches import (
     unobserved,
     verdict,
 )
-from report.analysis.metrics import RUNTIME, STEADY_STEP
+from report.analysis.metrics import RUNTIME, SETUP, STEADY_STEP
 from report.analysis.outcome import HAS_RESULT, GainStatus, Outcome, no_result
 from report.analysis.parity import Parity, ParityOutcome, check_parity
 from report.analysis.statistics import Estimate, format_gain, latency_gain, throughput_gain, usable
@@ -263,10 +263,10 @@ def _break_even(jobs: Sequence[tuple[JobRecord, JobRecord]]) -> BreakEven | None
     launches = [
         (one_setup, other_setup, one_step, other_step)
         for one, other in jobs
-        if usable(one_setup := one.timing.setup_s)
-        and usable(other_setup := other.timing.setup_s)
-        and usable(one_step := one.timing.steady_step_s)
-        and usable(other_step := other.timing.steady_step_s)
+        if usable(one_setup := SETUP.read(one))
+        and usable(other_setup := SETUP.read(other))
+        and usable(one_step := STEADY_STEP.read(one))
+        and usable(other_step := STEADY_STEP.read(other))
     ]
     return break_even(launches) if launches else None
 

@@ -105,7 +105,7 @@ def steady(run: Run) -> Part[ArmRow]:
     """Set-up and steady state of every measured arm; publications have neither."""
     needs = (metrics.STEADY_STEP, metrics.STEADY_SAMPLES_PER_S)
     rows = [row for row in arm_rows(run, metrics.STEADY_STATE, needs) if row.source == "measured"]
-    usual = any(job.timing.steady_step_s is not None for job in run.jobs)
+    usual = any(metrics.STEADY_STEP.read(job) is not None for job in run.jobs)
     notes = [*source_notes(run), *disturbance_notes(run), *telemetry_notes(run), *cache_notes(run)]
     return part_of(run, rows, notes, usual=usual)
 

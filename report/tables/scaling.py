@@ -162,4 +162,4 @@ def _transformed(speed_up: Estimate | None, factor: float) -> Figure:
 
 def _log_rates(launches: Launches) -> list[float]:
     counted = [job for job in launches.values() if is_result(job)]
-    return [math.log(rate) for job in counted if usable(rate := job.timing.steady_samples_per_s)]
+    return [math.log(rate) for job in counted if usable(rate := STEADY_SAMPLES_PER_S.read(job))]
