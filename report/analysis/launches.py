@@ -196,8 +196,9 @@ def unobserved(job: JobRecord) -> str:
         return "no telemetry samples"
     if not well_covered(telemetry):
         return "telemetry samples missing"
-    unread = [line for gpu in telemetry.gpus for line in gpu.unreadable]
-    if any(line.startswith(("clock_reasons: ", "card: ")) for line in unread):
+    # Records hold an entry as `field: reason`.
+    unread = {line.partition(": ")[0] for gpu in telemetry.gpus for line in gpu.unreadable}
+    if unread & {"clock_reasons", "card"}:
         return "clock reasons not read"
     if any(gpu.foreign_processes is None for gpu in telemetry.gpus):
         return "processes on the card not read"

@@ -10,12 +10,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from report.analysis.gains import END_TO_END, STEADY_STATE, Measure
-from report.analysis.metrics import NO_FIGURE, Figure
+from report.analysis.metrics import ESSENTIAL, NO_FIGURE, Figure
 from report.loading.runs import Run
 from report.tables.arm_rows import backends_are_shared
 from report.tables.arms import notes_of, rows_of
 from report.tables.columns import (
-    ESSENTIAL,
     MODEL,
     PAIR_ATTENTION,
     PRECISION,

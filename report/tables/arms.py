@@ -12,6 +12,7 @@ from typing import TypeVar
 
 from report.analysis import metrics
 from report.analysis.launches import only_blocks
+from report.analysis.metrics import DETAIL, ESSENTIAL, NORMAL
 from report.analysis.utilization import is_measured, is_on_gpu
 from report.loading.runs import Run
 from report.tables import utilization
@@ -19,11 +20,8 @@ from report.tables.arm_rows import arm_rows
 from report.tables.columns import (
     ATTENTION,
     BATCH,
-    DETAIL,
-    ESSENTIAL,
     GPU,
     MODEL,
-    NORMAL,
     PRECISION,
     STATE,
     TASK,

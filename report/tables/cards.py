@@ -8,13 +8,12 @@ from collections.abc import Sequence
 
 from harness.schema.record import GpuTelemetry, JobRecord
 from report.analysis import metrics
-from report.analysis.metrics import Figure, JobMetric, OfCards
+from report.analysis.metrics import ESSENTIAL, Figure, JobMetric, OfCards
 from report.analysis.statistics import mean_of
 from report.loading.runs import Run
 from report.tables.arm_rows import counted_rows
 from report.tables.arms import arm_facts, notes_of, rows_of
 from report.tables.columns import (
-    ESSENTIAL,
     GPU,
     MODEL,
     TELLING_STATE,

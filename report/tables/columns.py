@@ -14,8 +14,6 @@ from report.analysis.outcome import GainStatus, PrecisionTarget
 from report.tables.rows import AnyRow, ArmRow, GainRow, InferenceRow, TrainedRow, UtilizationRow
 from report.text import format_percent
 
-__all__ = ["DETAIL", "ESSENTIAL", "NORMAL"]
-
 R = TypeVar("R", contravariant=True)
 Shown = TypeVar("Shown", bound=AnyRow, contravariant=True)
 FiguresRow = ArmRow | UtilizationRow

@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from report.analysis import metrics
 from report.analysis.gains import END_TO_END
 from report.analysis.launches import arms_of, is_result
-from report.analysis.metrics import JobMetric
+from report.analysis.metrics import DETAIL, NORMAL, JobMetric
 from report.loading.runs import Run
 from report.tables import utilization
 from report.tables.arm_rows import figure_means
-from report.tables.columns import DETAIL, NORMAL, Column, format_number
+from report.tables.columns import Column, format_number
 from report.tables.footnotes import grouped
 from report.tables.gain_rows import gain_rows
 from report.tables.rows import SIDES, FullRow, extended

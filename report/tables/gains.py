@@ -10,18 +10,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from report.analysis.metrics import LATENCY_GAIN, THROUGHPUT_GAIN
+from report.analysis.metrics import DETAIL, ESSENTIAL, LATENCY_GAIN, NORMAL, THROUGHPUT_GAIN
 from report.loading.runs import Run
 from report.tables import full
 from report.tables.arm_rows import backends_are_shared
 from report.tables.arms import notes_of, rows_of
 from report.tables.columns import (
     BATCH,
-    DETAIL,
-    ESSENTIAL,
     GPU,
     MODEL,
-    NORMAL,
     PAIR_ATTENTION,
     PRECISION,
     STATE,

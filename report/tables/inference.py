@@ -11,6 +11,8 @@ from harness.schema.record import ENGINES, EngineTimes, InferencePoint, Inferenc
 from report.analysis.inference import Comparison, comparisons_of, has_inference
 from report.analysis.launches import arms_of
 from report.analysis.metrics import (
+    DETAIL,
+    ESSENTIAL,
     INFERENCE_LATENCY,
     INFERENCE_LATENCY_P50,
     INFERENCE_LATENCY_P95,
@@ -36,8 +38,6 @@ from report.tables.arm_rows import (
 from report.tables.arms import notes_of, rows_of
 from report.tables.columns import (
     ATTENTION,
-    DETAIL,
-    ESSENTIAL,
     GPU,
     MODEL,
     STATE,

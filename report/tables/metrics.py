@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from harness.schema.record import JobRecord
 from report.analysis.launches import arms_of, is_result
-from report.analysis.metrics import finite
+from report.analysis.metrics import DETAIL, ESSENTIAL, finite
 from report.analysis.outcome import no_result
 from report.analysis.parity import score_name
 from report.analysis.statistics import mean_interval
@@ -17,8 +17,6 @@ from report.loading.runs import Run
 from report.tables.arm_rows import arm_rows, with_interval
 from report.tables.arms import ARM, BACKEND
 from report.tables.columns import (
-    DETAIL,
-    ESSENTIAL,
     MODEL,
     PRECISION,
     TASK,

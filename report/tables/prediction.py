@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from harness.schema.record import JobRecord
 from report.analysis.launches import arms_of, is_result
-from report.analysis.metrics import RUNTIME, SETUP
+from report.analysis.metrics import ESSENTIAL, RUNTIME, SETUP
 from report.analysis.statistics import usable
 from report.loading.runs import Run
 from report.loading.series import Files
@@ -22,7 +22,6 @@ from report.tables.arms import ARM, BACKEND, notes_of, rows_of
 from report.tables.columns import (
     ATTENTION,
     BATCH,
-    ESSENTIAL,
     GPU,
     MODEL,
     PRECISION,

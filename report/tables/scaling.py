@@ -20,6 +20,7 @@ from harness.schema.record import JobRecord
 from report.analysis.launches import Launches, arms_of, is_result
 from report.analysis.metrics import (
     ENERGY_PER_SAMPLE,
+    ESSENTIAL,
     NO_FIGURE,
     STEADY_SAMPLES_PER_S,
     Figure,
@@ -30,7 +31,6 @@ from report.tables.arm_rows import arm_rows
 from report.tables.columns import (
     ATTENTION,
     BATCH,
-    ESSENTIAL,
     GPU,
     MODEL,
     PRECISION,

@@ -5,13 +5,12 @@ from __future__ import annotations
 import statistics
 from collections.abc import Sequence
 
+from report.analysis.metrics import DETAIL, ESSENTIAL
 from report.loading.runs import Run
 from report.tables.arm_rows import backends_are_shared
 from report.tables.arms import notes_of
 from report.tables.columns import (
     BATCH,
-    DETAIL,
-    ESSENTIAL,
     GPU,
     MODEL,
     PRECISION,

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from harness.schema.record import JobRecord
 from report.analysis.gains import STEADY_STATE, Gain, gains_of
 from report.analysis.launches import NEEDS_NO_PROOF, JobStatus, arms_of, verdict
-from report.analysis.metrics import NO_FIGURE, THROUGHPUT_GAIN, Figure
+from report.analysis.metrics import ESSENTIAL, NO_FIGURE, THROUGHPUT_GAIN, Figure
 from report.analysis.parity import ParityOutcome
 from report.loading.runs import Run
 from report.tables.arm_rows import arm_rows
@@ -19,7 +19,6 @@ from report.tables.arms import ARM, BACKEND
 from report.tables.columns import (
     ATTENTION,
     BATCH,
-    ESSENTIAL,
     MODEL,
     PRECISION,
     TASK,

@@ -9,7 +9,7 @@ import sys
 import unicodedata
 from typing import Any
 
-from report.tables.columns import ESSENTIAL
+from report.analysis.metrics import ESSENTIAL
 from report.tables.table import Document, Table
 
 WITHOUT_A_TERMINAL = 120  # columns

@@ -19,7 +19,7 @@ from folders import ROOT
 from report_factory import PROVEN, four_pairs, make_job, make_run
 
 from harness.schema.record import InferenceResult, JobRecord, Pair, State, Timing
-from report.tables.columns import DETAIL, ESSENTIAL
+from report.analysis.metrics import DETAIL, ESSENTIAL
 from report.tables.latex import escape
 from report.tables.registry import VIEWS, build
 from report.tables.render import render
