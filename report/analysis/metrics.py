@@ -345,8 +345,8 @@ JOB_MEMORY_PEAK = JobMetric(
     better=Better.LOWER,
 )
 
-# The figures of gains, of which rows hold a field each. `read` takes d = ln T_baseline - ln T_candidate,
-# the mean or an end of its interval.
+# The figures of gains, of which rows hold a field each. `read` takes the mean of
+# d = ln T_baseline - ln T_candidate, or an end of its interval.
 LOG_RATIO: Metric[float] = Metric(
     key="log_ratio",
     meaning="mean of ln T_baseline - ln T_candidate over the launches that count",

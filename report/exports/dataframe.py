@@ -50,7 +50,7 @@ def frame(runs: Run | Path | str | Iterable[Run | Path | str]) -> pd.DataFrame:
 
 
 def job_rows(run: Run) -> list[JobRow]:
-    """One row per recorded job, in the order recorded, parity runs and earlier attempts included."""
+    """One row per job in the order recorded, parity runs and earlier attempts included."""
     latest = {id(job) for launches in arms_of(run).launches.values() for job in launches.values()}
     return [
         JobRow(

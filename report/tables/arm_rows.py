@@ -1,4 +1,4 @@
-"""The rows of arms: the figures of every arm of a run, each the mean over the launches that count."""
+"""The rows of arms: the figures of every arm of a run, means over the launches that count."""
 
 from __future__ import annotations
 

@@ -219,7 +219,8 @@ class MetricRow(ArmRow):
     metric_value: Annotated[
         Figure,
         Meaning(
-            "its value after training, mean over the launches that count (null: not defined in one of "
+            "its value after training, mean over the launches that count (null: not defined "
+            "in one of "
             "them)"
         ),
     ]
@@ -238,7 +239,8 @@ class ScalingRow(ArmRow):
     speed_up: Annotated[
         Figure,
         Meaning(
-            "steady samples per second over those of the fewest processes that the run has of the same "
+            "steady samples per second over those of the fewest processes that the run has "
+            "of the same "
             "work",
             Unit.RATIO,
         ),
@@ -289,7 +291,8 @@ class SupportRow(ArmRow):
     proven: Annotated[
         str | None,
         Meaning(
-            "whether the backend was proven to run the training, where a proof was taken (null: needs "
+            "whether the backend was proven to run the training, where a proof was taken "
+            "(null: needs "
             "none)"
         ),
     ]
@@ -368,7 +371,8 @@ class GainRow(Row):
     break_even: Annotated[
         str,
         Meaning(
-            "the step from which the candidate has repaid its set-up, with its 95% interval, in words"
+            "the step from which the candidate has repaid its set-up, with its 95% interval, "
+            "in words"
         ),
     ]
     break_even_step: Annotated[
@@ -390,7 +394,8 @@ class GainRow(Row):
     noise_floor: Annotated[
         str,
         Meaning(
-            "half-width of the 95% interval of identical arms on this host, with its middle if 0 is "
+            "half-width of the 95% interval of identical arms on this host, with its middle "
+            "if 0 is "
             "outside"
         ),
     ]
@@ -426,7 +431,8 @@ class GainRow(Row):
     precision_target: Annotated[
         PrecisionTarget | None,
         Meaning(
-            "precision reached or precision not reached (null: no adaptive stopping on this measure)"
+            "precision reached or precision not reached (null: no adaptive stopping on this "
+            "measure)"
         ),
     ]
     differs: Annotated[list[str], Meaning("declared differences of the pair besides the backend")]
@@ -434,7 +440,8 @@ class GainRow(Row):
     unobserved: Annotated[
         str,
         Meaning(
-            "of how many jobs of the gain it is unknown whether their cards were throttled or shared, "
+            "of how many jobs of the gain it is unknown whether their cards were throttled "
+            "or shared, "
             "and why"
         ),
     ]
@@ -465,7 +472,8 @@ class AnswerRow(GainRow):
     steady_throughput_gain: Annotated[
         Figure,
         Meaning(
-            "the throughput gain in the steady state, where a row is of one pair and `throughput_gain` "
+            "the throughput gain in the steady state, where a row is of one pair and "
+            "`throughput_gain` "
             "is end to end",
             Unit.FRACTION,
         ),

@@ -1,4 +1,4 @@
-"""Tables in one form that every output format starts from: typed rows and what is displayed of them.
+"""Tables in one form that every output format starts from: rows and what is displayed of them.
 
 A view is one kind of table (report.tables.registry); an output format is one function of a Document
 (report.tables.render).
