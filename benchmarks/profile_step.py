@@ -46,7 +46,7 @@ def profile_here(spec_file: Path) -> dict[str, Any]:
     """Train one job in this process and profile its last steps."""
     import os
 
-    from harness.schema.workload import JobSpec
+    from harness.schema.job import JobSpec
     from harness.worker import backends
 
     spec = JobSpec.model_validate_json(spec_file.read_text())

@@ -25,8 +25,9 @@ from harness.launcher.outcome import Seen, judge
 from harness.launcher.process import RunningJob, run_to_end
 from harness.planning.plan import make_plan
 from harness.runner import preflight
+from harness.schema.job import JobSpec
 from harness.schema.record import Engagement, Memory, State
-from harness.schema.workload import JobSpec, Launch
+from harness.schema.workload import Launch
 from harness.telemetry.sources import Gpu, LostGpu, Unreadable
 from harness.worker.ranks import Ranks, highest, proof_of_all
 
@@ -285,7 +286,7 @@ RUNNER = """
 import sys
 from pathlib import Path
 from harness.launcher.process import RunningJob
-from harness.schema.workload import JobSpec
+from harness.schema.job import JobSpec
 
 job = JobSpec.model_validate_json(Path(sys.argv[1]).read_text())
 with RunningJob(job, Path(sys.argv[2])) as running:

@@ -18,7 +18,7 @@ import pytest
 import worker_helpers as worker
 
 from harness.errors import BenchError
-from harness.schema.workload import JobSpec
+from harness.schema.job import JobSpec
 from harness.worker.model import tokenizer
 from harness.worker.tasks import glue
 

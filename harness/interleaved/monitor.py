@@ -14,7 +14,7 @@ from harness.interleaved.turns import Block
 from harness.launcher.channel import Event, block_seconds
 from harness.launcher.outcome import signal_name
 from harness.launcher.process import RunningJob
-from harness.schema.workload import JobSpec
+from harness.schema.job import JobSpec
 
 LOOK_EVERY_S = 1.0  # for limits that have no file descriptor
 

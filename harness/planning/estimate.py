@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from statistics import median
 
-from harness.schema.workload import JobSpec
+from harness.schema.job import JobSpec
 
 # Samples of GLUE's training sets (https://gluebenchmark.com/tasks, as counted in the hub's
 # nyu-mll/glue).

@@ -213,7 +213,7 @@ class Suite(Strict):
         if not arm.training:
             return workload
         changed = merge(workload.training, ("arms", arm.name, "training"), arm.training)
-        return workload.model_copy(update={"training": changed})
+        return workload.replace(training=changed)
 
     def resolved_pairs(self) -> list[Pair]:
         """Every pair on every workload it applies to; refuses unknown arms and undeclared

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.launcher.channel import Channel
+from harness.schema.job import JobSpec
 from harness.schema.record import (
     Engagement,
     Fingerprint,
@@ -22,7 +23,6 @@ from harness.schema.record import (
     Timing,
     WorkerResult,
 )
-from harness.schema.workload import JobSpec
 from harness.worker import arguments, tasks
 from harness.worker.backends.base import Backend
 from harness.worker.failures import NotEngagedError, log_hidden

@@ -105,24 +105,6 @@ def real_time(on: bool) -> str:
     return ""
 
 
-def environment_of(spec: dict[str, Any]) -> dict[str, str]:
-    """What a job spec, as it was read from JSON, wants in the environment before anything heavy is
-    imported.
-    """
-    variables: dict[str, str] = {}
-    if spec.get("threads"):
-        variables |= dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), str(spec["threads"]))
-    if spec.get("device") == "cuda":
-        # One GPU per process: with more, Trainer would silently wrap the model in DataParallel.
-        visible = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")
-        if "LOCAL_RANK" not in os.environ:
-            variables["CUDA_VISIBLE_DEVICES"] = visible[0]
-    else:
-        variables["CUDA_VISIBLE_DEVICES"] = ""
-    variables["DATASETS_VERBOSITY"] = "error"
-    return variables | dict(spec.get("environment") or {})
-
-
 def limit_memory(gib: float | None) -> None:
     """Bound private memory (RLIMIT_DATA, soft): allocations beyond it fail instead of waking the
     OOM killer.

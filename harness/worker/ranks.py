@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, TypeVar
 
+from harness.schema.job import JobSpec
 from harness.schema.record import Engagement, Memory
-from harness.schema.workload import JobSpec
 
 T = TypeVar("T")
 

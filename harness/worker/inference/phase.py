@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from harness.launcher.outcome import signal_name
+from harness.schema.job import JobSpec
 from harness.schema.record import ENGINES, InferenceResult
-from harness.schema.workload import Inference, JobSpec
+from harness.schema.workload import Inference
 from harness.setup.stack import cuda11_library_path
 from harness.worker.failures import log_hidden, sentence
 from harness.worker.inference.agreement import allowed_difference, disagreement

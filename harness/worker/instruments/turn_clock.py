@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.launcher.channel import Channel
-from harness.schema.workload import JobSpec
+from harness.schema.job import JobSpec
 from harness.worker import process
 from harness.worker.instruments import os_counters
 from harness.worker.instruments.loss_recorder import LossRecorder

@@ -21,8 +21,9 @@ from harness.planning.hub import (
     model_folder,
 )
 from harness.planning.positions import usable_positions
+from harness.schema.job import JobSpec
 from harness.schema.shapes import SHAPES
-from harness.schema.workload import JobSpec, Model
+from harness.schema.workload import Model
 from harness.worker import compat
 from harness.worker.model import initial_weights
 

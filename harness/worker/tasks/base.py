@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from harness.results.mfu import shape_of
+from harness.schema.job import JobSpec
 from harness.schema.record import ModelShape, Sources
-from harness.schema.workload import JobSpec, NoOptions, Strict, Task
+from harness.schema.workload import NoOptions, Strict, Task
 
 
 @dataclass(frozen=True)

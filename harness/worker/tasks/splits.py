@@ -10,8 +10,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+from harness.schema.job import JobSpec
 from harness.schema.record import Sources
-from harness.schema.workload import JobSpec
 from harness.worker import compat
 from harness.worker.model import build as models
 from harness.worker.tasks.store import build_once, key_of
