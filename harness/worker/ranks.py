@@ -99,12 +99,8 @@ def proof_of_all(proofs: Sequence[Engagement | None]) -> Engagement | None:
     reasons = [
         f"rank {rank}: {reason}" for rank, proof in enumerate(given) for reason in proof.reasons
     ]
-    return given[0].model_copy(
-        update={
-            "engaged": all(proof.engaged for proof in given),
-            "reasons": reasons,
-            "ranks": len(given),
-        }
+    return given[0].replace(
+        engaged=all(proof.engaged for proof in given), reasons=reasons, ranks=len(given)
     )
 
 

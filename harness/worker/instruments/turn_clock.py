@@ -46,15 +46,19 @@ class TurnClock(StepClock):
     shrink.
     """
 
+    # It has the waiting in it, and its steps are not what was planned.
+    end_to_end = False
+
     def __init__(
         self,
         channel: Channel,
         losses: LossRecorder,
-        cuda: bool,
         prove: Callable[[int], None],
+        *,
+        cuda: bool,
         gate: Gate,
     ) -> None:
-        super().__init__(channel, losses, cuda, prove)
+        super().__init__(channel, losses, prove, cuda=cuda)
         self._gate = gate
         self._fresh = True  # no micro-batch of this optimizer step is through yet
 
@@ -73,6 +77,10 @@ class TurnClock(StepClock):
             return loss
 
         trainer.training_step = training_step
+
+    def release(self) -> None:
+        """Undo what was done against noise; call when training is over."""
+        self._gate.release()
 
     def _border(self, trainer: Any) -> None:
         mark, now = self._mark(), time.monotonic_ns()
