@@ -78,8 +78,8 @@ def build(
         The model, and what a reader must know of its checkpoint (record.Sources.remarks).
 
     Raises:
-        BenchError: The model cannot be had, is broken, is too short for the samples or does not know
-            the attention asked for.
+        BenchError: The model cannot be had, is broken, is too short for the samples or does not
+            know the attention asked for.
     """
     import transformers
     from transformers import AutoConfig, set_seed
@@ -297,7 +297,8 @@ def _draw_what_does_not_fit(built: Any, spec: JobSpec, report: Mapping[str, Any]
     what to say of it.
 
     Raises:
-        BenchError: The model itself, not only its head, is not in the checkpoint or of another shape there.
+        BenchError: The model itself, not only its head, is not in the checkpoint or of another
+            shape there.
     """
     model = spec.workload.model
     place = f"models.{model.name}.path"

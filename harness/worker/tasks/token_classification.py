@@ -127,7 +127,10 @@ class TokenClassification(TaskKind):
         """Pads the labels too: with what the loss leaves out."""
         from transformers import DataCollatorForTokenClassification
 
-        return DataCollatorForTokenClassification(data.tokenizer, label_pad_token_id=IGNORED)  # type: ignore[no-any-return]
+        collator: Callable[[Any], Any] = DataCollatorForTokenClassification(
+            data.tokenizer, label_pad_token_id=IGNORED
+        )
+        return collator
 
     def shape(self, config: Mapping[str, Any], data: TaskData) -> ModelShape | None:
         return shape_of(config, data.labels, every_token=True)
