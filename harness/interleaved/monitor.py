@@ -46,7 +46,7 @@ class Arm:
         """Whether it is parked at a border."""
         return self.levers is not None and self._turn is None and not self.trained
 
-    def go(self, lead_in: int, steps: int, counts: bool) -> None:
+    def go(self, lead_in: int, steps: int, *, counts: bool) -> None:
         """Start a turn."""
         self.block, self._turn = None, (lead_in, steps)
         self._send("go", lead_in=lead_in, steps=steps, counts=counts)

@@ -200,7 +200,7 @@ class Schedule:
                 earlier = reruns.of_attempt(quad, self.records, attempt - 1).values()
                 again = not reruns.systematic(earlier, found, pairs)
             if reason:
-                yield self._rerun_note(quad, attempt, reason, again)
+                yield self._rerun_note(quad, attempt, reason, again=again)
             if not reason or not again:
                 return
             attempt += 1
@@ -253,7 +253,7 @@ class Schedule:
                 again = attempt - crashes <= self.plan.measurement.max_reruns
                 reason = reruns.disturbance(found.values(), [pair])
             if reason:
-                yield self._rerun_note(both, attempt, reason, again)
+                yield self._rerun_note(both, attempt, reason, again=again)
             if not reason or not again:
                 return
             attempt += 1
@@ -282,7 +282,9 @@ class Schedule:
         self.retry.difference_update(job.id for job in jobs)
         return Work(tuple(jobs), attempt)
 
-    def _rerun_note(self, jobs: Sequence[JobSpec], attempt: int, reason: str, again: bool) -> Note:
+    def _rerun_note(
+        self, jobs: Sequence[JobSpec], attempt: int, reason: str, *, again: bool
+    ) -> Note:
         launches = sorted({job.launch + 1 for job in jobs})
         what = (
             f"{jobs[0].workload.name}, launch{'es' if len(launches) > 1 else ''} "

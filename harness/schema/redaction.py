@@ -267,6 +267,7 @@ def _model(model: Kept, by: Redactor) -> Kept:
         after = _value(before, field.annotation, tuple(field.metadata), by)
         if after is not before:
             changes[name] = after
+    # Not validated: what stands in for a path or a secret need not be what the field is for.
     return model.model_copy(update=changes) if changes else model
 
 

@@ -67,7 +67,7 @@ def pin(cores: Iterable[int] | None) -> None:
         os.register_at_fork(after_in_child=lambda: os.sched_setaffinity(0, others))
 
 
-def place_threads(cores: Sequence[int], apart: bool = True) -> None:
+def place_threads(cores: Sequence[int], *, apart: bool = True) -> None:
     """The main thread on the first of these CPUs, every other thread of this process on the rest;
     or all on all again.
 

@@ -87,7 +87,7 @@ class TurnClock(StepClock):
         self._end(mark, now)
         control, state = trainer.control, trainer.state
         last = control.should_training_stop or state.global_step + 1 >= state.max_steps
-        if self._gate.border(self, control, last):
+        if self._gate.border(self, control, last=last):
             before, (mark, now) = now, (self._mark(), time.monotonic_ns())
             self._told_ns += now - before  # a rate of samples is one of work, not of waiting
         self._next_starts(mark, now)
@@ -131,7 +131,7 @@ class Gate:
         self._primer: Any = None
         self.turns: list[Turn] = []
 
-    def border(self, clock: StepClock, control: Any, last: bool) -> bool:
+    def border(self, clock: StepClock, control: Any, *, last: bool) -> bool:
         """Pause if a turn ends here; whether it did. `last`: training ends at this border anyway,
         nothing is awaited.
 
