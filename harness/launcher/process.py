@@ -19,7 +19,7 @@ from types import TracebackType
 from typing import Literal
 
 from harness.errors import BenchError, of_the_system
-from harness.launcher import supervisor, torchrun
+from harness.launcher import srun, supervisor, torchrun
 from harness.launcher.channel import Event, Listener, Peer, ProtocolError, block_seconds
 from harness.launcher.environment import (
     environment_for,
@@ -48,6 +48,8 @@ class LaunchOptions:
         lock_fd: Kept open until the job is gone, whatever becomes of this process; -1: none.
         wake_fd: When it is readable, `RunningJob.pump` returns early.
         oom: Counts what the kernel's OOM killer does; None: where this process runs.
+        rendezvous: This node trains only a part of the job, which begins on another node. None: all
+            of the job begins here, and srun starts the parts of its other nodes.
     """
 
     interpreter: str = sys.executable
@@ -57,6 +59,7 @@ class LaunchOptions:
     lock_fd: int = -1
     wake_fd: int | None = None
     oom: OomCounter | None = None
+    rendezvous: torchrun.Rendezvous | None = None
 
 
 class RunningJob:
@@ -109,9 +112,19 @@ class RunningJob:
         spec = self._folder / "spec.json"
         # In ASCII, for the names of folders in it may be no UTF-8.
         spec.write_text(json.dumps(self.job.model_dump(mode="json")), encoding="ascii")
-        words = torchrun.command(
-            self.job.workload.launch, options.interpreter, self._folder, worker=options.command
-        )
+        launch = self.job.workload.launch
+        if launch.nodes > 1 and options.rendezvous is None:
+            words = srun.first_node_command(
+                self.job, options.interpreter, self._folder, self.log, options.command
+            )
+        else:
+            words = torchrun.command(
+                launch,
+                options.interpreter,
+                self._folder,
+                worker=options.command,
+                rendezvous=options.rendezvous,
+            )
         return [*words, str(spec), str(self._folder / "channel")]
 
     def _environment(self, options: LaunchOptions) -> dict[str, str]:

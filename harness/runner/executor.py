@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness.launcher import srun
 from harness.launcher.outcome import Seen, judge
 from harness.launcher.process import LaunchOptions, RunningJob, run_to_end
 from harness.results.open_run import now_utc
@@ -166,6 +167,9 @@ class Executor:
     def _ended(self, job: JobSpec, seen: Seen, name: str) -> Execution:
         """How a job ended, with its series written under this name."""
         state, reason = judge(seen, self._log(name))
+        if state is State.CRASHED and job.workload.launch.nodes > 1:
+            # The ranks of the runner's node only say that they miss the others.
+            reason = "; ".join(filter(None, (reason, srun.trouble(self._log(name)))))
         return Execution(
             job,
             seen,

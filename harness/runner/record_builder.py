@@ -102,6 +102,8 @@ class RecordBuilder:
         telemetry, code = execution.telemetry, seen.exit_code
         if telemetry is not None and together:
             telemetry = of_its_own(telemetry)
+        if telemetry is not None and job.workload.launch.nodes > 1:
+            telemetry = of_first_node(telemetry, job.workload.launch.nodes)
         fields = {
             **dict(result),
             "timing": result.timing.replace(wall_s=seen.wall_s),
@@ -187,6 +189,14 @@ def without_room(record: JobRecord, why: str) -> JobRecord:
 def in_run(record: JobRecord, run: str, first: int) -> JobRecord:
     """The record of a part's job as one of the whole run, in which so many jobs come before."""
     return record.replace(run=run, position=first + record.position)
+
+
+def of_first_node(telemetry: Telemetry, nodes: int) -> Telemetry:
+    """A job's telemetry where only the first of its nodes was sampled: without the energy of a
+    sample, in which the cards of the others had a part.
+    """
+    why = f"energy of a sample: {nodes} nodes trained, and only the first is sampled"
+    return telemetry.replace(joules_per_sample=None, unreadable=[*telemetry.unreadable, why])
 
 
 def of_its_own(telemetry: Telemetry) -> Telemetry:
