@@ -159,7 +159,9 @@ class Schedule:
     def _epochs(self, jobs: Sequence[JobSpec], pairs: Sequence[Pair]) -> Iterator[Item]:
         launches, adaptive = 0, self.plan.measurement.adaptive
         for quad in reruns.quads(jobs):
-            quad = [job for job in quad if job in jobs]  # those of pairs refused meanwhile are gone
+            # Those of pairs that were refused meanwhile are gone.
+            left = {job.id for job in jobs}
+            quad = [job for job in quad if job.id in left]
             if not quad:
                 return
             yield from self._quad(quad, pairs)
@@ -167,7 +169,8 @@ class Schedule:
             refused = [item for pair in pairs if (item := self._refused(pair, pairs, rest))]
             yield from refused
             pairs, rest = _without(refused, pairs, rest)
-            jobs = [job for job in jobs if job in rest or job in quad]
+            left = {job.id for job in (*rest, *quad)}
+            jobs = [job for job in jobs if job.id in left]
             launches += len({job.launch for job in quad})
             if adaptive is not None and pairs:
                 of_workload = [
