@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from folders import SUPPORT
+from folders import ROOT, SUPPORT
 from runner_support import (
     CANDIDATE,
     WORKER,
@@ -38,7 +38,7 @@ RUNNER = SUPPORT / "scripted_runner.py"
 @pytest.fixture(autouse=True)
 def _marked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BENCH_TEST_FOLDER", str(tmp_path))
-    monkeypatch.setenv("PYTHONPATH", str(RUNNER.parent.parent))
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
 
 
 def start(

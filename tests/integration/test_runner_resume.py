@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from folders import SUPPORT
+from folders import ROOT, SUPPORT
 from runner_support import WORKER, executions, make_plan, processes_of, quiet, wait_until
 
 from harness.errors import BenchError
@@ -26,7 +26,7 @@ RUNNER = SUPPORT / "scripted_runner.py"
 @pytest.fixture(autouse=True)
 def _marked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BENCH_TEST_FOLDER", str(tmp_path))
-    monkeypatch.setenv("PYTHONPATH", str(RUNNER.parent.parent))
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
 
 
 def start(tmp_path: Path, *behaviours: dict[str, object]) -> subprocess.Popen[str]:
