@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from report.regressions.model import Change, Finding, Point, Verdict
+from harness.schema.verdict import Change, Finding, Point, Verdict
 
 ROOT = Path(__file__).parent.parent
 TOKEN = "ghs_ThisIsTheTokenOfATest0123456789"

@@ -13,7 +13,7 @@ import numpy as np
 from report_factory import make_job, make_run, write_run
 
 from harness.schema.record import Host, InferenceResult, JobRecord, State
-from report.regressions.model import Point
+from harness.schema.verdict import Point
 
 PACKAGES = {
     "torch": "2.6.0",

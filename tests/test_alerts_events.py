@@ -6,7 +6,7 @@ import pytest
 from alerts_support import finding, verdict
 
 from report.alerts.events import Event, Told, new_events, subject_of
-from report.regressions.model import Verdict
+from harness.schema.verdict import Verdict
 
 
 def nights(*verdicts: Verdict) -> list[list[Event]]:

@@ -27,7 +27,7 @@ from report.alerts.channels.issues import Issues
 from report.alerts.delivery import Patience
 from report.alerts.pipeline import alert
 from report.alerts.secrets import Secrets
-from report.regressions.model import Verdict
+from harness.schema.verdict import Verdict
 
 
 def tell(

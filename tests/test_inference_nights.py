@@ -24,7 +24,7 @@ from report.alerts.plot import mermaid
 from report.loading.runs import load_runs
 from report.regressions.acknowledged import Acknowledgement, PairPattern
 from report.regressions.check import Rules
-from report.regressions.model import Finding
+from harness.schema.verdict import Finding
 from report.regressions.nights import histories, nights_among
 from report.regressions.plot import drawing_of
 from report.regressions.rehearsal import write_made_up

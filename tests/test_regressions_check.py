@@ -19,7 +19,7 @@ from harness.schema.record import Pair, RunInfo, State
 from report.loading.runs import load_runs
 from report.regressions.acknowledged import Acknowledgement, PairPattern
 from report.regressions.check import Rules, check
-from report.regressions.model import Finding, Verdict
+from harness.schema.verdict import Finding, Verdict
 from report.regressions.reproduce import reproduce_command
 
 ROOT = Path(__file__).parent.parent

@@ -12,6 +12,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from harness.errors import BenchError
+from harness.schema.verdict import Verdict
 from report.alerts.channels.base import Channel, Context
 from report.alerts.channels.registry import CHANNELS
 from report.alerts.delivery import Patience, Undelivered
@@ -20,7 +21,6 @@ from report.alerts.events import is_older, new_events
 from report.alerts.message import compose
 from report.alerts.secrets import Secrets
 from report.alerts.state import ChannelState, StateFile, locked
-from report.regressions.model import Verdict
 
 Say = Callable[[str], None]
 

@@ -19,8 +19,8 @@ from pydantic import Field, ValidationError
 
 from harness.errors import BenchError
 from harness.files import write_atomically
+from harness.schema.verdict import Frozen
 from report.alerts.events import Event, Told
-from report.regressions.model import Frozen
 
 
 class ChannelState(Frozen):

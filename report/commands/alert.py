@@ -22,7 +22,7 @@ CHANNELS = (
 EPILOG = """\
 channels, each NAME or NAME=TARGET:
   summary      Markdown appended to $GITHUB_STEP_SUMMARY, or to the file TARGET
-  annotations  ::error::, ::warning:: and ::notice:: lines on standard output, or in the file TARGET
+  annotations  ::error:: and ::notice:: lines on standard output, or in the file TARGET
   issues       one GitHub issue per pair in $GITHUB_REPOSITORY at $GITHUB_API_URL, as $GITHUB_TOKEN; TARGET: label
   slack        $BENCH_SLACK_WEBHOOK, Slack's incoming webhook or a compatible one
   email        one TARGET/<identity>.eml per alert ($BENCH_EMAIL_TO, $BENCH_EMAIL_FROM), or standard output

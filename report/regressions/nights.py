@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Literal
 
 from harness.schema.record import JobRecord, Pair
+from harness.schema.verdict import Point
 from report.analysis.gains import END_TO_END, STEADY_STATE, Gain, gains_of, matched
 from report.analysis.inference import Comparison
 from report.analysis.launches import OK, arms_of
@@ -16,7 +17,6 @@ from report.analysis.statistics import usable
 from report.loading.aa_runs import same_host
 from report.loading.runs import Run
 from report.regressions.comparable import Setting, setting_of
-from report.regressions.model import Point
 from report.regressions.thresholds import Comparable
 
 Key = tuple[str, str, str]  # workload, baseline, candidate

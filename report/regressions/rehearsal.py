@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 
 from harness.schema.record import JobRecord
+from harness.schema.verdict import Verdict
 from report.analysis.launches import arms_of
 from report.loading.runs import JOBS_FILE, RUN_FILE, Run, load_run
 from report.regressions.check import Rules, check
-from report.regressions.model import Verdict
 from report.regressions.nights import AGAIN, Night
 from report.regressions.noise import Noise
 from report.regressions.simulate import binomial_interval, new_alarms, walk

@@ -1,4 +1,4 @@
-"""Annotations of GitHub Actions: ::error::, ::warning:: and ::notice:: on standard output."""
+"""Annotations of GitHub Actions: ::error:: and ::notice:: on standard output."""
 
 from __future__ import annotations
 

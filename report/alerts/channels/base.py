@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import ClassVar
 
 from harness.errors import BenchError
+from harness.schema.verdict import Verdict
 from report.alerts.delivery import Patience
 from report.alerts.events import Told
 from report.alerts.message import Message
 from report.alerts.secrets import Secrets
-from report.regressions.model import Verdict
 
 
 @dataclass(frozen=True)
