@@ -5,7 +5,6 @@ missing.
 from __future__ import annotations
 
 import datetime as dt
-import json
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +15,15 @@ from test_inference_report import PROVEN, point, result
 from test_regressions_check import verdict_of
 from test_report_cli import report
 
-from harness.nightly.state import alarmed
+from harness.nightly.state import read_verdict
 from harness.schema.record import InferenceResult, State
+from harness.schema.verdict import Finding
 from report.alerts.events import new_events
 from report.alerts.message import compose
 from report.alerts.plot import mermaid
 from report.loading.runs import load_runs
 from report.regressions.acknowledged import Acknowledgement, PairPattern
 from report.regressions.check import Rules
-from harness.schema.verdict import Finding
 from report.regressions.nights import histories, nights_among
 from report.regressions.plot import drawing_of
 from report.regressions.rehearsal import write_made_up
@@ -110,10 +109,10 @@ def test_slower_inference_is_an_alarm_of_its_own(tmp_path: Path) -> None:
     # Its jobs are those of the training pair: that is what the nightly command runs again, once.
     assert slow.measure_again
     assert slow.measured_by == "tiny-sst2:pytorch:onnxruntime"
-    dumped = verdict.model_dump()
-    assert alarmed(dumped) == ["tiny-sst2:pytorch:onnxruntime"]
-    dumped["findings"][0]["measure_again"] = True
-    assert alarmed(dumped) == ["tiny-sst2:pytorch:onnxruntime"]
+    assert verdict.pairs_to_measure_again == ["tiny-sst2:pytorch:onnxruntime"]
+    both = [one.model_copy(update={"measure_again": True}) for one in verdict.findings]
+    twice = verdict.model_copy(update={"findings": both})
+    assert twice.pairs_to_measure_again == ["tiny-sst2:pytorch:onnxruntime"]
     assert (
         '{"baseline": "pytorch", "candidate": "onnxruntime", "workloads": ["tiny-sst2"]}'
         in slow.reproduce
@@ -264,9 +263,9 @@ def test_the_alert_names_inference_and_its_batch_size(tmp_path: Path) -> None:
     done = report("check", tmp_path, "--json", tmp_path / "verdict.json")
     assert done.returncode == 1, done.stderr
     assert f"{SLOW}: onnxruntime over torch: regression, candidate regressed" in done.stdout
-    assert alarmed(json.loads((tmp_path / "verdict.json").read_text())) == [
-        "tiny-sst2:pytorch:onnxruntime"
-    ]
+    written = read_verdict(tmp_path / "verdict.json")
+    assert written is not None
+    assert written.pairs_to_measure_again == ["tiny-sst2:pytorch:onnxruntime"]
     (event,), _ = new_events(verdict_of(tmp_path), {})
     message = compose(event)
     assert message.title.startswith(

@@ -16,10 +16,10 @@ from history_support import CARD, HOST, PACKAGES, noisy, write_history, write_ni
 from test_report_cli import report
 
 from harness.schema.record import Pair, RunInfo, State
+from harness.schema.verdict import Finding, Verdict
 from report.loading.runs import load_runs
 from report.regressions.acknowledged import Acknowledgement, PairPattern
 from report.regressions.check import Rules, check
-from harness.schema.verdict import Finding, Verdict
 from report.regressions.reproduce import reproduce_command
 
 ROOT = Path(__file__).parent.parent
