@@ -8,7 +8,6 @@ import datetime as dt
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from history_support import noisy, write_night
 from test_inference_report import PROVEN, point, result
@@ -24,10 +23,7 @@ from report.alerts.plot import mermaid
 from report.loading.runs import load_runs
 from report.regressions.acknowledged import Acknowledgement, PairPattern
 from report.regressions.check import Rules
-from report.regressions.nights import histories, nights_among
 from report.regressions.plot import drawing_of
-from report.regressions.rehearsal import write_made_up
-from report.regressions.thresholds import Comparable
 from report.regressions.time_series import courses_of
 
 ARMS = ("pytorch", "onnxruntime")
@@ -274,11 +270,3 @@ def test_the_alert_names_inference_and_its_batch_size(tmp_path: Path) -> None:
     assert "It was not measured a second time." in message.summary
     assert message.course is not None
     assert '"batch time against before, %"' in mermaid(message.course)
-
-
-def test_a_rehearsal_has_no_inference(tmp_path: Path) -> None:
-    nights(tmp_path / "nights", 3)
-    runs, _ = load_runs([tmp_path / "nights"])
-    (template, *_), *_ = histories(nights_among(runs), "steady_state", Comparable()).values()
-    made = write_made_up(template, "rehearsal-001", 0, np.array([1.0, 1.0]), tmp_path)
-    assert {job.inference for job in made.jobs} == {None}

@@ -11,7 +11,7 @@ import pytest
 from scipy.stats import binomtest
 from script_support import ROOT, load_script
 
-from report.regressions.simulate import binomial_interval, new_alarms, walk
+from report.regressions.rehearsal import binomial_interval, new_alarms, walk
 from report.regressions.thresholds import CheckConfig, Thresholds
 
 FOLDER = ROOT / "benchmarks"
