@@ -13,10 +13,16 @@ from pydantic import ValidationError
 from harness.errors import BenchError, of_the_system
 from harness.schema import yaml_text
 from harness.schema.suite import Suite
-from harness.schema.suite_errors import Finding, Path, cut, explain
+from harness.schema.suite_errors import (
+    Finding,
+    Path,
+    as_bench_error,
+    cut,
+    explain,
+    findings_of,
+)
 from harness.schema.workload import MAX_WORKLOAD_NAME_BYTES, SIZES, Model, Strict, Task, unfit_name
 
-MOST_FINDINGS = 30  # told at once
 Origins = dict[Path, str]  # where the value at a path was written: "file:line" or "--set key=value"
 
 
@@ -35,12 +41,9 @@ def load_suite(file: FilePath, overrides: Iterable[str] = ()) -> Suite:
         suite.resolved_pairs()
         _check_registered(suite)
     except ValidationError as error:
-        findings = [
-            Finding(tuple(e["loc"]), *explain(e, Suite)) for e in error.errors(include_url=False)
-        ]
-        raise _located(findings, origins, file) from None
+        raise as_bench_error(findings_of(error, Suite), origins, str(file)) from None
     except Finding as finding:
-        raise _located([finding], origins, file) from None
+        raise as_bench_error([finding], origins, str(file)) from None
     return suite
 
 
@@ -173,35 +176,11 @@ def _check_options(where: Path, options: dict[str, Any], model: type[Strict]) ->
         raise Finding((*where, *first["loc"]), *explain(first, model)) from None
 
 
-def _located(findings: list[Finding], origins: Origins, file: FilePath) -> BenchError:
-    """All findings as one error; each with the line of the nearest enclosing key that was written
-    somewhere.
-    """
-    lines = []
-    for finding in findings:
-        path = finding.path
-        while path and path not in origins:
-            path = path[:-1]
-        place = origins.get(path, str(file))
-        key = ".".join(str(p) for p in finding.path)
-        lines.append(
-            (place, f"{key}: {finding.message}" if key else finding.message, finding.allowed)
-        )
-    place, message, allowed = lines[0]
-    rest = "".join(
-        f"\n{p}: {m}" + (f"\n  allowed: {a}" if a else "") for p, m, a in lines[1:MOST_FINDINGS]
-    )
-    rest += (
-        f"\nand {len(lines) - MOST_FINDINGS} more like these" if len(lines) > MOST_FINDINGS else ""
-    )
-    return BenchError(message + (f"\n  allowed: {allowed}" if allowed else "") + rest, place=place)
-
-
 def _load(file: FilePath, seen: tuple[FilePath, ...]) -> tuple[dict[str, Any], Origins]:
     """File contents merged over what it extends, with the place of every key."""
     resolved = file.resolve()
     try:
-        text = yaml_text.read(file)
+        data, origins = yaml_text.load(file)
     except FileNotFoundError:
         raise BenchError(
             f"no such suite: {file}",
@@ -209,8 +188,10 @@ def _load(file: FilePath, seen: tuple[FilePath, ...]) -> tuple[dict[str, Any], O
         ) from None
     except OSError as error:
         raise of_the_system(error, fix="a suite is a YAML file, or a name in configs/") from None
-    origins: Origins = {}
-    data = _parse(file, text, origins)
+    if not isinstance(data, dict):
+        raise BenchError(
+            "not a mapping of keys to values", place=f"{file}:1", fix="see configs/smoke.yaml"
+        )
     parent = data.pop("extends", None)
     if parent is None:
         return data, origins
@@ -243,19 +224,6 @@ def _is_file(path: FilePath) -> bool:
         return path.is_file()
     except OSError:  # a name that is too long, a folder that may not be read
         return False
-
-
-def _parse(file: FilePath, text: str, origins: Origins) -> dict[str, Any]:
-    try:
-        parsed = yaml_text.parse(text)
-    except yaml_text.YamlError as error:
-        raise BenchError(error.message, place=f"{file}:{error.line}", fix=error.fix) from None
-    if not isinstance(parsed.content, dict):
-        raise BenchError(
-            "not a mapping of keys to values", place=f"{file}:1", fix="see configs/smoke.yaml"
-        )
-    origins.update({path: f"{file}:{line}" for path, line in parsed.lines.items()})
-    return parsed.content
 
 
 def _merge(

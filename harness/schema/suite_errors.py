@@ -1,26 +1,65 @@
-"""Where a suite is wrong, what with, and what is allowed: for people, from pydantic's errors."""
+"""Where a YAML file is wrong, what with, and what is allowed: for people, from pydantic's errors."""
 
 from __future__ import annotations
 
 import difflib
 import typing
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
+from harness.errors import BenchError
+
+MOST_FINDINGS = 30  # told at once
 Path = tuple[str | int, ...]
 
 
 class Finding(Exception):
-    """Something wrong at a place in the suite. `path` is the chain of keys and indices that leads
+    """Something wrong at a place in the file. `path` is the chain of keys and indices that leads
     there.
     """
 
     def __init__(self, path: Path, message: str, allowed: str = "") -> None:
         super().__init__(message)
         self.path, self.message, self.allowed = path, message, allowed
+
+
+def findings_of(error: ValidationError, root: type[BaseModel]) -> list[Finding]:
+    """Every entry of pydantic's error; `root` is the model it came from."""
+    return [
+        Finding(tuple(entry["loc"]), *explain(entry, root))
+        for entry in error.errors(include_url=False)
+    ]
+
+
+def as_bench_error(
+    findings: Sequence[Finding], places: Mapping[Path, str], otherwise: str, fix: str = ""
+) -> BenchError:
+    """All findings as one error, at most MOST_FINDINGS of them in words.
+
+    Args:
+        findings: One or more; the first one gives the error its place.
+        places: Where the value at a path was written. A finding has the place of the nearest
+            enclosing key that was written somewhere.
+        otherwise: The place of a finding that no key encloses.
+        fix: What to do, where that is more than what the findings say is allowed.
+    """
+    lines = []
+    for finding in findings:
+        path = finding.path
+        while path and path not in places:
+            path = path[:-1]
+        key = ".".join(str(part) for part in finding.path)
+        text = f"{key}: {finding.message}" if key else finding.message
+        allowed = f"\n  allowed: {finding.allowed}" if finding.allowed else ""
+        lines.append((places.get(path, otherwise), text + allowed))
+    place, message = lines[0]
+    rest = [f"{where}: {text}" for where, text in lines[1:MOST_FINDINGS]]
+    if len(lines) > MOST_FINDINGS:
+        rest.append(f"and {len(lines) - MOST_FINDINGS} more like these")
+    return BenchError("\n".join([message, *rest]), place=place, fix=fix)
 
 
 def explain(error: Any, root: type[BaseModel]) -> tuple[str, str]:
