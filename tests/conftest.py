@@ -1,10 +1,11 @@
-"""What every test run shares: fast tests first, and an environment in which nobody's shell settings
-change a result.
+"""What every test run shares: the marker of slow tests, fast tests first, and an environment in
+which nobody's shell settings change a result.
 """
 
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import pytest
 from property_support import register_profiles
@@ -23,6 +24,7 @@ _FOREIGN = (
     "PYTHONWARNINGS",
     "MAX_JOBS",
 )
+_FASTEST_FIRST = ("", "unit", "integration", "slow")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -32,5 +34,16 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Real training jobs last: a broken unit shows in seconds."""
-    items.sort(key=lambda item: item.get_closest_marker("slow") is not None)
+    """Mark what lies in tests/slow, and sort by folder: a broken unit shows in seconds."""
+    for item in items:
+        if _folder(item) == "slow":
+            item.add_marker(pytest.mark.slow)
+    items.sort(key=lambda item: _FASTEST_FIRST.index(_folder(item)))
+
+
+def _folder(item: pytest.Item) -> str:
+    """Which of the folders of tests/ an item lies in; "" outside them."""
+    tests = Path(__file__).parent
+    inside = item.path.is_relative_to(tests)
+    folder = item.path.relative_to(tests).parts[0] if inside else ""
+    return folder if folder in _FASTEST_FIRST else ""

@@ -1,0 +1,158 @@
+"""Launches of a pair in blocks under the runner, with real processes that take turns."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from folders import ROOT, SUPPORT
+from runner_support import (
+    BASELINE,
+    BLOCKS_WORKER,
+    CANDIDATE,
+    make_pair_plan,
+    processes_of,
+    quiet,
+    wait_until,
+)
+
+from harness.results.run_folder import read_info, read_records
+from harness.runner.runner import RunOutcome, run
+from harness.schema.record import JobRecord, State
+
+
+@pytest.fixture(autouse=True)
+def _marked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BENCH_TEST_FOLDER", str(tmp_path))
+
+
+def run_launches(
+    tmp_path: Path, *options: tuple[dict[str, object], dict[str, object]], **changes: object
+) -> tuple[RunOutcome, list[JobRecord]]:
+    plan = make_pair_plan(options, **changes)
+    outcome = run(plan, tmp_path / "results", display=quiet(), worker_command=BLOCKS_WORKER)  # type: ignore[arg-type]
+    wait_until(lambda: not processes_of(tmp_path), 5)
+    return outcome, read_records(outcome.folder)[0]
+
+
+def test_both_records_of_a_launch_carry_the_same_blocks_turned_round(tmp_path: Path) -> None:
+    outcome, records = run_launches(tmp_path, ({}, {}), ({}, {}))
+    assert (outcome.exit_code, outcome.complete) == (0, True)
+    assert [(r.launch, r.arm.name, r.partner, r.state) for r in records] == [
+        (launch, arm, partner, State.OK)
+        for launch in (0, 1)
+        for arm, partner in ((BASELINE, CANDIDATE), (CANDIDATE, BASELINE))
+    ]
+    for baseline, candidate in (records[:2], records[2:]):
+        assert baseline.blocks is not None
+        assert candidate.blocks is not None
+        assert len(baseline.blocks.step_s) == len(candidate.blocks.step_s) > 4
+        assert baseline.blocks.first == [not first for first in candidate.blocks.first]
+        assert (outcome.folder / str(baseline.log)).exists()
+
+
+@pytest.mark.parametrize("doomed", [0, 1])
+def test_a_launch_whose_worker_dies_in_a_block_is_relaunched_once_and_said(
+    tmp_path: Path, doomed: int
+) -> None:
+    behaviours: list[dict[str, object]] = [{}, {}]
+    behaviours[doomed] = {"do": "die", "at": 3}
+    outcome, records = run_launches(tmp_path, (behaviours[0], behaviours[1]), ({}, {}))
+    assert outcome.complete
+    assert [(r.launch, r.attempt) for r in records] == [
+        (0, 1),
+        (0, 1),
+        (0, 2),
+        (0, 2),
+        (1, 1),
+        (1, 1),
+    ]
+    dead, left = records[doomed], records[1 - doomed]
+    assert (dead.state, left.state) == (State.CRASHED, State.INTERRUPTED)
+    assert "SIGKILL" in dead.reason
+    assert f"its partner {dead.arm.name} was killed by SIGKILL" in left.reason
+    notes = [note for note in read_info(outcome.folder).notes if note.startswith("tiny, launch 1")]
+    assert len(notes) == 2, "relaunched, then given up"
+    assert "run again, attempt 2" in notes[0]
+    assert "SIGKILL" in notes[0]
+    assert "left as it is after 2 attempt(s)" in notes[1]
+    assert {r.log for r in records if r.launch == 0} == {
+        "logs/job0.log",
+        "logs/job0.2.log",
+        "logs/job1.log",
+        "logs/job1.2.log",
+    }
+    assert outcome.exit_code == 0, "the other launch is a result"
+
+
+def test_a_pair_that_does_not_fit_goes_on_by_epochs(tmp_path: Path) -> None:
+    """Only the switch is looked at: scripted_blocks waits for turns that then never come, until the
+    time limit.
+    """
+    outcome, records = run_launches(
+        tmp_path, ({}, {"do": "out of memory", "at": 0}), ({}, {}), timeout_s=2.0
+    )
+    assert [(r.arm.name, r.partner, r.launch) for r in records] == [
+        (BASELINE, CANDIDATE, 0),
+        (CANDIDATE, BASELINE, 0),
+        (BASELINE, None, 0),
+        (CANDIDATE, None, 0),
+        (CANDIDATE, None, 1),
+        (BASELINE, None, 1),
+    ]
+    assert records[1].state is State.OUT_OF_MEMORY
+    assert any(
+        "do not fit on the device together" in note for note in read_info(outcome.folder).notes
+    )
+
+
+def test_what_two_resident_jobs_share_is_given_to_neither(tmp_path: Path) -> None:
+    _, records = run_launches(tmp_path, ({}, {}), telemetry_interval_s=0.05)
+    for record in records:
+        assert record.telemetry is not None
+        assert record.telemetry.cores == os.cpu_count()
+        assert record.telemetry.job_rss_peak_bytes is None
+        assert any(
+            "both arms of the pair were on the card" in text for text in record.telemetry.unreadable
+        )
+
+
+def test_too_few_blocks_are_no_result(tmp_path: Path) -> None:
+    outcome, records = run_launches(tmp_path, ({"do": "end early", "at": 2}, {}))
+    assert {record.state for record in records} == {State.TIMEOUT}
+    assert "ended by itself" in records[0].reason
+    assert (outcome.complete, outcome.exit_code) == (True, 1)
+
+
+def test_killed_in_a_block_and_resumed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    script = (
+        "import sys; from pathlib import Path; from runner_support import BLOCKS_WORKER, "
+        "make_pair_plan;"
+        "from harness.runner.runner import run; from dataclasses import replace;"
+        "plan = make_pair_plan([({}, {})] * 3);"
+        "plan = replace(plan, blocks=plan.blocks.model_copy(update={'seconds': 2.0}));"
+        "sys.exit(run(plan, Path(sys.argv[1]), worker_command=BLOCKS_WORKER).exit_code)"
+    )
+    monkeypatch.setenv("PYTHONPATH", f"{ROOT}:{SUPPORT}")
+    command = [sys.executable, "-c", script, str(tmp_path / "results")]
+    runner = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    jobs = wait_until(lambda: [*(tmp_path / "results").glob("*/jobs.jsonl")])[0]
+    wait_until(
+        lambda: len(list(jobs.parent.glob("logs/*.log"))) == 4
+    )  # the second launch has begun
+    os.kill(runner.pid, signal.SIGKILL)
+    runner.wait()
+    wait_until(lambda: not processes_of(tmp_path), 15)
+    before, _ = read_records(jobs.parent)
+    assert [(record.launch, record.state) for record in before] == [(0, State.OK)] * 2
+    assert subprocess.run(command, stderr=subprocess.DEVNULL, check=False).returncode == 0
+    after, _ = read_records(jobs.parent)
+    assert after[:2] == before
+    assert [(record.launch, record.attempt, record.state) for record in after] == [
+        (launch, 1, State.OK) for launch in (0, 0, 1, 1, 2, 2)
+    ]
+    assert read_info(jobs.parent).status == "complete"

@@ -1,0 +1,114 @@
+"""Real disturbances of real jobs: a worker that is stopped, and another process on its core."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pyarrow.parquet as pq
+import pytest
+from folders import ROOT
+from runner_support import busy_on
+
+from harness.config import load_suite
+from harness.planning.plan import make_plan
+from harness.results.run_folder import read_records
+from harness.runner.contention import observe
+from harness.runner.display import LineDisplay
+from harness.runner.runner import run
+from harness.schema.record import (
+    JobRecord,
+    State,
+)
+from harness.telemetry.series import load
+from harness.telemetry.summary import summarise
+
+
+class Disturbing(LineDisplay):
+    """Stops the first job's worker for two seconds in its steady state; keeps the second one's core
+    busy.
+    """
+
+    def __init__(self, cpu: int, log: Any) -> None:
+        super().__init__(log)
+        self.cpu, self.number, self.stopped = cpu, 0, False
+        self.busy: Any = None
+
+    def job_started(self, job: Any, number: int) -> None:
+        self.number = number
+        super().job_started(job, number)
+        if number == 2:
+            self.busy = busy_on(self.cpu)
+            self.busy.__enter__()
+
+    def job_event(self, event: dict[str, Any]) -> None:
+        if (
+            self.number == 1
+            and event["event"] == "progress"
+            and event["step"] > 14
+            and not self.stopped
+        ):
+            self.stopped = True
+            for process in psutil.Process().children(recursive=True):
+                if "harness.worker" in process.cmdline() and process.name() != "harness":
+                    process.send_signal(signal.SIGSTOP)
+                    threading.Timer(2.0, process.send_signal, [signal.SIGCONT]).start()
+
+    def job_finished(self, record: JobRecord) -> None:
+        super().job_finished(record)
+        if self.busy is not None:
+            self.busy.__exit__(None, None, None)
+            self.busy = None
+
+
+def test_a_stopped_worker_and_a_busy_core_contaminate_real_jobs(tmp_path: Path) -> None:
+    cpus = os.sched_getaffinity(0)
+    cpu = max(cpus)
+    changes = ["models.bert-tiny.weights=random", "workloads=[{model: bert-tiny, task: sst2}]"]
+    changes += ["tasks.sst2.train_samples=800", "training.evaluate=false", "training.max_steps=60"]
+    changes += ["arms={pytorch: {backend: pytorch}, again: {backend: pytorch}}"]
+    changes += ["pairs=[{baseline: pytorch, candidate: again}]"]
+    changes += ["measurement={launches: 1, parity: null, threads: 1, max_reruns: 0}"]
+    plan = make_plan(
+        load_suite(ROOT / "configs/smoke.yaml", changes), device="cpu", cache_dir=tmp_path / "cache"
+    )
+    os.sched_setaffinity(0, {cpu})  # for all that this test starts
+    try:
+        with (tmp_path / "shown").open("w") as log:
+            outcome = run(plan, tmp_path / "results", display=Disturbing(cpu, log))
+    finally:
+        os.sched_setaffinity(0, cpus)
+    stopped, beside = read_records(outcome.folder)[0]
+    assert (stopped.state, beside.state) == (State.CONTAMINATED, State.CONTAMINATED)
+    assert outcome.exit_code == 1
+    assert stopped.contention is not None
+    assert stopped.contention.longest_step_s is not None
+    assert stopped.contention.longest_step_s > 1.9
+    assert "pauses took" in stopped.reason
+    assert "was stopped (SIGSTOP) for" in stopped.reason
+    assert stopped.telemetry is not None
+    assert stopped.telemetry.stopped_s == pytest.approx(2, abs=0.7)
+    assert beside.telemetry is not None
+    assert beside.telemetry.job_cores == 1
+    assert beside.telemetry.stopped_s == 0
+    assert "other processes used" in beside.reason
+    assert "of the job's 1 core(s), which were" in beside.reason
+    # The same window without the sampler: the steps alone tell of the stop.
+    assert "pauses took" in observe(*_without_telemetry(stopped, outcome.folder)).heavy
+    series = load(
+        outcome.folder / str(beside.telemetry.series)
+    )  # what was judged can be worked out again
+    assert (
+        summarise(series, beside.timing).others_cpu_share_mean
+        == beside.telemetry.others_cpu_share_mean
+    )
+
+
+def _without_telemetry(record: JobRecord, folder: Path) -> tuple[JobRecord, list[int], list[float]]:
+    table = pq.read_table(folder / str(record.series))
+    without = record.model_copy(update={"telemetry": None})
+    return without, table["step"].to_pylist(), table["duration_s"].to_pylist()

@@ -1,0 +1,153 @@
+"""Plans of scripted jobs, and what tests of the runner look at."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from harness.launcher.outcome import Seen
+from harness.runner.display import LineDisplay
+from harness.runner.executor import make_record
+from harness.schema.measurement import Adaptive, Blocks
+from harness.schema.record import Host, JobRecord, Pair, State, WorkerResult
+from harness.schema.workload import Arm, JobSpec, Model, Task, Training, Workload
+
+WORKER = (sys.executable, str(Path(__file__).parent / "scripted_worker.py"))
+BLOCKS_WORKER = (sys.executable, str(Path(__file__).parent / "scripted_blocks.py"))
+# A program that wants all of one core, for two minutes at most.
+BUSY = "import time\nend = time.monotonic() + 120\nwhile time.monotonic() < end: pass"
+BASELINE, CANDIDATE = "pytorch", "onnxruntime"
+
+
+@dataclass(frozen=True)
+class ScriptedPlan:
+    """The part of harness.planning.plan.Plan that the runner reads."""
+
+    jobs: tuple[JobSpec, ...]
+    pairs: tuple[Pair, ...]
+    timeout_s: float
+    telemetry_interval_s: float = 0.0
+    suite: str = "scripted"
+    description: str = "jobs that only pretend"
+    config: dict[str, Any] = field(default_factory=lambda: {"suite": "scripted"})
+    config_sha256: str = "c0ffee"
+    notes: list[str] = field(default_factory=list)
+    stacks: dict[str, str] = field(default_factory=lambda: {"ort": sys.executable})
+    adaptive: Adaptive | None = None
+    blocks: Blocks = field(default_factory=Blocks)
+    max_reruns: int = 0
+    contention: str = "refuse"
+
+
+def make_job(position: int = 0, **options: Any) -> JobSpec:
+    """A job of a scripted worker: even positions are the baseline's, two following ones form a
+    launch.
+    """
+    workload = Workload(
+        name="tiny",
+        model=Model(name="bert-tiny", architecture="bert-tiny", weights="random"),
+        task=Task(name="sst2", source="synthetic"),
+        training=Training(),
+    )
+    arm = Arm(name=(BASELINE, CANDIDATE)[position % 2], backend="pytorch", options=options)
+    return JobSpec(
+        id=f"job{position}",
+        run="",
+        suite="scripted",
+        workload=workload,
+        arm=arm,
+        launch=position // 2,
+        position=position,
+        seed=42 + position // 2,
+        cache_dir=Path("cache"),
+    )
+
+
+def ended(
+    job: JobSpec, state: State = State.OK, reason: str = "", attempt: int = 1, **result: Any
+) -> JobRecord:
+    """A record of the job; `result` holds fields of WorkerResult, and `wall_s`."""
+    wall_s = result.pop("wall_s", 60.0)
+    seen = Seen(exit_code=0, wall_s=wall_s, result=WorkerResult(**result))
+    return make_record(job, seen, state, reason, Host()).model_copy(update={"attempt": attempt})
+
+
+def make_plan(
+    behaviours: Sequence[dict[str, Any]], timeout_s: float = 60.0, **changes: Any
+) -> ScriptedPlan:
+    jobs = tuple(make_job(position, **options) for position, options in enumerate(behaviours))
+    pair = Pair(workload="tiny", baseline=BASELINE, candidate=CANDIDATE)
+    return ScriptedPlan(jobs, (pair,), timeout_s, **changes)
+
+
+def make_pair_plan(
+    options: Sequence[tuple[dict[str, Any], dict[str, Any]]], **changes: Any
+) -> ScriptedPlan:
+    """Launches of the pair in blocks; `options` of (baseline, candidate) for each launch, for
+    scripted_blocks.py.
+    """
+    jobs = []
+    for position, arm_options in enumerate(option for both in options for option in both):
+        job = make_job(position, **arm_options)
+        jobs.append(
+            job.model_copy(
+                update={"partner": (CANDIDATE, BASELINE)[position % 2], "freeze_collector": True}
+            )
+        )
+    pair = Pair(workload="tiny", baseline=BASELINE, candidate=CANDIDATE)
+    blocks = Blocks(seconds=0.3, steps=1, cores=0)
+    return ScriptedPlan(tuple(jobs), (pair,), **{"timeout_s": 60.0, "blocks": blocks, **changes})
+
+
+def wait_until(condition: Callable[[], Any], seconds: float = 20.0) -> Any:
+    """The first true value of the condition; fails the test after `seconds`."""
+    end = time.monotonic() + seconds
+    while not (value := condition()):
+        assert time.monotonic() < end, f"not within {seconds} s"
+        time.sleep(0.02)
+    return value
+
+
+def processes_of(folder: Path) -> list[int]:
+    """Living processes that carry this test's mark in their environment, wherever they hide, this
+    one excepted.
+    """
+    mark = f"BENCH_TEST_FOLDER={folder}".encode()
+    found = []
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit() or int(entry.name) == os.getpid():
+            continue
+        try:
+            is_zombie = (entry / "stat").read_text().rsplit(")", 1)[1].split()[0] == "Z"
+            if not is_zombie and mark in (entry / "environ").read_bytes().split(b"\0"):
+                found.append(int(entry.name))
+        except OSError:
+            continue
+    return found
+
+
+def executions(folder: Path) -> list[str]:
+    """Ids of the jobs whose worker started, in order."""
+    path = folder / "executions"
+    return path.read_text().split() if path.exists() else []
+
+
+def quiet() -> LineDisplay:
+    return LineDisplay(Path("/dev/null").open("w"))
+
+
+@contextmanager
+def busy_on(cpu: int) -> Iterator[subprocess.Popen[bytes]]:
+    """A process that wants all of one core."""
+    process = subprocess.Popen([sys.executable, "-c", BUSY])
+    try:
+        os.sched_setaffinity(process.pid, {cpu})
+        yield process
+    finally:
+        process.kill()
+        process.wait()

@@ -1,0 +1,176 @@
+"""`harness train`: what its options refuse for every kind of task."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from train_support import QUICK, train
+
+from harness.cli import main
+
+
+@pytest.mark.parametrize(
+    ("given", "message", "fix"),
+    [
+        (
+            "--task nonsense",
+            "--task nonsense: no kind of task is called 'nonsense'",
+            "causal-lm, token-classification",
+        ),
+        ("--task sst2", "--task sst2: no kind of task is called 'sst2'", "--task-name sst2"),
+        (
+            "--task causal-lm --task-name sst2",
+            "--task-name sst2: tells GLUE's tasks apart",
+            "leave it out",
+        ),
+        ("--task-name causal-lm", "--task-name causal-lm: is a kind of task", "--task causal-lm"),
+        ("--task-name sst3", "--task-name: 'sst3' is not a choice", "'sst2'"),
+        (
+            "--task causal-lm --data hub",
+            "--data: causal-lm cannot read its data from hub",
+            "auto, synthetic",
+        ),
+        (
+            "--task causal-lm --data a-folder",
+            "--data: causal-lm cannot read its data from folder",
+            "auto, synthetic",
+        ),
+        (
+            "--task causal-lm --task-option a=1",
+            "--task-option a: unknown key 'a'",
+            "known keys: none",
+        ),
+        (
+            "--task token-classification --task-option tag_every=true",
+            "--task-option tag_every: unknown key 'tag_every'",
+            "did you mean 'tag_every_piece'?",
+        ),
+        (
+            "--task token-classification --task-option tag_every_piece=often",
+            "--task-option tag_every_piece: 'often' does not fit",
+            "a valid boolean",
+        ),
+        (
+            "--task token-classification --task-option [",
+            "--task-option [: needs KEY=VALUE",
+            "tag_every_piece=true",
+        ),
+        (
+            "--task causal-lm --max-train-samples 0",
+            "--max-train-samples: 0 does not fit",
+            "greater than 0",
+        ),
+    ],
+)
+def test_bad_options_are_one_error_and_nothing_is_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], given: str, message: str, fix: str
+) -> None:
+    output = tmp_path / "model"
+    words = [
+        "--model-name-or-path",
+        "gpt2-tiny",
+        "--device",
+        "cpu",
+        "--do-train",
+        "--output-dir",
+        str(output),
+    ]
+    assert main(["train", *words, *given.split()]) == 2
+    first, second = capsys.readouterr().err.splitlines()
+    assert first.startswith(f"harness: {message}")
+    assert second.startswith("  fix: ")
+    assert fix in second
+    assert not output.exists()
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        ("./checkpoints/bert-tiny", "the folder ./checkpoints/bert-tiny is not there"),
+        ("~/bert-tiny", "the folder ~/bert-tiny is not there"),
+        ("a/b/bert-tiny", "the folder a/b/bert-tiny is not there"),
+        ("модели/bert-tiny", "is no folder that is there, and no name that the hub could have"),
+        ("bert-tiny ", "is no folder that is there, and no name that the hub could have"),
+        ("", "is empty"),
+    ],
+)
+def test_a_model_that_cannot_be_is_one_error_and_not_random_weights(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    model: str,
+    message: str,
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    output = tmp_path / "model"
+    words = ["--device", "cpu", "--do-train", "--data", "synthetic", "--output-dir", str(output)]
+    assert main(["train", "--model-name-or-path", model, *words]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("harness: --model-name-or-path")
+    assert message in said
+    assert "fix: " in said
+    assert not output.exists()
+
+
+def test_an_unclear_hub_leaves_nothing_behind(tmp_path: Path) -> None:
+    """Nobody listens there, and the model has no built-in shape that could stand in: the same
+    command can follow.
+    """
+    environment = {
+        "HF_ENDPOINT": "http://127.0.0.1:9",
+        "HF_HOME": str(tmp_path / "hf"),
+        "no_proxy": "127.0.0.1",
+    }
+    done = train(
+        tmp_path / "model", "org/unknown", f"{QUICK} --data synthetic --do-train", **environment
+    )
+    assert done.returncode == 2, done.stderr
+    assert "whether the hub has the weights of unknown (org/unknown) is not known" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "model").exists()
+
+
+@pytest.mark.parametrize("option", ["--output-dir", "--model-name-or-path"])
+def test_a_folder_whose_name_is_no_text_is_refused_before_it_trains(
+    tmp_path: Path, option: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    odd = str(tmp_path / os.fsdecode(b"a\xffb"))
+    words = {
+        "--output-dir": str(tmp_path / "out"),
+        "--model-name-or-path": "bert-tiny",
+        option: odd,
+    }
+    assert main(["train", "--do-train", *(word for pair in words.items() for word in pair)]) == 2
+    assert f"{tmp_path}/a\\udcffb: is not UTF-8 text" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_relative_folder_below_one_whose_name_is_no_text_is_refused_before_it_trains(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    odd = tmp_path / os.fsdecode(b"a\xffb")
+    odd.mkdir()
+    monkeypatch.chdir(odd)
+    assert (
+        main(["train", "--do-train", "--output-dir", "out", "--model-name-or-path", "bert-tiny"])
+        == 2
+    )
+    assert capsys.readouterr().err.startswith("harness: --output-dir out: its name is not UTF-8")
+    assert list(odd.iterdir()) == []
+
+
+def test_an_unknown_kind_is_told_with_the_installed_ones(tmp_path: Path) -> None:
+    metadata = tmp_path / "site" / "toy-1.0.dist-info"
+    metadata.mkdir(parents=True)
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: toy\nVersion: 1.0\n")
+    (metadata / "entry_points.txt").write_text(
+        "[training_backend_bench.tasks]\ntoy-task = toy:Toy\n"
+    )
+    done = train(
+        tmp_path / "model", "bert-tiny", "--task tyo --do-train", PYTHONPATH=str(metadata.parent)
+    )
+    assert done.returncode == 2
+    assert "one of: glue, causal-lm, token-classification, toy-task;" in done.stderr

@@ -1,0 +1,79 @@
+"""Arms that differ in more than a pair declares are refused before anything runs, each by name."""
+
+from __future__ import annotations
+
+import pytest
+from folders import BAD_CONFIGS
+
+from harness.config import load_suite
+from harness.errors import BenchError
+
+GOOD = BAD_CONFIGS / "good.yaml"
+
+
+@pytest.mark.parametrize(
+    ("override", "name", "sentence"),
+    [
+        (
+            "arms.onnxruntime.training={learning_rate: 0.001}",
+            "training.learning_rate",
+            "'pytorch' and 'onnxruntime' differ in training.learning_rate (2e-05 / 0.001) and the "
+            "pair does not say so",
+        ),
+        (
+            "arms.pytorch.attention=sdpa",
+            "attention",
+            "'pytorch' and 'onnxruntime' differ in attention (sdpa / eager) and the pair does "
+            "not say so",
+        ),
+        (
+            "arms.pytorch.training={optim: adamw_torch_fused}",
+            "training.optim",
+            "'pytorch' and 'onnxruntime' differ in training.optim (adamw_torch_fused / "
+            "adamw_torch) and the pair does",
+        ),
+        (
+            "arms.onnxruntime.training={seed: 7}",  # decides the data order, and the first weights
+            "training.seed",
+            "'pytorch' and 'onnxruntime' differ in training.seed (42 / 7) and the pair does "
+            "not say so",
+        ),
+    ],
+    ids=["learning rate", "attention", "fused optimizer", "data order"],
+)
+def test_an_undeclared_difference_is_refused_by_name(
+    override: str, name: str, sentence: str
+) -> None:
+    with pytest.raises(BenchError) as refused:
+        load_suite(GOOD, [override])
+    assert sentence in str(refused.value)
+    assert f"differs: [{name}]" in str(refused.value), "and the message says how to declare it"
+    (pair,) = load_suite(GOOD, [override, f"pairs.0.differs=[{name}]"]).resolved_pairs()
+    assert pair.differs == [name]
+
+
+def test_a_setting_is_compared_as_the_workload_has_it() -> None:
+    workload = "workloads.0={model: tiny, task: sst2, training: {learning_rate: 0.001}}"
+    with pytest.raises(BenchError, match=r"training.learning_rate \(0.001 / 2e-05\)"):
+        load_suite(GOOD, [workload, "arms.onnxruntime.training={learning_rate: 2.0e-5}"])
+    assert load_suite(
+        GOOD, [workload, "arms.onnxruntime.training={learning_rate: 0.001}"]
+    ).resolved_pairs()
+
+
+@pytest.mark.parametrize(
+    ("override", "expected"),
+    [
+        (
+            "measurement.adaptive={min_pairs: 12, max_pairs: 10}",
+            "min_pairs (12) is more than max_pairs (10)",
+        ),
+        ("measurement.adaptive={max_pairs: 9}", "max_pairs (9) must be even"),
+        ("measurement={protocol: blocks, adaptive: {}}", "`adaptive` goes with `protocol: epochs`"),
+        ("measurement.adaptive={half_width_pp: 0}", "half_width_pp"),
+    ],
+)
+def test_bounds_of_adaptive_stopping_must_fit(override: str, expected: str) -> None:
+    with pytest.raises(BenchError) as refused:
+        load_suite(GOOD, [override])
+    assert expected in str(refused.value)

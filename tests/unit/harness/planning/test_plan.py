@@ -1,0 +1,370 @@
+"""Suites expand and plans order jobs as the design says."""
+
+from __future__ import annotations
+
+import collections
+import json
+from pathlib import Path
+
+import pytest
+from folders import BAD_CONFIGS, CONFIGS
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness import cli
+from harness.config import Suite, load_suite
+from harness.planning.estimate import estimate_s, steps_of
+from harness.planning.outline import outline
+from harness.planning.plan import abba, make_plan
+from harness.schema.workload import Arm
+
+GOOD = BAD_CONFIGS / "good.yaml"
+CACHE = Path("cache")
+
+
+@pytest.mark.parametrize(
+    "file", [f for f in sorted(CONFIGS.glob("*.yaml")) if f.stem != "check"], ids=lambda f: f.stem
+)
+def test_every_config_validates_and_plans(file: Path) -> None:
+    suite = load_suite(file)
+    assert suite.suite == file.stem
+    assert make_plan(suite, device="cuda", cache_dir=CACHE).jobs
+
+
+def test_overrides_and_extends_do_not_copy(tmp_path: Path) -> None:
+    (tmp_path / "base.yaml").write_text(GOOD.read_text())
+    child = tmp_path / "child.yaml"
+    child.write_text("extends: base.yaml\nsuite: child\ntraining: {learning_rate: 1e-3}\n")
+    suite = load_suite(
+        child, ["training.batch_size=16", "arms.sdpa={backend: pytorch, attention: sdpa}"]
+    )
+    assert (suite.suite, suite.training.batch_size, suite.training.learning_rate) == (
+        "child",
+        16,
+        1e-3,
+    )
+    assert suite.arms["sdpa"].attention == "sdpa"
+    assert set(suite.models) == {"tiny"}
+
+
+def test_models_tasks_and_sweeps_multiply() -> None:
+    suite = load_suite(
+        GOOD,
+        [
+            "models.other={architecture: bert-tiny}",
+            "workloads.0={model: [tiny, other], task: sst2, sweep: {batch_size: [8, 64]}}",
+        ],
+    )
+    workloads = suite.resolved_workloads()
+    assert [w.name for w in workloads] == [
+        "tiny-sst2-batch-size8",
+        "tiny-sst2-batch-size64",
+        "other-sst2-batch-size8",
+        "other-sst2-batch-size64",
+    ]
+    assert [w.training.batch_size for w in workloads] == [8, 64, 8, 64]
+
+
+def test_an_arm_may_change_a_declared_setting_only_for_itself() -> None:
+    suite = load_suite(
+        GOOD,
+        [
+            "arms.onnxruntime.training={optim: adamw_torch_fused}",
+            "pairs.0.differs=[training.optim]",
+        ],
+    )
+    optim = {
+        j.arm.name: j.workload.training.optim
+        for j in make_plan(suite, device="cpu", cache_dir=CACHE).jobs
+    }
+    assert optim == {"pytorch": "adamw_torch", "onnxruntime": "adamw_torch_fused"}
+
+
+@given(
+    arms=st.lists(st.sampled_from("abcdef"), min_size=2, max_size=5, unique=True),
+    launches=st.integers(1, 12),
+    seed=st.text(max_size=5),
+)
+def test_abba_is_balanced(arms: list[str], launches: int, seed: str) -> None:
+    order = abba([Arm(name=a, backend="pytorch") for a in arms], launches, seed)
+    assert collections.Counter(arm.name for _, arm in order) == dict.fromkeys(arms, launches)
+    if launches % 2 == 0:  # linear drift adds the same to every arm
+        places = {a: sum(i for i, (_, arm) in enumerate(order) if arm.name == a) for a in arms}
+        assert len(set(places.values())) == 1
+
+
+def test_the_start_of_a_quad_is_drawn_and_seeded() -> None:
+    arms = [Arm(name=a, backend="pytorch") for a in "ab"]
+    starts = {abba(arms, 2, str(seed))[0][1].name for seed in range(20)}
+    assert starts == {"a", "b"}
+    assert abba(arms, 8, "s") == abba(arms, 8, "s")
+
+
+def test_job_ids_are_stable_and_depend_on_what_decides_the_result(tmp_path: Path) -> None:
+    def ids(*overrides: str, cache: Path = CACHE) -> list[str]:
+        return [
+            j.id for j in make_plan(load_suite(GOOD, overrides), device="cpu", cache_dir=cache).jobs
+        ]
+
+    assert ids() == ids(cache=tmp_path)
+    assert len(set(ids())) == len(ids()) == 10
+    assert not set(ids()) & set(ids("training.batch_size=4"))
+    assert set(ids()) < set(ids("measurement.launches=6"))
+    assert len(set(ids("measurement.protocol=blocks")) & set(ids())) == 2, (
+        "of a job in blocks only the twins are alike"
+    )
+
+
+def test_launch_k_of_both_arms_shares_its_seed() -> None:
+    jobs = make_plan(load_suite(GOOD), device="cpu", cache_dir=CACHE).jobs
+    for launch in range(4):
+        assert {j.seed for j in jobs if j.launch == launch} == {42 + launch}
+
+
+def test_parity_twins_come_before_a_workloads_jobs() -> None:
+    jobs = make_plan(
+        load_suite(GOOD, ["training.warmup_ratio=0.1"]), device="cpu", cache_dir=CACHE
+    ).jobs
+    assert [job.twin for job in jobs] == [True] * 2 + [False] * 8
+    for twin, measured in zip(jobs[:2], (jobs[2:4], jobs[2:4]), strict=True):
+        assert (twin.launch, twin.seed, twin.warmup_steps, twin.do_eval) == (0, 42, 1, False)
+        (same,) = [job for job in measured if job.arm.name == twin.arm.name]
+        changed = {
+            key
+            for key, value in twin.workload.training.model_dump().items()
+            if value != getattr(same.workload.training, key)
+        }
+        assert changed == {"dropout", "max_steps", "evaluate"}
+        assert (twin.workload.training.dropout, twin.workload.training.max_steps) == (0.0, 20)
+    assert not any(
+        j.twin
+        for j in make_plan(
+            load_suite(GOOD, ["measurement.parity=null"]), device="cpu", cache_dir=CACHE
+        ).jobs
+    )
+
+
+def test_an_adaptive_plan_holds_the_most_launches() -> None:
+    plan = make_plan(
+        load_suite(GOOD, ["measurement.adaptive={max_pairs: 10}"]), device="cpu", cache_dir=CACHE
+    )
+    assert plan.adaptive is not None
+    assert {job.launch for job in plan.jobs} == set(range(10))
+    fixed = make_plan(load_suite(GOOD, ["measurement.launches=10"]), device="cpu", cache_dir=CACHE)
+    assert [job.id for job in fixed.jobs] == [job.id for job in plan.jobs], (
+        "order and jobs do not depend on why"
+    )
+
+
+def outlined(*overrides: str) -> str:
+    suite = load_suite(GOOD, overrides)
+    return outline(make_plan(suite, device="cuda", cache_dir=CACHE), suite.measurement)
+
+
+def test_a_plan_in_words_names_twins_order_and_pairs() -> None:
+    text = outlined("measurement.launches=2")
+    assert "6 jobs on cuda: launches of each workload in ABBA order" in text
+    assert "twins: pytorch onnxruntime" in text
+    assert "order: onnxruntime#1 pytorch#1 pytorch#2 onnxruntime#2" in text
+    assert "tiny-sst2: onnxruntime against pytorch" in text
+    assert "runs again, up to 2 times" in text
+    assert "twin" not in outlined("measurement.parity=null")
+
+
+def test_a_plan_in_words_says_when_it_stops() -> None:
+    text = outlined("measurement.adaptive={half_width_pp: 0.75, max_pairs: 30, budget_minutes: 90}")
+    assert text.startswith("at most 62 jobs")
+    assert "stops at ±0.75 pp (steady state), looked at every two launches from 8 pairs on" in text
+    assert "at most 30 pairs or 90 min" in text
+    assert "… 36 more" in text
+
+
+def test_a_plan_in_words_describes_blocks() -> None:
+    text = outlined("measurement={protocol: blocks, launches: 3, blocks: {steps: 5, seconds: 30}}")
+    assert (
+        "blocks of 5 steps, 1 more before each untimed, 30 s a launch, pinned to 2 cores, the same"
+        in text
+    )
+    assert "pytorch beside onnxruntime: launches 1 to 3" in text
+    assert "as many steps as the noise asks for" in outlined("measurement.protocol=blocks")
+
+
+def test_the_jobs_of_launches_in_blocks_are_started_in_abba_order() -> None:
+    overrides = ["measurement={protocol: blocks, launches: 5, order_seed: 7}"]
+    jobs = [
+        j
+        for j in make_plan(load_suite(GOOD, overrides), device="cpu", cache_dir=CACHE).jobs
+        if not j.twin
+    ]
+    assert [job.arm.name for job in jobs] == [
+        "pytorch",
+        "onnxruntime",
+    ] * 5  # baseline and candidate of each launch
+    starts = [job.arm.name for job in sorted(jobs, key=lambda job: job.position)]
+    first = [starts[i : i + 2] for i in range(0, 10, 2)]
+    assert all(first[i] == first[i + 1][::-1] for i in (0, 2))
+    assert {*first[0]} == {*first[4]} == {"pytorch", "onnxruntime"}
+    assert sorted(job.position for job in jobs) == list(range(2, 12))  # after the twins
+    seeds = [
+        f"measurement={{protocol: blocks, launches: 1, order_seed: {seed}}}" for seed in range(20)
+    ]
+    plans = [
+        make_plan(load_suite(GOOD, [seed]), device="cpu", cache_dir=CACHE).jobs for seed in seeds
+    ]
+    assert 4 < sum(jobs[-2].position < jobs[-1].position for jobs in plans) < 16  # drawn: 12 of 20
+
+
+def test_steps_of_the_published_experiment() -> None:
+    jobs = make_plan(load_suite(CONFIGS / "glue-sst2.yaml"), device="cuda", cache_dir=CACHE).jobs
+    job = next(job for job in jobs if not job.twin)
+    assert steps_of(job) == 3 * 8419  # 67,349 samples in batches of 8
+
+
+def test_estimate_prefers_earlier_runs(tmp_path: Path) -> None:
+    jobs = make_plan(load_suite(GOOD, ["training.max_steps=5"]), device="cpu", cache_dir=CACHE).jobs
+    _, from_runs, count = estimate_s(jobs, tmp_path, "good")
+    assert (from_runs, count) == (0, 10)
+    run = tmp_path / "good-20260101-000000"
+    run.mkdir()
+    record = {
+        "workload": {"name": "tiny-sst2"},
+        "arm": {"name": "pytorch"},
+        "device": "cpu",
+        "state": "ok",
+    }
+    lines = [
+        json.dumps({**record, "timing": {"steps": 5, "wall_s": wall}})
+        for wall in (10.0, 11.0, 30.0)
+    ]
+    lines += [line.replace('"cpu"', '"NVIDIA Abacus"').replace("11.0", "1.0") for line in lines]
+    (run / "jobs.jsonl").write_text("\n".join([*lines, '{"torn']))
+    measured = [j for j in jobs if not j.twin]
+    seconds, from_runs, _ = estimate_s(
+        [j for j in measured if j.arm.name == "pytorch"], tmp_path, "good"
+    )
+    assert (seconds, from_runs) == (44.0, 4)
+    on_a_card = [
+        job.model_copy(update={"device": "cuda"}) for job in measured if job.arm.name == "pytorch"
+    ]
+    assert estimate_s(on_a_card, tmp_path, "good")[:2] == (40.0, 4)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_only_what_this_device_can_run_is_estimated(
+    capsys: pytest.CaptureFixture[str], precision: str
+) -> None:
+    assert (
+        cli.main(["plan", str(GOOD), "--device", "cpu", "--set", f"training.precision={precision}"])
+        == 0
+    )
+    told = capsys.readouterr().out
+    assert ("which needs a GPU" in told) == (precision == "fp16")
+    assert ("estimated time: " in told) == (precision == "fp32")
+
+
+def test_a_launch_in_blocks_is_estimated_once_for_both_jobs(tmp_path: Path) -> None:
+    overrides = ["measurement={protocol: blocks, launches: 3, parity: null}"]
+    jobs = make_plan(load_suite(GOOD, overrides), device="cpu", cache_dir=CACHE).jobs
+    assert estimate_s(jobs, tmp_path, "good", 45.0) == (3 * (45 + 2 * 12), 0, 6)
+    run = tmp_path / "good-20260101-000000"
+    run.mkdir()
+    lines = [
+        {
+            "workload": {"name": "tiny-sst2"},
+            "arm": {"name": a},
+            "partner": b,
+            "device": "cpu",
+            "state": "ok",
+            "timing": {"wall_s": 60.0},
+        }
+        for a, b in (("pytorch", "onnxruntime"), ("onnxruntime", "pytorch"))
+    ]
+    (run / "jobs.jsonl").write_text("\n".join(json.dumps(line) for line in lines))
+    assert estimate_s(jobs, tmp_path, "good", 45.0) == (180.0, 6, 6)
+
+
+def test_suite_round_trips_through_its_dump() -> None:
+    suite = load_suite(GOOD)
+    assert Suite.model_validate(suite.model_dump(mode="json")) == suite
+
+
+def test_an_injected_fault_is_told() -> None:
+    suite = load_suite(GOOD, ["arms.onnxruntime.injected_delay_ms=5"])
+    plan = make_plan(suite, device="cpu", cache_dir=Path("cache"))
+    assert plan.notes == ["a fault was injected: onnxruntime sleeps 5 ms before every batch"]
+    assert make_plan(load_suite(GOOD), device="cpu", cache_dir=Path("cache")).notes == []
+
+
+@pytest.mark.parametrize(
+    ("model", "length", "most"),
+    [
+        ("{architecture: bert-tiny, weights: random}", 1024, 512),
+        ("{architecture: roberta-tiny, weights: random}", 513, 512),
+        ("{architecture: gpt2-tiny, weights: random}", 2048, 1024),
+        (
+            "{architecture: bert-tiny, weights: random, config: {max_position_embeddings: 64}}",
+            65,
+            64,
+        ),
+        ("{path: ./mine}", 41, 40),
+        ("{path: ~/mine, weights: pretrained}", 41, 40),
+        ("{path: org/cached, architecture: bert-base}", 31, 30),
+    ],
+)
+def test_a_length_beyond_the_models_positions_is_refused(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    model: str,
+    length: int,
+    most: int,
+) -> None:
+    """Also where only one arm asks for it, and without a question to the hub."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("TRANSFORMERS_CACHE", str(tmp_path / "hub"))
+    snapshot = (
+        tmp_path / "hub/models--org--cached/snapshots/0123456789abcdef0123456789abcdef01234567"
+    )
+    for folder, kind, positions in ((tmp_path / "mine", "roberta", 42), (snapshot, "bert", 30)):
+        folder.mkdir(parents=True)
+        config = {"model_type": kind, "max_position_embeddings": positions, "pad_token_id": 1}
+        (folder / "config.json").write_text(json.dumps(config))
+    (tmp_path / "hub/models--org--cached/refs").mkdir()
+    (tmp_path / "hub/models--org--cached/refs/main").write_text(snapshot.name)
+    words = [
+        "plan",
+        "smoke",
+        "--device",
+        "cpu",
+        "--set",
+        f"models={{tiny: {model}}}",
+        "--set",
+        "workloads.0.model=tiny",
+    ]
+    assert cli.main([*words, "--set", f"training.max_seq_length={most}"]) == 0
+    capsys.readouterr()
+    assert cli.main([*words, "--set", f"training.max_seq_length={length}"]) == 2
+    said = capsys.readouterr().err
+    assert f"max_seq_length {length} is more than the {most} positions of tiny" in said
+    assert f"fix: max_seq_length: {most} or less" in said
+
+
+def test_t5_takes_any_length(capsys: pytest.CaptureFixture[str]) -> None:
+    model = "models={tiny: {architecture: t5-tiny, weights: random}}"
+    words = ["plan", "smoke", "--device", "cpu", "--set", model, "--set", "workloads.0.model=tiny"]
+    assert cli.main([*words, "--set", "training.max_seq_length=2048"]) == 0
+
+
+def test_a_configuration_that_is_none_is_one_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "config.json").write_text("no JSON")
+    model = f"models={{tiny: {{path: {tmp_path}}}}}"
+    assert (
+        cli.main(
+            ["plan", "smoke", "--device", "cpu", "--set", model, "--set", "workloads.0.model=tiny"]
+        )
+        == 2
+    )
+    assert "config.json: cannot be read" in capsys.readouterr().err

@@ -1,0 +1,399 @@
+"""What a run does next, played through without processes: every kill, rerun, refusal and stop by
+records alone.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from folders import BAD_CONFIGS
+from hypothesis import given
+from hypothesis import strategies as st
+from property_support import examples
+from runner_support import BASELINE, CANDIDATE, ScriptedPlan, ended, make_job, make_plan
+
+from harness.config import load_suite
+from harness.planning.plan import Plan, alone
+from harness.planning.plan import make_plan as plan_of
+from harness.planning.schedule import Item, Looked, Note, Refused, Schedule, Work
+from harness.schema.measurement import Adaptive
+from harness.schema.record import Fingerprint, JobRecord, State, Timing
+from harness.schema.workload import JobSpec
+
+GOOD = BAD_CONFIGS / "good.yaml"
+Outcome = Callable[[JobSpec, int], JobRecord]
+
+
+def well(job: JobSpec, attempt: int) -> JobRecord:
+    return ended(
+        job, attempt=attempt, timing=Timing(steady_step_s=1.0 if job.arm.name == BASELINE else 0.5)
+    )
+
+
+def play(
+    plan: Plan | ScriptedPlan,
+    records: list[JobRecord],
+    outcome: Outcome = well,
+    kill_after: int | None = None,
+    **o: Any,
+) -> tuple[list[Item], bool]:
+    """Do what the schedule asks for; killed after so many works. What it asked for, and whether it
+    came to its end.
+    """
+    items: list[Item] = []
+    works = 0
+    for item in Schedule(plan, records, **o):  # type: ignore[arg-type]
+        if isinstance(item, Work):
+            if works == kill_after:
+                return items, False
+            works += 1
+            records += [outcome(job, item.attempt) for job in item.jobs]
+        items.append(item)
+        assert works < 500, "it never ends"
+    return items, True
+
+
+def ids(items: Sequence[Item]) -> list[str]:
+    return ["+".join(job.id for job in item.jobs) for item in items if isinstance(item, Work)]
+
+
+def notes(items: Sequence[Item]) -> list[str]:
+    return [item.text for item in items if isinstance(item, Note)]
+
+
+def suite_plan(*overrides: str) -> Plan:
+    return plan_of(load_suite(GOOD, overrides), device="cpu", cache_dir=Path("cache"))
+
+
+def test_twins_come_first_and_everything_runs_once() -> None:
+    plan = suite_plan()
+    records: list[JobRecord] = []
+    items, done = play(plan, records)
+    assert done
+    assert ids(items) == [job.id for job in plan.jobs]
+    assert [record.twin for record in records] == [True, True] + [False] * 8
+    assert play(plan, records)[0] == [], "nothing is left for a resumed run"
+
+
+def disturbed_at_first(*disturbed: str, times: int = 1) -> Outcome:
+    def outcome(job: JobSpec, attempt: int) -> JobRecord:
+        if job.id in disturbed and attempt <= times:
+            return ended(job, State.CONTAMINATED, "GPU 0 was throttled", attempt)
+        return well(job, attempt)
+
+    return outcome
+
+
+def test_a_disturbed_quad_runs_again_at_once_and_whole() -> None:
+    plan = replace(make_plan([{}] * 8), max_reruns=2)
+    records: list[JobRecord] = []
+    items, _ = play(plan, records, disturbed_at_first("job1"))
+    assert ids(items) == [f"job{n}" for n in (0, 1, 2, 3, 0, 1, 2, 3, 4, 5, 6, 7)]
+    assert [record.attempt for record in records] == [1] * 4 + [2] * 4 + [1] * 4
+    assert notes(items) == [
+        "tiny, launches 1 and 2: run again, attempt 2: onnxruntime in launch 1: GPU 0 was throttled"
+    ]
+
+
+def test_reruns_are_bounded_and_what_stays_disturbed_is_said() -> None:
+    plan = replace(make_plan([{}] * 4), max_reruns=2)
+    records: list[JobRecord] = []
+    items, done = play(plan, records, disturbed_at_first("job2", times=9))
+    assert done
+    assert [record.attempt for record in records] == [1] * 4 + [2] * 4 + [3] * 4
+    assert notes(items)[-1].startswith(
+        "tiny, launches 1 and 2: left as it is after 3 attempt(s): pytorch in launch 2"
+    )
+    assert ids(play(replace(plan, max_reruns=0), [], disturbed_at_first("job2"))[0]) == [
+        "job0",
+        "job1",
+        "job2",
+        "job3",
+    ]
+
+
+@pytest.mark.parametrize("kill_after", range(12))
+def test_a_kill_in_a_rerun_repeats_no_job(kill_after: int) -> None:
+    plan = replace(make_plan([{}] * 6), max_reruns=2)
+    records: list[JobRecord] = []
+    outcome = disturbed_at_first("job1", times=2)
+    play(plan, records, outcome, kill_after=kill_after)
+    _, done = play(plan, records, outcome)
+    uninterrupted: list[JobRecord] = []
+    play(plan, uninterrupted, outcome)
+    assert done
+    assert [(r.id, r.attempt) for r in records] == [(r.id, r.attempt) for r in uninterrupted]
+
+
+def test_an_interrupted_job_runs_again_in_its_attempt() -> None:
+    plan = replace(make_plan([{}] * 4), max_reruns=2)
+    records: list[JobRecord] = []
+    play(plan, records, disturbed_at_first("job0"), kill_after=5)
+    records.append(ended(plan.jobs[1], State.INTERRUPTED, "stopped by SIGINT", attempt=2))
+    items, _ = play(plan, records, disturbed_at_first("job0"))
+    assert ids(items) == ["job1", "job2", "job3"]
+    assert {record.attempt for record in records[4:]} == {2}
+
+
+def test_failed_jobs_are_retried_once_and_only_when_told_to() -> None:
+    plan = make_plan([{}] * 4)
+    records: list[JobRecord] = []
+
+    def broken(job: JobSpec, attempt: int) -> JobRecord:
+        return (
+            ended(job, State.CRASHED, "as told", attempt)
+            if job.id == "job2"
+            else well(job, attempt)
+        )
+
+    play(plan, records, broken)
+    assert ids(play(plan, records, broken)[0]) == []
+    assert ids(play(plan, records, broken, retry_failed=True)[0]) == ["job2"]
+    assert ids(play(plan, records, well, retry_failed=True)[0]) == ["job2"]
+    assert ids(play(plan, records, well, retry_failed=True)[0]) == []
+
+
+def noisy(deviation: float) -> Outcome:
+    def outcome(job: JobSpec, attempt: int) -> JobRecord:
+        noise = random.Random(job.id).gauss(0, deviation)
+        seconds = (1.0 if job.arm.name == BASELINE else 0.5) * math.exp(noise)
+        return ended(job, attempt=attempt, timing=Timing(steady_step_s=seconds))
+
+    return outcome
+
+
+ADAPTIVE = Adaptive(half_width_pp=2.0, min_pairs=4, max_pairs=20)
+
+
+def test_precision_ends_a_workload_and_the_rest_is_dropped() -> None:
+    plan = replace(make_plan([{}] * 40), adaptive=ADAPTIVE)
+    items, done = play(plan, [], noisy(0.0001))
+    assert done
+    assert ids(items) == [f"job{n}" for n in range(8)]
+    looks = [item for item in items if isinstance(item, Looked)]
+    assert [look.decision.stop for look in looks] == [False, True]
+    assert [job.id for job in looks[-1].dropped] == [f"job{n}" for n in range(8, 40)]
+
+
+@examples(25)
+@given(st.lists(st.integers(0, 12), max_size=4), st.sampled_from([0.001, 0.01, 0.02]))
+def test_a_run_that_is_killed_and_resumed_stops_where_it_would_have(
+    kills: list[int], deviation: float
+) -> None:
+    plan = replace(make_plan([{}] * 40), adaptive=ADAPTIVE)
+    straight: list[JobRecord] = []
+    play(plan, straight, noisy(deviation))
+    records: list[JobRecord] = []
+    for kill in kills:
+        play(plan, records, noisy(deviation), kill_after=kill)
+    items, done = play(plan, records, noisy(deviation))
+    assert done
+    assert [record.id for record in records] == [record.id for record in straight]
+    again = play(plan, records, noisy(deviation))[0]
+    assert ids(again) == []
+    looks = [item.decision for item in again if isinstance(item, Looked)]
+    assert looks[-1] == [item.decision for item in items if isinstance(item, Looked)][-1]
+
+
+def with_fingerprints(**by_arm: str) -> Outcome:
+    def outcome(job: JobSpec, attempt: int) -> JobRecord:
+        return ended(
+            job, attempt=attempt, fingerprint=Fingerprint(optimizer=by_arm.get(job.arm.name))
+        )
+
+    return outcome
+
+
+THREE_ARMS = (
+    "arms.third={backend: pytorch}",
+    "pairs=[{baseline: pytorch, candidate: onnxruntime}, {baseline: pytorch, candidate: third}]",
+    "measurement.launches=2",
+)
+
+
+def test_a_refused_pair_is_not_run_but_what_another_pair_needs_is() -> None:
+    records: list[JobRecord] = []
+    items, done = play(
+        suite_plan(*THREE_ARMS), records, with_fingerprints(pytorch="A", onnxruntime="B", third="A")
+    )
+    assert done
+    (refused,) = [item for item in items if isinstance(item, Refused)]
+    assert refused.refusal.candidate == "onnxruntime"
+    assert refused.refusal.reasons == ["optimizer is A in pytorch and B in onnxruntime"]
+    assert {job.arm.name for job in refused.dropped} == {"onnxruntime"}
+    measured = [record.arm.name for record in records if not record.twin]
+    assert sorted(measured) == ["pytorch"] * 2 + ["third"] * 2
+    again, _ = play(suite_plan(*THREE_ARMS), records)
+    assert ids(again) == []
+    assert refused in again, "a resumed run knows it too"
+
+
+def test_all_pairs_refused_leaves_only_the_twins() -> None:
+    records: list[JobRecord] = []
+    items, done = play(suite_plan(), records, with_fingerprints(pytorch="A", onnxruntime="B"))
+    assert done
+    assert all(record.twin for record in records)
+    assert len([item for item in items if isinstance(item, Refused)]) == 1
+
+
+def test_without_twins_the_first_quad_is_the_probe() -> None:
+    records: list[JobRecord] = []
+    plan = suite_plan(*THREE_ARMS, "measurement.parity=null", "measurement.launches=4")
+    items, done = play(plan, records, with_fingerprints(pytorch="A", onnxruntime="B", third="A"))
+    assert done
+    (refused,) = [item for item in items if isinstance(item, Refused)]
+    assert refused.refusal.reasons == ["optimizer is A in pytorch and B in onnxruntime"]
+    launches = {
+        arm: [r.launch for r in records if r.arm.name == arm]
+        for arm in ("pytorch", "onnxruntime", "third")
+    }
+    assert {arm: sorted(ran) for arm, ran in launches.items()} == {
+        "pytorch": [0, 1, 2, 3],
+        "onnxruntime": [0, 1],
+        "third": [0, 1, 2, 3],
+    }
+    again, _ = play(plan, records)
+    assert ids(again) == []
+    assert [item.refusal for item in again if isinstance(item, Refused)] == [refused.refusal]
+
+
+def test_a_twin_that_fails_refuses_nothing() -> None:
+    def outcome(job: JobSpec, attempt: int) -> JobRecord:
+        if job.twin and job.arm.name == CANDIDATE:
+            return ended(job, State.FALLBACK, "not engaged", attempt)
+        return with_fingerprints(pytorch="A", onnxruntime="B")(job, attempt)
+
+    records: list[JobRecord] = []
+    items, _ = play(suite_plan(), records, outcome)
+    assert len(records) == 10
+    assert not [item for item in items if isinstance(item, Refused)]
+
+
+BLOCKS = ("measurement.protocol=blocks", "measurement.launches=3")
+
+
+def failing(states: dict[tuple[int, int], tuple[State, State]]) -> Outcome:
+    """(launch, attempt) → states of (pytorch, onnxruntime); everything else goes well."""
+
+    def outcome(job: JobSpec, attempt: int) -> JobRecord:
+        if job.twin or job.partner is None or (job.launch, attempt) not in states:
+            return well(job, attempt)
+        state = states[(job.launch, attempt)][job.arm.name == CANDIDATE]
+        return ended(job, state, "" if state is State.OK else f"as told: {state}", attempt)
+
+    return outcome
+
+
+def test_a_plan_in_blocks_runs_both_jobs_of_a_launch_together() -> None:
+    plan = suite_plan(*BLOCKS, *THREE_ARMS[:2], "measurement.blocks.realtime=true")
+    items, done = play(plan, [])
+    together = [item.jobs for item in items if isinstance(item, Work) and len(item.jobs) == 2]
+    assert done
+    assert [(a.arm.name, b.arm.name, a.launch, b.launch) for a, b in together] == [
+        *((BASELINE, CANDIDATE, n, n) for n in (0, 1, 2)),
+        *((BASELINE, "third", n, n) for n in (3, 4, 5)),
+    ]
+    for a, b in together:
+        assert (a.partner, b.partner) == (b.arm.name, a.arm.name)
+        assert a.seed == b.seed == 42 + a.launch
+        assert (a.lead_in_steps, a.freeze_collector, a.realtime) == (1, True, True)
+    assert len({job.id for job in plan.jobs}) == len(plan.jobs)
+
+
+def test_a_launch_whose_worker_died_is_relaunched_once() -> None:
+    died = {(1, 1): (State.INTERRUPTED, State.CRASHED)}
+    records: list[JobRecord] = []
+    items, done = play(suite_plan(*BLOCKS), records, failing(died))
+    assert done
+    assert [(r.launch, r.attempt) for r in records if not r.twin][::2] == [
+        (0, 1),
+        (1, 1),
+        (1, 2),
+        (2, 1),
+    ]
+    assert notes(items) == [
+        "tiny-sst2, launch 2 of pytorch and onnxruntime: run again, attempt 2: onnxruntime in "
+        "launch 2: "
+        "as told: crashed"
+    ]
+    records = []
+    twice = {**died, (1, 2): (State.CRASHED, State.INTERRUPTED)}
+    items, done = play(suite_plan(*BLOCKS), records, failing(twice))
+    assert done
+    assert [(r.launch, r.attempt) for r in records if not r.twin][::2] == [
+        (0, 1),
+        (1, 1),
+        (1, 2),
+        (2, 1),
+    ]
+    assert "left as it is after 2 attempt(s): pytorch in launch 2" in notes(items)[-1]
+
+
+def test_a_launch_the_user_interrupted_runs_again_in_its_attempt() -> None:
+    plan = suite_plan(*BLOCKS)
+    for states in ((State.INTERRUPTED, State.INTERRUPTED), (State.OK, State.INTERRUPTED)):
+        records: list[JobRecord] = []
+        play(plan, records, kill_after=3)  # two twins, one launch
+        both = [job for job in plan.jobs if job.launch == 1]
+        records += [ended(job, state) for job, state in zip(both, states, strict=True)]
+        items, _ = play(plan, records)
+        assert [
+            (item.jobs[0].launch, item.attempt) for item in items if isinstance(item, Work)
+        ] == [(1, 1), (2, 1)]
+
+
+def test_half_a_launch_on_disk_runs_again_whole() -> None:
+    records: list[JobRecord] = []
+    play(suite_plan(*BLOCKS), records, kill_after=3)
+    items, _ = play(suite_plan(*BLOCKS), records[:-1])
+    assert [len(item.jobs) for item in items if isinstance(item, Work)] == [2, 2, 2]
+
+
+def test_a_disturbed_launch_in_blocks_runs_again_a_crash_counts_apart() -> None:
+    bad = (State.CONTAMINATED, State.CONTAMINATED)
+    states = {(0, 1): bad, (0, 2): (State.CRASHED, State.INTERRUPTED), (0, 3): bad, (0, 4): bad}
+    records: list[JobRecord] = []
+    _, done = play(suite_plan(*BLOCKS, "measurement.max_reruns=2"), records, failing(states))
+    assert done
+    assert [r.attempt for r in records if not r.twin and r.launch == 0][::2] == [1, 2, 3, 4]
+
+
+def test_a_pair_that_does_not_fit_is_measured_by_epochs() -> None:
+    states = {(launch, 1): (State.INTERRUPTED, State.OUT_OF_MEMORY) for launch in range(3)}
+    plan = suite_plan(*BLOCKS)
+    records: list[JobRecord] = []
+    items, done = play(plan, records, failing(states))
+    assert done
+    (note,) = notes(items)
+    assert note.startswith(
+        "tiny-sst2: pytorch and onnxruntime do not fit on the device together (onnxruntime ran out"
+    )
+    by_epochs = [record for record in records if record.partner is None and not record.twin]
+    assert [(r.arm.name, r.launch) for r in by_epochs] == [
+        (BASELINE, 0),
+        (CANDIDATE, 0),
+        (CANDIDATE, 1),
+        (BASELINE, 1),
+        (BASELINE, 2),
+        (CANDIDATE, 2),
+    ]
+    resumed = records[:6]
+    play(plan, resumed, failing(states))
+    assert [r.id for r in resumed] == [r.id for r in records]
+
+
+def test_a_job_alone_is_the_job_of_the_epochs_protocol() -> None:
+    in_blocks = [job for job in suite_plan(*BLOCKS).jobs if not job.twin]
+    by_epochs = {job.id for job in suite_plan("measurement.launches=3").jobs if not job.twin}
+    assert {alone(job).id for job in in_blocks} == by_epochs
+
+
+def test_a_plan_without_pairs_still_runs_its_jobs() -> None:
+    plan = replace(make_plan([{}]), pairs=())
+    assert ids(play(plan, [])[0]) == [make_job(0).id]

@@ -1,0 +1,229 @@
+"""Pairs over nights: what is one course, where it changed, how it is listed, written and drawn."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from folders import PUBLISHED
+from history_support import HOST, noisy, points, write_history, write_night
+from hypothesis import given
+from hypothesis import strategies as st
+from property_support import examples
+from report_process import report
+
+from harness.schema.record import Sources, State
+from report.loading.runs import load_runs
+from report.plots.style import to_svg
+from report.regressions.acknowledged import load_acknowledged
+from report.regressions.change_points import change_points
+from report.regressions.check import Rules
+from report.regressions.history_text import BARS, as_text, sparkline
+from report.regressions.nights import nights_among
+from report.regressions.plot import draw, drawing_of, history_figure, write
+from report.regressions.thresholds import CheckConfig, Comparable, Thresholds
+from report.regressions.time_series import Course, as_json, courses_of
+
+THRESHOLDS = Thresholds()
+NEWER = HOST.model_copy(update={"driver": "560.2"})
+
+
+def courses(results: Path, config: CheckConfig | None = None) -> list[Course]:
+    runs, _ = load_runs([results])
+    return courses_of(runs, Rules(config or CheckConfig(), load_acknowledged(results)))
+
+
+def test_a_known_change_is_marked_where_it_is() -> None:
+    factors = noisy(60)
+    factors[30:, 1] *= 1.05
+    (change,) = change_points(points(factors), THRESHOLDS)
+    assert (change.index, change.run, change.cause) == (30, "night-030", "candidate regressed")
+    assert change.candidate_change == pytest.approx(0.05, abs=0.005)
+    assert change.baseline_change == pytest.approx(0, abs=0.005)
+
+
+def test_a_change_and_its_end() -> None:
+    factors = noisy(60)
+    factors[20:40] *= 1.06
+    changes = change_points(points(factors), THRESHOLDS)
+    assert [(change.index, change.cause) for change in changes] == [
+        (20, "host or driver"),
+        (40, "host or driver"),
+    ]
+    assert changes[0].baseline_change > 0 > changes[1].baseline_change
+
+
+def test_few_nights_change_by_the_fixed_bound() -> None:
+    factors = noisy(10)
+    factors[6:, 1] *= 1.1
+    assert [change.index for change in change_points(points(factors), THRESHOLDS)] == [6]
+    factors = noisy(10)
+    factors[6:, 1] *= 1.04
+    assert change_points(points(factors), THRESHOLDS) == []
+
+
+def test_few_nights_of_a_noisy_host_are_not_marked() -> None:
+    marked = sum(
+        bool(change_points(points(noisy(13, 0.2, seed)), THRESHOLDS)) for seed in range(40)
+    )
+    assert marked <= 4
+
+
+def test_one_odd_night_is_no_change() -> None:
+    factors = noisy(60)
+    factors[30, 1] *= 1.2
+    assert change_points(points(factors), THRESHOLDS) == []
+
+
+@given(st.integers(1, 40), st.floats(0.1, 10))
+@examples(20)
+def test_constant_nights_never_change(nights: int, level: float) -> None:
+    assert change_points(points(np.full((nights, 2), level)), THRESHOLDS) == []
+
+
+def test_noise_alone_is_hardly_ever_marked() -> None:
+    """30 pairs of 60 nights at 0.5%: without hindsight several of them would be."""
+    marked = sum(
+        bool(change_points(points(noisy(60, seed=seed)), THRESHOLDS)) for seed in range(30)
+    )
+    assert marked <= 2
+
+
+def test_hosts_are_never_mixed(tmp_path: Path) -> None:
+    write_history(tmp_path, noisy(3))
+    for night in (3, 4):
+        write_night(tmp_path, night, (2, 2), host=NEWER)
+    old, new = courses(tmp_path)
+    assert ([len(old.points), len(new.points)], old.changed) == ([3, 2], [])
+    assert new.changed == ["driver: 550.1 → 560.2"]
+    assert new.changes == []
+    together = courses(tmp_path, CheckConfig(comparable=Comparable(driver=False)))
+    assert [len(course.points) for course in together] == [5]
+
+
+def test_nights_of_another_length_are_never_mixed(tmp_path: Path) -> None:
+    """The same was asked for, but a tokenizer took less; a record of before it was told is as asked
+    for.
+    """
+    sources = {"data": "synthetic", "weights": "random", "train_samples": 800}
+    for night, length in enumerate((None, 128, 16)):
+        write_night(tmp_path, night, jobs={"sources": Sources(**sources, max_seq_length=length)})
+    old, new = courses(tmp_path)
+    assert [len(old.points), len(new.points)] == [2, 1]
+    assert new.changed == ["training.max_seq_length: 128 → 16"]
+
+
+def test_what_is_no_night(tmp_path: Path) -> None:
+    write_history(tmp_path, noisy(2))
+    write_night(tmp_path, 1, name="night-001-again")
+    write_night(tmp_path, 5, created_at="some day")
+    runs, _ = load_runs([tmp_path, PUBLISHED])
+    assert [run.info.run for run in nights_among(runs)] == ["night-000", "night-001"]
+
+
+def test_points_are_means_over_launches_that_count(tmp_path: Path) -> None:
+    path = write_night(tmp_path, 0)
+    lines = [json.loads(line) for line in (path / "jobs.jsonl").read_text().splitlines()]
+    lines[-1] |= {
+        "state": "crashed",
+        "launch": 1,
+    }  # the candidate's second launch: neither arm's counts
+    (path / "jobs.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    ((point,),) = ([*course.points] for course in courses(tmp_path))
+    assert (point.baseline_s, point.candidate_s) == (0.5, 0.4)
+    write_night(tmp_path, 1)
+    assert courses(tmp_path)[0].points[1].baseline_s == pytest.approx(0.5 * 1.0005)
+
+
+def full(results: Path) -> Course:
+    factors = noisy(40)
+    factors[25:, 1] *= 1.08
+    write_history(results, factors)
+    write_night(results, 40, states={"onnxruntime": State.CRASHED})
+    (results / "acknowledged.yaml").write_text(
+        "acknowledged: [{date: 2026-01-28, pair: {workload: 'tiny*'}, reason: dropout is on, "
+        "commit: abc}]\n"
+    )
+    (course,) = courses(results)
+    return course
+
+
+def test_text_and_json(tmp_path: Path) -> None:
+    course = full(tmp_path)
+    text = as_text([course], width=30)
+    assert "40 nights, 2026-01-01 to 2026-02-09, the last 30 shown" in text
+    assert "changed on 2026-01-26 (night-025): candidate regressed" in text
+    assert "acknowledged from 2026-01-28: dropout is on (abc)" in text
+    assert "no result in night-040: onnxruntime: crashed in 2 of 2 launches" in text
+    written = json.loads(json.dumps(as_json(course)))
+    assert len(written["nights"]) == 40
+    assert written["setting"]["driver"] == "550.1"
+    assert [change["index"] for change in written["change_points"]] == [25]
+    assert written["acknowledged"][0]["commit"] == "abc"
+
+
+def test_sparklines() -> None:
+    assert sparkline([]) == ""
+    assert sparkline([1, 2]) == BARS[0] + BARS[-1]
+    assert set(sparkline([1.0, 1.001, 0.999])) <= set(BARS[3:5])  # noise does not look wild
+    assert sparkline([0.0, 0.0]) == BARS[0] * 2
+
+
+def test_the_picture(tmp_path: Path) -> None:
+    course = full(tmp_path)
+    figure = history_figure(course)
+    times, ratio = figure.axes
+    drawn = [line.get_ydata() for line in times.lines[:2]]
+    assert drawn[0].tolist() == pytest.approx([1000 * point.baseline_s for point in course.points])
+    assert drawn[1].tolist() == pytest.approx([1000 * point.candidate_s for point in course.points])
+    assert ratio.lines[0].get_ydata().tolist() == pytest.approx(
+        [point.candidate_s / point.baseline_s for point in course.points]
+    )
+    assert len(times.lines) == 4  # and the change, and what was accepted
+    assert "1 2026-01-26: candidate regressed" in ratio.get_xlabel()
+    assert "2 2026-01-28: accepted: dropout is on" in ratio.get_xlabel()
+    assert to_svg(figure, "a") == to_svg(history_figure(course), "a")
+    assert "40 nights" in drawing_of(course).alt
+
+
+def test_a_name_cannot_be_markup(tmp_path: Path) -> None:
+    write_history(tmp_path, noisy(3))
+    (tmp_path / "acknowledged.yaml").write_text(
+        "acknowledged: [{date: 2026-01-02, pair: {}, reason: '<script>$x$ \\n'}]\n"
+    )
+    (course,) = courses(tmp_path)
+    assert "<script" not in to_svg(history_figure(course))
+
+
+def test_every_course_has_a_picture_of_its_own(tmp_path: Path) -> None:
+    """Also two whose names differ in nothing that a file's name can hold."""
+    one = full(tmp_path)
+    names = ("模型甲", "模型乙", "a b", "a-b")
+    several = [replace(one, pair=one.pair.model_copy(update={"workload": name})) for name in names]
+    paths = write(several, tmp_path / "out")
+    assert len(set(paths)) == 4
+    assert sorted(paths) == sorted((tmp_path / "out").iterdir())
+
+
+def test_single_nights_are_not_drawn(tmp_path: Path) -> None:
+    write_night(tmp_path, 0)
+    runs, _ = load_runs([tmp_path])
+    assert draw(runs) == []
+
+
+def test_the_command(tmp_path: Path) -> None:
+    full(tmp_path / "runs")
+    done = report(
+        "history", tmp_path / "runs", "--json", tmp_path / "h.json", "--draw", tmp_path / "drawn"
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert len(list((tmp_path / "drawn").glob("*.svg"))) == 1
+    assert json.loads((tmp_path / "h.json").read_text())[0]["workload"] == "tiny-sst2"
+    assert json.loads(report("history", tmp_path / "runs", "--json", "-").stdout)
+    assert report("history", tmp_path / "runs", "--pair", "tiny-*/onnx*/over/*").returncode == 0
+    for wrong in (["--pair", "nothing"], ["--nights", "0"]):
+        done = report("history", tmp_path / "runs", *wrong)
+        assert (done.returncode, "Traceback" in done.stderr) == (2, False)

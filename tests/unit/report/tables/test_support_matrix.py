@@ -1,0 +1,155 @@
+"""The support matrix: what each row says of jobs made up for it."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from folders import ROOT
+from report_factory import GATED, make_job, make_run, make_twin, write_run
+
+from harness.commands.resolve import find_suite
+from harness.config import load_suite
+from harness.schema.record import Engagement, JobRecord, State
+from harness.schema.shapes import SHAPES
+from report.html.build import make_page
+from report.loading.runs import Run
+from report.tables.registry import build
+from report.tables.render import render
+from report.tables.support_matrix import LONGEST_ERROR, matrix, matrix_rows
+
+WHY = "in phase evaluate: RuntimeError: Got invalid dimensions for input: input_ids"
+
+
+def both(model: str, launches: int = 1, **candidate: Any) -> list[JobRecord]:
+    """Twins and launches of both arms; `candidate`: fields of ONNX Runtime's launches."""
+    jobs = [make_twin(arm, [0.7, 0.6, 0.5], model=model) for arm in ("pytorch", "onnxruntime")]
+    for launch in range(launches):
+        jobs.append(make_job("pytorch", launch, model=model, step_s=0.5))
+        jobs.append(make_job("onnxruntime", launch, model=model, **{"step_s": 0.4, **candidate}))
+    return jobs
+
+
+def run_of(*models: list[JobRecord], **fields: Any) -> Run:
+    return make_run([job for jobs in models for job in jobs], **{"config": GATED, **fields})
+
+
+def row(run: Run, model: str, backend: str) -> dict[str, Any]:
+    (found,) = [r for r in matrix_rows(run) if (r["model"], r["backend"]) == (model, backend)]
+    return found
+
+
+def test_what_works_says_so_and_makes_nothing_of_one_launch() -> None:
+    run = run_of(both("one"), both("two", launches=2))
+    single = row(run, "one", "ONNX Runtime")
+    assert (single["trains"], single["proven"], single["parity"], single["error"]) == (
+        "yes",
+        "yes",
+        "passed",
+        "",
+    )
+    assert single["throughput_gain"] == pytest.approx(0.25)
+    assert single["throughput_gain_low"] is None
+    assert single["host"] == "Abacus, 2 cores"
+    baseline = row(run, "one", "PyTorch")
+    assert (baseline["trains"], baseline["proven"], baseline["parity"]) == ("yes", None, None)
+    assert baseline["throughput_gain"] is None
+    text = render([run], view="matrix")
+    assert re.search(
+        r"\| one +\| ONNX Runtime \| yes +\| yes +\| passed +\| +25.00% \(n = 1\) \|", text
+    )
+    assert re.search(
+        r"\| two +\| ONNX Runtime \| yes +\| yes +\| passed +\| +25.00% \| 25.00% to 25.00% "
+        r"\| +2 \|",
+        text,
+    )
+    assert "| Throughput over PyTorch |" in text
+
+
+def test_a_failure_is_a_row_with_its_message() -> None:
+    failed = both("bad", state=State.CRASHED, reason=f"{WHY}\n  " + "long " * 100, step_s=None)
+    found = row(run_of(both("one"), failed), "bad", "ONNX Runtime")
+    assert (found["trains"], found["n"], found["throughput_gain"]) == ("no", 0, None)
+    assert found["error"].startswith(f"crashed: {WHY} long")
+    assert len(found["error"]) <= LONGEST_ERROR + 1
+    assert "\n" not in found["error"]
+    assert row(run_of(failed), "bad", "PyTorch")["trains"] == "yes"
+
+
+def test_a_backend_without_proof_has_not_trained() -> None:
+    unproven = Engagement(
+        engaged=False, reasons=["after step 1: ORTModule runs TorchModulePytorch"]
+    )
+    found = row(run_of(both("sly", engagement=unproven)), "sly", "ONNX Runtime")
+    assert (found["trains"], found["proven"]) == ("no", "no")
+    assert found["error"] == "not proven engaged: after step 1: ORTModule runs TorchModulePytorch"
+
+
+def test_arms_that_learn_differently_have_no_gain() -> None:
+    jobs = both("odd")
+    jobs[1] = make_twin("onnxruntime", [0.7, 0.9, 0.1], model="odd")
+    found = row(run_of(jobs), "odd", "ONNX Runtime")
+    assert (found["trains"], found["parity"], found["throughput_gain"]) == ("yes", "failed", None)
+    assert found["error"].startswith("failed parity: ")
+    without = both("odd")[2:]
+    assert row(run_of(without), "odd", "ONNX Runtime")["error"].startswith("parity not checked: ")
+
+
+def test_an_arm_nobody_ran_is_named() -> None:
+    run = run_of([job for job in both("one") if job.arm.name == "pytorch"])
+    found = [r for r in matrix_rows(run) if r["arm"] == "onnxruntime"]
+    assert [(r["trains"], r["error"]) for r in found] == [("not run", "no job recorded")]
+
+
+def test_a_run_of_several_models_has_it_unasked_and_the_page_too(tmp_path: Path) -> None:
+    few, many = run_of(both("a"), both("b")), run_of(*[both(name) for name in "abcd"])
+    assert not matrix(few).usual
+    assert matrix(many).usual
+    assert "matrix" not in [table.name for table in build([few]).tables]
+    assert "matrix" in [table.name for table in build([many]).tables]
+    page = make_page([many], tmp_path / "page.html")
+    assert "Support by model and backend" in page
+    assert "25.00% (n = 1)" in page
+
+
+def test_hosts_have_a_column_where_they_differ() -> None:
+    one = run_of(both("a"), run="one")
+    other = run_of(
+        [job.model_copy(update={"device": "NVIDIA L4"}) for job in both("a")], run="other"
+    )
+    text = render([one, other], view="matrix")
+    assert "| Abacus, 2 cores |" in text
+    assert re.search(r"\| L4 +\|", text)
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_the_suites_have_every_family(device: Any) -> None:
+    suite = load_suite(find_suite("matrix", device))
+    families = {
+        SHAPES[w.model.architecture or ""]["model_type"] for w in suite.resolved_workloads()
+    }
+    assert families == {shape["model_type"] for shape in SHAPES.values()}
+    assert suite.measurement.parity is not None
+    assert {arm.backend for arm in suite.arms.values()} >= {"pytorch", "onnxruntime"}
+
+
+def test_records_of_a_matrix_load_from_disk(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "matrix", run_of(both("one")))
+    report = [
+        sys.executable,
+        "-m",
+        "report.cli",
+        "tables",
+        str(folder),
+        "--view",
+        "matrix",
+        "--format",
+        "csv",
+    ]
+    told = subprocess.run(report, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert told.splitlines()[0].startswith("table,run,")
+    assert len(told.splitlines()) == 3
