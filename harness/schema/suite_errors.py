@@ -1,4 +1,4 @@
-"""Where a YAML file is wrong, what with, and what is allowed: for people, from pydantic's errors."""
+"""Where a YAML file is wrong and what is allowed there: for people, from pydantic's errors."""
 
 from __future__ import annotations
 

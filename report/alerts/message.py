@@ -224,16 +224,21 @@ def _cause(event: Event) -> str:
         one_line(finding.candidate, MOST_NAME),
         one_line(finding.baseline, MOST_NAME),
     )
+    slower, faster = "got slower while", "got faster while"
     return {
-        Cause.CANDIDATE_REGRESSED: f"The candidate regressed: {candidate} got slower while {baseline} "
-        "kept its time.",
-        Cause.CANDIDATE_IMPROVED: f"The candidate improved: {candidate} got faster while {baseline} "
-        "kept its time.",
-        Cause.BASELINE_REGRESSED: f"The baseline regressed: {baseline} got slower while {candidate} "
-        "kept its time.",
-        Cause.BASELINE_IMPROVED: f"The baseline improved: {baseline} got faster while {candidate} "
-        "kept its time; the "
-        "candidate itself is as fast as before.",
+        Cause.CANDIDATE_REGRESSED: (
+            f"The candidate regressed: {candidate} {slower} {baseline} kept its time."
+        ),
+        Cause.CANDIDATE_IMPROVED: (
+            f"The candidate improved: {candidate} {faster} {baseline} kept its time."
+        ),
+        Cause.BASELINE_REGRESSED: (
+            f"The baseline regressed: {baseline} {slower} {candidate} kept its time."
+        ),
+        Cause.BASELINE_IMPROVED: (
+            f"The baseline improved: {baseline} {faster} {candidate} kept its time; the candidate "
+            "itself is as fast as before."
+        ),
         Cause.HOST: "The host or its driver: both arms moved alike and their ratio did not.",
         Cause.UNCLEAR: "Unclear: the three series fit none of the known patterns.",
         Cause.NONE: "",

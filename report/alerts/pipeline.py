@@ -68,7 +68,8 @@ class Plan:
                 "nothing new from it"
             )
             return ""
-        if not asked:  # no state, or a lost one: a channel may know itself what it was told
+        # Without a state, or with a lost one, a channel may know itself what it was told.
+        if not asked:
             try:
                 channel.prepare()
                 told, asked = {**channel.remembered(), **told}, True
@@ -149,9 +150,8 @@ def alert(
                 state,
                 secrets,
             )
-        for one in (
-            named
-        ):  # all intents first: a kill during the first channel's delivery loses no other's
+        # All intents first: a kill during the first channel's delivery loses no other's.
+        for one in named:
             channel = _channel(one, environ, secrets, patience_s)
             if failure := Plan(state, say)(channel, verdict):
                 failed.append(channel.name)

@@ -84,9 +84,8 @@ def message_email(message: Message, environ: Mapping[str, str]) -> EmailMessage:
         mail.add_attachment(
             picture, maintype="image", subtype="png", filename=f"history-{message.identity}.png"
         )
-        mail.set_boundary(
-            f"=-{message.identity}-="
-        )  # the standard library would draw one at random
+        # The standard library would draw one at random.
+        mail.set_boundary(f"=-{message.identity}-=")
     return mail
 
 

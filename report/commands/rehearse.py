@@ -15,9 +15,10 @@ if TYPE_CHECKING:
     from report.commands.common import Commands
 
 DESCRIPTION = """\
-Says how often `report check` would raise a false alarm on this host, and how small a slowdown it would find. Takes a
-pair's own noise from its recorded history (the newest comparable host; from launches where the history is shorter than
-10 nights, and says so), simulates nights of it, each with a second run, and judges them night by night.
+Says how often `report check` would raise a false alarm on this host, and how small a slowdown it
+would find. Takes a pair's own noise from its recorded history (the newest comparable host; from
+launches where the history is shorter than 10 nights, and says so), simulates nights of it, each
+with a second run, and judges them night by night.
 """
 EPILOG = (
     "exit code: 0 the slowdown of --inject is told within 5 nights in 95% of the simulated pairs "

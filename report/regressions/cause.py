@@ -10,12 +10,12 @@ from typing import Literal
 
 from harness.schema.verdict import Cause
 
-Direction = Literal[
-    -1, 0, 1
-]  # 1: slower (ratio: the candidate lost ground), -1: faster, 0: neither
-# an arm without an alarm of its own moved too if its change is this share of the largest that fired
+# 1: slower (ratio: the candidate lost ground), -1: faster, 0: neither.
+Direction = Literal[-1, 0, 1]
+# An arm without an alarm of its own moved too if its change is this share of the largest that fired.
 SHARE = 0.5
-OF_RATIO = 2 / 3  # the same where the ratio alone fired: what both arms share evenly is nobody's
+# The same where the ratio alone fired: what both arms share evenly is nobody's.
+OF_RATIO = 2 / 3
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,8 @@ def cause_of(seen: Pattern) -> tuple[Cause, Direction]:
     if not (seen.baseline or seen.candidate or seen.ratio):
         return Cause.NONE, 0
     baseline, candidate = _moved(seen)
-    if baseline * candidate < 0:  # apart: the arm that has the alarm; the slower one if both have
+    # Where the arms moved apart, the arm that has the alarm is named; the slower one if both have.
+    if baseline * candidate < 0:
         if not seen.baseline or (seen.candidate and candidate > 0):
             baseline = 0
         else:

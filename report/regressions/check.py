@@ -45,18 +45,31 @@ class _Check:
     rules: Rules
     past: dict[Key, list[Night]]
     again: dict[Key, Night] | None
-    problems: list[str] = field(default_factory=list)
+    problems: list[str]
 
 
 def check(
-    runs: Sequence[Run], rules: Rules, night: str | None = None, again: Run | None = None
+    runs: Sequence[Run],
+    rules: Rules,
+    night: str | None = None,
+    again: Run | None = None,
+    problems: Sequence[str] = (),
 ) -> Verdict:
-    """Judge every pair of `night` (None: the newest) by the nights before it. BenchError: there is
-    no such night.
+    """Judge every pair of a night by the nights before it.
 
     So is inference, after the pairs, by engines, arm and batch size, whatever measure the rules ask
-    for. `again`: that night's second run; None: the run among `runs` that is called NIGHT-again, if
-    there is one.
+    for.
+
+    Args:
+        runs: The history, the night among it.
+        rules: What the check goes by.
+        night: The name of the night's run; None: the newest night.
+        again: The night's second run; None: the run among `runs` that is called NIGHT-again, if
+            there is one.
+        problems: What could not be read of the runs, for the verdict to say first.
+
+    Raises:
+        BenchError: There is no such night.
     """
     nights = nights_among(runs)
     place = _place(nights, night)
@@ -76,7 +89,7 @@ def check(
         ]
 
     second = None if again is None else {key_of(one.pair): one for one in nights_in(again)}
-    checking = _Check(tonight, rules, past, second)
+    checking = _Check(tonight, rules, past, second, list(problems))
     here = nights_in(tonight)
     findings = [_finding(checking, one) for one in here if _asked(checking, one)]
     gone = {

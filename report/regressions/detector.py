@@ -151,9 +151,8 @@ def _level(tail: Values, mean: Values) -> Values:
     if tail.shape[-1] != 2:
         return np.asarray(np.median(tail, axis=-1))
     above, below = tail.min(axis=-1), tail.max(axis=-1)
-    return np.where(
-        above > mean, above, np.where(below < mean, below, mean)
-    )  # on both sides: no change
+    # Two nights on both sides of the mean are no change.
+    return np.where(above > mean, above, np.where(below < mean, below, mean))
 
 
 def _by_fixed_bound(values: Values, thresholds: Thresholds) -> Scores:

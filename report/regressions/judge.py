@@ -33,9 +33,7 @@ class Judgement:
 
 
 def series_of(points: Sequence[Point]) -> Values:
-    """The series of `Series` in their order, an array (3, nights): seconds, seconds, candidate's over
-    baseline's.
-    """
+    """The series of SERIES, an array (3, nights): seconds, seconds, candidate's over baseline's."""
     times = np.array(
         [[point.baseline_s, point.candidate_s] for point in points], dtype=np.float64
     ).T

@@ -388,7 +388,8 @@ def _lines(one: Rehearsal) -> Iterator[str]:
     yield f"    false alarms per series and month: {_rate(one.false_alarms)}"
     yield f"    second runs of nothing per series and month: {_rate(one.second_runs)}"
     for nights, share in one.power.items():
-        yield f"    {plan.arm} {signed_percent(plan.slower)} told {_when(nights)}: {_percent(share)}"
+        change = f"{plan.arm} {signed_percent(plan.slower)}"
+        yield f"    {change} told {_when(nights)}: {_percent(share)}"
     for nights, slower in one.smallest.items():
         what = f"none up to {LARGEST / 1000:.0%}" if slower is None else f"{slower:.1%}"
         yield (

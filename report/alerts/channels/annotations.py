@@ -20,6 +20,7 @@ class Annotations(Channel):
     """
 
     name = "annotations"
+    about = "::error:: and ::notice:: lines on standard output, or in the file TARGET"
 
     def deliver(self, message: Message) -> str:
         line = self._line(message)

@@ -36,6 +36,10 @@ class Issues(Channel):
     """
 
     name = "issues"
+    about = (
+        "one GitHub issue per pair in $GITHUB_REPOSITORY at $GITHUB_API_URL, as $GITHUB_TOKEN;\n"
+        "TARGET: label"
+    )
     variables = (TOKEN, REPOSITORY, API)
 
     def prepare(self) -> None:

@@ -20,6 +20,7 @@ class Summary(Channel):
     """
 
     name = "summary"
+    about = "Markdown appended to $GITHUB_STEP_SUMMARY, or to the file TARGET"
     variables = (FILE,)
 
     def prepare(self) -> None:
