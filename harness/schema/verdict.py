@@ -12,6 +12,9 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+# Which time was compared: of a step, of a whole job, or of a batch of inference.
+FindingMeasure = Literal["steady_state", "end_to_end", "inference"]
+
 
 class FindingState(StrEnum):
     """What became of one pair in one night."""
@@ -102,7 +105,7 @@ class Finding(Frozen):
     workload: str
     baseline: str
     candidate: str
-    measure: Literal["steady_state", "end_to_end", "inference"] = "steady_state"
+    measure: FindingMeasure = "steady_state"
     measured_by: str = Field(
         "",
         description="WORKLOAD:BASELINE:CANDIDATE, the declared pair whose jobs measure it; empty: "

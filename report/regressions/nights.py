@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Literal
 
 from harness.schema.record import JobRecord, Pair
-from harness.schema.verdict import Point
+from harness.schema.verdict import FindingMeasure, Point
 from report.analysis.gains import END_TO_END, STEADY_STATE, Gain, gains_of, matched
 from report.analysis.inference import Comparison
 from report.analysis.launches import OK, arms_of
@@ -21,7 +21,6 @@ from report.regressions.thresholds import Comparable
 
 Key = tuple[str, str, str]  # workload, baseline, candidate
 MeasureName = Literal["steady_state", "end_to_end"]
-NightMeasure = Literal["steady_state", "end_to_end", "inference"]
 MEASURES = {"steady_state": STEADY_STATE, "end_to_end": END_TO_END}
 AGAIN = "-again"  # the end of the name of a night's second run
 
@@ -41,7 +40,7 @@ class Night:
     point: Point | None
     setting: Setting | None
     gain: Gain | Comparison | None
-    measure: NightMeasure
+    measure: FindingMeasure
     why: str = ""
     left_out: str = ""
     declared: Pair | None = None
