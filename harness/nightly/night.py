@@ -72,9 +72,16 @@ class Interrupted(Exception):
 
 
 def run_nights(settings: Settings, stop: Stop, lock_fd: int) -> int:
-    """Finish what earlier nights left and this one; the worst of their exit codes.
+    """Finish what earlier nights left, and tonight.
 
-    0: nothing worse; 1: a regression; 2: could not judge, or not deliver; 130: interrupted.
+    Args:
+        settings: What the user asked for.
+        stop: Says when the user wants an end.
+        lock_fd: The night's lock, which every program of the night holds too.
+
+    Returns:
+        The worst of the nights' exit codes. 0: nothing worse; 1: a regression; 2: could not judge,
+        or not deliver; 130: interrupted.
     """
     left = pending(settings.results, settings.suite)
     tonight = left.pop() if left and _goes_on(left[-1], settings) else None
@@ -257,12 +264,18 @@ class _Stages:
 
 @dataclass(frozen=True)
 class Ended:
-    """`limited`: its time was up; `stopped`: the user wanted an end; either way it was told to end.
+    """How a program ended.
 
-    `said`: its error, or its last line, redacted: it goes into the night's state and into alerts.
+    Attributes:
+        exit_code: Below 0: killed by that signal.
+        seconds: How long it ran.
+        limited: Its time was up, and it was told to end.
+        stopped: The user wanted an end, and it was told so.
+        said: Its error, or its last line; redacted, because it goes into the night's state and into
+            alerts.
     """
 
-    exit_code: int  # negative: killed by that signal
+    exit_code: int
     seconds: float
     limited: bool
     stopped: bool
@@ -285,11 +298,18 @@ def run_child(
     lock_fd: int,
     delivers: bool = False,
 ) -> Ended:
-    """Run `command` to its end, output appended to `log` and shown on stdout.
+    """Run a program to its end, or until it is told to end.
 
-    It holds the night's lock as long as it lives. When this process is killed, so is the child,
-    unless it `delivers`: then it outlives this process, and after the user's stop it may go on for
-    ALERT_PATIENCE_S before it is told to end.
+    When this process is killed, so is the program, unless it delivers.
+
+    Args:
+        command: The program and its arguments.
+        log: Its output is appended there, and shown on stdout.
+        limit_s: After so many seconds it is told to end.
+        stop: When the user wants an end, it is told so.
+        lock_fd: The night's lock, which it holds as long as it lives.
+        delivers: It outlives this process, and after the user's stop it may go on for
+            ALERT_PATIENCE_S before it is told to end.
     """
     parent = os.getpid()
 

@@ -72,14 +72,22 @@ class Patience:
         self._end = time.monotonic() + self.seconds
 
     def left(self) -> float:
+        """Seconds; below 0 when the time is over."""
         return self._end - time.monotonic()
 
     def run(self, step: Callable[[], T]) -> T:
-        """Do the step, again after what is transient: exponential backoff with jitter, Retry-After
-        first of all.
+        """Do a step, and again after each Transient failure.
 
-        The step must be safe to repeat. Raises Undelivered when the next attempt would end too
-        late.
+        Args:
+            step: What is done; it must be safe to repeat.
+
+        Returns:
+            What the step returns.
+
+        Raises:
+            Undelivered: The step raises it, or the next attempt would begin too late. Before it
+                lies the time that the receiver asked for (Retry-After), else a time that doubles
+                with every attempt.
         """
         attempt = 0
         while True:

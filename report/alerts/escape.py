@@ -28,6 +28,7 @@ def lines(text: str, most: int = 10_000) -> str:
 
 
 def cut(text: str, most: int) -> str:
+    """At most so many characters of the text, the last one an ellipsis where some are left out."""
     return text if len(text) <= most else text[: most - 1] + ELLIPSIS
 
 

@@ -97,8 +97,14 @@ def leading(finding: Finding) -> Change | None:
 
 
 def new_events(verdict: Verdict, told: dict[str, Told]) -> tuple[list[Event], dict[str, Told]]:
-    """The events of tonight for a channel that was told `told` (by subject), and what it has been
-    told after them.
+    """What there is to tell of tonight.
+
+    Args:
+        verdict: Tonight's.
+        told: What the channel was told before, by subject.
+
+    Returns:
+        The events that are new for the channel, and what it has been told once they are delivered.
     """
     events, after = [], dict(told)
     whole_night = _whole_night(verdict)

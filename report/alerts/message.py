@@ -66,10 +66,12 @@ class Message:
 
     @property
     def identity(self) -> str:
+        """That of the event."""
         return self.event.identity
 
     @property
     def finding(self) -> Finding:
+        """That of the event."""
         return self.event.finding
 
 

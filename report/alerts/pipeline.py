@@ -126,8 +126,21 @@ def alert(
     environ: Mapping[str, str],
     dry_run: bool = False,
 ) -> int:
-    """Tell a verdict on channels (NAME or NAME=TARGET); returns the exit code. Raises BenchError
-    for bad input.
+    """Tell a verdict on channels.
+
+    Args:
+        verdict_path: A file that `report check --json` wrote.
+        channels: Each NAME or NAME=TARGET.
+        state_path: Where it is kept what was told and what is still to be told; None: nowhere.
+        patience_s: How long a channel may take, retries included.
+        environ: The environment; a channel sees the variables that it declares.
+        dry_run: Print what would be told, and send and write nothing.
+
+    Returns:
+        0: all was delivered; 1: a channel failed.
+
+    Raises:
+        BenchError: The verdict, the state or an option cannot be used.
     """
     secrets = Secrets(environ)
 

@@ -66,6 +66,7 @@ class StateFile:
             ) from error
 
     def of(self, channel: str) -> ChannelState:
+        """What a channel was told; of a new channel: nothing yet."""
         return self._state.channels.get(channel, ChannelState())
 
     def put(self, channel: str, state: ChannelState) -> None:

@@ -12,7 +12,8 @@ from harness.schema.verdict import Cause
 
 # 1: slower (ratio: the candidate lost ground), -1: faster, 0: neither.
 Direction = Literal[-1, 0, 1]
-# An arm without an alarm of its own moved too if its change is this share of the largest that fired.
+# An arm without an alarm of its own moved too if its change is this share of the largest one that
+# fired.
 SHARE = 0.5
 # The same where the ratio alone fired: what both arms share evenly is nobody's.
 OF_RATIO = 2 / 3

@@ -19,8 +19,15 @@ UNMARKED = (FindingState.STEADY, FindingState.NOT_ENOUGH_NIGHTS)  # no series sp
 
 @dataclass(frozen=True)
 class Judgement:
-    """What is said of a pair. `tail`: nights in the tail that speaks (0: none does); `alarm`: fired
-    at first sight.
+    """What became of a pair.
+
+    Attributes:
+        state: What it is now, `reason` in words.
+        cause: Which arm changed.
+        changes: The evidence, a series each.
+        tail: Nights since the change; 0: there is none.
+        alarm: Whether the detector fired before the second run was looked at.
+        confirmed: Whether the second run fired too; None: there was none, or no alarm.
     """
 
     state: FindingState
@@ -41,10 +48,12 @@ def series_of(points: Sequence[Point]) -> Values:
 
 
 def judge(points: Sequence[Point], thresholds: Thresholds, again: Point | None = None) -> Judgement:
-    """Judge the last of `points` (comparable nights, oldest first; two at least) by the ones before
-    it.
+    """Judge the last night of a pair by the nights before it.
 
-    `again`: the same night's second run; without one an alarm must be loud enough to stand alone.
+    Args:
+        points: Comparable nights, oldest first; two at least.
+        thresholds: Of the detector.
+        again: The last night's second run; without one an alarm must be loud enough to stand alone.
     """
     series = series_of(points)
     found = detect(series, thresholds)

@@ -38,6 +38,7 @@ class Course:
 
     @property
     def title(self) -> str:
+        """The pair's name for a reader."""
         return f"{self.pair.workload}: {self.pair.candidate} over {self.pair.baseline}"
 
     @property
