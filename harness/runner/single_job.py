@@ -33,17 +33,28 @@ from harness.schema.workload import (
 
 M = TypeVar("M", bound=Strict)
 WIDTH = 46  # of the longest metric's name
-OPTIONS = {  # settings whose option is called otherwise
-    "kind": "task",
-    "subset": "task-name",
-    "options": "task-option",
-    "source": "data",
-    "train_samples": "max-train-samples",
-    "eval_samples": "max-eval-samples",
+# Settings that have an option of their own, and how transformers' example scripts call it.
+TRAINING = {
     "batch_size": "per-device-train-batch-size",
     "eval_batch_size": "per-device-eval-batch-size",
+    "max_seq_length": "max-seq-length",
     "epochs": "num-train-epochs",
+    "max_steps": "max-steps",
+    "learning_rate": "learning-rate",
+    "optim": "optim",
+    "seed": "seed",
 }
+TASK = {"train_samples": "max-train-samples", "eval_samples": "max-eval-samples"}
+# Settings that are made of what an option says, and the option.
+OPTIONS = {"kind": "task", "subset": "task-name", "options": "task-option", "source": "data"}
+
+
+def _given(arguments: argparse.Namespace, options: dict[str, str]) -> dict[str, Any]:
+    """The values of the options that were given, by setting; the models declare the defaults."""
+    values = {
+        setting: getattr(arguments, option.replace("-", "_")) for setting, option in options.items()
+    }
+    return {setting: value for setting, value in values.items() if value is not None}
 
 
 def train(arguments: argparse.Namespace, device: Literal["cpu", "cuda"], cache_dir: Path) -> int:
@@ -94,15 +105,7 @@ def _spec(
     training = _validated(
         Training,
         precision="fp16" if arguments.fp16 else "bf16" if arguments.bf16 else "fp32",
-        batch_size=arguments.per_device_train_batch_size,
-        eval_batch_size=arguments.per_device_eval_batch_size,
-        max_seq_length=arguments.max_seq_length,
-        epochs=arguments.num_train_epochs,
-        max_steps=arguments.max_steps,
-        learning_rate=arguments.learning_rate,
-        optim=arguments.optim,
-        seed=arguments.seed,
-        logging_steps=500,
+        **_given(arguments, TRAINING),
     )
     task = _task(arguments)
     model = _model(arguments.model_name_or_path)
@@ -161,8 +164,7 @@ def _task(arguments: argparse.Namespace) -> Task:
         ),
         source=source,
         folder=Path(data) if source == "folder" else None,
-        train_samples=arguments.max_train_samples,
-        eval_samples=arguments.max_eval_samples,
+        **_given(arguments, TASK),
     )
     try:
         check_task(task.name, task)
@@ -176,7 +178,8 @@ def _task(arguments: argparse.Namespace) -> Task:
 
 def _option(setting: str | int, *rest: str | int) -> str:
     """The option that a setting is given by, and what is below it."""
-    flag = OPTIONS.get(str(setting), str(setting).replace("_", "-"))
+    options = {**TRAINING, **TASK, **OPTIONS}
+    flag = options.get(str(setting), str(setting).replace("_", "-"))
     return " ".join(["--" + flag, *map(str, rest)])
 
 

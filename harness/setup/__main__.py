@@ -1,6 +1,6 @@
 """`make setup`: .venv with the stack this host needs, ORT's extensions, and a proof that it trains.
 
-Run by the interpreter the environment is made from (harness/setup/bootstrap.sh finds it). Does
+Run by the interpreter the environment is made from (harness/setup/bootstrap.sh has uv find it). Does
 nothing, in well under a second, when the stamp in .venv says that everything is as it was. Standard
 library only.
 """
@@ -146,13 +146,13 @@ def make_environment(plan: Plan, steps: Steps) -> None:
             or not made_from.startswith(platform.python_version())
         ):
             _remove(plan.venv)
-            steps.run([uv, "venv", "--quiet", "--python", sys.executable, str(plan.venv)])
+            steps.show([uv, "venv", "--quiet", "--python", sys.executable, str(plan.venv)])
         steps.note(f"Python {platform.python_version()} in {plan.venv.name}")
     with steps.step(f"packages of the {plan.variant} stack"):
         plan.half_done.touch()
         python = ["--python", str(plan.python)]
         files = [str(file) for file in plan.requirements]
-        steps.run([uv, "pip", "sync", *python, "--require-hashes", "--compile-bytecode", *files])
+        steps.show([uv, "pip", "sync", *python, "--require-hashes", "--compile-bytecode", *files])
         # Built with the setuptools of the stack, so nothing is downloaded beside the pins. `compat`
         # puts a plain path into the .pth file; the default puts a finder there that costs every
         # start of Python 30 ms.
@@ -163,7 +163,7 @@ def make_environment(plan: Plan, steps: Steps) -> None:
             "editable_mode=compat",
             "--editable",
         ]
-        steps.run([uv, "pip", "install", *python, *editable, str(CHECKOUT)])
+        steps.show([uv, "pip", "install", *python, *editable, str(CHECKOUT)])
         plan.half_done.unlink()
         count = len(list(plan.extensions.site_packages.glob("*.dist-info")))
         steps.note(f"{count} packages")
@@ -182,7 +182,7 @@ def install_cuda11(uv: str, steps: Steps) -> None:
         return
     half = target.with_suffix(".half")
     shutil.rmtree(half, ignore_errors=True)
-    steps.run(
+    steps.show(
         [
             uv,
             "pip",
@@ -289,15 +289,10 @@ def set_up(plan: Plan) -> None:
             else "no NVIDIA driver answers"
         )
         print(f"Setting up the {plan.variant} stack ({why})", flush=True)
-        steps = Steps(6 if plan.variant == "cuda" else 5, CHECKOUT / ".cache" / "setup.log")
-        steps.held_fds = (lock.fileno(),)
+        steps = Steps(6 if plan.variant == "cuda" else 5, held_fds=(lock.fileno(),))
         begin = time.monotonic()
-        try:
-            make_environment(plan, steps)
-            provide_extensions_and_prove(plan, steps)
-        except BaseException:
-            steps.end_line()
-            raise
+        make_environment(plan, steps)
+        provide_extensions_and_prove(plan, steps)
         plan.stamp.write_text(plan.key())
         print(f"Set up in {time.monotonic() - begin:.0f} s", flush=True)
 
@@ -308,10 +303,7 @@ def main() -> int:
         plan = Plan(chosen_variant(driver=driver), driver)
         if not plan.done():
             set_up(plan)
-    except BenchError as error:
-        print(f"setup: FAILED: {error}", file=sys.stderr)
-        return 2
-    except OSError as error:
+    except (BenchError, OSError) as error:
         print(f"setup: FAILED: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

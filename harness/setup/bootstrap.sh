@@ -1,31 +1,31 @@
 #!/bin/sh
-# Finds or provides Python 3.11 and hands over to `python -m harness.setup`; everything else is done there.
-# PYTHON=/path/to/python3.11 overrides the search.
+# Has uv find or download Python 3.11 and hands over to `python -m harness.setup`, which does everything else.
+# PYTHON=/path/to/python3.11 names one instead.
 set -eu
 cd "$(dirname "$0")/../.."
 
-python=""
-found=""  # why each candidate was refused
-for candidate in ${PYTHON:-} python3.11 /usr/bin/python3.11 /usr/local/bin/python3.11 python3; do
-    command -v "$candidate" >/dev/null 2>&1 || continue
-    if answer=$("$candidate" harness/setup/check_python.py 2>&1); then
-        python=$answer
-        break
-    fi
-    found="$found
-  $candidate: $answer"
-done
+# ONNX Runtime's extensions are compiled against Python.h; the modules are those that a Python compiled on a host
+# without their libraries lacks.
+FIT='import bz2, ctypes, lzma, sqlite3, ssl, sys, sysconfig, zlib
+assert sys.version_info[:2] == (3, 11), "ONNX Runtime Training needs Python 3.11"
+open(sysconfig.get_path("include") + "/Python.h")'
 
-if [ -z "$python" ]; then
-    echo "setup: no usable Python 3.11 here, asking uv for one$found" >&2
-    if ! uv=$(python3 harness/setup/uv.py) ||
-        ! UV_PYTHON_PREFERENCE=only-managed "$uv" python install 3.11 ||
-        ! python=$(UV_PYTHON_PREFERENCE=only-managed "$uv" python find 3.11); then
-        echo "setup: FAILED: Python 3.11 is neither installed nor could it be downloaded
+failed() {
+    echo "setup: FAILED: $1
   fix: Debian, Ubuntu: apt-get install python3.11 python3.11-venv python3.11-dev
        Fedora, RHEL:   dnf install python3.11 python3.11-devel
        or name one: make setup PYTHON=/path/to/python3.11" >&2
-        exit 2
-    fi
+    exit 2
+}
+
+if [ -n "${PYTHON:-}" ]; then
+    answer=$("$PYTHON" -c "$FIT" 2>&1) || failed "$PYTHON cannot carry the stack: $(echo "$answer" | tail -n 1)"
+    exec "$PYTHON" -m harness.setup "$@"
+fi
+uv=$(python3 harness/setup/uv.py) || exit 2
+if ! python=$("$uv" python find --system --no-project 3.11 2>/dev/null) || ! "$python" -c "$FIT" 2>/dev/null; then
+    export UV_PYTHON_PREFERENCE=only-managed
+    "$uv" python install 3.11 || failed "no Python 3.11 with headers is on this host, and uv could not download one"
+    python=$("$uv" python find --no-project 3.11)
 fi
 exec "$python" -m harness.setup "$@"

@@ -17,7 +17,6 @@ from pathlib import Path
 
 from harness.errors import BenchError
 from harness.paths import cache_root
-from harness.setup.packages import how_to_install
 from harness.setup.stack import REQUIREMENTS, Variant
 from harness.setup.steps import Steps, clean_environment
 
@@ -68,7 +67,8 @@ class Extensions:
         """Refuse a host that has to compile and cannot. Raises BenchError."""
         if self.missing() and shutil.which(_compiler()) is None:
             raise BenchError(
-                f"no C++ compiler `{_compiler()}` on this host", fix=how_to_install("g++")
+                f"no C++ compiler `{_compiler()}` on this host",
+                fix="Debian, Ubuntu: apt-get install g++;  Fedora, RHEL: dnf install gcc-c++",
             )
 
     def provide(self, steps: Steps) -> bool:
@@ -115,7 +115,8 @@ class Extensions:
             str(folder),
         ]
         environment = clean_environment(PATH=path, CXX=_compiler(), PYTHONUNBUFFERED="1")
-        steps.run(command, doing=f"compiling {name}", environment=environment)
+        print(f"      compiling {name}, which takes a minute", flush=True)
+        steps.run(command, environment)
         self.cache.mkdir(parents=True, exist_ok=True)
         _copy_atomically(folder / f"{name}.so", self.cache / f"{name}.so")
         shutil.rmtree(folder)

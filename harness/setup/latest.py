@@ -43,25 +43,18 @@ def set_up(base: str | None, variant: Variant) -> None:
         if done(base, variant):
             return
         STAMP.unlink(missing_ok=True)
-        steps = Steps(4 if base is None else 3, CHECKOUT / ".cache" / "setup-latest.log")
-        steps.held_fds = (lock.fileno(),)
+        steps = Steps(4 if base is None else 3, held_fds=(lock.fileno(),))
         print(
             "Setting up the stack `latest`" + (f" over {base}" if base else f" ({variant})"),
             flush=True,
         )
-        try:
-            if base is None:
-                from_pins(variant, steps)
-            else:
-                over(base, steps)
-            with steps.step("proof"):
-                output = steps.run(
-                    [str(PYTHON), "-m", "harness.setup.prove_latest"], environment=_environment()
-                )
-                steps.note(output.strip().splitlines()[-1])
-        except BaseException:
-            steps.end_line()
-            raise
+        if base is None:
+            from_pins(variant, steps)
+        else:
+            over(base, steps)
+        with steps.step("proof"):
+            output = steps.run([str(PYTHON), "-m", "harness.setup.prove_latest"], _environment())
+            steps.note(output.strip().splitlines()[-1])
         STAMP.write_text(key(base, variant))
 
 
@@ -89,7 +82,7 @@ def from_pins(variant: Variant, steps: Steps) -> None:
             raise BenchError(str(error)) from None
     with steps.step("Python environment"):
         shutil.rmtree(VENV, ignore_errors=True)
-        steps.run([uv, "venv", "--quiet", "--python", sys.executable, str(VENV)])
+        steps.show([uv, "venv", "--quiet", "--python", sys.executable, str(VENV)])
     with steps.step("packages"):
         sync = [
             uv,
@@ -103,7 +96,7 @@ def from_pins(variant: Variant, steps: Steps) -> None:
         wheels = clean_environment(**uv_tool.find_links())
         if variant == "cpu":
             try:
-                steps.run([*sync, str(REQUIREMENTS / "latest-cpu.txt")], environment=wheels)
+                steps.run([*sync, str(REQUIREMENTS / "latest-cpu.txt")], wheels)
                 return
             except BenchError as error:
                 if "torch==" not in str(error):
@@ -111,7 +104,7 @@ def from_pins(variant: Variant, steps: Steps) -> None:
             steps.note(
                 "PyTorch with CUDA, for no index here has the one without (UV_INDEX, UV_FIND_LINKS)"
             )
-        steps.run([*sync, str(REQUIREMENTS / "latest-cuda.txt")])
+        steps.show([*sync, str(REQUIREMENTS / "latest-cuda.txt")])
 
 
 def over(base: str, steps: Steps) -> None:

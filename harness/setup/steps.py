@@ -1,25 +1,22 @@
-"""Set-up as numbered steps: one line each with its seconds, live progress, and what a failing
-command printed.
+"""Set-up as numbered steps. uv shows its progress itself; what other commands print is shown where
+they fail.
 """
 
 from __future__ import annotations
 
 import os
 import subprocess
-import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from harness.errors import BenchError
-from harness.setup.packages import diagnose
 
-TICK_S = 0.2  # how often a running command is looked at
-HEARTBEAT_S = 30.0  # how often a log file (no terminal) hears that a step is still running
 # These would send a child to another interpreter, or switch its bytecode off (importing
 # transformers: 8 s → 20 s).
 FOREIGN = ("PYTHONHOME", "PYTHONPATH", "PYTHONDONTWRITEBYTECODE", "VIRTUAL_ENV")
+TAIL = 40  # lines of a failed command's output that are shown
 
 
 def clean_environment(**extra: str) -> dict[str, str]:
@@ -28,107 +25,63 @@ def clean_environment(**extra: str) -> dict[str, str]:
 
 
 class Steps:
-    """Prints `[2/6] title: note  12.3 s` for each step and runs its commands with their output
-    in a log file.
+    """Prints `[2/6] title` at the start of each step and what came of it, with its seconds, at the
+    end; runs its commands.
     """
 
-    def __init__(self, total: int, log: Path) -> None:
-        self._total, self._done, self._log = total, 0, log
-        self._title, self._begin, self._note = "", 0.0, ""
-        self._live = sys.stdout.isatty()
-        self.held_fds: tuple[
-            int, ...
-        ] = ()  # stay open in children: a lock lives as long as anything it protects from
-        log.parent.mkdir(parents=True, exist_ok=True)
-        log.write_bytes(b"")
+    def __init__(self, total: int, *, held_fds: tuple[int, ...] = ()) -> None:
+        """`held_fds`: stay open in children: a lock lives as long as anything it protects from."""
+        self._total, self._done, self._held_fds = total, 0, held_fds
+        self._title, self._note = "", ""
 
     @contextmanager
     def step(self, title: str) -> Iterator[None]:
-        """One numbered step; its line is printed when the body ends without an error."""
+        """One numbered step; its last line is printed when the body ends without an error."""
         self._done += 1
-        self._title, self._begin, self._note = title, time.monotonic(), ""
-        self._show("")
+        self._title, self._note, begin = title, "done", time.monotonic()
+        print(f"[{self._done}/{self._total}] {title}", flush=True)
         yield
-        note = f": {self._note}" if self._note else ""
-        self._line(
-            f"[{self._done}/{self._total}] {title}{note}  {time.monotonic() - self._begin:.1f} s",
-            end="\n",
-        )
+        print(f"      {self._note}, {time.monotonic() - begin:.1f} s", flush=True)
 
     def note(self, text: str) -> None:
-        """What the step's line says after its title."""
+        """What the step's last line says."""
         self._note = text
 
-    def run(
-        self,
-        command: Sequence[str],
-        *,
-        doing: str = "",
-        environment: Mapping[str, str] | None = None,
-    ) -> str:
-        """Run a command to its end, showing `doing` and the last line it printed; returns its
-        output.
+    def show(self, command: Sequence[str]) -> None:
+        """Run a command of uv, which shows its progress and its errors itself.
 
-        Raises BenchError with the end of the output and, where it can be read from it, the missing
-        system package.
+        Raises:
+            BenchError: It failed.
         """
-        start = self._log.stat().st_size
-        heartbeat = time.monotonic() + HEARTBEAT_S
-        with self._log.open("ab") as sink:
-            child = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=sink,
-                stderr=subprocess.STDOUT,
-                env=dict(environment) if environment is not None else clean_environment(),
-                pass_fds=self.held_fds,
-            )
-            try:
-                while child.poll() is None:
-                    time.sleep(TICK_S)
-                    if self._live:
-                        self._show(f"{doing} {_last_line(self._log, start)}")
-                    elif time.monotonic() > heartbeat:
-                        heartbeat = time.monotonic() + HEARTBEAT_S
-                        waited = time.monotonic() - self._begin
-                        detail = f"{doing} {_last_line(self._log, start)}".strip()[:80]
-                        print(f"      {self._title}: {waited:.0f} s, {detail}", flush=True)
-            except BaseException:
-                child.kill()
-                child.wait()
-                raise
-        output = self._log.read_bytes()[start:].decode(errors="replace")
-        if child.returncode != 0:
+        self._run(command, clean_environment(), captured=False)
+
+    def run(self, command: Sequence[str], environment: Mapping[str, str] | None = None) -> str:
+        """Run a command silently and return what it printed.
+
+        Raises:
+            BenchError: It failed; with the end of what it printed.
+        """
+        return self._run(command, environment or clean_environment(), captured=True)
+
+    def _run(
+        self, command: Sequence[str], environment: Mapping[str, str], *, captured: bool
+    ) -> str:
+        done = subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE if captured else None,
+            stderr=subprocess.STDOUT if captured else None,
+            text=True,
+            errors="replace",
+            env=environment,
+            pass_fds=self._held_fds,
+        )
+        output = done.stdout or ""
+        if done.returncode != 0:
+            end = "".join(f"\n    {line[:200]}" for line in output.strip().splitlines()[-TAIL:])
             raise BenchError(
-                f"{Path(command[0]).name} ended with {child.returncode}:\n" + _tail(output),
+                f"{Path(command[0]).name} ended with {done.returncode}{':' if end else ''}{end}",
                 place=self._title,
-                fix=diagnose(output) or f"the whole output is in {self._log}",
+                fix="mend what it reports; the same command goes on from there",
             )
         return output
-
-    def end_line(self) -> None:
-        """Leave a half-written live line standing (before an error message)."""
-        if self._live:
-            print(flush=True)
-
-    def _show(self, detail: str) -> None:
-        if self._live:
-            waited = time.monotonic() - self._begin
-            self._line(
-                f"[{self._done}/{self._total}] {self._title} … {waited:.0f} s  {detail}"[:110],
-                end="",
-            )
-
-    def _line(self, text: str, *, end: str) -> None:
-        print(f"\r\x1b[K{text}" if self._live else text, end=end, flush=True)
-
-
-def _last_line(log: Path, start: int) -> str:
-    with log.open("rb") as source:
-        source.seek(max(start, log.stat().st_size - 2000))
-        lines = source.read().decode(errors="replace").split("\n")
-    return next((line.strip() for line in reversed(lines) if line.strip()), "")
-
-
-def _tail(output: str, lines: int = 15) -> str:
-    return "\n".join(f"    {line[:200]}" for line in output.strip().splitlines()[-lines:])

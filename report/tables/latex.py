@@ -4,24 +4,17 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
+
+from tabulate import LATEX_ESCAPE_RULES, tabulate
 
 from report.tables.table import Document, Table
 
-_SPECIAL = str.maketrans(
+# What tabulate escapes, and what it leaves that would not be printed as it stands.
+_BY_TABULATE = str.maketrans(LATEX_ESCAPE_RULES)
+_BESIDES = str.maketrans(
     {
-        "\\": r"\textbackslash{}",
-        "{": r"\{",
-        "}": r"\}",
-        "&": r"\&",
-        "%": r"\%",
-        "$": r"\$",
-        "#": r"\#",
-        "_": r"\_",
-        "~": r"\textasciitilde{}",
-        "^": r"\textasciicircum{}",
-        "<": r"\textless{}",
-        ">": r"\textgreater{}",
         "|": r"\textbar{}",
         '"': r"\textquotedbl{}",
         "'": r"\textquotesingle{}",
@@ -54,28 +47,34 @@ def escape(text: str) -> str:
     """Plain text as LaTeX, in one line. Letters that pdflatex may lack are left as they are: UTF-8
     is its default.
     """
-    one_line = "".join(
-        sign for sign in " ".join(text.split()) if not unicodedata.category(sign).startswith("C")
-    )
-    return (
-        one_line.replace("--", "-\0-").translate(_SPECIAL).replace("\0", "{}")
-    )  # -- would become a dash
+    return _escape_besides(_one_line(text).translate(_BY_TABULATE))
+
+
+def _one_line(text: str) -> str:
+    words = " ".join(text.split())
+    return "".join(sign for sign in words if not unicodedata.category(sign).startswith("C"))
+
+
+def _escape_besides(text: str) -> str:
+    """What tabulate has escaped already, with the signs that it leaves; -- would become a dash."""
+    return re.sub("-(?=-)", "-{}", text).translate(_BESIDES)
 
 
 def _float(table: Table) -> str:
-    columns = "".join("r" if column.right else "l" for column in table.columns)
-    rows = [" & ".join(map(escape, cells)) + r" \\" for cells in table.cells]
+    nothing = ["(nothing recorded)", *[""] * (len(table.columns) - 1)]
+    tabular = tabulate(
+        [[_one_line(cell) for cell in cells] for cells in table.cells] or [nothing],
+        [_one_line(column.title) for column in table.columns],
+        "latex_booktabs",
+        colalign=["right" if column.right else "left" for column in table.columns],
+        disable_numparse=True,
+    )
+    caption = escape(table.title.removesuffix(":"))
     return "\n".join(
         [
             r"\begin{table}",
-            rf"\caption{{{escape(table.title.removesuffix(':'))}}}",
-            rf"\begin{{tabular}}{{{columns}}}",
-            r"\toprule",
-            " & ".join(escape(column.title) for column in table.columns) + r" \\",
-            r"\midrule",
-            *(rows or [rf"\multicolumn{{{len(table.columns)}}}{{l}}{{(nothing recorded)}} \\"]),
-            r"\bottomrule",
-            r"\end{tabular}",
+            rf"\caption{{{caption}}}",
+            _escape_besides(tabular),
             r"\end{table}",
         ]
     )

@@ -11,6 +11,8 @@ import json
 import re
 from collections.abc import Callable, Sequence
 
+import tabulate
+
 from harness.errors import BenchError
 from report.loading.runs import Run
 from report.tables.keys import describe_key
@@ -20,6 +22,8 @@ from report.tables.rows import Row, Value
 from report.tables.table import Document
 from report.tables.terminal import terminal
 
+# Of every table that tabulate writes: two more spaces per header make wide tables wider.
+tabulate.MIN_PADDING = 0
 JSON_VERSION = 1
 DISPLAYS = frozenset({"markdown", "terminal", "latex"})  # for people: many runs are summed up
 
@@ -40,9 +44,6 @@ def markdown(document: Document) -> str:
     """Aligned pipe tables for GitHub, notes as lists under them; whatever a name holds, it stays
     text in its cell.
     """
-    import tabulate
-
-    tabulate.MIN_PADDING = 0  # two more spaces per header make wide tables wider
     parts = []
     for table in document.tables:
         parts.append(_escaped(table.title))

@@ -121,7 +121,7 @@ def test_a_damaged_results_folder_is_tabulated_and_every_damage_named(tmp_path: 
     for form in FORMATS:
         again = report("--format", form)
         assert (again.returncode, again.stdout) == (1, report("--format", form).stdout)
-    assert r"\textless{}script\textgreater{}" in report("--format", "latex").stdout
+    assert r"\ensuremath{<}script\ensuremath{>}" in report("--format", "latex").stdout
     assert json.loads(report("--format", "json").stdout)["tables"]["gains"][0]["run"] == evil
 
 

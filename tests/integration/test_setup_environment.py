@@ -16,6 +16,7 @@ import pytest
 from folders import ROOT
 
 from harness.setup.__main__ import Plan
+from harness.setup.steps import clean_environment
 
 # Enough to install the project in editable form, not enough to train: set-up ends at ORT's
 # extensions.
@@ -95,19 +96,22 @@ def test_unknown_variant_ends_with_an_error(checkout: Path) -> None:
     assert "STACK: no variant 'rocm'" in done.stderr
 
 
-def test_interpreter_is_checked() -> None:
-    check = [str(ROOT / "harness" / "setup" / "check_python.py")]
-    fit = subprocess.run([_base_python(), *check], capture_output=True, text=True)
-    assert fit.returncode == 0, fit.stderr
-    assert Path(fit.stdout.strip()).samefile(_base_python())
-    # An interpreter that cannot import ctypes, as one compiled without libffi.
-    script = (
-        f"import runpy, sys; sys.modules['ctypes'] = None; runpy.run_path({check[0]!r}, "
-        "run_name='__main__')"
+def test_an_interpreter_that_cannot_carry_the_stack_is_refused(
+    checkout: Path, tmp_path: Path
+) -> None:
+    """One that cannot import ctypes, as a Python that was compiled without libffi."""
+    unfit = tmp_path / "python3.11"
+    unfit.write_text(
+        f"""#!/bin/sh
+exec {_base_python()} -c "import sys; sys.modules['ctypes'] = None; exec(sys.argv[-1])" "$@"
+"""
     )
-    unfit = subprocess.run([_base_python(), "-c", script], capture_output=True, text=True)
-    assert unfit.returncode == 1
-    assert "module ctypes (compiled without libffi)" in unfit.stderr
+    unfit.chmod(0o755)
+    done = set_up(checkout, PYTHON=str(unfit))
+    assert done.returncode == 2
+    assert f"{unfit} cannot carry the stack: ModuleNotFoundError: import of ctypes" in done.stderr
+    assert "apt-get install python3.11" in done.stderr
+    assert not (checkout / ".venv").exists()
 
 
 def finished(plan: Plan) -> Plan:
@@ -170,10 +174,11 @@ def test_half_done_environment_is_made_anew_with_bytecode(checkout: Path) -> Non
     (venv / "torn").touch()
 
     done = set_up(checkout, PYTHONDONTWRITEBYTECODE="1")
-    if "the package index did not answer" in done.stderr:
+    if re.search("Failed to fetch|error sending request|dns error", done.stderr):
         pytest.skip("no package index here, and uv's cache does not hold the two packages")
     site = venv / "lib" / "python3.11" / "site-packages"
-    assert "packages of the cpu stack: 3 packages" in done.stdout, done.stdout + done.stderr
+    _, packages = done.stdout.split("] packages of the cpu stack\n")
+    assert packages.startswith("      3 packages, "), done.stdout + done.stderr
     assert not (venv / "torn").exists()
     assert not (venv / "setup-half-done").exists()
     assert list((site / "yaml" / "__pycache__").glob("*.pyc")), (
@@ -185,7 +190,7 @@ def test_half_done_environment_is_made_anew_with_bytecode(checkout: Path) -> Non
     assert "ONNX Runtime is not where it should be" in done.stderr
     assert not (venv / "setup-stamp").exists()
     where = [str(venv / "bin" / "python"), "-c", "import harness; print(harness.__file__)"]
-    answer = subprocess.run(where, capture_output=True, text=True, cwd="/")
+    answer = subprocess.run(where, capture_output=True, text=True, cwd="/", env=clean_environment())
     assert answer.stdout.strip() == str(checkout / "harness" / "__init__.py"), answer.stderr
 
 

@@ -1,7 +1,7 @@
 """Where the warm-up ends: a change-point test on the step times, robust to slow steps,
 autocorrelation and drift.
 
-Pure, standard library only; 100,000 steps take a few hundredths of a second.
+Pure; 100,000 steps take a few hundredths of a second.
 
 1. Steps after the configured minimum become medians of 5 (a single slow step moves nothing), and those become batch
    means, 40 to 79 of them or as many as there are: a busy host's noise is averaged over a fixed share of the job.
@@ -23,16 +23,18 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
-from statistics import NormalDist, fmean, median
+
+import numpy as np
+import numpy.typing as npt
+
+Values = npt.NDArray[np.float64]
 
 ALPHA = 0.005  # false cuts of independent noise, per test
 MEDIAN_OF = 5  # steps: two slow ones of five do not move their median
 MOST_BATCHES = 80
 LEAST_BATCHES = 8
-LEAST_STEPS = (
-    LEAST_BATCHES * MEDIAN_OF
-)  # after the minimum; fewer are too few to tell a warm-up from noise
+# after the minimum; fewer are too few to tell a warm-up from noise
+LEAST_STEPS = LEAST_BATCHES * MEDIAN_OF
 FIRST_HEAD = 200  # steps
 LEAST_CHANGE = 0.001  # of the mean: less is no warm-up, however regular the clock
 LEAST_AFTER = 3  # batches after a split: the last one alone, slowed by the job's end, is no change
@@ -61,9 +63,7 @@ def find_steady(durations_s: Sequence[float], minimum: int) -> Steady:
         return Steady(None, None)
     if len(after) < LEAST_STEPS:
         return Steady(minimum + 1, None)
-    medians = [
-        median(after[i : i + MEDIAN_OF]) for i in range(0, len(after) - MEDIAN_OF + 1, MEDIAN_OF)
-    ]
+    medians = np.median(_groups(np.asarray(after, dtype=np.float64), MEDIAN_OF), axis=1)
     cut = 0
     for head in _heads(len(medians)):
         found = _last_change(medians[:head], cut)
@@ -84,68 +84,64 @@ def _heads(count: int) -> list[int]:
     return heads[::-1]
 
 
-def _last_change(medians: Sequence[float], cut: int) -> int:
+def _groups(values: Values, size: int) -> Values:
+    """The values as rows of `size` each, without the few that are left over at the end."""
+    whole = len(values) // size * size
+    return values[:whole].reshape(-1, size)
+
+
+def _last_change(medians: Values, cut: int) -> int:
     """Where the last significant change is, looking from `cut` on; `cut` itself if there is
     none.
     """
     size = max(1, 2 * (len(medians) - cut) // MOST_BATCHES)
-    means = [fmean(medians[i : i + size]) for i in range(cut, len(medians) - size + 1, size)]
+    means = _groups(medians[cut:], size).mean(axis=1)
     changed = 0
     while len(means) - changed >= LEAST_BATCHES and (split := _change(means[changed:])):
         changed += split
     return cut + changed * size
 
 
-def _change(values: Sequence[float]) -> int:
+def _change(values: Values) -> int:
     """How many values come before the one significant change in the mean; 0: there is none."""
-    count, total = len(values), math.fsum(values)
-    before, furthest, split, jump = 0.0, 0.0, 0, 0.0
-    for k in range(1, count - LEAST_AFTER + 1):
-        before += values[k - 1]
-        change = abs(before / k - (total - before) / (count - k))
-        distance = change * math.sqrt(
-            k * (count - k) / count
-        )  # divided by the noise: standard errors
-        if distance > furthest:
-            furthest, split, jump = distance, k, change
-    if jump < LEAST_CHANGE * abs(total / count) or split == 0:
+    # Imported at the end of a job, and so outside the time that its set-up takes.
+    from scipy.special import stdtrit
+
+    count, total = len(values), values.sum()
+    before = np.arange(1, count - LEAST_AFTER + 1)
+    after = count - before
+    sums = np.cumsum(values)[: len(before)]
+    changes = np.abs(sums / before - (total - sums) / after)
+    # Divided by the noise, these are standard errors.
+    distances = changes * np.sqrt(before * after / count)
+    best = int(np.argmax(distances))
+    if distances[best] == 0 or changes[best] < LEAST_CHANGE * abs(total / count):
         return 0
-    bound = _student(ALPHA / (count - LEAST_AFTER), count - 4)
-    return split if furthest > bound * _noise(values, split) else 0
+    split = int(before[best])
+    bound = stdtrit(count - 4, 1 - ALPHA / len(before) / 2)
+    return split if distances[best] > bound * _noise(values, split) else 0
 
 
-def _noise(values: Sequence[float], split: int) -> float:
+def _noise(values: Values, split: int) -> float:
     """Standard deviation around a line on each side of the split, inflated for what neighbours have
     in common.
     """
-    residuals = _around_line(values[:split]) + _around_line(values[split:])
-    count, squares = len(residuals), math.fsum(e * e for e in residuals)
+    residuals = np.concatenate([_around_line(values[:split]), _around_line(values[split:])])
+    count, squares = len(residuals), float(residuals @ residuals)
     if squares == 0:
         return 0.0
-    lag1 = math.fsum(a * b for a, b in pairwise(residuals)) / squares
+    lag1 = float(residuals[:-1] @ residuals[1:]) / squares
     # The lag-1 autocorrelation of residuals of two lines through n values is about (2 + 6 r) / n
     # too low.
     r = min(max(lag1 + (2 + 6 * lag1) / count, 0.0), HIGHEST_AUTOCORRELATION)
     return math.sqrt(squares / (count - 4) * (1 + r) / (1 - r))
 
 
-def _around_line(values: Sequence[float]) -> list[float]:
+def _around_line(values: Values) -> Values:
     """Residuals of the least-squares line; of the mean, if there are too few values to have a slope
     of their own.
     """
-    mean, middle = fmean(values), (len(values) - 1) / 2
-    slope = 0.0
-    if len(values) > 2:
-        spread = math.fsum((i - middle) ** 2 for i in range(len(values)))
-        slope = math.fsum((i - middle) * value for i, value in enumerate(values)) / spread
-    return [value - mean - slope * (i - middle) for i, value in enumerate(values)]
-
-
-def _student(share: float, freedom: int) -> float:
-    """Student's t quantile that leaves `share` in both tails: Cornish-Fisher (Abramowitz and Stegun
-    26.7.5).
-    """
-    z = NormalDist().inv_cdf(1 - share / 2)
-    first = (z**3 + z) / 4
-    second = (5 * z**5 + 16 * z**3 + 3 * z) / 96
-    return z + first / freedom + second / freedom**2
+    position = np.arange(len(values)) - (len(values) - 1) / 2
+    slope = position @ values / (position @ position) if len(values) > 2 else 0.0
+    residuals: Values = values - values.mean() - slope * position
+    return residuals

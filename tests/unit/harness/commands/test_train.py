@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 from train_support import QUICK, train
 
-from harness.cli import main
+from harness.cli import _parser, main
+from harness.runner.single_job import _spec
+from harness.schema.workload import Training
 
 
 @pytest.mark.parametrize(
@@ -83,6 +85,19 @@ def test_bad_options_are_one_error_and_nothing_is_written(
     assert second.startswith("  fix: ")
     assert fix in second
     assert not output.exists()
+
+
+def test_the_models_declare_what_is_not_given(tmp_path: Path) -> None:
+    words = ["train", "--model-name-or-path", "bert-tiny", "--output-dir", str(tmp_path / "out")]
+
+    def training(*given: str) -> Training:
+        arguments = _parser().parse_args([*words, "--do-train", *given])
+        return _spec(arguments, "cpu", tmp_path).workload.training
+
+    assert training() == Training()
+    assert training("--max-steps", "3", "--learning-rate", "0.1") == Training(
+        max_steps=3, learning_rate=0.1
+    )
 
 
 @pytest.mark.parametrize(

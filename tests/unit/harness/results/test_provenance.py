@@ -22,13 +22,12 @@ def test_a_copied_tree_takes_the_commit_it_is_told(
 
 
 def test_a_checkout_answers_for_itself_unless_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    checkout = ROOT
     monkeypatch.setenv(
         "BENCH_COMMIT", "0123abc"
     )  # a copy's own metadata may be older than its files
-    assert git_state(checkout) == {"commit": "0123abc", "told": True}
+    assert git_state(ROOT) == {"commit": "0123abc", "told": True}
     monkeypatch.delenv("BENCH_COMMIT")
-    state = git_state(checkout)
+    state = git_state(ROOT)
     if state == {}:
         pytest.skip("the tests do not run in a git checkout")
     assert len(str(state["commit"])) == 40

@@ -320,14 +320,13 @@ def test_every_variable_that_names_the_cache_is_heeded(
         variable = "XDG_CACHE_HOME"
     caller = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path / "nothing"), variable: str(value)}
     ask = f"from harness.planning.hub import Hub; print(Hub().has_cached_model({MODEL!r}))"
-    root = ROOT
     for environment in (
         caller,
-        environment_for(make_job(), caller, root),
+        environment_for(make_job(), caller, ROOT),
     ):  # the runner's and the job's
         done = subprocess.run(
             [sys.executable, "-c", ask],
-            env={**environment, "PYTHONPATH": str(root)},
+            env={**environment, "PYTHONPATH": str(ROOT)},
             capture_output=True,
             text=True,
         )

@@ -130,7 +130,8 @@ def test_latex_has_booktabs_rules_and_a_row_for_each() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", [r"\input{/etc/passwd}", "a&b", "50%", "{", "[x] y", "a\x1bb", "two\n\nlines", "x--y"]
+    "name",
+    [r"\input{/etc/passwd}", "a&b", "50%", "{", "[x] y", "a\x1bb", "two\n\nlines", "x--y", "x---y"],
 )
 def test_names_stay_text_in_latex(name: str) -> None:
     said = escape(name)
@@ -215,12 +216,11 @@ def test_a_terminal_is_written_to_in_its_width_and_anything_else_in_markdown(
 ) -> None:
     import pty
 
-    root = ROOT
     command = [sys.executable, "-m", "report.cli", "tables", "published"]
     parent, child = pty.openpty()
     environment = {**os.environ, "COLUMNS": "60", "TERM": "xterm"}
     environment.pop("NO_COLOR", None)
-    with subprocess.Popen(command, cwd=root, env=environment, stdout=child) as process:
+    with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=child) as process:
         os.close(child)
         shown = b""
         while True:
@@ -239,7 +239,7 @@ def test_a_terminal_is_written_to_in_its_width_and_anything_else_in_markdown(
     assert max(map(len, lines)) <= 60
     assert not any(line.startswith("|") for line in lines)
     piped = subprocess.run(
-        command, cwd=root, capture_output=True, text=True, timeout=60, check=True
+        command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=True
     ).stdout
     assert "| roberta-large |" in piped
 

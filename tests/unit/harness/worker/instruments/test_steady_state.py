@@ -15,10 +15,9 @@ import numpy as np
 import pytest
 from folders import RESULTS
 
-from harness.worker.instruments.steady_state import LEAST_STEPS, Steady, _student, find_steady
+from harness.worker.instruments.steady_state import LEAST_STEPS, Steady, find_steady
 
 MINIMUM = 10
-RECORDED = RESULTS
 RUNS = (  # by name: a run committed later must not decide whether this test passes
     "aa-smoke-20261123-125913",
     "aa-smoke-20261123-130234",
@@ -156,13 +155,6 @@ def test_a_long_job_takes_no_time():
     assert time.process_time() - began < 1.0
 
 
-def test_the_quantile_is_students():
-    from scipy.stats import t
-
-    for freedom in (14, 30, 56):
-        assert _student(0.0001, freedom) == pytest.approx(t.isf(0.00005, freedom), rel=0.02)
-
-
 def test_recorded_jobs_settle():
     """Step times of committed runs, of an H100 and of a CPU host: hardly any has a warm-up past the
     minimum of 10.
@@ -173,9 +165,9 @@ def test_recorded_jobs_settle():
     from pyarrow import parquet
 
     records = [
-        (RECORDED / run, json.loads(line))
+        (RESULTS / run, json.loads(line))
         for run in RUNS
-        for line in (RECORDED / run / "jobs.jsonl").open()
+        for line in (RESULTS / run / "jobs.jsonl").open()
     ]
     names = [
         run / record["series"]
