@@ -12,15 +12,15 @@ from pydantic import ValidationError
 
 from harness.errors import BenchError, of_the_system
 from harness.schema import yaml_text
-from harness.schema.suite import Suite
-from harness.schema.suite_errors import (
-    Finding,
+from harness.schema.input_errors import (
+    InputError,
     Path,
     as_bench_error,
     cut,
     explain,
-    findings_of,
+    input_errors_of,
 )
+from harness.schema.suite import Suite
 from harness.schema.workload import MAX_WORKLOAD_NAME_BYTES, SIZES, Model, Strict, Task, unfit_name
 
 Origins = dict[Path, str]  # where the value at a path was written: "file:line" or "--set key=value"
@@ -29,7 +29,7 @@ Origins = dict[Path, str]  # where the value at a path was written: "file:line" 
 def load_suite(file: FilePath, overrides: Iterable[str] = ()) -> Suite:
     """The validated suite in `file`, with `key.path=value` overrides applied.
 
-    Raises BenchError with place (file:line), the value and what is allowed; every finding is
+    Raises BenchError with place (file:line), the value and what is allowed; every error is
     listed, the first first.
     """
     data, origins = _load(file, seen=())
@@ -41,9 +41,9 @@ def load_suite(file: FilePath, overrides: Iterable[str] = ()) -> Suite:
         suite.resolved_pairs()
         _check_registered(suite)
     except ValidationError as error:
-        raise as_bench_error(findings_of(error, Suite), origins, str(file)) from None
-    except Finding as finding:
-        raise as_bench_error([finding], origins, str(file)) from None
+        raise as_bench_error(input_errors_of(error, Suite), origins, str(file)) from None
+    except InputError as error:
+        raise as_bench_error([error], origins, str(file)) from None
     return suite
 
 
@@ -60,10 +60,10 @@ def _check_names(suite: Suite) -> None:
     given += [(("stacks", key), key) for key in suite.stacks]
     for where, name in given:
         if why := unfit_name(name):
-            raise Finding(where, f"{name!r}: {why}", "another name")
+            raise InputError(where, f"{name!r}: {why}", "another name")
     for index, entry in enumerate(suite.workloads):
         if entry.name and (why := unfit_name(entry.name, MAX_WORKLOAD_NAME_BYTES)):
-            raise Finding(("workloads", index, "name"), f"{entry.name!r}: {why}", "another name")
+            raise InputError(("workloads", index, "name"), f"{entry.name!r}: {why}", "another name")
 
 
 def _check_registered(suite: Suite) -> None:
@@ -77,10 +77,10 @@ def _check_registered(suite: Suite) -> None:
         try:
             backend = backends.get(arm.backend)
         except BenchError as error:
-            raise Finding(("arms", name, "backend"), error.message, error.fix) from None
+            raise InputError(("arms", name, "backend"), error.message, error.fix) from None
         _check_options(("arms", name, "options"), arm.options, backend.Options)
         if arm.stack != "ort" and arm.stack not in suite.stacks:
-            raise Finding(
+            raise InputError(
                 ("arms", name, "stack"),
                 f"no stack is called {arm.stack!r}",
                 ", ".join(["ort", *suite.stacks]),
@@ -90,7 +90,7 @@ def _check_registered(suite: Suite) -> None:
         check_task(name, task)
     for name, model in suite.models.items():
         if model.architecture is not None and model.architecture not in SHAPES:
-            raise Finding(
+            raise InputError(
                 ("models", name, "architecture"),
                 f"no built-in shape is called {model.architecture!r}",
                 ", ".join(SHAPES),
@@ -100,7 +100,7 @@ def _check_registered(suite: Suite) -> None:
 
 
 def _check_model_config(name: str, model: Model) -> None:
-    """Raises Finding for a value that no configuration of transformers can mean.
+    """Raises InputError for a value that no configuration of transformers can mean.
 
     The keys belong to transformers, which is not imported here: what is known of a value is told by
     the built-in shape, and by the name of the key.
@@ -111,13 +111,13 @@ def _check_model_config(name: str, model: Model) -> None:
     for key, value in model.config.items():
         where: Path = ("models", name, "config", key)
         if isinstance(value, str) and _is_number(value):
-            raise Finding(where, f"{value!r} is text", "a finite number, without quotes")
+            raise InputError(where, f"{value!r} is text", "a finite number, without quotes")
         if isinstance(shape.get(key), bool) or isinstance(value, str) or value is None:
             continue
         if key.endswith(SIZES) and (isinstance(value, bool) or value != int(value) or value < 1):
-            raise Finding(where, f"{value!r} is no size", "a whole number from 1 on")
+            raise InputError(where, f"{value!r} is no size", "a whole number from 1 on")
         if key.endswith("_eps") and (isinstance(value, bool) or not value > 0):
-            raise Finding(where, f"{value!r} is not above 0", "a number above 0, such as 1e-5")
+            raise InputError(where, f"{value!r} is not above 0", "a number above 0, such as 1e-5")
 
 
 def _is_number(text: str) -> bool:
@@ -141,7 +141,7 @@ def _check_attention(suite: Suite) -> None:
         for name in (pair.baseline, pair.candidate):
             arm = suite.arms[name]
             if kind in EAGER_ONLY and arm.attention != "eager" and arm.stack == "ort":
-                raise Finding(
+                raise InputError(
                     ("arms", name, "attention"),
                     f"transformers has no {arm.attention} attention for {model.architecture}",
                     f"eager, or `workloads` in the arm's pairs that leave {pair.workload} out",
@@ -149,7 +149,7 @@ def _check_attention(suite: Suite) -> None:
 
 
 def check_task(name: str, task: Task) -> None:
-    """Raises Finding for a kind that is not registered, and for options or a source that the kind
+    """Raises InputError for a kind that is not registered, and for options or a source that the kind
     does not take.
     """
     from harness.worker import tasks
@@ -157,11 +157,11 @@ def check_task(name: str, task: Task) -> None:
     try:
         kind = tasks.get(task.kind)
     except BenchError as error:
-        raise Finding(("tasks", name, "kind"), error.message, error.fix) from None
+        raise InputError(("tasks", name, "kind"), error.message, error.fix) from None
     _check_options(("tasks", name, "options"), task.options, kind.Options)
     if task.source not in ("auto", *kind.sources):
         allowed = ", ".join(("auto", *kind.sources))
-        raise Finding(
+        raise InputError(
             ("tasks", name, "source"),
             f"{task.kind} cannot read its data from {task.source}",
             allowed,
@@ -173,7 +173,7 @@ def _check_options(where: Path, options: dict[str, Any], model: type[Strict]) ->
         model.model_validate(options)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        raise Finding((*where, *first["loc"]), *explain(first, model)) from None
+        raise InputError((*where, *first["loc"]), *explain(first, model)) from None
 
 
 def _load(file: FilePath, seen: tuple[FilePath, ...]) -> tuple[dict[str, Any], Origins]:

@@ -25,7 +25,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from harness.errors import BenchError, of_the_system
-from harness.schema.suite_errors import as_bench_error, findings_of
+from harness.schema.input_errors import as_bench_error, input_errors_of
 
 MOST_BYTES = 1 << 20
 MOST_VALUES = 20_000  # aliases count as what they stand for
@@ -134,9 +134,9 @@ def load_model(file: Path, model: type[Model], as_text: Container[str] = ()) -> 
     try:
         return model.model_validate({} if content is None else content)
     except ValidationError as error:
-        findings = findings_of(error, model)
-        fix = "correct this key" if len(findings) == 1 else "correct these keys"
-        raise as_bench_error(findings, places, str(file), fix) from None
+        errors = input_errors_of(error, model)
+        fix = "correct this key" if len(errors) == 1 else "correct these keys"
+        raise as_bench_error(errors, places, str(file), fix) from None
 
 
 def parse(text: str, as_text: Container[str] = ()) -> Parsed:

@@ -12,11 +12,11 @@ from pydantic import BaseModel, ValidationError
 
 from harness.errors import BenchError
 
-MOST_FINDINGS = 30  # told at once
+MOST_ERRORS = 30  # told at once
 Path = tuple[str | int, ...]
 
 
-class Finding(Exception):
+class InputError(Exception):
     """Something wrong at a place in the file. `path` is the chain of keys and indices that leads
     there.
     """
@@ -26,39 +26,39 @@ class Finding(Exception):
         self.path, self.message, self.allowed = path, message, allowed
 
 
-def findings_of(error: ValidationError, root: type[BaseModel]) -> list[Finding]:
+def input_errors_of(error: ValidationError, root: type[BaseModel]) -> list[InputError]:
     """Every entry of pydantic's error; `root` is the model it came from."""
     return [
-        Finding(tuple(entry["loc"]), *explain(entry, root))
+        InputError(tuple(entry["loc"]), *explain(entry, root))
         for entry in error.errors(include_url=False)
     ]
 
 
 def as_bench_error(
-    findings: Sequence[Finding], places: Mapping[Path, str], otherwise: str, fix: str = ""
+    errors: Sequence[InputError], places: Mapping[Path, str], otherwise: str, fix: str = ""
 ) -> BenchError:
-    """All findings as one error, at most MOST_FINDINGS of them in words.
+    """All of them as one error of the program, at most MOST_ERRORS in words.
 
     Args:
-        findings: One or more; the first one gives the error its place.
-        places: Where the value at a path was written. A finding has the place of the nearest
+        errors: One or more; the first one gives the error its place.
+        places: Where the value at a path was written. An error has the place of the nearest
             enclosing key that was written somewhere.
-        otherwise: The place of a finding that no key encloses.
-        fix: What to do, where that is more than what the findings say is allowed.
+        otherwise: The place of an error that no key encloses.
+        fix: What to do, where that is more than what the errors say is allowed.
     """
     lines = []
-    for finding in findings:
-        path = finding.path
+    for error in errors:
+        path = error.path
         while path and path not in places:
             path = path[:-1]
-        key = ".".join(str(part) for part in finding.path)
-        text = f"{key}: {finding.message}" if key else finding.message
-        allowed = f"\n  allowed: {finding.allowed}" if finding.allowed else ""
+        key = ".".join(str(part) for part in error.path)
+        text = f"{key}: {error.message}" if key else error.message
+        allowed = f"\n  allowed: {error.allowed}" if error.allowed else ""
         lines.append((places.get(path, otherwise), text + allowed))
     place, message = lines[0]
-    rest = [f"{where}: {text}" for where, text in lines[1:MOST_FINDINGS]]
-    if len(lines) > MOST_FINDINGS:
-        rest.append(f"and {len(lines) - MOST_FINDINGS} more like these")
+    rest = [f"{where}: {text}" for where, text in lines[1:MOST_ERRORS]]
+    if len(lines) > MOST_ERRORS:
+        rest.append(f"and {len(lines) - MOST_ERRORS} more like these")
     return BenchError("\n".join([message, *rest]), place=place, fix=fix)
 
 
