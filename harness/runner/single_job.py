@@ -16,11 +16,11 @@ from pydantic import ValidationError
 from harness.errors import BenchError
 from harness.files import write_text
 from harness.planning.plan import Plan, check_lengths
+from harness.schema.input_errors import InputError, explain
 from harness.schema.job import JobSpec, digest
 from harness.schema.measurement import Measurement
 from harness.schema.record import InferenceResult, JobRecord, State, trained_length
 from harness.schema.redaction import printable
-from harness.schema.suite_errors import Finding, explain
 from harness.schema.workload import (
     GLUE_TASKS,
     Arm,
@@ -166,11 +166,9 @@ def _task(arguments: argparse.Namespace) -> Task:
     )
     try:
         check_task(task.name, task)
-    except Finding as finding:
-        _, _, setting, *rest = finding.path  # tasks, its name, …
-        raise BenchError(
-            finding.message, place=_option(setting, *rest), fix=finding.allowed
-        ) from None
+    except InputError as error:
+        _, _, setting, *rest = error.path  # tasks, its name, …
+        raise BenchError(error.message, place=_option(setting, *rest), fix=error.allowed) from None
     return task
 
 
