@@ -89,7 +89,8 @@ def allocation(nodes: int, environment: Mapping[str, str]) -> Allocation:
     node = environment.get("SLURMD_NODENAME")
     if node is None:
         raise BenchError(
-            f"{what}, and the runner must be on one of them, but this host is not in the allocation",
+            f"{what}, and the runner must be on one of them, but this host is not in the "
+            "allocation",
             place="launch.nodes",
             fix=batch,
         )

@@ -128,8 +128,8 @@ class Suite(Strict):
         return data
 
     def resolved_workloads(self) -> list[Workload]:
-        """Every workload, in the order of the file. Raises InputError or ValidationError (the loader
-        says where).
+        """Every workload, in the order of the file. Raises InputError or ValidationError (the
+        loader says where).
         """
         found: list[Workload] = []
         for index, entry in enumerate(self.workloads):
