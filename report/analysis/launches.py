@@ -147,8 +147,8 @@ def by_blocks(run: Run, jobs: Iterable[JobRecord]) -> bool:
     partners = [job.partner for job in jobs]
     if partners:
         return None not in partners
-    measurement = run.info.config.get("measurement")
-    return isinstance(measurement, dict) and measurement.get("protocol") == "blocks"
+    measurement = run.info.measurement
+    return measurement is not None and measurement.protocol == "blocks"
 
 
 def only_blocks(run: Run) -> bool:

@@ -8,9 +8,8 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Any
 
-from harness.schema.record import JobRecord, Pair, State
+from harness.schema.record import JobRecord, Pair, ParityInfo, State
 from harness.schema.stats import mean_of, t_quantile
 from report.analysis.launches import Arms, JobStatus, is_result, verdict
 from report.loading.runs import Run
@@ -68,11 +67,9 @@ class Parity:
     steps: int | None = None
 
 
-def parity_settings(run: Run) -> dict[str, Any] | None:
+def parity_settings(run: Run) -> ParityInfo | None:
     """The suite's `parity`; None where it asks for none, or was run before there was any."""
-    measurement = run.info.config.get("measurement")
-    parity = measurement.get("parity") if isinstance(measurement, dict) else None
-    return parity if isinstance(parity, dict) else None
+    return run.info.measurement.parity if run.info.measurement is not None else None
 
 
 def check_parity(run: Run, pair: Pair, arms: Arms) -> Parity | None:
@@ -83,7 +80,7 @@ def check_parity(run: Run, pair: Pair, arms: Arms) -> Parity | None:
     settings = parity_settings(run)
     if settings is None:
         return None
-    twins = _compare_twins(pair, arms, settings.get("tolerance"))
+    twins = _compare_twins(pair, arms, settings.tolerance)
     if twins.outcome is ParityOutcome.FAILED:
         return twins
     differs, said = _compare_metric(pair, arms)

@@ -112,18 +112,16 @@ class Selection:
         if not jobs and not pairs:
             return None
         of_pairs = {_key(pair) for pair in pairs}
-        info = run.info.model_copy(
-            update={
-                "pairs": pairs,
-                "stopping": [said for said in run.info.stopping if _key(said) in of_pairs],
-                "refusals": [said for said in run.info.refusals if _key(said) in of_pairs],
-                "published_gains": [
-                    printed
-                    for printed in run.info.published_gains
-                    if tuple(printed.get(key) for key in ("workload", "baseline", "candidate"))
-                    in of_pairs
-                ],
-            }
+        info = run.info.replace(
+            pairs=pairs,
+            stopping=[said for said in run.info.stopping if _key(said) in of_pairs],
+            refusals=[said for said in run.info.refusals if _key(said) in of_pairs],
+            published_gains=[
+                printed
+                for printed in run.info.published_gains
+                if tuple(printed.get(key) for key in ("workload", "baseline", "candidate"))
+                in of_pairs
+            ],
         )
         return replace(run, info=info, jobs=jobs)
 

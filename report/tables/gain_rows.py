@@ -78,13 +78,9 @@ def gain_rows(run: Run) -> list[GainRow]:
 
 def stopping_of(run: Run, gain: Gain) -> Stopping | None:
     """How adaptive stopping ended for the pair, on the row of the measure that it watched."""
-    measurement = run.info.config.get("measurement")
-    adaptive = measurement.get("adaptive") if isinstance(measurement, dict) else None
-    watched = (
-        adaptive.get("measure", STEADY_STATE.key)
-        if isinstance(adaptive, dict)
-        else STEADY_STATE.key
-    )
+    measurement = run.info.measurement
+    adaptive = measurement.adaptive if measurement is not None else None
+    watched = adaptive.measure if adaptive is not None else STEADY_STATE.key
     if gain.measure.key != watched:
         return None
     pair = (gain.pair.workload, gain.pair.baseline, gain.pair.candidate)

@@ -166,9 +166,9 @@ def _of_job(run: Run, job: JobRecord, files: Files) -> Prediction | None:
 
 
 def _warmup_steps(run: Run) -> int:
-    measurement = run.info.config.get("measurement")
-    found = measurement.get("warmup_steps") if isinstance(measurement, dict) else None
-    return found if isinstance(found, int) else DEFAULT_WARMUP_STEPS
+    measurement = run.info.measurement
+    found = measurement.warmup_steps if measurement is not None else None
+    return DEFAULT_WARMUP_STEPS if found is None else found
 
 
 def _row(row: ArmRow, job: JobRecord, found: Prediction) -> PredictionRow:

@@ -1,23 +1,22 @@
 """The main tables of committed runs, word by word: golden/<run>.<view>.md holds what is expected.
 
-After a change that is meant, write the files anew and read the difference before it is committed:
+After a change that is meant, the files are written anew:
 
-    UPDATE_GOLDEN=1 make test PYTEST_ARGS=tests/unit/report/tables/test_golden.py
+    UPDATE_GOLDEN=1 make test PYTEST_ARGS=tests/unit/report/tables/test_golden_tables.py
 """
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
 from folders import ROOT
+from golden import assert_golden
 
 from report.loading.runs import load_runs
 from report.tables.render import render
 
 GOLDEN = Path(__file__).parent / "golden"
-UPDATE = "UPDATE_GOLDEN"
 TABLES = (
     ("published", "runtimes"),
     ("published", "gains"),
@@ -44,11 +43,7 @@ def test_a_table_is_what_it_was(run: str, view: str) -> None:
     # Without the runs beside it: a new A/A run of the host must not change the table.
     runs, problems = load_runs([ROOT / "results" / run], beside=[])
     assert problems == []
-    made = render(runs, "markdown", view)
-    path = GOLDEN / f"{run}.{view}.md"
-    if os.environ.get(UPDATE):
-        path.write_text(made, encoding="utf-8")
-    assert made == path.read_text(encoding="utf-8"), f"{UPDATE}=1 writes {path.name} anew"
+    assert_golden(render(runs, "markdown", view), GOLDEN / f"{run}.{view}.md")
 
 
 def test_every_file_is_of_a_table() -> None:
