@@ -73,7 +73,7 @@ def environment_for(
     passed = {name: value for name, value in caller.items() if is_passed(name)}
     launch = job.workload.launch
     defaults = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_CACHE_MAXSIZE": str(4 << 30)}
-    if launch.torchrun:
+    if launch.torchrun and launch.nodes == 1:
         # else gloo looks up the host's own name, which a container may not know
         defaults["GLOO_SOCKET_IFNAME"] = "lo"
     cards = (
@@ -107,8 +107,8 @@ def environment_for(
 
 
 def visible_cards(processes: int, given: str | None) -> str:
-    """CUDA_VISIBLE_DEVICES of a job: the first card for each process, of those the caller's `given`
-    shows.
+    """CUDA_VISIBLE_DEVICES of a job: the first card for each process on this node, of those that
+    the caller's `given` shows.
 
     Never more: with several cards for one process Trainer would wrap the model in DataParallel,
     where ORTModule is not used at all and nobody would say so.

@@ -18,7 +18,7 @@ from types import TracebackType
 from typing import Literal
 
 from harness.errors import BenchError, of_the_system
-from harness.launcher import supervisor, torchrun
+from harness.launcher import srun, supervisor, torchrun
 from harness.launcher.channel import Event, Listener, Peer, ProtocolError, block_seconds
 from harness.launcher.environment import environment_for, importable_harness
 from harness.launcher.outcome import OomCounter, Seen
@@ -68,11 +68,14 @@ class RunningJob:
         wake_fd: int | None = None,
         oom: OomCounter | None = None,
         libraries: Sequence[str] = (),
+        rendezvous: torchrun.Rendezvous | None = None,
     ) -> None:
         """`command` replaces `interpreter -m harness.worker` (of every rank); spec and socket path
         are appended to it.
 
-        `libraries` are folders that the job's backend needs on LD_LIBRARY_PATH.
+        `libraries` are folders that the job's backend needs on LD_LIBRARY_PATH. `rendezvous`: this
+        node trains only a part of the job, which begins on another node; without it a job of
+        several nodes begins here and srun starts its other parts.
         `lock_fd` is kept open until the job is gone, whatever becomes of this process; when
         `wake_fd` is readable `pump` returns early. Raises BenchError if the job cannot be started
         at all.
@@ -96,7 +99,13 @@ class RunningJob:
             spec = self._folder / "spec.json"
             # In ASCII, for the names of folders in it may be no UTF-8.
             spec.write_text(json.dumps(job.model_dump(mode="json")), encoding="ascii")
-            words = torchrun.command(job.workload.launch, interpreter, self._folder, worker=command)
+            launch = job.workload.launch
+            if launch.nodes > 1 and rendezvous is None:
+                words = srun.first_node_command(job, interpreter, self._folder, log, command)
+            else:
+                words = torchrun.command(
+                    launch, interpreter, self._folder, worker=command, rendezvous=rendezvous
+                )
             arguments = [*words, str(spec), str(self._folder / "channel")]
             if environment is None:
                 environment = environment_for(

@@ -83,7 +83,10 @@ def _processes(job: JobSpec) -> str:
     launch = job.workload.launch
     if not launch.torchrun:
         return ""
-    return f", torchrun with {launch.processes} process{'es' if launch.processes > 1 else ''}"
+    nodes = f" on each of {launch.nodes} nodes" if launch.nodes > 1 else ""
+    return (
+        f", torchrun with {launch.processes} process{'es' if launch.processes > 1 else ''}{nodes}"
+    )
 
 
 def _workload(jobs: Sequence[JobSpec]) -> list[str]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness.launcher import srun
 from harness.launcher.environment import environment_for
 from harness.launcher.outcome import Seen, judge
 from harness.launcher.process import RunningJob, run_to_end
@@ -20,7 +21,7 @@ from harness.runner.contention import observe
 from harness.runner.display import Display
 from harness.schema.measurement import Blocks
 from harness.schema.record import Contention, Host, JobRecord, State, Telemetry, WorkerResult
-from harness.schema.workload import JobSpec
+from harness.schema.workload import JobSpec, Launch
 from harness.telemetry.session import Sampling
 from harness.telemetry.summary import contamination
 from harness.worker import backends
@@ -103,6 +104,9 @@ class Executor:
         if sampling is not None:
             record = sampling.summarise(
                 record, self.folder.path, f"series/{name}.telemetry.parquet"
+            )
+            record = record.model_copy(
+                update={"telemetry": of_first_node(record.telemetry, job.workload.launch)}
             )
         record = record.model_copy(
             update={"efficiency": efficiency(record), "contention": _contention(record, seen)}
@@ -198,6 +202,9 @@ class Executor:
 
     def _record(self, job: JobSpec, seen: Seen, name: str, attempt: int, started: str) -> JobRecord:
         state, reason = judge(seen, self._log(name))
+        if state is State.CRASHED and job.workload.launch.nodes > 1:
+            # The ranks of the runner's node only say that they miss the others.
+            reason = "; ".join(filter(None, (reason, srun.trouble(self._log(name)))))
         series = self.folder.write_series(name, seen.series)
         changes = {
             "attempt": attempt,
@@ -256,6 +263,17 @@ def make_record(job: JobSpec, seen: Seen, state: State, reason: str, host: Host)
         exit_code=code,
         signal=-code if code is not None and code < 0 else None,
     )
+
+
+def of_first_node(telemetry: Telemetry | None, launch: Launch) -> Telemetry | None:
+    """A job's telemetry where only the first of its nodes was sampled: without the energy of a
+    sample, in which the cards of the others had a part.
+    """
+    if telemetry is None or launch.nodes == 1:
+        return telemetry
+    why = f"energy of a sample: {launch.nodes} nodes trained, and only the first is sampled"
+    changes = {"joules_per_sample": None, "unreadable": [*telemetry.unreadable, why]}
+    return telemetry.model_copy(update=changes)
 
 
 def shared(telemetry: Telemetry | None) -> Telemetry | None:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.errors import INTERRUPTED, BenchError, is_no_space, of_the_system
 from harness.launcher.environment import visible_cards
+from harness.launcher.srun import allocation
 from harness.planning.hub import Hub
 from harness.planning.plan import alone
 from harness.planning.schedule import Looked, Note, Refused, Schedule, Work
@@ -166,6 +167,9 @@ def _guard(plan: Plan, results_dir: Path, results_option: str, allow_shared_gpu:
         return []
     device = plan.jobs[0].device
     cache_dir = plan.jobs[0].cache_dir
+    nodes = max(job.workload.launch.nodes for job in plan.jobs)
+    if nodes > 1:
+        allocation(nodes, os.environ)
     written = preflight.places(
         results_dir, results_option, cache_dir, device, hub=any(map(_asks_the_hub, plan.jobs))
     )

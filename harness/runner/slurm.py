@@ -40,7 +40,8 @@ class Element:
 
     name: str
     pairs: tuple[str, ...]  # WORKLOAD:BASELINE:CANDIDATE
-    processes: int
+    processes: int  # of a job, on each node
+    nodes: int = 1
 
 
 def elements_of(plan: Plan) -> list[Element]:
@@ -50,7 +51,9 @@ def elements_of(plan: Plan) -> list[Element]:
     for number, pairs in enumerate(pairs_of(plan.pairs), start=1):
         launch = launches[pairs[0].workload]
         names = tuple(f"{pair.workload}:{pair.baseline}:{pair.candidate}" for pair in pairs)
-        found.append(Element(f"{number:03}-{pairs[0].workload}", names, launch.processes))
+        found.append(
+            Element(f"{number:03}-{pairs[0].workload}", names, launch.processes, launch.nodes)
+        )
     return found
 
 
@@ -80,7 +83,8 @@ class Submission:
         try:
             content = json.loads((run / SUBMISSION).read_text())
             elements = tuple(
-                Element(e["name"], tuple(e["pairs"]), e["processes"]) for e in content["elements"]
+                Element(e["name"], tuple(e["pairs"]), e["processes"], e.get("nodes", 1))
+                for e in content["elements"]
             )
             info = RunInfo.model_validate(content["info"])
             return cls(info, elements, tuple(content["command"]), content["device"])
@@ -217,9 +221,9 @@ def _cards(plan: Plan, element: Element) -> int:
 
 def _alike(elements: Sequence[Element]) -> list[list[Element]]:
     """Elements that need the same of the cluster: an array asks for one kind of node."""
-    groups: dict[int, list[Element]] = {}
+    groups: dict[tuple[int, int], list[Element]] = {}
     for element in elements:
-        groups.setdefault(element.processes, []).append(element)
+        groups.setdefault((element.processes, element.nodes), []).append(element)
     return list(groups.values())
 
 
@@ -235,12 +239,16 @@ def _array(
     if chosen["exclusive"] in ("no", "false"):
         del chosen["exclusive"]
     cards = Submission.read(run).device == "cuda"
+    nodes = elements[0].nodes
+    # One runner for an element of several nodes, on the first; it starts what the others do.
+    only_one = {"slurm_srun_args": ["--nodes=1", "--ntasks=1"]} if nodes > 1 else {}
     try:
         made.update_parameters(
             name=f"bench-{run.name}",
             timeout_min=minutes,
-            nodes=1,
+            nodes=nodes,
             tasks_per_node=1,
+            **only_one,
             **({"gpus_per_node": elements[0].processes} if cards else {}),
             slurm_additional_parameters=chosen,
         )

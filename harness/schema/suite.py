@@ -187,18 +187,10 @@ class Suite(Strict):
                 model=self.models[model],
                 task=self.tasks[task],
                 training=merge(training, (*where, "sweep"), trained),
-                launch=self._launch(
-                    merge(launch, (*where, "sweep"), launched), _nodes_at(index, entry)
-                ),
+                launch=self._launch(merge(launch, (*where, "sweep"), launched)),
             )
 
-    def _launch(self, launch: Launch, nodes_at: Path) -> Launch:
-        if launch.nodes > 1:
-            raise Finding(
-                nodes_at,
-                f"a job trains on one host, not on {launch.nodes}",
-                "1, and `processes` on it",
-            )
+    def _launch(self, launch: Launch) -> Launch:
         if launch.torchrun and self.measurement.protocol == "blocks":
             raise Finding(
                 ("measurement", "protocol"),
@@ -300,14 +292,6 @@ class Suite(Strict):
                     f"{name!r} is declared, but the arms do not differ in it",
                     ", ".join(sorted(actual)) or "nothing: they differ in the backend at most",
                 )
-
-
-def _nodes_at(index: int, entry: WorkloadEntry) -> Path:
-    """Where the number of nodes of an entry's workloads is written."""
-    for section in ("sweep", "launch"):
-        if "nodes" in getattr(entry, section):
-            return ("workloads", index, section, "nodes")
-    return ("launch", "nodes")
 
 
 def _listed(names: str | list[str]) -> list[str]:

@@ -230,13 +230,16 @@ class Launch(Strict):
         "auto", description="auto: torchrun for several processes"
     )
     processes: int = Field(
-        1, ge=1, le=64, description="as torchrun's --nproc_per_node: each has a GPU of its own"
+        1,
+        ge=1,
+        le=64,
+        description="on each node, as torchrun's --nproc_per_node: each has a GPU of its own",
     )
     nodes: int = Field(
         1,
         ge=1,
         le=64,
-        description="1: a job trains on one host; records of earlier versions may have more",
+        description="nodes of a SLURM allocation that train a job together (docs/several-gpus.md)",
     )
     timeout_s: float = Field(
         300,

@@ -122,22 +122,8 @@ def test_a_part_that_began_on_another_host_is_set_aside_and_told(tmp_path: Path)
 
 
 def test_sbatch_is_told_of_an_array_with_a_whole_node_for_each_element(tmp_path: Path) -> None:
-    """No cluster here: sbatch is a script that keeps what it is given."""
     needs_submitit()
-    tools = tmp_path / "bin"
-    tools.mkdir()
-    (tools / "sbatch").write_text(
-        f'#!/bin/sh\ncp "$1" {tmp_path}/script\necho Submitted batch job 77\n'
-    )
-    (tools / "srun").write_text("#!/bin/sh\n")
-    for tool in tools.iterdir():
-        tool.chmod(0o755)
-    path = f"{tools}{os.pathsep}{os.environ['PATH']}"
-    process = submit(tmp_path, "--slurm", "partition=gpu", "--minutes", "90", PATH=path)
-    said, _ = process.communicate(timeout=60)
-    assert process.returncode == 0, said
-    assert "submitted 2 of 2 elements: 77_0, 77_1" in said
-    script = (tmp_path / "script").read_text()
+    script = submitted(tmp_path, "--slurm", "partition=gpu", "--minutes", "90")
     for line in (
         "--array=0-1",
         "--partition=gpu",
@@ -147,3 +133,30 @@ def test_sbatch_is_told_of_an_array_with_a_whole_node_for_each_element(tmp_path:
         "--time=90",
     ):
         assert f"#SBATCH {line}" in script, script
+
+
+def submitted(tmp_path: Path, *words: str) -> str:
+    """What sbatch is given. No cluster here: it is a script that keeps that."""
+    tools = tmp_path / "bin"
+    tools.mkdir()
+    (tools / "sbatch").write_text(
+        f'#!/bin/sh\ncp "$1" {tmp_path}/script\necho Submitted batch job 77\n'
+    )
+    (tools / "srun").write_text("#!/bin/sh\n")
+    for tool in tools.iterdir():
+        tool.chmod(0o755)
+    path = f"{tools}{os.pathsep}{os.environ['PATH']}"
+    process = submit(tmp_path, *words, PATH=path)
+    said, _ = process.communicate(timeout=60)
+    assert process.returncode == 0, said
+    assert "submitted 2 of 2 elements: 77_0, 77_1" in said
+    return (tmp_path / "script").read_text()
+
+
+def test_an_element_of_several_nodes_has_one_runner(tmp_path: Path) -> None:
+    """It starts what the other nodes do; with a runner on each every job would run twice."""
+    needs_submitit()
+    script = submitted(tmp_path, "--set", "launch.nodes=2", "--device", "cpu")
+    assert "#SBATCH --nodes=2" in script
+    (runner,) = [line for line in script.splitlines() if line.startswith("srun ")]
+    assert "--nodes=1 --ntasks=1" in runner
