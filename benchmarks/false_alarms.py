@@ -32,7 +32,7 @@ from tabulate import tabulate
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from report.regressions.simulate import binomial_interval, new_alarms, walk
+from report.regressions.rehearsal import binomial_interval, new_alarms, walk
 from report.regressions.thresholds import CheckConfig, Thresholds, load_config
 
 Array = np.ndarray[Any, np.dtype[np.float64]]

@@ -23,6 +23,7 @@ import tempfile
 import venv
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -31,12 +32,15 @@ from tabulate import tabulate
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from harness.schema.record import JobRecord
+from report.analysis.launches import arms_of
 from report.exports.registry import export
-from report.loading.runs import Run, load_run, load_runs
+from report.loading.runs import JOBS_FILE, RUN_FILE, Run, load_run, load_runs
 from report.regressions.check import Rules
-from report.regressions.nights import nights_of
-from report.regressions.rehearsal import write_made_up
+from report.regressions.nights import Night, nights_of
 from report.regressions.time_series import Course, courses_of
+
+Factors = np.ndarray[Any, np.dtype[np.float64]]
 
 ROOT = Path(__file__).resolve().parents[1]
 OTAVA = "apache-otava==0.8.0"
@@ -92,6 +96,51 @@ def made_up(folder: Path) -> Iterator[tuple[str, list[Run]]]:
                 for n, row in enumerate(factors)
             ],
         )
+
+
+def write_made_up(template: Night, name: str, night: int, factors: Factors, folder: Path) -> Run:
+    """A run of the template's pair, `night` days later, written and read back as every run is.
+
+    `factors`: of the baseline's and the candidate's times. Inference, whose times are not made up,
+    is left out.
+    """
+    info = template.run.info.model_copy(
+        update={
+            "run": name,
+            "created_at": (template.created_at + timedelta(days=night)).isoformat(),
+            "pairs": [template.pair],
+            "stopping": [],
+            "notes": ["made up by benchmarks/otava_crosscheck.py: no machine measured this"],
+        }
+    )
+    sides = arms_of(template.run).of_pair(template.pair)
+    jobs = [
+        _scaled(job, float(factor)).model_copy(
+            update={"run": name, "series": None, "log": None, "inference": None}
+        )
+        for side, factor in zip(sides, factors, strict=True)
+        for job in side.values()
+    ]
+    path = folder / name
+    path.mkdir(parents=True)
+    (path / RUN_FILE).write_text(info.model_dump_json(), encoding="utf-8")
+    (path / JOBS_FILE).write_text(
+        "".join(job.model_dump_json() + "\n" for job in jobs), encoding="utf-8"
+    )
+    return load_run(path)
+
+
+def _scaled(job: JobRecord, factor: float) -> JobRecord:
+    """The job with all its times so many times as long."""
+    times = ("steady_step_s", "train_runtime_s", "setup_s")
+    known = {key: value for key in times if (value := getattr(job.timing, key)) is not None}
+    timing = job.timing.model_copy(update={key: value * factor for key, value in known.items()})
+    blocks = job.blocks
+    if blocks is not None:
+        blocks = blocks.model_copy(
+            update={"step_s": [seconds * factor for seconds in blocks.step_s]}
+        )
+    return job.model_copy(update={"timing": timing, "blocks": blocks})
 
 
 def otava_in(folder: Path) -> Path:

@@ -12,18 +12,24 @@ from pydantic import ValidationError
 
 from harness.errors import BenchError, of_the_system
 from harness.schema import yaml_text
+from harness.schema.input_errors import (
+    InputError,
+    Path,
+    as_bench_error,
+    cut,
+    explain,
+    input_errors_of,
+)
 from harness.schema.suite import Suite
-from harness.schema.suite_errors import Finding, Path, cut, explain
 from harness.schema.workload import MAX_WORKLOAD_NAME_BYTES, SIZES, Model, Strict, Task, unfit_name
 
-MOST_FINDINGS = 30  # told at once
 Origins = dict[Path, str]  # where the value at a path was written: "file:line" or "--set key=value"
 
 
 def load_suite(file: FilePath, overrides: Iterable[str] = ()) -> Suite:
     """The validated suite in `file`, with `key.path=value` overrides applied.
 
-    Raises BenchError with place (file:line), the value and what is allowed; every finding is
+    Raises BenchError with place (file:line), the value and what is allowed; every error is
     listed, the first first.
     """
     data, origins = _load(file, seen=())
@@ -35,12 +41,9 @@ def load_suite(file: FilePath, overrides: Iterable[str] = ()) -> Suite:
         suite.resolved_pairs()
         _check_registered(suite)
     except ValidationError as error:
-        findings = [
-            Finding(tuple(e["loc"]), *explain(e, Suite)) for e in error.errors(include_url=False)
-        ]
-        raise _located(findings, origins, file) from None
-    except Finding as finding:
-        raise _located([finding], origins, file) from None
+        raise as_bench_error(input_errors_of(error, Suite), origins, str(file)) from None
+    except InputError as error:
+        raise as_bench_error([error], origins, str(file)) from None
     return suite
 
 
@@ -57,10 +60,10 @@ def _check_names(suite: Suite) -> None:
     given += [(("stacks", key), key) for key in suite.stacks]
     for where, name in given:
         if why := unfit_name(name):
-            raise Finding(where, f"{name!r}: {why}", "another name")
+            raise InputError(where, f"{name!r}: {why}", "another name")
     for index, entry in enumerate(suite.workloads):
         if entry.name and (why := unfit_name(entry.name, MAX_WORKLOAD_NAME_BYTES)):
-            raise Finding(("workloads", index, "name"), f"{entry.name!r}: {why}", "another name")
+            raise InputError(("workloads", index, "name"), f"{entry.name!r}: {why}", "another name")
 
 
 def _check_registered(suite: Suite) -> None:
@@ -74,10 +77,10 @@ def _check_registered(suite: Suite) -> None:
         try:
             backend = backends.get(arm.backend)
         except BenchError as error:
-            raise Finding(("arms", name, "backend"), error.message, error.fix) from None
+            raise InputError(("arms", name, "backend"), error.message, error.fix) from None
         _check_options(("arms", name, "options"), arm.options, backend.Options)
         if arm.stack != "ort" and arm.stack not in suite.stacks:
-            raise Finding(
+            raise InputError(
                 ("arms", name, "stack"),
                 f"no stack is called {arm.stack!r}",
                 ", ".join(["ort", *suite.stacks]),
@@ -87,7 +90,7 @@ def _check_registered(suite: Suite) -> None:
         check_task(name, task)
     for name, model in suite.models.items():
         if model.architecture is not None and model.architecture not in SHAPES:
-            raise Finding(
+            raise InputError(
                 ("models", name, "architecture"),
                 f"no built-in shape is called {model.architecture!r}",
                 ", ".join(SHAPES),
@@ -97,7 +100,7 @@ def _check_registered(suite: Suite) -> None:
 
 
 def _check_model_config(name: str, model: Model) -> None:
-    """Raises Finding for a value that no configuration of transformers can mean.
+    """Raises InputError for a value that no configuration of transformers can mean.
 
     The keys belong to transformers, which is not imported here: what is known of a value is told by
     the built-in shape, and by the name of the key.
@@ -108,13 +111,13 @@ def _check_model_config(name: str, model: Model) -> None:
     for key, value in model.config.items():
         where: Path = ("models", name, "config", key)
         if isinstance(value, str) and _is_number(value):
-            raise Finding(where, f"{value!r} is text", "a finite number, without quotes")
+            raise InputError(where, f"{value!r} is text", "a finite number, without quotes")
         if isinstance(shape.get(key), bool) or isinstance(value, str) or value is None:
             continue
         if key.endswith(SIZES) and (isinstance(value, bool) or value != int(value) or value < 1):
-            raise Finding(where, f"{value!r} is no size", "a whole number from 1 on")
+            raise InputError(where, f"{value!r} is no size", "a whole number from 1 on")
         if key.endswith("_eps") and (isinstance(value, bool) or not value > 0):
-            raise Finding(where, f"{value!r} is not above 0", "a number above 0, such as 1e-5")
+            raise InputError(where, f"{value!r} is not above 0", "a number above 0, such as 1e-5")
 
 
 def _is_number(text: str) -> bool:
@@ -138,7 +141,7 @@ def _check_attention(suite: Suite) -> None:
         for name in (pair.baseline, pair.candidate):
             arm = suite.arms[name]
             if kind in EAGER_ONLY and arm.attention != "eager" and arm.stack == "ort":
-                raise Finding(
+                raise InputError(
                     ("arms", name, "attention"),
                     f"transformers has no {arm.attention} attention for {model.architecture}",
                     f"eager, or `workloads` in the arm's pairs that leave {pair.workload} out",
@@ -146,7 +149,7 @@ def _check_attention(suite: Suite) -> None:
 
 
 def check_task(name: str, task: Task) -> None:
-    """Raises Finding for a kind that is not registered, and for options or a source that the kind
+    """Raises InputError for a kind that is not registered, and for options or a source that the kind
     does not take.
     """
     from harness.worker import tasks
@@ -154,11 +157,11 @@ def check_task(name: str, task: Task) -> None:
     try:
         kind = tasks.get(task.kind)
     except BenchError as error:
-        raise Finding(("tasks", name, "kind"), error.message, error.fix) from None
+        raise InputError(("tasks", name, "kind"), error.message, error.fix) from None
     _check_options(("tasks", name, "options"), task.options, kind.Options)
     if task.source not in ("auto", *kind.sources):
         allowed = ", ".join(("auto", *kind.sources))
-        raise Finding(
+        raise InputError(
             ("tasks", name, "source"),
             f"{task.kind} cannot read its data from {task.source}",
             allowed,
@@ -170,38 +173,14 @@ def _check_options(where: Path, options: dict[str, Any], model: type[Strict]) ->
         model.model_validate(options)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        raise Finding((*where, *first["loc"]), *explain(first, model)) from None
-
-
-def _located(findings: list[Finding], origins: Origins, file: FilePath) -> BenchError:
-    """All findings as one error; each with the line of the nearest enclosing key that was written
-    somewhere.
-    """
-    lines = []
-    for finding in findings:
-        path = finding.path
-        while path and path not in origins:
-            path = path[:-1]
-        place = origins.get(path, str(file))
-        key = ".".join(str(p) for p in finding.path)
-        lines.append(
-            (place, f"{key}: {finding.message}" if key else finding.message, finding.allowed)
-        )
-    place, message, allowed = lines[0]
-    rest = "".join(
-        f"\n{p}: {m}" + (f"\n  allowed: {a}" if a else "") for p, m, a in lines[1:MOST_FINDINGS]
-    )
-    rest += (
-        f"\nand {len(lines) - MOST_FINDINGS} more like these" if len(lines) > MOST_FINDINGS else ""
-    )
-    return BenchError(message + (f"\n  allowed: {allowed}" if allowed else "") + rest, place=place)
+        raise InputError((*where, *first["loc"]), *explain(first, model)) from None
 
 
 def _load(file: FilePath, seen: tuple[FilePath, ...]) -> tuple[dict[str, Any], Origins]:
     """File contents merged over what it extends, with the place of every key."""
     resolved = file.resolve()
     try:
-        text = yaml_text.read(file)
+        data, origins = yaml_text.load(file)
     except FileNotFoundError:
         raise BenchError(
             f"no such suite: {file}",
@@ -209,8 +188,10 @@ def _load(file: FilePath, seen: tuple[FilePath, ...]) -> tuple[dict[str, Any], O
         ) from None
     except OSError as error:
         raise of_the_system(error, fix="a suite is a YAML file, or a name in configs/") from None
-    origins: Origins = {}
-    data = _parse(file, text, origins)
+    if not isinstance(data, dict):
+        raise BenchError(
+            "not a mapping of keys to values", place=f"{file}:1", fix="see configs/smoke.yaml"
+        )
     parent = data.pop("extends", None)
     if parent is None:
         return data, origins
@@ -243,19 +224,6 @@ def _is_file(path: FilePath) -> bool:
         return path.is_file()
     except OSError:  # a name that is too long, a folder that may not be read
         return False
-
-
-def _parse(file: FilePath, text: str, origins: Origins) -> dict[str, Any]:
-    try:
-        parsed = yaml_text.parse(text)
-    except yaml_text.YamlError as error:
-        raise BenchError(error.message, place=f"{file}:{error.line}", fix=error.fix) from None
-    if not isinstance(parsed.content, dict):
-        raise BenchError(
-            "not a mapping of keys to values", place=f"{file}:1", fix="see configs/smoke.yaml"
-        )
-    origins.update({path: f"{file}:{line}" for path, line in parsed.lines.items()})
-    return parsed.content
 
 
 def _merge(

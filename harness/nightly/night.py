@@ -1,9 +1,9 @@
 """The stages of a night, in order, each a program of its own.
 
 Each stage is written down once it is done; after a kill the night goes on from there. Nothing is
-done twice: the runner skips finished jobs, checks only read, and `report alert` remembers what it
-told. A stage's output goes to a log that is shown as it grows, its time is limited, and a stop is
-passed on.
+done twice, because every program may be called again: the runner skips finished jobs, checks only
+read, and `report alert` remembers what it told. A stage's output goes to a log that is shown as it
+grows, its time is limited, and a stop is passed on.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
@@ -25,14 +25,12 @@ from harness.launcher.outcome import signal_name
 from harness.launcher.supervisor import PR_SET_PDEATHSIG, prctl
 from harness.nightly.state import (
     Night,
+    Stage,
     StageDone,
-    StageName,
-    alarmed,
     begin,
     ended_in_order,
     folder_of,
     nights_folder,
-    no_verdict,
     pending,
     read_verdict,
     save,
@@ -41,13 +39,14 @@ from harness.nightly.state import (
 from harness.results.open_run import now_utc
 from harness.runner.runner import INTERRUPTED_EXIT_CODE, Stop
 from harness.schema.redaction import redactor
+from harness.schema.verdict import Verdict, VerdictCode
 
 POLL_S = 0.2
 KILL_AFTER_S = 90.0  # from SIGTERM: the runner ends its job in order and writes down how
 CHECK_LIMIT_S = 600.0
 ALERT_LIMIT_S = 600.0
 ALERT_PATIENCE_S = 60.0  # a message half sent is worse than a minute's wait
-COULD_NOT = 2
+FINAL = "final.json"  # what `report alert` is given
 
 
 @dataclass(frozen=True)
@@ -73,18 +72,24 @@ class Interrupted(Exception):
 
 
 def run_nights(settings: Settings, stop: Stop, lock_fd: int) -> int:
-    """Finish what earlier nights left and this one; the worst of their exit codes.
+    """Finish what earlier nights left, and tonight.
 
-    0: nothing worse; 1: a regression; 2: could not judge, or not deliver; 130: interrupted.
+    Args:
+        settings: What the user asked for.
+        stop: Says when the user wants an end.
+        lock_fd: The night's lock, which every program of the night holds too.
+
+    Returns:
+        The worst of the nights' exit codes. 0: nothing worse; 1: a regression; 2: could not judge,
+        or not deliver; 130: interrupted.
     """
     left = pending(settings.results, settings.suite)
-    tonight = left[-1] if left and _goes_on(left[-1], settings) else None
+    tonight = left.pop() if left and _goes_on(left[-1], settings) else None
     codes = []
     try:
         for night in left:
-            if night is not tonight:
-                _say(f"night {night.night} was left unfinished: finishing it with what it has")
-                codes.append(_Stages(settings, night, stop, lock_fd, may_train=False).run())
+            _say(f"night {night.night} was left unfinished: finishing it with what it has")
+            codes.append(_Stages(settings, night, stop, lock_fd, may_train=False).run())
         if tonight is None:
             tonight = begin(
                 settings.results, settings.suite, settings.config_sha256, settings.budget_minutes
@@ -95,7 +100,7 @@ def run_nights(settings: Settings, stop: Stop, lock_fd: int) -> int:
             )
         else:
             _say(f"night {tonight.night} goes on")
-        codes.append(_Stages(settings, tonight, stop, lock_fd).run())
+        codes.append(_Stages(settings, tonight, stop, lock_fd, may_train=True).run())
     except Interrupted:
         _say(f"{stop.reason or 'interrupted'}: the same command goes on from here")
         return INTERRUPTED_EXIT_CODE
@@ -113,80 +118,81 @@ def _say(text: str) -> None:
     print(f"nightly: {text}", flush=True)
 
 
-def _how(exit_code: int) -> str:
-    if exit_code >= 0:
-        return f"ended with exit code {exit_code}"
-    return f"was killed by {signal_name(-exit_code)}"
-
-
+@dataclass
 class _Stages:
-    def __init__(
-        self, settings: Settings, night: Night, stop: Stop, lock_fd: int, may_train: bool = True
-    ) -> None:
-        self.settings, self.night, self.stop, self.lock_fd, self.may_train = (
-            settings,
-            night,
-            stop,
-            lock_fd,
-            may_train,
-        )
-        self.folder = folder_of(settings.results, night)
+    settings: Settings
+    night: Night
+    stop: Stop
+    lock_fd: int
+    may_train: bool
 
     def run(self) -> int:
         """All stages that are not done yet; the night's exit code. Raises Interrupted."""
-        stages: tuple[tuple[StageName, Callable[[], StageDone]], ...] = (
-            ("bench", self._bench),
-            ("check", self._check),
-            ("again", self._again),
-            ("recheck", self._recheck),
-            ("alert", self._alert),
-        )
-        for name, stage in stages:
-            if name not in self.night.stages:
+        perform = {
+            Stage.BENCH: self._bench,
+            Stage.CHECK: self._check,
+            Stage.AGAIN: self._again,
+            Stage.RECHECK: self._recheck,
+            Stage.ALERT: self._alert,
+        }
+        for stage in Stage:
+            if stage not in self.night.stages:
                 if self.stop.reason:
                     raise Interrupted
-                self._write(stages={**self.night.stages, name: stage()})
-        final = read_verdict(self.folder / "final.json")
-        code = COULD_NOT if final is None else int(final["exit_code"])
-        if self.night.stages["alert"].exit_code != 0:
+                self.night.stages[stage] = perform[stage]()
+                self._save()
+        if self.night.stages[Stage.ALERT].exit_code != 0:
             # Not done after all: the next start asks `report alert` to tell what is still to be
             # told.
-            self._write(
-                stages={name: done for name, done in self.night.stages.items() if name != "alert"}
-            )
+            del self.night.stages[Stage.ALERT]
+            self._save()
             _say(
                 f"alerts of {self.night.night} were not all delivered; the same command tries again"
             )
-            return COULD_NOT
-        self._write(over=True, exit_code=code)
+            return VerdictCode.NO_JUDGEMENT
+        final = read_verdict(self._folder / FINAL)
+        code = VerdictCode.NO_JUDGEMENT if final is None else final.exit_code
+        self.night.over, self.night.exit_code = True, code
+        self._save()
         _say(f"night {self.night.night} is over: exit code {code}")
         return code
 
-    def _write(self, **changes: object) -> None:
-        self.night = self.night.model_copy(update=changes)
-        save(self.settings.results, self.night)
+    def _bench(self) -> StageDone:
+        night = self.night.night
+        return self._train(Stage.BENCH, f"run {night}", night, self.settings.pairs)
 
-    def _child(
-        self, name: StageName, command: Sequence[str], limit_s: float, *, delivers: bool = False
-    ) -> Ended:
-        _say(f"{name}: log in {self.folder / f'{name}.log'}")
-        ended = run_child(
-            command,
-            self.folder / f"{name}.log",
-            limit_s=limit_s,
-            stop=self.stop,
-            lock_fd=self.lock_fd,
-            outlives_us=delivers,
-            patience_s=ALERT_PATIENCE_S if delivers else 0.0,
-        )
-        # A stop that came too late to hinder the stage is heard before the next one.
-        if ended.stopped or (ended.exit_code == INTERRUPTED_EXIT_CODE and not ended.limited):
-            raise Interrupted
-        return ended
+    def _check(self) -> StageDone:
+        if not self._has_run(self.night.night):
+            return StageDone(note=f"there is no run {self.night.night} to judge")
+        return self._judge(Stage.CHECK)
 
-    def _train(self, name: StageName, run: str, pairs: Sequence[str] = ()) -> StageDone:
+    def _again(self) -> StageDone:
+        verdict = self._verdict_of(Stage.CHECK)
+        pairs = verdict.pairs_to_measure_again if verdict else []
+        if not pairs:
+            return StageDone()
+        _say(f"alarmed, measured once more: {', '.join(pairs)}")
+        again = self.night.again
+        return self._train(Stage.AGAIN, f"the second run {again}", again, pairs)
+
+    def _recheck(self) -> StageDone:
+        if not self._has_run(self.night.again):
+            return StageDone()
+        return self._judge(Stage.RECHECK, "--again", self.night.again)
+
+    def _alert(self) -> StageDone:
+        judged = self._verdict_of(Stage.RECHECK) or self._verdict_of(Stage.CHECK)
+        final = self._folder / FINAL
+        write_final(final, judged, self.night)
+        told = nights_folder(self.settings.results) / "told.json"
+        command = [*self.settings.report, "alert", str(final), "--state", str(told)]
+        command += [word for channel in self.settings.channels for word in ("--channel", channel)]
+        ended = self._call(Stage.ALERT, command, ALERT_LIMIT_S)
+        output = str(final.relative_to(self.settings.results))
+        return StageDone(exit_code=ended.exit_code, seconds=ended.seconds, output=output)
+
+    def _train(self, stage: Stage, what: str, run: str, pairs: Sequence[str]) -> StageDone:
         """A run of the suite, or of some pairs, until the night's budget is used up."""
-        what = f"run {run}" if name == "bench" else f"the second run {run}"
         left_s = self.night.seconds_left()
         if not self.may_train or left_s == 0:
             late = (
@@ -195,104 +201,92 @@ class _Stages:
                 else "the night was not resumed in time"
             )
             return StageDone(note=f"{what} was not made, or not to its end: {late}")
-        options = [
-            *self.settings.bench_options,
-            "--results",
-            str(self.settings.results),
-            "--run",
-            run,
-            "--no-tables",
-        ]
-        options += [word for pair in pairs for word in ("--pairs", pair)]
-        ended = self._child(name, [*self.settings.harness, "run", *options], left_s)
+        results = self.settings.results
+        command = [*self.settings.harness, "run", *self.settings.bench_options]
+        command += ["--results", str(results), "--run", run, "--no-tables"]
+        command += [word for pair in pairs for word in ("--pairs", pair)]
+        ended = self._call(stage, command, left_s)
         note, died = "", False
         if ended.limited:
             note = f"{what} was stopped: the night's budget was used up"
-        elif ended.exit_code not in (0, 1) or not ended_in_order(self.settings.results / run):
+        elif ended.exit_code not in (0, 1) or not ended_in_order(results / run):
             # 1 with a finished run: some pair has no result, which the check says pair by pair.
-            note, died = f"{what} {_how(ended.exit_code)}: {ended.said}", True
+            note, died = f"{what} {ended.how}: {ended.said}", True
         return StageDone(
             exit_code=ended.exit_code, seconds=ended.seconds, output=run, note=note, died=died
         )
 
-    def _judge(self, name: StageName, *options: str) -> StageDone:
+    def _judge(self, stage: Stage, *options: str) -> StageDone:
         """`report check`; its verdict is `output`, if it made one."""
-        target = self.folder / f"{name}.json"
+        results, target = self.settings.results, self._folder / f"{stage}.json"
         target.unlink(missing_ok=True)
-        command = [
-            *self.settings.report,
-            "check",
-            str(self.settings.results),
-            "--run",
-            self.night.night,
-            *options,
-        ]
-        command += [*self.settings.check_options, "--json", str(target)]
-        ended = self._child(name, command, CHECK_LIMIT_S)
-        output, note = str(target.relative_to(self.settings.results)), ""
-        if read_verdict(target) is None:
-            how = (
-                f"took more than {CHECK_LIMIT_S / 60:.0f} min"
-                if ended.limited
-                else f"exit code {ended.exit_code}"
-            )
-            note = f"report check made no verdict ({how}): {ended.said}"
-        return StageDone(
-            exit_code=ended.exit_code,
-            seconds=ended.seconds,
-            output=None if note else output,
-            note=note,
-        )
+        command = [*self.settings.report, "check", str(results), "--run", self.night.night]
+        command += [*options, *self.settings.check_options, "--json", str(target)]
+        ended = self._call(stage, command, CHECK_LIMIT_S)
+        if read_verdict(target) is not None:
+            output = str(target.relative_to(results))
+            return StageDone(exit_code=ended.exit_code, seconds=ended.seconds, output=output)
+        minutes = f"{CHECK_LIMIT_S / 60:.0f}"
+        how = f"took more than {minutes} min" if ended.limited else f"exit code {ended.exit_code}"
+        note = f"report check made no verdict ({how}): {ended.said}"
+        return StageDone(exit_code=ended.exit_code, seconds=ended.seconds, note=note)
 
-    def _verdict_of(self, name: StageName) -> dict[str, object] | None:
-        output = self.night.stages[name].output if name in self.night.stages else None
+    def _call(self, stage: Stage, command: Sequence[str], limit_s: float) -> Ended:
+        log = self._folder / f"{stage}.log"
+        _say(f"{stage}: log in {log}")
+        ended = run_child(
+            command,
+            log,
+            limit_s=limit_s,
+            stop=self.stop,
+            lock_fd=self.lock_fd,
+            delivers=stage is Stage.ALERT,
+        )
+        # A stop that came too late to hinder the stage is heard before the next one.
+        if ended.stopped or (ended.exit_code == INTERRUPTED_EXIT_CODE and not ended.limited):
+            raise Interrupted
+        return ended
+
+    def _verdict_of(self, stage: Stage) -> Verdict | None:
+        output = self.night.stages[stage].output if stage in self.night.stages else None
         return read_verdict(self.settings.results / output) if output else None
 
-    def _bench(self) -> StageDone:
-        return self._train("bench", self.night.night, self.settings.pairs)
+    def _has_run(self, run: str) -> bool:
+        return (self.settings.results / run / "run.json").exists()
 
-    def _check(self) -> StageDone:
-        if not (self.settings.results / self.night.night / "run.json").exists():
-            return StageDone(note=f"there is no run {self.night.night} to judge")
-        return self._judge("check")
+    @property
+    def _folder(self) -> Path:
+        return folder_of(self.settings.results, self.night)
 
-    def _again(self) -> StageDone:
-        verdict = self._verdict_of("check")
-        pairs = alarmed(verdict) if verdict else []
-        if not pairs:
-            return StageDone()
-        _say(f"alarmed, measured once more: {', '.join(pairs)}")
-        return self._train("again", self.night.again, pairs)
-
-    def _recheck(self) -> StageDone:
-        if not (self.settings.results / self.night.again / "run.json").exists():
-            return StageDone()
-        return self._judge("recheck", "--again", self.night.again)
-
-    def _alert(self) -> StageDone:
-        verdict = self._verdict_of("recheck") or self._verdict_of("check") or no_verdict(self.night)
-        final = self.folder / "final.json"
-        write_final(final, verdict, self.night)
-        command = [*self.settings.report, "alert", str(final)]
-        command += ["--state", str(nights_folder(self.settings.results) / "told.json")]
-        command += [word for channel in self.settings.channels for word in ("--channel", channel)]
-        ended = self._child("alert", command, ALERT_LIMIT_S, delivers=True)
-        output = str(final.relative_to(self.settings.results))
-        return StageDone(exit_code=ended.exit_code, seconds=ended.seconds, output=output)
+    def _save(self) -> None:
+        save(self.settings.results, self.night)
 
 
 @dataclass(frozen=True)
 class Ended:
-    """`limited`: its time was up; `stopped`: the user wanted an end; either way it was told to end.
+    """How a program ended.
 
-    `said`: its error, or its last line, redacted: it goes into the night's state and into alerts.
+    Attributes:
+        exit_code: Below 0: killed by that signal.
+        seconds: How long it ran.
+        limited: Its time was up, and it was told to end.
+        stopped: The user wanted an end, and it was told so.
+        said: Its error, or its last line; redacted, because it goes into the night's state and into
+            alerts.
     """
 
-    exit_code: int  # negative: killed by that signal
+    exit_code: int
     seconds: float
     limited: bool
     stopped: bool
     said: str
+
+    @property
+    def how(self) -> str:
+        """How it ended, in words."""
+        if self.exit_code >= 0:
+            return f"ended with exit code {self.exit_code}"
+        return f"was killed by {signal_name(-self.exit_code)}"
 
 
 def run_child(
@@ -302,24 +296,30 @@ def run_child(
     limit_s: float,
     stop: Stop,
     lock_fd: int,
-    outlives_us: bool = False,
-    patience_s: float = 0.0,
+    delivers: bool = False,
 ) -> Ended:
-    """Run `command` to its end, output appended to `log` and shown on stdout.
+    """Run a program to its end, or until it is told to end.
 
-    It holds the night's lock as long as it lives. When this process is killed, so is the child,
-    unless `outlives_us`. `patience_s`: how long a child may go on after the user's stop before it
-    is told.
+    When this process is killed, so is the program, unless it delivers.
+
+    Args:
+        command: The program and its arguments.
+        log: Its output is appended there, and shown on stdout.
+        limit_s: After so many seconds it is told to end.
+        stop: When the user wants an end, it is told so.
+        lock_fd: The night's lock, which it holds as long as it lives.
+        delivers: It outlives this process, and after the user's stop it may go on for
+            ALERT_PATIENCE_S before it is told to end.
     """
     parent = os.getpid()
 
     def before_exec() -> None:
-        if not outlives_us:
+        if not delivers:
             prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
             if os.getppid() != parent:
                 os._exit(1)
 
-    begin = time.monotonic()
+    began = time.monotonic()
     with log.open("ab") as file, log.open("rb") as shown:
         file.write(f"# {now_utc()} {shlex.join(command)}\n".encode())
         file.flush()
@@ -334,23 +334,24 @@ def run_child(
             pass_fds=[lock_fd],
             preexec_fn=before_exec,  # safe: no threads here
         )
-        tail = b""
-        kill_at, stop_at, limited, stopped = float("inf"), float("inf"), False, False
+        never = float("inf")
+        tail, limited, stopped = b"", False, False
+        end_at, stop_at, kill_at = began + limit_s, never, never
         while child.poll() is None:
             tail = (tail + _show(shown))[-2000:]
             now = time.monotonic()
-            if stop.reason and stop_at == float("inf"):
-                stop_at = now + patience_s
-            if kill_at == float("inf") and (now > stop_at or now - begin > limit_s):
-                stopped, limited = now > stop_at, now <= stop_at
+            if stop.reason and stop_at == never:
+                stop_at = now + (ALERT_PATIENCE_S if delivers else 0.0)
+            if now > kill_at:
+                child.kill()
+            elif kill_at == never and now >= min(end_at, stop_at):
+                stopped, limited = now >= stop_at, now < stop_at
                 child.terminate()
                 kill_at = now + KILL_AFTER_S
-            elif now > kill_at:
-                child.kill()
             # The descriptor stays readable once a stop has come: sleep through that.
             select.select([] if stop.reason else [stop.fd], [], [], POLL_S)
         tail = (tail + _show(shown))[-2000:]
-    return Ended(child.returncode, time.monotonic() - begin, limited, stopped, _what_it_said(tail))
+    return Ended(child.returncode, time.monotonic() - began, limited, stopped, _what_it_said(tail))
 
 
 def _what_it_said(tail: bytes) -> str:

@@ -1,10 +1,8 @@
 """What a night keeps on disk: its state, its lock and its verdict.
 
 The state is RESULTS/nightly/NIGHT/nightly.json, replaced whole after every stage. The lock allows
-one night at a time on a host, for two would share the card and both would measure nonsense. The
-verdict is the file that `report check` writes and `report alert` reads, as far as a night needs to
-know it: it is JSON between programs, with its schema in report/regressions/model.py, because the
-harness does not import the report.
+one night at a time on a host, because two nights would share the card and both would measure
+nonsense. The verdict is the one of harness.schema.verdict.
 """
 
 from __future__ import annotations
@@ -15,16 +13,26 @@ import os
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from enum import StrEnum
 from pathlib import Path
-from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from harness.files import take_lock, write_atomically
+from harness.schema.verdict import Verdict, VerdictCode
 
-StageName = Literal["bench", "check", "again", "recheck", "alert"]
 STATE_FILE = "nightly.json"
 WAIT_S = 120.0  # for what a killed night left behind: its last program may still be delivering
+
+
+class Stage(StrEnum):
+    """The stages of a night, in their order."""
+
+    BENCH = "bench"
+    CHECK = "check"
+    AGAIN = "again"
+    RECHECK = "recheck"
+    ALERT = "alert"
 
 
 class StageDone(BaseModel):
@@ -44,7 +52,7 @@ class StageDone(BaseModel):
 class Night(BaseModel):
     """One night of one suite. It is over when its alerts are delivered."""
 
-    model_config = ConfigDict(extra="ignore", frozen=True)
+    model_config = ConfigDict(extra="ignore", validate_assignment=True)
 
     schema_version: int = 1
     night: str = Field(description="name, and that of its run")
@@ -52,7 +60,7 @@ class Night(BaseModel):
     config_sha256: str = Field(description="of the resolved suite: another one is another night")
     started_at: datetime
     deadline_at: datetime = Field(description="no training after this")
-    stages: dict[StageName, StageDone] = Field(default_factory=dict)
+    stages: dict[Stage, StageDone] = Field(default_factory=dict)
     over: bool = False
     exit_code: int | None = None
 
@@ -72,10 +80,6 @@ class Night(BaseModel):
         """Until the deadline; not below 0."""
         return max(0.0, (self.deadline_at - datetime.now(UTC)).total_seconds())
 
-    def notes(self) -> list[str]:
-        """What its stages have to say to a reader of the alerts."""
-        return [stage.note for stage in self.stages.values() if stage.note]
-
 
 def nights_folder(results: Path) -> Path:
     """Where nights keep their state and logs, and alerts what was told. Holds no run, so the report
@@ -85,6 +89,7 @@ def nights_folder(results: Path) -> Path:
 
 
 def folder_of(results: Path, night: Night) -> Path:
+    """Where one night keeps its state, logs and verdicts."""
     return nights_folder(results) / night.night
 
 
@@ -107,9 +112,10 @@ def begin(results: Path, suite: str, config_sha256: str, budget_minutes: float) 
 
 
 def save(results: Path, night: Night) -> None:
+    """Replace the state on disk."""
     folder = folder_of(results, night)
     folder.mkdir(parents=True, exist_ok=True)
-    write_atomically(folder / STATE_FILE, night.model_dump_json(indent=2).encode() + b"\n")
+    _write(folder / STATE_FILE, night)
 
 
 def pending(results: Path, suite: str) -> list[Night]:
@@ -150,42 +156,6 @@ def night_lock(path: Path, wait_s: float = WAIT_S) -> Iterator[int]:
         os.close(descriptor)
 
 
-def read_verdict(path: Path) -> dict[str, Any] | None:
-    """The verdict; None if there is none or it is no verdict."""
-    try:
-        verdict = json.loads(path.read_bytes())
-    except (OSError, ValueError):
-        return None
-    return (
-        verdict if isinstance(verdict, dict) and isinstance(verdict.get("findings"), list) else None
-    )
-
-
-def alarmed(verdict: dict[str, Any]) -> list[str]:
-    """Pairs whose alarm wants a second look tonight, as WORKLOAD:BASELINE:CANDIDATE, each once.
-
-    An alarm of inference wants the pair whose jobs measure it.
-    """
-    found = [
-        finding.get("measured_by")
-        or f"{finding['workload']}:{finding['baseline']}:{finding['candidate']}"
-        for finding in verdict["findings"]
-        if finding.get("measure_again")
-    ]
-    return list(dict.fromkeys(found))
-
-
-def no_verdict(night: Night) -> dict[str, Any]:
-    """What to alert with when nothing could be judged; `problems` are for `write_final` to add."""
-    return {
-        "run": night.night,
-        "created_at": night.started_at.isoformat(timespec="seconds"),
-        "findings": [],
-        "problems": [],
-        "exit_code": 2,
-    }
-
-
 def ended_in_order(run: Path) -> bool:
     """Whether the runner wrote its last word into run.json; one that was killed, or never began,
     did not.
@@ -197,13 +167,41 @@ def ended_in_order(run: Path) -> bool:
     return isinstance(info, dict) and info.get("status") not in ("running", "incomplete")
 
 
-def write_final(path: Path, verdict: dict[str, Any], night: Night) -> None:
-    """What goes to `report alert`: the verdict and what the night's own stages have to say.
+def read_verdict(path: Path) -> Verdict | None:
+    """The verdict in a file; None if there is none or it is no verdict."""
+    try:
+        return Verdict.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError):
+        return None
 
-    Where a runner died the exit code is 2, no judgement, whatever could be told from what it left.
+
+def write_final(path: Path, judged: Verdict | None, night: Night) -> Verdict:
+    """Write the verdict that `report alert` reads, and return it.
+
+    Args:
+        path: Where it goes.
+        judged: What `report check` found; None: it made no verdict.
+        night: What its stages have to say is added to the problems. Where a runner died there is no
+            judgement, whatever could be told from what it left.
     """
-    added = [problem for problem in night.notes() if problem not in verdict["problems"]]
-    final = {**verdict, "problems": [*verdict["problems"], *added]}
-    if night.died:
-        final["exit_code"] = 2
-    write_atomically(path, json.dumps(final, indent=2, ensure_ascii=False).encode() + b"\n")
+    notes = [stage.note for stage in night.stages.values() if stage.note]
+    if judged is None:
+        judged = Verdict(
+            run=night.night,
+            created_at=night.started_at.isoformat(timespec="seconds"),
+            findings=[],
+            exit_code=VerdictCode.NO_JUDGEMENT,
+        )
+    final = Verdict(
+        run=judged.run,
+        created_at=judged.created_at,
+        findings=judged.findings,
+        problems=[*judged.problems, *notes],
+        exit_code=VerdictCode.NO_JUDGEMENT if night.died else judged.exit_code,
+    )
+    _write(path, final)
+    return final
+
+
+def _write(path: Path, model: BaseModel) -> None:
+    write_atomically(path, model.model_dump_json(indent=2).encode() + b"\n")

@@ -16,9 +16,9 @@ from pydantic import ValidationError
 from harness.errors import BenchError
 from harness.files import write_text
 from harness.planning.plan import Plan, check_lengths, digest, with_id
+from harness.schema.input_errors import InputError, explain
 from harness.schema.record import InferenceResult, JobRecord, State, trained_length
 from harness.schema.redaction import printable
-from harness.schema.suite_errors import Finding, explain
 from harness.schema.workload import (
     GLUE_TASKS,
     Arm,
@@ -168,11 +168,9 @@ def _task(arguments: argparse.Namespace) -> Task:
     )
     try:
         check_task(task.name, task)
-    except Finding as finding:
-        _, _, setting, *rest = finding.path  # tasks, its name, …
-        raise BenchError(
-            finding.message, place=_option(setting, *rest), fix=finding.allowed
-        ) from None
+    except InputError as error:
+        _, _, setting, *rest = error.path  # tasks, its name, …
+        raise BenchError(error.message, place=_option(setting, *rest), fix=error.allowed) from None
     return task
 
 

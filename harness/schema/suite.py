@@ -11,9 +11,9 @@ from typing import Any, TypeVar
 
 from pydantic import Field, ValidationError, model_validator
 
+from harness.schema.input_errors import InputError, Path, explain
 from harness.schema.measurement import Measurement
 from harness.schema.record import Pair
-from harness.schema.suite_errors import Finding, Path, explain
 from harness.schema.workload import (
     GLUE_TASKS,
     MAX_WORKLOAD_NAME_BYTES,
@@ -128,7 +128,7 @@ class Suite(Strict):
         return data
 
     def resolved_workloads(self) -> list[Workload]:
-        """Every workload, in the order of the file. Raises Finding or ValidationError (the loader
+        """Every workload, in the order of the file. Raises InputError or ValidationError (the loader
         says where).
         """
         found: list[Workload] = []
@@ -138,12 +138,12 @@ class Suite(Strict):
             )
             if len(found) + makes > MOST_WORKLOADS:
                 message = f"with it the suite has {len(found) + makes} workloads"
-                raise Finding(("workloads", index), message, f"at most {MOST_WORKLOADS}")
+                raise InputError(("workloads", index), message, f"at most {MOST_WORKLOADS}")
             found += list(self._expand(index, entry))
         seen: set[str] = set()
         for workload in found:
             if workload.name in seen:
-                raise Finding(
+                raise InputError(
                     ("workloads",),
                     f"two workloads are called {workload.name!r}",
                     "names that differ",
@@ -156,7 +156,7 @@ class Suite(Strict):
         for key, names, known in (("model", models, self.models), ("task", tasks, self.tasks)):
             for name in names:
                 if name not in known:
-                    raise Finding(
+                    raise InputError(
                         ("workloads", index, key), f"no {key} is called {name!r}", ", ".join(known)
                     )
         points = list(
@@ -164,7 +164,7 @@ class Suite(Strict):
         )
         combinations = list(itertools.product(models, tasks, points))
         if entry.name and len(combinations) > 1:
-            raise Finding(
+            raise InputError(
                 ("workloads", index, "name"),
                 f"one name for {len(combinations)} workloads",
                 "no `name` here",
@@ -181,7 +181,7 @@ class Suite(Strict):
                 name, MAX_WORKLOAD_NAME_BYTES
             ):  # made of parts that are good by themselves
                 hint = "shorter names of models and tasks" if entry.sweep else "a `name` of its own"
-                raise Finding(where, f"its workload would be called {name!r}: {why}", hint)
+                raise InputError(where, f"its workload would be called {name!r}: {why}", hint)
             yield Workload(
                 name=name,
                 model=self.models[model],
@@ -192,7 +192,7 @@ class Suite(Strict):
 
     def _launch(self, launch: Launch) -> Launch:
         if launch.torchrun and self.measurement.protocol == "blocks":
-            raise Finding(
+            raise InputError(
                 ("measurement", "protocol"),
                 "jobs of several processes cannot take turns: a rank that waits for the runner "
                 "would stall the others",
@@ -209,7 +209,7 @@ class Suite(Strict):
 
     def resolved_pairs(self) -> list[Pair]:
         """Every pair on every workload it applies to; refuses unknown arms and undeclared
-        differences (Finding).
+        differences (InputError).
         """
         workloads = self.resolved_workloads()
         found: list[Pair] = []
@@ -217,7 +217,7 @@ class Suite(Strict):
             where: Path = ("pairs", index)
             for role in ("baseline", "candidate"):
                 if getattr(entry, role) not in self.arms:
-                    raise Finding(
+                    raise InputError(
                         ("pairs", index, role),
                         f"no arm is called {getattr(entry, role)!r}",
                         ", ".join(self.arms),
@@ -226,7 +226,7 @@ class Suite(Strict):
                 w for w in workloads if any(fnmatch.fnmatch(w.name, g) for g in entry.workloads)
             ]
             if not matching:
-                raise Finding(
+                raise InputError(
                     ("pairs", index, "workloads"),
                     "matches no workload",
                     ", ".join(w.name for w in workloads),
@@ -244,13 +244,13 @@ class Suite(Strict):
             jobs = 2 * len(found) * self.measurement.most_launches
             if jobs > MOST_JOBS:
                 message = f"with it the suite has about {jobs} jobs"
-                raise Finding(
+                raise InputError(
                     where, message, f"at most {MOST_JOBS}: fewer launches, workloads or pairs"
                 )
         counted = Counter((p.workload, p.baseline, p.candidate) for p in found)
         for key, times in counted.items():
             if times > 1:
-                raise Finding(
+                raise InputError(
                     ("pairs",),
                     f"{key[2]} against {key[1]} on {key[0]} is listed twice",
                     "each pair once",
@@ -260,7 +260,7 @@ class Suite(Strict):
     def _check_differences(self, index: int, entry: PairEntry, workloads: list[Workload]) -> None:
         where = ("pairs", index)
         if entry.baseline == entry.candidate:
-            raise Finding(
+            raise InputError(
                 (*where, "candidate"),
                 f"both arms are {entry.baseline!r}",
                 "for an A/A pair, two arms of equal content",
@@ -279,7 +279,7 @@ class Suite(Strict):
                     both = f"{getattr(left.training, key)} / {getattr(right.training, key)}"
                     actual.setdefault(f"training.{key}", both)
         for name in sorted(actual.keys() - set(entry.differs)):
-            raise Finding(
+            raise InputError(
                 where,
                 f"{entry.baseline!r} and {entry.candidate!r} differ in {name} ({actual[name]})"
                 " and the pair does not say so",
@@ -287,7 +287,7 @@ class Suite(Strict):
             )
         for name in entry.differs:
             if name not in actual:
-                raise Finding(
+                raise InputError(
                     (*where, "differs"),
                     f"{name!r} is declared, but the arms do not differ in it",
                     ", ".join(sorted(actual)) or "nothing: they differ in the backend at most",
@@ -299,12 +299,12 @@ def _listed(names: str | list[str]) -> list[str]:
 
 
 def merge(base: S, where: Path, overrides: dict[str, Any]) -> S:
-    """`base` with `overrides`; raises Finding at `where` + the first wrong key."""
+    """`base` with `overrides`; raises InputError at `where` + the first wrong key."""
     try:
         return type(base).model_validate({**base.model_dump(), **overrides})
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        raise Finding((*where, *first["loc"]), *explain(first, type(base))) from error
+        raise InputError((*where, *first["loc"]), *explain(first, type(base))) from error
 
 
 def differences(a: Arm, b: Arm) -> dict[str, str]:

@@ -1,5 +1,11 @@
 """YAML from people: suites, thresholds, values of options. Time and memory are bounded.
 
+This is the one reader of YAML, for harness and report alike; report may import nothing of harness
+but this package and errors. It takes the events of PyYAML's C parser and stops at the first thing
+that is out of bounds. A reader that builds the whole document before it can be asked for lines is
+no substitute: ruamel.yaml's takes seconds for a few hundred KiB of numbers, ends with a
+RecursionError on deep nesting, and hands nested aliases over unbounded.
+
 Every value has its line. Numbers are those of YAML 1.2, in which 1e-6 is one (YAML 1.1, and with
 it PyYAML, takes it for text). Aliases and merge keys (`<<`) work, within limits. Dates, which only
 the list of accepted changes has, are those of YAML 1.1.
@@ -13,11 +19,13 @@ import re
 from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
+from pydantic import BaseModel, ValidationError
 
-from harness.errors import BenchError
+from harness.errors import BenchError, of_the_system
+from harness.schema.input_errors import as_bench_error, input_errors_of
 
 MOST_BYTES = 1 << 20
 MOST_VALUES = 20_000  # aliases count as what they stand for
@@ -25,6 +33,7 @@ MOST_DEPTH = 40
 LARGEST = 2**63 - 1  # of an integer: what every program that reads the results can hold
 
 Where = tuple[str | int, ...]
+Model = TypeVar("Model", bound=BaseModel)
 
 _TAG = "tag:yaml.org,2002:"
 _NULL = {"", "~", "null", "Null", "NULL"}
@@ -88,14 +97,56 @@ def read(file: Path) -> str:
         ) from None
 
 
+def load(file: Path, as_text: Container[str] = ()) -> tuple[Any, dict[Where, str]]:
+    """The content of a YAML file, and the place (file:line) of each value.
+
+    Args:
+        file: What to read.
+        as_text: See `parse`.
+
+    Raises:
+        BenchError: It is no YAML as `parse` takes it, with file and line.
+        OSError: It cannot be read.
+    """
+    try:
+        parsed = parse(read(file), as_text)
+    except YamlError as error:
+        raise BenchError(error.message, place=f"{file}:{error.line}", fix=error.fix) from None
+    return parsed.content, {path: f"{file}:{line}" for path, line in parsed.lines.items()}
+
+
+def load_model(file: Path, model: type[Model], as_text: Container[str] = ()) -> Model:
+    """The content of a YAML file as a pydantic model; an empty file means all defaults.
+
+    Args:
+        file: What to read.
+        model: What it must fit.
+        as_text: See `parse`.
+
+    Raises:
+        BenchError: It cannot be read or does not fit. Everything that is wrong is listed, each with
+            file, line and what is allowed.
+    """
+    try:
+        content, places = load(file, as_text)
+    except OSError as error:
+        raise of_the_system(error, fix="name a UTF-8 YAML file") from None
+    try:
+        return model.model_validate({} if content is None else content)
+    except ValidationError as error:
+        errors = input_errors_of(error, model)
+        fix = "correct this key" if len(errors) == 1 else "correct these keys"
+        raise as_bench_error(errors, places, str(file), fix) from None
+
+
 def parse(text: str, as_text: Container[str] = ()) -> Parsed:
     """The one document in `text`; values of keys in `as_text` stay as they are written, whatever
     they look like.
 
     Raises:
-        YamlError: It is no valid YAML, or something that none of this project's files holds: numbers that are not
-            finite or need more than 64 bits, dates that do not exist, keys that are no single text or come twice,
-            unknown tags, too much of anything.
+        YamlError: It is no valid YAML, or something that none of this project's files holds:
+            numbers that are not finite or need more than 64 bits, dates that do not exist, keys
+            that are no single text or come twice, unknown tags, too much of anything.
     """
     try:
         text.encode()

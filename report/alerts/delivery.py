@@ -2,7 +2,9 @@
 
 What is tried again is the whole step of a channel, lookups included, never one request of it: after
 a time-out nobody knows whether a POST was carried out, so the channel has to look before it creates
-again.
+again. urllib3's own Retry is therefore switched off but for redirects: it repeats single requests,
+and no POST after a time-out; it knows no limit for all attempts together; and its error quotes the
+path of the address, which is the secret of a webhook.
 """
 
 from __future__ import annotations
@@ -32,6 +34,7 @@ PROXIES = tuple(
 )
 REQUEST_S = 10.0  # for connecting, and between two pieces of an answer
 MOST_BYTES = 64 << 20
+PIECE_BYTES = 1 << 16
 BACKOFF_S, LONGEST_BACKOFF_S = 1.0, 30.0
 TRANSIENT = (408, 425, 500, 502, 503, 504)
 RATE_LIMITED = (403, 429)
@@ -69,14 +72,22 @@ class Patience:
         self._end = time.monotonic() + self.seconds
 
     def left(self) -> float:
+        """Seconds; below 0 when the time is over."""
         return self._end - time.monotonic()
 
     def run(self, step: Callable[[], T]) -> T:
-        """Do the step, again after what is transient: exponential backoff with jitter, Retry-After
-        first of all.
+        """Do a step, and again after each Transient failure.
 
-        The step must be safe to repeat. Raises Undelivered when the next attempt would end too
-        late.
+        Args:
+            step: What is done; it must be safe to repeat.
+
+        Returns:
+            What the step returns.
+
+        Raises:
+            Undelivered: The step raises it, or the next attempt would begin too late. Before it
+                lies the time that the receiver asked for (Retry-After), else a time that doubles
+                with every attempt.
         """
         attempt = 0
         while True:
@@ -136,23 +147,22 @@ class Http:
                 # Authorization.
                 retries=urllib3.Retry(total=None, connect=0, read=0, status=0, other=0, redirect=3),
             )  # fmt: skip
-            data = self._read(response)
+            data = self._read(response, where)
         except urllib3.exceptions.HTTPError as error:
             raise self._failure(error, where) from None  # its text and context hold the address
         except (ValueError, UnicodeError):
             raise Undelivered(f"{where}: not a request that can be sent") from None
         return self._answer(response, data, where)
 
-    def _read(self, response: BaseHTTPResponse) -> bytes:
+    def _read(self, response: BaseHTTPResponse, where: str) -> bytes:
         """The body, within the channel's time and a size that no answer has."""
-        import urllib3
-
         data = bytearray()
-        while piece := response.read1(1 << 16):  # what is there, not what would fill the buffer
+        # read1 returns what is there, and does not wait until the buffer is full.
+        while piece := response.read1(PIECE_BYTES):
             data += piece
             if len(data) > MOST_BYTES or self._patience.left() < 0:
                 response.close()
-                raise urllib3.exceptions.ReadTimeoutError(None, "", "too slow or too long")  # type: ignore[arg-type]
+                raise Transient(f"{where}: no answer in time")
         response.release_conn()
         return bytes(data)
 

@@ -28,6 +28,7 @@ def lines(text: str, most: int = 10_000) -> str:
 
 
 def cut(text: str, most: int) -> str:
+    """At most so many characters of the text, the last one an ellipsis where some are left out."""
     return text if len(text) <= most else text[: most - 1] + ELLIPSIS
 
 
@@ -40,9 +41,8 @@ def markdown(text: str) -> str:
         .replace("&", "&amp;")
         .replace("<", "&lt;")
     )
-    escaped = re.sub(
-        r"^(\d*)([-+#=.)])", r"\1\\\2", escaped
-    )  # at the start it would be a heading or a list
+    # At the start it would be a heading or a list.
+    escaped = re.sub(r"^(\d*)([-+#=.)])", r"\1\\\2", escaped)
     # GitHub looks for mentions and references in the rendered text, where escapes are gone; a
     # comment parts them.
     return re.sub(r"[@#](?=\w)", r"\g<0><!-- -->", escaped.replace(">", "&gt;"))

@@ -10,29 +10,62 @@ from __future__ import annotations
 import hashlib
 import json
 from datetime import datetime
-from typing import Literal
+from enum import StrEnum
 
 from pydantic import Field
 
-from report.regressions.model import Change, Finding, Frozen, Verdict
+from harness.schema.verdict import (
+    Cause,
+    Change,
+    Finding,
+    FindingState,
+    Frozen,
+    Series,
+    Verdict,
+    VerdictCode,
+)
 
-Kind = Literal["regression", "improvement", "missing", "no judgement", "steady", "moved"]
-CLOSING = ("steady", "moved")
 WORSE = 1.5  # told again when it moved half as far again as when it was told
 LEADING = {
-    "candidate regressed": "candidate_s",
-    "candidate improved": "candidate_s",
-    "baseline regressed": "baseline_s",
-    "baseline improved": "baseline_s",
-    "host or driver": "candidate_s",
+    Cause.CANDIDATE_REGRESSED: Series.CANDIDATE,
+    Cause.CANDIDATE_IMPROVED: Series.CANDIDATE,
+    Cause.BASELINE_REGRESSED: Series.BASELINE,
+    Cause.BASELINE_IMPROVED: Series.BASELINE,
+    Cause.HOST: Series.CANDIDATE,
 }
+
+
+class EventKind(StrEnum):
+    """What there is to tell. The first three are the states of a finding of the same names."""
+
+    REGRESSION = "regression"
+    IMPROVEMENT = "improvement"
+    MISSING = "missing"
+    NO_JUDGEMENT = "no judgement"
+    STEADY = "steady"
+    MOVED = "moved"
+
+    @property
+    def is_change(self) -> bool:
+        """Whether a pair became slower or faster."""
+        return self in (EventKind.REGRESSION, EventKind.IMPROVEMENT)
+
+    @property
+    def is_absence(self) -> bool:
+        """Whether there is no result, of a pair or of the whole night."""
+        return self in (EventKind.MISSING, EventKind.NO_JUDGEMENT)
+
+    @property
+    def closes(self) -> bool:
+        """Whether nothing is left to watch after it."""
+        return self in (EventKind.STEADY, EventKind.MOVED)
 
 
 class Told(Frozen):
     """What a channel was last told of a subject, as long as it is not steady."""
 
     identity: str
-    kind: Kind
+    kind: EventKind
     run: str = Field("", description="the night it was told of")
     finding: Finding | None = Field(
         None, description="as told; null where only the channel itself remembers it"
@@ -44,7 +77,7 @@ class Event(Frozen):
 
     identity: str = Field(description="16 hexadecimal digits")
     subject: str = Field(description="16 hexadecimal digits: pair, measure and host")
-    kind: Kind
+    kind: EventKind
     before: Told | None = Field(None, description="what had been told of the subject")
     since: str = Field(description="the run since which it is so")
     created_at: str = Field(description="of tonight's verdict, UTC, ISO 8601")
@@ -64,19 +97,26 @@ def leading(finding: Finding) -> Change | None:
 
 
 def new_events(verdict: Verdict, told: dict[str, Told]) -> tuple[list[Event], dict[str, Told]]:
-    """The events of tonight for a channel that was told `told` (by subject), and what it has been
-    told after them.
+    """What there is to tell of tonight.
+
+    Args:
+        verdict: Tonight's.
+        told: What the channel was told before, by subject.
+
+    Returns:
+        The events that are new for the channel, and what it has been told once they are delivered.
     """
     events, after = [], dict(told)
-    for finding in [*verdict.findings, _no_judgement(verdict)]:
-        subject = subject_of(finding)
-        kind = _kind(finding, told.get(subject))
+    whole_night = _whole_night(verdict)
+    for finding in [*verdict.findings, whole_night]:
+        before = told.get(subject_of(finding))
+        kind = _kind(finding, before, is_night=finding is whole_night)
         if kind is not None:
-            events.append(_event(verdict, finding, kind, told.get(subject)))
+            events.append(_event(verdict, finding, kind, before))
     events += _moved(verdict, told)
     for event in events:
         after.pop(event.subject, None)
-        if event.kind not in CLOSING:
+        if not event.kind.closes:
             run = event.finding.run
             # The history is needed to draw the event, not to remember it.
             kept = event.finding.model_copy(update={"history": [], "different": []})
@@ -86,18 +126,18 @@ def new_events(verdict: Verdict, told: dict[str, Told]) -> tuple[list[Event], di
     return events, after
 
 
-def _kind(finding: Finding, told: Told | None) -> Kind | None:
+def _kind(finding: Finding, told: Told | None, *, is_night: bool) -> EventKind | None:
     """What there is to tell of a finding; None: nothing new."""
     state = finding.state
-    if state in ("regression", "improvement", "missing"):
-        kind: Kind = "no judgement" if not finding.workload else state  # type: ignore[assignment]
-        return kind if told is None or told.kind != kind or _farther(finding, told) else None
-    if told is None:
-        return None
+    if state.is_change or state is FindingState.MISSING:
+        kind = EventKind.NO_JUDGEMENT if is_night else EventKind(state.value)
+        is_new = told is None or told.kind is not kind or _farther(finding, told)
+        return kind if is_new else None
     # A pair that was missing and has any result runs again; what became slower is not steady while
     # it is watched.
-    runs_again = told.kind in ("missing", "no judgement")
-    return "steady" if state == "steady" or runs_again else None
+    if told is not None and (state is FindingState.STEADY or told.kind.is_absence):
+        return EventKind.STEADY
+    return None
 
 
 def _farther(finding: Finding, told: Told) -> bool:
@@ -113,13 +153,21 @@ def _farther(finding: Finding, told: Told) -> bool:
     )
 
 
-def _event(verdict: Verdict, finding: Finding, kind: Kind, told: Told | None) -> Event:
+def _event(
+    verdict: Verdict,
+    finding: Finding,
+    kind: EventKind,
+    told: Told | None,
+    of: Finding | None = None,
+) -> Event:
+    """`of`: the finding whose subject it is, where that was on another host than tonight's."""
+    of = of or finding
     # Told of before, this is a new state from tonight on; else it may have begun in an earlier
     # night.
-    since = finding.run if told or kind in CLOSING else finding.since or finding.run
+    since = finding.run if told or kind.closes else finding.since or finding.run
     return Event(
-        identity=_digest(*_pair(finding), finding.host, kind, since),
-        subject=subject_of(finding),
+        identity=_digest(*_pair(of), of.host, kind, since),
+        subject=subject_of(of),
         kind=kind,
         before=told,
         since=since,
@@ -135,7 +183,9 @@ def _moved(verdict: Verdict, told: dict[str, Told]) -> list[Event]:
     One state file belongs to one machine, so two comparable hosts never take turns in it.
     """
     measured = {
-        _pair(finding): finding for finding in verdict.findings if finding.state != "missing"
+        _pair(finding): finding
+        for finding in verdict.findings
+        if finding.state is not FindingState.MISSING
     }
     present = {subject_of(finding) for finding in verdict.findings}
     events = []
@@ -143,25 +193,23 @@ def _moved(verdict: Verdict, told: dict[str, Told]) -> list[Event]:
         tonight = measured.get(_pair(one.finding)) if one.finding else None
         if tonight is None or one.finding is None or subject in present:
             continue
-        kind: Kind = "steady" if one.kind == "missing" else "moved"
-        event = _event(verdict, tonight, kind, one)
-        identity = _digest(*_pair(one.finding), one.finding.host, kind, event.since)
-        events.append(event.model_copy(update={"subject": subject, "identity": identity}))
+        kind = EventKind.STEADY if one.kind is EventKind.MISSING else EventKind.MOVED
+        events.append(_event(verdict, tonight, kind, one, of=one.finding))
     return events
 
 
-def _no_judgement(verdict: Verdict) -> Finding:
+def _whole_night(verdict: Verdict) -> Finding:
     """The night as a whole: missing where nothing at all was judged, steady otherwise. A pair that
     is missing or has not enough nights speaks for itself.
     """
-    failed = verdict.exit_code == 2 and not verdict.findings
+    failed = verdict.exit_code is VerdictCode.NO_JUDGEMENT and not verdict.findings
     return Finding(
         workload="",
         baseline="",
         candidate="",
         host="",
         run=verdict.run,
-        state="missing" if failed else "steady",
+        state=FindingState.MISSING if failed else FindingState.STEADY,
         reason=" ".join(verdict.problems) if failed else "",
     )
 

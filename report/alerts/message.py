@@ -5,23 +5,35 @@ markup.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from enum import StrEnum
 
+from harness.schema.verdict import Cause, Change, Finding, Series
 from report.alerts.escape import lines, one_line
-from report.alerts.events import Event, Kind, leading
+from report.alerts.events import Event, EventKind, leading
 from report.alerts.plot import Course, bars, course_of
-from report.regressions.model import Change, Finding
 from report.text import signed_percent
 
-Level = Literal["error", "warning", "notice"]
-LEVELS: dict[Kind, Level] = {"regression": "error", "missing": "error", "no judgement": "error"}
 MOST_NAME, MOST_TITLE, MOST_CHANGED = 60, 220, 25
 SERIES = {
-    "baseline_s": "baseline time",
-    "candidate_s": "candidate time",
-    "ratio": "candidate / baseline",
+    Series.BASELINE: "baseline time",
+    Series.CANDIDATE: "candidate time",
+    Series.RATIO: "candidate / baseline",
 }
-STATES = {"steady": "Steady again", "missing": "Stopped running", "moved": "No longer comparable"}
+HEADINGS = {
+    EventKind.STEADY: "Steady again",
+    EventKind.MISSING: "Stopped running",
+    EventKind.MOVED: "No longer comparable",
+}
+
+
+class Level(StrEnum):
+    """How loud a message is, in the words of GitHub's annotations."""
+
+    ERROR = "error"
+    NOTICE = "notice"
+
+
+LOUD = (EventKind.REGRESSION, EventKind.MISSING, EventKind.NO_JUDGEMENT)
 
 
 @dataclass(frozen=True)
@@ -54,10 +66,12 @@ class Message:
 
     @property
     def identity(self) -> str:
+        """That of the event."""
         return self.event.identity
 
     @property
     def finding(self) -> Finding:
+        """That of the event."""
         return self.event.finding
 
 
@@ -70,13 +84,13 @@ def compose(event: Event) -> Message:
     drawn = zip((finding.candidate, finding.baseline), bars(course) if course else (), strict=False)
     return Message(
         event=event,
-        level=LEVELS.get(event.kind, "notice"),
+        level=Level.ERROR if event.kind in LOUD else Level.NOTICE,
         title=_title(event),
         summary=one_line(_summary(event), 2000),
         cause=_cause(event),
         # Its figures are in the summary already, what else it says (nights set aside, other hosts)
         # is not.
-        judged=_reason(finding) if event.kind in ("regression", "improvement") else "",
+        judged=_reason(finding) if event.kind.is_change else "",
         numbers=tuple(_number(change, finding) for change in finding.changes),
         changed=tuple([*changed[:MOST_CHANGED], f"{more} more"] if more > 0 else changed),
         changed_since=one_line(finding.last_good or "", 120),
@@ -99,20 +113,20 @@ def pair_name(finding: Finding) -> str:
 
 def _title(event: Event) -> str:
     finding = event.finding
-    state = STATES.get(event.kind, event.kind.capitalize())
-    if event.kind == "steady" and event.before and event.before.kind in ("missing", "no judgement"):
-        state = "Runs again"
-    if event.before and event.before.kind == event.kind:
-        state = "Went on: " + state.lower()
-    change = leading(finding) if event.kind in ("regression", "improvement") else None
+    heading = HEADINGS.get(event.kind, event.kind.capitalize())
+    if event.kind is EventKind.STEADY and event.before and event.before.kind.is_absence:
+        heading = "Runs again"
+    if event.before and event.before.kind is event.kind:
+        heading = "Went on: " + heading.lower()
+    change = leading(finding) if event.kind.is_change else None
     moved = f": {SERIES[change.series]} {signed_percent(change.change)}" if change else ""
-    return one_line(f"{state}: {pair_name(finding)}{moved}", MOST_TITLE)
+    return one_line(f"{heading}: {pair_name(finding)}{moved}", MOST_TITLE)
 
 
 def _summary(event: Event) -> str:
     finding, change = event.finding, leading(event.finding)
     sentences = []
-    if event.kind in ("regression", "improvement") and change:
+    if event.kind.is_change and change:
         nights = f"{change.tail} night{'s' if change.tail > 1 else ''}"
         sentences.append(
             f"The {SERIES[change.series]} is {_value(change, change.level)}, "
@@ -121,18 +135,18 @@ def _summary(event: Event) -> str:
             f"for {nights}"
             f"{f', since run {finding.since}' if finding.since else ''}."
         )
-    elif event.kind == "missing":
+    elif event.kind is EventKind.MISSING:
         last = f" It last had one in run {finding.last_good}." if finding.last_good else ""
         sentences.append(f"Run {finding.run} has no result of this pair.{last}")
-    elif event.kind == "no judgement":
+    elif event.kind is EventKind.NO_JUDGEMENT:
         sentences.append(f"Run {finding.run} could not be judged.")
-    elif event.kind == "moved":
+    elif event.kind is EventKind.MOVED:
         sentences.append(_moved(event))
     else:
         sentences.append(_recovered(event))
-    if finding.gain is not None and event.kind != "missing":
+    if finding.gain is not None and event.kind is not EventKind.MISSING:
         sentences.append(_gain(finding))
-    if event.kind in ("regression", "improvement"):
+    if event.kind.is_change:
         sentences.append(_confirmed(finding))
     elif finding.reason:
         sentences.append(_reason(finding))
@@ -167,13 +181,13 @@ def _confirmed(finding: Finding) -> str:
 def _recovered(event: Event) -> str:
     """What `steady` means: back where it was, or used to the new level. The levels say which."""
     before = event.before
-    if before and before.kind in ("missing", "no judgement"):
+    if before and before.kind.is_absence:
         return f"Run {event.finding.run} has results again."
     told = leading(before.finding) if before and before.finding else None
     newest = event.finding.history[-1] if event.finding.history else None
     if told is None or newest is None or not told.mean or not told.change:
         return f"Run {event.finding.run} is steady."
-    values = {"baseline_s": newest.baseline_s, "candidate_s": newest.candidate_s}
+    values = {Series.BASELINE: newest.baseline_s, Series.CANDIDATE: newest.candidate_s}
     now = values.get(
         told.series, newest.candidate_s / newest.baseline_s if newest.baseline_s else told.mean
     )
@@ -205,26 +219,31 @@ def _moved(event: Event) -> str:
 
 def _cause(event: Event) -> str:
     """Which arm moved, in a sentence; empty where nothing did."""
-    if event.kind not in ("regression", "improvement"):
+    if not event.kind.is_change:
         return ""
     finding = event.finding
     candidate, baseline = (
         one_line(finding.candidate, MOST_NAME),
         one_line(finding.baseline, MOST_NAME),
     )
+    slower, faster = "got slower while", "got faster while"
     return {
-        "candidate regressed": f"The candidate regressed: {candidate} got slower while {baseline} "
-        "kept its time.",
-        "candidate improved": f"The candidate improved: {candidate} got faster while {baseline} "
-        "kept its time.",
-        "baseline regressed": f"The baseline regressed: {baseline} got slower while {candidate} "
-        "kept its time.",
-        "baseline improved": f"The baseline improved: {baseline} got faster while {candidate} "
-        "kept its time; the "
-        "candidate itself is as fast as before.",
-        "host or driver": "The host or its driver: both arms moved alike and their ratio did not.",
-        "unclear": "Unclear: the three series fit none of the known patterns.",
-        "": "",
+        Cause.CANDIDATE_REGRESSED: (
+            f"The candidate regressed: {candidate} {slower} {baseline} kept its time."
+        ),
+        Cause.CANDIDATE_IMPROVED: (
+            f"The candidate improved: {candidate} {faster} {baseline} kept its time."
+        ),
+        Cause.BASELINE_REGRESSED: (
+            f"The baseline regressed: {baseline} {slower} {candidate} kept its time."
+        ),
+        Cause.BASELINE_IMPROVED: (
+            f"The baseline improved: {baseline} {faster} {candidate} kept its time; the candidate "
+            "itself is as fast as before."
+        ),
+        Cause.HOST: "The host or its driver: both arms moved alike and their ratio did not.",
+        Cause.UNCLEAR: "Unclear: the three series fit none of the known patterns.",
+        Cause.NONE: "",
     }[finding.cause]
 
 
@@ -240,7 +259,7 @@ def _number(change: Change, finding: Finding) -> Number:
 
 
 def _value(change: Change, value: float) -> str:
-    if change.series == "ratio":
+    if change.series is Series.RATIO:
         return f"{value:.4f}"
     shown, unit = (value * 1e3, "ms") if value < 1 else (value, "s")
     return f"{f'{shown:#.4g}'.rstrip('.')} {unit}"

@@ -12,6 +12,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from harness.errors import BenchError
+from harness.schema.verdict import Verdict
 from report.alerts.channels.base import Channel, Context
 from report.alerts.channels.registry import CHANNELS
 from report.alerts.delivery import Patience, Undelivered
@@ -20,7 +21,6 @@ from report.alerts.events import is_older, new_events
 from report.alerts.message import compose
 from report.alerts.secrets import Secrets
 from report.alerts.state import ChannelState, StateFile, locked
-from report.regressions.model import Verdict
 
 Say = Callable[[str], None]
 
@@ -68,7 +68,8 @@ class Plan:
                 "nothing new from it"
             )
             return ""
-        if not asked:  # no state, or a lost one: a channel may know itself what it was told
+        # Without a state, or with a lost one, a channel may know itself what it was told.
+        if not asked:
             try:
                 channel.prepare()
                 told, asked = {**channel.remembered(), **told}, True
@@ -125,8 +126,21 @@ def alert(
     environ: Mapping[str, str],
     dry_run: bool = False,
 ) -> int:
-    """Tell a verdict on channels (NAME or NAME=TARGET); returns the exit code. Raises BenchError
-    for bad input.
+    """Tell a verdict on channels.
+
+    Args:
+        verdict_path: A file that `report check --json` wrote.
+        channels: Each NAME or NAME=TARGET.
+        state_path: Where it is kept what was told and what is still to be told; None: nowhere.
+        patience_s: How long a channel may take, retries included.
+        environ: The environment; a channel sees the variables that it declares.
+        dry_run: Print what would be told, and send and write nothing.
+
+    Returns:
+        0: all was delivered; 1: a channel failed.
+
+    Raises:
+        BenchError: The verdict, the state or an option cannot be used.
     """
     secrets = Secrets(environ)
 
@@ -149,9 +163,8 @@ def alert(
                 state,
                 secrets,
             )
-        for one in (
-            named
-        ):  # all intents first: a kill during the first channel's delivery loses no other's
+        # All intents first: a kill during the first channel's delivery loses no other's.
+        for one in named:
             channel = _channel(one, environ, secrets, patience_s)
             if failure := Plan(state, say)(channel, verdict):
                 failed.append(channel.name)

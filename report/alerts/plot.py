@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from report.regressions.model import Finding
+from harness.schema.verdict import Finding
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+from harness.schema.verdict import FindingState, Verdict
 from report.alerts.escape import fenced, markdown
+from report.alerts.events import EventKind
 from report.alerts.message import Message, pair_name
 from report.alerts.plot import mermaid
-from report.regressions.model import Verdict
 from report.text import signed_percent
 
-SIGNS = {
-    "regression": "🔴", "missing": "⚫", "no judgement": "⚫", "improvement": "🟢", "watch": "🟡",
-    "steady": "⚪", "moved": "⚪", "not enough nights": "⚪",
-}  # fmt: skip
+# Of findings and of events; an event has the sign of the state that it is named after.
+SIGNS: dict[str, str] = {
+    FindingState.REGRESSION: "🔴",
+    FindingState.IMPROVEMENT: "🟢",
+    FindingState.WATCH: "🟡",
+    FindingState.STEADY: "⚪",
+    FindingState.MISSING: "⚫",
+    FindingState.NOT_ENOUGH_NIGHTS: "⚪",
+    EventKind.NO_JUDGEMENT: "⚫",
+    EventKind.MOVED: "⚪",
+}
 MOST_ROWS = 300  # GitHub takes 1 MiB per step
 
 
@@ -54,7 +62,7 @@ def body_markdown(message: Message) -> str:
         )
         parts.append(f"**What changed{since}**")
         parts.append("\n".join(f"- {markdown(text)}" for text in message.changed))
-    elif message.event.kind in ("regression", "improvement"):
+    elif message.event.kind.is_change:
         parts.append(
             "**What changed**: nothing that is recorded (packages, driver, commit, config)."
         )

@@ -15,7 +15,6 @@ from report.alerts.plot import png
 
 WIDTH = 78
 ADDRESSES = FROM, TO = "BENCH_EMAIL_FROM", "BENCH_EMAIL_TO"
-ADDRESSES = FROM, TO = "BENCH_EMAIL_FROM", "BENCH_EMAIL_TO"
 DOMAIN = "training-backend-bench.invalid"  # reserved for names that resolve nowhere (RFC 2606)
 
 
@@ -44,7 +43,7 @@ def message_text(message: Message) -> str:
             for text in message.changed
         )
         parts.append("\n".join([f"What changed{since}:", *changed]))
-    elif message.event.kind in ("regression", "improvement"):
+    elif message.event.kind.is_change:
         parts.append("What changed: nothing that is recorded (packages, driver, commit, config).")
     if message.reproduce:
         parts.append("Measure it again:\n" + textwrap.indent(message.reproduce, "    "))
@@ -85,9 +84,8 @@ def message_email(message: Message, environ: Mapping[str, str]) -> EmailMessage:
         mail.add_attachment(
             picture, maintype="image", subtype="png", filename=f"history-{message.identity}.png"
         )
-        mail.set_boundary(
-            f"=-{message.identity}-="
-        )  # the standard library would draw one at random
+        # The standard library would draw one at random.
+        mail.set_boundary(f"=-{message.identity}-=")
     return mail
 
 

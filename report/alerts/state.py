@@ -19,8 +19,8 @@ from pydantic import Field, ValidationError
 
 from harness.errors import BenchError
 from harness.files import write_atomically
+from harness.schema.verdict import Frozen
 from report.alerts.events import Event, Told
-from report.regressions.model import Frozen
 
 
 class ChannelState(Frozen):
@@ -66,6 +66,7 @@ class StateFile:
             ) from error
 
     def of(self, channel: str) -> ChannelState:
+        """What a channel was told; of a new channel: nothing yet."""
         return self._state.channels.get(channel, ChannelState())
 
     def put(self, channel: str, state: ChannelState) -> None:

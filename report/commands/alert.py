@@ -11,25 +11,29 @@ from harness.errors import BenchError
 if TYPE_CHECKING:
     from report.commands.common import Commands
 
-CHANNELS = (
-    "summary",
-    "annotations",
-    "issues",
-    "slack",
-    "email",
-    "json",
-)  # named here too, for a fast --help
-EPILOG = """\
+_PLACE = "{channels}"  # of the list of channels, in the epilog
+EPILOG = f"""\
 channels, each NAME or NAME=TARGET:
-  summary      Markdown appended to $GITHUB_STEP_SUMMARY, or to the file TARGET
-  annotations  ::error::, ::warning:: and ::notice:: lines on standard output, or in the file TARGET
-  issues       one GitHub issue per pair in $GITHUB_REPOSITORY at $GITHUB_API_URL, as $GITHUB_TOKEN; TARGET: label
-  slack        $BENCH_SLACK_WEBHOOK, Slack's incoming webhook or a compatible one
-  email        one TARGET/<identity>.eml per alert ($BENCH_EMAIL_TO, $BENCH_EMAIL_FROM), or standard output
-  json         the file TARGET, alerts added to those it holds
+{_PLACE}
 
-exit code: 0 all was delivered (or there is nothing to tell), 1 a channel failed (named on stderr; with --state the next
-call delivers what it missed), 2 bad input"""
+exit code: 0 all was delivered (or there is nothing to tell), 1 a channel failed (named on stderr;
+with --state the next call delivers what it missed), 2 bad input"""
+
+
+class _Help(argparse.RawDescriptionHelpFormatter):
+    """Lists the channels once help is asked for; until then they are not loaded."""
+
+    def add_text(self, text: str | None) -> None:
+        """Add a text to the help."""
+        if text and _PLACE in text:
+            from report.alerts.channels.registry import CHANNELS
+
+            listed = (
+                f"  {name:<13}" + kind.about.replace("\n", "\n" + 15 * " ")
+                for name, kind in CHANNELS.items()
+            )
+            text = text.replace(_PLACE, "\n".join(listed))
+        super().add_text(text)
 
 
 def register(commands: Commands) -> None:
@@ -40,7 +44,7 @@ def register(commands: Commands) -> None:
         description="Tells what is slower or faster, stopped running or is steady again, once on "
         "each channel named.",
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=_Help,
     )
     alert.add_argument(
         "verdict", type=Path, metavar="VERDICT.json", help="written by `report check --json`"

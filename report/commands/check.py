@@ -16,24 +16,28 @@ if TYPE_CHECKING:
 MEASURES = ("steady_state", "end_to_end")
 
 DESCRIPTION = """\
-Judges every pair of the newest run against earlier runs on comparable hosts: baseline time, candidate time and their
-ratio, each by the detector of report/regressions/detector.py. Runs on other cards, drivers, stacks or with other
-settings are never mixed: it says so. Inference of the trained models is judged likewise, by arm and batch size.
+Judges every pair of the newest run against earlier runs on comparable hosts: baseline time,
+candidate time and their ratio, each by the detector of report/regressions/detector.py. Runs on
+other cards, drivers, stacks or with other settings are never mixed: it says so. Inference of the
+trained models is judged likewise, by arm and batch size.
 States: regression, improvement, watch, steady, missing, not enough nights."""
 EPILOG = """\
 exit code:
   0  every pair was judged and nothing is worse
   1  a regression (see below), whatever else there is
-  2  no judgement: bad input, a pair without a result tonight (state "missing"), or no pair with an earlier night
+  2  no judgement: bad input, a pair without a result tonight (state "missing"), or no pair with
+     an earlier night
 
 confirmation:
-  A finding with "measure_again": true in the JSON is an alarm whose pair wants to be measured again the same night:
-  its "reproduce" is the command. Give that second run with --again, or call it NIGHT-again: then it is found by its
-  name. Runs called *-again are never nights of the history. With the second run an alarmed pair is
+  A finding with "measure_again": true in the JSON is an alarm whose pair wants to be measured again
+  the same night: its "reproduce" is the command. Give that second run with --again, or call it
+  NIGHT-again: then it is found by its name. Runs called *-again are never nights of the history.
+  With the second run an alarmed pair is
     regression or improvement, "confirmed": true     if the second run fires too
     watch, "confirmed": false                        if it does not
-  Without one (or where it has no result of the pair), "confirmed" is null: an alarm that is loud enough to stand alone
-  (sigmas_alone in the config) is a regression or improvement, any other is watch.
+  Without one (or where it has no result of the pair), "confirmed" is null: an alarm that is loud
+  enough to stand alone (sigmas_alone in the config) is a regression or improvement, any other is
+  watch.
 """
 
 
@@ -93,11 +97,9 @@ def run(options: argparse.Namespace) -> int:
     if options.again:
         again = load_run(find_run(options.again, options.results))
         problems += again.problems
-        runs = [
-            one for one in runs if one.folder.resolve() != again.folder.resolve()
-        ]  # it is no night of its own
-    verdict = check(runs, rules_of(options), options.night, again)
-    verdict = verdict.model_copy(update={"problems": [*problems, *verdict.problems]})
+        # The second run is no night of its own.
+        runs = [one for one in runs if one.folder.resolve() != again.folder.resolve()]
+    verdict = check(runs, rules_of(options), options.night, again, problems)
     if options.json:
         write_json(options.json, verdict.model_dump_json(indent=2) + "\n")
     sys.stdout.write(as_text(verdict))

@@ -20,7 +20,7 @@ from pydantic import Field
 
 from harness.schema.record import Pair
 from harness.schema.workload import Strict
-from report.regressions.yaml_files import load_yaml
+from harness.schema.yaml_text import load_model
 
 FILE = "acknowledged.yaml"
 
@@ -78,7 +78,7 @@ def load_acknowledged(results: Path, file: Path | None = None) -> list[Acknowled
         file = results / FILE
         if not file.is_file():
             return []
-    return load_yaml(file, Acknowledged, as_text=("commit",)).acknowledged
+    return load_model(file, Acknowledged, as_text=("commit",)).acknowledged
 
 
 def latest_for(

@@ -8,14 +8,15 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-from report.regressions.model import Cause
+from harness.schema.verdict import Cause
 
-Direction = Literal[
-    -1, 0, 1
-]  # 1: slower (ratio: the candidate lost ground), -1: faster, 0: neither
-# an arm without an alarm of its own moved too if its change is this share of the largest that fired
+# 1: slower (ratio: the candidate lost ground), -1: faster, 0: neither.
+Direction = Literal[-1, 0, 1]
+# An arm without an alarm of its own moved too if its change is this share of the largest one that
+# fired.
 SHARE = 0.5
-OF_RATIO = 2 / 3  # the same where the ratio alone fired: what both arms share evenly is nobody's
+# The same where the ratio alone fired: what both arms share evenly is nobody's.
+OF_RATIO = 2 / 3
 
 
 @dataclass(frozen=True)
@@ -32,8 +33,8 @@ class Pattern:
 
 
 def cause_of(seen: Pattern) -> tuple[Cause, Direction]:
-    """What happened, and whether it is worse (1: some time got slower) or better (-1); ("", 0)
-    without an alarm.
+    """What happened, and whether it is worse (1: some time got slower) or better (-1);
+    (`Cause.NONE`, 0) without an alarm.
 
     Candidate's time and ratio worse: the candidate regressed. Ratio worse, candidate's time flat:
     the baseline improved. Both times worse, ratio flat: the host or driver. The better ones
@@ -41,18 +42,19 @@ def cause_of(seen: Pattern) -> tuple[Cause, Direction]:
     which a host's drift cancels), its share decides.
     """
     if not (seen.baseline or seen.candidate or seen.ratio):
-        return "", 0
+        return Cause.NONE, 0
     baseline, candidate = _moved(seen)
-    if baseline * candidate < 0:  # apart: the arm that has the alarm; the slower one if both have
+    # Where the arms moved apart, the arm that has the alarm is named; the slower one if both have.
+    if baseline * candidate < 0:
         if not seen.baseline or (seen.candidate and candidate > 0):
             baseline = 0
         else:
             candidate = 0
     if baseline == candidate == 0:
-        return "unclear", seen.ratio or 1
+        return Cause.UNCLEAR, seen.ratio or 1
     if baseline == candidate:
         if not seen.ratio:
-            return "host or driver", candidate
+            return Cause.HOST, candidate
         # Alike, but not equally: the one that went further.
         further = "candidate" if seen.ratio == candidate else "baseline"
         return _CAUSES[further, candidate], candidate
@@ -79,8 +81,8 @@ def _direction(change: float) -> Direction:
 
 
 _CAUSES: dict[tuple[str, Direction], Cause] = {
-    ("candidate", 1): "candidate regressed",
-    ("candidate", -1): "candidate improved",
-    ("baseline", 1): "baseline regressed",
-    ("baseline", -1): "baseline improved",
+    ("candidate", 1): Cause.CANDIDATE_REGRESSED,
+    ("candidate", -1): Cause.CANDIDATE_IMPROVED,
+    ("baseline", 1): Cause.BASELINE_REGRESSED,
+    ("baseline", -1): Cause.BASELINE_IMPROVED,
 }

@@ -19,10 +19,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from harness.schema.verdict import Cause, Point
 from report.regressions.cause import Direction, Pattern, cause_of
 from report.regressions.detector import Values, detect
 from report.regressions.judge import series_of
-from report.regressions.model import Cause, Point
 from report.regressions.thresholds import Thresholds
 
 PERSISTS = 2  # nights

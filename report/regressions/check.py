@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any
 
 from harness.errors import BenchError
+from harness.schema.verdict import Finding, FindingState, Verdict, VerdictCode
 from report.analysis.provenance_diff import differences
 from report.loading.runs import Run
 from report.regressions.acknowledged import Acknowledgement, latest_for
 from report.regressions.inference import dropped_inference, inference_histories, inference_nights_of
 from report.regressions.judge import judge
-from report.regressions.model import Finding, Verdict
 from report.regressions.nights import (
     AGAIN,
     Key,
@@ -45,18 +45,31 @@ class _Check:
     rules: Rules
     past: dict[Key, list[Night]]
     again: dict[Key, Night] | None
-    problems: list[str] = field(default_factory=list)
+    problems: list[str]
 
 
 def check(
-    runs: Sequence[Run], rules: Rules, night: str | None = None, again: Run | None = None
+    runs: Sequence[Run],
+    rules: Rules,
+    night: str | None = None,
+    again: Run | None = None,
+    problems: Sequence[str] = (),
 ) -> Verdict:
-    """Judge every pair of `night` (None: the newest) by the nights before it. BenchError: there is
-    no such night.
+    """Judge every pair of a night by the nights before it.
 
     So is inference, after the pairs, by engines, arm and batch size, whatever measure the rules ask
-    for. `again`: that night's second run; None: the run among `runs` that is called NIGHT-again, if
-    there is one.
+    for.
+
+    Args:
+        runs: The history, the night among it.
+        rules: What the check goes by.
+        night: The name of the night's run; None: the newest night.
+        again: The night's second run; None: the run among `runs` that is called NIGHT-again, if
+            there is one.
+        problems: What could not be read of the runs, for the verdict to say first.
+
+    Raises:
+        BenchError: There is no such night.
     """
     nights = nights_among(runs)
     place = _place(nights, night)
@@ -76,7 +89,7 @@ def check(
         ]
 
     second = None if again is None else {key_of(one.pair): one for one in nights_in(again)}
-    checking = _Check(tonight, rules, past, second)
+    checking = _Check(tonight, rules, past, second, list(problems))
     here = nights_in(tonight)
     findings = [_finding(checking, one) for one in here if _asked(checking, one)]
     gone = {
@@ -143,7 +156,6 @@ def _finding(checking: _Check, tonight: Night) -> Finding:
     accepted = latest_for(tonight.pair, tonight.created_at, rules.acknowledged)
     kept = [one for one in alike if accepted is None or one.created_at >= accepted.since]
     points = [one.point for one in (*kept, tonight) if one.point is not None]
-    base = _base(tonight).model_copy(update={"history": points})
     others = [one for one in past if one.point is not None and one.setting != tonight.setting]
     said = _of_others(tonight, others, alike)
     if accepted is not None and len(kept) < len(alike):
@@ -154,29 +166,30 @@ def _finding(checking: _Check, tonight: Night) -> Finding:
     if not kept:
         last = alike[-1] if alike else others[-1] if others else None
         reason = "; ".join(["no earlier night to compare with", *said])
-        return base.model_copy(
-            update={
-                "state": "not enough nights",
-                "reason": reason,
-                "different": _in_words(last.run, tonight.run) if last else [],
-            }
+        return _described(
+            tonight,
+            FindingState.NOT_ENOUGH_NIGHTS,
+            reason,
+            history=points,
+            different=_in_words(last.run, tonight.run) if last else [],
         )
     second = _second(checking, tonight)
     found = judge(points, rules.config.thresholds, second.point if second else None)
     since = points[len(points) - found.tail].run if found.tail else None
     last_good = kept[len(points) - found.tail - 1] if found.tail else kept[-1]
-    return base.model_copy(
-        update={
-            "state": found.state,
-            "cause": found.cause,
-            "reason": "; ".join([found.reason, *said]),
-            "since": since,
-            "last_good": last_good.name,
-            "changes": found.changes,
-            "confirmed": found.confirmed,
-            "measure_again": found.alarm and checking.again is None,
-            "different": _in_words(last_good.run, tonight.run) if found.state != "steady" else [],
-        }
+    steady = found.state is FindingState.STEADY
+    return _described(
+        tonight,
+        found.state,
+        "; ".join([found.reason, *said]),
+        cause=found.cause,
+        since=since,
+        last_good=last_good.name,
+        changes=found.changes,
+        confirmed=found.confirmed,
+        measure_again=found.alarm and checking.again is None,
+        history=points,
+        different=[] if steady else _in_words(last_good.run, tonight.run),
     )
 
 
@@ -213,40 +226,41 @@ def _missing(shown: Night, tonight: Run, why: str, last: Night | None) -> Findin
     """A pair without a result; `shown`: the night that declares it, `last`: the last one that had a
     result.
     """
-    return _base(shown).model_copy(
-        update={
-            "state": "missing",
-            "reason": f"no result tonight: {why}",
-            "run": tonight.info.run,
-            "host": next(
-                (n.setting.label for n in (last, shown) if n is not None and n.setting), ""
-            ),
-            "last_good": last.name if last else None,
-            "gain": None,
-            "gain_low": None,
-            "gain_high": None,
-            "different": _in_words(last.run, tonight) if last else [],
-        }
+    hosts = (night.setting.label for night in (last, shown) if night and night.setting)
+    return _described(
+        shown,
+        FindingState.MISSING,
+        f"no result tonight: {why}",
+        run=tonight.info.run,
+        host=next(hosts, ""),
+        last_good=last.name if last else None,
+        gain=None,
+        gain_low=None,
+        gain_high=None,
+        different=_in_words(last.run, tonight) if last else [],
     )
 
 
-def _base(night: Night) -> Finding:
+def _described(night: Night, state: FindingState, reason: str, **evidence: Any) -> Finding:
+    """The finding of a night's pair. `evidence`: fields of Finding, in place of the night's own."""
     workload, baseline, candidate = key_of(night.pair)
     value, low, high = night.gain.throughput if night.gain else (None, None, None)
-    return Finding(
-        workload=workload,
-        baseline=baseline,
-        candidate=candidate,
-        measure=night.measure,
-        measured_by=":".join(key_of(night.declared)) if night.declared else "",
-        host=night.setting.label if night.setting else "",
-        state="steady",
-        run=night.name,
-        gain=value,
-        gain_low=low,
-        gain_high=high,
-        reproduce=reproduce_command(night.run.info, night.declared or night.pair),
-    )
+    own: dict[str, Any] = {
+        "workload": workload,
+        "baseline": baseline,
+        "candidate": candidate,
+        "measure": night.measure,
+        "measured_by": ":".join(key_of(night.declared)) if night.declared else "",
+        "host": night.setting.label if night.setting else "",
+        "state": state,
+        "reason": reason,
+        "run": night.name,
+        "gain": value,
+        "gain_low": low,
+        "gain_high": high,
+        "reproduce": reproduce_command(night.run.info, night.declared or night.pair),
+    }
+    return Finding(**{**own, **evidence})
 
 
 def _in_words(earlier: Run, tonight: Run) -> list[str]:
@@ -273,9 +287,11 @@ def _name(night: Night) -> str:
     return f"{workload}: {candidate} over {baseline}"
 
 
-def _exit_code(findings: Sequence[Finding]) -> Literal[0, 1, 2]:
-    if any(finding.state == "regression" for finding in findings):
-        return 1
+def _exit_code(findings: Sequence[Finding]) -> VerdictCode:
+    states = {finding.state for finding in findings}
+    if FindingState.REGRESSION in states:
+        return VerdictCode.REGRESSION
     judged = any(finding.changes for finding in findings)
-    missing = any(finding.state == "missing" for finding in findings)
-    return 0 if judged and not missing else 2
+    if judged and FindingState.MISSING not in states:
+        return VerdictCode.NOTHING_WORSE
+    return VerdictCode.NO_JUDGEMENT

@@ -73,11 +73,17 @@ class Scores:
 
 
 def detect(series: ArrayLike, thresholds: Thresholds) -> Scores:
-    """Judge the last night of each series: `series` has nights along its last axis, oldest first,
-    all positive.
+    """Judge the last night of each series.
 
     With fewer than `min_nights` before the last one the bound is fixed: tonight against their
-    median, alarm beyond `fixed_bound_percent`. Without any night before it: ValueError.
+    median, alarm beyond `fixed_bound_percent`.
+
+    Args:
+        series: An array (..., nights), oldest night first, all values positive.
+        thresholds: Of the detector.
+
+    Raises:
+        ValueError: There is no night before the last one.
     """
     values = np.asarray(series, dtype=np.float64)
     count = values.shape[-1]
@@ -92,10 +98,15 @@ def detect(series: ArrayLike, thresholds: Thresholds) -> Scores:
 
 
 def again_score(found: Scores, again: ArrayLike, thresholds: Thresholds) -> Values:
-    """How far a second run of the last night (a value per series) is off the nights that `found`
-    compared with.
+    """How far a second run of the last night is off the nights before.
 
-    It confirms an alarm if it is beyond 1 to the same side.
+    Args:
+        found: What the detector says of the last night.
+        again: The second run's value of each series, in the series' unit.
+        thresholds: Of the detector.
+
+    Returns:
+        A score per series. The second run confirms an alarm if it is beyond 1 to the same side.
     """
     values = np.asarray(again, dtype=np.float64)
     change = values / found.mean - 1
@@ -151,9 +162,8 @@ def _level(tail: Values, mean: Values) -> Values:
     if tail.shape[-1] != 2:
         return np.asarray(np.median(tail, axis=-1))
     above, below = tail.min(axis=-1), tail.max(axis=-1)
-    return np.where(
-        above > mean, above, np.where(below < mean, below, mean)
-    )  # on both sides: no change
+    # Two nights on both sides of the mean are no change.
+    return np.where(above > mean, above, np.where(below < mean, below, mean))
 
 
 def _by_fixed_bound(values: Values, thresholds: Thresholds) -> Scores:

@@ -4,29 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from report.regressions.cause import Pattern, cause_of
+from harness.schema.verdict import Cause, Change, FindingState, Point, Series
+from report.regressions.cause import Direction, Pattern, cause_of
 from report.regressions.detector import Scores, Values, again_score, detect, detect_by_tail
-from report.regressions.model import Change, Point, State
 from report.regressions.thresholds import Thresholds
 
-if TYPE_CHECKING:
-    from report.regressions.cause import Direction
-    from report.regressions.model import Cause
-
-SERIES = ("baseline_s", "candidate_s", "ratio")
+SERIES: tuple[Series, ...] = tuple(Series)
+UNMARKED = (FindingState.STEADY, FindingState.NOT_ENOUGH_NIGHTS)  # no series speaks
 
 
 @dataclass(frozen=True)
 class Judgement:
-    """What is said of a pair. `tail`: nights in the tail that speaks (0: none does); `alarm`: fired
-    at first sight.
+    """What became of a pair.
+
+    Attributes:
+        state: What it is now, `reason` in words.
+        cause: Which arm changed.
+        changes: The evidence, a series each.
+        tail: Nights since the change; 0: there is none.
+        alarm: Whether the detector fired before the second run was looked at.
+        confirmed: Whether the second run fired too; None: there was none, or no alarm.
     """
 
-    state: State
+    state: FindingState
     cause: Cause
     reason: str
     changes: list[Change]
@@ -36,9 +40,7 @@ class Judgement:
 
 
 def series_of(points: Sequence[Point]) -> Values:
-    """The three series of SERIES, an array (3, nights): seconds, seconds, candidate's over
-    baseline's.
-    """
+    """The series of SERIES, an array (3, nights): seconds, seconds, candidate's over baseline's."""
     times = np.array(
         [[point.baseline_s, point.candidate_s] for point in points], dtype=np.float64
     ).T
@@ -46,10 +48,12 @@ def series_of(points: Sequence[Point]) -> Values:
 
 
 def judge(points: Sequence[Point], thresholds: Thresholds, again: Point | None = None) -> Judgement:
-    """Judge the last of `points` (comparable nights, oldest first; two at least) by the ones before
-    it.
+    """Judge the last night of a pair by the nights before it.
 
-    `again`: the same night's second run; without one an alarm must be loud enough to stand alone.
+    Args:
+        points: Comparable nights, oldest first; two at least.
+        thresholds: Of the detector.
+        again: The last night's second run; without one an alarm must be loud enough to stand alone.
     """
     series = series_of(points)
     found = detect(series, thresholds)
@@ -75,30 +79,33 @@ def judge(points: Sequence[Point], thresholds: Thresholds, again: Point | None =
     few = len(points) - 1 < thresholds.min_nights
     cause, direction = _cause(series, speaking, tail, thresholds)
     state = _state(found, fired, counted, direction, few, thresholds)
-    if state in ("steady", "not enough nights"):
-        cause, tail = "", 0
+    if state in UNMARKED:
+        cause, tail = Cause.NONE, 0
     changes = _changes(series, found, fired, tail, thresholds)
-    reason = _reason(state, cause, changes, loudest, confirmed, few, again is not None, thresholds)
+    reason = _reason(
+        state, cause, changes, changes[loudest], confirmed, thresholds, has_second=again is not None
+    )
     return Judgement(state, cause, reason, changes, tail, bool(fired.any()), confirmed)
 
 
 def _state(
     found: Scores, fired: Any, counted: Any, direction: Direction, few: bool, thresholds: Thresholds
-) -> State:
+) -> FindingState:
     if counted.any():
-        return "regression" if direction > 0 else "improvement"
+        return FindingState.REGRESSION if direction > 0 else FindingState.IMPROVEMENT
     if fired.any():
-        return "watch"
+        return FindingState.WATCH
     if few:
-        return "not enough nights"
-    return "watch" if found.score.max() > thresholds.watch_score else "steady"
+        return FindingState.NOT_ENOUGH_NIGHTS
+    near = found.score.max() > thresholds.watch_score
+    return FindingState.WATCH if near else FindingState.STEADY
 
 
 def _cause(
     series: Values, speaking: Any, tail: int, thresholds: Thresholds
 ) -> tuple[Cause, Direction]:
     if not tail:
-        return "", 0
+        return Cause.NONE, 0
     before = series[:, :-tail][:, -thresholds.baseline_nights :]
     levels = np.median(series[:, -tail:], axis=1) / np.median(before, axis=1) - 1
     baseline, candidate, ratio = (_direction(int(value)) for value in speaking)
@@ -118,14 +125,15 @@ def _changes(
     few = series.shape[1] - 1 < thresholds.min_nights
     common = found if few else detect_by_tail(series, max(1, tail), thresholds)
     return [
-        _change(name, found if fired[index] else common, index) for index, name in enumerate(SERIES)
+        _change(series_name, found if fired[index] else common, index)
+        for index, series_name in enumerate(SERIES)
     ]
 
 
-def _change(name: Any, found: Scores, index: int) -> Change:
+def _change(series: Series, found: Scores, index: int) -> Change:
     mean, level = float(found.mean[index]), float(found.level[index])
     return Change(
-        series=name,
+        series=series,
         level=level,
         mean=mean,
         change=level / mean - 1,
@@ -136,37 +144,39 @@ def _change(name: Any, found: Scores, index: int) -> Change:
 
 
 NAMES = {
-    "baseline_s": "baseline's time",
-    "candidate_s": "candidate's time",
-    "ratio": "ratio of times",
+    Series.BASELINE: "baseline's time",
+    Series.CANDIDATE: "candidate's time",
+    Series.RATIO: "ratio of times",
 }
-NOW = {  # what a cause means for the gain
-    "baseline improved": "the candidate's gain is smaller because the baseline got faster",
-    "baseline regressed": "the candidate's gain is larger because the baseline got slower",
-    "host or driver": "both arms moved alike",
-    "unclear": "neither arm's own time explains it",
+# What a cause means for the gain.
+MEANING = {
+    Cause.BASELINE_IMPROVED: "the candidate's gain is smaller because the baseline got faster",
+    Cause.BASELINE_REGRESSED: "the candidate's gain is larger because the baseline got slower",
+    Cause.HOST: "both arms moved alike",
+    Cause.UNCLEAR: "neither arm's own time explains it",
 }
 
 
 def _reason(
-    state: State,
+    state: FindingState,
     cause: Cause,
     changes: list[Change],
-    loudest: int,
+    loudest: Change,
     confirmed: bool | None,
-    few: bool,
-    again: bool,
     thresholds: Thresholds,
+    *,
+    has_second: bool,
 ) -> str:
+    """The sentence beside the state, for a reader."""
+    few = loudest.nights < thresholds.min_nights
     parts = ", ".join(f"{NAMES[change.series]} {_percent(change.change)}" for change in changes)
-    change = changes[loudest]
-    nights = f"{change.nights} night{'s' * (change.nights != 1)}"
+    nights = f"{loudest.nights} night{'s' * (loudest.nights != 1)}"
     against = f"{parts} against the {'median' if few else 'mean'} of {nights}"
-    if change.tail > 1 and state not in ("steady", "not enough nights"):
-        against += f", over the last {change.tail}"
-    if state == "steady":
+    if loudest.tail > 1 and state not in UNMARKED:
+        against += f", over the last {loudest.tail}"
+    if state is FindingState.STEADY:
         return against
-    if state == "not enough nights":
+    if state is FindingState.NOT_ENOUGH_NIGHTS:
         bound = f"{thresholds.fixed_bound_percent:g}%"
         return (
             f"within the fixed bound of {bound}; {against}; the detector needs "
@@ -174,13 +184,13 @@ def _reason(
         )
     if confirmed:
         against += "; a second run the same night says so too"
-    elif state == "watch" and confirmed is False:
+    elif state is FindingState.WATCH and confirmed is False:
         return f"{against}; a second run the same night does not confirm it"
-    elif state == "watch":
-        return f"{against}; not enough for an alarm{'' if again else ' without a second run'}"
+    elif state is FindingState.WATCH:
+        return f"{against}; not enough for an alarm{'' if has_second else ' without a second run'}"
     elif few:
         against += f"; beyond the fixed bound of {thresholds.fixed_bound_percent:g}%"
-    meaning = NOW.get(cause)
+    meaning = MEANING.get(cause)
     return f"{against}; {meaning}" if meaning else against
 
 

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Literal
 
 from harness.schema.record import JobRecord, Pair
+from harness.schema.verdict import FindingMeasure, Point
 from report.analysis.gains import END_TO_END, STEADY_STATE, Gain, gains_of, matched
 from report.analysis.inference import Comparison
 from report.analysis.launches import OK, arms_of
@@ -16,12 +17,10 @@ from report.analysis.statistics import usable
 from report.loading.aa_runs import same_host
 from report.loading.runs import Run
 from report.regressions.comparable import Setting, setting_of
-from report.regressions.model import Point
 from report.regressions.thresholds import Comparable
 
 Key = tuple[str, str, str]  # workload, baseline, candidate
 MeasureName = Literal["steady_state", "end_to_end"]
-NightMeasure = Literal["steady_state", "end_to_end", "inference"]
 MEASURES = {"steady_state": STEADY_STATE, "end_to_end": END_TO_END}
 AGAIN = "-again"  # the end of the name of a night's second run
 
@@ -41,7 +40,7 @@ class Night:
     point: Point | None
     setting: Setting | None
     gain: Gain | Comparison | None
-    measure: NightMeasure
+    measure: FindingMeasure
     why: str = ""
     left_out: str = ""
     declared: Pair | None = None

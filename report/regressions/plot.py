@@ -38,10 +38,8 @@ if TYPE_CHECKING:
 CHANGED, ACCEPTED = "#CC79A7", "#009E73"  # of Okabe and Ito's colours
 LEAST_SPAN = 0.04  # of a panel's middle: noise alone must not look wild
 MARGIN = 0.12
-TIMED = {
-    "end_to_end": "job",
-    "inference": "batch",
-}  # what a time is of, by measure; of all others a step
+# What a time is of, by measure; of all others a step.
+TIMED = {"end_to_end": "job", "inference": "batch"}
 MOST_MARKS, MOST_LETTERS = 8, 72  # lines of text below, and their length
 
 

@@ -10,9 +10,8 @@ from harness.schema.record import Pair, RunInfo
 
 _WITH_VALUE = ("--set", "--device", "--results", "--run")
 _KEPT_FLAGS = ("--allow-shared-gpu",)
-HIDDEN = re.compile(
-    r"<[a-z][a-z -]*>|(?:^|=)~/"
-)  # what stands in a record for a path of the host, or a secret
+# What stands in a record for a path of the host, or a secret.
+HIDDEN = re.compile(r"<[a-z][a-z -]*>|(?:^|=)~/")
 CHECKOUT = "<checkout>/"  # where the command is typed
 
 

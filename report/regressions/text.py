@@ -4,9 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from report.regressions.model import Finding, Verdict
+from harness.schema.verdict import Finding, FindingState, Verdict
 
-ORDER = ("regression", "missing", "improvement", "watch", "not enough nights", "steady")
+# The worst first.
+ORDER = (
+    FindingState.REGRESSION,
+    FindingState.MISSING,
+    FindingState.IMPROVEMENT,
+    FindingState.WATCH,
+    FindingState.NOT_ENOUGH_NIGHTS,
+    FindingState.STEADY,
+)
 
 
 def as_text(verdict: Verdict) -> str:
@@ -24,12 +32,11 @@ def as_text(verdict: Verdict) -> str:
 
 def _lines(finding: Finding) -> Iterator[str]:
     what = finding.state + (f", {finding.cause}" if finding.cause else "")
-    measure = (
-        " (end to end)" if finding.measure == "end_to_end" else ""
-    )  # inference says so in its name
+    # Inference says so in its name.
+    measure = " (end to end)" if finding.measure == "end_to_end" else ""
     yield f"{finding.workload}: {finding.candidate} over {finding.baseline}{measure}: {what}"
     yield f"  {finding.reason}"
-    if finding.state == "steady":
+    if finding.state is FindingState.STEADY:
         return
     if finding.host:
         yield f"  host: {finding.host}"
@@ -43,5 +50,5 @@ def _lines(finding: Finding) -> Iterator[str]:
     if finding.measure_again:
         yield "  measure it again tonight to confirm (report check --again RUN):"
         yield f"    {finding.reproduce}"
-    elif finding.state in ("regression", "missing", "improvement"):
+    elif finding.state.is_change or finding.state is FindingState.MISSING:
         yield f"  measure it again: {finding.reproduce}"

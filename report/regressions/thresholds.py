@@ -7,7 +7,7 @@ from pathlib import Path
 from pydantic import Field, model_validator
 
 from harness.schema.workload import Strict
-from report.regressions.yaml_files import load_yaml
+from harness.schema.yaml_text import load_model
 
 DEFAULT_FILE = Path("configs/check.yaml")
 STACK = (
@@ -93,5 +93,5 @@ def load_config(file: Path | None = None) -> CheckConfig:
     file:line, why.
     """
     if file is None:
-        return load_yaml(DEFAULT_FILE, CheckConfig) if DEFAULT_FILE.is_file() else CheckConfig()
-    return load_yaml(file, CheckConfig)
+        return load_model(DEFAULT_FILE, CheckConfig) if DEFAULT_FILE.is_file() else CheckConfig()
+    return load_model(file, CheckConfig)

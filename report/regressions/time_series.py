@@ -8,13 +8,13 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from harness.schema.record import Pair
+from harness.schema.verdict import Point
 from report.loading.runs import Run
 from report.regressions.acknowledged import Acknowledgement
 from report.regressions.change_points import ChangePoint, change_points
 from report.regressions.check import Rules
 from report.regressions.comparable import Setting
 from report.regressions.inference import inference_histories
-from report.regressions.model import Point
 from report.regressions.nights import Night, histories, nights_among
 
 
@@ -38,6 +38,7 @@ class Course:
 
     @property
     def title(self) -> str:
+        """The pair's name for a reader."""
         return f"{self.pair.workload}: {self.pair.candidate} over {self.pair.baseline}"
 
     @property

@@ -17,10 +17,10 @@ from history_support import CARD, HOST, PACKAGES, noisy, verdict_of, write_histo
 from report_process import report
 
 from harness.schema.record import Pair, RunInfo, State
+from harness.schema.verdict import Finding, Verdict
 from report.loading.runs import load_runs
 from report.regressions.acknowledged import Acknowledgement, PairPattern
 from report.regressions.check import Rules, check
-from report.regressions.model import Finding, Verdict
 from report.regressions.reproduce import reproduce_command
 
 PAIR = {"workload": "tiny-sst2", "baseline": "pytorch", "candidate": "onnxruntime"}

@@ -20,9 +20,9 @@ from urllib.parse import parse_qs, urlsplit
 
 from folders import ROOT
 
+from harness.schema.verdict import Change, Finding, Point, Verdict
 from report.alerts.channels.registry import variables
 from report.alerts.delivery import PROXIES
-from report.regressions.model import Change, Finding, Point, Verdict
 
 TOKEN = "ghs_ThisIsTheTokenOfATest0123456789"
 HOOK_PATH = "/services/T00000000/B00000000/ThisIsTheHookOfATest99"

@@ -13,9 +13,9 @@ import numpy as np
 from report_factory import make_job, make_run, write_run
 
 from harness.schema.record import Host, InferenceResult, JobRecord, State
+from harness.schema.verdict import Point, Verdict
 from report.loading.runs import load_runs
 from report.regressions.check import Rules, check
-from report.regressions.model import Point, Verdict
 
 PACKAGES = {
     "torch": "2.6.0",

@@ -21,6 +21,8 @@ FINDING = {
     "workload": "tiny",
     "baseline": "pytorch",
     "candidate": "onnxruntime",
+    "host": "",
+    "run": "",
     "state": "regression",
 }
 

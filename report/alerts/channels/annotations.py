@@ -1,4 +1,4 @@
-"""Annotations of GitHub Actions: ::error::, ::warning:: and ::notice:: on standard output."""
+"""Annotations of GitHub Actions: ::error:: and ::notice:: on standard output."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ class Annotations(Channel):
     """
 
     name = "annotations"
+    about = "::error:: and ::notice:: lines on standard output, or in the file TARGET"
 
     def deliver(self, message: Message) -> str:
         line = self._line(message)

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import ClassVar
 
 from harness.errors import BenchError
+from harness.schema.verdict import Verdict
 from report.alerts.delivery import Patience
 from report.alerts.events import Told
 from report.alerts.message import Message
 from report.alerts.secrets import Secrets
-from report.regressions.model import Verdict
 
 
 @dataclass(frozen=True)
@@ -31,10 +31,10 @@ class Channel:
     empty.
     """
 
-    name: str
-    variables: ClassVar[
-        tuple[str, ...]
-    ] = ()  # of the environment, all that it reads: it is shown no other
+    name: ClassVar[str]
+    about: ClassVar[str]  # for `report alert --help`, one line or more
+    # Of the environment, all that it reads: it is shown no other.
+    variables: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, target: str, context: Context) -> None:
         self.target, self.context = target, context

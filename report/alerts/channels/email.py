@@ -18,6 +18,10 @@ class Email(Channel):
     """
 
     name = "email"
+    about = (
+        "one TARGET/<identity>.eml per alert ($BENCH_EMAIL_TO, $BENCH_EMAIL_FROM), or standard\n"
+        "output"
+    )
     variables = ADDRESSES
 
     def deliver(self, message: Message) -> str:

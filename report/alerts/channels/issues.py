@@ -13,7 +13,7 @@ from harness.errors import BenchError
 from report.alerts.channels.base import Channel
 from report.alerts.delivery import Http, Undelivered
 from report.alerts.escape import cut, one_line
-from report.alerts.events import CLOSING, Told
+from report.alerts.events import EventKind, Told
 from report.alerts.message import Message
 from report.alerts.render_markdown import body_markdown, message_markdown
 from report.alerts.secrets import TOKEN, split_address
@@ -36,6 +36,10 @@ class Issues(Channel):
     """
 
     name = "issues"
+    about = (
+        "one GitHub issue per pair in $GITHUB_REPOSITORY at $GITHUB_API_URL, as $GITHUB_TOKEN;\n"
+        "TARGET: label"
+    )
     variables = (TOKEN, REPOSITORY, API)
 
     def prepare(self) -> None:
@@ -62,14 +66,14 @@ class Issues(Channel):
         return self.context.patience.run(lambda: self._step(message))
 
     def shown(self, message: Message) -> str:
-        number = "closed" if message.event.kind in CLOSING else "open"
+        number = "closed" if message.event.kind.closes else "open"
         return (
             f"{cut(message.title, MOST_TITLE)}\n({number}, label "
             f"{self._label()})\n\n{self._body(message)}"
         )
 
     def _step(self, message: Message) -> str:
-        closing = message.event.kind in CLOSING
+        closing = message.event.kind.closes
         issue = self._find(message.event.subject)
         if issue is None and closing:
             return "no issue to close"
@@ -118,13 +122,8 @@ class Issues(Channel):
             f"issues?labels={self._label()}&state=open&sort=created&direction=desc&per_page={PAGE}"
         )
         for issue in self._pages(query, MOST_PAGES):
-            if (mark := _mark(issue)) and mark[2] in (
-                "regression",
-                "improvement",
-                "missing",
-                "no judgement",
-            ):
-                told[mark[1]] = Told.model_validate({"identity": mark[3], "kind": mark[2]})
+            if (mark := _mark(issue)) and (kind := _open_kind(mark[2])):
+                told[mark[1]] = Told(identity=mark[3], kind=kind)
         return told
 
     def _has(self, issue: Issue, identity: str) -> bool:
@@ -139,7 +138,7 @@ class Issues(Channel):
         """What has to change of the issue itself. Its body stays as a person may have edited it,
         but for the marker.
         """
-        closing = message.event.kind in CLOSING
+        closing = message.event.kind.closes
         wanted: dict[str, str] = {}
         body = SUBJECT.sub(_subject_mark(message), issue["body"])
         title = cut(message.title, MOST_TITLE)
@@ -207,6 +206,15 @@ class Issues(Channel):
 
 def _mark(issue: Issue) -> re.Match[str] | None:
     return SUBJECT.search(issue.get("body") or "")
+
+
+def _open_kind(written: str) -> EventKind | None:
+    """The kind that a marker names; None: one that leaves nothing open, or one of no version."""
+    try:
+        kind = EventKind(written)
+    except ValueError:
+        return None
+    return None if kind.closes else kind
 
 
 def _subject_mark(message: Message) -> str:

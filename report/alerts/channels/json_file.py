@@ -20,6 +20,7 @@ class JsonFile(Channel):
     """
 
     name = "json"
+    about = "the file TARGET, alerts added to those it holds"
 
     def prepare(self) -> None:
         file_from(self)

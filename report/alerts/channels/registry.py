@@ -1,6 +1,4 @@
-"""The channels by name. A new one is a module and a line here (and its name in
-report.commands.alert, for --help).
-"""
+"""The channels by name. A new one is a module and a line here."""
 
 from __future__ import annotations
 

@@ -6,10 +6,10 @@ import hashlib
 from pathlib import Path
 
 from harness.files import append_bytes
+from harness.schema.verdict import Verdict
 from report.alerts.channels.base import Channel, file_from
 from report.alerts.message import Message
 from report.alerts.render_markdown import message_markdown, overview_markdown
-from report.regressions.model import Verdict
 
 FILE = "GITHUB_STEP_SUMMARY"
 
@@ -20,6 +20,7 @@ class Summary(Channel):
     """
 
     name = "summary"
+    about = "Markdown appended to $GITHUB_STEP_SUMMARY, or to the file TARGET"
     variables = (FILE,)
 
     def prepare(self) -> None:

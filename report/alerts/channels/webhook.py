@@ -23,6 +23,7 @@ class Webhook(Channel):
     """
 
     name = "slack"
+    about = "$BENCH_SLACK_WEBHOOK, Slack's incoming webhook or a compatible one"
     variables = (WEBHOOK,)
 
     def prepare(self) -> None:

@@ -12,7 +12,7 @@ from folders import ROOT
 from scipy.stats import binomtest
 from script_support import load_script
 
-from report.regressions.simulate import binomial_interval, new_alarms, walk
+from report.regressions.rehearsal import binomial_interval, new_alarms, walk
 from report.regressions.thresholds import CheckConfig, Thresholds
 
 FOLDER = ROOT / "benchmarks"

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from alerts_support import finding, verdict
 
+from harness.schema.verdict import Verdict
 from report.alerts.events import Event, Told, new_events, subject_of
-from report.regressions.model import Verdict
 
 
 def nights(*verdicts: Verdict) -> list[list[Event]]:

@@ -22,12 +22,12 @@ from alerts_support import (
 )
 
 from harness.errors import BenchError
+from harness.schema.verdict import Verdict
 from report.alerts.channels.base import Context
 from report.alerts.channels.issues import Issues
 from report.alerts.delivery import Patience
 from report.alerts.pipeline import alert
 from report.alerts.secrets import Secrets
-from report.regressions.model import Verdict
 
 
 def tell(

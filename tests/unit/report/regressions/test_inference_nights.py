@@ -5,29 +5,24 @@ missing.
 from __future__ import annotations
 
 import datetime as dt
-import json
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from history_support import noisy, verdict_of, write_night
 from inference_factory import PROVEN, point, result
 from report_process import report
 
-from harness.nightly.state import alarmed
+from harness.nightly.state import read_verdict
 from harness.schema.record import InferenceResult, State
+from harness.schema.verdict import Finding
 from report.alerts.events import new_events
 from report.alerts.message import compose
 from report.alerts.plot import mermaid
 from report.loading.runs import load_runs
 from report.regressions.acknowledged import Acknowledgement, PairPattern
 from report.regressions.check import Rules
-from report.regressions.model import Finding
-from report.regressions.nights import histories, nights_among
 from report.regressions.plot import drawing_of
-from report.regressions.rehearsal import write_made_up
-from report.regressions.thresholds import Comparable
 from report.regressions.time_series import courses_of
 
 ARMS = ("pytorch", "onnxruntime")
@@ -109,10 +104,10 @@ def test_slower_inference_is_an_alarm_of_its_own(tmp_path: Path) -> None:
     # Its jobs are those of the training pair: that is what the nightly command runs again, once.
     assert slow.measure_again
     assert slow.measured_by == "tiny-sst2:pytorch:onnxruntime"
-    dumped = verdict.model_dump()
-    assert alarmed(dumped) == ["tiny-sst2:pytorch:onnxruntime"]
-    dumped["findings"][0]["measure_again"] = True
-    assert alarmed(dumped) == ["tiny-sst2:pytorch:onnxruntime"]
+    assert verdict.pairs_to_measure_again == ["tiny-sst2:pytorch:onnxruntime"]
+    both = [one.model_copy(update={"measure_again": True}) for one in verdict.findings]
+    twice = verdict.model_copy(update={"findings": both})
+    assert twice.pairs_to_measure_again == ["tiny-sst2:pytorch:onnxruntime"]
     assert (
         '{"baseline": "pytorch", "candidate": "onnxruntime", "workloads": ["tiny-sst2"]}'
         in slow.reproduce
@@ -263,9 +258,9 @@ def test_the_alert_names_inference_and_its_batch_size(tmp_path: Path) -> None:
     done = report("check", tmp_path, "--json", tmp_path / "verdict.json")
     assert done.returncode == 1, done.stderr
     assert f"{SLOW}: onnxruntime over torch: regression, candidate regressed" in done.stdout
-    assert alarmed(json.loads((tmp_path / "verdict.json").read_text())) == [
-        "tiny-sst2:pytorch:onnxruntime"
-    ]
+    written = read_verdict(tmp_path / "verdict.json")
+    assert written is not None
+    assert written.pairs_to_measure_again == ["tiny-sst2:pytorch:onnxruntime"]
     (event,), _ = new_events(verdict_of(tmp_path), {})
     message = compose(event)
     assert message.title.startswith(
@@ -274,11 +269,3 @@ def test_the_alert_names_inference_and_its_batch_size(tmp_path: Path) -> None:
     assert "It was not measured a second time." in message.summary
     assert message.course is not None
     assert '"batch time against before, %"' in mermaid(message.course)
-
-
-def test_a_rehearsal_has_no_inference(tmp_path: Path) -> None:
-    nights(tmp_path / "nights", 3)
-    runs, _ = load_runs([tmp_path / "nights"])
-    (template, *_), *_ = histories(nights_among(runs), "steady_state", Comparable()).values()
-    made = write_made_up(template, "rehearsal-001", 0, np.array([1.0, 1.0]), tmp_path)
-    assert {job.inference for job in made.jobs} == {None}

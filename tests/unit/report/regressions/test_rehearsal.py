@@ -1,4 +1,4 @@
-"""Rehearsals: the noise they are made of, what they find, and that they leave nothing behind."""
+"""Rehearsals: the noise they are made of, and what they say of alarms."""
 
 from __future__ import annotations
 
@@ -12,12 +12,10 @@ from history_support import noisy, write_history, write_night
 from report_process import report
 
 from harness.errors import BenchError
+from report.commands.rehearse import fraction
 from report.loading.runs import load_runs
-from report.regressions.check import Rules
 from report.regressions.nights import Night, histories, nights_among
-from report.regressions.noise import Noise, noise_of
-from report.regressions.rehearsal import rehearse, worth
-from report.regressions.rehearsal_text import fraction
+from report.regressions.rehearsal import FOUND_SHARE, Noise, Simulation, noise_of
 from report.regressions.thresholds import Comparable, Thresholds
 
 THRESHOLDS = Thresholds()
@@ -62,57 +60,50 @@ def test_a_single_launch_says_nothing(tmp_path: Path) -> None:
         noise_of(nights(tmp_path), THRESHOLDS)
 
 
+def simulated(sd: float, seed: int = 1) -> Simulation:
+    return Simulation(gaussian(sd), THRESHOLDS, nights=60, pairs=40, seed=seed)
+
+
 def test_worth_of_known_noise() -> None:
     """At 0.5% a 5% step is told at once, whichever arm and direction; where noise is 5% it is
     not.
     """
-    options = {"nights": 60, "pairs": 40, "seed": 1}
+    quiet = simulated(0.005)
     for arm, slower in ((1, 0.05), (0, 0.05), (1, -0.05)):
-        quiet = worth(gaussian(0.005), THRESHOLDS, slower=slower, arm=arm, **options)
-        assert quiet.power[1].value >= 0.95
-        assert quiet.false_alarms.low <= 0.02
-    loud = worth(gaussian(0.05), THRESHOLDS, slower=0.05, arm=1, **options)
-    assert loud.power[1].value < 0.5
-    values = [share.value for share in loud.power.values()]
+        assert quiet.power(slower, arm)[1].value >= 0.95
+    false_alarms, second_runs = quiet.alarms_of_noise()
+    assert false_alarms.low <= 0.02
+    loud = simulated(0.05).power(0.05, 1)
+    assert loud[1].value < 0.5
+    values = [share.value for share in loud.values()]
     assert values == sorted(values)
-    for share in (*loud.power.values(), loud.false_alarms, loud.second_runs):
+    for share in (*loud.values(), false_alarms, second_runs):
         assert share.low <= share.value <= share.high
 
 
-@pytest.mark.parametrize(("arm", "cause"), [(1, "candidate regressed"), (0, "baseline regressed")])
-def test_the_whole_path_names_the_arm(tmp_path: Path, arm: int, cause: str) -> None:
-    template = nights(write_history(tmp_path / "recorded", noisy(12)))[-1]
-    folder = tmp_path / "made"
-    told = list(
-        rehearse(
-            template, gaussian(0.005), Rules(), folder, slower=0.05, arm=arm, nights=40, seed=0
-        )
-    )
-    (finding,) = told[-1].verdict.findings
-    assert (told[-1].since, finding.state, finding.cause, finding.confirmed) == (
-        1,
-        "regression",
-        cause,
-        True,
-    )
-    assert len(finding.history) == 21
-    assert (folder / "rehearsal-021-again" / "jobs.jsonl").is_file()
-    runs, problems = load_runs([folder])
-    assert problems == []
-    assert all("no machine measured this" in run.info.notes[0] for run in runs)
+@pytest.mark.parametrize("arm", [0, 1])
+@pytest.mark.parametrize("within", [1, 5])
+def test_the_smallest_slowdown_is_found_and_a_smaller_one_is_not(arm: int, within: int) -> None:
+    simulation = simulated(0.005)
+    smallest = simulation.smallest_found(arm, within)
+    assert smallest is not None
+    # The least change that is ever an alarm is 1%; a step of ten standard deviations is one always.
+    assert 0.01 < smallest < 0.05
+    assert simulation.power(smallest, arm)[within].value >= FOUND_SHARE
+    assert simulation.power(smallest - 0.001, arm)[within].value < FOUND_SHARE
 
 
-def test_the_same_seed_is_the_same_rehearsal(tmp_path: Path) -> None:
-    template = nights(write_history(tmp_path / "recorded", noisy(12)))[-1]
-    options = {"slower": 0.02, "arm": 1, "nights": 40, "seed": 3}
-    one, other = (
-        [
-            told.verdict
-            for told in rehearse(template, gaussian(0.005), Rules(), tmp_path / name, **options)
-        ]
-        for name in ("one", "other")
-    )
-    assert one == other
+def test_the_smallest_slowdown_grows_with_the_noise_until_none_is_found() -> None:
+    found = [simulated(sd).smallest_found(1, 1) for sd in (0.005, 0.02)]
+    assert found[0] is not None
+    assert found[1] is not None
+    assert found[1] > 3 * found[0]
+    assert simulated(0.5).smallest_found(1, 1) is None
+
+
+def test_the_same_seed_is_the_same_rehearsal() -> None:
+    one, other, another = (simulated(0.02, seed).power(0.05, 1) for seed in (3, 3, 4))
+    assert one == other != another
 
 
 def test_the_command_on_a_recorded_run(tmp_path: Path) -> None:
@@ -122,12 +113,29 @@ def test_the_command_on_a_recorded_run(tmp_path: Path) -> None:
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "the noise between 4 recorded launches" in done.stdout
-    assert "`report alert` would tell:" in done.stdout
-    assert "onnxruntime got slower" in done.stdout
+    assert "candidate +12.0% told on the first night: " in done.stdout
     assert "false alarms per series and month" in done.stdout
     (written,) = json.loads((tmp_path / "worth.json").read_text())
-    assert (written["found"], written["cause"]) == (True, "candidate regressed")
+    assert written["found"] is True
     assert written["power_by_night"]["1"]["value"] > 0.9
+    first, fifth = (written["smallest_slowdown_by_night"][night] for night in ("1", "5"))
+    assert 0.01 < fifth < first < 0.12
+    assert f"in 95% of the pairs: {first:.1%}\n" in done.stdout
+
+
+def test_a_slowdown_that_is_not_found_ends_with_1() -> None:
+    done = report(
+        "rehearse", ROOT / "results" / "smoke-20261123-012757", "--inject", "0.5%", "--simulated", "40",
+    )  # fmt: skip
+    assert done.returncode == 1, done.stderr
+
+
+def test_nights_in_alarm_at_the_end_are_left_out_and_said(tmp_path: Path) -> None:
+    factors = noisy(20, 0.005)
+    factors[-2:, 1] *= 1.2
+    done = report("rehearse", write_history(tmp_path, factors), "--simulated", "20")
+    assert "left out as in alarm: the last 2 nights" in done.stdout
+    assert "made of the night-to-night noise of 18 recorded nights" in done.stdout
 
 
 @pytest.mark.parametrize(

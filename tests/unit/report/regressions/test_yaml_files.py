@@ -41,7 +41,11 @@ def test_every_threshold_says_its_unit() -> None:
     ("text", "place", "message"),
     [
         ("thresholds:\n  sigmas: 2.7\n  sigma_long: 3\n", ":3", "did you mean 'sigmas_long'"),
-        ("thresholds:\n  min_nights: 2\n", ":2", "2 does not fit: greater than or equal to 3"),
+        (
+            "thresholds:\n  min_nights: 2\n",
+            ":2",
+            "2 does not fit\n  allowed: greater than or equal to 3",
+        ),
         (
             "thresholds:\n  min_nights: 40\n",
             ":1",
@@ -51,7 +55,7 @@ def test_every_threshold_says_its_unit() -> None:
         ("comparable:\n  card: maybe\n", ":2", "'maybe' does not fit"),
         ("thresholds:\n  sigmas: 1\n  sigmas: 2\n", ":3", "written twice"),
         ("thresholds: [\n", ":2", "not valid YAML"),
-        ("5\n", ":1", "valid dictionary"),
+        ("5\n", ":1", "5 does not fit\n  allowed: a mapping"),
     ],
 )
 def test_what_is_wrong_is_said_by_line(tmp_path: Path, text: str, place: str, message: str) -> None:
@@ -60,6 +64,7 @@ def test_what_is_wrong_is_said_by_line(tmp_path: Path, text: str, place: str, me
         load_config(file)
     assert str(caught.value).startswith(f"{file}{place}: ")
     assert message in str(caught.value)
+    assert "\n  fix: " in str(caught.value)
 
 
 def test_everything_wrong_is_listed(tmp_path: Path) -> None:
@@ -111,9 +116,9 @@ def test_beside_the_results_or_nowhere(tmp_path: Path) -> None:
     ("text", "place", "message"),
     [
         (ENTRY.replace("reason: torch 2.7", "why: torch"), ":4", "unknown key"),
-        (ENTRY.replace("  reason: torch 2.7\n", ""), ":2", "reason: is missing"),
+        (ENTRY.replace("  reason: torch 2.7\n", ""), ":2", "reason: 'reason' is missing"),
         (ENTRY.replace("2026-02-03", "yesterday"), ":2", "does not fit"),
-        (ENTRY.replace("workload", "work"), ":3", "known: workload, baseline, candidate"),
+        (ENTRY.replace("workload", "work"), ":3", "known keys: workload, baseline, candidate"),
     ],
 )
 def test_a_wrong_acknowledgement_is_said_by_line(

@@ -1,26 +1,65 @@
-"""Where a suite is wrong, what with, and what is allowed: for people, from pydantic's errors."""
+"""Where a YAML file is wrong and what is allowed there: for people, from pydantic's errors."""
 
 from __future__ import annotations
 
 import difflib
 import typing
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
+from harness.errors import BenchError
+
+MOST_ERRORS = 30  # told at once
 Path = tuple[str | int, ...]
 
 
-class Finding(Exception):
-    """Something wrong at a place in the suite. `path` is the chain of keys and indices that leads
+class InputError(Exception):
+    """Something wrong at a place in the file. `path` is the chain of keys and indices that leads
     there.
     """
 
     def __init__(self, path: Path, message: str, allowed: str = "") -> None:
         super().__init__(message)
         self.path, self.message, self.allowed = path, message, allowed
+
+
+def input_errors_of(error: ValidationError, root: type[BaseModel]) -> list[InputError]:
+    """Every entry of pydantic's error; `root` is the model it came from."""
+    return [
+        InputError(tuple(entry["loc"]), *explain(entry, root))
+        for entry in error.errors(include_url=False)
+    ]
+
+
+def as_bench_error(
+    errors: Sequence[InputError], places: Mapping[Path, str], otherwise: str, fix: str = ""
+) -> BenchError:
+    """All of them as one error of the program, at most MOST_ERRORS in words.
+
+    Args:
+        errors: One or more; the first one gives the error its place.
+        places: Where the value at a path was written. An error has the place of the nearest
+            enclosing key that was written somewhere.
+        otherwise: The place of an error that no key encloses.
+        fix: What to do, where that is more than what the errors say is allowed.
+    """
+    lines = []
+    for error in errors:
+        path = error.path
+        while path and path not in places:
+            path = path[:-1]
+        key = ".".join(str(part) for part in error.path)
+        text = f"{key}: {error.message}" if key else error.message
+        allowed = f"\n  allowed: {error.allowed}" if error.allowed else ""
+        lines.append((places.get(path, otherwise), text + allowed))
+    place, message = lines[0]
+    rest = [f"{where}: {text}" for where, text in lines[1:MOST_ERRORS]]
+    if len(lines) > MOST_ERRORS:
+        rest.append(f"and {len(lines) - MOST_ERRORS} more like these")
+    return BenchError("\n".join([message, *rest]), place=place, fix=fix)
 
 
 def explain(error: Any, root: type[BaseModel]) -> tuple[str, str]:

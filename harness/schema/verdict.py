@@ -1,26 +1,68 @@
-"""What `report check` finds and `report alert` tells: the file between them, as pydantic models
-(`--json FILE`).
+"""The verdict on a night: what `report check` writes and what `harness nightly` and `report alert`
+read.
+
+A verdict is a JSON file (`report check --json FILE`). Every finding has a state, which is one of a
+fixed set, and beside it a reason in words. Programs decide by the state alone.
 """
 
 from __future__ import annotations
 
+from enum import IntEnum, StrEnum
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-State = Literal["regression", "improvement", "watch", "steady", "missing", "not enough nights"]
-Cause = Literal[
-    "candidate regressed",
-    "candidate improved",
-    "baseline regressed",
-    "baseline improved",
-    "host or driver",
-    "unclear",
-    "",
-]
+# Which time was compared: of a step, of a whole job, or of a batch of inference.
+FindingMeasure = Literal["steady_state", "end_to_end", "inference"]
+
+
+class FindingState(StrEnum):
+    """What became of one pair in one night."""
+
+    REGRESSION = "regression"
+    IMPROVEMENT = "improvement"
+    WATCH = "watch"
+    STEADY = "steady"
+    MISSING = "missing"
+    NOT_ENOUGH_NIGHTS = "not enough nights"
+
+    @property
+    def is_change(self) -> bool:
+        """Whether the pair became slower or faster for certain."""
+        return self in (FindingState.REGRESSION, FindingState.IMPROVEMENT)
+
+
+class Cause(StrEnum):
+    """Which arm of a pair changed."""
+
+    CANDIDATE_REGRESSED = "candidate regressed"
+    CANDIDATE_IMPROVED = "candidate improved"
+    BASELINE_REGRESSED = "baseline regressed"
+    BASELINE_IMPROVED = "baseline improved"
+    HOST = "host or driver"
+    UNCLEAR = "unclear"
+    NONE = ""
+
+
+class Series(StrEnum):
+    """The three series of a pair that the detector judges."""
+
+    BASELINE = "baseline_s"
+    CANDIDATE = "candidate_s"
+    RATIO = "ratio"
+
+
+class VerdictCode(IntEnum):
+    """The verdict on the night as a whole, and the exit code of `report check`."""
+
+    NOTHING_WORSE = 0
+    REGRESSION = 1
+    NO_JUDGEMENT = 2
 
 
 class Frozen(BaseModel):
+    """Unknown fields are errors; values do not change."""
+
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
@@ -42,7 +84,7 @@ class Change(Frozen):
     unit.
     """
 
-    series: Literal["baseline_s", "candidate_s", "ratio"]
+    series: Series
     level: float = Field(description="of the tail")
     mean: float = Field(description="of the nights before the tail, winsorised")
     change: float = Field(
@@ -63,15 +105,15 @@ class Finding(Frozen):
     workload: str
     baseline: str
     candidate: str
-    measure: Literal["steady_state", "end_to_end", "inference"] = "steady_state"
+    measure: FindingMeasure = "steady_state"
     measured_by: str = Field(
         "",
         description="WORKLOAD:BASELINE:CANDIDATE, the declared pair whose jobs measure it; empty: "
         "the pair itself",
     )
     host: str = Field(description="label of the comparable host: GPU, driver, stack")
-    state: State
-    cause: Cause = ""
+    state: FindingState
+    cause: Cause = Cause.NONE
     reason: str = Field("", description="one sentence for a reader")
     run: str = Field(description="tonight's run")
     since: str | None = Field(None, description="first run of the tail")
@@ -98,14 +140,27 @@ class Finding(Frozen):
 
 
 class Verdict(Frozen):
-    """`report check`: every pair of the newest night. Exit code 0: nothing worse; 1: a regression;
-    2: no judgement.
-    """
+    """Every pair of one night."""
 
     run: str
-    created_at: str
+    created_at: str = Field(description="UTC, ISO 8601")
     findings: list[Finding]
     problems: list[str] = Field(
         default_factory=list, description="what could not be read or judged, a sentence each"
     )
-    exit_code: Literal[0, 1, 2]
+    exit_code: VerdictCode = Field(
+        description="0: nothing is worse; 1: a regression; 2: no judgement"
+    )
+
+    @property
+    def pairs_to_measure_again(self) -> list[str]:
+        """The declared pairs, as WORKLOAD:BASELINE:CANDIDATE and each once, that have an alarm
+        without a second measurement. An alarm of inference names the pair whose jobs measure it.
+        """
+        return list(
+            dict.fromkeys(
+                finding.measured_by or f"{finding.workload}:{finding.baseline}:{finding.candidate}"
+                for finding in self.findings
+                if finding.measure_again
+            )
+        )
