@@ -23,7 +23,6 @@ import sys
 import tempfile
 import threading
 from pathlib import Path
-from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -31,9 +30,9 @@ from harness.config import load_suite
 from harness.launcher.channel import Channel
 from harness.paths import cache_root
 from harness.planning.plan import make_plan
+from harness.schema.job import JobSpec
 from harness.worker import arguments, backends, tasks
-from harness.worker.job import Job
-from harness.worker.model import build
+from harness.worker.job import Job, Loaded
 
 
 def drain(listener: socket.socket) -> None:
@@ -43,30 +42,29 @@ def drain(listener: socket.socket) -> None:
         pass
 
 
-def train_bare(spec: Any, data: Any) -> float:
+def train_bare(spec: JobSpec, loaded: Loaded, channel: Channel) -> float:
     """Seconds of a plain Trainer on the workload."""
-    from transformers import Trainer, TrainingArguments, default_data_collator
+    from transformers import Trainer
 
-    model = build.build(spec, data.labels, data.tokenizer)
+    backend = backends.get("pytorch")(spec)
+    built = Job(spec, backend, channel).build_model(loaded)
     with tempfile.TemporaryDirectory() as folder:
-        settings = arguments.build(spec, TrainingArguments, Path(folder))
         trainer = Trainer(
-            model=model,
-            args=settings,
-            train_dataset=data.train,
-            data_collator=default_data_collator,
+            model=built.model,
+            args=arguments.build(spec, backend, Path(folder)),
+            train_dataset=loaded.data.train,
+            data_collator=loaded.task.collator(loaded.data),
         )
         return float(trainer.train().metrics["train_runtime"])
 
 
-def train_instrumented(spec: Any, data: Any, channel: Channel) -> float:
+def train_instrumented(spec: JobSpec, loaded: Loaded, channel: Channel) -> float:
     """Seconds of the same training as a job of the harness."""
     job = Job(spec, backends.get("pytorch")(spec), channel)
-    job._data = data
+    built = job.build_model(loaded)
     with tempfile.TemporaryDirectory() as folder:
-        job._prepare(build.build(spec, data.labels, data.tokenizer), Path(folder))
-        job._train()
-    return float(job._train_metrics["train_runtime"])
+        job.prepared = job.prepare(loaded, built, Path(folder))
+        return job.train(loaded, built, job.prepared).runtime_s
 
 
 def main() -> None:
@@ -89,15 +87,16 @@ def main() -> None:
 
     if spec.threads:
         torch.set_num_threads(spec.threads)
-    data = tasks.get(spec.workload.task.kind).load(spec)
+    task = tasks.get(spec.workload.task.kind)(spec)
+    loaded = Loaded(task, task.load())
     with tempfile.TemporaryDirectory() as folder:
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         listener.bind(f"{folder}/channel")
         listener.listen()
         threading.Thread(target=drain, args=(listener,), daemon=True).start()
         channel = Channel(f"{folder}/channel")
-        train_bare(spec, data)  # warm-up of the process, not counted
-        train_instrumented(spec, data, channel)
+        train_bare(spec, loaded, channel)  # warm-up of the process, not counted
+        train_instrumented(spec, loaded, channel)
         draw, logs, first = random.Random(options.seed), [], True
         for pair in range(options.pairs):
             if pair % 2 == 0:
@@ -106,9 +105,8 @@ def main() -> None:
             seconds: dict[bool, float] = {}
             for bare in (bare_first, not bare_first):
                 gc.collect()
-                seconds[bare] = (
-                    train_bare(spec, data) if bare else train_instrumented(spec, data, channel)
-                )
+                train = train_bare if bare else train_instrumented
+                seconds[bare] = train(spec, loaded, channel)
             logs.append(math.log(seconds[False] / seconds[True]))
             print(
                 f"pair {pair + 1}: bare {seconds[True]:.3f} s, instrumented {seconds[False]:.3f} s",

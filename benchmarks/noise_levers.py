@@ -46,7 +46,7 @@ from harness.launcher.process import RunningJob
 from harness.paths import cache_root
 from harness.planning.hub import Hub
 from harness.planning.plan import make_plan
-from harness.runner.sources import apply, resolve
+from harness.runner.sources import resolve
 from harness.schema.measurement import Blocks
 
 PRECISION_AT_S = 180.0
@@ -298,9 +298,8 @@ def main() -> None:
         arms = []
         for job in jobs:
             log = Path(folder) / f"{job.arm.name}.log"
-            arms.append(
-                Arm(apply(job, sources), stack.enter_context(RunningJob(apply(job, sources), log)))
-            )
+            ready = sources.apply(job)
+            arms.append(Arm(ready, stack.enter_context(RunningJob(ready, log))))
         watch = stack.enter_context(
             Watch(arms, 600 + 3 * options.seconds, lambda job, event: None, lambda: "", None)
         )

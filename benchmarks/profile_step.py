@@ -46,7 +46,7 @@ def profile_here(spec_file: Path) -> dict[str, Any]:
     """Train one job in this process and profile its last steps."""
     import os
 
-    from harness.schema.workload import JobSpec
+    from harness.schema.job import JobSpec
     from harness.worker import backends
 
     spec = JobSpec.model_validate_json(spec_file.read_text())
@@ -57,7 +57,7 @@ def profile_here(spec_file: Path) -> dict[str, Any]:
     from torch.profiler import ProfilerActivity, profile
     from transformers import TrainerCallback
 
-    from harness.worker.job import Job
+    from harness.worker.job import Built, Job, Loaded, Prepared
 
     class Profiler(TrainerCallback):  # type: ignore[misc]
         def __init__(self) -> None:
@@ -73,14 +73,16 @@ def profile_here(spec_file: Path) -> dict[str, Any]:
                 self.profile.stop()
 
     class Profiled(Job):
-        def _prepare(self, model: Any, folder: Path) -> None:
-            super()._prepare(model, folder)
+        def prepare(self, loaded: Loaded, built: Built, folder: Path) -> Prepared:
+            prepared = super().prepare(loaded, built, folder)
             self.profiler = Profiler()
-            self._trainer.add_callback(self.profiler)
+            prepared.trainer.add_callback(self.profiler)
+            return prepared
 
     job = Profiled(spec, backend, Silent())  # type: ignore[arg-type]
     job.run()
-    durations = job._clock.durations_s()[BEFORE // 2 : BEFORE]
+    assert job.prepared is not None
+    durations = job.prepared.clock.durations_s()[BEFORE // 2 : BEFORE]
     events = [e for e in job.profiler.profile.events() if e.device_type == DeviceType.CUDA]
     busy = busy_us([(e.time_range.start, e.time_range.end) for e in events])
     seconds: Counter[str] = Counter()
@@ -119,14 +121,11 @@ def main() -> None:
             arguments.arms and job.arm.name not in arguments.arms.split(",")
         ):
             continue
-        training = job.workload.training.model_copy(update={"max_steps": BEFORE + PROFILED})
-        task = job.workload.task.model_copy(update={"source": "synthetic"})
-        model = job.workload.model.model_copy(update={"weights": "random"})
-        workload = job.workload.model_copy(
-            update={"training": training, "task": task, "model": model}
-        )
+        ready = job.with_sources(data="synthetic", weights="random")
+        training = ready.workload.training.replace(max_steps=BEFORE + PROFILED)
+        ready = ready.replace(workload=ready.workload.replace(training=training))
         with tempfile.NamedTemporaryFile("w", suffix=".json") as spec:
-            spec.write(job.model_copy(update={"workload": workload}).model_dump_json())
+            spec.write(ready.model_dump_json())
             spec.flush()
             done = subprocess.run(
                 [sys.executable, __file__, spec.name], stdout=subprocess.PIPE, text=True, check=True

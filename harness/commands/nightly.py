@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.commands.options import suite_arguments, suite_words
+from harness.commands.options import SuiteRequest, suite_arguments
 from harness.errors import BenchError
 
 if TYPE_CHECKING:
@@ -64,15 +64,16 @@ def run(arguments: argparse.Namespace) -> int:
     from harness.nightly.night import Settings, run_nights
     from harness.nightly.state import night_lock
     from harness.paths import cache_root
-    from harness.runner.runner import Stop
+    from harness.runner.stop import Stop
 
     if not 0 < arguments.budget_minutes <= MOST_MINUTES:
         place = f"--budget-minutes {arguments.budget_minutes:g}"
         raise BenchError(f"needs a number above 0, {MOST_MINUTES} at most", place=place, fix="480")
-    suite, planned, _ = load_plan(arguments, must_answer=False)
-    check_folders(arguments)
+    request = SuiteRequest.of(arguments)
+    suite, planned, _ = load_plan(request, must_answer=False)
+    check_folders(request.results)
     options = [arguments.suite] if arguments.suite else []
-    options += suite_words(arguments)
+    options += request.meaning()
     settings = Settings(
         results=arguments.results,
         suite=suite.suite,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -55,12 +56,42 @@ def suite_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def suite_words(arguments: argparse.Namespace) -> list[str]:
-    """The options of `suite_arguments` that choose what a suite means, as words of another command
-    line.
+@dataclass(frozen=True)
+class SuiteRequest:
+    """The suite that a command line asks for, with where it is to run: `suite_arguments` as values.
+
+    Attributes:
+        suite: YAML file or name in configs/; None: what fits the host.
+        overrides: Settings that replace the suite's, as KEY=VALUE.
+        pairs: The only ones wanted, as WORKLOAD:BASELINE:CANDIDATE; empty: all.
+        stacks: Interpreters, as NAME=PATH.
+        device: auto, cpu or cuda.
+        results: The folder of the runs.
     """
-    words = [word for override in arguments.set for word in ("--set", override)]
-    return words + [word for stack in arguments.stack for word in ("--stack", stack)]
+
+    suite: str | None
+    overrides: tuple[str, ...]
+    pairs: tuple[str, ...]
+    stacks: tuple[str, ...]
+    device: str
+    results: Path
+
+    @classmethod
+    def of(cls, arguments: argparse.Namespace) -> SuiteRequest:
+        """What the options of `suite_arguments` ask for."""
+        return cls(
+            suite=arguments.suite,
+            overrides=tuple(arguments.set),
+            pairs=tuple(arguments.pairs),
+            stacks=tuple(arguments.stack),
+            device=arguments.device,
+            results=arguments.results,
+        )
+
+    def meaning(self) -> list[str]:
+        """The options that choose what the suite means, as words of another command line."""
+        words = [word for override in self.overrides for word in ("--set", override)]
+        return words + [word for stack in self.stacks for word in ("--stack", stack)]
 
 
 def print_tables(folder: Path, options: Sequence[str] = ()) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from harness.commands.options import suite_arguments
+from harness.commands.options import SuiteRequest, suite_arguments
 
 if TYPE_CHECKING:
     from harness.commands.options import Commands
@@ -30,27 +30,28 @@ def run(arguments: argparse.Namespace) -> int:
     from harness.planning.estimate import estimate_s
     from harness.planning.outline import outline
 
-    suite, planned, file = load_plan(arguments, must_answer=False)
+    request = SuiteRequest.of(arguments)
+    suite, planned, file = load_plan(request, must_answer=False)
     if arguments.json:
         for job in planned.jobs:
             print(job.model_dump_json(exclude={"cache_dir"}))
         return 0
     print(f"{suite.suite} ({file}): {suite.description}")
-    print(outline(planned, suite.measurement))
+    print(outline(planned))
     for said in missing_cards() if planned.jobs[0].device == "cuda" else ():
         print(f"\nwarning: {said}")
     if reason := what_the_device_cannot(planned):
         print(f"\nthis device cannot run it: {reason}")
         return 0
     seconds, from_runs, count = estimate_s(
-        planned.jobs, arguments.results, suite.suite, planned.blocks.seconds
+        planned.jobs, request.results, suite.suite, planned.measurement.blocks.seconds
     )
     basis = (
         f"{from_runs} of {count} jobs from earlier runs"
         if from_runs
         else "a rough guess: no earlier run here"
     )
-    at_most = "at most " if planned.adaptive is not None else ""
+    at_most = "at most " if planned.measurement.adaptive is not None else ""
     print(f"\nestimated time: {at_most}{_duration(seconds)} ({basis})")
     return 0
 

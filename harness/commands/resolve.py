@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 from pathlib import Path
 from typing import Literal
 
+from harness.commands.options import SuiteRequest
 from harness.config import Suite, load_suite
 from harness.config.selection import only_pairs
 from harness.errors import BenchError
@@ -41,7 +41,7 @@ def find_suite(given: str | None, device: Device) -> Path:
     )
 
 
-def find_device(asked: str, must_answer: bool = True) -> Device:
+def find_device(asked: str, *, must_answer: bool = True) -> Device:
     """`auto` is cuda where a card answers that CUDA_VISIBLE_DEVICES shows, and cpu where there is
     no card, or the variable hides all of them.
 
@@ -89,26 +89,35 @@ def missing_cards() -> list[str]:
     return said + [problem for problem in seen.problems if problem.startswith(f"{VISIBLE}: ")]
 
 
-def load_plan(arguments: argparse.Namespace, must_answer: bool = True) -> tuple[Suite, Plan, Path]:
-    device = find_device(arguments.device, must_answer)
-    file = find_suite(arguments.suite, device)
-    suite = load_suite(file, arguments.set)
-    if arguments.pairs:
-        suite = only_pairs(suite, arguments.pairs)
-    stacks = interpreters(suite, arguments.stack, must_exist=must_answer)
+def load_plan(request: SuiteRequest, *, must_answer: bool = True) -> tuple[Suite, Plan, Path]:
+    """The suite, its plan, and the file that it stands in.
+
+    Args:
+        request: What is asked for.
+        must_answer: Whether the device and the interpreters of the stacks must be there.
+
+    Raises:
+        BenchError: The suite, the device or a stack is none that can be used.
+    """
+    device = find_device(request.device, must_answer=must_answer)
+    file = find_suite(request.suite, device)
+    suite = load_suite(file, request.overrides)
+    if request.pairs:
+        suite = only_pairs(suite, request.pairs)
+    stacks = interpreters(suite, request.stacks, must_exist=must_answer)
     planned = make_plan(suite, device=device, cache_dir=cache_root(), stacks=stacks)
     check_lengths(planned)
     return suite, planned, file
 
 
-def check_folders(arguments: argparse.Namespace) -> None:
+def check_folders(results: Path) -> None:
     """Raises BenchError if what the command itself writes to cannot be written; the runner looks at
     all of it.
     """
     from harness.runner import preflight
 
     preflight.enforce(
-        preflight.unwritable(preflight.places(arguments.results, "--results", cache_root(), "cpu"))
+        preflight.unwritable(preflight.places(results, "--results", cache_root(), "cpu"))
     )
 
 

@@ -6,11 +6,12 @@ import argparse
 import shlex
 from typing import TYPE_CHECKING
 
-from harness.commands.options import NO_RESULT, print_tables, suite_arguments
+from harness.commands.options import NO_RESULT, SuiteRequest, print_tables, suite_arguments
 from harness.errors import BenchError
 
 if TYPE_CHECKING:
     from harness.commands.options import Commands
+    from harness.runner.runner import RunOutcome
 
 
 def register(commands: Commands) -> None:
@@ -54,24 +55,11 @@ def run(arguments: argparse.Namespace) -> int:
     """Run or resume a suite, then print its tables. 0: every pair has a result; 1: not every pair
     has.
     """
-    from harness.commands.resolve import load_plan, what_the_device_cannot
-
-    _, plan, _ = load_plan(arguments)
-    if reason := what_the_device_cannot(plan):
-        raise BenchError(
-            reason,
-            place=plan.suite,
-            fix="fp32 there (--set training.precision=fp32), or a host whose NVIDIA driver answers",
-        )
-    from harness.runner import runner
-
-    outcome = runner.run(
-        plan,
-        arguments.results,
+    outcome = run_suite(
+        SuiteRequest.of(arguments),
         run_name=arguments.run_name,
         fresh=arguments.new,
         retry_failed=arguments.retry_failed,
-        resume_command=_resume_command(arguments),
         allow_shared_gpu=arguments.allow_shared_gpu,
     )
     if not arguments.no_tables and not outcome.interrupted:
@@ -81,18 +69,53 @@ def run(arguments: argparse.Namespace) -> int:
     return outcome.exit_code
 
 
-def _resume_command(arguments: argparse.Namespace) -> str:
-    words = ["harness", "run", *([arguments.suite] if arguments.suite else [])]
-    for override in arguments.set:
-        words += ["--set", override]
-    for pair in arguments.pairs:
-        words += ["--pairs", pair]
-    for stack in arguments.stack:
-        words += ["--stack", stack]
+def run_suite(
+    request: SuiteRequest,
+    *,
+    run_name: str | None = None,
+    fresh: bool = False,
+    retry_failed: bool = False,
+    allow_shared_gpu: bool = False,
+) -> RunOutcome:
+    """Run or resume a suite.
+
+    Args:
+        request: The suite, and where it is to run.
+        run_name: As of harness.runner.runner.RunOptions, as are the others.
+
+    Raises:
+        BenchError: The suite cannot be run here.
+    """
+    from harness.commands.resolve import load_plan, what_the_device_cannot
+
+    _, plan, _ = load_plan(request)
+    if reason := what_the_device_cannot(plan):
+        raise BenchError(
+            reason,
+            place=plan.suite,
+            fix="fp32 there (--set training.precision=fp32), or a host whose NVIDIA driver answers",
+        )
+    from harness.runner import runner
+
+    options = runner.RunOptions(
+        run_name=run_name,
+        fresh=fresh,
+        retry_failed=retry_failed,
+        allow_shared_gpu=allow_shared_gpu,
+        resume_command=_resume_command(request, run_name, allow_shared_gpu=allow_shared_gpu),
+    )
+    return runner.run(plan, request.results, options)
+
+
+def _resume_command(request: SuiteRequest, run_name: str | None, *, allow_shared_gpu: bool) -> str:
+    words = ["harness", "run", *([request.suite] if request.suite else [])]
+    words += [word for override in request.overrides for word in ("--set", override)]
+    words += [word for pair in request.pairs for word in ("--pairs", pair)]
+    words += [word for stack in request.stacks for word in ("--stack", stack)]
     for option, value, default in (
-        ("--device", arguments.device, "auto"),
-        ("--results", str(arguments.results), "results"),
-        ("--run", arguments.run_name, None),
+        ("--device", request.device, "auto"),
+        ("--results", str(request.results), "results"),
+        ("--run", run_name, None),
     ):
-        words += [option, value] if value != default else []
-    return shlex.join([*words, *(["--allow-shared-gpu"] if arguments.allow_shared_gpu else [])])
+        words += [option, value] if value is not None and value != default else []
+    return shlex.join([*words, *(["--allow-shared-gpu"] if allow_shared_gpu else [])])

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.commands.options import NO_RESULT, print_tables, suite_arguments, suite_words
-from harness.errors import BenchError
+from harness.commands.options import NO_RESULT, SuiteRequest, print_tables, suite_arguments
+from harness.errors import BenchError, run_command
 
 if TYPE_CHECKING:
     from harness.commands.options import Commands
@@ -63,33 +66,56 @@ def register(commands: Commands) -> None:
     parser.set_defaults(run=run)
 
 
+@dataclass(frozen=True)
+class PartRun:
+    """Runs a part of the suite on the node that it was submitted to: an ordinary run of its pairs
+    in a folder of its own. Pickled by submitit.
+    """
+
+    request: SuiteRequest
+    allow_shared_gpu: bool
+
+    def __call__(self, pairs: Sequence[str], parts: Path, name: str) -> int:
+        """The exit status of `harness run` with these pairs, for the run `name` below `parts`."""
+        request = replace(self.request, pairs=tuple(pairs), results=parts)
+        return run_command("harness", lambda: self._run(request, name))
+
+    def _run(self, request: SuiteRequest, name: str) -> int:
+        from harness.commands.run import run_suite
+
+        outcome = run_suite(request, run_name=name, allow_shared_gpu=self.allow_shared_gpu)
+        return outcome.exit_code
+
+
 def run(arguments: argparse.Namespace) -> int:
     """Submit a suite to a cluster. 0: submitted, or every part complete where that was waited for;
     1: not all are.
     """
     from harness.commands.resolve import check_folders, load_plan
+    from harness.runner.slurm import SubmitOptions
     from harness.runner.slurm import submit as submit_plan
 
     slurm = arguments.executor == "slurm"
-    if arguments.device == "auto" and slurm:
-        arguments.device = "cuda"  # the node that submits has no card to look at
-    _, plan, file = load_plan(arguments, must_answer=not slurm)
-    check_folders(arguments)
-    words = ["run", str(file.resolve()), "--device", plan.jobs[0].device]
-    words += suite_words(arguments)
+    request = SuiteRequest.of(arguments)
+    if request.device == "auto" and slurm:
+        # The node that submits has no card to look at.
+        request = replace(request, device="cuda")
+    _, plan, file = load_plan(request, must_answer=not slurm)
+    check_folders(request.results)
+    request = replace(request, suite=str(file.resolve()), device=plan.jobs[0].device)
+    words = [request.suite or "", "--device", request.device, *request.meaning()]
     words += ["--allow-shared-gpu"] if arguments.allow_shared_gpu else []
-    options = dict(_key_value(option) for option in arguments.slurm)
-    folder, complete = submit_plan(
-        plan,
-        arguments.results,
-        words,
+    options = SubmitOptions(
         executor=arguments.executor,
         run_name=arguments.run_name,
         fresh=arguments.new,
         wait=arguments.wait,
         minutes=arguments.minutes,
-        options=options,
+        sbatch=dict(_key_value(option) for option in arguments.slurm),
+        command=("harness", "submit", *words),
     )
+    run_part = PartRun(request, allow_shared_gpu=arguments.allow_shared_gpu)
+    folder, complete = submit_plan(plan, request.results, run_part, options)
     if complete:
         print_tables(folder)
     elif slurm and not arguments.wait:

@@ -149,8 +149,8 @@ def _check_attention(suite: Suite) -> None:
 
 
 def check_task(name: str, task: Task) -> None:
-    """Raises InputError for a kind that is not registered, and for options or a source that the kind
-    does not take.
+    """Raises InputError for a kind that is not registered, and for options or a source that the
+    kind does not take.
     """
     from harness.worker import tasks
 

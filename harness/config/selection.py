@@ -34,4 +34,4 @@ def only_pairs(suite: Suite, wanted: Sequence[str]) -> Suite:
         )
         for pair in chosen
     ]
-    return suite.model_copy(update={"pairs": entries})
+    return suite.replace(pairs=entries)

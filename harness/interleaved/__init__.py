@@ -4,6 +4,6 @@ device.
 
 from __future__ import annotations
 
-from harness.interleaved.pair_launch import PairOutcome, run_pair_launch
+from harness.interleaved.pair_launch import Observers, PairOutcome, run_pair_launch
 
-__all__ = ["PairOutcome", "run_pair_launch"]
+__all__ = ["Observers", "PairOutcome", "run_pair_launch"]

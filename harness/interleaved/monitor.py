@@ -14,7 +14,7 @@ from harness.interleaved.turns import Block
 from harness.launcher.channel import Event, block_seconds
 from harness.launcher.outcome import signal_name
 from harness.launcher.process import RunningJob
-from harness.schema.workload import JobSpec
+from harness.schema.job import JobSpec
 
 LOOK_EVERY_S = 1.0  # for limits that have no file descriptor
 
@@ -46,7 +46,7 @@ class Arm:
         """Whether it is parked at a border."""
         return self.levers is not None and self._turn is None and not self.trained
 
-    def go(self, lead_in: int, steps: int, counts: bool) -> None:
+    def go(self, lead_in: int, steps: int, *, counts: bool) -> None:
         """Start a turn."""
         self.block, self._turn = None, (lead_in, steps)
         self._send("go", lead_in=lead_in, steps=steps, counts=counts)

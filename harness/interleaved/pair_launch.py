@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from statistics import fmean, stdev
 
@@ -19,76 +20,87 @@ from harness.interleaved.turns import LEAST_PAIRS, Block, PairOfBlocks, Schedule
 from harness.launcher.channel import Event
 from harness.launcher.outcome import Seen, judge
 from harness.launcher.process import RunningJob
+from harness.schema.job import JobSpec
 from harness.schema.measurement import Blocks
 from harness.schema.record import BlockTimes, State
-from harness.schema.workload import JobSpec
 
-Measured = tuple[
-    Block, int, dict[str, float]
-]  # seconds, when it began, what the host did meanwhile
+# Seconds, when it began, what the host did meanwhile.
+Measured = tuple[Block, int, dict[str, float]]
 
 
 @dataclass(frozen=True)
 class PairOutcome:
     """How one launch of a pair ended. Tuples are (baseline, candidate).
 
-    `seen` is for `harness.launcher.outcome.judge`, job by job; where a job has a result, its
-    `blocks` are filled in. `blocks` are there even if a job died: entry j of both is block pair j,
-    and a pair that only one of them finished is left out. `jobs` are the specs as they ran (with
-    `cores` assigned).
+    Attributes:
+        jobs: The specifications as they ran, with `cores` assigned.
+        seen: For `harness.launcher.outcome.judge`, job by job.
+        blocks: What each did in its turns, even if it died: entry j of both is block pair j, and a
+            pair that only one of them finished is left out.
+        problem: Why the launch does not count, as one sentence; empty if enough pairs of blocks
+            were measured and both jobs ended well.
+        note: One sentence on what a reader should know although the launch counts.
     """
 
     jobs: tuple[JobSpec, JobSpec]
     seen: tuple[Seen, Seen]
     blocks: tuple[BlockTimes, BlockTimes]
-    # one sentence; empty if enough pairs of blocks were measured and both jobs ended well
     problem: str = ""
-    note: str = ""  # one sentence on what a reader should know although the launch counts
-    # False: a job ran out of memory while both were resident; measure the pair by epochs
-    fits: bool = True
-    # timed steps per block, as configured or as the pilot chose; None: never got there
-    block_steps: int | None = None
+    note: str = ""
 
-    @property
-    def ok(self) -> bool:
-        """Whether the launch counts."""
-        return not self.problem
+
+@dataclass(frozen=True)
+class Observers:
+    """Who watches a launch, and who may end it.
+
+    Attributes:
+        stop_reason: Why the launch is to end now, else empty. Asked at least once a second and
+            whenever `wake_fd` is readable; if it is not empty, both jobs are stopped as
+            `interrupted`.
+        on_event: Sees every event of both jobs.
+        on_started: Gets the pids above both jobs' process trees, for a sampler.
+        wake_fd: A file descriptor that wakes up who waits; None: nobody is woken.
+    """
+
+    stop_reason: Callable[[], str]
+    on_event: Callable[[JobSpec, Event], None]
+    on_started: Callable[[tuple[int, int]], None] | None = None
+    wake_fd: int | None = None
 
 
 def run_pair_launch(
-    baseline: JobSpec,
-    candidate: JobSpec,
+    jobs: tuple[JobSpec, JobSpec],
     logs: tuple[Path, Path],
     *,
     settings: Blocks,
     start: Callable[[JobSpec, Path], RunningJob],
     timeout_s: float,
-    on_event: Callable[[JobSpec, Event], None],
-    stop_reason: Callable[[], str],
-    wake_fd: int | None = None,
-    on_started: Callable[[tuple[int, int]], None] | None = None,
+    observers: Observers,
 ) -> PairOutcome:
     """Run both jobs of a launch to their end; no process of either is left when this returns or
     raises.
 
-    Each spec names the other arm as `partner` and has the settings' `lead_in_steps`,
-    `freeze_collector` and `realtime`; `cores` are assigned here if both specs leave them null.
-    `start(spec, log)` starts a job (harness.launcher.process.RunningJob with the stack's
-    interpreter, the run's lock, …; `wake_fd` may be given to it too) and is called for the one with
-    the lower `position` first. `on_started` gets the pids above both jobs' process trees, for a
-    sampler. `on_event(spec, event)` sees every event of both jobs. `timeout_s` bounds the launch as
-    a whole; `stop_reason` is asked at least once a second and whenever `wake_fd` is readable: not
-    empty, both jobs are stopped as `interrupted`.
-
     If one job ends before its time, the other is stopped at once and ends `interrupted`, with a
-    reason that names the partner. The order of turns is drawn by `{workload}/{seed}`. Raises
-    BenchError if a job cannot be started at all.
+    reason that names the partner. The order of turns is drawn by `{workload}/{seed}`.
+
+    Args:
+        jobs: (baseline, candidate). Each names the other's arm as `partner` and has the settings'
+            `lead_in_steps`, `freeze_collector` and `realtime`; `cores` are assigned here if
+            neither has any.
+        logs: Files that take what their processes print.
+        settings: How they take turns.
+        start: Starts a job with this log (harness.launcher.process.RunningJob); called for the one
+            with the lower `position` first.
+        timeout_s: Seconds that the launch as a whole may take.
+        observers: Who watches.
+
+    Raises:
+        BenchError: A job cannot be started at all.
     """
-    specs = [baseline, candidate]
-    if baseline.cores is None and candidate.cores is None:
-        pinning = levers.assign(settings, baseline.device)
-        specs = [baseline.model_copy(update={"cores": pinning.baseline})]
-        specs += [candidate.model_copy(update={"cores": pinning.candidate})]
+    specs = list(jobs)
+    if all(spec.cores is None for spec in specs):
+        pinning = levers.assign(settings, jobs[0].device)
+        specs = [jobs[0].with_cores(pinning.baseline), jobs[1].with_cores(pinning.candidate)]
     pinned = {core for spec in specs for core in spec.cores or ()}
     with ExitStack() as stack:
         # The runner, its sampler and the jobs' watchdogs wake up often: not on the cores that are
@@ -97,23 +109,28 @@ def run_pair_launch(
         in_order = sorted(zip(specs, logs, strict=True), key=lambda both: both[0].position)
         started = {spec.arm.name: stack.enter_context(start(spec, log)) for spec, log in in_order}
         arms = [Arm(spec, started[spec.arm.name]) for spec in specs]
-        if on_started is not None:
-            on_started((arms[0].running.pid, arms[1].running.pid))
-        watch = stack.enter_context(Watch(arms, timeout_s, on_event, stop_reason, wake_fd))
-        return _Launch(arms, settings, watch).run(logs)
+        if observers.on_started is not None:
+            observers.on_started((arms[0].running.pid, arms[1].running.pid))
+        watch = Watch(arms, timeout_s, observers.on_event, observers.stop_reason, observers.wake_fd)
+        return _Launch(arms, settings, stack.enter_context(watch)).run(logs)
 
 
 class _Launch:
     def __init__(self, arms: Sequence[Arm], settings: Blocks, watch: Watch) -> None:
         self.arms, self.settings, self.watch = arms, settings, watch
         baseline, candidate = (arm.spec for arm in arms)
-        seed = f"{baseline.workload.name}/{baseline.arm.name}/{candidate.arm.name}/{baseline.launch}/{baseline.seed}"
-        self.schedule = Schedule(settings, seed)
+        parts = (
+            baseline.workload.name,
+            baseline.arm.name,
+            candidate.arm.name,
+            baseline.launch,
+            baseline.seed,
+        )
+        self.schedule = Schedule(settings, "/".join(map(str, parts)))
         self.pairs: list[tuple[PairOfBlocks, list[Measured]]] = []
 
     def run(self, logs: tuple[Path, Path]) -> PairOutcome:
         problem = note = ""
-        fits = True
         try:
             self.watch.until(
                 lambda: all(arm.levers is not None or arm.trained for arm in self.arms)
@@ -128,20 +145,19 @@ class _Launch:
         except BrokenError as error:
             problem = str(error)
             self.watch.drain()
-            fits = not self._out_of_memory(logs)
-            if not fits:
+            if self._out_of_memory(logs):
                 problem = f"the two jobs do not fit together: {problem}"
         problem = problem or next(
             (f"{arm.name} {arm.trouble}" for arm in self.arms if arm.trouble), ""
         )
-        return self._outcome(problem, note, fits)
+        return self._outcome(problem, note)
 
     def _take_turns(self) -> None:
         """Pairs of blocks until it is enough, or until training ends by itself."""
         while not any(arm.trained for arm in self.arms) and (pair := self.schedule.next()):
             for arm in self.arms if pair.baseline_first else reversed(self.arms):
                 arm.go(self.settings.lead_in_steps, pair.steps, counts=not pair.pilot)
-                self.watch.until(lambda arm=arm: arm.block is not None or arm.trained)  # type: ignore[misc]
+                self.watch.until(partial(_turn_is_over, arm))
                 if arm.block is None:
                     return
             measured = [
@@ -163,20 +179,14 @@ class _Launch:
         states = [judge(arm.running.seen, log)[0] for arm, log in zip(self.arms, logs, strict=True)]
         return State.OUT_OF_MEMORY in states
 
-    def _outcome(self, problem: str, note: str, fits: bool) -> PairOutcome:
-        blocks = [self._block_times(index) for index in (0, 1)]
-        for arm, times in zip(self.arms, blocks, strict=True):
-            seen = arm.running.seen
-            if seen.result is not None:
-                seen.result = seen.result.model_copy(update={"blocks": times})
+    def _outcome(self, problem: str, note: str) -> PairOutcome:
+        one, other = self.arms
         return PairOutcome(
-            jobs=(self.arms[0].spec, self.arms[1].spec),
-            seen=(self.arms[0].running.seen, self.arms[1].running.seen),
-            blocks=(blocks[0], blocks[1]),
+            jobs=(one.spec, other.spec),
+            seen=(one.running.seen, other.running.seen),
+            blocks=(self._block_times(0), self._block_times(1)),
             problem=problem,
             note=note,
-            fits=fits,
-            block_steps=self.schedule.steps,
         )
 
     def _block_times(self, index: int) -> BlockTimes:
@@ -200,6 +210,10 @@ class _Launch:
             switch_standard_error_s=switch_error_s,
             levers=done,
         )
+
+
+def _turn_is_over(arm: Arm) -> bool:
+    return arm.block is not None or arm.trained
 
 
 def cost_of_switching(turns: Sequence[Block]) -> tuple[float | None, float | None]:

@@ -6,8 +6,8 @@ STDIN is a file that srun passes on to the agents of the other nodes; COUNT is t
 of the srun command.
 
 The halves end together: when one fails, the other gets SIGTERM after a while in which its ranks may
-say what they miss. Exits as this node's agent did, or as srun did if that alone failed. A signal for
-this process goes to both; the supervisor above kills what is left.
+say what they miss. Exits as this node's agent did, or as srun did if that alone failed. A signal
+for this process goes to both; the supervisor above kills what is left.
 """
 
 import contextlib

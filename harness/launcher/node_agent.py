@@ -15,11 +15,11 @@ from pathlib import Path
 
 from harness.errors import BenchError
 from harness.launcher.outcome import judge
-from harness.launcher.process import RunningJob
+from harness.launcher.process import LaunchOptions, RunningJob
 from harness.launcher.srun import Part, node_log
 from harness.launcher.torchrun import Rendezvous
+from harness.schema.job import JobSpec
 from harness.schema.record import State
-from harness.schema.workload import JobSpec
 
 IDLE_S = 60.0  # signals and the end of the job interrupt this wait
 FIRST_OTHER = 2  # the runner's node is node 1
@@ -46,14 +46,13 @@ def main() -> int:
         job = JobSpec.model_validate(part.spec)
         address = os.environ.get("SLURMD_NODENAME", "localhost")
         log = node_log(Path(part.log), node)
-        with RunningJob(
-            job,
-            log,
+        options = LaunchOptions(
             interpreter=part.interpreter,
             command=part.worker,
             wake_fd=wake,
             rendezvous=Rendezvous(part.endpoint, part.job, False, address),
-        ) as running:
+        )
+        with RunningJob(job, log, options) as running:
             # The time limit of a job is the runner's business, who ends srun and so this process.
             while not running.done:
                 running.pump(IDLE_S)

@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Literal
@@ -20,32 +21,45 @@ from typing import Literal
 from harness.errors import BenchError, of_the_system
 from harness.launcher import srun, supervisor, torchrun
 from harness.launcher.channel import Event, Listener, Peer, ProtocolError, block_seconds
-from harness.launcher.environment import environment_for, importable_harness
+from harness.launcher.environment import (
+    environment_for,
+    importable_harness,
+    temporary_folder,
+)
 from harness.launcher.outcome import OomCounter, Seen
+from harness.schema.job import JobSpec
 from harness.schema.record import State, WorkerResult
-from harness.schema.workload import JobSpec
 
-# In bytes, of which a Unix socket's path has at most 107. The longest path here:
-# TMPDIR/bench-xxxxxxxx/pymp-xxxxxxxx/listener-xxxxxxxx.
-LONGEST_TMPDIR = 55
 STOP_GRACE_S = 5.0  # from SIGTERM to SIGKILL
 EXIT_GRACE_S = 60.0  # from a worker's last word (bye, failure) to the end of its process
 GIVE_UP_S = 20.0  # after SIGKILL; what is then still there hangs in the kernel
 
 
-def temporary_folder() -> str:
-    """Where jobs have their private folders: TMPDIR, or /tmp where that name is too long for a
-    socket.
+@dataclass(frozen=True)
+class LaunchOptions:
+    """How a job is started, apart from what it does.
+
+    Attributes:
+        interpreter: Of the job's stack.
+        command: Replaces `interpreter -m harness.worker` (of every rank); the specification and
+            the path of the socket are appended to it.
+        caller: The environment that the job's is chosen from; None: this process'.
+        libraries: Folders that the job's backend needs on LD_LIBRARY_PATH.
+        lock_fd: Kept open until the job is gone, whatever becomes of this process; -1: none.
+        wake_fd: When it is readable, `RunningJob.pump` returns early.
+        oom: Counts what the kernel's OOM killer does; None: where this process runs.
+        rendezvous: This node trains only a part of the job, which begins on another node. None: all
+            of the job begins here, and srun starts the parts of its other nodes.
     """
-    try:
-        folder = tempfile.gettempdir()
-    except OSError as error:
-        raise of_the_system(error) from error
-    return folder if _is_short(folder) else "/tmp"
 
-
-def _is_short(folder: str) -> bool:
-    return len(os.fsencode(folder)) <= LONGEST_TMPDIR
+    interpreter: str = sys.executable
+    command: Sequence[str] | None = None
+    caller: Mapping[str, str] | None = None
+    libraries: Sequence[str] = ()
+    lock_fd: int = -1
+    wake_fd: int | None = None
+    oom: OomCounter | None = None
+    rendezvous: torchrun.Rendezvous | None = None
 
 
 class RunningJob:
@@ -56,73 +70,71 @@ class RunningJob:
     whatever is left.
     """
 
-    def __init__(
-        self,
-        job: JobSpec,
-        log: Path,
-        *,
-        interpreter: str = sys.executable,
-        command: Sequence[str] | None = None,
-        environment: Mapping[str, str] | None = None,
-        lock_fd: int = -1,
-        wake_fd: int | None = None,
-        oom: OomCounter | None = None,
-        libraries: Sequence[str] = (),
-        rendezvous: torchrun.Rendezvous | None = None,
-    ) -> None:
-        """`command` replaces `interpreter -m harness.worker` (of every rank); spec and socket path
-        are appended to it.
+    def __init__(self, job: JobSpec, log: Path, options: LaunchOptions | None = None) -> None:
+        """Start a job.
 
-        `libraries` are folders that the job's backend needs on LD_LIBRARY_PATH. `rendezvous`: this
-        node trains only a part of the job, which begins on another node; without it a job of
-        several nodes begins here and srun starts its other parts.
-        `lock_fd` is kept open until the job is gone, whatever becomes of this process; when
-        `wake_fd` is readable `pump` returns early. Raises BenchError if the job cannot be started
-        at all.
+        Args:
+            job: What it does.
+            log: File that takes what its processes print.
+            options: How it is started.
+
+        Raises:
+            BenchError: The job cannot be started at all.
         """
+        options = options or LaunchOptions()
         self.job, self.log = job, log
         self.seen = Seen()
         self.done = False
         self._selector = selectors.DefaultSelector()
-        short = _is_short(tempfile.gettempdir())
         self._folder = Path(tempfile.mkdtemp(prefix="bench-", dir=temporary_folder()))
         self._give_up_at: float | None = None
         self._exit_by: float | None = None
         self._status = b""
         self._main_pid: int | None = None
-        self._oom = oom or OomCounter()
+        self._oom = options.oom or OomCounter()
         self._begin = time.monotonic()
         try:
             self._listener = Listener(self._folder / "channel", self._selector)
-            if wake_fd is not None:
-                self._selector.register(wake_fd, selectors.EVENT_READ, None)
-            spec = self._folder / "spec.json"
-            # In ASCII, for the names of folders in it may be no UTF-8.
-            spec.write_text(json.dumps(job.model_dump(mode="json")), encoding="ascii")
-            launch = job.workload.launch
-            if launch.nodes > 1 and rendezvous is None:
-                words = srun.first_node_command(job, interpreter, self._folder, log, command)
-            else:
-                words = torchrun.command(
-                    launch, interpreter, self._folder, worker=command, rendezvous=rendezvous
-                )
-            arguments = [*words, str(spec), str(self._folder / "channel")]
-            if environment is None:
-                environment = environment_for(
-                    job, os.environ, importable_harness(self._folder), libraries
-                )
-                environment["BENCH_JOB_FOLDER"] = str(
-                    self._folder
-                )  # for what is to go when the job does
-                if short:  # a job that is killed leaves its temporary files, and torch's
-                    environment["TMPDIR"] = str(self._folder)
-            self._guardian = self._start_guardian(arguments, environment, lock_fd)
+            if options.wake_fd is not None:
+                self._selector.register(options.wake_fd, selectors.EVENT_READ, None)
+            self._guardian = self._start_guardian(
+                self._command(options), self._environment(options), options.lock_fd
+            )
         except OSError as error:
             self._selector.close()
             shutil.rmtree(self._folder, ignore_errors=True)
             said = of_the_system(error)
             what = ": ".join(filter(None, ("cannot start a job", said.place, said.message)))
             raise BenchError(what, place=job.id, fix=said.fix) from error
+
+    def _command(self, options: LaunchOptions) -> list[str]:
+        """The command line of the job, whose specification is written for it."""
+        spec = self._folder / "spec.json"
+        # In ASCII, for the names of folders in it may be no UTF-8.
+        spec.write_text(json.dumps(self.job.model_dump(mode="json")), encoding="ascii")
+        launch = self.job.workload.launch
+        if launch.nodes > 1 and options.rendezvous is None:
+            words = srun.first_node_command(
+                self.job, options.interpreter, self._folder, self.log, options.command
+            )
+        else:
+            words = torchrun.command(
+                launch,
+                options.interpreter,
+                self._folder,
+                worker=options.command,
+                rendezvous=options.rendezvous,
+            )
+        return [*words, str(spec), str(self._folder / "channel")]
+
+    def _environment(self, options: LaunchOptions) -> dict[str, str]:
+        return environment_for(
+            self.job,
+            os.environ if options.caller is None else options.caller,
+            self._folder,
+            harness_path=importable_harness(self._folder),
+            libraries=options.libraries,
+        )
 
     def _start_guardian(
         self, arguments: list[str], environment: Mapping[str, str], lock_fd: int

@@ -24,7 +24,7 @@ from harness.errors import BenchError
 from harness.launcher import first_node
 from harness.launcher.outcome import log_tail
 from harness.launcher.torchrun import Rendezvous, command
-from harness.schema.workload import JobSpec
+from harness.schema.job import JobSpec
 
 AGENT = "harness.launcher.node_agent"
 # Below the ports that the kernel hands to connections (32768 and up on Linux), one of which could
@@ -89,7 +89,8 @@ def allocation(nodes: int, environment: Mapping[str, str]) -> Allocation:
     node = environment.get("SLURMD_NODENAME")
     if node is None:
         raise BenchError(
-            f"{what}, and the runner must be on one of them, but this host is not in the allocation",
+            f"{what}, and the runner must be on one of them, but this host is not in the "
+            "allocation",
             place="launch.nodes",
             fix=batch,
         )

@@ -90,10 +90,11 @@ def spawn(command: list[str]) -> int:
         ):
             signal.signal(number, signal.SIG_DFL)
         resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
-        with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as score:  # noqa: PTH123
-            score.write(
-                "500"
-            )  # if memory runs out, the job goes before the runner that must record it
+        # If memory runs out, the job goes before the runner that must record it. (No pathlib: it
+        # would be imported for this alone.)
+        score_file = "/proc/self/oom_score_adj"
+        with contextlib.suppress(OSError), open(score_file, "w") as score:  # noqa: PTH123
+            score.write("500")
         null = os.open("/dev/null", os.O_RDONLY)
         os.dup2(null, 0)
         os.dup2(2, 1)

@@ -37,7 +37,8 @@ from harness.nightly.state import (
     write_final,
 )
 from harness.results.open_run import now_utc
-from harness.runner.runner import INTERRUPTED_EXIT_CODE, Stop
+from harness.runner.runner import INTERRUPTED_EXIT_CODE
+from harness.runner.stop import Stop
 from harness.schema.redaction import redactor
 from harness.schema.verdict import Verdict, VerdictCode
 

@@ -10,14 +10,21 @@ from collections.abc import Iterable
 from pathlib import Path
 from statistics import median
 
-from harness.schema.workload import JobSpec
+from harness.schema.job import JobSpec
 
 # Samples of GLUE's training sets (https://gluebenchmark.com/tasks, as counted in the hub's
 # nyu-mll/glue).
 TRAIN_SAMPLES = {
-    "cola": 8551, "sst2": 67349, "mrpc": 3668, "stsb": 5749, "qqp": 363846, "mnli": 392702, "qnli": 104743,
-    "rte": 2490, "wnli": 635,
-}  # fmt: skip
+    "cola": 8551,
+    "sst2": 67349,
+    "mrpc": 3668,
+    "stsb": 5749,
+    "qqp": 363846,
+    "mnli": 392702,
+    "qnli": 104743,
+    "rte": 2490,
+    "wnli": 635,
+}
 UNKNOWN_SAMPLES = 10_000  # of tasks that are not GLUE's and set no `train_samples`: a first guess
 # Rates that a launch-bound small batch reaches, for a first guess only: FLOP/s of one CPU core
 # (fp32), of a GPU.

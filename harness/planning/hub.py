@@ -118,7 +118,7 @@ def _check_name(name: str, place: str) -> None:
 
 
 def named_cache() -> tuple[str, Path] | None:
-    """The variable that names the folder of cached models, and that folder; None: no variable does."""
+    """The variable that names the folder of cached models, and that folder; None: none does."""
     for name in CACHE_VARIABLES:
         if given := os.environ.get(name):
             return name, Path(os.path.expandvars(given)).expanduser()

@@ -6,21 +6,23 @@ from collections.abc import Sequence
 
 from harness.planning.estimate import steps_of
 from harness.planning.plan import Plan
-from harness.schema.measurement import Blocks, Measurement
-from harness.schema.workload import JobSpec, Training
+from harness.schema.job import JobSpec
+from harness.schema.measurement import Blocks
+from harness.schema.workload import Training
 
 MOST_SHOWN = 24  # jobs of a workload, listed in order
 
 
-def outline(plan: Plan, measurement: Measurement) -> str:
+def outline(plan: Plan) -> str:
     """The jobs of each workload in order, the pairs, and when the run is done; several lines."""
+    measurement = plan.measurement
     launches = {job.launch for job in plan.jobs if not job.twin}
     how = (
         "launches of each workload in ABBA order"
         if measurement.protocol == "epochs"
         else "pairs in blocks"
     )
-    most = "at most " if plan.adaptive is not None else ""
+    most = "at most " if measurement.adaptive is not None else ""
     lines = [f"{most}{len(plan.jobs)} jobs on {plan.jobs[0].device}: {how}"]
     if measurement.parity is not None:
         steps = measurement.parity.twin_steps
@@ -28,8 +30,8 @@ def outline(plan: Plan, measurement: Measurement) -> str:
             f"first, of every arm, a parity twin: {steps} steps without dropout, compared before "
             "measuring"
         )
-    if plan.adaptive is not None:
-        target = plan.adaptive
+    if measurement.adaptive is not None:
+        target = measurement.adaptive
         lines.append(
             f"stops at ±{target.half_width_pp:g} pp ({target.measure.replace('_', ' ')}), looked "
             "at every two launches "
@@ -38,11 +40,11 @@ def outline(plan: Plan, measurement: Measurement) -> str:
             "workload"
         )
     if measurement.protocol == "blocks":
-        lines.append(_blocks(plan.blocks))
-    if plan.max_reruns and launches:
+        lines.append(_blocks(measurement.blocks))
+    if measurement.max_reruns and launches:
         lines.append(
             "what is disturbed (throttling, others on the card, clocks apart) runs again, "
-            f"{_times(plan)}"
+            f"{_times(measurement.max_reruns)}"
         )
     for workload in dict.fromkeys(job.workload.name for job in plan.jobs):
         lines += ["", *_workload([job for job in plan.jobs if job.workload.name == workload])]
@@ -53,8 +55,8 @@ def outline(plan: Plan, measurement: Measurement) -> str:
     return "\n".join(lines)
 
 
-def _times(plan: Plan) -> str:
-    return "once" if plan.max_reruns == 1 else f"up to {plan.max_reruns} times"
+def _times(most: int) -> str:
+    return "once" if most == 1 else f"up to {most} times"
 
 
 def _blocks(settings: Blocks) -> str:

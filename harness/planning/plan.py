@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import itertools
-import json
 import random
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,42 +11,45 @@ from pathlib import Path
 from typing import Any, Literal
 
 from harness.errors import BenchError
-from harness.schema.measurement import Adaptive, Blocks
+from harness.schema.job import JobSpec, digest
+from harness.schema.measurement import Measurement
 from harness.schema.record import Pair
 from harness.schema.suite import Suite
-from harness.schema.workload import Arm, JobSpec, Strict, Workload
+from harness.schema.workload import Arm, Workload
 
 Device = Literal["cpu", "cuda"]
-
-# What decides where or when a job runs, not what it computes.
-_NOT_IN_ID = {"id", "run", "position", "cache_dir", "output_dir", "cores"}
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What one run will do at most. `run` and `auto` sources are the runner's to fill.
+    """What one run will do at most. What `auto` sources become is the runner's to decide.
 
     `jobs` are in order of execution: of each workload first the parity twins, then the measured
     jobs. Under the `blocks` protocol two following jobs with `partner` run together, baseline and
-    candidate, and the one with the lower position is started first. What `adaptive` makes
+    candidate, and the one with the lower position is started first. What adaptive stopping makes
     superfluous and a refused pair would have needed is not run; disturbed launches run again, up to
-    `max_reruns` times.
+    `measurement.max_reruns` times.
     """
 
     suite: str
     description: str
     jobs: tuple[JobSpec, ...]
     pairs: tuple[Pair, ...]
+    measurement: Measurement
     config: dict[str, Any]
     config_sha256: str
-    timeout_s: float
-    telemetry_interval_s: float = 0.1  # 0: no sampler
     notes: list[str] = field(default_factory=list)
     stacks: dict[str, str] = field(default_factory=lambda: {"ort": sys.executable})
-    adaptive: Adaptive | None = None
-    blocks: Blocks = field(default_factory=Blocks)
-    max_reruns: int = 0
-    contention: Literal["refuse", "note"] = "refuse"
+
+    @property
+    def timeout_s(self) -> float:
+        """Seconds that one job may take."""
+        return 60 * self.measurement.timeout_minutes
+
+    @property
+    def telemetry_interval_s(self) -> float:
+        """Seconds between samples of the sampler; 0: no sampler."""
+        return self.measurement.telemetry_interval_ms / 1000
 
 
 def make_plan(
@@ -58,34 +59,29 @@ def make_plan(
 
     Under the `blocks` protocol it is the starts of the two jobs of a launch that are in ABBA order.
 
-    `stacks`: their interpreters (harness.setup.stacks.interpreters); None: all jobs run in this
-    one.
+    Args:
+        suite: What is asked for.
+        device: On which all jobs train.
+        cache_dir: Where jobs keep what they may find again.
+        stacks: Interpreters of the stacks (harness.setup.stacks.interpreters); None: all jobs run
+            in this one.
     """
     pairs = suite.resolved_pairs()
     jobs: list[JobSpec] = []
     for workload in suite.resolved_workloads():
-        before = len(jobs)
-        for place, spec in _jobs_of(
-            suite, workload, [pair for pair in pairs if pair.workload == workload.name]
-        ):
-            changes = {"position": before + place, "device": device, "cache_dir": cache_dir}
-            jobs.append(with_id(spec.model_copy(update=changes)))
-    config = suite.model_dump(
-        mode="json", exclude={"stacks"}
-    )  # where an interpreter is decides no result
+        of_workload = [pair for pair in pairs if pair.workload == workload.name]
+        factory = _JobFactory(suite, workload, device, cache_dir, first=len(jobs))
+        jobs += factory.jobs(of_workload)
+    # Where an interpreter is decides no result.
+    config = suite.model_dump(mode="json", exclude={"stacks"})
     return Plan(
         suite=suite.suite,
         description=suite.description,
         jobs=tuple(jobs),
         pairs=tuple(pairs),
+        measurement=suite.measurement,
         config=config,
         config_sha256=digest({"config": config, "device": device}),
-        timeout_s=60 * suite.measurement.timeout_minutes,
-        telemetry_interval_s=suite.measurement.telemetry_interval_ms / 1000,
-        adaptive=suite.measurement.adaptive,
-        blocks=suite.measurement.blocks,
-        max_reruns=suite.measurement.max_reruns,
-        contention=suite.measurement.contention,
         stacks=dict(stacks or {arm.stack: sys.executable for arm in suite.arms.values()}),
         notes=[
             f"a fault was injected: {arm.name} sleeps {arm.injected_delay_ms:g} ms before "
@@ -127,46 +123,6 @@ def check_lengths(plan: Plan) -> None:
             )
 
 
-def _jobs_of(
-    suite: Suite, workload: Workload, pairs: Sequence[Pair]
-) -> Iterator[tuple[int, JobSpec]]:
-    """A workload's jobs with their places in the order of execution, from 0; without position,
-    device and id.
-
-    Of two jobs that run together the baseline comes first here, and the place says which of them is
-    started first.
-    """
-    measurement = suite.measurement
-    needed = {name for pair in pairs for name in (pair.baseline, pair.candidate)}
-    arms = [
-        arm for name, arm in suite.arms.items() if name in needed
-    ]  # an arm shared by pairs runs once
-    twins = 0
-    if measurement.parity is not None:
-        twins = len(arms)
-        yield from enumerate(
-            _twin(suite, workload, arm, measurement.parity.twin_steps) for arm in arms
-        )
-    seed = f"{measurement.order_seed}/{workload.name}"
-    if measurement.protocol == "blocks":
-        for number, pair in enumerate(pairs):
-            both = [suite.arms[pair.baseline], suite.arms[pair.candidate]]
-            starts = abba(both, measurement.launches, f"{seed}/{pair.baseline}/{pair.candidate}")
-            before = twins + number * len(starts)
-            for launch, (arm, partner) in itertools.product(
-                range(measurement.launches), (both, both[::-1])
-            ):
-                spec = _job(suite, workload, arm, number * measurement.launches + launch)
-                yield (
-                    before + starts.index((launch, arm)),
-                    in_blocks(spec, partner.name, measurement.blocks),
-                )
-    else:
-        order = abba(arms, measurement.most_launches, seed)
-        for place, (launch, arm) in enumerate(order, start=twins):
-            yield place, _job(suite, workload, arm, launch)
-
-
 def abba(arms: Sequence[Arm], launches: int, seed: str) -> list[tuple[int, Arm]]:
     """(launch, arm) in order of execution: each two launches run the arms in a drawn order, then
     back (A B B A).
@@ -188,74 +144,73 @@ def abba(arms: Sequence[Arm], launches: int, seed: str) -> list[tuple[int, Arm]]
     return order
 
 
-def _job(suite: Suite, workload: Workload, arm: Arm, launch: int) -> JobSpec:
-    resolved = suite.arm_workload(workload, arm)
-    return JobSpec(
-        id="",
-        run="",
-        suite=suite.suite,
-        workload=resolved,
-        arm=arm,
-        launch=launch,
-        position=0,
-        seed=resolved.training.seed + launch,
-        warmup_steps=suite.measurement.warmup_steps,
-        do_eval=resolved.training.evaluate,
-        inference=suite.measurement.inference,
-        memory_limit_gib=suite.measurement.memory_limit_gib,
-        threads=suite.measurement.threads,
-        cache_dir=Path(),
-    )
+@dataclass(frozen=True)
+class _JobFactory:
+    """Makes the jobs of one workload. `first` is the position of its first job in the run."""
 
+    suite: Suite
+    workload: Workload
+    device: Device
+    cache_dir: Path
+    first: int
 
-def _twin(suite: Suite, workload: Workload, arm: Arm, steps: int) -> JobSpec:
-    """The arm's parity twin: launch 0 without dropout, for so many steps."""
-    spec = _job(suite, workload, arm, launch=0)
-    training = spec.workload.training.model_copy(
-        update={"dropout": 0.0, "max_steps": steps, "evaluate": False}
-    )
-    changes = {
-        "workload": spec.workload.model_copy(update={"training": training}),
-        "twin": True,
-        "do_eval": False,
-    }
-    return spec.model_copy(update={**changes, "inference": None, "warmup_steps": 1})
+    def jobs(self, pairs: Sequence[Pair]) -> Iterator[JobSpec]:
+        """The jobs that these pairs of the workload need, in order of execution.
 
+        Of two jobs that run together the baseline comes first, and the positions say which of them
+        is started first.
+        """
+        measurement = self.suite.measurement
+        needed = {name for pair in pairs for name in (pair.baseline, pair.candidate)}
+        # An arm that several pairs share runs once.
+        arms = [arm for name, arm in self.suite.arms.items() if name in needed]
+        twins = 0
+        if measurement.parity is not None:
+            twins = len(arms)
+            for place, arm in enumerate(arms):
+                yield self._job(arm, 0, place, twin_steps=measurement.parity.twin_steps)
+        seed = f"{measurement.order_seed}/{self.workload.name}"
+        if measurement.protocol == "blocks":
+            for number, pair in enumerate(pairs):
+                yield from self._turns(pair, number, twins, seed)
+        else:
+            order = abba(arms, measurement.most_launches, seed)
+            for place, (launch, arm) in enumerate(order, start=twins):
+                yield self._job(arm, launch, place)
 
-def in_blocks(spec: JobSpec, partner: str, blocks: Blocks) -> JobSpec:
-    """The job as it shares the device with `partner`; its id is no longer right."""
-    return spec.model_copy(
-        update={
-            "partner": partner,
-            "lead_in_steps": blocks.lead_in_steps,
-            "freeze_collector": blocks.freeze_collector,
-            "realtime": blocks.realtime,
-        }
-    )
+    def _turns(self, pair: Pair, number: int, twins: int, seed: str) -> Iterator[JobSpec]:
+        """The jobs of the pair with this number, in launches of its own, after so many twins."""
+        measurement, arms = self.suite.measurement, self.suite.arms
+        launches = measurement.launches
+        both = [arms[pair.baseline], arms[pair.candidate]]
+        starts = abba(both, launches, f"{seed}/{pair.baseline}/{pair.candidate}")
+        before = twins + number * len(starts)
+        for launch, (arm, partner) in itertools.product(range(launches), (both, both[::-1])):
+            place = before + starts.index((launch, arm))
+            job = self._job(arm, number * launches + launch, place)
+            yield job.in_turns(partner.name, measurement.blocks)
 
-
-def alone(spec: JobSpec) -> JobSpec:
-    """A job of the `blocks` protocol as the `epochs` protocol runs it: for a pair that does not fit
-    on the device.
-    """
-    names = ("partner", "lead_in_steps", "cores", "freeze_collector", "realtime")
-    return with_id(
-        spec.model_copy(update={name: JobSpec.model_fields[name].default for name in names})
-    )
-
-
-def with_id(spec: JobSpec) -> JobSpec:
-    """The spec with `id` set to the first 16 hex digits of the SHA-256 of all that decides the
-    job's result.
-    """
-    return spec.model_copy(update={"id": digest(spec, exclude=_NOT_IN_ID)[:16]})
-
-
-def digest(content: Strict | dict[str, Any], exclude: set[str] | None = None) -> str:
-    """SHA-256 of the canonical JSON (sorted keys, no spaces) of a model or a dictionary."""
-    data = (
-        content.model_dump(mode="json", exclude=exclude) if isinstance(content, Strict) else content
-    )
-    return hashlib.sha256(
-        json.dumps(data, sort_keys=True, separators=(",", ":")).encode()
-    ).hexdigest()
+    def _job(self, arm: Arm, launch: int, place: int, *, twin_steps: int | None = None) -> JobSpec:
+        """One job of the arm. With `twin_steps` its parity twin: no dropout, for so many steps."""
+        measurement = self.suite.measurement
+        workload = self.suite.arm_workload(self.workload, arm)
+        twin = twin_steps is not None
+        if twin:
+            training = workload.training.replace(dropout=0.0, max_steps=twin_steps, evaluate=False)
+            workload = workload.replace(training=training)
+        return JobSpec(
+            suite=self.suite.suite,
+            workload=workload,
+            arm=arm,
+            launch=launch,
+            position=self.first + place,
+            seed=workload.training.seed + launch,
+            device=self.device,
+            warmup_steps=1 if twin else measurement.warmup_steps,
+            twin=twin,
+            do_eval=workload.training.evaluate,
+            inference=None if twin else measurement.inference,
+            memory_limit_gib=measurement.memory_limit_gib,
+            threads=measurement.threads,
+            cache_dir=self.cache_dir,
+        )

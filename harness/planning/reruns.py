@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from harness.schema.job import JobSpec
 from harness.schema.record import JobRecord, Pair, State
-from harness.schema.workload import JobSpec
 
 # median SM clocks of paired arms; a step's time follows the clock nearly one to one
 CLOCKS_APART = 0.01

@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from harness.planning import comparability, reruns, stopping
-from harness.planning.plan import alone
+from harness.schema.job import JobSpec
 from harness.schema.record import JobRecord, Pair, Refusal, State
-from harness.schema.workload import JobSpec
 
 if TYPE_CHECKING:
     from harness.planning.plan import Plan
@@ -67,7 +66,7 @@ class Schedule:
     """
 
     def __init__(
-        self, plan: Plan, records: Sequence[JobRecord], retry_failed: bool = False
+        self, plan: Plan, records: Sequence[JobRecord], *, retry_failed: bool = False
     ) -> None:
         self.plan, self.records = plan, records
         latest = {record.id: record.state for record in records}
@@ -158,9 +157,11 @@ class Schedule:
         return None if baseline is None or candidate is None else (baseline, candidate)
 
     def _epochs(self, jobs: Sequence[JobSpec], pairs: Sequence[Pair]) -> Iterator[Item]:
-        launches = 0
+        launches, adaptive = 0, self.plan.measurement.adaptive
         for quad in reruns.quads(jobs):
-            quad = [job for job in quad if job in jobs]  # those of pairs refused meanwhile are gone
+            # Those of pairs that were refused meanwhile are gone.
+            left = {job.id for job in jobs}
+            quad = [job for job in quad if job.id in left]
             if not quad:
                 return
             yield from self._quad(quad, pairs)
@@ -168,15 +169,16 @@ class Schedule:
             refused = [item for pair in pairs if (item := self._refused(pair, pairs, rest))]
             yield from refused
             pairs, rest = _without(refused, pairs, rest)
-            jobs = [job for job in jobs if job in rest or job in quad]
+            left = {job.id for job in (*rest, *quad)}
+            jobs = [job for job in jobs if job.id in left]
             launches += len({job.launch for job in quad})
-            if self.plan.adaptive is not None and pairs:
+            if adaptive is not None and pairs:
                 of_workload = [
                     record
                     for record in self.records
                     if record.workload.name == quad[0].workload.name
                 ]
-                decision = stopping.decide(self.plan.adaptive, pairs, of_workload, launches)
+                decision = stopping.decide(adaptive, pairs, of_workload, launches)
                 beyond = {job.launch for job in quad}
                 dropped = (
                     tuple(job for job in jobs if job.launch > max(beyond)) if decision.stop else ()
@@ -196,12 +198,12 @@ class Schedule:
                     yield self._work([job], attempt)
             found = reruns.of_attempt(quad, self.records, attempt).values()
             reason = reruns.disturbance(found, pairs)
-            again = attempt <= self.plan.max_reruns
+            again = attempt <= self.plan.measurement.max_reruns
             if again and attempt > 1:
                 earlier = reruns.of_attempt(quad, self.records, attempt - 1).values()
                 again = not reruns.systematic(earlier, found, pairs)
             if reason:
-                yield self._rerun_note(quad, attempt, reason, again)
+                yield self._rerun_note(quad, attempt, reason, again=again)
             if not reason or not again:
                 return
             attempt += 1
@@ -231,7 +233,7 @@ class Schedule:
                     "by epochs instead"
                 )
                 rest = [job for launch in launches[number:] for job in launch]
-                yield from self._epochs(_abba([alone(job) for job in rest]), [pair])
+                yield from self._epochs(_abba([job.alone() for job in rest]), [pair])
                 return
 
     def _launch(self, pair: Pair, both: Sequence[JobSpec]) -> Iterator[Item]:
@@ -251,10 +253,10 @@ class Schedule:
                     f"{crashed[0].arm.name} in launch {crashed[0].launch + 1}: {crashed[0].reason}"
                 )
             else:
-                again = attempt - crashes <= self.plan.max_reruns
+                again = attempt - crashes <= self.plan.measurement.max_reruns
                 reason = reruns.disturbance(found.values(), [pair])
             if reason:
-                yield self._rerun_note(both, attempt, reason, again)
+                yield self._rerun_note(both, attempt, reason, again=again)
             if not reason or not again:
                 return
             attempt += 1
@@ -283,7 +285,9 @@ class Schedule:
         self.retry.difference_update(job.id for job in jobs)
         return Work(tuple(jobs), attempt)
 
-    def _rerun_note(self, jobs: Sequence[JobSpec], attempt: int, reason: str, again: bool) -> Note:
+    def _rerun_note(
+        self, jobs: Sequence[JobSpec], attempt: int, reason: str, *, again: bool
+    ) -> Note:
         launches = sorted({job.launch + 1 for job in jobs})
         what = (
             f"{jobs[0].workload.name}, launch{'es' if len(launches) > 1 else ''} "

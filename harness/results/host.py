@@ -6,7 +6,6 @@ import hashlib
 import os
 import platform
 import socket
-from collections.abc import Mapping
 from pathlib import Path
 
 from harness.schema.record import Host
@@ -46,9 +45,10 @@ def describe_host() -> Host:
     )
 
 
-def device_name(device: str, host: Host, environment: Mapping[str, str]) -> str:
-    """What a record calls the device: `cpu`, or the name of the first GPU that a job with this
-    environment sees.
+def device_name(device: str, host: Host, visible: str | None) -> str:
+    """What a record calls the device: `cpu`, or the name of the first GPU that a job sees.
+
+    `visible` is its CUDA_VISIBLE_DEVICES; None: the variable is not set.
 
     Jobs run with CUDA_DEVICE_ORDER=PCI_BUS_ID, the order in which NVML counts, so indices mean the
     same card in both.
@@ -59,7 +59,7 @@ def device_name(device: str, host: Host, environment: Mapping[str, str]) -> str:
         Gpu(int(gpu.get("index", place)), str(gpu.get("uuid", "")), str(gpu.get("name")))
         for place, gpu in enumerate(host.gpus)
     ]
-    chosen, _ = choose(environment.get("CUDA_VISIBLE_DEVICES"), cards)
+    chosen, _ = choose(visible, cards)
     return (chosen or cards)[0].name
 
 

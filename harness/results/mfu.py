@@ -4,9 +4,9 @@ definition makes use of.
 A transformer layer with hidden size h, feed-forward size f and sequence length s, in one forward
 pass over one sample:
 
-    projections (Q, K, V, output)       8 s h^2       four h x h matrices, 2 FLOPs per weight and token
+    projections (Q, K, V, output)       8 s h^2  four h x h matrices, 2 FLOPs per weight and token
     attention (Q K^T, probabilities V)  4 s^2 h
-    feed-forward                        4 s h f       two h x f matrices (6 s h f if gated)
+    feed-forward                        4 s h f  two h x f matrices (6 s h f if gated)
     a decoder's attention to the encoder: projections and attention once more
 
 The backward pass takes twice as much (gradients of inputs and of weights), so a training sample

@@ -51,12 +51,12 @@ def open_run(
                     "this run exists", place=str(path), fix="give another name, or leave out --new"
                 )
     elif not fresh:
-        found = _newest_unfinished(results_dir, plan.config_sha256, retry_failed)
+        found = _newest_unfinished(results_dir, plan.config_sha256, retry_failed=retry_failed)
     if found is None:
         folder = _create(
             results_dir,
             run_name or f"{plan.suite}-{datetime.now(UTC):%Y%m%d-%H%M%S}",
-            run_name is None,
+            may_number=run_name is None,
         )
         return folder, _new_info(folder.path.name, plan, here), False
     folder = RunFolder(found)
@@ -77,7 +77,7 @@ def open_run(
     return folder, info, True
 
 
-def _newest_unfinished(results_dir: Path, config_sha256: str, retry_failed: bool) -> Path | None:
+def _newest_unfinished(results_dir: Path, config_sha256: str, *, retry_failed: bool) -> Path | None:
     candidates: list[tuple[str, str, Path]] = []
     for file in results_dir.glob("*/run.json"):
         try:
@@ -97,7 +97,7 @@ def _has_failed_jobs(folder: Path) -> bool:
     return any(state is not State.OK for state in latest.values())
 
 
-def _create(results_dir: Path, name: str, may_number: bool) -> RunFolder:
+def _create(results_dir: Path, name: str, *, may_number: bool) -> RunFolder:
     candidate, number = name, 1
     while True:
         path = results_dir / candidate

@@ -69,7 +69,7 @@ def observe(record: JobRecord, steps: Sequence[int], durations_s: Sequence[float
         noted.append("stopped")
     if stopped_s and stopped_s > HEAVY_PAUSES * _whole(record):
         heavy.append(f"a process of the job was stopped (SIGSTOP) for {_time(stopped_s)} in all")
-    return found.model_copy(update={"noted": noted, "heavy": "; ".join(heavy)})
+    return found.replace(noted=noted, heavy="; ".join(heavy))
 
 
 def _whole(record: JobRecord) -> float:

@@ -11,8 +11,8 @@ from statistics import mean
 from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
 from harness.errors import is_no_space
+from harness.schema.job import JobSpec
 from harness.schema.record import JobRecord, State, Stopping
-from harness.schema.workload import JobSpec
 
 if TYPE_CHECKING:
     from rich.console import Console

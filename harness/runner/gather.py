@@ -14,10 +14,12 @@ import shutil
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from harness.errors import BenchError
-from harness.planning.plan import digest
 from harness.results.run_folder import RunFolder, read_info, read_records
+from harness.runner.record_builder import in_run
+from harness.schema.job import digest
 from harness.schema.record import JobRecord, Pair, RunInfo
 
 PARTS = "parts"
@@ -57,8 +59,7 @@ def gather(run: Path, names: Sequence[str], whole: RunInfo) -> RunInfo | None:
             of_part, damage = read_records(part)
             newer += damage.newer
             for record in of_part:
-                changes = {"run": whole.run, "position": first + record.position}
-                records.append(record.model_copy(update=changes))
+                records.append(in_run(record, whole.run, first))
             for kind in ("series", "logs"):
                 for file in (part / kind).iterdir():
                     _link(file, run / kind / file.name)
@@ -93,28 +94,31 @@ def _joined(run: Path, names: Sequence[str], whole: RunInfo, infos: dict[str, Ru
     parts = list(infos.values())
     first = parts[0]
     complete = len(parts) == len(names) and all(part.status == "complete" for part in parts)
-    sources: dict[str, object] = {}
+    sources: dict[str, dict[str, Any]] = {}
     for part in parts:
         for key, value in (part.config.get("resolved_sources") or {}).items():
-            sources[key] = {**sources.get(key, {}), **value} if isinstance(value, dict) else value  # type: ignore[dict-item]
+            sources[key] = {**sources.get(key, {}), **value}
     finished = [part.finished_at for part in parts if part.finished_at]
-    return whole.model_copy(
-        update={
-            "created_at": min(part.created_at for part in parts),
-            "finished_at": max(finished) if complete and finished else None,
-            "status": "complete" if complete else "incomplete",
-            "config": {**whole.config, "resolved_sources": sources},
-            "host": first.host,
-            "packages": first.packages,
-            "stacks": first.stacks,
-            "git": first.git,
-            "environment": first.environment,
-            "notes": _notes(run, names, infos),
-            "stopping": [stopping for part in parts for stopping in part.stopping],
-            "refusals": [refusal for part in parts for refusal in part.refusals],
-            "parts": list(names),
-        }
+    return whole.replace(
+        created_at=min(part.created_at for part in parts),
+        finished_at=max(finished) if complete and finished else None,
+        status="complete" if complete else "incomplete",
+        config={**whole.config, "resolved_sources": sources},
+        host=first.host,
+        packages=first.packages,
+        stacks=first.stacks,
+        git=first.git,
+        environment=first.environment,
+        notes=_notes(run, names, infos),
+        stopping=[stopping for part in parts for stopping in part.stopping],
+        refusals=[refusal for part in parts for refusal in part.refusals],
+        parts=list(names),
     )
+
+
+def _commit(info: RunInfo) -> str:
+    dirty = " dirty" if info.git.get("dirty") else ""
+    return f"{str(info.git.get('commit'))[:12]}{dirty}"
 
 
 def _notes(run: Path, names: Sequence[str], infos: dict[str, RunInfo]) -> list[str]:
@@ -131,7 +135,7 @@ def _notes(run: Path, names: Sequence[str], infos: dict[str, RunInfo]) -> list[s
         ("packages", lambda info: digest(info.packages)[:8]),
         (
             "commits",
-            lambda info: f"{str(info.git.get('commit'))[:12]}{' dirty' if info.git.get('dirty') else ''}",
+            _commit,
         ),
     ):
         groups: dict[str, list[str]] = {}

@@ -109,7 +109,7 @@ def places(
 
     Raises BenchError if there is no folder for temporary files at all.
     """
-    from harness.launcher.process import temporary_folder
+    from harness.launcher.environment import temporary_folder
 
     if (given := os.environ.get("TMPDIR")) and not Path(given).is_dir():
         # Python would take another folder, and say nothing.

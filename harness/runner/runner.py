@@ -9,20 +9,17 @@ import errno
 import os
 import select
 import shutil
-import signal
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import INTERRUPTED, BenchError, is_no_space, of_the_system
 from harness.launcher.environment import visible_cards
 from harness.launcher.srun import allocation
 from harness.planning.hub import Hub
-from harness.planning.plan import alone
 from harness.planning.schedule import Looked, Note, Refused, Schedule, Work
 from harness.planning.stopping import Decision
 from harness.results.open_run import now_utc, open_run
@@ -30,9 +27,11 @@ from harness.results.provenance import collect, prefixes
 from harness.runner import preflight
 from harness.runner.display import Display, make_display, stopped
 from harness.runner.executor import Executor
-from harness.runner.sources import Resolved, apply, resolve
+from harness.runner.record_builder import RecordBuilder, without_room
+from harness.runner.sources import Resolved, resolve
+from harness.runner.stop import Stop
+from harness.schema.job import JobSpec
 from harness.schema.record import JobRecord, Pair, Refusal, RunInfo, State, Stopping
-from harness.schema.workload import JobSpec
 
 if TYPE_CHECKING:
     from harness.planning.plan import Plan
@@ -59,107 +58,100 @@ class RunOutcome:
         return 1 if self.pairs_without_result else 0
 
 
-class Stop:
-    """SIGINT, SIGTERM and SIGHUP as a wish: `reason` says which came, `fd` becomes readable. Use as
-    a context manager.
+@dataclass(frozen=True)
+class RunOptions:
+    """How a plan is run.
 
-    A handler that raised could tear a record in two. Signals that were ignored before (nohup) stay
-    ignored.
+    Attributes:
+        run_name: Name of the run's folder; None: the suite's and the time.
+        fresh: Begin a new run even if an unfinished one could be resumed.
+        retry_failed: Jobs of the resumed run whose last record is not ok run once more.
+        allow_shared_gpu: Other processes on the card neither keep the run from starting nor
+            contaminate its jobs.
+        resume_command: What an interrupted user is told to type; empty: nothing.
+        worker_command: Replaces the stack's `INTERPRETER -m harness.worker`.
+        results_option: What names the folder of results, for errors.
     """
 
-    SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-
-    def __init__(self) -> None:
-        self.reason = ""
-        self.fd, self._write_fd = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-        self._before: dict[signal.Signals, Any] = {}
-
-    def __enter__(self) -> Stop:
-        for number in self.SIGNALS:
-            if signal.getsignal(number) is not signal.SIG_IGN:
-                self._before[number] = signal.signal(number, self._received)
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-        os.close(self.fd)
-        os.close(self._write_fd)
-
-    def _received(self, number: int, frame: FrameType | None) -> None:
-        self.reason = self.reason or f"stopped by {signal.Signals(number).name}"
-        os.write(self._write_fd, b"x")
+    run_name: str | None = None
+    fresh: bool = False
+    retry_failed: bool = False
+    allow_shared_gpu: bool = False
+    resume_command: str = ""
+    worker_command: Sequence[str] | None = None
+    results_option: str = "--results"
 
 
 def run(
     plan: Plan,
     results_dir: Path,
+    options: RunOptions | None = None,
     *,
-    run_name: str | None = None,
-    fresh: bool = False,
-    retry_failed: bool = False,
     display: Display | None = None,
-    keep_going: bool = True,
-    resume_command: str = "",
-    worker_command: Sequence[str] | None = None,
-    allow_shared_gpu: bool = False,
-    results_option: str = "--results",
 ) -> RunOutcome:
     """Run (or resume) a plan; every ended job is a record in the run's folder when this returns or
-    is killed.
+    is killed. Must be called from the main thread.
 
-    `keep_going=False` ends after the first job without a result. `resume_command` is what an
-    interrupted user is told to type. `worker_command` replaces the stack's `INTERPRETER -m
-    harness.worker`. `allow_shared_gpu`: other processes on the card neither keep the run from
-    starting nor contaminate its jobs. `results_option`: what names `results_dir`, for errors. Must
-    be called from the main thread. Raises BenchError if the run cannot be opened (see
-    harness.results.open_run.open_run), a stack does not answer, or the host is not fit to measure
-    on (harness.runner.preflight).
+    Raises:
+        BenchError: The run cannot be opened (harness.results.open_run.open_run), a stack does not
+            answer, or the host is not fit to measure on (harness.runner.preflight).
     """
+    options = options or RunOptions()
     display = display if display is not None else make_display()
     try:
         with Stop() as stop:
-            here = collect(plan.stacks)
-            warnings = _guard(plan, results_dir, results_option, allow_shared_gpu)
-            folder, info, resumed = open_run(
-                results_dir, plan, here, run_name=run_name, fresh=fresh, retry_failed=retry_failed
-            )
-            folder.hide(prefixes(plan.stacks))
-            folder.hide(
-                {str(job.output_dir): "<output>" for job in plan.jobs if job.output_dir is not None}
-            )
-            with folder:
-                asked = (stop.fd, lambda: stop.reason, worker_command, allow_shared_gpu)
-                executor = Executor(plan, folder, info.host, display, *asked)
-                execution = _Execution(plan, info, stop, executor)
-                try:
-                    execution.begin(resumed, here.git)
-                except BenchError:
-                    _remove_if_empty(folder.path)
-                    raise
-                for warning in warnings:
-                    display.message(warning)
-                try:
-                    execution.execute(retry_failed, keep_going)
-                except BaseException:
-                    with contextlib.suppress(OSError):  # the disk may be what failed
-                        execution.end()
-                    raise
-                outcome = execution.end()
+            outcome = _run(plan, results_dir, options, display, stop)
         if outcome.interrupted:
-            again = f"; to resume: {resume_command}" if resume_command else ""
+            again = f"; to resume: {options.resume_command}" if options.resume_command else ""
             display.message(f"{stop.reason}: the run is incomplete{again}")
         return outcome
     finally:
         display.close()
 
 
-def _guard(plan: Plan, results_dir: Path, results_option: str, allow_shared_gpu: bool) -> list[str]:
+def _run(
+    plan: Plan, results_dir: Path, options: RunOptions, display: Display, stop: Stop
+) -> RunOutcome:
+    here = collect(plan.stacks)
+    warnings = _guard(plan, results_dir, options)
+    folder, info, resumed = open_run(
+        results_dir,
+        plan,
+        here,
+        run_name=options.run_name,
+        fresh=options.fresh,
+        retry_failed=options.retry_failed,
+    )
+    folder.hide(prefixes(plan.stacks))
+    folder.hide(
+        {str(job.output_dir): "<output>" for job in plan.jobs if job.output_dir is not None}
+    )
+    with folder:
+        builder = RecordBuilder(
+            info.run,
+            info.host,
+            allow_shared_gpu=options.allow_shared_gpu,
+            refuse_contention=plan.measurement.contention == "refuse",
+        )
+        executor = Executor(plan, folder, builder, display, stop, options.worker_command)
+        execution = _Execution(plan, info, stop, executor)
+        try:
+            execution.begin(here.git, resumed=resumed)
+        except BenchError:
+            _remove_if_empty(folder.path)
+            raise
+        for warning in warnings:
+            display.message(warning)
+        try:
+            execution.execute(retry_failed=options.retry_failed)
+        except BaseException:
+            with contextlib.suppress(OSError):  # the disk may be what failed
+                execution.end()
+            raise
+        return execution.end()
+
+
+def _guard(plan: Plan, results_dir: Path, options: RunOptions) -> list[str]:
     """What to warn of before the first job. Raises BenchError if this host is not fit to measure on
     now.
     """
@@ -171,7 +163,11 @@ def _guard(plan: Plan, results_dir: Path, results_option: str, allow_shared_gpu:
     if nodes > 1:
         allocation(nodes, os.environ)
     written = preflight.places(
-        results_dir, results_option, cache_dir, device, hub=any(map(_asks_the_hub, plan.jobs))
+        results_dir,
+        options.results_option,
+        cache_dir,
+        device,
+        hub=any(map(_asks_the_hub, plan.jobs)),
     )
     needed = max(job.workload.launch.processes for job in plan.jobs)
     visible = visible_cards(needed, os.environ.get("CUDA_VISIBLE_DEVICES"))
@@ -179,7 +175,7 @@ def _guard(plan: Plan, results_dir: Path, results_option: str, allow_shared_gpu:
     findings += preflight.inspect(device, (results_dir, cache_dir), visible=visible, needed=needed)
     return [
         f"{finding.message} ({finding.fix})"
-        for finding in preflight.enforce(findings, allow_shared_gpu=allow_shared_gpu)
+        for finding in preflight.enforce(findings, allow_shared_gpu=options.allow_shared_gpu)
     ]
 
 
@@ -195,7 +191,7 @@ class _Execution:
         self.resolved, self.complete = Resolved(), False
         self._remarks: set[str] = set()  # which the record has, and tables say from there
 
-    def begin(self, resumed: bool, git: Mapping[str, Any]) -> None:
+    def begin(self, git: Mapping[str, Any], *, resumed: bool) -> None:
         """Decide the sources, write run.json, say what is going to happen."""
         self.resolved = resolve(self.plan.jobs, Hub(), self.info.config.get("resolved_sources"))
         notes = self.info.notes + self.resolved.notes
@@ -223,16 +219,14 @@ class _Execution:
             self.display.message(text)
         self.display.run_started(self.info.run, self.plan.jobs, finished, resumed)
 
-    def execute(self, retry_failed: bool, keep_going: bool) -> None:
+    def execute(self, *, retry_failed: bool) -> None:
         """Do what the schedule asks for until nothing is left or the run is to stop."""
-        bad = False
-        for item in Schedule(self.plan, self.folder.records, retry_failed):
+        for item in Schedule(self.plan, self.folder.records, retry_failed=retry_failed):
             match item:
                 case Work(jobs, attempt):
-                    if self.stop.reason or (bad and not keep_going):
+                    if self.stop.reason:
                         return
-                    records = self._run(jobs, attempt)
-                    bad = bad or any(record.state is not State.OK for record in records)
+                    self._run(jobs, attempt)
                 case Note(text):
                     self._note(text)
                 case Refused(refusal, dropped):
@@ -241,12 +235,14 @@ class _Execution:
                     self._look(decision, dropped)
         self.complete = True
 
-    def _run(self, jobs: Sequence[JobSpec], attempt: int) -> list[JobRecord]:
+    def _run(self, jobs: Sequence[JobSpec], attempt: int) -> None:
+        """Execute jobs that run together, and record them.
+
+        Raises:
+            BenchError: A job cannot be started, or the disk is full; what was measured is recorded.
+        """
         self.display.job_started(jobs[0], min(job.position for job in jobs) + 1)
-        ready = [
-            apply(job, self.resolved).model_copy(update={"run": self.info.run}) for job in jobs
-        ]
-        records, note = self.executor.run(ready, attempt)
+        records, note = self.executor.run([self.resolved.apply(job) for job in jobs], attempt)
         lost = self.folder.full is not None  # their series
         if self.folder.is_full():
             ends = (State.OK, State.CRASHED) if lost else (State.CRASHED,)
@@ -268,7 +264,6 @@ class _Execution:
             message = f"{said.message}: the run stops, and what was measured is recorded"
             fix = f"{said.fix}; the same command then goes on"
             raise BenchError(message, place=str(self.folder.path), fix=fix)
-        return records
 
     def _keep(self, records: Sequence[JobRecord]) -> None:
         """Append the records, if need be as soon as there is room for them. Raises OSError if there
@@ -340,11 +335,11 @@ class _Execution:
         to run alone.
         """
         planned = {job.id for job in self.plan.jobs}
-        planned |= {alone(job).id for job in self.plan.jobs if job.partner is not None}
+        planned |= {job.alone().id for job in self.plan.jobs if job.partner is not None}
         return {key: record for key, record in self.folder.latest().items() if key in planned}
 
     def _write(self, **changes: Any) -> None:
-        self.info = self.info.model_copy(update=changes)
+        self.info = self.info.replace(**changes)
         self.folder.write_info(self.info)
 
 
@@ -352,14 +347,6 @@ def _remove_if_empty(folder: Path) -> None:
     """Remove a run folder in which no run was begun."""
     if not (folder / "run.json").exists() and not (folder / "jobs.jsonl").exists():
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def without_room(record: JobRecord, why: str) -> JobRecord:
-    """The record of a job that ended while the disk was full: the same command runs it again once
-    there is room.
-    """
-    reason = f"of the run's folder: {why}" + (f"; {record.reason}" if record.reason else "")
-    return record.model_copy(update={"state": State.INTERRUPTED, "reason": reason})
 
 
 def has_result(pair: Pair, records: Iterable[JobRecord]) -> bool:

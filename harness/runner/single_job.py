@@ -15,15 +15,16 @@ from pydantic import ValidationError
 
 from harness.errors import BenchError
 from harness.files import write_text
-from harness.planning.plan import Plan, check_lengths, digest, with_id
+from harness.planning.plan import Plan, check_lengths
 from harness.schema.input_errors import InputError, explain
+from harness.schema.job import JobSpec, digest
+from harness.schema.measurement import Measurement
 from harness.schema.record import InferenceResult, JobRecord, State, trained_length
 from harness.schema.redaction import printable
 from harness.schema.workload import (
     GLUE_TASKS,
     Arm,
     Inference,
-    JobSpec,
     Model,
     Strict,
     Task,
@@ -33,6 +34,7 @@ from harness.schema.workload import (
 
 M = TypeVar("M", bound=Strict)
 WIDTH = 46  # of the longest metric's name
+LONGEST_MINUTES = 7 * 24 * 60.0  # of the job
 # Settings that have an option of their own, and how transformers' example scripts call it.
 TRAINING = {
     "batch_size": "per-device-train-batch-size",
@@ -110,25 +112,21 @@ def _spec(
     task = _task(arguments)
     model = _model(arguments.model_name_or_path)
     arm = _arm(arguments)
-    return with_id(
-        JobSpec(
-            id="",
-            run="",
-            suite="train",
-            workload=Workload(
-                name=f"{model.name}-{task.name}", model=model, task=task, training=training
-            ),
-            arm=arm,
-            launch=0,
-            position=0,
-            seed=training.seed,
-            device=device,
-            do_train=arguments.do_train,
-            do_eval=arguments.do_eval,
-            inference=Inference() if arguments.inference_with_ort else None,
-            cache_dir=cache_dir,
-            output_dir=arguments.output_dir.absolute(),
-        )
+    return JobSpec(
+        suite="train",
+        workload=Workload(
+            name=f"{model.name}-{task.name}", model=model, task=task, training=training
+        ),
+        arm=arm,
+        launch=0,
+        position=0,
+        seed=training.seed,
+        device=device,
+        do_train=arguments.do_train,
+        do_eval=arguments.do_eval,
+        inference=Inference() if arguments.inference_with_ort else None,
+        cache_dir=cache_dir,
+        output_dir=arguments.output_dir.absolute(),
     )
 
 
@@ -237,16 +235,20 @@ def _run(spec: JobSpec, output: Path) -> int:
         description="one job by hand",
         jobs=(spec,),
         pairs=(),
+        measurement=Measurement(
+            parity=None,
+            max_reruns=0,
+            timeout_minutes=LONGEST_MINUTES,
+            # What was trained is wanted, whatever else the host does meanwhile.
+            contention="note",
+        ),
         config=config,
         config_sha256=digest(config),
-        timeout_s=7 * 24 * 3600.0,
-        contention="note",  # what was trained is wanted, whatever else the host does meanwhile
     )
     check_lengths(plan)
     try:
-        outcome = runner.run(
-            plan, output / "runs", fresh=True, resume_command="", results_option="--output-dir"
-        )
+        options = runner.RunOptions(fresh=True, results_option="--output-dir")
+        outcome = runner.run(plan, output / "runs", options)
     except BenchError:
         for folder in (output / "runs", output):  # or the same command would find it not empty
             with contextlib.suppress(OSError):

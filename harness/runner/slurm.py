@@ -11,9 +11,8 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +21,7 @@ from harness.files import write_atomically
 from harness.results.host import describe_host
 from harness.results.open_run import check_run_name, host_changes, now_utc
 from harness.results.run_folder import read_info
-from harness.runner.gather import gather, is_complete, pairs_of, part_folder
+from harness.runner.gather import PARTS, gather, is_complete, pairs_of, part_folder
 from harness.schema.record import RunInfo
 from harness.schema.redaction import redact
 
@@ -63,16 +62,12 @@ class Submission:
 
     info: RunInfo
     elements: tuple[Element, ...]
-    command: tuple[
-        str, ...
-    ]  # `run SUITE …`, what each element runs besides its pairs and its folder
     device: str
 
     def write(self, run: Path) -> None:
         content = {
             "info": redact(self.info, {str(run.parent): "<results>"}).model_dump(mode="json"),
             "elements": [asdict(element) for element in self.elements],
-            "command": list(self.command),
             "device": self.device,
         }
         write_atomically(run / SUBMISSION, json.dumps(content, indent=2).encode() + b"\n")
@@ -87,7 +82,7 @@ class Submission:
                 for e in content["elements"]
             )
             info = RunInfo.model_validate(content["info"])
-            return cls(info, elements, tuple(content["command"]), content["device"])
+            return cls(info, elements, content["device"])
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise BenchError(
                 f"damaged or missing: {error}", place=str(run / SUBMISSION), fix="submit anew"
@@ -104,35 +99,50 @@ class Submission:
         ]
 
 
+# Runs these pairs as the run of this name below this folder; its exit status.
+RunPart = Callable[[Sequence[str], Path, str], int]
+
+
+@dataclass(frozen=True)
+class SubmitOptions:
+    """How a plan is submitted.
+
+    Attributes:
+        executor: slurm; local: one element after another, as processes of this host; debug: within
+            this process.
+        run_name: Name of the run's folder; None: the suite's and the time.
+        fresh: Begin anew even if an unfinished submission could go on.
+        wait: Until all elements have ended. Other executors than slurm always do.
+        minutes: Time limit of an element.
+        sbatch: Options of sbatch (partition, account, …).
+        command: The command line that asked for it, for the run's record.
+    """
+
+    executor: str = "slurm"
+    run_name: str | None = None
+    fresh: bool = False
+    wait: bool = False
+    minutes: int = 720
+    sbatch: Mapping[str, str] = field(default_factory=dict)
+    command: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
 class Task:
     """What a node of the cluster executes for one element. submitit pickles it, and again if SLURM
     requeues it.
     """
 
-    def __init__(self, run: Path, element: Element) -> None:
-        self.run, self.element = run, element
+    run: Path
+    element: Element
+    run_part: RunPart
 
     def __call__(self) -> int:
-        """The exit code of `harness run`."""
-        # What an element runs is the command line itself, which stands above this package.
-        main: Callable[[Sequence[str]], int] = import_module("harness.cli").main
-
+        """The exit status of the element's part."""
         submission = Submission.read(self.run)
-        words = list(submission.command)
         leave_other_host(part_folder(self.run, self.element.name))
-        for pair in self.element.pairs:
-            words += ["--pairs", pair]
         try:
-            return main(
-                [
-                    *words,
-                    "--results",
-                    str(self.run / "parts"),
-                    "--run",
-                    self.element.name,
-                    "--no-tables",
-                ]
-            )
+            return self.run_part(self.element.pairs, self.run / PARTS, self.element.name)
         finally:
             submission.gather(self.run)
 
@@ -161,23 +171,21 @@ def leave_other_host(part: Path) -> None:
 
 
 def submit(
-    plan: Plan,
-    results: Path,
-    command: Sequence[str],
-    *,
-    executor: str = "slurm",
-    run_name: str | None = None,
-    fresh: bool = False,
-    wait: bool = False,
-    minutes: int = 720,
-    options: Mapping[str, str] | None = None,
+    plan: Plan, results: Path, run_part: RunPart, options: SubmitOptions
 ) -> tuple[Path, bool]:
-    """Submit what is not complete; the run folder, and whether every part is complete by now.
+    """Submit what is not complete.
 
-    `command`: what an element runs (`run SUITE --set …`). `executor`: slurm; local: one element
-    after another, as processes of this host; debug: within this process. `options`: of sbatch
-    (partition, account, …). Only `slurm` returns before the elements have ended, unless `wait`.
-    Raises BenchError.
+    Args:
+        plan: What is to be run.
+        results: The folder of the runs.
+        run_part: Runs one element; it is pickled for the node that does.
+        options: How it is submitted. Only slurm returns before the elements have ended.
+
+    Returns:
+        The run's folder, and whether every part is complete by now.
+
+    Raises:
+        BenchError: It cannot be submitted.
     """
     try:
         import submitit
@@ -185,32 +193,34 @@ def submit(
         raise BenchError(
             "the package submitit is not installed", place="harness submit", fix="`make setup`"
         ) from None
-    run, submission = _open(plan, results, command, run_name, fresh)
+    run, submission = _open(plan, results, options)
     todo = submission.unfinished(run)
-    if todo and executor == "slurm":
+    if todo and options.executor == "slurm":
         jobs = [
             job
             for alike in _alike(todo)
-            for job in _array(submitit, run, alike, minutes, options or {})
+            for job in _array(submitit, [Task(run, each, run_part) for each in alike], options)
         ]
         print(
             f"{run}: submitted {len(todo)} of {len(submission.elements)} elements: "
             f"{', '.join(j.job_id for j in jobs)}"
         )
-        if wait:
+        if options.wait:
             for job in jobs:
                 job.wait()
     else:
         for element in todo:  # one at a time: on one host they would measure each other
-            made = submitit.AutoExecutor(folder=run / "submitit", cluster=executor)
+            made = submitit.AutoExecutor(folder=run / "submitit", cluster=options.executor)
             made.update_parameters(
-                timeout_min=minutes, tasks_per_node=1, gpus_per_node=_cards(plan, element)
+                timeout_min=options.minutes,
+                tasks_per_node=1,
+                gpus_per_node=_cards(plan, element),
             )
-            job = made.submit(Task(run, element))
-            print(f"{run}: {element.name} as {executor} job {job.job_id}", flush=True)
+            job = made.submit(Task(run, element, run_part))
+            print(f"{run}: {element.name} as {options.executor} job {job.job_id}", flush=True)
             job.wait()
             _tell(job, element)
-    if executor != "slurm" or wait or not todo:
+    if options.executor != "slurm" or options.wait or not todo:
         submission.gather(run)
     return run, not submission.unfinished(run)
 
@@ -227,33 +237,31 @@ def _alike(elements: Sequence[Element]) -> list[list[Element]]:
     return list(groups.values())
 
 
-def _array(
-    submitit: Any, run: Path, elements: Sequence[Element], minutes: int, options: Mapping[str, str]
-) -> list[Any]:
+def _array(submitit: Any, tasks: Sequence[Task], options: SubmitOptions) -> list[Any]:
     """Submit one job array."""
+    run, processes, nodes = tasks[0].run, tasks[0].element.processes, tasks[0].element.nodes
     made = submitit.AutoExecutor(
         folder=run / "submitit", cluster="slurm", slurm_max_num_timeout=100
     )
     # By default the whole node: a neighbour on it would be measured too.
-    chosen = {"exclusive": True, **options}
+    chosen = {"exclusive": True, **options.sbatch}
     if chosen["exclusive"] in ("no", "false"):
         del chosen["exclusive"]
     cards = Submission.read(run).device == "cuda"
-    nodes = elements[0].nodes
     # One runner for an element of several nodes, on the first; it starts what the others do.
     only_one = {"slurm_srun_args": ["--nodes=1", "--ntasks=1"]} if nodes > 1 else {}
     try:
         made.update_parameters(
             name=f"bench-{run.name}",
-            timeout_min=minutes,
+            timeout_min=options.minutes,
             nodes=nodes,
             tasks_per_node=1,
             **only_one,
-            **({"gpus_per_node": elements[0].processes} if cards else {}),
+            **({"gpus_per_node": processes} if cards else {}),
             slurm_additional_parameters=chosen,
         )
         with made.batch():
-            jobs = [made.submit(Task(run, element)) for element in elements]
+            jobs = [made.submit(task) for task in tasks]
     except (RuntimeError, OSError, submitit.core.utils.FailedSubmissionError) as error:
         raise BenchError(
             f"cannot submit: {error}", place="sbatch", fix="--slurm KEY=VALUE as your cluster needs"
@@ -267,10 +275,9 @@ def _tell(job: Any, element: Element) -> None:
         print(f"{element.name}: {str(error).strip().splitlines()[-1]}", file=sys.stderr)
 
 
-def _open(
-    plan: Plan, results: Path, command: Sequence[str], run_name: str | None, fresh: bool
-) -> tuple[Path, Submission]:
+def _open(plan: Plan, results: Path, options: SubmitOptions) -> tuple[Path, Submission]:
     """The newest unfinished submission of this suite, or a new one."""
+    run_name, fresh = options.run_name, options.fresh
     results = results.absolute()  # elements may begin in another folder
     elements = elements_of(plan)
     if not elements:
@@ -310,8 +317,8 @@ def _open(
         config=plan.config,
         config_sha256=plan.config_sha256,
         pairs=list(plan.pairs),
-        command=["harness", "submit", *command[1:]],
+        command=list(options.command),
     )
-    submission = Submission(info, tuple(elements), tuple(command), plan.jobs[0].device)
+    submission = Submission(info, tuple(elements), plan.jobs[0].device)
     submission.write(run)
     return run, submission

@@ -10,7 +10,8 @@ from typing import Any
 
 from harness.errors import BenchError
 from harness.planning.hub import WEIGHTS, Answer, Hub, expanded, model_folder
-from harness.schema.workload import JobSpec, Model, Task
+from harness.schema.job import JobSpec
+from harness.schema.workload import Model, Task
 from harness.worker import tasks
 
 LATER = "try again later, or with a network; HF_HUB_OFFLINE=1 takes only what the cache has"
@@ -31,6 +32,13 @@ class Resolved:
         there.
         """
         return {"data": self.data, "weights": self.weights}
+
+    def apply(self, job: JobSpec) -> JobSpec:
+        """The job with every `auto` replaced. Its id stays: what was decided belongs to the run."""
+        workload = job.workload
+        return job.with_sources(
+            data=self.data[workload.task.name], weights=self.weights[workload.model.name]
+        )
 
 
 @dataclass(frozen=True)
@@ -174,15 +182,4 @@ def _weights(model: Model, hub: Hub) -> str | _Wish:
         instead="or the path of a folder with the model, or `weights: random` with a built-in "
         "`architecture`",
         ask=lambda: hub.model(path),
-    )
-
-
-def apply(job: JobSpec, resolved: Resolved) -> JobSpec:
-    """The job with every `auto` replaced. Its id stays: what was decided belongs to the run."""
-    task = job.workload.task.model_copy(update={"source": resolved.data[job.workload.task.name]})
-    model = job.workload.model.model_copy(
-        update={"weights": resolved.weights[job.workload.model.name]}
-    )
-    return job.model_copy(
-        update={"workload": job.workload.model_copy(update={"task": task, "model": model})}
     )

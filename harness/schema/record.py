@@ -10,7 +10,6 @@ from enum import StrEnum
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
-    BaseModel,
     ConfigDict,
     Field,
     ModelWrapValidatorHandler,
@@ -19,6 +18,7 @@ from pydantic import (
     model_validator,
 )
 
+from harness.schema.base import Replaceable
 from harness.schema.redaction import CommandText, FreeText
 from harness.schema.stats import LONGEST_S, SHORTEST_S
 from harness.schema.workload import Arm, Workload
@@ -45,7 +45,7 @@ _OUT_OF_RANGE = frozenset(
 ExitCode = Annotated[int, Field(ge=-(2**31), lt=2**32)]
 
 
-class Part(BaseModel):
+class Part(Replaceable):
     """Part of a record: frozen, and tolerant of fields a newer harness may have written.
 
     A number that no measurement can give (a negative or infinite time, NaN, 1e308 s) is read as
@@ -661,6 +661,38 @@ class Host(Part):
     cuda_driver: str | None = None
 
 
+class AdaptiveInfo(Part):
+    """Of the suite's adaptive stopping what a reader of the run needs."""
+
+    measure: Literal["steady_state", "end_to_end"] = Field(
+        "steady_state", description="the gain that was to be precise enough"
+    )
+
+
+class ParityInfo(Part):
+    """Of the suite's parity check what a reader of the run needs."""
+
+    tolerance: Quantity | None = Field(
+        None, description="largest difference of a step's loss between twins; null: by precision"
+    )
+
+
+class MeasurementInfo(Part):
+    """Of the suite's `measurement` what a reader of the run needs.
+
+    Not harness.schema.measurement.Measurement itself: a setting that a run is older than must not
+    be read as today's default, but as none.
+    """
+
+    protocol: Literal["epochs", "blocks"] | None = None
+    warmup_steps: Count | None = None
+    threads: Count | None = None
+    adaptive: AdaptiveInfo | None = None
+    parity: ParityInfo | None = Field(
+        None, description="null: none was asked for, or the run is older than the check"
+    )
+
+
 class RunInfo(Part):
     """run.json: what was asked for, of which host, with which code.
 
@@ -677,6 +709,9 @@ class RunInfo(Part):
     finished_at: str | None = None
     status: Literal["running", "complete", "incomplete"] = "running"
     config: dict[str, Any] = Field(default_factory=dict, description="the resolved suite")
+    measurement: MeasurementInfo | None = Field(
+        None, description="from `config` where a run is older than this field; null: not told"
+    )
     config_sha256: str = ""
     pairs: list[Pair] = Field(default_factory=list)
     host: Host = Host()
@@ -702,3 +737,18 @@ class RunInfo(Part):
     published_gains: list[dict[str, Any]] = Field(
         default_factory=list, description="only for published runs"
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _measurement_is_in_the_config(cls, data: Any) -> Any:
+        """Take the measurement's settings from the resolved suite where they are nowhere else."""
+        if not isinstance(data, dict) or data.get("measurement") is not None:
+            return data
+        config = data.get("config")
+        settings = config.get("measurement") if isinstance(config, dict) else None
+        try:
+            return {**data, "measurement": MeasurementInfo.model_validate(settings)}
+        except ValidationError:
+            # A suite is kept as it was written. What it says otherwise than today's does not make
+            # the run unreadable.
+            return data

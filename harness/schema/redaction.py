@@ -91,8 +91,10 @@ WEBHOOK_PATH = re.compile(r"(?<=://hooks\.slack\.com/)[^\s'\"<>]+")
 URL_USER = re.compile(r"(?<=://)[^/@\s]+@")
 # `password=…`, `Authorization: Bearer …`; not `pad_token=…`, which is a word of a tokenizer.
 NAMED = re.compile(
-    r"""(?ix) \b(?P<name> (?:[\w-]*[_-])? (?:token|secret|passw(?:or)?d|passphrase|credentials?|authorization|cookie
-    |(?:api|access|private|secret)[_-]?key) ) (?P<between> ["']? \s* [=:] \s* ["']? (?:(?:bearer|basic|token)\s+)? )
+    r"""(?ix) \b(?P<name> (?:[\w-]*[_-])?
+    (?:token|secret|passw(?:or)?d|passphrase|credentials?|authorization|cookie
+    |(?:api|access|private|secret)[_-]?key) )
+    (?P<between> ["']? \s* [=:] \s* ["']? (?:(?:bearer|basic|token)\s+)? )
     (?P<value> [^\s"',;(){}\[\]<>|&]{6,} )"""
 )
 SPECIAL_TOKEN = re.compile(
@@ -107,7 +109,8 @@ class Redactor:
     """Takes secrets and private paths out of texts.
 
     Args:
-        places: absolute folders and what stands in for each; deeper ones go before those above them.
+        places: absolute folders and what stands in for each; deeper ones go before those above
+            them.
         secrets: values that are secret, whatever they look like.
         names: what users called things; no part of one is a secret.
     """
@@ -264,6 +267,7 @@ def _model(model: Kept, by: Redactor) -> Kept:
         after = _value(before, field.annotation, tuple(field.metadata), by)
         if after is not before:
             changes[name] = after
+    # Not validated: what stands in for a path or a secret need not be what the field is for.
     return model.model_copy(update=changes) if changes else model
 
 

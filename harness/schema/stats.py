@@ -155,7 +155,8 @@ class Limited:
     """A launch with its slow blocks cut to a limit, as `limit_slow_blocks` says.
 
     Attributes:
-        log_times: ln of the seconds of (baseline, candidate) for each pair of blocks, slow blocks cut.
+        log_times: ln of the seconds of (baseline, candidate) for each pair of blocks, slow blocks
+            cut.
         log_ratio: ln R, the log ratio of the sums of these times.
         share: the share of the pairs of blocks in which nothing was cut.
         limit_s: K, the seconds that a block may take beyond what its partner's time says.

@@ -128,8 +128,8 @@ class Suite(Strict):
         return data
 
     def resolved_workloads(self) -> list[Workload]:
-        """Every workload, in the order of the file. Raises InputError or ValidationError (the loader
-        says where).
+        """Every workload, in the order of the file. Raises InputError or ValidationError (the
+        loader says where).
         """
         found: list[Workload] = []
         for index, entry in enumerate(self.workloads):
@@ -205,7 +205,7 @@ class Suite(Strict):
         if not arm.training:
             return workload
         changed = merge(workload.training, ("arms", arm.name, "training"), arm.training)
-        return workload.model_copy(update={"training": changed})
+        return workload.replace(training=changed)
 
     def resolved_pairs(self) -> list[Pair]:
         """Every pair on every workload it applies to; refuses unknown arms and undeclared

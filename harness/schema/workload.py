@@ -1,6 +1,4 @@
-"""What is trained and how: the models that config files, job specs and records share. Imports no
-torch.
-"""
+"""What is trained and how: the models that suites, jobs and records share. Imports no torch."""
 
 from __future__ import annotations
 
@@ -9,7 +7,6 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
     ConfigDict,
     Field,
     ValidationInfo,
@@ -17,12 +14,12 @@ from pydantic import (
     model_validator,
 )
 
+from harness.schema.base import Replaceable
 from harness.schema.redaction import HOST_PATH
 
 Scalar = bool | int | float | str | None
-MOST_SECONDS = (
-    366 * 24 * 3600.0
-)  # of anything that waits or measures; what is longer is a slip of the keyboard
+# Of anything that waits or measures; what is longer is a slip of the keyboard.
+MOST_SECONDS = 366 * 24 * 3600.0
 LARGEST_SEED = 2**31 - 1  # NumPy takes 32 bits, and launches count up from it
 MOST_LAUNCHES = 1000
 # Ends of the keys of a model's configuration that are counts.
@@ -56,7 +53,7 @@ def _is_slug(name: str) -> str:
 Slug = Annotated[str, AfterValidator(_is_slug)]
 
 
-class Strict(BaseModel):
+class Strict(Replaceable):
     """Unknown keys are errors, and so are infinity and NaN; values do not change after
     validation.
     """
@@ -66,10 +63,9 @@ class Strict(BaseModel):
     @field_validator("*", mode="before")
     @classmethod
     def _a_number_is_not_a_boolean(cls, value: Any, info: ValidationInfo) -> Any:
-        # pydantic would read `batch_size: true` as 1
-        if not isinstance(
-            value, bool
-        ):  # first, for this runs for every field of every record that is read
+        # pydantic would read `batch_size: true` as 1. The question comes first, for this runs for
+        # every field of every record that is read.
+        if not isinstance(value, bool):
             return value
         annotation = cls.model_fields[str(info.field_name)].annotation
         kinds = get_args(annotation) or (annotation,)
@@ -341,59 +337,4 @@ class Arm(Strict):
         ge=0,
         le=1000 * MOST_SECONDS,
         description="sleep in the data collator for every batch: a fault to rehearse alarms with",
-    )
-
-
-class JobSpec(Strict):
-    """One job, completely: what the child process gets, as JSON. `id` is a hash of all that decides
-    the result.
-    """
-
-    id: str
-    run: str
-    suite: str
-    workload: Workload  # with the arm's own training settings applied
-    arm: Arm
-    launch: int = Field(
-        ge=0, description="0-based; launch k of two arms forms one pair of fresh launches"
-    )
-    position: int = Field(
-        ge=0, description="0-based order of execution within the run, or of being started"
-    )
-    seed: int
-    device: Literal["cpu", "cuda"] = "cpu"
-    warmup_steps: int = Field(10, ge=1, description="steps never counted as steady state")
-    twin: bool = Field(False, description="parity twin: dropout 0, losses of every step compared")
-    partner: Slug | None = Field(
-        None,
-        description="blocks protocol: the arm this job shares the device with; it waits at "
-        "borders for the runner",
-    )
-    lead_in_steps: int = Field(
-        1, ge=0, description="blocks protocol: steps at the head of a block that are not timed"
-    )
-    cores: list[int] | None = Field(
-        None, description="CPUs the job's processes may run on; null: all"
-    )
-    freeze_collector: bool = Field(
-        False, description="gc.freeze() and gc.disable() once the warm-up is over"
-    )
-    realtime: bool = Field(
-        False, description="SCHED_FIFO once the warm-up is over, where the host allows it"
-    )
-    do_train: bool = True
-    do_eval: bool = True
-    inference: Inference | None = Field(None, description="null: none")
-    cache_dir: Path
-    output_dir: Path | None = Field(
-        None, description="where to save the trained model; null: not saved"
-    )
-    memory_limit_gib: float | None = Field(
-        None, gt=0, description="host memory the job may use (RLIMIT_DATA)"
-    )
-    threads: int | None = Field(
-        None, gt=0, description="CPU threads of torch and ONNX Runtime; null: their defaults"
-    )
-    environment: dict[str, str] = Field(
-        default_factory=dict, description="set before torch is imported"
     )

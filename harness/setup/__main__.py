@@ -1,8 +1,8 @@
 """`make setup`: .venv with the stack this host needs, ORT's extensions, and a proof that it trains.
 
-Run by the interpreter the environment is made from (harness/setup/bootstrap.sh has uv find it). Does
-nothing, in well under a second, when the stamp in .venv says that everything is as it was. Standard
-library only.
+Run by the interpreter the environment is made from (harness/setup/bootstrap.sh has uv find it).
+Does nothing, in well under a second, when the stamp in .venv says that everything is as it was.
+Standard library only.
 """
 
 from __future__ import annotations

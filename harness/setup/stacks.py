@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 
 OWN = "ort"
 # What harness/worker imports in every stack, as packages are called.
-NEEDED = "accelerate datasets filelock numpy pyarrow pydantic scikit-learn scipy tokenizers torch transformers".split()
+NEEDED = (
+    "accelerate datasets filelock numpy pyarrow pydantic scikit-learn scipy tokenizers torch "
+    "transformers"
+).split()
 
 
 def interpreters(

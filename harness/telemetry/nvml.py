@@ -31,11 +31,13 @@ class NvmlSource:
     """The cards that CUDA_VISIBLE_DEVICES (`visible`; None: all) names. Use `close` at the end.
 
     What NVML's numbers mean (NVML API reference):
-    utilization     share of the driver's last sample period, 1/6 to 1 s long, in which any kernel ran (memory: in which
-                    device memory was read or written)
-    power_w         average of the last second on Ampere and newer, except GA100 (A100) and older: at that moment
+    utilization     share of the driver's last sample period, 1/6 to 1 s long, in which any kernel
+                    ran (memory: in which device memory was read or written)
+    power_w         average of the last second on Ampere and newer, except GA100 (A100) and older:
+                    at that moment
     energy_mj       since the driver was loaded; Volta and newer
-    memory_used     without what the driver reserves, if the driver tells the two apart (as nvidia-smi prints it)
+    memory_used     without what the driver reserves, if the driver tells the two apart (as
+                    nvidia-smi prints it)
 
     `lost`: visible cards that do not answer; `lost_elsewhere`: those that are not visible.
     `driver`: whether there is one at all. `failure`: why a driver that is there tells nothing of

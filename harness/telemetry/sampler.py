@@ -4,13 +4,15 @@ pynvml and psutil only.
 Usage: python -m harness.telemetry.sampler --roots PID,PID [--gpus CUDA_VISIBLE_DEVICES] [--interval
 S] Without --gpus every card; with `--gpus ''` none. Ends when stdin closes or its parent dies.
 
-stdout, JSON lines (times are CLOCK_MONOTONIC nanoseconds; a field that could not be read is absent):
-start       t_ns, version, interval_s, slow_s, roots, cores, gpus [{index, uuid, name, and the fields of sources.ONCE}]
+stdout, JSON lines (times are CLOCK_MONOTONIC nanoseconds; a field that could not be read is
+absent):
+start       t_ns, version, interval_s, slow_s, roots, cores, gpus [{index, uuid, name, and the
+            fields of sources.ONCE}]
 unreadable  t_ns, gpu (null: all), field (* for the whole card), reason: once each
-tick        t_ns, gpus {index: fields}, job_cpu_s, job_rss_bytes, job_stopped (only where it is true); with every slow
-            tick also host_busy_s, host_total_s, job_cores (how many CPUs the job may use) and cores_busy_s,
-            cores_total_s (of these, since the start), tree (pids of the job), hidden (pids on a card that this pid
-            namespace does not show)
+tick        t_ns, gpus {index: fields}, job_cpu_s, job_rss_bytes, job_stopped (only where it is
+            true); with every slow tick also host_busy_s, host_total_s, job_cores (how many CPUs
+            the job may use) and cores_busy_s, cores_total_s (of these, since the start), tree
+            (pids of the job), hidden (pids on a card that this pid namespace does not show)
 end         t_ns, missed
 """
 

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -19,15 +19,15 @@ from harness.paths import CHECKOUT
 from harness.telemetry.sampler import INTERVAL_S
 
 if TYPE_CHECKING:  # pydantic is no business of those who only start and stop a sampler
-    from harness.schema.record import JobRecord
-    from harness.schema.workload import JobSpec
+    from harness.schema.job import JobSpec
+    from harness.schema.record import Telemetry, Timing
     from harness.telemetry.series import Series
 
 STOP_S = 3.0  # a driver call that hangs (a card falling off the bus) must not hold up the runner
 
 
 class Sampling:
-    """A running sampler. Use as a context manager around the job; then `summarise` its record.
+    """A running sampler. Use as a context manager around the job; then `summarise`.
 
     Nothing here raises because of telemetry: what went wrong is in the record's
     `telemetry.unreadable`, and with its traceback in the job's log.
@@ -89,18 +89,12 @@ class Sampling:
         roots: Sequence[int],
         *,
         interval_s: float = INTERVAL_S,
-        environment: Mapping[str, str] | None = None,
         log: Path | None = None,
     ) -> Sampling:
-        """For a job: the cards it sees, none if it trains on the CPU. `environment`: the job's, if
-        not the usual.
-        """
-        if environment is None:
-            from harness.launcher.environment import environment_for
+        """For a job: the cards it sees, none if it trains on the CPU."""
+        from harness.launcher.environment import cards_of
 
-            environment = environment_for(job, os.environ, Path())
-        visible = environment.get("CUDA_VISIBLE_DEVICES") if job.device == "cuda" else ""
-        return cls(roots, gpus=visible, interval_s=interval_s, log=log)
+        return cls(roots, gpus=cards_of(job, os.environ), interval_s=interval_s, log=log)
 
     @property
     def pid(self) -> int | None:
@@ -154,9 +148,16 @@ class Sampling:
             self._fail(f"the sampler's output is damaged: {error}", traceback.format_exc())
             return Series()
 
-    def summarise(self, record: JobRecord, run_folder: Path, relative: str) -> JobRecord:
-        """The record with its telemetry; the series goes to `run_folder`/`relative`
-        (series/NAME.telemetry.parquet).
+    def summarise(
+        self, timing: Timing, run_folder: Path, relative: str, *, until_ns: int | None = None
+    ) -> Telemetry:
+        """Stop, and say what was seen of a job; its series goes to `run_folder`/`relative`.
+
+        Args:
+            timing: The job's, which says when its steady window was.
+            run_folder: The folder of the run.
+            relative: Place of the series within it (series/NAME.telemetry.parquet).
+            until_ns: What comes later is no part of the training (CLOCK_MONOTONIC).
         """
         from harness.files import write_atomically
         from harness.telemetry.summary import summarise
@@ -170,13 +171,10 @@ class Sampling:
             except OSError as error:
                 problem = f"the series could not be written: {error.strerror}"
                 self._fail(problem, traceback.format_exc())
-        until_ns = record.inference.begin_ns if record.inference else None
-        telemetry = summarise(series, record.timing, written, until_ns)
+        telemetry = summarise(series, timing, written, until_ns)
         if self.problem:
-            telemetry = telemetry.model_copy(
-                update={"unreadable": [*telemetry.unreadable, self.problem]}
-            )
-        return record.model_copy(update={"telemetry": telemetry})
+            telemetry = telemetry.replace(unreadable=[*telemetry.unreadable, self.problem])
+        return telemetry
 
 
 def _environment() -> dict[str, str]:

@@ -2,8 +2,7 @@
 runner by the channel.
 
 Exits with 0 after `result` and `bye`, with 1 after `failure`, with 3 when the runner is gone. Until
-the environment is set only the standard library is imported: what torch and ONNX Runtime read at
-import must be there by then.
+the backend's variables are set no library of the stack is imported that may read them.
 """
 
 from __future__ import annotations
@@ -14,7 +13,6 @@ import os
 import sys
 import traceback
 from pathlib import Path
-from typing import Any
 
 from harness.launcher.channel import PROTOCOL_VERSION, Channel
 from harness.worker import process
@@ -29,18 +27,18 @@ def _leave(code: int) -> None:
     os._exit(code)
 
 
-def _run(raw: dict[str, Any], channel: Channel, inbox: process.Inbox) -> int:
-    os.environ.update(process.environment_of(raw))
-    process.limit_memory(raw.get("memory_limit_gib"))
-    from harness.schema.workload import JobSpec
+def _run(specification: bytes, channel: Channel, inbox: process.Inbox) -> int:
+    from harness.schema.job import JobSpec
     from harness.worker import backends, failures
 
     job = None
     try:
-        process.pin(raw.get("cores"))
-        spec = JobSpec.model_validate(raw)
+        spec = JobSpec.model_validate(json.loads(specification))
+        process.limit_memory(spec.memory_limit_gib)
+        process.pin(spec.cores)
         backend = backends.get(spec.arm.backend)(spec)
-        os.environ.update({**backend.environment(), **spec.environment})
+        # The rest is there already (harness.launcher.environment).
+        os.environ.update(backend.environment())
         from harness.worker.job import Job
 
         job = Job(spec, backend, channel, inbox)
@@ -71,7 +69,7 @@ def main() -> None:
         print("usage: python -m harness.worker SPEC.json SOCKET", file=sys.stderr)
         sys.exit(2)
     channel = Channel(sys.argv[2])
-    raw = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
+    specification = Path(sys.argv[1]).read_bytes()
     channel.send(
         "hello",
         pid=os.getpid(),
@@ -80,7 +78,7 @@ def main() -> None:
     )
     inbox = process.exit_with_runner(channel)
     try:
-        code = _run(raw, channel, inbox)
+        code = _run(specification, channel, inbox)
     except BaseException:
         traceback.print_exc()
         code = process.LOST_RUNNER_EXIT

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import BenchError
-from harness.schema.workload import JobSpec
+from harness.schema.job import JobSpec
 from harness.worker import compat
 from harness.worker.backends.base import Backend
 

@@ -7,11 +7,13 @@ import resource
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from harness.launcher.channel import Channel
+from harness.schema.job import JobSpec
 from harness.schema.record import (
     Engagement,
     Fingerprint,
@@ -22,14 +24,23 @@ from harness.schema.record import (
     Timing,
     WorkerResult,
 )
-from harness.schema.workload import JobSpec
 from harness.worker import arguments, tasks
 from harness.worker.backends.base import Backend
 from harness.worker.failures import NotEngagedError, log_hidden
 from harness.worker.model import build
 from harness.worker.process import Inbox
 from harness.worker.ranks import Ranks, highest, proof_of_all
+from harness.worker.tasks.base import TaskData, TaskKind
 
+if TYPE_CHECKING:
+    from harness.worker.instruments.data_order import OrderRecorder
+    from harness.worker.instruments.loss_recorder import LossRecorder
+    from harness.worker.instruments.step_clock import StepClock
+
+# Of what Trainer says of an evaluation, what is no metric.
+BOOKKEEPING = (
+    "runtime samples_per_second steps_per_second jit_compilation_time model_preparation_time"
+).split()
 PACKAGES = (
     "torch transformers optimum onnxruntime onnxruntime-training onnxruntime-training-cpu "
     "torch-ort onnx datasets "
@@ -37,9 +48,70 @@ PACKAGES = (
 ).split()
 
 
+@dataclass(frozen=True)
+class Loaded:
+    """A task with its data."""
+
+    task: TaskKind
+    data: TaskData
+
+
+@dataclass(frozen=True)
+class Built:
+    """The model (a transformers.PreTrainedModel) as it was before training.
+
+    `remarks`: what a reader must know of it, a sentence each. `shape`: what decides its FLOPs.
+    """
+
+    model: Any
+    remarks: list[str]
+    weights_sha256: str
+    attention: str | None
+    parameters: int
+    shape: ModelShape | None
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A trainer (a transformers.Trainer) and the instruments on it."""
+
+    trainer: Any
+    training_arguments: dict[str, Any]
+    order: OrderRecorder
+    losses: LossRecorder
+    clock: StepClock
+
+    def data_order_sha256(self, data: TaskData) -> str:
+        """Fingerprint of the samples that were trained on, in their order."""
+        return self.order.sha256(sum(self.losses.samples), data.sources.data_sha256 or "")
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What Trainer says of the training, in seconds and samples per second, and what only a trainer
+    that has trained tells of itself.
+    """
+
+    runtime_s: float
+    samples_per_s: float
+    optimizer: str | None = None
+    dtype_policy: str | None = None
+    data_order_sha256: str | None = None
+
+
+@dataclass
+class Evaluated:
+    """The metrics of the validation sets that were evaluated until now, and the seconds it took."""
+
+    metrics: dict[str, float] = field(default_factory=dict)
+    runtime_s: float | None = None
+
+
 class Job:
     """Runs a spec with its backend; `run` returns the result or raises, `partial` is what there is
     until then.
+
+    Each phase leaves one value, which stays None until the phase gets that far.
     """
 
     def __init__(
@@ -51,21 +123,14 @@ class Job:
         self.spec, self.backend, self.channel = spec, backend, channel
         self._inbox = inbox
         self._ranks = Ranks()
-        self._gate: Any = None
-        self.engagement: Engagement | None = None
-        self._clock: Any = None
-        self._losses: Any = None
-        self._trainer: Any = None
-        self._data: Any = None
-        self._task: Any = None
         self._seconds: dict[str, float] = {}
-        self._train_metrics: dict[str, float] = {}
-        self._metrics: dict[str, float] = {}
-        self._eval_runtime_s: float | None = None
-        self._fingerprint: dict[str, Any] = {}
         self._memory = Memory()
-        self._shape: ModelShape | None = None
-        self._remarks: list[str] = []
+        self.engagement: Engagement | None = None
+        self._loaded: Loaded | None = None
+        self._built: Built | None = None
+        self.prepared: Prepared | None = None
+        self._trained: Trained | None = None
+        self._evaluated: Evaluated | None = None
         self._inference: InferenceResult | None = None
 
     @contextlib.contextmanager
@@ -82,39 +147,32 @@ class Job:
         with self._phase("imports"):
             self._import()
         with self._phase("data"):
-            task = self._task = tasks.get(spec.workload.task.kind)(spec)
-            self._data = task.load()
+            task = tasks.get(spec.workload.task.kind)(spec)
+            loaded = self._loaded = Loaded(task, task.load())
         with self._phase("model"):
-            model, self._remarks = build.build(
-                spec, self._data.tokenizer, task.auto_class, task.model_config(self._data)
-            )
-            self._fingerprint |= {
-                "initial_weights_sha256": build.weights_sha256(model),
-                "attention": getattr(model.config, "_attn_implementation", None),
-                "parameters": sum(parameter.numel() for parameter in model.parameters()),
-            }
-            self._shape = task.shape(model.config.to_dict(), self._data)
+            built = self._built = self.build_model(loaded)
         with tempfile.TemporaryDirectory(prefix="bench-trainer-") as folder:
-            self._prepare(model, Path(folder))
+            prepared = self.prepared = self.prepare(loaded, built, Path(folder))
             if spec.do_train:
                 with self._phase("train"):
-                    self._train()
+                    self.train(loaded, built, prepared)
             if spec.do_eval and spec.workload.training.evaluate:
                 with self._phase("evaluate"):
-                    self._evaluate()
+                    self._evaluate(loaded, prepared)
         if spec.output_dir is not None and self._ranks.main:
             with self._phase("save"):
                 # Not trainer.save_model: ORTTrainer's writes no config. The module itself is
                 # trained in every arm.
-                model.save_pretrained(spec.output_dir)
-                self._data.tokenizer.save_pretrained(spec.output_dir)
+                built.model.save_pretrained(spec.output_dir)
+                loaded.data.tokenizer.save_pretrained(spec.output_dir)
         self._ranks.wait()  # one that left earlier would take the others' connections with it
         if spec.inference is not None and not spec.twin and self._ranks.main:
             from harness.worker.inference import phase
 
+            metrics = self._evaluated.metrics if self._evaluated else {}
             with self._phase("inference"):
                 self._inference = phase.measure(
-                    spec, self._trainer, model, self._data.metrics, self._metrics
+                    spec, prepared.trainer, built.model, loaded.data.metrics, metrics
                 )
         return self._result()
 
@@ -129,113 +187,127 @@ class Job:
         self.backend.trainer_class()
         self.backend.prepare()
 
-    def _prepare(self, model: Any, folder: Path) -> None:
+    def build_model(self, loaded: Loaded) -> Built:
+        """The model as it is before training."""
+        task, data = loaded.task, loaded.data
+        model, remarks = build.build(
+            self.spec, data.tokenizer, task.auto_class, task.model_config(data)
+        )
+        return Built(
+            model,
+            remarks,
+            weights_sha256=build.weights_sha256(model),
+            attention=getattr(model.config, "_attn_implementation", None),
+            parameters=sum(parameter.numel() for parameter in model.parameters()),
+            shape=task.shape(model.config.to_dict(), data),
+        )
+
+    def prepare(self, loaded: Loaded, built: Built, folder: Path) -> Prepared:
+        """The trainer, which keeps its files in `folder`, with its instruments."""
         from harness.worker.instruments.data_order import OrderRecorder
         from harness.worker.instruments.loss_recorder import LossRecorder
+
+        data = loaded.data
+        settings = arguments.build(self.spec, self.backend, folder)
+        trainer = self.backend.trainer_class()(
+            model=built.model,
+            args=settings,
+            train_dataset=data.train,
+            eval_dataset=data.validation,
+            data_collator=_delayed(
+                loaded.task.collator(data), self.spec.arm.injected_delay_ms / 1e3
+            ),
+            compute_metrics=data.metrics,
+            preprocess_logits_for_metrics=_logits_alone,
+        )
+        order = OrderRecorder(trainer)
+        losses = LossRecorder(trainer, cuda=self.spec.device == "cuda")
+        clock = self._clock(losses)
+        clock.attach(trainer)
+        for callback in self.backend.callbacks():
+            trainer.add_callback(callback)
+        return Prepared(trainer, arguments.decisive(settings), order, losses, clock)
+
+    def _clock(self, losses: LossRecorder) -> StepClock:
         from harness.worker.instruments.step_clock import StepClock
         from harness.worker.instruments.turn_clock import Gate, TurnClock
 
-        settings = arguments.build(self.spec, self.backend, folder)
-        self._fingerprint["training_arguments"] = arguments.decisive(settings)
-        self._trainer = self.backend.trainer_class()(
-            model=model,
-            args=settings,
-            train_dataset=self._data.train,
-            eval_dataset=self._data.validation,
-            data_collator=_delayed(
-                self._task.collator(self._data), self.spec.arm.injected_delay_ms / 1e3
-            ),
-            compute_metrics=self._data.metrics,
-            preprocess_logits_for_metrics=_logits_alone,
-        )
         cuda = self.spec.device == "cuda"
-        self._order = OrderRecorder(self._trainer)
-        self._losses = LossRecorder(self._trainer, cuda)
-        if self.spec.partner is not None:
-            assert self._inbox is not None
-            self._gate = Gate(self.spec, self.channel, self._inbox)
-            self._clock = TurnClock(self.channel, self._losses, cuda, self._prove, self._gate)
-        else:
-            self._clock = StepClock(self.channel, self._losses, cuda, self._prove, self._ranks)
-        self._clock.attach(self._trainer)
-        for callback in self.backend.callbacks():
-            self._trainer.add_callback(callback)
+        if self.spec.partner is None:
+            return StepClock(self.channel, losses, self._prove, cuda=cuda, ranks=self._ranks)
+        assert self._inbox is not None
+        gate = Gate(self.spec, self.channel, self._inbox)
+        return TurnClock(self.channel, losses, self._prove, cuda=cuda, gate=gate)
 
-    def _train(self) -> None:
+    def train(self, loaded: Loaded, built: Built, prepared: Prepared) -> Trained:
+        """Train, prove it, and send the steps."""
+        clock = prepared.clock
         self._ranks.wait()  # or the time that one rank starts later than another would be set-up
-        self._clock.start()
-        self._train_metrics = self._trainer.train().metrics
-        self._clock.finish()
-        if self._gate is not None:
-            self._gate.release()
-        self._losses.finish()
-        self._prove(self._clock.steps)
+        clock.start()
+        found = prepared.trainer.train().metrics
+        self._trained = Trained(found["train_runtime"], found["train_samples_per_second"])
+        clock.finish()
+        clock.release()
+        prepared.losses.finish()
+        self._prove(clock.steps)
         self._memory = _peaks(self.spec.device)
         if self._ranks.size > 1:
-            self._gather()
-        self._fingerprint |= {
-            "optimizer": arguments.optimizer_name(self._trainer),
-            "dtype_policy": arguments.dtype_policy(self._trainer),
-            "data_order_sha256": self._order.sha256(
-                sum(self._losses.samples), self._data.sources.data_sha256
-            ),
-        }
-        self._clock.send_series()
+            self._trained = self._gather(loaded, built, prepared, self._trained)
+        self._trained = replace(
+            self._trained,
+            optimizer=arguments.optimizer_name(prepared.trainer),
+            dtype_policy=arguments.dtype_policy(prepared.trainer),
+            data_order_sha256=prepared.data_order_sha256(loaded.data),
+        )
+        clock.send_series()
+        return self._trained
 
-    def _gather(self) -> None:
+    def _gather(
+        self, loaded: Loaded, built: Built, prepared: Prepared, trained: Trained
+    ) -> Trained:
         """Make what was measured that of all ranks: the slowest rank's times, the highest peaks,
         losses, samples.
         """
         ranks = self._ranks
-        self._clock.gather()
-        self._losses.gather(ranks)
+        prepared.clock.gather()
+        prepared.losses.gather(ranks)
         self._memory = highest(ranks.exchange(self._memory))
-        own = self._train_metrics["train_runtime"]
-        slowest = max(ranks.exchange(own))
-        samples_per_s = self._train_metrics["train_samples_per_second"] * own / slowest
-        self._train_metrics |= {"train_runtime": slowest, "train_samples_per_second": samples_per_s}
-        ranks.same("initial weights", self._fingerprint["initial_weights_sha256"])
-        ranks.same(
-            "order of the data",
-            self._order.sha256(sum(self._losses.samples), self._data.sources.data_sha256),
+        slowest = max(ranks.exchange(trained.runtime_s))
+        ranks.same("initial weights", built.weights_sha256)
+        ranks.same("order of the data", prepared.data_order_sha256(loaded.data))
+        return replace(
+            trained,
+            runtime_s=slowest,
+            samples_per_s=trained.samples_per_s * trained.runtime_s / slowest,
         )
 
     def _prove(self, step: int) -> None:
         """Take the proof of every rank after a step. Raises NotEngagedError if one fails."""
-        self._ranks.check_wrapping(self._losses.trained)
-        proof = proof_of_all(self._ranks.exchange(self.backend.engagement(self._trainer, step)))
+        assert self.prepared is not None
+        trainer = self.prepared.trainer
+        self._ranks.check_wrapping(self.prepared.losses.trained)
+        proof = proof_of_all(self._ranks.exchange(self.backend.engagement(trainer, step)))
         if proof is None:
             return
-        earlier = self.engagement
-        self.engagement = proof.model_copy(
-            update={
-                "checked_after_steps": [
-                    *(earlier.checked_after_steps if earlier else []),
-                    *proof.checked_after_steps,
-                ],
-                "reasons": [*(earlier.reasons if earlier else []), *proof.reasons],
-            }
-        )
+        self.engagement = proof if self.engagement is None else _joined(self.engagement, proof)
         if not proof.engaged:
             raise NotEngagedError("; ".join(proof.reasons))
 
-    def _evaluate(self) -> None:
-        bookkeeping = (
-            "runtime samples_per_second steps_per_second jit_compilation_time "
-            "model_preparation_time"
-        ).split()
-        for ending, samples in {"": self._data.validation, **self._data.further}.items():
-            found = self._trainer.evaluate(samples)
-            self._eval_runtime_s = (self._eval_runtime_s or 0.0) + found.get("eval_runtime", 0.0)
+    def _evaluate(self, loaded: Loaded, prepared: Prepared) -> None:
+        evaluated = self._evaluated = Evaluated()
+        data = loaded.data
+        for ending, samples in {"": data.validation, **data.further}.items():
+            found = prepared.trainer.evaluate(samples)
+            evaluated.runtime_s = (evaluated.runtime_s or 0.0) + found.get("eval_runtime", 0.0)
             values = {
                 name.removeprefix("eval_"): value
                 for name, value in found.items()
                 if name.startswith("eval_")
             }
-            scores = self._task.scores(
-                {k: float(value) for k, value in values.items() if k not in bookkeeping}
+            scores = loaded.task.scores(
+                {k: float(value) for k, value in values.items() if k not in BOOKKEEPING}
             )
-            self._metrics |= {
+            evaluated.metrics |= {
                 f"{name}_{ending}" if ending else name: value for name, value in scores.items()
             }
 
@@ -248,10 +320,10 @@ class Job:
     def partial(self) -> WorkerResult:
         """What is known of a job that failed. Sends the steps it did; raises nothing."""
         try:
-            if self._clock is not None and self._clock.steps:
-                self._clock.finish()
+            if self.prepared is not None and self.prepared.clock.steps:
+                self.prepared.clock.finish()
                 self._memory = _peaks(self.spec.device)
-                self._clock.send_series()
+                self.prepared.clock.send_series()
         except Exception:  # the GPU may refuse everything after an error
             log_hidden("the steps of the failed job could not be read to their end")
         try:
@@ -261,42 +333,65 @@ class Job:
             return WorkerResult(engagement=self.engagement, packages=_packages())
 
     def _result(self) -> WorkerResult:
-        timing = (
-            self._clock.timing(self.spec.warmup_steps)
-            if self._clock and self._clock.steps
-            else Timing()
-        )
-        losses = self._losses.values if self._losses else []
-        # Trainer's own time has the waiting of a gated job in it, and its steps are not what was
-        # planned.
-        end_to_end = self._train_metrics if self._gate is None else {}
+        evaluated = self._evaluated or Evaluated()
+        losses = self.prepared.losses.values if self.prepared else []
+        # Where nothing was evaluated there are no metrics that these belong to.
+        data = self._loaded.data if self._loaded and evaluated.metrics else None
         return WorkerResult(
-            timing=timing.model_copy(
-                update={
-                    "imports_s": self._seconds.get("imports"),
-                    "data_s": self._seconds.get("data"),
-                    "model_s": self._seconds.get("model"),
-                    "train_runtime_s": end_to_end.get("train_runtime"),
-                    "train_samples_per_s": end_to_end.get("train_samples_per_second"),
-                    "eval_runtime_s": self._eval_runtime_s,
-                }
-            ),
+            timing=self._timing(),
             memory=self._memory,
             engagement=self.engagement,
-            fingerprint=Fingerprint(**self._fingerprint),
-            sources=self._data.sources.model_copy(update={"remarks": self._remarks})
-            if self._data
-            else Sources(),
-            metrics=self._metrics,
-            main_metrics=list(self._data.main_metrics) if self._metrics else [],
-            chance=dict(self._data.chance) if self._metrics else {},
+            fingerprint=self._fingerprint(),
+            sources=self._sources(),
+            metrics=evaluated.metrics,
+            main_metrics=list(data.main_metrics) if data else [],
+            chance=dict(data.chance) if data else {},
             first_loss=losses[0] if losses else None,
             last_loss=losses[-1] if losses else None,
             losses=list(losses) if self.spec.twin else None,
             packages=_packages(),
-            shape=self._shape,
+            shape=self._built.shape if self._built else None,
             inference=self._inference,
         )
+
+    def _timing(self) -> Timing:
+        clock = self.prepared.clock if self.prepared else None
+        measured = clock.timing(self.spec.warmup_steps) if clock and clock.steps else Timing()
+        trained = self._trained if clock and clock.end_to_end else None
+        return measured.replace(
+            imports_s=self._seconds.get("imports"),
+            data_s=self._seconds.get("data"),
+            model_s=self._seconds.get("model"),
+            train_runtime_s=trained.runtime_s if trained else None,
+            train_samples_per_s=trained.samples_per_s if trained else None,
+            eval_runtime_s=self._evaluated.runtime_s if self._evaluated else None,
+        )
+
+    def _sources(self) -> Sources:
+        if self._loaded is None:
+            return Sources()
+        remarks = self._built.remarks if self._built else []
+        return self._loaded.data.sources.replace(remarks=remarks)
+
+    def _fingerprint(self) -> Fingerprint:
+        built, trained = self._built, self._trained
+        return Fingerprint(
+            initial_weights_sha256=built.weights_sha256 if built else None,
+            data_order_sha256=trained.data_order_sha256 if trained else None,
+            optimizer=trained.optimizer if trained else None,
+            attention=built.attention if built else None,
+            dtype_policy=trained.dtype_policy if trained else None,
+            parameters=built.parameters if built else None,
+            training_arguments=self.prepared.training_arguments if self.prepared else {},
+        )
+
+
+def _joined(earlier: Engagement, proof: Engagement) -> Engagement:
+    """The later proof, with the steps and the reasons of the earlier one."""
+    return proof.replace(
+        checked_after_steps=[*earlier.checked_after_steps, *proof.checked_after_steps],
+        reasons=[*earlier.reasons, *proof.reasons],
+    )
 
 
 def _logits_alone(outputs: Any, labels: Any) -> Any:

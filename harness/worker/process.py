@@ -67,7 +67,7 @@ def pin(cores: Iterable[int] | None) -> None:
         os.register_at_fork(after_in_child=lambda: os.sched_setaffinity(0, others))
 
 
-def place_threads(cores: Sequence[int], apart: bool = True) -> None:
+def place_threads(cores: Sequence[int], *, apart: bool = True) -> None:
     """The main thread on the first of these CPUs, every other thread of this process on the rest;
     or all on all again.
 
@@ -103,24 +103,6 @@ def real_time(on: bool) -> str:
         except OSError as error:
             return error.strerror or str(error)
     return ""
-
-
-def environment_of(spec: dict[str, Any]) -> dict[str, str]:
-    """What a job spec, as it was read from JSON, wants in the environment before anything heavy is
-    imported.
-    """
-    variables: dict[str, str] = {}
-    if spec.get("threads"):
-        variables |= dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), str(spec["threads"]))
-    if spec.get("device") == "cuda":
-        # One GPU per process: with more, Trainer would silently wrap the model in DataParallel.
-        visible = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")
-        if "LOCAL_RANK" not in os.environ:
-            variables["CUDA_VISIBLE_DEVICES"] = visible[0]
-    else:
-        variables["CUDA_VISIBLE_DEVICES"] = ""
-    variables["DATASETS_VERBOSITY"] = "error"
-    return variables | dict(spec.get("environment") or {})
 
 
 def limit_memory(gib: float | None) -> None:

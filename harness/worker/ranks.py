@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, TypeVar
 
+from harness.schema.job import JobSpec
 from harness.schema.record import Engagement, Memory
-from harness.schema.workload import JobSpec
 
 T = TypeVar("T")
 
@@ -99,12 +99,8 @@ def proof_of_all(proofs: Sequence[Engagement | None]) -> Engagement | None:
     reasons = [
         f"rank {rank}: {reason}" for rank, proof in enumerate(given) for reason in proof.reasons
     ]
-    return given[0].model_copy(
-        update={
-            "engaged": all(proof.engaged for proof in given),
-            "reasons": reasons,
-            "ranks": len(given),
-        }
+    return given[0].replace(
+        engaged=all(proof.engaged for proof in given), reasons=reasons, ranks=len(given)
     )
 
 

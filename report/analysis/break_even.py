@@ -26,14 +26,29 @@ class BreakEven:
     low: float | None = None
     high: float | None = None
 
+    @property
+    def is_never(self) -> bool:
+        """Whether the candidate never repays its set-up."""
+        return math.isinf(self.step)
+
+    @property
+    def is_at_once(self) -> bool:
+        """Whether the candidate is ahead from the first step."""
+        return not self.is_never and _whole(self.step) <= FIRST_STEP
+
+    @property
+    def possible_step(self) -> str:
+        """Where it is never: the step that the interval leaves open, " (or from 40)"; else
+        nothing.
+        """
+        if not self.is_never or self.low is None or math.isinf(self.low):
+            return ""
+        return f" (or from {_whole(self.low)})"
+
     def __str__(self) -> str:
         """ "95 (80 to 120)", "95 (40 to ∞)", "first step", "never", "never (or from 40)"."""
-        if math.isinf(self.step):
-            return (
-                "never"
-                if self.low is None or math.isinf(self.low)
-                else f"never (or from {_whole(self.low)})"
-            )
+        if self.is_never:
+            return f"never{self.possible_step}"
         repaid = _whole(self.step)
         said = str(repaid) if repaid > FIRST_STEP else "first step"
         if self.low is None or self.high is None:

@@ -12,7 +12,9 @@ from harness.schema.record import JobRecord, trained_length
 from harness.schema.stats import CONFIDENCE, Estimate, mean_interval, t_quantile, usable
 from report.analysis.cycles import ROUNDING
 from report.analysis.gains import END_TO_END, STEADY_STATE, gains_of
-from report.analysis.launches import OK, arms_of, count_verdicts, verdict
+from report.analysis.launches import arms_of, count_verdicts, is_result, verdict
+from report.analysis.metrics import SETUP
+from report.analysis.outcome import HAS_RESULT, Outcome, no_result
 from report.analysis.provenance_diff import Differences, differences
 from report.labels import known
 from report.loading.runs import Run
@@ -20,7 +22,7 @@ from report.loading.runs import Run
 # label, how it is read, whether it depends on how much was trained, whether on the batch size
 TIMES = (
     ("end to end", END_TO_END.time, True, True),
-    ("set-up", lambda job: job.timing.setup_s, False, True),
+    ("set-up", SETUP.read, False, True),
     ("steady step", STEADY_STATE.time, False, True),
 )
 
@@ -43,12 +45,18 @@ class Item:
     what: str
     time: str
     estimate: Estimate | None
-    state: str
+    outcome: Outcome
+    published: bool
     work: str | None
     batch: object
     length: object
     by_work: bool = False
     by_batch: bool = False
+
+    @property
+    def state(self) -> str:
+        """`ok`, `published`, or why there is no estimate."""
+        return "published" if self.outcome.ok and self.published else str(self.outcome)
 
 
 @dataclass(frozen=True)
@@ -128,7 +136,7 @@ def _variance(estimate: Estimate, confidence: float) -> tuple[float, int] | None
 
 def _compared(a: Item, b: Item) -> Compared:
     if lacking := [
-        f"none in {run}: {item.state}"
+        f"none in {run}: {item.outcome}"
         for run, item in (("A", a), ("B", b))
         if item.estimate is None
     ]:
@@ -149,7 +157,7 @@ def _compared(a: Item, b: Item) -> Compared:
     change = joint_change(a.estimate, b.estimate)
     if change.low is None or change.high is None:
         without = [
-            f"{run} ({item.state if item.state != OK else 'n = 1'})"
+            f"{run} ({'published' if item.published else 'n = 1'})"
             for run, item in (("A", a), ("B", b))
             if item.estimate is not None and item.estimate.low is None
         ]
@@ -192,7 +200,7 @@ def _gain_items(run: Run) -> list[Item]:
                 gain.measure.label,
                 [job for job in jobs if job is not None],
                 gain.ratio,
-                gain.state,
+                gain.outcome,
                 by_work=gain.measure is END_TO_END,  # the more steps, the less set-up weighs in it
             )
         )
@@ -203,16 +211,17 @@ def _time_items(run: Run) -> list[Item]:
     items = []
     for (workload, arm), launches in arms_of(run).launches.items():
         jobs = list(launches.values())
-        counted = [job for job in jobs if verdict(job) == OK]
+        counted = [job for job in jobs if is_result(job)]
         for label, read, by_work, by_batch in TIMES:
             logs = [math.log(seconds) for job in counted if usable(seconds := read(job))]
             if (
                 logs or not counted
             ):  # an arm that counts and never has this time has nothing to compare
                 estimate = mean_interval(logs) if logs else None
-                state = OK if logs else count_verdicts(map(verdict, jobs)) or "no job recorded"
+                failures = count_verdicts(map(verdict, jobs)) or "no job recorded"
+                outcome = HAS_RESULT if logs else no_result(failures)
                 items.append(
-                    _item(workload, arm, label, jobs[:1], estimate, state, by_work, by_batch)
+                    _item(workload, arm, label, jobs[:1], estimate, outcome, by_work, by_batch)
                 )
     return items
 
@@ -223,7 +232,7 @@ def _item(
     time: str,
     jobs: Sequence[JobRecord],
     estimate: Estimate | None,
-    state: str,
+    outcome: Outcome,
     by_work: bool = False,
     by_batch: bool = False,
 ) -> Item:
@@ -245,7 +254,8 @@ def _item(
         what=what,
         time=time,
         estimate=estimate,
-        state="published" if state == OK and jobs and jobs[0].source == "published" else state,
+        outcome=outcome,
+        published=bool(jobs) and jobs[0].source == "published",
         work=_work(jobs[0]) if jobs else None,
         batch=traits[1],
         length=known(jobs[0], "workload.training.max_seq_length", trained_length(jobs[0]))

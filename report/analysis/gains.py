@@ -15,33 +15,37 @@ from harness.schema.stats import block_interval, in_full
 from report.analysis.break_even import BreakEven, break_even
 from report.analysis.cycles import disagree, sm_clock_mhz
 from report.analysis.launches import (
-    OK,
     Arms,
+    JobStatus,
     Launches,
     arms_of,
     by_blocks,
     count_verdicts,
+    is_result,
     unobserved,
     verdict,
 )
-from report.analysis.parity import Parity, check_parity
+from report.analysis.metrics import RUNTIME, SETUP, STEADY_STEP
+from report.analysis.outcome import HAS_RESULT, GainStatus, Outcome, no_result
+from report.analysis.parity import Parity, ParityOutcome, check_parity
 from report.analysis.statistics import Estimate, format_gain, latency_gain, throughput_gain, usable
 from report.loading.runs import Run, once_per_run
 
 
 @dataclass(frozen=True)
 class Measure:
-    """A time that gains are made of: `time` reads it, in seconds, from a job that has it."""
+    """A time that gains are made of: `time` reads it, in seconds, from a job that has it; `stem`
+    begins the names of the gains' series in exports.
+    """
 
     key: str
     label: str
     time: Callable[[JobRecord], float | None]
+    stem: str = ""
 
 
-END_TO_END = Measure(
-    "end_to_end", "end to end", lambda job: None if job.partner else job.timing.train_runtime_s
-)
-STEADY_STATE = Measure("steady_state", "steady state", lambda job: job.timing.steady_step_s)
+END_TO_END = Measure("end_to_end", "end to end", RUNTIME.read, "end-to-end")
+STEADY_STATE = Measure("steady_state", "steady state", STEADY_STEP.read, "steady")
 MEASURES = (END_TO_END, STEADY_STATE)
 
 
@@ -50,7 +54,7 @@ class Gain:
     """What the candidate of a pair gains over its baseline, by one measure.
 
     `ratio` estimates ln T_baseline − ln T_candidate over the `ratio.n` launches that count, of
-    `launches` there were; None if there is no gain, and then `state` says why, else it is `ok`.
+    `launches` there were; None if there is no gain, and then `outcome` says why.
     `left_out` says why launches do not count. `cycles` is the same of clock cycles (steady state,
     where every card's clock is known). `in_full`: the mean of `ratio` had no slow block been
     limited. `break_even`: the step from which the set-up is repaid, with the gain in the steady
@@ -62,7 +66,7 @@ class Gain:
     measure: Measure
     ratio: Estimate | None
     launches: int
-    state: str
+    outcome: Outcome
     left_out: str = ""
     cycles: Estimate | None = None
     in_full: float | None = None
@@ -130,15 +134,15 @@ def _gains_of(run: Run, arms: Arms) -> list[Gain]:
                 continue
             gain = _gain(pair, measure, baseline, candidate, both, parity)
             if reasons:
-                gain = _without_gain(gain, f"refused: {'; '.join(reasons)}")
-            elif gain.ratio and parity and parity.outcome == "failed":
-                gain = _without_gain(gain, f"failed parity: {parity.reason}")
+                gain = _without_gain(gain, GainStatus.REFUSED, "; ".join(reasons))
+            elif gain.ratio and parity and parity.outcome is ParityOutcome.FAILED:
+                gain = _without_gain(gain, GainStatus.FAILED_PARITY, parity.reason)
             elif gain.ratio and gain.cycles and disagree(gain.ratio, gain.cycles):
                 said = (
                     f"throughput {format_gain(gain.ratio)} in time, {format_gain(gain.cycles)} in "
                     f"clock cycles"
                 )
-                gain = _without_gain(gain, f"ambiguous: {said}")
+                gain = _without_gain(gain, GainStatus.AMBIGUOUS, said)
             gains.append(gain)
     return gains
 
@@ -149,7 +153,7 @@ def matched(baseline: Launches, candidate: Launches) -> Iterator[tuple[JobRecord
     """
     for launch in sorted(baseline.keys() & candidate.keys()):
         one, other = baseline[launch], candidate[launch]
-        if verdict(one) == verdict(other) == OK and not _mismatch(one, other):
+        if is_result(one) and is_result(other) and not _mismatch(one, other):
             yield one, other
 
 
@@ -157,8 +161,15 @@ def _published(jobs: Sequence[JobRecord]) -> bool:
     return {job.source for job in jobs} == {"published"}
 
 
-def _without_gain(gain: Gain, state: str) -> Gain:
-    return replace(gain, ratio=None, cycles=None, break_even=None, state=state, left_out="")
+def _without_gain(gain: Gain, status: GainStatus, reason: str) -> Gain:
+    return replace(
+        gain,
+        ratio=None,
+        cycles=None,
+        break_even=None,
+        outcome=Outcome(status, reason),
+        left_out="",
+    )
 
 
 def _gain(
@@ -183,25 +194,34 @@ def _gain(
         if launches and len(jobs) == len(launches)
         else _why_left_out(pair, measure, baseline, candidate)
     )
-    unseen = count_verdicts(unobserved(job) or OK for pair_of_jobs in jobs for job in pair_of_jobs)
+    unseen = count_verdicts(
+        unobserved(job) or JobStatus.OK for pair_of_jobs in jobs for job in pair_of_jobs
+    )
     make = partial(Gain, pair, measure, parity=parity, unobserved=unseen)
     if jobs:
         times = [_times(measure, one, other) for one, other in jobs]
         ratio = block_interval(times)
         if measure is not STEADY_STATE:
-            return make(ratio, len(launches), OK, why)
+            return make(ratio, len(launches), HAS_RESULT, why)
         cycles, even = _cycles(jobs, times), _break_even(jobs)
         return make(
-            ratio, len(launches), OK, why, cycles=cycles, in_full=in_full(times), break_even=even
+            ratio,
+            len(launches),
+            HAS_RESULT,
+            why,
+            cycles=cycles,
+            in_full=in_full(times),
+            break_even=even,
         )
     finished = [
-        any(_judge(measure, job) == OK for job in arm.values()) for arm in (baseline, candidate)
+        any(_judge(measure, job) == JobStatus.OK for job in arm.values())
+        for arm in (baseline, candidate)
     ]
     if all(finished) and not any(
         _mismatch(baseline[k], candidate[k]) for k in baseline.keys() & candidate.keys()
     ):
         why = f"no launch in which both arms finished ({why})"
-    return make(None, len(launches), why)
+    return make(None, len(launches), no_result(why))
 
 
 def _times(measure: Measure, one: JobRecord, other: JobRecord) -> list[tuple[float, float]]:
@@ -243,10 +263,10 @@ def _break_even(jobs: Sequence[tuple[JobRecord, JobRecord]]) -> BreakEven | None
     launches = [
         (one_setup, other_setup, one_step, other_step)
         for one, other in jobs
-        if usable(one_setup := one.timing.setup_s)
-        and usable(other_setup := other.timing.setup_s)
-        and usable(one_step := one.timing.steady_step_s)
-        and usable(other_step := other.timing.steady_step_s)
+        if usable(one_setup := SETUP.read(one))
+        and usable(other_setup := SETUP.read(other))
+        and usable(one_step := STEADY_STEP.read(one))
+        and usable(other_step := STEADY_STEP.read(other))
     ]
     return break_even(launches) if launches else None
 
@@ -255,7 +275,9 @@ def _judge(measure: Measure, job: JobRecord | None) -> str:
     if job is None:
         return "missing"
     why = verdict(job)
-    return why if why != OK or usable(measure.time(job)) else f"no {measure.label} time"
+    if why is not JobStatus.OK or usable(measure.time(job)):
+        return why
+    return f"no {measure.label} time"
 
 
 def _mismatch(one: JobRecord, other: JobRecord) -> str:
@@ -309,10 +331,11 @@ def _why_left_out(pair: Pair, measure: Measure, baseline: Launches, candidate: L
     both_ok = {
         launch
         for launch in baseline.keys() & candidate.keys()
-        if verdict(baseline[launch]) == verdict(candidate[launch]) == OK
+        if is_result(baseline[launch]) and is_result(candidate[launch])
     }
     if mismatches := count_verdicts(
-        (_mismatch(baseline[launch], candidate[launch]) if launch in both_ok else "") or OK
+        (_mismatch(baseline[launch], candidate[launch]) if launch in both_ok else "")
+        or JobStatus.OK
         for launch in launches
     ):
         said.append(mismatches)

@@ -13,17 +13,17 @@ from dataclasses import dataclass
 
 from harness.schema.record import InferencePoint, JobRecord
 from report.analysis.gains import transformed
-from report.analysis.launches import OK, Launches, arms_of, count_verdicts, verdict
+from report.analysis.launches import JobStatus, Launches, arms_of, count_verdicts, verdict
+from report.analysis.outcome import HAS_RESULT, GainStatus, Outcome, no_result
 from report.analysis.statistics import (
     Estimate,
+    latency_gain,
     log_ratios,
     mean_interval,
     throughput_gain,
     usable,
 )
 from report.loading.runs import Run, once_per_run
-
-DISAGREE = "engines disagree: "
 
 
 def inference_subject(workload: str, arm: str, batch_size: int) -> str:
@@ -41,7 +41,7 @@ class Comparison:
     """Both engines on what an arm trained, at one batch size (None: none was timed).
 
     `counted`: the launches with a result, whose times stand; `ratio` estimates ln T_torch − ln
-    T_onnxruntime over them, None if there is no gain, and then `state` says why, else it is `ok`.
+    T_onnxruntime over them, None if there is no gain, and then `outcome` says why.
     `left_out` says why launches do not count.
     """
 
@@ -51,8 +51,13 @@ class Comparison:
     launches: Launches
     counted: list[tuple[JobRecord, InferencePoint]]
     ratio: Estimate | None
-    state: str
+    outcome: Outcome
     left_out: str
+
+    @property
+    def latency(self) -> tuple[float | None, float | None, float | None]:
+        """1 − T_onnxruntime / T_torch: value, low, high."""
+        return transformed(self.ratio, latency_gain)
 
     @property
     def throughput(self) -> tuple[float | None, float | None, float | None]:
@@ -82,12 +87,12 @@ def _compare(workload: str, arm: str, launches: Launches, size: int | None) -> C
     counted = [
         (job, point)
         for job, said in zip(jobs, judged, strict=True)
-        if said == OK and (point := _point(job, size))
+        if said == JobStatus.OK and (point := _point(job, size))
     ]
     differing = [
-        f"{DISAGREE}{job.inference.disagreement or 'not compared'} in launch {launch + 1}"
+        f"{job.inference.disagreement or 'not compared'} in launch {launch + 1}"
         for (launch, job), said in zip(launches.items(), judged, strict=True)
-        if said == OK and job.inference and not job.inference.agree
+        if said == JobStatus.OK and job.inference and not job.inference.agree
     ]
     points = [point for _, point in counted]
     gained = bool(points) and not differing
@@ -97,6 +102,13 @@ def _compare(workload: str, arm: str, launches: Launches, size: int | None) -> C
         else None
     )
     failures = count_verdicts(judged)
+    if gained:
+        outcome = HAS_RESULT
+    elif differing:
+        status = GainStatus.ENGINES_DISAGREE
+        outcome = Outcome(status, f"; {status}: ".join(differing))
+    else:
+        outcome = no_result(failures or "no job recorded")
     return Comparison(
         workload=workload,
         arm=arm,
@@ -104,7 +116,7 @@ def _compare(workload: str, arm: str, launches: Launches, size: int | None) -> C
         launches=launches,
         counted=counted,
         ratio=ratio,
-        state=OK if gained else "; ".join(differing) or failures or "no job recorded",
+        outcome=outcome,
         left_out=failures if gained else "",
     )
 
@@ -117,7 +129,7 @@ def _point(job: JobRecord, size: int | None) -> InferencePoint | None:
 def _judge(job: JobRecord, size: int | None) -> str:
     """`ok`, or why the job has no inference result at this batch size, as a phrase."""
     result = job.inference
-    if (why := verdict(job)) != OK:
+    if (why := verdict(job)) is not JobStatus.OK:
         return why
     if result is None:
         return "no inference recorded"
@@ -132,7 +144,7 @@ def _judge(job: JobRecord, size: int | None) -> str:
         (engine.mean_s, engine.p50_s, engine.p95_s, engine.samples_per_s) for engine in engines
     ]
     return (
-        OK
+        JobStatus.OK
         if all(usable(value) for of_engine in times for value in of_engine)
         else "no usable times"
     )

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 from harness.schema.record import JobRecord, Pair, State, Telemetry
 from report.loading.runs import Run, once_per_run
 
-OK = "ok"
 NEEDS_NO_PROOF = frozenset(
     {"pytorch"}
 )  # plain PyTorch is what every other backend could fall back to
@@ -18,6 +18,20 @@ NEEDS_NO_PROOF = frozenset(
 WELL_COVERED = 0.9
 
 Launches = Mapping[int, JobRecord]  # launch number -> its latest attempt
+
+
+class JobStatus(StrEnum):
+    """Whether a job is a result, or why it is none; the names are those of its record's states."""
+
+    OK = "ok"
+    OUT_OF_MEMORY = "out of memory"
+    TIMEOUT = "timeout"
+    DIVERGED = "diverged"
+    FALLBACK = "fallback"
+    CRASHED = "crashed"
+    INTERRUPTED = "interrupted"
+    CONTAMINATED = "contaminated"
+    NOT_ENGAGED = "not proven engaged"
 
 
 @dataclass(frozen=True)
@@ -133,8 +147,8 @@ def by_blocks(run: Run, jobs: Iterable[JobRecord]) -> bool:
     partners = [job.partner for job in jobs]
     if partners:
         return None not in partners
-    measurement = run.info.config.get("measurement")
-    return isinstance(measurement, dict) and measurement.get("protocol") == "blocks"
+    measurement = run.info.measurement
+    return measurement is not None and measurement.protocol == "blocks"
 
 
 def only_blocks(run: Run) -> bool:
@@ -144,15 +158,19 @@ def only_blocks(run: Run) -> bool:
     )
 
 
-def verdict(job: JobRecord) -> str:
-    """`ok`, or why this job is no result, as a phrase. A backend that was not proven engaged has no
-    result.
-    """
+def verdict(job: JobRecord) -> JobStatus:
+    """Whether this job is a result. A backend that was not proven engaged has none."""
     if job.state is not State.OK:
-        return job.state.value.replace("_", " ")
+        return JobStatus[job.state.name]
     if job.source == "published" or job.arm.backend in NEEDS_NO_PROOF:
-        return OK
-    return OK if job.engagement is not None and job.engagement.engaged else "not proven engaged"
+        return JobStatus.OK
+    engaged = job.engagement is not None and job.engagement.engaged
+    return JobStatus.OK if engaged else JobStatus.NOT_ENGAGED
+
+
+def is_result(job: JobRecord) -> bool:
+    """Whether this job is a result, so that its launch may count."""
+    return verdict(job) is JobStatus.OK
 
 
 def well_covered(telemetry: Telemetry) -> bool:
@@ -178,8 +196,9 @@ def unobserved(job: JobRecord) -> str:
         return "no telemetry samples"
     if not well_covered(telemetry):
         return "telemetry samples missing"
-    unread = [line for gpu in telemetry.gpus for line in gpu.unreadable]
-    if any(line.startswith(("clock_reasons: ", "card: ")) for line in unread):
+    # Records hold an entry as `field: reason`.
+    unread = {line.partition(": ")[0] for gpu in telemetry.gpus for line in gpu.unreadable}
+    if unread & {"clock_reasons", "card"}:
         return "clock reasons not read"
     if any(gpu.foreign_processes is None for gpu in telemetry.gpus):
         return "processes on the card not read"
@@ -187,16 +206,16 @@ def unobserved(job: JobRecord) -> str:
 
 
 def count_verdicts(verdicts: Iterable[str]) -> str:
-    """Everything but `ok`, counted: "fallback in 3 of 4 launches, crashed in 1 of 4 launches";
+    """Every phrase but `ok`, counted: "fallback in 3 of 4 launches, crashed in 1 of 4 launches";
     empty if all are ok.
     """
     said = list(verdicts)
-    if said.count(OK) == len(said):
+    if said.count(JobStatus.OK) == len(said):
         return ""
     counted = Counter(said)
     total = counted.total()
     return ", ".join(
         f"{what} in {count} of {total} launch{'es' if total > 1 else ''}"
         for what, count in sorted(counted.items(), key=lambda item: (-item[1], item[0]))
-        if what != OK
+        if what != JobStatus.OK
     )

@@ -7,11 +7,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from enum import StrEnum
 
-from harness.schema.record import JobRecord, Pair, State
+from harness.schema.record import JobRecord, Pair, ParityInfo, State
 from harness.schema.stats import mean_of, t_quantile
-from report.analysis.launches import OK, Arms, verdict
+from report.analysis.launches import Arms, JobStatus, is_result, verdict
 from report.loading.runs import Run
 from report.text import four_decimals, in_one_line
 
@@ -42,6 +42,14 @@ MAIN_METRICS = (
 MIN_SEEDS = 3  # baseline launches: fewer say nothing of the spread between seeds
 
 
+class ParityOutcome(StrEnum):
+    """Whether both arms of a pair learned alike."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    NOT_CHECKED = "not checked"
+
+
 @dataclass(frozen=True)
 class Parity:
     """What the gate says of a pair. `reason`: why it failed or was not checked; `metric`: what
@@ -51,7 +59,7 @@ class Parity:
     was allowed.
     """
 
-    outcome: Literal["passed", "failed", "not checked"]
+    outcome: ParityOutcome
     reason: str = ""
     metric: str = ""
     difference: float | None = None
@@ -59,11 +67,9 @@ class Parity:
     steps: int | None = None
 
 
-def parity_settings(run: Run) -> dict[str, Any] | None:
+def parity_settings(run: Run) -> ParityInfo | None:
     """The suite's `parity`; None where it asks for none, or was run before there was any."""
-    measurement = run.info.config.get("measurement")
-    parity = measurement.get("parity") if isinstance(measurement, dict) else None
-    return parity if isinstance(parity, dict) else None
+    return run.info.measurement.parity if run.info.measurement is not None else None
 
 
 def check_parity(run: Run, pair: Pair, arms: Arms) -> Parity | None:
@@ -74,12 +80,12 @@ def check_parity(run: Run, pair: Pair, arms: Arms) -> Parity | None:
     settings = parity_settings(run)
     if settings is None:
         return None
-    twins = _compare_twins(pair, arms, settings.get("tolerance"))
-    if twins.outcome == "failed":
+    twins = _compare_twins(pair, arms, settings.tolerance)
+    if twins.outcome is ParityOutcome.FAILED:
         return twins
     differs, said = _compare_metric(pair, arms)
     return (
-        replace(twins, outcome="failed", reason=said, metric=said)
+        replace(twins, outcome=ParityOutcome.FAILED, reason=said, metric=said)
         if differs
         else replace(twins, metric=said)
     )
@@ -95,24 +101,27 @@ def _compare_twins(pair: Pair, arms: Arms, tolerance: float | None) -> Parity:
             for arm, twin in ((pair.baseline, baseline), (pair.candidate, candidate))
             if twin is None
         ]
-        return Parity("not checked", f"no twin of {' and '.join(missing)} was run")
+        return Parity(ParityOutcome.NOT_CHECKED, f"no twin of {' and '.join(missing)} was run")
     if (baseline.state, candidate.state) == (State.OK, State.DIVERGED):
         return Parity(
-            "failed", f"the twin of {pair.candidate} diverged, that of {pair.baseline} did not"
+            ParityOutcome.FAILED,
+            f"the twin of {pair.candidate} diverged, that of {pair.baseline} did not",
         )
     for twin in (baseline, candidate):
-        if (why := verdict(twin)) != OK:
+        if (why := verdict(twin)) is not JobStatus.OK:
             because = f" ({in_one_line(twin.reason)})" if twin.reason else ""
-            return Parity("not checked", f"the twin of {twin.arm.name}: {why}{because}")
+            return Parity(ParityOutcome.NOT_CHECKED, f"the twin of {twin.arm.name}: {why}{because}")
     for what, field in (
         ("initial weights", "initial_weights_sha256"),
         ("the order of the data", "data_order_sha256"),
     ):
         one, other = getattr(baseline.fingerprint, field), getattr(candidate.fingerprint, field)
         if one is None or other is None:
-            return Parity("not checked", f"{what} of the twins: not recorded")
+            return Parity(ParityOutcome.NOT_CHECKED, f"{what} of the twins: not recorded")
         if one != other:
-            return Parity("failed", f"{what} of the twins: not the same{_declared(pair)}")
+            return Parity(
+                ParityOutcome.FAILED, f"{what} of the twins: not the same{_declared(pair)}"
+            )
     return _compare_losses(pair, baseline, candidate, tolerance)
 
 
@@ -120,10 +129,12 @@ def _compare_losses(
     pair: Pair, baseline: JobRecord, candidate: JobRecord, tolerance: float | None
 ) -> Parity:
     if not baseline.losses or not candidate.losses:
-        return Parity("not checked", "the losses of the twins: not recorded")
+        return Parity(ParityOutcome.NOT_CHECKED, "the losses of the twins: not recorded")
     steps = len(baseline.losses)
     if len(candidate.losses) != steps:
-        return Parity("failed", f"the twins did {steps} and {len(candidate.losses)} steps")
+        return Parity(
+            ParityOutcome.FAILED, f"the twins did {steps} and {len(candidate.losses)} steps"
+        )
     precision = baseline.workload.training.precision
     allowed = LOSS_TOLERANCE[precision] if tolerance is None else tolerance
     worst, at, losses = 0.0, 1, (baseline.losses[0], candidate.losses[0])
@@ -133,17 +144,19 @@ def _compare_losses(
         difference = abs(one - other)
         if not math.isfinite(difference):
             arm = pair.candidate if not math.isfinite(other) else pair.baseline
-            return Parity("failed", f"the loss of {arm}'s twin is not finite in step {step}")
+            return Parity(
+                ParityOutcome.FAILED, f"the loss of {arm}'s twin is not finite in step {step}"
+            )
         if difference > worst:
             worst, at, losses = difference, step, (one, other)
     if worst <= allowed:
-        return Parity("passed", difference=worst, tolerance=allowed, steps=steps)
+        return Parity(ParityOutcome.PASSED, difference=worst, tolerance=allowed, steps=steps)
     reason = (
         f"losses of the twins differ by {worst:.2g} in step {at} of {steps} ({losses[0]:.4f} and "
         f"{losses[1]:.4f}; "
         f"{precision} is given {allowed:.2g}){_declared(pair)}"
     )
-    return Parity("failed", reason, difference=worst, tolerance=allowed, steps=steps)
+    return Parity(ParityOutcome.FAILED, reason, difference=worst, tolerance=allowed, steps=steps)
 
 
 def _declared(pair: Pair) -> str:
@@ -168,10 +181,10 @@ def _compare_metric(pair: Pair, arms: Arms) -> tuple[bool, str]:
     both = arms.of_pair(pair)
     if any(job.partner for side in both for job in side.values()):
         return False, "metric not compared: jobs that take turns stop wherever their training is"
-    names = _main_metrics([job for side in both for job in side.values() if verdict(job) == OK])
+    names = _main_metrics([job for side in both for job in side.values() if is_result(job)])
     baseline, candidate = (_scores(side.values(), names) for side in both)
     if not baseline or not candidate:
-        counts = any(verdict(job) == OK for side in both for job in side.values())
+        counts = any(is_result(job) for side in both for job in side.values())
         why = "not evaluated after training" if counts else "no launch counts"
         return False, f"metric not compared: {why}"
     name = score_name(names)
@@ -233,7 +246,7 @@ def _scores(jobs: Iterable[JobRecord], names: Sequence[str]) -> list[float]:
     return [
         mean_of([job.metrics[name] for name in names])
         for job in jobs
-        if names and verdict(job) == OK and all(name in job.metrics for name in names)
+        if names and is_result(job) and all(name in job.metrics for name in names)
     ]
 
 

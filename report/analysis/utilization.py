@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
-
 from harness.schema.record import GpuTelemetry, JobRecord
-from report.analysis.launches import OK, arms_of, verdict
+from report.analysis.launches import arms_of, is_result
 from report.loading.runs import Run
 
 NO_LIMIT = frozenset({"gpu_idle"})  # NVML's reason for a low clock when there is nothing to do
@@ -27,23 +24,6 @@ def cards_of(job: JobRecord) -> list[GpuTelemetry]:
     return job.telemetry.gpus if job.telemetry else []
 
 
-def of_cards(
-    combine: Callable[[list[float]], float], field: str
-) -> Callable[[JobRecord], float | None]:
-    """One figure of all cards of a job; None unless every card has it."""
-
-    def read(job: JobRecord) -> float | None:
-        values = [getattr(gpu, field) for gpu in cards_of(job)]
-        return float(combine(values)) if values and None not in values else None
-
-    return read
-
-
-def mean(values: list[float]) -> float:
-    """The arithmetic mean of at least one value."""
-    return math.fsum(values) / len(values)
-
-
 def clock_limits(run: Run) -> dict[str, dict[tuple[str, str], float]]:
     """What held the clock down in launches that count.
 
@@ -54,7 +34,7 @@ def clock_limits(run: Run) -> dict[str, dict[tuple[str, str], float]]:
     seen: dict[str, dict[tuple[str, str], float]] = {}
     for key, launches in arms_of(run).launches.items():
         for job in launches.values():
-            for gpu in cards_of(job) if verdict(job) == OK else ():
+            for gpu in cards_of(job) if is_result(job) else ():
                 for reason, share in gpu.clock_limits.items():
                     if reason not in NO_LIMIT:
                         worst = seen.setdefault(reason, {})

@@ -13,87 +13,58 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from harness.errors import BenchError
 from harness.schema.record import ENGINES
-from report.analysis.gains import END_TO_END as END_TO_END_GAIN
-from report.analysis.gains import STEADY_STATE as STEADY_STATE_GAIN
 from report.analysis.inference import inference_subject
-from report.analysis.launches import OK
+from report.analysis.metrics import (
+    INFERENCE_METRICS,
+    JOB_METRICS,
+    LATENCY_GAIN,
+    SPEED_UP,
+    THROUGHPUT_GAIN,
+    AnyMetric,
+    Better,
+    Figure,
+    exported,
+)
 from report.loading.runs import Run
-from report.tables.columns import as_number
+from report.tables.arm_rows import arm_rows
 from report.tables.gain_rows import gain_rows
 from report.tables.inference import inference_rows
-from report.tables.rows import END_TO_END, STEADY_STATE, Row, arm_rows
-from report.tables.utilization import GPU_FIGURES, HOST_FIGURES
+from report.tables.rows import AnyRow, ArmRow, GainRow, InferenceRow
 
-ARM_FIGURES = (*END_TO_END, *STEADY_STATE, *GPU_FIGURES, *HOST_FIGURES)
+INFERENCE = "inference"  # begins the names of the series of inference's gains
 
 
 @dataclass(frozen=True)
 class Measure:
-    """What a series measures. `key`: where a row has it; `words`: the unit within a name, for
-    formats without units.
-
-    `proportional`: halving it is twice as good or bad, whatever its size. A gain is not: it may be
-    near 0, and from 0.1% to 0.2% is no doubling of anything.
-    """
+    """What a series measures: a declared metric, and the name of the series."""
 
     name: str
-    key: str
-    unit: str
-    words: str
-    bigger_is_better: bool = False
-    proportional: bool = True
+    metric: AnyMetric
+
+    @property
+    def unit(self) -> str:
+        """The unit's symbol."""
+        return self.metric.unit.symbol
+
+    @property
+    def bigger_is_better(self) -> bool:
+        """Whether higher values are better."""
+        return self.metric.better is Better.HIGHER
+
+    @property
+    def proportional(self) -> bool:
+        """Whether it can be judged by its relative change."""
+        return self.metric.proportional
 
     @property
     def name_with_unit(self) -> str:
-        """`steady-step-time-seconds`."""
-        return f"{self.name}-{self.words}"
-
-
-TIMES = (
-    Measure("end-to-end-time", "runtime_s", "s", "seconds"),
-    Measure("setup-time", "setup_s", "s", "seconds"),
-    Measure("steady-step-time", "steady_step_s", "s", "seconds"),
-)
-ARM_MEASURES = (
-    *TIMES,
-    Measure(
-        "end-to-end-throughput",
-        "train_samples_per_s",
-        "samples/s",
-        "samples-per-second",
-        bigger_is_better=True,
-    ),
-    Measure(
-        "steady-throughput",
-        "steady_samples_per_s",
-        "samples/s",
-        "samples-per-second",
-        bigger_is_better=True,
-    ),
-    Measure("gpu-memory-peak", "gpu_memory_peak_bytes", "bytes", "bytes"),
-    Measure("torch-memory-peak", "torch_peak_allocated_bytes", "bytes", "bytes"),
-    Measure("process-memory-peak", "peak_rss_bytes", "bytes", "bytes"),
-    Measure("energy-per-sample", "joules_per_sample", "J/sample", "joules"),
-)
-INFERENCE_TIME = Measure("inference-latency", "latency_s", "s", "seconds")  # of a batch
-INFERENCE_MEASURES = (  # of an engine: a row's keys begin with its name
-    INFERENCE_TIME,
-    Measure("inference-latency-p50", "latency_p50_s", "s", "seconds"),
-    Measure("inference-latency-p95", "latency_p95_s", "s", "seconds"),
-    Measure(
-        "inference-throughput",
-        "samples_per_s",
-        "samples/s",
-        "samples-per-second",
-        bigger_is_better=True,
-    ),
-)
-GAIN_STEMS = {END_TO_END_GAIN.key: "end-to-end", STEADY_STATE_GAIN.key: "steady"}
+        """For formats without units: `steady-step-time-seconds`."""
+        return f"{self.name}-{self.metric.unit.words}"
 
 
 @dataclass(frozen=True)
@@ -146,22 +117,10 @@ def points_of(run: Run) -> list[Point]:
     An arm has values if a launch of it counts, a pair if its gain is valid, inference if its gain
     is, and last.
     """
-    points = [
-        point
-        for row in arm_rows(run, ARM_FIGURES)
-        for measure in ARM_MEASURES
-        for point in _point(row, measure, row)
-    ]
-    for row in gain_rows(run):
-        if row["state"] == OK:
-            values = {**row, **_speedup(row)}
-            measures = _gain_measures(GAIN_STEMS[str(row["measure"])])
-            points += [point for measure in measures for point in _point(row, measure, values)]
+    points = [point for row in arm_rows(run, JOB_METRICS) for point in _arm_points(row)]
+    points += [point for row in gain_rows(run) if row.outcome.ok for point in _gain_points(row)]
     points += [
-        point
-        for row in inference_rows(run)
-        if row["state"] == OK
-        for point in _inference_points(row)
+        point for row in inference_rows(run) if row.outcome.ok for point in _inference_points(row)
     ]
     return list(dict.fromkeys(points))  # a pair that was declared twice is one series
 
@@ -207,72 +166,80 @@ def json_bytes(content: Any) -> bytes:
     return (json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
 
 
-def _inference_points(row: Row) -> Iterator[Point]:
+def _arm_points(row: ArmRow) -> Iterator[Point]:
+    for metric in exported(JOB_METRICS):
+        yield from _point(row, Measure(metric.series, metric), row.figure(metric), row.arm)
+
+
+def _gain_points(row: GainRow) -> Iterator[Point]:
+    for measure, figure in _gains(row.measure.stem, row):
+        yield from _point(row, measure, figure, row.candidate, baseline=row.baseline)
+
+
+def _inference_points(row: InferenceRow) -> Iterator[Point]:
     """Of both engines at one batch size, and the gain of ONNX Runtime."""
-    size = row["inference_batch_size"]
-    batch_size = size if isinstance(size, int) else None
+    size = row.inference_batch_size
     baseline, candidate = ENGINES
     for engine in ENGINES:
-        values = {
-            key.removeprefix(f"{engine}_"): value
-            for key, value in row.items()
-            if key.startswith(f"{engine}_")
-        }
-        for measure in INFERENCE_MEASURES:
-            for point in _point(row, measure, values):
-                yield replace(point, engine=engine, inference_batch_size=batch_size)
-    gains = {**row, **_speedup(row)}
-    for measure in _gain_measures("inference"):
-        for point in _point(row, measure, gains):
-            yield replace(
-                point, engine=candidate, baseline_engine=baseline, inference_batch_size=batch_size
+        for metric in INFERENCE_METRICS:
+            measure, figure = Measure(metric.series, metric), row.engines[engine][metric]
+            yield from _point(
+                row, measure, figure, row.arm, engine=engine, inference_batch_size=size
             )
-
-
-def _gain_measures(stem: str) -> tuple[Measure, ...]:
-    return (
-        Measure(
-            f"{stem}-latency-gain", "latency_gain", "fraction", "fraction", True, proportional=False
-        ),
-        Measure(
-            f"{stem}-throughput-gain",
-            "throughput_gain",
-            "fraction",
-            "fraction",
-            True,
-            proportional=False,
-        ),
-        Measure(f"{stem}-speedup", "speedup", "times", "times", True),
-    )
-
-
-def _speedup(row: Row) -> Row:
-    """T_baseline / T_candidate with its interval: the throughput gain as tools can take it that
-    judge by ratios.
-    """
-    gains = {end: as_number(row[f"throughput_gain{end}"]) for end in ("", "_low", "_high")}
-    return {f"speedup{end}": None if gain is None else 1 + gain for end, gain in gains.items()}
-
-
-def _point(row: Row, measure: Measure, values: Row) -> list[Point]:
-    value, low, high = (
-        as_number(values.get(f"{measure.key}{end}")) for end in ("", "_low", "_high")
-    )
-    if value is None or not math.isfinite(value):
-        return []
-    n = row["n"]
-    return [
-        Point(
-            run=str(row["run"]),
-            device=str(row["device"]),
-            source=str(row["source"]),
-            workload=str(row["workload"]),
-            arm=str(row["candidate"] if "candidate" in row else row["arm"]),
-            baseline=str(row["baseline"]) if "candidate" in row else None,
-            measure=measure,
-            value=value,
-            low=low if high is not None else None,
-            high=high if low is not None else None,
-            n=n if isinstance(n, int) else None,
+    for measure, figure in _gains(INFERENCE, row):
+        yield from _point(
+            row,
+            measure,
+            figure,
+            row.arm,
+            engine=candidate,
+            baseline_engine=baseline,
+            inference_batch_size=size,
         )
-    ]
+
+
+def _gains(stem: str, row: GainRow | InferenceRow) -> Iterator[tuple[Measure, Figure]]:
+    """The gains that are exported, and their series."""
+    gain = row.throughput_gain
+    ends = (
+        None if end is None else SPEED_UP.read(end) for end in (gain.value, gain.low, gain.high)
+    )
+    figures = {
+        LATENCY_GAIN: row.latency_gain,
+        THROUGHPUT_GAIN: gain,
+        SPEED_UP: Figure(*ends),
+    }
+    for metric, figure in figures.items():
+        yield Measure(f"{stem}-{metric.series}", metric), figure
+
+
+def _point(
+    row: AnyRow,
+    measure: Measure,
+    figure: Figure,
+    arm: str,
+    *,
+    baseline: str | None = None,
+    engine: str | None = None,
+    baseline_engine: str | None = None,
+    inference_batch_size: int | None = None,
+) -> Iterator[Point]:
+    if figure.value is None or not math.isfinite(figure.value):
+        return
+    both = figure.low is not None and figure.high is not None
+    yield Point(
+        run=row.run,
+        device=row.device,
+        source=row.source,
+        workload=row.workload,
+        arm=arm,
+        baseline=baseline,
+        measure=measure,
+        value=figure.value,
+        low=figure.low if both else None,
+        high=figure.high if both else None,
+        n=row.n,
+        engine=engine,
+        baseline_engine=baseline_engine,
+        inference_batch_size=inference_batch_size,
+    )

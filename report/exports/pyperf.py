@@ -12,14 +12,14 @@ from typing import Any
 
 from harness.schema.record import ENGINES, JobRecord
 from report.analysis.inference import comparisons_of, inference_subject
-from report.analysis.launches import OK, arms_of, verdict
+from report.analysis.launches import arms_of, is_result
+from report.analysis.metrics import INFERENCE_LATENCY, JOB_METRICS, Unit, exported
 from report.analysis.statistics import usable
-from report.exports.points import INFERENCE_TIME, TIMES, json_bytes, nothing_to_export, reject_clash
+from report.exports.points import json_bytes, nothing_to_export, reject_clash
 from report.loading.runs import Run
-from report.tables.rows import END_TO_END, STEADY_STATE
 
 VERSION = "1.0"
-READ = {figure.key: figure.read for figure in (*END_TO_END, *STEADY_STATE)}
+TIMES = [metric for metric in exported(JOB_METRICS) if metric.unit is Unit.SECOND]
 
 Metadata = dict[str, str | int]
 
@@ -32,14 +32,11 @@ def files(runs: Sequence[Run]) -> dict[str, bytes]:
     seen: dict[str, str] = {}
     for run in runs:
         for (workload, arm), launches in arms_of(run).launches.items():
-            jobs = [
-                job for job in launches.values() if verdict(job) == OK and job.source == "measured"
-            ]
-            for measure in TIMES:
-                read = READ[measure.key]
-                timed = [_run(job, value) for job in jobs if usable(value := read(job))]
+            jobs = [job for job in launches.values() if is_result(job) and job.source == "measured"]
+            for metric in TIMES:
+                timed = [_run(job, value) for job in jobs if usable(value := metric.read(job))]
                 if timed:
-                    name = f"{workload}/{arm}/{measure.name}"
+                    name = f"{workload}/{arm}/{metric.series}"
                     reject_clash(seen, name, run.info.run)
                     about = _clean({"name": name, "unit": "second", **_about(run, jobs[0])})
                     benchmarks.append({"metadata": about, "runs": timed})
@@ -56,13 +53,13 @@ def files(runs: Sequence[Run]) -> dict[str, bytes]:
 def _inference(run: Run) -> Iterator[dict[str, Any]]:
     """A benchmark per engine of every arm and batch size with a valid gain."""
     for found in comparisons_of(run):
-        if found.state != OK or found.batch_size is None:
+        if not found.outcome.ok or found.batch_size is None:
             continue
         job = found.counted[0][0]
         subject = inference_subject(found.workload, found.arm, found.batch_size)
         for engine in ENGINES:
             about = {
-                "name": f"{subject}/{engine}/{INFERENCE_TIME.name}",
+                "name": f"{subject}/{engine}/{INFERENCE_LATENCY.series}",
                 "unit": "second",
                 **_about(run, job),
                 "engine": engine,

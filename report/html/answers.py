@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 from report.analysis.statistics import throughput_gain
 from report.loading.runs import Run
-from report.tables.columns import Show, as_number, count, device, percent, state
-from report.tables.footnotes import run_headline, source_notes
-from report.tables.gains import gains, pair_labels
-from report.tables.rows import Row
+from report.tables.columns import count, device, percent, state
+from report.tables.footnotes import source_notes, where_and_when
+from report.tables.gains import PairLabel, gains, pair_labels
+from report.tables.rows import GainRow
 from report.text import format_percent
 
 BAR_WIDTH, BAR_MARGIN = 200.0, 6.0  # in the bar's own units
@@ -100,73 +100,66 @@ def scale_ends(reach: float) -> tuple[str, str]:
     return f"−{-low:.0%}", f"+{high:.0%}"
 
 
-def _panel(run: Run, rows: Sequence[Row], label: Show, reach: float) -> Panel:
-    pairs: dict[tuple[object, ...], list[Row]] = {}
+def _panel(run: Run, rows: Sequence[GainRow], label: PairLabel, reach: float) -> Panel:
+    pairs: dict[tuple[str, str, str], list[GainRow]] = {}
     for row in rows:
-        pairs.setdefault((row["workload"], row["baseline"], row["candidate"]), []).append(row)
+        pairs.setdefault((row.workload, row.baseline, row.candidate), []).append(row)
     warnings = source_notes(run)
     if run.info.status != "complete":
         warnings.append("not finished: rows may still change")
     return Panel(
         run.info.run,
         run.info.description,
-        run_headline(run).removeprefix(f"run {run.info.run}, "),
+        where_and_when(run),
         tuple(warnings),
         tuple(_line(of_pair, label, reach) for of_pair in pairs.values()),
     )
 
 
-def _line(rows: Sequence[Row], label: Show, reach: float) -> Line:
+def _line(rows: Sequence[GainRow], label: PairLabel, reach: float) -> Line:
     first = rows[0]
-    batch = "" if first["batch_size"] is None else f"batch {first['batch_size']}"
-    facts = [first["task"], first["precision"], batch]
+    batch = "" if first.batch_size is None else f"batch {first.batch_size}"
+    facts = [first.task, first.precision, batch]
     last = rows[
         -1
     ]  # the steady state where there is one: what break-even and noise floor belong to
     return Line(
-        model=str(first["model"]),
+        model=first.model,
         detail=" · ".join(str(fact) for fact in facts if fact),
         pair=label(first),
-        answers={str(row["measure"]): _answer(row, reach) for row in rows},
-        break_even=str(last["break_even"] or ""),
-        break_even_sort=_key(last["break_even_step"]),
-        noise_floor=str(last["noise_floor"] or ""),
-        noise_floor_sort=_key(last["noise_floor_throughput_gain_high"]),
+        answers={row.measure.key: _answer(row, reach) for row in rows},
+        break_even=last.break_even,
+        break_even_sort=_key(last.break_even_step),
+        noise_floor=last.noise_floor,
+        noise_floor_sort=_key(last.noise_floor_throughput_gain_high),
         n=", ".join(dict.fromkeys(count(row) for row in rows)),
-        n_sort=_key(last["n"]),
-        parity=str(first["parity"] or ("" if first["source"] == "published" else NO_TWINS)),
+        n_sort=_key(last.n),
+        parity=str(first.parity or ("" if first.source == "published" else NO_TWINS)),
         state=_states(rows),
-        facets={"run": str(first["run"]), "model": str(first["model"]), "device": device(first)},
+        facets={"run": first.run, "model": first.model, "device": device(first)},
     )
 
 
-def _states(rows: Sequence[Row]) -> str:
+def _states(rows: Sequence[GainRow]) -> str:
     """The state of all measures if it is one, else that of each."""
-    states = {str(row["measure"]).replace("_", " "): state(row) for row in rows}
+    states = {row.measure.key.replace("_", " "): state(row) for row in rows}
     if len(set(states.values())) == 1:
         return state(rows[0])
     return "; ".join(f"{measure}: {said}" for measure, said in states.items())
 
 
-def _answer(row: Row, reach: float) -> Answer:
-    ratio, low, high = (
-        as_number(row[key]) for key in ("log_ratio", "log_ratio_low", "log_ratio_high")
-    )
-    if ratio is None:
+def _answer(row: GainRow, reach: float) -> Answer:
+    ratio, gain = row.log_ratio, row.throughput_gain
+    if ratio.value is None:
         return Answer("", "", "", "", None)
-    gain_low, gain_high = (
-        as_number(row["throughput_gain_low"]),
-        as_number(row["throughput_gain_high"]),
-    )
-    known = gain_low is not None and gain_high is not None
-    printed = as_number(row["published_throughput_gain"])
-    gain = as_number(row["throughput_gain"])
+    known = gain.low is not None and gain.high is not None
+    printed = row.published_throughput_gain
     return Answer(
-        gain=_signed(printed if printed is not None else gain) or percent("throughput_gain")(row),
-        interval=f"{_signed(gain_low)} to {_signed(gain_high)}" if known else "",
-        verdict=_verdict(low, high),
-        sort=_key(gain),
-        bar=_bar(ratio, low, high, reach),
+        gain=_signed(printed if printed is not None else gain.value) or percent(gain.value),
+        interval=f"{_signed(gain.low)} to {_signed(gain.high)}" if known else "",
+        verdict=_verdict(ratio.low, ratio.high),
+        sort=_key(gain.value),
+        bar=_bar(ratio.value, ratio.low, ratio.high, reach),
     )
 
 
@@ -176,13 +169,11 @@ def _verdict(low: float | None, high: float | None) -> str:
     return "faster" if low > 0 else "slower" if high < 0 else "undecided"
 
 
-def _reach(rows: Iterable[Row]) -> float:
+def _reach(rows: Iterable[GainRow]) -> float:
     """By the gains alone: the interval of two launches can be so wide that nothing else would be
     seen.
     """
-    ratios = [
-        abs(value) * BEYOND for row in rows if (value := as_number(row["log_ratio"])) is not None
-    ]
+    ratios = [abs(value) * BEYOND for row in rows if (value := row.log_ratio.value) is not None]
     return max([LEAST_REACH, *ratios])
 
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from report.analysis.gains import MEASURES, Measure
-from report.analysis.launches import OK, verdict
+from report.analysis.launches import is_result
 from report.html.answers import BAR_WIDTH, NO_TWINS, Panel, panels, scale_ends
 from report.html.jobs import job_list
 from report.html.provenance import Comparison, compare_arms, compare_runs
@@ -26,7 +26,7 @@ from report.html.sorting import sort_key
 from report.loading.runs import Run
 from report.tables.columns import device
 from report.tables.registry import build
-from report.tables.rows import Row
+from report.tables.rows import AnyRow
 from report.tables.table import Table
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class Detail:
     it can be chosen by.
     """
 
-    table: Table
+    table: Table[AnyRow]
     title: str
     rows: tuple[tuple[dict[str, str], tuple[Cell, ...]], ...]
 
@@ -119,7 +119,7 @@ def make_page(
 
 def _summary(runs: Sequence[Run]) -> str:
     jobs = [job for run in runs for job in run.jobs if job.source == "measured"]
-    good = sum(verdict(job) == OK for job in jobs)
+    good = sum(map(is_result, jobs))
     pairs = sum(len(run.info.pairs) for run in runs)
     return " · ".join(
         [
@@ -136,7 +136,7 @@ def _measures(answers: Iterable[Panel]) -> list[Measure]:
     return [measure for measure in MEASURES if measure.key in there]
 
 
-def _detail(table: Table) -> Detail:
+def _detail(table: Table[AnyRow]) -> Detail:
     return Detail(
         table,
         table.title.rstrip(":"),
@@ -153,8 +153,8 @@ def _detail(table: Table) -> Detail:
     )
 
 
-def _row_facets(row: Row) -> dict[str, str]:
-    return {"run": str(row["run"]), "model": str(row["model"]), "device": device(row)}
+def _row_facets(row: AnyRow) -> dict[str, str]:
+    return {"run": row.run, "model": row.model, "device": device(row)}
 
 
 def _facets(details: Iterable[Detail]) -> list[tuple[str, str, list[str]]]:

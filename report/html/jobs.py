@@ -9,10 +9,10 @@ from pathlib import Path
 from urllib.parse import quote
 
 from harness.schema.record import JobRecord
-from report.analysis.launches import OK, verdict
+from report.analysis.launches import JobStatus, verdict
+from report.analysis.metrics import RUNTIME, STEADY_STEP, finite
 from report.loading.runs import Run
-from report.tables.columns import decimals
-from report.tables.rows import finite
+from report.tables.columns import format_number
 from report.text import in_one_line
 
 MAX_JOBS = 2000  # rows: some 600 bytes each
@@ -34,19 +34,19 @@ class Job:
     started: str
     runtime_s: float | None
     step_s: float | None
-    state: str
+    state: JobStatus
     reason: str
     log: str
 
     @property
     def runtime(self) -> str:
         """Seconds end to end, as the tables print them."""
-        return _number(self.runtime_s)
+        return format_number(self.runtime_s, RUNTIME.factor)
 
     @property
     def step_ms(self) -> str:
         """Milliseconds a step in the steady state, as the tables print them."""
-        return _number(None if self.step_s is None else self.step_s * 1e3)
+        return format_number(self.step_s, STEADY_STEP.factor)
 
 
 def job_list(runs: Sequence[Run], page: Path) -> tuple[list[Job], str]:
@@ -58,7 +58,7 @@ def job_list(runs: Sequence[Run], page: Path) -> tuple[list[Job], str]:
     ]
     if len(jobs) <= MAX_JOBS:
         return jobs, ""
-    failed = [job for job in jobs if job.state != OK][:MAX_JOBS]
+    failed = [job for job in jobs if job.state is not JobStatus.OK][:MAX_JOBS]
     return failed, f"{len(jobs):,} jobs: only the first {len(failed):,} without a result are listed"
 
 
@@ -73,9 +73,8 @@ def _job(run: Run, job: JobRecord, beside: Path) -> Job:
         launch=job.launch,
         kind=_kind(job),
         started=(job.started_at or "")[:19].replace("T", " "),
-        # Of jobs in turns it holds the waiting for the partner, which is no time of theirs.
-        runtime_s=None if job.partner else finite(job.timing.train_runtime_s),
-        step_s=finite(job.timing.steady_step_s),
+        runtime_s=finite(RUNTIME.read(job)),
+        step_s=finite(STEADY_STEP.read(job)),
         state=verdict(job),
         reason=in_one_line(reason),
         log=_link(run.folder, job.log, beside),
@@ -103,7 +102,3 @@ def _link(folder: Path, log: str | None, beside: Path) -> str:
     if not found:
         return ""
     return quote(Path(os.path.relpath(path, beside.resolve())).as_posix())
-
-
-def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:.{decimals(value)}f}"

@@ -2,24 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
+from typing import Protocol
 
 from harness.schema.record import JobRecord, Pair, Refusal, Stopping
 from report.labels import BACKEND_LABELS
 from report.loading.runs import Run
 
 Patterns = tuple[str, ...]
-Row = Mapping[str, object]  # of a table
 _BACKENDS = {label: backend for backend, label in BACKEND_LABELS.items()}
 
+
+class Row(Protocol):
+    """What filters and groups ask of a row of a table."""
+
+    @property
+    def run(self) -> str:
+        """The name of its run."""
+
+    @property
+    def model(self) -> str:
+        """The label of its model."""
+
+    @property
+    def task(self) -> str | None:
+        """The label of its task."""
+
+    @property
+    def device(self) -> str:
+        """`cpu`, or its GPU's name."""
+
+    @property
+    def backend_shown(self) -> str:
+        """The label of its backend; of a gain the candidate's."""
+
+    @property
+    def own_arm(self) -> tuple[str, str] | None:
+        """The name and the backend's label of its arm; None if it is of a pair."""
+
+
 GROUPS: dict[str, Callable[[Row], str]] = {
-    "model": lambda row: str(row["model"] or ""),
-    "task": lambda row: str(row["task"] or ""),
-    "backend": lambda row: str(row["backend"] if "backend" in row else row["candidate_backend"]),
-    "gpu": lambda row: str(row["device"] or ""),
-    "run": lambda row: str(row["run"]),
+    "model": lambda row: row.model,
+    "task": lambda row: row.task or "",
+    "backend": lambda row: row.backend_shown,
+    "gpu": lambda row: row.device,
+    "run": lambda row: row.run,
 }
 """What `--group-by` can name, and the group of a row; a gain is its candidate's."""
 
@@ -83,18 +112,16 @@ class Selection:
         if not jobs and not pairs:
             return None
         of_pairs = {_key(pair) for pair in pairs}
-        info = run.info.model_copy(
-            update={
-                "pairs": pairs,
-                "stopping": [said for said in run.info.stopping if _key(said) in of_pairs],
-                "refusals": [said for said in run.info.refusals if _key(said) in of_pairs],
-                "published_gains": [
-                    printed
-                    for printed in run.info.published_gains
-                    if tuple(printed.get(key) for key in ("workload", "baseline", "candidate"))
-                    in of_pairs
-                ],
-            }
+        info = run.info.replace(
+            pairs=pairs,
+            stopping=[said for said in run.info.stopping if _key(said) in of_pairs],
+            refusals=[said for said in run.info.refusals if _key(said) in of_pairs],
+            published_gains=[
+                printed
+                for printed in run.info.published_gains
+                if tuple(printed.get(key) for key in ("workload", "baseline", "candidate"))
+                in of_pairs
+            ],
         )
         return replace(run, info=info, jobs=jobs)
 
@@ -102,10 +129,10 @@ class Selection:
         """Whether a row of a selected run is: one of an arm needs its backend, a gain came with its
         pair.
         """
-        if not self.backend or "backend" not in row:
+        if not self.backend or row.own_arm is None:
             return True
-        label = str(row["backend"])
-        return _fits(self.backend, str(row["arm"]), label, _BACKENDS.get(label, label))
+        arm, label = row.own_arm
+        return _fits(self.backend, arm, label, _BACKENDS.get(label, label))
 
     def _fits_job(self, job: JobRecord) -> bool:
         return (

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from report.analysis.break_even import BreakEven
 from report.analysis.gains import STEADY_STATE, Gain, gains_of, matched
 from report.analysis.launches import Arms, arms_of
+from report.analysis.metrics import SETUP, STEADY_STEP
 from report.analysis.statistics import usable
 from report.loading.runs import Run
 from report.plots.drawing import Drawing
@@ -67,7 +68,7 @@ def costs_of(gain: Gain, arms: Arms) -> tuple[Cost, Cost]:
     """
     sides: tuple[list[Cost], list[Cost]] = ([], [])
     for jobs in matched(*arms.of_pair(gain.pair)):
-        times = [(job.timing.setup_s, job.timing.steady_step_s) for job in jobs]
+        times = [(SETUP.read(job), STEADY_STEP.read(job)) for job in jobs]
         costs = [Cost(setup, step) for setup, step in times if usable(setup) and usable(step)]
         if len(costs) == 2:
             for side, cost in zip(sides, costs, strict=True):
@@ -112,10 +113,10 @@ def _figure(
 
 def in_words(found: BreakEven | None) -> str:
     """ "ahead from step 95 (40 to ∞)", "never ahead", "ahead from the first step"."""
-    said = str(found)
-    if said.startswith("never"):
-        return said.replace("never", "never ahead", 1)
-    return f"ahead from {'the' if said.startswith('first') else 'step'} {said}"
+    if found is not None and found.is_never:
+        return f"never ahead{found.possible_step}"
+    at_once = found is not None and found.is_at_once
+    return f"ahead from {'the' if at_once else 'step'} {found}"
 
 
 def _panel(axes: Axes, gain: Gain, costs: tuple[Cost, Cost], looks: Mapping[str, Look]) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from harness.schema.record import JobRecord
-from report.analysis.launches import OK, arms_of, verdict
+from report.analysis.launches import arms_of, is_result
 from report.loading.runs import Run
 from report.loading.series import Files
 
@@ -37,9 +37,7 @@ def by_workload(run: Run) -> dict[str, dict[str, list[JobRecord]]]:
     """
     groups: dict[str, dict[str, list[JobRecord]]] = {}
     for (workload, arm), launches in arms_of(run).launches.items():
-        counted = [
-            job for job in launches.values() if verdict(job) == OK and job.source == "measured"
-        ]
+        counted = [job for job in launches.values() if is_result(job) and job.source == "measured"]
         groups.setdefault(workload, {})[arm] = counted
     return groups
 

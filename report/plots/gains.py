@@ -6,10 +6,10 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from report.analysis.gains import END_TO_END, STEADY_STATE
+from report.analysis.gains import END_TO_END, STEADY_STATE, Measure
 from report.loading.runs import Run
 from report.plots.drawing import Drawing
 from report.plots.style import (
@@ -27,19 +27,17 @@ from report.plots.style import (
     style,
     wrapped,
 )
-from report.tables.columns import as_number
 from report.tables.gain_rows import gain_rows
-from report.tables.rows import Row
+from report.tables.rows import GainRow
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 PAIRS = 14  # of a figure; more go into a further one on the same scale
-ANY = "any time"
-LABELS = {ANY: ANY, STEADY_STATE.key: "steady state", END_TO_END.key: "end to end"}
+ANY = Measure("any time", "any time", lambda job: None)
 LOOKS = {
-    STEADY_STATE.key: (COLOURS[0], "o", COLOURS[0]),
-    END_TO_END.key: (COLOURS[1], "s", "white"),
+    STEADY_STATE: (COLOURS[0], "o", COLOURS[0]),
+    END_TO_END: (COLOURS[1], "s", "white"),
 }
 FLOOR = "identical arms (A/A), 95%"
 ROW, GAP = 1.0, 0.55  # heights of a line and between pairs, in lines
@@ -56,7 +54,7 @@ class Block:
     top: float
     run: str
     pair: str
-    rows: list[Row]
+    rows: list[GainRow]
 
     @property
     def places(self) -> list[float]:
@@ -88,50 +86,48 @@ def draw(runs: Sequence[Run], looks: Mapping[str, Look]) -> list[Drawing]:
     return drawings
 
 
-def _by_pair(rows: Iterable[Row]) -> list[list[Row]]:
+def _by_pair(rows: Iterable[GainRow]) -> list[list[GainRow]]:
     """The rows of each pair, the steady state first."""
-    keys = ("run", "workload", "baseline", "candidate")
-    groups = itertools.groupby(rows, lambda row: [row[key] for key in keys])
+    groups = itertools.groupby(
+        rows, lambda row: (row.run, row.workload, row.baseline, row.candidate)
+    )
     return [
-        _merged(sorted(pair, key=lambda row: row["measure"] != STEADY_STATE.key))
-        for _, pair in groups
+        _merged(sorted(pair, key=lambda row: row.measure is not STEADY_STATE)) for _, pair in groups
     ]
 
 
-def _merged(rows: list[Row]) -> list[Row]:
+def _merged(rows: list[GainRow]) -> list[GainRow]:
     """A reason that is the same for all measures is said once."""
     if len(rows) == 1 or any(
-        _value(row) is not None or row["state"] != rows[0]["state"] for row in rows
+        _value(row) is not None or row.outcome != rows[0].outcome for row in rows
     ):
         return rows
-    return [{**rows[0], "measure": ANY}]
+    return [replace(rows[0], measure=ANY)]
 
 
-def _blocks(pairs: Iterable[list[Row]], several: bool) -> list[Block]:
+def _blocks(pairs: Iterable[list[GainRow]], several: bool) -> list[Block]:
     """Where everything is; runs are named where there are `several`."""
     blocks: list[Block] = []
     previous, top = None, 0.0
     for rows in pairs:
         first = rows[0]
-        arms = f"{name(str(first['candidate']), 28)} over {name(str(first['baseline']), 28)}"
-        label = f"{name(str(first['workload']), 36)}: {arms}" + (
-            " (identical)" if first["a_a"] else ""
-        )
-        run = name(str(first["run"]), 50) if several and first["run"] != previous else ""
+        arms = f"{name(first.candidate, 28)} over {name(first.baseline, 28)}"
+        label = f"{name(first.workload, 36)}: {arms}" + (" (identical)" if first.a_a else "")
+        run = name(first.run, 50) if several and first.run != previous else ""
         blocks.append(Block(top, run, label, rows))
-        previous, top = first["run"], blocks[-1].bottom
+        previous, top = first.run, blocks[-1].bottom
     return blocks
 
 
 def _figure(
     runs: Sequence[Run],
-    pairs: Sequence[list[Row]],
+    pairs: Sequence[list[GainRow]],
     limits: tuple[float, float],
     title: str,
     part: str,
 ) -> Drawing:
     shown = [row for rows in pairs for row in rows]
-    names = {row["run"] for row in shown}
+    names = {row.run for row in shown}
     of_runs = [run for run in runs if run.info.run in names]
     blocks = _blocks(pairs, several=len(runs) > 1)
     figure = new_figure(0.95 + LINE_INCHES * blocks[-1].bottom)
@@ -155,18 +151,14 @@ def _figure(
     return Drawing(of, title, _caption(shown, limits), _alt(shown), figure)
 
 
-def _lines(row: Row) -> float:
+def _lines(row: GainRow) -> float:
     return ROW * (1 if _value(row) is not None else 1 + _reason(row).count("\n"))
 
 
-def _draw_row(axes: Axes, row: Row, y: float, limits: tuple[float, float]) -> None:
+def _draw_row(axes: Axes, row: GainRow, y: float, limits: tuple[float, float]) -> None:
     """Marker, interval and numbers of one gain, on the noise floor's band; or why there is none."""
-    measure = str(row["measure"])
-    value, low, high = (
-        _value(row),
-        _percent(row, "throughput_gain_low"),
-        _percent(row, "throughput_gain_high"),
-    )
+    measure = row.measure.key
+    value, low, high = _gain(row)
     if value is None:
         middle = y + (_lines(row) - ROW) / 2
         _say(
@@ -179,10 +171,10 @@ def _draw_row(axes: Axes, row: Row, y: float, limits: tuple[float, float]) -> No
             gid=f"{measure} reason",
         )
         return
-    colour, marker, fill = LOOKS[measure]
+    colour, marker, fill = LOOKS[row.measure]
     floor = (
-        _percent(row, "noise_floor_throughput_gain_low"),
-        _percent(row, "noise_floor_throughput_gain_high"),
+        _percent(row.noise_floor_throughput_gain_low),
+        _percent(row.noise_floor_throughput_gain_high),
     )
     if floor[0] is not None and floor[1] is not None:
         axes.barh(
@@ -242,21 +234,20 @@ def _say(axes: Axes, y: float, text: str, **how: object) -> None:
     axes.text(0, y, text, transform=axes.get_yaxis_transform(), va="center", bbox=box, **how)  # type: ignore[arg-type]
 
 
-def _legend(axes: Axes, rows: Sequence[Row]) -> None:
+def _legend(axes: Axes, rows: Sequence[GainRow]) -> None:
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
     entries: list[tuple[object, str]] = []
-    for key, label in LABELS.items():
-        if key in LOOKS and any(row["measure"] == key and _value(row) is not None for row in rows):
-            colour, marker, fill = LOOKS[key]
+    for measure, (colour, marker, fill) in LOOKS.items():
+        if any(row.measure is measure and _value(row) is not None for row in rows):
             entries.append(
                 (
                     Line2D([], [], color=colour, marker=marker, markerfacecolor=fill, markersize=5),
-                    label,
+                    measure.label,
                 )
             )
-    if any(row["noise_floor"] for row in rows):
+    if any(row.noise_floor for row in rows):
         entries.append(
             (Patch(facecolor=PALE, hatch="////", edgecolor="#bbbbbb", linewidth=0), FLOOR)
         )
@@ -270,42 +261,47 @@ def _legend(axes: Axes, rows: Sequence[Row]) -> None:
         )
 
 
-def _numbers(row: Row) -> str:
-    value, low, high = (_percent(row, f"throughput_gain{end}") for end in ("", "_low", "_high"))
+def _numbers(row: GainRow) -> str:
+    value, low, high = _gain(row)
     interval = "" if low is None or high is None else f" ({low:z.1f} to {high:z.1f})"
-    count = "n not published" if row["n"] is None else f"n = {row['n']}"
+    count = "n not published" if row.n is None else f"n = {row.n}"
     return minus(f"{value:+z.1f}{interval}, {count}")
 
 
-def _reason(row: Row) -> str:
-    measure = f"{LABELS[str(row['measure'])]}: " if row["measure"] != ANY else ""
-    return wrapped(f"{measure}no gain: {row['state']}", REASON_WIDTH, lines=3)
+def _reason(row: GainRow) -> str:
+    measure = f"{row.measure.label}: " if row.measure is not ANY else ""
+    return wrapped(f"{measure}no gain: {row.outcome}", REASON_WIDTH, lines=3)
 
 
-def _value(row: Row) -> float | None:
-    return _percent(row, "throughput_gain")
+def _value(row: GainRow) -> float | None:
+    return _gain(row)[0]
 
 
-def _percent(row: Row, key: str) -> float | None:
-    value = as_number(row[key])
-    return None if value is None else value * 100
+def _gain(row: GainRow) -> tuple[float | None, float | None, float | None]:
+    """The throughput gain and the ends of its interval, in percent."""
+    gain = row.throughput_gain
+    return _percent(gain.value), _percent(gain.low), _percent(gain.high)
 
 
-def _limits(rows: Sequence[Row]) -> tuple[float, float]:
+def _percent(fraction: float | None) -> float | None:
+    return None if fraction is None else fraction * 100
+
+
+def _limits(rows: Sequence[GainRow]) -> tuple[float, float]:
     """Of the axis, in percent: all gains and zero; of an interval no more than as much again on
     either side.
     """
     points = [0.0, *(value for row in rows if (value := _value(row)) is not None)]
-    keys = ("throughput_gain_low", "throughput_gain_high", "noise_floor_throughput_gain_low")
+    shown = [row for row in rows if _value(row) is not None]
+    gains = [_gain(row) for row in shown]
+    floors = [_percent(row.noise_floor_throughput_gain_low) for row in shown]
     ends = [
         end
-        for row in rows
-        for key in keys
-        if _value(row) is not None and (end := _percent(row, key)) is not None
+        for end in (*floors, *(end for _, low, high in gains for end in (low, high)))
+        if end is not None
     ]
+    widths = sorted(end - value for value, _, end in gains if value is not None and end is not None)
     low, high = min(points), max(points)
-    highs = [(_value(row), _percent(row, "throughput_gain_high")) for row in rows]
-    widths = sorted(end - value for value, end in highs if value is not None and end is not None)
     room = max(
         [high - low, 1.0, *(1.05 * width for width in widths[len(widths) // 2 :][:1])]
     )  # the median one's
@@ -314,7 +310,7 @@ def _limits(rows: Sequence[Row]) -> tuple[float, float]:
     return low - margin, high + margin
 
 
-def _caption(rows: Sequence[Row], limits: tuple[float, float]) -> str:
+def _caption(rows: Sequence[GainRow], limits: tuple[float, float]) -> str:
     said = (
         "Gain in samples per second of the candidate over the baseline, with its 95% interval over "
         "launches"
@@ -324,21 +320,20 @@ def _caption(rows: Sequence[Row], limits: tuple[float, float]) -> str:
         if any(_value(row) is not None for row in rows)
         else "."
     )
-    if any(row["noise_floor"] for row in rows):
+    if any(row.noise_floor for row in rows):
         said += " Hatched: what identical arms differ by on the same host."
-    if any(_value(row) is not None and row["n"] is None for row in rows):
+    if any(_value(row) is not None and row.n is None for row in rows):
         said += " Published gains have no interval."
-    ends = [_percent(row, f"throughput_gain_{end}") for row in rows for end in ("low", "high")]
+    ends = [end for row in rows for end in _gain(row)[1:]]
     if any(end is not None and not limits[0] <= end <= limits[1] for end in ends):
         said += " An arrow: the interval goes on beyond the axis."
     return said
 
 
-def _alt(rows: Sequence[Row]) -> str:
+def _alt(rows: Sequence[GainRow]) -> str:
     said = [
-        f"{row['workload']}, {row['candidate']} over {row['baseline']}, "
-        f"{LABELS[str(row['measure'])]}: "
-        + (_numbers(row) if _value(row) is not None else "no gain")
+        f"{row.workload}, {row.candidate} over {row.baseline}, "
+        f"{row.measure.label}: " + (_numbers(row) if _value(row) is not None else "no gain")
         for row in rows
     ]
     return f"Forest plot of throughput gains in percent. {listed(said)}."

@@ -8,6 +8,7 @@ import itertools
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from report.analysis.metrics import STEADY_SAMPLES_PER_S as RATE
 from report.loading.runs import Run
 from report.plots.drawing import Drawing
 from report.plots.style import (
@@ -22,14 +23,14 @@ from report.plots.style import (
     style,
     wrapped,
 )
-from report.tables.columns import as_number, decimals
-from report.tables.rows import STEADY_STATE, Row, arm_rows
+from report.tables.arm_rows import arm_rows
+from report.tables.columns import decimals
+from report.tables.rows import ArmRow
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 ARMS = 18  # of a figure, about; more workloads go into a further one
-KEY = "steady_samples_per_s"
 
 
 @style()
@@ -42,12 +43,12 @@ def draw(runs: Sequence[Run], looks: Mapping[str, Look]) -> list[Drawing]:
 
 def _of_run(run: Run, looks: Mapping[str, Look]) -> list[Drawing]:
     title = "Steady throughput"
-    rows = [row for row in arm_rows(run, STEADY_STATE, needs=(KEY,)) if row["source"] == "measured"]
-    if not any(row[KEY] for row in rows):
+    rows = [row for row in arm_rows(run, (RATE,), (RATE,)) if row.source == "measured"]
+    if not any(row.figure(RATE).value for row in rows):
         why = "no job has one" if rows else "publications have none"
         return [Drawing((run.info.run,), title, f"Left out: no steady state; {why}.")]
-    chunks: list[dict[str, list[Row]]] = [{}]
-    for workload, of_workload in itertools.groupby(rows, lambda row: str(row["workload"])):
+    chunks: list[dict[str, list[ArmRow]]] = [{}]
+    for workload, of_workload in itertools.groupby(rows, lambda row: row.workload):
         found = list(of_workload)
         if chunks[-1] and sum(map(len, chunks[-1].values())) + len(found) > ARMS:
             chunks.append({})
@@ -63,7 +64,7 @@ def _of_run(run: Run, looks: Mapping[str, Look]) -> list[Drawing]:
 
 
 def _figure(
-    run: Run, panels: Mapping[str, list[Row]], looks: Mapping[str, Look], title: str, part: str
+    run: Run, panels: Mapping[str, list[ArmRow]], looks: Mapping[str, Look], title: str, part: str
 ) -> Drawing:
     sizes = [len(rows) for rows in panels.values()]
     figure = new_figure(0.7 + sum(0.42 + 0.3 * size for size in sizes))
@@ -83,16 +84,17 @@ def _figure(
         if len(panels) > 1
         else "The scale begins at 0."
     )
-    said = [f"{row['workload']}, {row['arm']}: {_numbers(row)}" for row in everything]
+    said = [f"{row.workload}, {row.arm}: {_numbers(row)}" for row in everything]
     alt = f"Bars of steady training samples per second. {listed(said)}."
     return Drawing((run.info.run, part), title, caption, alt, figure)
 
 
-def _panel(axes: Axes, workload: str, rows: Sequence[Row], looks: Mapping[str, Look]) -> None:
-    most = max([as_number(row[key]) or 0.0 for row in rows for key in (KEY, f"{KEY}_high")])
-    for place, row in enumerate(rows):
-        value, low, high = (as_number(row[key]) for key in (KEY, f"{KEY}_low", f"{KEY}_high"))
-        look = looks[str(row["arm"])]
+def _panel(axes: Axes, workload: str, rows: Sequence[ArmRow], looks: Mapping[str, Look]) -> None:
+    figures = [row.figure(RATE) for row in rows]
+    most = max([end or 0.0 for figure in figures for end in (figure.value, figure.high)])
+    for place, (row, figure) in enumerate(zip(rows, figures, strict=True)):
+        value, low, high = figure.value, figure.low, figure.high
+        look = looks[row.arm]
         if value is not None:
             axes.barh(
                 place,
@@ -123,7 +125,7 @@ def _panel(axes: Axes, workload: str, rows: Sequence[Row], looks: Mapping[str, L
             fontsize=SMALL,
             color=INK if value is not None else GREY,
         )
-    axes.set_yticks(range(len(rows)), [wrapped(str(row["arm"]), 18) for row in rows])
+    axes.set_yticks(range(len(rows)), [wrapped(row.arm, 18) for row in rows])
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.set_xlim(0, 1.5 * (most or 1.0))  # the numbers stand behind the bars
     axes.tick_params(axis="y", length=0)
@@ -131,10 +133,11 @@ def _panel(axes: Axes, workload: str, rows: Sequence[Row], looks: Mapping[str, L
     axes.set_title(name(workload, 60))
 
 
-def _numbers(row: Row) -> str:
-    value, low, high = (as_number(row[key]) for key in (KEY, f"{KEY}_low", f"{KEY}_high"))
+def _numbers(row: ArmRow) -> str:
+    figure = row.figure(RATE)
+    value, low, high = figure.value, figure.low, figure.high
     if value is None:
-        return wrapped(str(row["state"]), 44)
+        return wrapped(str(row.outcome), 44)
     digits = decimals(value)
     half = f" ± {(high - low) / 2:.{digits}f}" if low is not None and high is not None else ""
-    return f"{value:.{digits}f}{half}, n = {row['n']}"
+    return f"{value:.{digits}f}{half}, n = {row.n}"

@@ -7,7 +7,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from harness.schema.record import JobRecord, trained_length
+from harness.schema.record import JobRecord, MeasurementInfo, trained_length
 from report.analysis.provenance_diff import flatten
 from report.loading.runs import Run
 from report.regressions.thresholds import Comparable
@@ -99,8 +99,7 @@ def _packages(run: Run, jobs: tuple[JobRecord, JobRecord], rules: Comparable) ->
 
 
 def _work(run: Run, jobs: tuple[JobRecord, JobRecord], left_out: frozenset[str]) -> dict[str, str]:
-    measurement = run.info.config.get("measurement")
-    measuring = measurement if isinstance(measurement, dict) else {}
+    measuring = run.info.measurement or MeasurementInfo()
     one, other = jobs
     said: dict[str, Any] = {
         "device": one.device,
@@ -110,8 +109,8 @@ def _work(run: Run, jobs: tuple[JobRecord, JobRecord], left_out: frozenset[str])
         "data": one.sources.data,
         "training": _training(one, left_out),
         "protocol": "blocks" if one.partner else "epochs",
-        "threads": measuring.get("threads"),
-        "warm-up steps": measuring.get("warmup_steps"),
+        "threads": measuring.threads,
+        "warm-up steps": measuring.warmup_steps,
     }
     if other.workload.training != one.workload.training or trained_length(other) != trained_length(
         one

@@ -13,7 +13,7 @@ from datetime import datetime
 
 from harness.schema.record import ENGINES, JobRecord, Pair
 from report.analysis.inference import Comparison, comparisons_of, inference_subject
-from report.analysis.launches import OK, arms_of, verdict
+from report.analysis.launches import arms_of, is_result
 from report.loading.runs import Run
 from report.regressions.comparable import Setting, setting_of
 from report.regressions.nights import Key, Night, are_kin, date_of, key_of, last_kin, point_of
@@ -47,7 +47,7 @@ def inference_nights_of(
                     created_at=when,
                     point=None,
                     gain=None,
-                    why=found[0].state,
+                    why=str(found[0].outcome),
                     left_out="",
                     declared=declared,
                 )
@@ -101,7 +101,7 @@ def _trained(run: Run) -> dict[tuple[str, str], Pair]:
     return {
         key: pair
         for key, pair in declared.items()
-        if any(verdict(job) == OK for job in launches[key].values())
+        if any(is_result(job) for job in launches[key].values())
     }
 
 
@@ -125,7 +125,7 @@ def _night(run: Run, found: Comparison, declared: Pair, when: datetime, rules: C
     subject = inference_subject(found.workload, found.arm, found.batch_size or 0)
     baseline, candidate = ENGINES
     point = None
-    if found.state == OK:
+    if found.outcome.ok:
         point = point_of(
             run, [(timed.torch.mean_s, timed.onnxruntime.mean_s) for _, timed in found.counted]
         )
@@ -138,7 +138,7 @@ def _night(run: Run, found: Comparison, declared: Pair, when: datetime, rules: C
         setting=_setting(run, jobs[0], rules),
         gain=found,
         measure="inference",
-        why="" if found.state == OK else found.state,
+        why="" if found.outcome.ok else str(found.outcome),
         left_out=found.left_out,
         declared=declared,
     )

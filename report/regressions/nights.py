@@ -12,7 +12,7 @@ from harness.schema.record import JobRecord, Pair
 from harness.schema.verdict import FindingMeasure, Point
 from report.analysis.gains import END_TO_END, STEADY_STATE, Gain, gains_of, matched
 from report.analysis.inference import Comparison
-from report.analysis.launches import OK, arms_of
+from report.analysis.launches import arms_of
 from report.analysis.statistics import usable
 from report.loading.aa_runs import same_host
 from report.loading.runs import Run
@@ -146,8 +146,8 @@ def _night(
         f"not measured {MEASURES[measure].label}"
         if gain is None
         else ""
-        if gain.state == OK
-        else gain.state
+        if gain.outcome.ok
+        else str(gain.outcome)
     )
     point = None
     if both and not why:

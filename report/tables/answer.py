@@ -7,24 +7,24 @@ break-even step and the versions stand in those.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
-from report.analysis.gains import END_TO_END, STEADY_STATE
+from report.analysis.gains import END_TO_END, STEADY_STATE, Measure
+from report.analysis.metrics import ESSENTIAL, NO_FIGURE, Figure
 from report.loading.runs import Run
+from report.tables.arm_rows import backends_are_shared
 from report.tables.arms import notes_of, rows_of
 from report.tables.columns import (
-    ESSENTIAL,
+    MODEL,
     PAIR_ATTENTION,
     PRECISION,
     TASK,
     Column,
-    Show,
-    as_number,
-    count,
-    device,
+    count_column,
     interval,
     pair_attention,
     percent,
+    qualifications,
     split_facts,
     state_if_telling,
     text,
@@ -32,13 +32,10 @@ from report.tables.columns import (
 )
 from report.tables.footnotes import source_notes
 from report.tables.gain_rows import gain_rows
-from report.tables.gains import MEASURE_LABELS, pair_labels
-from report.tables.rows import Row, backends_are_shared
+from report.tables.gains import OPTIONAL_BATCH, device_or_published, pair_labels
+from report.tables.rows import AnswerRow, GainRow, extended
 from report.tables.table import Part, Table, make_table, part_of
 
-STEADY = "steady_throughput_gain"
-_ENDS = ("", "_low", "_high")
-_PAIR = ("workload", "baseline", "candidate", "device")
 _LEGEND = (
     "gain: training samples per second of the candidate over those of the baseline, less 1; in "
     "brackets the 95% interval"
@@ -46,45 +43,48 @@ _LEGEND = (
 _ONE_REPLICATE = "one replicate gives no interval"
 
 
-def answer(run: Run) -> Part:
+Measured = dict[Measure, GainRow]  # the rows of a pair by what they are of
+
+
+def answer(run: Run) -> Part[AnswerRow]:
     """One row per declared pair: that of the end-to-end gain, with the steady-state gain in it."""
-    of_pair: dict[tuple[object, ...], dict[str, Row]] = {}
+    of_pair: dict[tuple[str, str, str, str], Measured] = {}
     for row in gain_rows(run):
-        of_pair.setdefault(tuple(row[key] for key in _PAIR), {})[str(row["measure"])] = row
+        pair = (row.workload, row.baseline, row.candidate, row.device)
+        of_pair.setdefault(pair, {})[row.measure] = row
     rows = [_merged(measures) for measures in of_pair.values()]
     return part_of(
-        run, rows, [*source_notes(run), *_reasons(of_pair)], by_name=backends_are_shared(run)
+        run,
+        rows,
+        [*source_notes(run), *_reasons(of_pair.values())],
+        by_name=backends_are_shared(run),
     )
 
 
-def answer_tables(parts: Sequence[Part]) -> list[Table]:
+def answer_tables(parts: Sequence[Part[AnswerRow]]) -> list[Table[AnswerRow]]:
     """The table of `answer`: Model | Batch | GPU | against what | gains | Parity | Replicates."""
     rows = rows_of(parts)
-    arms = pair_labels(parts)
-    labels = [arms(row).partition(" over ") for row in rows]
-    candidates = {candidate for candidate, _, _ in labels}
+    label = pair_labels(parts)
+    candidates = {label.arms(row)[0] for row in rows}
     facts, shared = split_facts(rows, (TASK, PRECISION))
     if len({pair_attention(row) for row in rows} - {""}) > 1:
         facts.append(PAIR_ATTENTION.column)
-    against = (
-        Column(f"{candidates.pop()} against", lambda row: arms(row).partition(" over ")[2])
+    against: Column[GainRow] = (
+        Column(f"{candidates.pop()} against", label.baseline)
         if len(candidates) == 1
-        else Column("Gain of", arms, importance=ESSENTIAL)
+        else Column("Gain of", label, importance=ESSENTIAL)
     )
-    columns = [
-        Column("Model", text("model"), importance=ESSENTIAL),
-        Column("Batch", text("batch_size"), right=True, optional=True),
+    columns: list[Column[AnswerRow]] = [
+        MODEL,
+        OPTIONAL_BATCH,
         *facts,
         *workload_column(rows),
-        Column(
-            "GPU",
-            lambda row: device(row) + (" (published)" if row["source"] == "published" else ""),
-        ),
+        Column("GPU", device_or_published),
         against,
-        Column("Gain, end to end", _gain("throughput_gain"), optional=True, importance=ESSENTIAL),
-        Column("Gain, steady state", _gain(STEADY), optional=True, importance=ESSENTIAL),
-        Column("Parity", text("parity"), optional=True),
-        Column("Replicates", count, right=True, optional=True),
+        Column("Gain, end to end", _end_to_end, optional=True, importance=ESSENTIAL),
+        Column("Gain, steady state", _steady, optional=True, importance=ESSENTIAL),
+        Column("Parity", text(lambda row: row.parity), optional=True),
+        count_column("Replicates", optional=True),
     ]
     legend = [_LEGEND] if rows else []
     if any(_lacks_interval(row) for row in rows):
@@ -93,50 +93,61 @@ def answer_tables(parts: Sequence[Part]) -> list[Table]:
     return [make_table("answer", title, columns, rows, notes_of(parts, legend))]
 
 
-def _merged(measures: dict[str, Row]) -> Row:
+def _merged(measures: Measured) -> AnswerRow:
     """The rows of one pair as one. Where only the steady state was measured, there is no gain end
     to end.
     """
-    steady = measures.get(STEADY_STATE.key, {})
-    row = measures.get(END_TO_END.key) or next(iter(measures.values()))
-    merged: Row = {**row, "measure": END_TO_END.key}
-    for end in _ENDS:
-        if END_TO_END.key not in measures:
-            merged[f"throughput_gain{end}"] = merged[f"latency_gain{end}"] = None
-        merged[f"{STEADY}{end}"] = steady.get(f"throughput_gain{end}")
-    return merged
+    steady, end_to_end = measures.get(STEADY_STATE), measures.get(END_TO_END)
+    row = end_to_end or next(iter(measures.values()))
+    return extended(
+        row,
+        AnswerRow,
+        measure=END_TO_END,
+        latency_gain=end_to_end.latency_gain if end_to_end else NO_FIGURE,
+        throughput_gain=end_to_end.throughput_gain if end_to_end else NO_FIGURE,
+        steady_throughput_gain=steady.throughput_gain if steady else NO_FIGURE,
+    )
 
 
-def _gain(key: str) -> Show:
+def _end_to_end(row: AnswerRow) -> str:
+    return _gain(row, row.throughput_gain, row.published_throughput_gain)
+
+
+def _steady(row: AnswerRow) -> str:
+    return _gain(row, row.steady_throughput_gain)
+
+
+def _gain(row: AnswerRow, gain: Figure, published: float | None = None) -> str:
     """A gain with its interval, as printed where it was published; "none" where there is none."""
-
-    def show(row: Row) -> str:
-        published = percent("published_throughput_gain")(row) if key == "throughput_gain" else ""
-        if said := published or percent(key)(row):
-            within = interval(key)(row).replace("%", "")
-            return f"{said} ({within})" if within else said
-        return "" if row["source"] == "published" or row["state"] == "ok" else "none"
-
-    return show
+    if said := percent(published) or percent(gain.value):
+        within = interval(gain).replace("%", "")
+        return f"{said} ({within})" if within else said
+    return "" if row.source == "published" or row.outcome.ok else "none"
 
 
-def _lacks_interval(row: Row) -> bool:
-    known = [key for key in ("throughput_gain", STEADY) if as_number(row[key]) is not None]
-    return row["n"] == 1 and any(row[f"{key}_high"] is None for key in known)
+def _lacks_interval(row: AnswerRow) -> bool:
+    known = [
+        gain for gain in (row.throughput_gain, row.steady_throughput_gain) if gain.value is not None
+    ]
+    return row.n == 1 and any(gain.high is None for gain in known)
 
 
-def _reasons(of_pair: dict[tuple[object, ...], dict[str, Row]]) -> list[str]:
+def _reasons(pairs: Iterable[Measured]) -> list[str]:
     """Why a pair has no gain, or what its gain leaves out; once where it holds of all measures."""
     said = []
-    for (workload, baseline, candidate, _), measures in of_pair.items():
-        pair = f"{candidate} over {baseline} on {workload}"
-        telling = {
-            MEASURE_LABELS[key]: told.removeprefix("ok; ")
-            for key, row in measures.items()
-            if (told := state_if_telling(row))
-        }
+    for measures in pairs:
+        row = next(iter(measures.values()))
+        pair = f"{row.candidate} over {row.baseline} on {row.workload}"
+        telling = {measure: told for measure, row in measures.items() if (told := _telling(row))}
         if len(telling) == len(measures) and len({*telling.values()}) == 1:
             said.append(f"{pair}: {next(iter(telling.values()))}")
         else:
-            said += [f"{pair}, {measure}: {told}" for measure, told in telling.items()]
+            said += [f"{pair}, {measure.label}: {told}" for measure, told in telling.items()]
     return said
+
+
+def _telling(row: GainRow) -> str:
+    """What is to be said of a gain, but that it is ok."""
+    if row.outcome.ok and row.source != "published":
+        return "; ".join(qualifications(row))
+    return state_if_telling(row)

@@ -4,62 +4,55 @@ the means.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from harness.schema.record import GpuTelemetry, JobRecord
-from report.analysis.launches import OK, arms_of, verdict
+from report.analysis import metrics
+from report.analysis.metrics import ESSENTIAL, Figure, JobMetric, OfCards
+from report.analysis.statistics import mean_of
 from report.loading.runs import Run
+from report.tables.arm_rows import counted_rows
 from report.tables.arms import arm_facts, notes_of, rows_of
 from report.tables.columns import (
-    DETAIL,
-    ESSENTIAL,
     GPU,
+    MODEL,
+    TELLING_STATE,
     Column,
-    count,
-    number,
+    count_column,
+    figure_columns,
     run_column,
-    state_if_telling,
     text,
     workload_column,
 )
-from report.tables.rows import Figure, Row, arm_rows, figure_means
+from report.tables.rows import CardRow, extended
 from report.tables.table import Part, Table, make_table, part_of
 
 LEGEND = (
     "means over the launches that count (n) of each launch's steady window; peak memory is of the "
     "whole job",
 )
+OF_CARDS = tuple(metric for metric in metrics.GPU if isinstance(metric.read, OfCards))
 
 
-def cards(run: Run) -> Part:
+def cards(run: Run) -> Part[CardRow]:
     """The cards of every arm that trained on several."""
     rows = card_rows(run)
     return part_of(run, rows, [], usual=bool(rows))
 
 
-def card_tables(parts: Sequence[Part]) -> list[Table]:
+def card_tables(parts: Sequence[Part[CardRow]]) -> list[Table[CardRow]]:
     """The table of `cards`."""
     rows = rows_of(parts)
     facts, shared = arm_facts(rows, GPU)
-    columns = [
+    columns: list[Column[CardRow]] = [
         *run_column(rows),
-        Column("Model", text("model"), importance=ESSENTIAL),
+        MODEL,
         *facts,
-        Column("Card", text("card"), right=True, importance=ESSENTIAL),
-        Column(
-            "Util(%)", number("gpu_utilization_percent", digits=1), right=True, importance=ESSENTIAL
-        ),
-        Column(
-            "p10(%)", number("gpu_utilization_p10_percent", digits=1), right=True, importance=DETAIL
-        ),
-        Column(
-            "NVML GiB", number("gpu_memory_peak_bytes", 2**-30, 2), right=True, importance=ESSENTIAL
-        ),
-        Column("Power(W)", number("power_w", digits=0), right=True),
-        Column("SM(MHz)", number("sm_clock_mhz", digits=0), right=True, importance=DETAIL),
-        Column("n", count, right=True),
+        Column("Card", text(lambda row: row.card), right=True, importance=ESSENTIAL),
+        *figure_columns(OF_CARDS),
+        count_column(),
         *workload_column(rows),
-        Column("State", state_if_telling, optional=True, importance=ESSENTIAL),
+        TELLING_STATE,
     ]
     return [
         make_table(
@@ -72,38 +65,26 @@ def card_tables(parts: Sequence[Part]) -> list[Table]:
     ]
 
 
-def card_rows(run: Run) -> list[Row]:
-    """One row per arm and card, of arms with several cards. Keys: rows.KEYS."""
-    rows: list[Row] = []
-    launches = arms_of(run).launches
-    for row in arm_rows(run, ()):
-        counted = [
-            job
-            for job in launches[str(row["workload"]), str(row["arm"])].values()
-            if verdict(job) == OK
-        ]
-        indices = sorted({gpu.index for job in counted for gpu in _gpus(job)})
+def card_rows(run: Run) -> list[CardRow]:
+    """One row per arm and card, of arms with several cards."""
+    rows: list[CardRow] = []
+    for row, counted in counted_rows(run, ()):
+        indices = sorted({card.index for job in counted for card in _cards(job)})
         for index in indices if len(indices) > 1 else ():
-            rows.append(row | {"card": index} | figure_means(_figures(index), counted))
+            of_card = {metric: _mean(metric, index, counted) for metric in OF_CARDS}
+            rows.append(extended(row, CardRow, card=index, of_card=of_card))
     return rows
 
 
-def _gpus(job: JobRecord) -> Sequence[GpuTelemetry]:
+def _cards(job: JobRecord) -> Sequence[GpuTelemetry]:
     return job.telemetry.gpus if job.telemetry else ()
 
 
-def _figures(index: int) -> tuple[Figure, ...]:
-    def of_card(field: str) -> Callable[[JobRecord], float | None]:
-        def read(job: JobRecord) -> float | None:
-            values = [getattr(gpu, field) for gpu in _gpus(job) if gpu.index == index]
-            return values[0] if values else None
-
-        return read
-
-    return (
-        Figure("gpu_utilization_percent", of_card("utilization_mean")),
-        Figure("gpu_utilization_p10_percent", of_card("utilization_p10")),
-        Figure("gpu_memory_peak_bytes", of_card("memory_peak_bytes")),
-        Figure("power_w", of_card("power_mean_w")),
-        Figure("sm_clock_mhz", of_card("sm_clock_median_mhz")),
-    )
+def _mean(metric: JobMetric, index: int, counted: Sequence[JobRecord]) -> Figure:
+    """The mean of a metric of one card over the launches that have it."""
+    assert isinstance(metric.read, OfCards)
+    found = [
+        metric.read.read(card) for job in counted for card in _cards(job) if card.index == index
+    ]
+    values = [value for value in found if value is not None]
+    return Figure.of(mean_of(values) if values else None)

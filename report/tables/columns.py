@@ -7,69 +7,104 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
-from report.tables.rows import Row, Value
+from report.analysis.metrics import DETAIL, ESSENTIAL, NORMAL, AnyMetric, Figure, JobMetric
+from report.analysis.outcome import GainStatus, PrecisionTarget
+from report.tables.rows import AnyRow, ArmRow, GainRow, InferenceRow, TrainedRow, UtilizationRow
 from report.text import format_percent
 
-Show = Callable[[Row], str]
-DETAIL, ESSENTIAL = 0, 2  # importance of a column
+R = TypeVar("R", contravariant=True)
+Shown = TypeVar("Shown", bound=AnyRow, contravariant=True)
+FiguresRow = ArmRow | UtilizationRow
 
 
 @dataclass(frozen=True)
-class Column:
-    """A displayed column: what a cell says of its row. `optional`: left out where no row has
-    anything to say.
+class Column(Generic[R]):
+    """A displayed column.
 
-    `importance`: where a table is wider than a terminal, columns of DETAIL are left out first,
-    ESSENTIAL ones never.
+    Attributes:
+        title: Its header.
+        show: What a cell says of its row.
+        right: Whether its cells are numbers, aligned to the right.
+        optional: Left out where no row has anything to say.
+        importance: Where a table is wider than a terminal, columns of DETAIL are left out first,
+            ESSENTIAL ones never.
+        sort: The number that rows are sorted by on the page, so that rounding makes no two rows
+            equal; None: by the number that is displayed.
     """
 
     title: str
-    show: Show
+    show: Callable[[R], str]
     right: bool = False
     optional: bool = False
-    importance: int = 1
+    importance: int = NORMAL
+    sort: Callable[[R], float | None] | None = None
 
 
 @dataclass(frozen=True)
-class Fact:
+class Fact(Generic[Shown]):
     """What describes a row and rarely varies: a column where it does, else words of the title
     (`phrase`).
     """
 
-    column: Column
+    column: Column[Shown]
     phrase: str = "{}"
 
-    def value(self, rows: Sequence[Row]) -> str | None:
+    def value(self, rows: Sequence[Shown]) -> str | None:
         """What it is in all rows that have a job; None if it varies, empty if no row tells."""
-        values = {self.column.show(row) for row in rows if row["launches"] != 0}
+        values = {self.column.show(row) for row in rows if row.launches != 0}
         return values.pop() if len(values) == 1 else None if values else ""
 
 
-def text(key: str) -> Show:
-    return lambda row: "" if row[key] is None else str(row[key])
+def text(read: Callable[[R], object]) -> Callable[[R], str]:
+    """What `read` says, as it is; empty for None."""
+
+    def show(row: R) -> str:
+        value = read(row)
+        return "" if value is None else str(value)
+
+    return show
 
 
-def device(row: Row) -> str:
+def device(row: AnyRow) -> str:
     """The card without its maker's name, which is the same for all."""
-    return ", ".join(name.removeprefix("NVIDIA ") for name in str(row["device"]).split(", "))
+    return ", ".join(name.removeprefix("NVIDIA ") for name in row.device.split(", "))
 
 
-def pair_attention(row: Row) -> str:
+def pair_attention(row: GainRow) -> str:
     """Of both arms of a pair: `eager`, or `eager over sdpa` (candidate over baseline)."""
-    candidate, baseline = text("candidate_attention")(row), text("baseline_attention")(row)
+    candidate, baseline = row.candidate_attention or "", row.baseline_attention or ""
     return candidate if candidate == baseline or not baseline else f"{candidate} over {baseline}"
 
 
-TASK = Fact(Column("Task", text("task"), importance=ESSENTIAL))
-PRECISION = Fact(Column("Precision", text("precision"), importance=ESSENTIAL))
-BATCH = Fact(Column("Batch", text("batch_size"), right=True, importance=ESSENTIAL), "batch {}")
-ATTENTION = Fact(Column("Attention", text("attention")), "{} attention")
-PAIR_ATTENTION = Fact(Column("Attention", pair_attention, importance=DETAIL), "attention {}")
-GPU = Fact(Column("GPU", device, importance=ESSENTIAL))
+MODEL: Column[AnyRow] = Column("Model", lambda row: row.model, importance=ESSENTIAL)
+TASK: Fact[AnyRow] = Fact(Column("Task", text(lambda row: row.task), importance=ESSENTIAL))
+PRECISION: Fact[AnyRow] = Fact(
+    Column("Precision", text(lambda row: row.precision), importance=ESSENTIAL)
+)
+BATCH: Fact[AnyRow] = Fact(
+    Column(
+        "Batch",
+        text(lambda row: row.batch_size),
+        right=True,
+        importance=ESSENTIAL,
+        sort=lambda row: row.batch_size,
+    ),
+    "batch {}",
+)
+ATTENTION: Fact[ArmRow | UtilizationRow | InferenceRow] = Fact(
+    Column("Attention", text(lambda row: row.attention)), "{} attention"
+)
+PAIR_ATTENTION: Fact[GainRow] = Fact(
+    Column("Attention", pair_attention, importance=DETAIL), "attention {}"
+)
+GPU: Fact[AnyRow] = Fact(Column("GPU", device, importance=ESSENTIAL))
 
 
-def split_facts(rows: Sequence[Row], facts: Sequence[Fact]) -> tuple[list[Column], str]:
+def split_facts(
+    rows: Sequence[Shown], facts: Sequence[Fact[Shown]]
+) -> tuple[list[Column[Shown]], str]:
     """The columns of the facts that vary, and the others in brackets for the title: " (sst2, fp16,
     batch 8)".
     """
@@ -80,33 +115,27 @@ def split_facts(rows: Sequence[Row], facts: Sequence[Fact]) -> tuple[list[Column
     ], f" ({shared})" if shared else ""
 
 
-def run_column(rows: Sequence[Row]) -> list[Column]:
-    return (
-        [Column("Run", text("run"), importance=ESSENTIAL)]
-        if len({row["run"] for row in rows}) > 1
-        else []
-    )
+def run_column(rows: Sequence[AnyRow]) -> list[Column[AnyRow]]:
+    """The column of the run, where rows are of several."""
+    several = len({row.run for row in rows}) > 1
+    return [Column("Run", lambda row: row.run, importance=ESSENTIAL)] if several else []
 
 
-def workload_column(rows: Sequence[Row]) -> list[Column]:
+def workload_column(rows: Sequence[AnyRow]) -> list[Column[AnyRow]]:
     """Only where model, task, precision and batch size do not tell two workloads of a run apart."""
-    told: dict[tuple[Value, ...], set[Value]] = {}
+    told: dict[tuple[object, ...], set[str]] = {}
     for row in rows:
-        seen = (row["run"], row["model"], row["task"], row["precision"], row["batch_size"])
-        told.setdefault(seen, set()).add(row["workload"])
+        seen = (row.run, row.model, row.task, row.precision, row.batch_size)
+        told.setdefault(seen, set()).add(row.workload)
     alike = any(len(names) > 1 for names in told.values())
-    return [Column("Workload", text("workload"), importance=ESSENTIAL)] if alike else []
+    return [Column("Workload", lambda row: row.workload, importance=ESSENTIAL)] if alike else []
 
 
-def backends_are_shared(rows: Sequence[Row]) -> bool:
+def backends_are_shared(rows: Sequence[TrainedRow]) -> bool:
     """Whether two arms of one workload have the same backend, so that its label does not tell them
     apart.
     """
-    return len({(row["run"], row["workload"], row["backend"]) for row in rows}) < len(rows)
-
-
-def as_number(value: Value) -> float | None:
-    return float(value) if isinstance(value, int | float) else None
+    return len({(row.run, row.workload, row.backend) for row in rows}) < len(rows)
 
 
 def decimals(value: float) -> int:
@@ -116,87 +145,168 @@ def decimals(value: float) -> int:
     return min(max(1, 3 - math.floor(math.log10(abs(value)))), 15) if value else 1
 
 
-def number(key: str, factor: float = 1.0, digits: int | None = None) -> Show:
-    """`value · factor` with `digits` decimals, by default as many as `decimals` says; a published
-    one as printed.
+def format_number(value: float | None, factor: float = 1.0, digits: int | None = None) -> str:
+    """`value · factor` with `digits` decimals, by default as many as `decimals` says; empty for
+    None.
     """
-
-    def show(row: Row) -> str:
-        value = as_number(row[key])
-        if value is None:
-            return ""
-        if row["source"] == "published":
-            return repr(value * factor)  # the digits that were printed, no more
-        return f"{value * factor:.{decimals(value * factor) if digits is None else digits}f}"
-
-    return show
+    if value is None:
+        return ""
+    return f"{value * factor:.{decimals(value * factor) if digits is None else digits}f}"
 
 
-def half_width(key: str, factor: float = 1.0) -> Show:
-    def show(row: Row) -> str:
-        value, high = as_number(row[key]), as_number(row[f"{key}_high"])
-        if value is None or high is None:
-            return ""
-        return f"{(high - value) * factor:.{decimals(value * factor)}f}"
+def figure_column(metric: JobMetric, title: str = "") -> Column[FiguresRow]:
+    """The column of a metric's value, by the metric's declaration; a published value as printed."""
 
-    return show
+    def show(row: FiguresRow) -> str:
+        value = row.figure(metric).value
+        if value is not None and row.source == "published":
+            return repr(value * metric.factor)  # the digits that were printed, no more
+        return format_number(value, metric.factor, metric.digits)
 
-
-def percent(*keys: str) -> Show:
-    """The fractions `keys` as "2.99%" or "2.99% / 3.08%"; empty if one is missing."""
-
-    def show(row: Row) -> str:
-        values = [as_number(row[key]) for key in keys]
-        return (
-            ""
-            if None in values
-            else " / ".join(format_percent(value) for value in values if value is not None)
-        )
-
-    return show
-
-
-def interval(key: str) -> Show:
-    def show(row: Row) -> str:
-        low, high = as_number(row[f"{key}_low"]), as_number(row[f"{key}_high"])
-        return (
-            ""
-            if low is None or high is None
-            else f"{format_percent(low)} to {format_percent(high)}"
-        )
-
-    return show
-
-
-def count(row: Row) -> str:
-    """How many launches count, and of how many if that is not all."""
-    n, launches = row["n"], row["launches"]
-    if n is None:
-        return ""  # not published
-    return str(n) if n == launches else f"{n} of {launches}"
-
-
-# There are results, and why they make no gain.
-JUDGED = ("refused: ", "failed parity: ", "ambiguous: ", "engines disagree: ")
-
-
-def state(row: Row) -> str:
-    said = str(row["state"])
-    if said != "ok":
-        return said if said.startswith(JUDGED) else f"no result: {said}"
-    if row["source"] == "published":
-        return "published"
-    unmet = row.get("precision_target") == "precision not reached"
-    left_out = f"left out: {row['left_out']}" if row["left_out"] else ""
-    unseen = f"throttling and sharing unknown: {row['unobserved']}" if row.get("unobserved") else ""
-    return "; ".join(
-        filter(None, ["ok", "precision not reached" if unmet else "", left_out, unseen])
+    return Column(
+        title or metric.header,
+        show,
+        right=True,
+        optional=metric.optional,
+        importance=metric.importance,
+        sort=lambda row: row.figure(metric).value,
     )
 
 
-def state_if_telling(row: Row) -> str:
+def figure_columns(metrics: Sequence[JobMetric]) -> list[Column[FiguresRow]]:
+    """The columns of the metrics that tables show, each followed by that of its interval."""
+    return [
+        column
+        for metric in metrics
+        if metric.header
+        for column in (figure_column(metric), *half_width_columns([metric]))
+    ]
+
+
+def half_width_columns(metrics: Sequence[JobMetric]) -> list[Column[FiguresRow]]:
+    """The columns of half the intervals of the metrics that tables show with one."""
+    return [_half_width(metric) for metric in metrics if metric.interval_header]
+
+
+def _half_width(metric: JobMetric) -> Column[FiguresRow]:
+    def show(row: FiguresRow) -> str:
+        figure = row.figure(metric)
+        if figure.value is None or figure.half_width is None:
+            return ""
+        digits = decimals(figure.value * metric.factor)
+        return f"{figure.half_width * metric.factor:.{digits}f}"
+
+    return Column(
+        metric.interval_header,
+        show,
+        right=True,
+        optional=True,
+        sort=lambda row: row.figure(metric).half_width,
+    )
+
+
+def number_column(
+    title: str,
+    read: Callable[[R], float | None],
+    factor: float = 1.0,
+    digits: int | None = None,
+    *,
+    importance: int = NORMAL,
+) -> Column[R]:
+    """The column of a number that is no declared metric's."""
+    return Column(
+        title,
+        lambda row: format_number(read(row), factor, digits),
+        right=True,
+        importance=importance,
+        sort=read,
+    )
+
+
+def percent(*fractions: float | None) -> str:
+    """Fractions as "2.99%" or "2.99% / 3.08%"; empty if one is missing."""
+    known = [value for value in fractions if value is not None]
+    return " / ".join(map(format_percent, known)) if len(known) == len(fractions) else ""
+
+
+def interval(figure: Figure) -> str:
+    """The interval of a fraction: "1.02% to 2.99%"; empty without one."""
+    if figure.low is None or figure.high is None:
+        return ""
+    return f"{format_percent(figure.low)} to {format_percent(figure.high)}"
+
+
+def gain_column(
+    metric: AnyMetric,
+    read: Callable[[R], Figure],
+    title: str = "",
+) -> Column[R]:
+    """The column of a gain, as a percentage."""
+    return Column(
+        title or metric.header,
+        lambda row: percent(read(row).value),
+        right=True,
+        importance=metric.importance,
+        sort=lambda row: read(row).value,
+    )
+
+
+def interval_column(title: str, read: Callable[[R], Figure]) -> Column[R]:
+    """The column of a fraction's interval, which is left out where no row has one."""
+    return Column(
+        title,
+        lambda row: interval(read(row)),
+        right=True,
+        optional=True,
+        sort=lambda row: read(row).low,
+    )
+
+
+def count(row: AnyRow) -> str:
+    """How many launches count, and of how many if that is not all."""
+    if row.n is None:
+        return ""  # not published
+    return str(row.n) if row.n == row.launches else f"{row.n} of {row.launches}"
+
+
+def count_column(title: str = "n", *, optional: bool = False) -> Column[AnyRow]:
+    """The column of the launches that count."""
+    return Column(title, count, right=True, optional=optional, sort=lambda row: row.n)
+
+
+def qualifications(row: AnyRow) -> list[str]:
+    """What qualifies a result that there is: a target that was not reached, launches that do not
+    count, cards that nobody saw.
+    """
+    said = []
+    if isinstance(row, GainRow) and row.precision_target is PrecisionTarget.NOT_REACHED:
+        said.append(PrecisionTarget.NOT_REACHED.value)
+    if row.left_out:
+        said.append(f"left out: {row.left_out}")
+    if isinstance(row, GainRow) and row.unobserved:
+        said.append(f"throttling and sharing unknown: {row.unobserved}")
+    return said
+
+
+def state(row: AnyRow) -> str:
+    """Whether there is a result, and what qualifies it; or why there is none."""
+    if not row.outcome.ok:
+        return row.outcome.shown
+    if row.source == "published":
+        return "published"
+    return "; ".join([GainStatus.OK.value, *qualifications(row)])
+
+
+def state_if_telling(row: AnyRow) -> str:
     """The state where it is more than that all went well: for tables that stand beside one that has
     every state.
     """
-    said = state(row)
-    return "" if said in ("ok", "published") else said
+    if row.outcome.ok and (row.source == "published" or not qualifications(row)):
+        return ""
+    return state(row)
+
+
+STATE: Column[AnyRow] = Column("State", state, importance=ESSENTIAL)
+TELLING_STATE: Column[AnyRow] = Column(
+    "State", state_if_telling, optional=True, importance=ESSENTIAL
+)

@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from report.analysis.compare import Compared, Comparison, Item
+from report.analysis.metrics import Figure
 from report.analysis.provenance_diff import Difference
 from report.analysis.statistics import Estimate, throughput_gain
-from report.tables.columns import Column, as_number, decimals, text
+from report.tables.columns import Column, decimals
 from report.tables.footnotes import run_headline
 from report.tables.render import FORMATS as TABLE_FORMATS
-from report.tables.rows import Row, finite
+from report.tables.rows import Value, flat
 from report.tables.table import Document, Table, make_table
 
 JSON_VERSION = 1
@@ -21,10 +23,62 @@ MAX_SHOWN = 80  # characters of a value in a cell; JSON has all of it
 NOT_THERE = "(none)"
 
 
+@dataclass(frozen=True, kw_only=True)
+class _FlatRow:
+    """A row of a comparison."""
+
+    def flat(self) -> dict[str, Value]:
+        """The row by the names of its values."""
+        return flat(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ComparedRow(_FlatRow):
+    """A gain or a time in both runs, and its change from A to B.
+
+    Figures are fractions or seconds; `moved` is None where that is unknown, and `why` says why.
+    """
+
+    model: str
+    workload: str
+    what: str
+    time: str
+    workload_a: str
+    what_a: str
+    a: Figure
+    a_n: int
+    b: Figure
+    b_n: int
+    change: Figure
+    moved: bool | None
+    why: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChangedRow(_FlatRow):
+    """What differs between the runs."""
+
+    group: str
+    key: str
+    a: str
+    b: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class AloneRow(_FlatRow):
+    """What only one run has."""
+
+    run: str
+    workload: str
+    what: str
+    times: str
+    state: str
+
+
 def markdown(found: Comparison) -> str:
     """Aligned tables: gains, times, what changed, what only one run has."""
     gains, times = ([_row(compared, kind) for compared in of] for kind, of in _kinds(found))
-    tables = []
+    tables: list[Table[Any]] = []
     if gains:
         tables.append(
             make_table("gains", "Gains, B against A:", _gain_columns(), gains, _gain_notes(gains))
@@ -37,9 +91,12 @@ def markdown(found: Comparison) -> str:
         _changed(found, [f"no {kind} that both runs have" for kind, of in _kinds(found) if not of])
     )
     if alone := _alone(found):
-        columns = [
-            Column(title, text(title.lower()))
-            for title in ("Run", "Workload", "What", "Times", "State")
+        columns: list[Column[AloneRow]] = [
+            Column("Run", lambda row: row.run),
+            Column("Workload", lambda row: row.workload),
+            Column("What", lambda row: row.what),
+            Column("Times", lambda row: row.times),
+            Column("State", lambda row: row.state),
         ]
         tables.append(make_table("only", "Only in one of them:", columns, alone, []))
     footer = (f"A: {run_headline(found.a)}", f"B: {run_headline(found.b)}")
@@ -54,7 +111,7 @@ def json_text(found: Comparison) -> str:
         "version": JSON_VERSION,
         "a": found.a.info.run,
         "b": found.b.info.run,
-        **{kind: [_row(compared, kind) for compared in of] for kind, of in _kinds(found)},
+        **{kind: [_row(compared, kind).flat() for compared in of] for kind, of in _kinds(found)},
         "differences": [
             {"group": one.group, "key": one.key, "a": one.a, "b": one.b}
             for one in found.differences.found
@@ -75,38 +132,41 @@ def _kinds(found: Comparison) -> tuple[tuple[str, tuple[Compared, ...]], ...]:
     return ("gains", found.gains), ("times", found.times)
 
 
-def _row(compared: Compared, kind: str) -> Row:
+def _row(compared: Compared, kind: str) -> ComparedRow:
     a, b = compared.a, compared.b
     transform = throughput_gain if kind == "gains" else _exp
-    row: Row = {"model": b.model, "workload": b.workload, "what": b.what, "time": b.time}
-    row |= {"workload_a": a.workload, "what_a": a.what}
-    for run, item in (("a", a), ("b", b)):
-        row |= {
-            **_transformed(run, item.estimate, transform),
-            f"{run}_n": item.estimate.n if item.estimate else 0,
-        }
-    row |= _transformed("change", compared.change, throughput_gain)
-    return {**row, "moved": compared.moved, "why": compared.why}
+    return ComparedRow(
+        model=b.model,
+        workload=b.workload,
+        what=b.what,
+        time=b.time,
+        workload_a=a.workload,
+        what_a=a.what,
+        a=_transformed(a.estimate, transform),
+        a_n=a.estimate.n if a.estimate else 0,
+        b=_transformed(b.estimate, transform),
+        b_n=b.estimate.n if b.estimate else 0,
+        change=_transformed(compared.change, throughput_gain),
+        moved=compared.moved,
+        why=compared.why,
+    )
 
 
-def _transformed(key: str, estimate: Estimate | None, transform: Callable[[float], float]) -> Row:
+def _transformed(estimate: Estimate | None, transform: Callable[[float], float]) -> Figure:
     ends = (estimate.mean, estimate.low, estimate.high) if estimate else (None, None, None)
-    return {
-        f"{key}{end}": None if value is None else finite(transform(value))
-        for end, value in zip(("", "_low", "_high"), ends, strict=True)
-    }
+    return Figure.of(*(None if value is None else transform(value) for value in ends))
 
 
-def _named(item: Item) -> Row:
+def _named(item: Item) -> dict[str, str]:
     return {"workload": item.workload, "what": item.what, "time": item.time, "state": item.state}
 
 
-def _changed(found: Comparison, notes: Sequence[str]) -> Table:
-    columns = [
-        Column("Of", text("group")),
-        Column("What", text("key")),
-        Column("A", text("a")),
-        Column("B", text("b")),
+def _changed(found: Comparison, notes: Sequence[str]) -> Table[ChangedRow]:
+    columns: list[Column[ChangedRow]] = [
+        Column("Of", lambda row: row.group),
+        Column("What", lambda row: row.key),
+        Column("A", lambda row: row.a),
+        Column("B", lambda row: row.b),
     ]
     unrecorded: dict[str, list[str]] = {}
     for group, run in found.differences.unrecorded:
@@ -117,102 +177,82 @@ def _changed(found: Comparison, notes: Sequence[str]) -> Table:
     return make_table("differences", title, columns, rows, [*notes, *lacking])
 
 
-def _alone(found: Comparison) -> list[Row]:
+def _alone(found: Comparison) -> list[AloneRow]:
     """What only one run has, the times of a pair or arm in one row."""
     times: dict[tuple[str, str, str, str], list[str]] = {}
     for run, items in (("A", found.only_a), ("B", found.only_b)):
         for item in items:
             times.setdefault((run, item.workload, item.what, item.state), []).append(item.time)
     return [
-        {"run": run, "workload": workload, "what": what, "times": ", ".join(of), "state": state}
+        AloneRow(run=run, workload=workload, what=what, times=", ".join(of), state=state)
         for (run, workload, what, state), of in times.items()
     ]
 
 
-def _gain_columns() -> list[Column]:
+def _gain_columns() -> list[Column[ComparedRow]]:
     return [
         *_names("Gain of"),
-        Column("A", _percent("a"), right=True),
-        Column("A 95%", _interval("a"), right=True, optional=True),
-        Column("B", _percent("b"), right=True),
-        Column("B 95%", _interval("b"), right=True, optional=True),
+        Column("A", lambda row: _percent(row.a.value), right=True),
+        Column("A 95%", lambda row: _interval(row.a), right=True, optional=True),
+        Column("B", lambda row: _percent(row.b.value), right=True),
+        Column("B 95%", lambda row: _interval(row.b), right=True, optional=True),
         *_change_columns("up", "down"),
     ]
 
 
-def _time_columns() -> list[Column]:
+def _time_columns() -> list[Column[ComparedRow]]:
     return [
         *_names("Arm"),
-        Column("A", _time("a"), right=True),
-        Column("B", _time("b"), right=True),
+        Column("A", lambda row: _time(row, row.a.value), right=True),
+        Column("B", lambda row: _time(row, row.b.value), right=True),
         *_change_columns("longer", "shorter"),
     ]
 
 
-def _names(what: str) -> list[Column]:
+def _names(what: str) -> list[Column[ComparedRow]]:
     return [
-        Column("Workload", _of_both("workload")),
-        Column(what, _of_both("what")),
-        Column("Time", text("time")),
+        Column("Workload", lambda row: _of_both(row.workload_a, row.workload)),
+        Column(what, lambda row: _of_both(row.what_a, row.what)),
+        Column("Time", lambda row: row.time),
     ]
 
 
-def _change_columns(more: str, less: str) -> list[Column]:
-    def moved(row: Row) -> str:
-        if row["moved"] is None:
-            return f"unknown: {row['why']}"
-        return (
-            f"yes, {more if (as_number(row['change']) or 0) > 0 else less}"
-            if row["moved"]
-            else "no"
-        )
+def _change_columns(more: str, less: str) -> list[Column[ComparedRow]]:
+    def moved(row: ComparedRow) -> str:
+        if row.moved is None:
+            return f"unknown: {row.why}"
+        return f"yes, {more if (row.change.value or 0) > 0 else less}" if row.moved else "no"
 
     return [
-        Column("Change", _percent("change", "+"), right=True),
-        Column("Change 95%", _interval("change", "+"), right=True, optional=True),
+        Column("Change", lambda row: _percent(row.change.value, "+"), right=True),
+        Column("Change 95%", lambda row: _interval(row.change, "+"), right=True, optional=True),
         Column("Moved", moved),
     ]
 
 
-def _of_both(key: str) -> Callable[[Row], str]:
+def _of_both(a: str, b: str) -> str:
     """One name, or A's and B's where they were matched by what they are."""
-    return (
-        lambda row: str(row[key])
-        if row[key] == row[f"{key}_a"]
-        else f"{row[f'{key}_a']} / {row[key]}"
-    )
+    return b if a == b else f"{a} / {b}"
 
 
-def _percent(key: str, sign: str = "") -> Callable[[Row], str]:
-    def show(row: Row) -> str:
-        value = as_number(row[key])
-        return "" if value is None else format(value * 100, f"{sign}z.2f") + "%"
-
-    return show
+def _percent(value: float | None, sign: str = "") -> str:
+    return "" if value is None else format(value * 100, f"{sign}z.2f") + "%"
 
 
-def _interval(key: str, sign: str = "") -> Callable[[Row], str]:
-    def show(row: Row) -> str:
-        low, high = _percent(f"{key}_low", sign)(row), _percent(f"{key}_high", sign)(row)
-        return f"{low} to {high}" if low and high else ""
-
-    return show
+def _interval(figure: Figure, sign: str = "") -> str:
+    low, high = _percent(figure.low, sign), _percent(figure.high, sign)
+    return f"{low} to {high}" if low and high else ""
 
 
-def _time(key: str) -> Callable[[Row], str]:
+def _time(row: ComparedRow, seconds: float | None) -> str:
     """In seconds, a steady step in milliseconds."""
-
-    def show(row: Row) -> str:
-        seconds = as_number(row[key])
-        if seconds is None:
-            return ""
-        value, unit = (seconds * 1e3, "ms") if row["time"] == "steady step" else (seconds, "s")
-        return f"{value:.{decimals(value)}f} {unit}"
-
-    return show
+    if seconds is None:
+        return ""
+    value, unit = (seconds * 1e3, "ms") if row.time == "steady step" else (seconds, "s")
+    return f"{value:.{decimals(value)}f} {unit}"
 
 
-def _gain_notes(rows: Sequence[Row]) -> list[str]:
+def _gain_notes(rows: Sequence[ComparedRow]) -> list[str]:
     what = (
         "gains are of throughput; the change is of the speed-up, T baseline / T candidate, from A "
         "to B"
@@ -220,13 +260,13 @@ def _gain_notes(rows: Sequence[Row]) -> list[str]:
     return [what, *_chance(rows)]
 
 
-def _time_notes(rows: Sequence[Row]) -> list[str]:
+def _time_notes(rows: Sequence[ComparedRow]) -> list[str]:
     return ["times are geometric means over the launches that count", *_chance(rows)]
 
 
-def _chance(rows: Sequence[Row]) -> list[str]:
+def _chance(rows: Sequence[ComparedRow]) -> list[str]:
     """What moved means, and how often that comes by chance alone."""
-    judged = sum(row["moved"] is not None for row in rows)
+    judged = sum(row.moved is not None for row in rows)
     if not judged:
         return []
     said = (
@@ -241,7 +281,7 @@ def _chance(rows: Sequence[Row]) -> list[str]:
     return [said + chance]
 
 
-def _shown(difference: Difference) -> Row:
+def _shown(difference: Difference) -> ChangedRow:
     a, b = (
         NOT_THERE if value is None else " ".join(str(value).split())
         for value in (difference.a, difference.b)
@@ -252,12 +292,12 @@ def _shown(difference: Difference) -> Row:
             (i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b))
         )
     begin = max(0, same - MAX_SHOWN // 4)  # some of what is the same leads to what is not
-    return {
-        "group": difference.group,
-        "key": difference.key,
-        "a": _cut(a, begin),
-        "b": _cut(b, begin),
-    }
+    return ChangedRow(
+        group=difference.group,
+        key=difference.key,
+        a=_cut(a, begin),
+        b=_cut(b, begin),
+    )
 
 
 def _cut(value: str, begin: int) -> str:

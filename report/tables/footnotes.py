@@ -7,7 +7,14 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 
 from harness.schema.record import JobRecord, State, trained_length
 from report.analysis.cycles import sm_clock_mhz
-from report.analysis.launches import OK, arms_of, unobserved, verdict, well_covered
+from report.analysis.launches import (
+    JobStatus,
+    arms_of,
+    is_result,
+    unobserved,
+    verdict,
+    well_covered,
+)
 from report.analysis.published import check_samples
 from report.labels import known
 from report.loading.runs import Run
@@ -152,7 +159,7 @@ def disturbance_notes(run: Run) -> list[str]:
     heavy: dict[tuple[str, str], bool] = {}
     for key, launches in launched.items():
         for job in launches.values():
-            found = job.contention if verdict(job) == OK else None
+            found = job.contention if is_result(job) else None
             if found is None:
                 continue
             shares = {"pauses": found.pause_share, "others": found.others_share}
@@ -184,7 +191,7 @@ def telemetry_notes(run: Run) -> list[str]:
     """Of launches that count: whether the sampler saw nothing, or not all, of the steady window."""
 
     def unseen(job: JobRecord) -> list[str]:
-        if verdict(job) != OK or job.source != "measured" or job.timing.steady_step_s is None:
+        if not is_result(job) or job.source != "measured" or job.timing.steady_step_s is None:
             return []
         because = in_one_line("; ".join(job.telemetry.unreadable)) if job.telemetry else ""
         if job.device != "cpu":
@@ -209,7 +216,7 @@ def failure_notes(run: Run) -> list[str]:
     for (workload, arm), launches in arms_of(run).launches.items():
         reasons: dict[str, str] = {}
         for job in launches.values():
-            if (why := verdict(job)) != OK:
+            if (why := verdict(job)) is not JobStatus.OK:
                 reasons.setdefault(why, _reason(job))
         said += [
             f"{arm} on {workload}, {why}: {reason}" for why, reason in reasons.items() if reason
@@ -298,7 +305,12 @@ def _why_again(job: JobRecord, superseded: Sequence[JobRecord]) -> str:
 
 def run_headline(run: Run) -> str:
     """Name, machine, suite, date and code of a run."""
-    return f"run {run.info.run}, {machine(run)}{_when(run)}"
+    return f"run {run.info.run}, {where_and_when(run)}"
+
+
+def where_and_when(run: Run) -> str:
+    """Machine, suite, date and code of a run."""
+    return f"{machine(run)}{_when(run)}"
 
 
 def headlines(runs: Sequence[Run]) -> list[str]:

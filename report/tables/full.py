@@ -6,18 +6,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from report.analysis import metrics
 from report.analysis.gains import END_TO_END
-from report.analysis.launches import OK, arms_of, verdict
+from report.analysis.launches import arms_of, is_result
+from report.analysis.metrics import DETAIL, NORMAL, JobMetric
 from report.loading.runs import Run
 from report.tables import utilization
-from report.tables.columns import DETAIL, Column, Show, as_number, decimals
+from report.tables.arm_rows import figure_means
+from report.tables.columns import Column, format_number
 from report.tables.footnotes import grouped
 from report.tables.gain_rows import gain_rows
-from report.tables.rows import END_TO_END as RUNTIME
-from report.tables.rows import STEADY_STATE, Row, figure_means
+from report.tables.rows import SIDES, FullRow, extended
 
-SIDES = ("baseline", "candidate")
-_STEADY = (*STEADY_STATE, *utilization.GPU_FIGURES, *utilization.HOST_FIGURES)
+_STEADY = (*metrics.STEADY_STATE, *metrics.GPU, *metrics.HOST)
 LEGEND = (
     "two figures in a cell are the baseline's and the candidate's, means over the launches that "
     "count; Util is NVML's "
@@ -27,9 +28,8 @@ LEGEND = (
 )
 
 
-def full_rows(run: Run) -> list[Row]:
-    """The rows of the gains with the figures of both arms: `baseline_…` and `candidate_…`. Keys:
-    report.tables.keys.
+def full_rows(run: Run) -> list[FullRow]:
+    """The rows of the gains with the figures of both arms.
 
     Rows of the end-to-end time have its figures, rows of the steady state those of the steady
     window.
@@ -37,21 +37,18 @@ def full_rows(run: Run) -> list[Row]:
     arms = arms_of(run)
     sides = {
         (pair.workload, pair.baseline, pair.candidate): [
-            [job for job in launches.values() if verdict(job) == OK]
-            for launches in arms.of_pair(pair)
+            [job for job in launches.values() if is_result(job)] for launches in arms.of_pair(pair)
         ]
         for pair in run.info.pairs
     }
     rows = []
     for row in gain_rows(run):
-        figures = RUNTIME if row["measure"] == END_TO_END.key else _STEADY
-        of_pair = sides[str(row["workload"]), str(row["baseline"]), str(row["candidate"])]
+        figures = metrics.END_TO_END if row.measure is END_TO_END else _STEADY
+        of_pair = sides[row.workload, row.baseline, row.candidate]
         means = {
-            f"{side}_{key}": value
-            for side, jobs in zip(SIDES, of_pair, strict=True)
-            for key, value in figure_means(figures, jobs).items()
+            side: figure_means(figures, jobs) for side, jobs in zip(SIDES, of_pair, strict=True)
         }
-        rows.append({**row, **means})
+        rows.append(extended(row, FullRow, sides=means))
     return rows
 
 
@@ -60,54 +57,51 @@ def machine_notes(run: Run) -> list[str]:
     return grouped(run, utilization.how_measured)
 
 
-def _both(key: str, factor: float = 1.0, digits: int | None = None) -> Show:
+def _both(metric: JobMetric, row: FullRow) -> str:
     """Baseline / candidate, a dash for the one that is not known; empty if neither is, or it is of
     another measure.
     """
-
-    def show(row: Row) -> str:
-        values = [as_number(row.get(f"{side}_{key}")) for side in SIDES]
-        if values == [None, None]:
-            return ""
-        return " / ".join(
-            "–"
-            if value is None
-            else f"{value * factor:.{decimals(value * factor) if digits is None else digits}f}"
-            for value in values
-        )
-
-    return show
+    figures = [row.sides[side].get(metric) for side in SIDES]
+    values = [figure.value if figure else None for figure in figures]
+    if values == [None, None]:
+        return ""
+    return " / ".join(format_number(value, metric.factor, metric.digits) or "–" for value in values)
 
 
-def _times(row: Row) -> str:
-    if row["measure"] == END_TO_END.key:
-        shown = _both("runtime_s")(row)
-        return f"{shown} s" if shown else ""
-    shown = _both("steady_step_s", 1e3)(row)
-    return f"{shown} ms" if shown else ""
+def _times(row: FullRow) -> str:
+    end_to_end = row.measure is END_TO_END
+    shown = _both(metrics.RUNTIME if end_to_end else metrics.STEADY_STEP, row)
+    return f"{shown} {'s' if end_to_end else 'ms'}" if shown else ""
 
 
-def _samples(row: Row) -> str:
-    return _both(
-        "train_samples_per_s" if row["measure"] == END_TO_END.key else "steady_samples_per_s"
-    )(row)
+def _samples(row: FullRow) -> str:
+    end_to_end = row.measure is END_TO_END
+    return _both(metrics.TRAIN_SAMPLES_PER_S if end_to_end else metrics.STEADY_SAMPLES_PER_S, row)
 
 
-TIMES: Sequence[Column] = (
+def _both_column(
+    metric: JobMetric, title: str = "", *, importance: int = NORMAL
+) -> Column[FullRow]:
+    return Column(
+        title or metric.header,
+        lambda row: _both(metric, row),
+        right=True,
+        optional=True,
+        importance=importance,
+    )
+
+
+TIMES: Sequence[Column[FullRow]] = (
     Column("Runtime or step", _times, right=True),
     Column("Samples(/s)", _samples, right=True, importance=DETAIL),
-    Column("Set-up(s)", _both("setup_s"), right=True, optional=True, importance=DETAIL),
+    _both_column(metrics.SETUP, importance=DETAIL),
 )
-MACHINE: Sequence[Column] = (
-    Column("Util(%)", _both("gpu_utilization_percent", digits=1), right=True, optional=True),
-    Column("Mem(GiB)", _both("gpu_memory_peak_bytes", 2**-30, 2), right=True, optional=True),
-    Column("Power(W)", _both("power_w", digits=0), right=True, optional=True, importance=DETAIL),
-    Column("J/sample", _both("joules_per_sample"), right=True, optional=True),
-    Column("MFU(%)", _both("model_flops_utilization", 100, 1), right=True, optional=True),
-    Column(
-        "CPU, job(%)", _both("job_cpu_share", 100, 1), right=True, optional=True, importance=DETAIL
-    ),
-    Column(
-        "RSS(GiB)", _both("peak_rss_bytes", 2**-30, 2), right=True, optional=True, importance=DETAIL
-    ),
+MACHINE: Sequence[Column[FullRow]] = (
+    _both_column(metrics.GPU_UTILIZATION),
+    _both_column(metrics.GPU_MEMORY_PEAK, "Mem(GiB)"),
+    _both_column(metrics.POWER, importance=DETAIL),
+    _both_column(metrics.ENERGY_PER_SAMPLE),
+    _both_column(metrics.MODEL_FLOPS_UTILIZATION),
+    _both_column(metrics.JOB_CPU_SHARE, importance=DETAIL),
+    _both_column(metrics.PROCESS_MEMORY_PEAK, "RSS(GiB)", importance=DETAIL),
 )

@@ -9,10 +9,12 @@ from collections.abc import Callable, Iterable, Sequence
 
 from harness.schema.record import Stopping
 from report.analysis.cycles import ROUNDING
-from report.analysis.gains import MEASURES, Gain, gains_of
-from report.analysis.geometric import geometric_means
+from report.analysis.gains import Gain, Measure, gains_of
+from report.analysis.geometric import geometric_mean
 from report.analysis.launches import arms_of
 from report.analysis.noise_floor import floor_for, floors_of, is_a_a
+from report.analysis.outcome import PrecisionTarget
+from report.analysis.parity import ParityOutcome
 from report.analysis.published import check_gains
 from report.analysis.statistics import Estimate, throughput_gain
 from report.loading.runs import Run
@@ -24,7 +26,7 @@ from report.tables.footnotes import (
     source_notes,
     telemetry_notes,
 )
-from report.tables.rows import Row
+from report.tables.rows import GainRow
 from report.tables.switching_footnotes import switching_notes
 from report.text import MANY_RUNS
 
@@ -83,7 +85,7 @@ def _parity(run: Run, gains: list[Gain]) -> list[str]:
     if not checked:
         return ["parity: not checked, the suite asked for no twin runs"]
     said = []
-    passed = [parity for parity in checked.values() if parity.outcome == "passed"]
+    passed = [parity for parity in checked.values() if parity.outcome is ParityOutcome.PASSED]
     if passed:
         closest = max(parity.difference or 0.0 for parity in passed)
         allowed = sorted({f"{parity.tolerance:.2g}" for parity in passed})
@@ -94,11 +96,15 @@ def _parity(run: Run, gains: list[Gain]) -> list[str]:
             f"{max(parity.steps or 0 for parity in passed)} steps)"
         )
     by_metric = _by_text(
-        (parity.metric, name) for name, parity in checked.items() if parity.outcome == "passed"
+        (parity.metric, name)
+        for name, parity in checked.items()
+        if parity.outcome is ParityOutcome.PASSED
     )
     said += [f"{metric} ({', '.join(names)})" for metric, names in by_metric.items() if metric]
     unchecked = _by_text(
-        (parity.reason, name) for name, parity in checked.items() if parity.outcome == "not checked"
+        (parity.reason, name)
+        for name, parity in checked.items()
+        if parity.outcome is ParityOutcome.NOT_CHECKED
     )
     said += [
         f"parity not checked: {reason} ({', '.join(names)})" for reason, names in unchecked.items()
@@ -187,7 +193,7 @@ def _precision(stopping: Iterable[Stopping]) -> list[str]:
     """What it would have taken, of each pair that stopped short of its target."""
     said = []
     for pair in stopping:
-        if pair.state != "precision not reached":
+        if PrecisionTarget(pair.state) is not PrecisionTarget.NOT_REACHED:
             continue
         reached = "no interval" if pair.half_width_pp is None else f"±{pair.half_width_pp:.2f} pp"
         needed = f"about {pair.needed_pairs} pairs" if pair.needed_pairs else ""
@@ -202,19 +208,26 @@ def _precision(stopping: Iterable[Stopping]) -> list[str]:
     return said
 
 
-def geometric_notes(rows: Sequence[Row], arms: Callable[[Row], str]) -> list[str]:
+def geometric_notes(rows: Sequence[GainRow], arms: Callable[[GainRow], str]) -> list[str]:
     """One sentence for every two arms that have several pairs; none where rows are of more runs
     than anybody reads.
     """
-    runs = {row["run"] for row in rows}
+    runs = {row.run for row in rows}
     if len(runs) > MANY_RUNS:
         return []
-    labels = {measure.key: measure.label for measure in MEASURES}
     said: dict[tuple[str, str], list[str]] = {}
-    for run, of, measure, mean, valid, pairs in geometric_means(rows, arms):
+    of_pairs: dict[tuple[str, str, Measure], list[float | None]] = {}
+    for row in rows:
+        if not row.a_a:  # identical arms gain nothing on any workload
+            ratio = row.log_ratio.value if row.outcome.ok else None
+            of_pairs.setdefault((row.run, arms(row), row.measure), []).append(ratio)
+    for (run, of, measure), ratios in of_pairs.items():
+        if len(ratios) < 2:
+            continue
+        mean, valid = geometric_mean(ratios)
         what = "none" if mean is None else f"{mean:.4f}"
         said.setdefault((run, of), []).append(
-            f"{what} {labels[measure]} over {valid} of {pairs} pairs"
+            f"{what} {measure.label} over {valid} of {len(ratios)} pairs"
         )
     return [
         f"{f'{run}: ' if len(runs) > 1 else ''}geometric mean of the throughput ratios of {of} "

@@ -4,33 +4,27 @@ pass beside it.
 
 from __future__ import annotations
 
+from typing import Any
+
 from harness.schema.record import Stopping
 from report.analysis.break_even import BreakEven
 from report.analysis.gains import STEADY_STATE, Gain, gains_of, transformed
 from report.analysis.launches import arms_of, by_blocks
+from report.analysis.metrics import Figure, finite
 from report.analysis.noise_floor import Floor, floor_for, floors_of, is_a_a
+from report.analysis.outcome import PrecisionTarget
 from report.analysis.parity import Parity
 from report.analysis.published import printed_gains
 from report.analysis.statistics import throughput_gain
 from report.labels import known
 from report.loading.runs import Run
-from report.tables.rows import (
-    Row,
-    Value,
-    attention,
-    backend_label,
-    devices,
-    finite,
-    identity,
-    with_interval,
-)
+from report.tables.arm_rows import attention, backend_label, devices, identity, with_interval
+from report.tables.rows import GainRow
 
 
-def gain_rows(run: Run) -> list[Row]:
-    """One row per declared pair and measure, those without a gain included. Keys:
-    report.tables.keys.
-    """
-    rows: list[Row] = []
+def gain_rows(run: Run) -> list[GainRow]:
+    """One row per declared pair and measure, those without a gain included."""
+    rows: list[GainRow] = []
     arms = arms_of(run)
     floors = floors_of(run)
     published = {
@@ -43,59 +37,50 @@ def gain_rows(run: Run) -> list[Row]:
         jobs = [*baseline, *candidate]
         printed = published.get((pair.workload, pair.baseline, pair.candidate))
         a_a = is_a_a(run, pair, arms)
-        row: Row = {
-            "run": run.info.run,
+        row = GainRow(
+            run=run.info.run,
             **identity(jobs, pair.workload),
-            "baseline": pair.baseline,
-            "candidate": pair.candidate,
-            "baseline_backend": backend_label(
+            baseline=pair.baseline,
+            candidate=pair.candidate,
+            baseline_backend=backend_label(
                 [*arms.launches[pair.workload, pair.baseline].values()], pair.baseline
             ),
-            "candidate_backend": backend_label(
+            candidate_backend=backend_label(
                 [*arms.launches[pair.workload, pair.candidate].values()], pair.candidate
             ),
-            "baseline_attention": attention(baseline),
-            "candidate_attention": attention(candidate),
-            "device": devices(jobs),
-            "protocol": "blocks" if by_blocks(run, jobs) else "epochs",
-            "measure": gain.measure.key,
-            "source": jobs[0].source if jobs else "measured",
-            "launches": known(jobs[0], "launch", gain.launches) if jobs else 0,
-            "n": known(jobs[0], "launch", gain.ratio.n if gain.ratio else 0) if jobs else 0,
-            **with_interval("log_ratio", gain.ratio),
-        }
-        for key, (value, low, high) in (
-            ("latency_gain", gain.latency),
-            ("throughput_gain", gain.throughput),
-            ("cycles_throughput_gain", transformed(gain.cycles, throughput_gain)),
-        ):
-            row |= {key: finite(value), f"{key}_low": finite(low), f"{key}_high": finite(high)}
-        row |= {
-            "published_latency_gain": printed.latency_gain if printed else None,
-            "published_throughput_gain": printed.throughput_gain if printed else None,
+            baseline_attention=attention(baseline),
+            candidate_attention=attention(candidate),
+            device=devices(jobs),
+            protocol="blocks" if by_blocks(run, jobs) else "epochs",
+            measure=gain.measure,
+            source=jobs[0].source if jobs else "measured",
+            launches=known(jobs[0], "launch", gain.launches) if jobs else 0,
+            n=known(jobs[0], "launch", gain.ratio.n if gain.ratio else 0) if jobs else 0,
+            log_ratio=with_interval(gain.ratio),
+            latency_gain=Figure.of(*gain.latency),
+            throughput_gain=Figure.of(*gain.throughput),
+            cycles_throughput_gain=Figure.of(*transformed(gain.cycles, throughput_gain)),
+            published_latency_gain=printed.latency_gain if printed else None,
+            published_throughput_gain=printed.throughput_gain if printed else None,
             **_break_even(gain.break_even),
-            "a_a": a_a,
+            a_a=a_a,
             **_floor(None if a_a else floor_for(gain, arms, floors)),
             **_parity(gain.parity),
-            "precision_target": _precision(run, gain),
-            "differs": list(pair.differs),
-            "left_out": gain.left_out,
-            "unobserved": gain.unobserved,
-            "state": gain.state,
-        }
+            precision_target=_precision(run, gain),
+            differs=list(pair.differs),
+            left_out=gain.left_out,
+            unobserved=gain.unobserved,
+            outcome=gain.outcome,
+        )
         rows.append(row)
     return rows
 
 
 def stopping_of(run: Run, gain: Gain) -> Stopping | None:
     """How adaptive stopping ended for the pair, on the row of the measure that it watched."""
-    measurement = run.info.config.get("measurement")
-    adaptive = measurement.get("adaptive") if isinstance(measurement, dict) else None
-    watched = (
-        adaptive.get("measure", STEADY_STATE.key)
-        if isinstance(adaptive, dict)
-        else STEADY_STATE.key
-    )
+    measurement = run.info.measurement
+    adaptive = measurement.adaptive if measurement is not None else None
+    watched = adaptive.measure if adaptive is not None else STEADY_STATE.key
     if gain.measure.key != watched:
         return None
     pair = (gain.pair.workload, gain.pair.baseline, gain.pair.candidate)
@@ -105,12 +90,12 @@ def stopping_of(run: Run, gain: Gain) -> Stopping | None:
     return of_pair[-1] if of_pair else None
 
 
-def _precision(run: Run, gain: Gain) -> Value:
+def _precision(run: Run, gain: Gain) -> PrecisionTarget | None:
     stopping = stopping_of(run, gain)
-    return stopping.state if stopping else None
+    return PrecisionTarget(stopping.state) if stopping else None
 
 
-def _break_even(found: BreakEven | None) -> Row:
+def _break_even(found: BreakEven | None) -> dict[str, Any]:
     step, low, high = (found.step, found.low, found.high) if found else (None, None, None)
     return {
         "break_even": str(found) if found else "",
@@ -120,7 +105,7 @@ def _break_even(found: BreakEven | None) -> Row:
     }
 
 
-def _floor(floor: Floor | None) -> Row:
+def _floor(floor: Floor | None) -> dict[str, Any]:
     return {
         "noise_floor": str(floor) if floor else "",
         "noise_floor_throughput_gain_low": floor.low if floor else None,
@@ -129,7 +114,7 @@ def _floor(floor: Floor | None) -> Row:
     }
 
 
-def _parity(parity: Parity | None) -> Row:
+def _parity(parity: Parity | None) -> dict[str, Any]:
     return {
         "parity": parity.outcome if parity else None,
         "parity_reason": parity.reason if parity else "",

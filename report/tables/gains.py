@@ -7,47 +7,48 @@ against it, n and state.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TypeVar
 
-from report.analysis.gains import MEASURES
+from report.analysis.metrics import DETAIL, ESSENTIAL, LATENCY_GAIN, NORMAL, THROUGHPUT_GAIN
 from report.loading.runs import Run
 from report.tables import full
+from report.tables.arm_rows import backends_are_shared
 from report.tables.arms import notes_of, rows_of
 from report.tables.columns import (
     BATCH,
-    DETAIL,
-    ESSENTIAL,
     GPU,
+    MODEL,
     PAIR_ATTENTION,
     PRECISION,
+    STATE,
     TASK,
+    TELLING_STATE,
     Column,
-    Show,
-    as_number,
-    count,
+    count_column,
     device,
-    interval,
+    gain_column,
+    interval_column,
     percent,
     run_column,
     split_facts,
-    state,
-    state_if_telling,
     text,
     workload_column,
 )
 from report.tables.gain_footnotes import gain_notes, geometric_notes
 from report.tables.gain_rows import gain_rows
-from report.tables.rows import Row, backends_are_shared
+from report.tables.rows import FullRow, GainRow
 from report.tables.table import Part, Table, make_table, part_of
 
-MEASURE_LABELS = {measure.key: measure.label for measure in MEASURES}
+R = TypeVar("R")
 
 
-def gains(run: Run) -> Part:
+def gains(run: Run) -> Part[GainRow]:
     """Every declared pair by every measure."""
     return part_of(run, gain_rows(run), gain_notes(run), by_name=backends_are_shared(run))
 
 
-def gain_tables(parts: Sequence[Part]) -> list[Table]:
+def gain_tables(parts: Sequence[Part[GainRow]]) -> list[Table[GainRow]]:
     """The table of `gains`."""
     rows = rows_of(parts)
     arms = pair_labels(parts)
@@ -58,24 +59,18 @@ def gain_tables(parts: Sequence[Part]) -> list[Table]:
     facts, shared = split_facts(
         rows, (TASK, PRECISION, BATCH, *(() if by_name else (PAIR_ATTENTION,)))
     )
-    columns = [
+    columns: list[Column[GainRow]] = [
         *run_column(rows),
-        Column("Model", text("model"), importance=ESSENTIAL),
+        MODEL,
         *facts,
         *workload_column(rows),
         *([Column("Gain of", arms, importance=ESSENTIAL)] if len(labels) > 1 else []),
-        *(
-            [Column("Time", time, importance=ESSENTIAL)]
-            if len({row["measure"] for row in rows}) > 1
-            else []
-        ),
-        Column("Latency", percent("latency_gain"), right=True),
-        Column("Throughput", percent("throughput_gain"), right=True, importance=ESSENTIAL),
-        Column("Throughput 95%", interval("throughput_gain"), right=True, optional=True),
+        *([TIME] if len({row.measure for row in rows}) > 1 else []),
+        *GAINS,
         _AS_PUBLISHED,
         *CHECKS,
-        Column("n", count, right=True, optional=True),
-        Column("State", state, importance=ESSENTIAL),
+        count_column(optional=True),
+        STATE,
     ]
     title = f"Gain of {labels[0]}{shared}:" if len(labels) == 1 else f"Gains by pair{shared}:"
     return [
@@ -83,45 +78,38 @@ def gain_tables(parts: Sequence[Part]) -> list[Table]:
     ]
 
 
-def comparison_tables(parts: Sequence[Part]) -> list[Table]:
+def comparison_tables(parts: Sequence[Part[GainRow]]) -> list[Table[GainRow]]:
     """Gains of several runs model by model, so that what was published stands beside what was
     measured.
     """
     unsorted = rows_of(parts)
-    models = {row["model"]: place for place, row in reversed([*enumerate(unsorted)])}
-    rows = sorted(
-        unsorted, key=lambda row: (models[row["model"]], as_number(row["batch_size"]) or 0.0)
-    )
+    models = {row.model: place for place, row in reversed([*enumerate(unsorted)])}
+    rows = sorted(unsorted, key=lambda row: (models[row.model], row.batch_size or 0))
     arms = pair_labels(parts)
     facts, shared = split_facts(rows, (TASK, PRECISION, PAIR_ATTENTION))
-    told = {
-        tuple(show(row) for show in (text("model"), text("batch_size"), arms, device, time))
-        for row in rows
-    }
-    columns = [
+    told = {(row.model, row.batch_size, arms(row), device(row), row.measure.label) for row in rows}
+    latency, throughput, within = GAINS
+    columns: list[Column[GainRow]] = [
         *(run_column(rows) if len(told) < len(rows) else []),
-        Column("Model", text("model"), importance=ESSENTIAL),
-        Column("Batch", text("batch_size"), right=True, optional=True),
+        MODEL,
+        OPTIONAL_BATCH,
         Column("Gain of", arms, importance=ESSENTIAL),
-        Column(
-            "GPU",
-            lambda row: device(row) + (" (published)" if row["source"] == "published" else ""),
-        ),
-        Column("Time", time, importance=ESSENTIAL),
-        Column("Latency", _as_printed("latency_gain"), right=True),
-        Column("Throughput", _as_printed("throughput_gain"), right=True, importance=ESSENTIAL),
-        Column("Throughput 95%", interval("throughput_gain"), right=True, optional=True),
+        Column("GPU", device_or_published),
+        TIME,
+        replace(latency, show=_latency_as_printed),
+        replace(throughput, show=_throughput_as_printed),
+        within,
         *CHECKS,
-        Column("n", count, right=True, optional=True),
+        count_column(optional=True),
         *facts,
-        Column("State", state_if_telling, optional=True, importance=ESSENTIAL),
+        TELLING_STATE,
     ]
     return [
         make_table("comparison", f"Gains side by side{shared}:", columns, rows, notes_of(parts))
     ]
 
 
-def full_gains(run: Run) -> Part:
+def full_gains(run: Run) -> Part[FullRow]:
     """Every declared pair by every measure, with the times of both arms and what the machine
     did.
     """
@@ -131,67 +119,106 @@ def full_gains(run: Run) -> Part:
     )
 
 
-def full_tables(parts: Sequence[Part]) -> list[Table]:
+def full_tables(parts: Sequence[Part[FullRow]]) -> list[Table[FullRow]]:
     """The table of `full_gains`: all that is known of a gain in one row."""
     rows = rows_of(parts)
     arms = pair_labels(parts)
     facts, shared = split_facts(rows, (TASK, PRECISION, BATCH, PAIR_ATTENTION, GPU))
-    columns = [
+    columns: list[Column[FullRow]] = [
         *run_column(rows),
-        Column("Model", text("model"), importance=ESSENTIAL),
+        MODEL,
         *facts,
         *workload_column(rows),
         Column("Gain of", arms, importance=ESSENTIAL),
-        Column("Time", time, importance=ESSENTIAL),
+        TIME,
         *full.TIMES,
-        Column("Latency", percent("latency_gain"), right=True),
-        Column("Throughput", percent("throughput_gain"), right=True, importance=ESSENTIAL),
-        Column("Throughput 95%", interval("throughput_gain"), right=True, optional=True),
-        Column("n", count, right=True, optional=True),
+        *GAINS,
+        count_column(optional=True),
         _AS_PUBLISHED,
         *CHECKS,
         *full.MACHINE,
-        Column("State", state, importance=ESSENTIAL),
+        STATE,
     ]
     notes = [*notes_of(parts, full.LEGEND), *geometric_notes(rows, arms)]
     return [make_table("full", f"Gains in full{shared}:", columns, rows, notes)]
 
 
-CHECKS = (  # what a reader holds against a gain, in every table of gains
-    Column("A/A", text("noise_floor"), right=True, optional=True, importance=DETAIL),
-    Column("Break-even", text("break_even"), right=True, optional=True, importance=DETAIL),
-    Column("Parity", text("parity"), optional=True),
+TIME: Column[GainRow] = Column("Time", lambda row: row.measure.label, importance=ESSENTIAL)
+OPTIONAL_BATCH = replace(BATCH.column, optional=True, importance=NORMAL)
+GAINS: tuple[Column[GainRow], ...] = (
+    gain_column(LATENCY_GAIN, lambda row: row.latency_gain),
+    gain_column(THROUGHPUT_GAIN, lambda row: row.throughput_gain),
+    interval_column(THROUGHPUT_GAIN.interval_header, lambda row: row.throughput_gain),
 )
-_AS_PUBLISHED = Column(
+CHECKS: tuple[Column[GainRow], ...] = (  # held against a gain, in every table of gains
+    Column(
+        "A/A",
+        lambda row: row.noise_floor,
+        right=True,
+        optional=True,
+        importance=DETAIL,
+        sort=lambda row: row.noise_floor_throughput_gain_high,
+    ),
+    Column(
+        "Break-even",
+        lambda row: row.break_even,
+        right=True,
+        optional=True,
+        importance=DETAIL,
+        sort=lambda row: row.break_even_step,
+    ),
+    Column("Parity", text(lambda row: row.parity), optional=True),
+)
+_AS_PUBLISHED: Column[GainRow] = Column(
     "As published",
-    percent("published_latency_gain", "published_throughput_gain"),
+    lambda row: percent(row.published_latency_gain, row.published_throughput_gain),
     right=True,
     optional=True,
+    sort=lambda row: row.published_latency_gain,
 )
 
 
-def time(row: Row) -> str:
-    """Which time a gain is of, in words."""
-    return MEASURE_LABELS[str(row["measure"])]
+def device_or_published(row: GainRow) -> str:
+    """The card, and whether somebody else published the gain."""
+    return device(row) + (" (published)" if row.source == "published" else "")
 
 
-def _as_printed(key: str) -> Show:
+def _latency_as_printed(row: GainRow) -> str:
     """A gain as published where it was; the one made from published times knows them only as
     rounded.
     """
-    return lambda row: percent(f"published_{key}")(row) or percent(key)(row)
+    return percent(row.published_latency_gain) or percent(row.latency_gain.value)
 
 
-def pair_labels(parts: Sequence[Part]) -> Show:
-    """How a pair of any of the runs is called: `ONNX Runtime over PyTorch`, or by its arms'
-    names.
+def _throughput_as_printed(row: GainRow) -> str:
+    return percent(row.published_throughput_gain) or percent(row.throughput_gain.value)
+
+
+@dataclass(frozen=True)
+class PairLabel:
+    """How a pair is called, as a function of its row.
+
+    Attributes:
+        by_name: Runs in which backends do not tell arms apart, so that arms go by their names.
     """
-    by_name = {part.run for part in parts if part.by_name}
 
-    def label(row: Row) -> str:
-        end = "" if row["run"] in by_name else "_backend"
-        return (
-            f"{row[f'candidate{end}']} over {row[f'baseline{end}']}{' (A/A)' if row['a_a'] else ''}"
-        )
+    by_name: frozenset[str]
 
-    return label
+    def arms(self, row: GainRow) -> tuple[str, str]:
+        """The candidate and the baseline."""
+        if row.run in self.by_name:
+            return row.candidate, row.baseline
+        return row.candidate_backend, row.baseline_backend
+
+    def baseline(self, row: GainRow) -> str:
+        """What stands after "over" in the pair's label."""
+        return self.arms(row)[1] + (" (A/A)" if row.a_a else "")
+
+    def __call__(self, row: GainRow) -> str:
+        """`ONNX Runtime over PyTorch`, or the arms by their names."""
+        return f"{self.arms(row)[0]} over {self.baseline(row)}"
+
+
+def pair_labels(parts: Sequence[Part[R]]) -> PairLabel:
+    """How a pair of any of the runs is called."""
+    return PairLabel(frozenset(part.run for part in parts if part.by_name))

@@ -4,48 +4,58 @@ with its checks.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import TypeVar
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TypeVar
 
-from harness.schema.record import ENGINES, InferenceResult, JobRecord
-from report.analysis.gains import transformed
+from harness.schema.record import ENGINES, EngineTimes, InferencePoint, InferenceResult, JobRecord
 from report.analysis.inference import Comparison, comparisons_of, has_inference
-from report.analysis.launches import OK, arms_of
-from report.analysis.parity import MAIN_METRICS
-from report.analysis.statistics import latency_gain, mean_interval, mean_of
-from report.loading.runs import Run
-from report.tables.arms import notes_of, rows_of
-from report.tables.columns import (
+from report.analysis.launches import arms_of
+from report.analysis.metrics import (
     DETAIL,
     ESSENTIAL,
-    GPU,
-    TASK,
-    Column,
-    Fact,
-    Show,
-    as_number,
-    count,
-    decimals,
-    interval,
-    number,
-    percent,
-    run_column,
-    split_facts,
-    state,
-    text,
-    workload_column,
+    INFERENCE_LATENCY,
+    INFERENCE_LATENCY_P50,
+    INFERENCE_LATENCY_P95,
+    INFERENCE_METRICS,
+    INFERENCE_SAMPLES_PER_S,
+    LATENCY_GAIN,
+    THROUGHPUT_GAIN,
+    Figure,
+    Metric,
+    finite,
 )
-from report.tables.footnotes import grouped, source_notes
-from report.tables.rows import (
-    Row,
+from report.analysis.parity import MAIN_METRICS
+from report.analysis.statistics import mean_interval, mean_of
+from report.loading.runs import Run
+from report.tables.arm_rows import (
     attention,
     backend_label,
     backends_are_shared,
     devices,
-    finite,
     identity,
     with_interval,
 )
+from report.tables.arms import notes_of, rows_of
+from report.tables.columns import (
+    ATTENTION,
+    GPU,
+    MODEL,
+    STATE,
+    TASK,
+    Column,
+    Fact,
+    count_column,
+    decimals,
+    format_number,
+    gain_column,
+    interval_column,
+    run_column,
+    split_facts,
+    text,
+    workload_column,
+)
+from report.tables.footnotes import grouped, source_notes
+from report.tables.rows import ENGINE_LABELS, InferenceRow
 from report.tables.table import Part, Table, make_table, part_of
 from report.text import four_decimals, in_one_line
 
@@ -60,135 +70,166 @@ LEGEND = (
     "blocks (A B B A), in "
     "a process of its own after training; the interval is Student's t over launches",
 )
-_PRECISION = Fact(Column("Precision", text("inference_precision"), importance=ESSENTIAL))
-_ATTENTION = Fact(Column("Attention", text("attention")), "{} attention")
+_LATENCIES = (INFERENCE_LATENCY, INFERENCE_LATENCY_P50, INFERENCE_LATENCY_P95)
+_PRECISION: Fact[InferenceRow] = Fact(
+    Column("Precision", text(lambda row: row.inference_precision), importance=ESSENTIAL)
+)
 
 
-def inference(run: Run) -> Part:
+def inference(run: Run) -> Part[InferenceRow]:
     """Every arm of every workload by every batch size; of runs without inference nothing."""
     asked = has_inference(run)
     notes = inference_notes(run) if asked else []
     return part_of(run, inference_rows(run), notes, usual=asked, by_name=backends_are_shared(run))
 
 
-def inference_tables(parts: Sequence[Part]) -> list[Table]:
+def inference_tables(parts: Sequence[Part[InferenceRow]]) -> list[Table[InferenceRow]]:
     """The table of `inference`."""
     rows = rows_of(parts)
     by_name = any(part.by_name for part in parts)
-    facts, shared = split_facts(rows, (TASK, _PRECISION, *(() if by_name else (_ATTENTION,)), GPU))
-    columns = [
+    facts, shared = split_facts(rows, (TASK, _PRECISION, *(() if by_name else (ATTENTION,)), GPU))
+    columns: list[Column[InferenceRow]] = [
         *run_column(rows),
-        Column("Model", text("model"), importance=ESSENTIAL),
-        Column("Trained by", text("arm" if by_name else "backend"), importance=ESSENTIAL),
+        MODEL,
+        Column(
+            "Trained by",
+            lambda row: row.arm if by_name else row.backend,
+            importance=ESSENTIAL,
+        ),
         *facts,
         *workload_column(rows),
-        Column("Inference batch", text("inference_batch_size"), right=True, importance=ESSENTIAL),
-        Column("PyTorch(ms) mean/p50/p95", _latency("torch"), right=True),
-        Column("ONNX Runtime(ms) mean/p50/p95", _latency("onnxruntime"), right=True),
-        Column("PyTorch samples(/s)", number("torch_samples_per_s"), right=True),
-        Column("ONNX Runtime samples(/s)", number("onnxruntime_samples_per_s"), right=True),
-        Column("Latency", percent("latency_gain"), right=True),
-        Column("Throughput", percent("throughput_gain"), right=True, importance=ESSENTIAL),
-        Column("Throughput 95%", interval("throughput_gain"), right=True, optional=True),
-        Column("n", count, right=True),
+        Column(
+            "Inference batch",
+            text(lambda row: row.inference_batch_size),
+            right=True,
+            importance=ESSENTIAL,
+            sort=lambda row: row.inference_batch_size,
+        ),
+        *map(_latency_column, ENGINES),
+        *map(_throughput_column, ENGINES),
+        gain_column(LATENCY_GAIN, lambda row: row.latency_gain),
+        gain_column(THROUGHPUT_GAIN, lambda row: row.throughput_gain),
+        interval_column(THROUGHPUT_GAIN.interval_header, lambda row: row.throughput_gain),
+        count_column(),
         Column("Metric", _metric, optional=True),
-        Column("Max Δlogit", _difference, right=True, optional=True),
+        Column(
+            "Max Δlogit",
+            _difference,
+            right=True,
+            optional=True,
+            sort=lambda row: row.logit_difference,
+        ),
         Column("Provider", _provider, optional=True, importance=DETAIL),
         Column("Export + session(s)", _setup, right=True, optional=True, importance=DETAIL),
-        Column("State", state, importance=ESSENTIAL),
+        STATE,
     ]
     title = f"Inference, gain of ONNX Runtime over PyTorch on the trained weights{shared}:"
     return [make_table("inference", title, columns, rows, notes_of(parts, LEGEND if rows else ()))]
 
 
-def _latency(engine: str) -> Show:
+def _latency_column(engine: str) -> Column[InferenceRow]:
     """Milliseconds per batch: mean, median and 95th percentile, with the digits of the mean."""
 
-    def show(row: Row) -> str:
-        values = [as_number(row[f"{engine}_latency_{kind}"]) for kind in ("s", "p50_s", "p95_s")]
-        mean = values[0]
+    def show(row: InferenceRow) -> str:
+        values = [row.engines[engine][metric].value for metric in _LATENCIES]
+        mean, factor = values[0], INFERENCE_LATENCY.factor
         if mean is None:
             return ""
-        digits = decimals(mean * 1e3)
-        return " / ".join("–" if value is None else f"{value * 1e3:.{digits}f}" for value in values)
+        digits = decimals(mean * factor)
+        return " / ".join(format_number(value, factor, digits) or "–" for value in values)
 
-    return show
+    headers = "/".join(metric.header for metric in _LATENCIES)
+    return Column(
+        f"{ENGINE_LABELS[engine]}(ms) {headers}",
+        show,
+        right=True,
+        sort=lambda row: row.engines[engine][INFERENCE_LATENCY].value,
+    )
 
 
-def _metric(row: Row) -> str:
+def _throughput_column(engine: str) -> Column[InferenceRow]:
+    metric = INFERENCE_SAMPLES_PER_S
+
+    def read(row: InferenceRow) -> float | None:
+        return row.engines[engine][metric].value
+
+    return Column(
+        f"{ENGINE_LABELS[engine]} {metric.header}",
+        lambda row: format_number(read(row)),
+        right=True,
+        sort=read,
+    )
+
+
+def _metric(row: InferenceRow) -> str:
     """The task's main metric by PyTorch and by ONNX Runtime."""
-    ours, theirs = as_number(row["torch_metric"]), as_number(row["onnxruntime_metric"])
+    ours, theirs = row.torch_metric, row.onnxruntime_metric
     if ours is None or theirs is None:
         return ""
-    return f"{row['metric']} {four_decimals(ours)} / {four_decimals(theirs)}"
+    return f"{row.metric} {four_decimals(ours)} / {four_decimals(theirs)}"
 
 
-def _difference(row: Row) -> str:
-    value = as_number(row["logit_difference"])
-    return "" if value is None else f"{value:.1e}"
+def _difference(row: InferenceRow) -> str:
+    return "" if row.logit_difference is None else f"{row.logit_difference:.1e}"
 
 
-def _provider(row: Row) -> str:
-    return text("provider")(row).removesuffix("ExecutionProvider")
+def _provider(row: InferenceRow) -> str:
+    return (row.provider or "").removesuffix("ExecutionProvider")
 
 
-def _setup(row: Row) -> str:
-    values = [as_number(row[key]) for key in ("export_s", "session_s")]
-    return " + ".join(f"{value:.1f}" for value in values if value is not None)
+def _setup(row: InferenceRow) -> str:
+    return " + ".join(
+        f"{value:.1f}" for value in (row.export_s, row.session_s) if value is not None
+    )
 
 
-def inference_rows(run: Run) -> list[Row]:
-    """One row per arm of every workload and batch size, those without a result included. Keys:
-    report.tables.keys.
-    """
+def inference_rows(run: Run) -> list[InferenceRow]:
+    """One row per arm of every workload and batch size, those without a result included."""
     return [_row(run, found) for found in comparisons_of(run)]
 
 
-def _row(run: Run, found: Comparison) -> Row:
-    workload, arm, ratio = found.workload, found.arm, found.ratio
+def _row(run: Run, found: Comparison) -> InferenceRow:
+    workload, arm = found.workload, found.arm
     jobs = list(found.launches.values())
     points = [point for _, point in found.counted]
     results = [job.inference for job, _ in found.counted if job.inference]
-    row: Row = {
-        "run": run.info.run,
+    return InferenceRow(
+        run=run.info.run,
         **identity(jobs or arms_of(run).of_workload(workload), workload),
-        "arm": arm,
-        "backend": backend_label(jobs, arm),
-        "attention": attention(jobs),
-        "device": devices(jobs),
-        "source": "measured",
-        "launches": len(jobs),
-        "n": len(points) if found.state == OK else 0,
-        "inference_batch_size": found.batch_size,
-        "inference_precision": _one(result.precision for result in results),
-    }
-    for engine in ENGINES:
-        times = [getattr(point, engine) for point in points]
-        row |= with_interval(
-            f"{engine}_latency_s", mean_interval([t.mean_s for t in times]) if times else None
-        )
-        row |= {
-            f"{engine}_latency_p50_s": _mean(t.p50_s for t in times),
-            f"{engine}_latency_p95_s": _mean(t.p95_s for t in times),
-            f"{engine}_samples_per_s": _mean(t.samples_per_s for t in times),
-        }
-    row |= with_interval("log_ratio", ratio)
-    latency = transformed(ratio, latency_gain)
-    for key, (value, low, high) in (
-        ("latency_gain", latency),
-        ("throughput_gain", found.throughput),
-    ):
-        row |= {key: finite(value), f"{key}_low": finite(low), f"{key}_high": finite(high)}
-    return {
-        **row,
+        arm=arm,
+        backend=backend_label(jobs, arm),
+        attention=attention(jobs),
+        device=devices(jobs),
+        source="measured",
+        launches=len(jobs),
+        n=len(points) if found.outcome.ok else 0,
+        inference_batch_size=found.batch_size,
+        inference_precision=_one(result.precision for result in results),
+        engines={engine: _times(engine, points) for engine in ENGINES},
+        log_ratio=with_interval(found.ratio),
+        latency_gain=Figure.of(*found.latency),
+        throughput_gain=Figure.of(*found.throughput),
         **_agreement(results),
         **_proof(results),
-        "left_out": found.left_out,
-        "state": found.state,
-    }
+        left_out=found.left_out,
+        outcome=found.outcome,
+    )
 
 
-def _agreement(results: Sequence[InferenceResult]) -> Row:
+def _times(engine: str, points: Sequence[InferencePoint]) -> Mapping[Metric[EngineTimes], Figure]:
+    """The figures of an engine, each the mean over the launches that count."""
+    timed: list[EngineTimes] = [getattr(point, engine) for point in points]
+    return {metric: _figure(metric, timed) for metric in INFERENCE_METRICS}
+
+
+def _figure(metric: Metric[EngineTimes], timed: Sequence[EngineTimes]) -> Figure:
+    values = [value for times in timed if (value := metric.read(times)) is not None]
+    if metric.interval:
+        return with_interval(mean_interval(values) if values else None)
+    return Figure(_mean(values))
+
+
+def _agreement(results: Sequence[InferenceResult]) -> dict[str, Any]:
     """The worst difference of logits, and the main metric by both engines, averaged over
     launches.
     """
@@ -217,7 +258,7 @@ def _agreement(results: Sequence[InferenceResult]) -> Row:
     }
 
 
-def _proof(results: Sequence[InferenceResult]) -> Row:
+def _proof(results: Sequence[InferenceResult]) -> dict[str, Any]:
     proofs = [result.proof for result in results if result.proof]
     return {
         "provider": _one(proof.provider for proof in proofs),

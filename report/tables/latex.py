@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from typing import Any
 
 from tabulate import LATEX_ESCAPE_RULES, tabulate
 
@@ -60,7 +61,7 @@ def _escape_besides(text: str) -> str:
     return re.sub("-(?=-)", "-{}", text).translate(_BESIDES)
 
 
-def _float(table: Table) -> str:
+def _float(table: Table[Any]) -> str:
     nothing = ["(nothing recorded)", *[""] * (len(table.columns) - 1)]
     tabular = tabulate(
         [[_one_line(cell) for cell in cells] for cells in table.cells] or [nothing],

@@ -8,28 +8,28 @@ import math
 from collections.abc import Sequence
 
 from harness.schema.record import JobRecord
-from report.analysis.launches import OK, arms_of, verdict
+from report.analysis.launches import arms_of, is_result
+from report.analysis.metrics import DETAIL, ESSENTIAL, finite
+from report.analysis.outcome import no_result
 from report.analysis.parity import score_name
 from report.analysis.statistics import mean_interval
 from report.loading.runs import Run
+from report.tables.arm_rows import arm_rows, with_interval
+from report.tables.arms import ARM, BACKEND
 from report.tables.columns import (
-    DETAIL,
-    ESSENTIAL,
+    MODEL,
     PRECISION,
     TASK,
+    TELLING_STATE,
     Column,
-    Show,
-    as_number,
     backends_are_shared,
-    count,
+    count_column,
     run_column,
     split_facts,
-    state_if_telling,
-    text,
     workload_column,
 )
 from report.tables.footnotes import merge_notes, source_notes
-from report.tables.rows import Row, arm_rows, finite, with_interval
+from report.tables.rows import ArmRow, MetricRow, extended
 from report.tables.table import Part, Table, make_table, part_of
 from report.text import four_decimals
 
@@ -42,7 +42,7 @@ LEGEND = (
 )
 
 
-def metrics(run: Run) -> Part:
+def metrics(run: Run) -> Part[MetricRow]:
     """Every metric of every arm; of runs that did not evaluate nothing. Jobs that took turns stop
     anywhere.
     """
@@ -52,53 +52,58 @@ def metrics(run: Run) -> Part:
     return part_of(run, rows, notes, usual=usual, by_name=_by_name(run))
 
 
-def metric_tables(parts: Sequence[Part]) -> list[Table]:
+def metric_tables(parts: Sequence[Part[MetricRow]]) -> list[Table[MetricRow]]:
     """The table of `metrics`."""
     rows = [row for part in parts for row in part.rows]
     by_name = any(part.by_name for part in parts)
     facts, shared = split_facts(rows, (TASK, PRECISION))
-    columns = [
+    columns: list[Column[MetricRow]] = [
         *run_column(rows),
-        Column("Model", text("model"), importance=ESSENTIAL),
+        MODEL,
         *facts,
         *workload_column(rows),
-        Column("Metric", text("metric"), importance=ESSENTIAL),
+        Column("Metric", lambda row: row.metric, importance=ESSENTIAL),
+        ARM if by_name else BACKEND,
         Column(
-            "Arm" if by_name else "Backend",
-            text("arm" if by_name else "backend"),
+            "Value",
+            lambda row: _decimal(row.metric_value.value),
+            right=True,
             importance=ESSENTIAL,
         ),
-        Column("Value", _decimal("metric_value"), right=True, importance=ESSENTIAL),
-        Column("Value ±95%", _half_width, right=True, optional=True, importance=DETAIL),
-        Column("Chance", _decimal("chance"), right=True, optional=True),
-        Column("n", count, right=True),
-        Column("State", state_if_telling, optional=True, importance=ESSENTIAL),
+        Column(
+            "Value ±95%",
+            lambda row: _decimal(row.metric_value.half_width),
+            right=True,
+            optional=True,
+            importance=DETAIL,
+        ),
+        Column("Chance", lambda row: _decimal(row.chance), right=True, optional=True),
+        count_column(),
+        TELLING_STATE,
     ]
     notes = merge_notes([(part.run, part.notes) for part in parts], LEGEND if rows else ())
     return [make_table("metrics", f"Metrics after training{shared}:", columns, rows, notes)]
 
 
-def metric_rows(run: Run) -> list[Row]:
+def metric_rows(run: Run) -> list[MetricRow]:
     """One row per metric and arm of every workload that was evaluated, a workload's arms side by
-    side. Keys: KEYS.
+    side.
     """
     launches = arms_of(run).launches
-    rows: list[Row] = []
-    arms: dict[str, list[Row]] = {}
+    rows: list[MetricRow] = []
+    arms: dict[str, list[ArmRow]] = {}
     for row in arm_rows(run, ()):
-        arms.setdefault(str(row["workload"]), []).append(row)
+        arms.setdefault(row.workload, []).append(row)
     for workload, of_workload in arms.items():
         counted = {
-            str(row["arm"]): [
-                job for job in launches[workload, str(row["arm"])].values() if _counts(job)
-            ]
+            row.arm: [job for job in launches[workload, row.arm].values() if _counts(job)]
             for row in of_workload
         }
         names = dict.fromkeys(
             name for jobs in counted.values() for job in jobs for name in job.metrics
         )
         rows += [
-            {**row, "metric": name, **_value(name, counted[str(row["arm"])], row)}
+            _row(name, counted[row.arm], row)
             for name in names
             if not name.startswith("loss")
             for row in of_workload
@@ -107,34 +112,33 @@ def metric_rows(run: Run) -> list[Row]:
 
 
 def _counts(job: JobRecord) -> bool:
-    return verdict(job) == OK and job.partner is None
+    return is_result(job) and job.partner is None
 
 
-def _value(name: str, jobs: Sequence[JobRecord], row: Row) -> Row:
+def _row(name: str, jobs: Sequence[JobRecord], row: ArmRow) -> MetricRow:
     """The mean of a metric over an arm's launches; none if it is not a number in one of them, which
-    `state` says.
+    `outcome` says.
     """
     values = [job.metrics[name] for job in jobs if name in job.metrics]
     undefined = sum(not math.isfinite(value) for value in values)
     told = {job.chance[name] for job in jobs if name in job.chance}
-    chance = finite(told.pop()) if len(told) == 1 else None
-    found: Row = {
-        **with_interval("metric_value", mean_interval(values) if values and not undefined else None)
-    }
+    outcome = row.outcome
     if undefined:
-        found["state"] = f"{name} is not defined in {undefined} of {len(values)} launches"
-    elif not values and row["state"] == OK:
-        found["state"] = "not evaluated"
-    return {**found, "chance": chance}
+        outcome = no_result(f"{name} is not defined in {undefined} of {len(values)} launches")
+    elif not values and outcome.ok:
+        outcome = no_result("not evaluated")
+    return extended(
+        row,
+        MetricRow,
+        metric=name,
+        metric_value=with_interval(mean_interval(values) if values and not undefined else None),
+        chance=finite(told.pop()) if len(told) == 1 else None,
+        outcome=outcome,
+    )
 
 
-def _decimal(key: str) -> Show:
-    return lambda row: "" if (value := as_number(row[key])) is None else four_decimals(value)
-
-
-def _half_width(row: Row) -> str:
-    value, high = as_number(row["metric_value"]), as_number(row["metric_value_high"])
-    return "" if value is None or high is None else four_decimals(high - value)
+def _decimal(value: float | None) -> str:
+    return "" if value is None else four_decimals(value)
 
 
 def _by_name(run: Run) -> bool:

@@ -12,21 +12,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from harness.schema.record import JobRecord
-from report.analysis.launches import OK, arms_of, verdict
+from report.analysis.launches import arms_of, is_result
+from report.analysis.metrics import ESSENTIAL, RUNTIME, SETUP
 from report.analysis.statistics import usable
 from report.loading.runs import Run
 from report.loading.series import Files
-from report.tables.arms import notes_of, rows_of
+from report.tables.arm_rows import arm_rows, backends_are_shared
+from report.tables.arms import ARM, BACKEND, notes_of, rows_of
 from report.tables.columns import (
     ATTENTION,
     BATCH,
-    ESSENTIAL,
     GPU,
+    MODEL,
     PRECISION,
     TASK,
     Column,
-    as_number,
-    number,
+    number_column,
     percent,
     run_column,
     split_facts,
@@ -34,7 +35,7 @@ from report.tables.columns import (
     workload_column,
 )
 from report.tables.footnotes import source_notes
-from report.tables.rows import Row, arm_rows, backends_are_shared
+from report.tables.rows import ArmRow, PredictionRow, extended
 from report.tables.table import Part, Table, make_table, part_of
 
 FIRST_STEPS = 200
@@ -101,16 +102,16 @@ def predict(
     return Prediction(steps, first, later, setup_s + (steps - 1) * first, runtime_s)
 
 
-def prediction(run: Run) -> Part:
+def prediction(run: Run) -> Part[PredictionRow]:
     """Every launch that counts, was trained without turns and has at least twice FIRST_STEPS
     steps.
     """
     files = Files()
-    rows: list[Row] = []
+    rows: list[PredictionRow] = []
     notes: list[str] = []
     launches = arms_of(run).launches
     for row in arm_rows(run, ()):
-        for job in launches[str(row["workload"]), str(row["arm"])].values():
+        for job in launches[row.workload, row.arm].values():
             found = _of_job(run, job, files)
             if found is None:
                 continue
@@ -122,38 +123,39 @@ def prediction(run: Run) -> Part:
     return part_of(run, rows, notes, by_name=backends_are_shared(run))
 
 
-def prediction_tables(parts: Sequence[Part]) -> list[Table]:
+def prediction_tables(parts: Sequence[Part[PredictionRow]]) -> list[Table[PredictionRow]]:
     """The table of `prediction`: a row per job."""
     rows = rows_of(parts)
     by_name = any(part.by_name for part in parts)
     facts, shared = split_facts(
         rows, (TASK, PRECISION, BATCH, *(() if by_name else (ATTENTION,)), GPU)
     )
-    columns = [
+    columns: list[Column[PredictionRow]] = [
         *run_column(rows),
-        Column("Model", text("model"), importance=ESSENTIAL),
-        Column(
-            "Arm" if by_name else "Backend",
-            text("arm" if by_name else "backend"),
-            importance=ESSENTIAL,
-        ),
+        MODEL,
+        ARM if by_name else BACKEND,
         *facts,
         *workload_column(rows),
-        Column("Launch", text("launch"), right=True, importance=ESSENTIAL),
-        Column("Steps", text("steps"), right=True),
-        Column("Set-up(s)", number("setup_s"), right=True),
-        Column(f"First {FIRST_STEPS}(ms)", number("first_step_s", 1e3), right=True),
-        Column("Later(ms)", number("later_step_s", 1e3), right=True),
-        Column("Predicted(s)", number("predicted_runtime_s"), right=True, importance=ESSENTIAL),
-        Column("Runtime(s)", number("runtime_s"), right=True, importance=ESSENTIAL),
-        Column("Difference", percent("prediction_difference"), right=True, importance=ESSENTIAL),
+        Column("Launch", text(lambda row: row.launch), right=True, importance=ESSENTIAL),
+        Column("Steps", text(lambda row: row.steps), right=True),
+        number_column(SETUP.header, lambda row: row.setup_s),
+        number_column(f"First {FIRST_STEPS}(ms)", lambda row: row.first_step_s, 1e3),
+        number_column("Later(ms)", lambda row: row.later_step_s, 1e3),
+        number_column("Predicted(s)", lambda row: row.predicted_runtime_s, importance=ESSENTIAL),
+        number_column(RUNTIME.header, lambda row: row.runtime_s, importance=ESSENTIAL),
+        Column(
+            "Difference",
+            lambda row: percent(row.prediction_difference),
+            right=True,
+            importance=ESSENTIAL,
+        ),
     ]
     title = f"Training time predicted from the first {FIRST_STEPS} steps{shared}:"
     return [make_table("prediction", title, columns, rows, notes_of(parts, LEGEND if rows else ()))]
 
 
 def _of_job(run: Run, job: JobRecord, files: Files) -> Prediction | None:
-    if verdict(job) != OK or job.partner is not None or job.source != "measured":
+    if not is_result(job) or job.partner is not None or job.source != "measured":
         return None
     series = files.read(run, job.series, ["duration_s"])
     if series is None:
@@ -164,35 +166,36 @@ def _of_job(run: Run, job: JobRecord, files: Files) -> Prediction | None:
 
 
 def _warmup_steps(run: Run) -> int:
-    measurement = run.info.config.get("measurement")
-    found = measurement.get("warmup_steps") if isinstance(measurement, dict) else None
-    return found if isinstance(found, int) else DEFAULT_WARMUP_STEPS
+    measurement = run.info.measurement
+    found = measurement.warmup_steps if measurement is not None else None
+    return DEFAULT_WARMUP_STEPS if found is None else found
 
 
-def _row(row: Row, job: JobRecord, found: Prediction) -> Row:
-    return {
-        **row,
-        "launch": job.launch + 1,
-        "steps": found.steps,
-        "setup_s": job.timing.setup_s,
-        "first_step_s": found.first_step_s,
-        "later_step_s": found.later_step_s,
-        "predicted_runtime_s": found.predicted_s,
-        "runtime_s": found.runtime_s,
-        "prediction_difference": found.difference,
-    }
+def _row(row: ArmRow, job: JobRecord, found: Prediction) -> PredictionRow:
+    return extended(
+        row,
+        PredictionRow,
+        launch=job.launch + 1,
+        steps=found.steps,
+        setup_s=SETUP.read(job),
+        first_step_s=found.first_step_s,
+        later_step_s=found.later_step_s,
+        predicted_runtime_s=found.predicted_s,
+        runtime_s=found.runtime_s,
+        prediction_difference=found.difference,
+    )
 
 
-def _note(row: Row, found: Prediction) -> str:
+def _note(row: PredictionRow, found: Prediction) -> str:
     """Which job the prediction misses by more than WORTH_A_NOTE, and from which steps the
     difference comes.
     """
-    difference = as_number(row["prediction_difference"]) or 0.0
+    difference = row.prediction_difference
     which = "long" if difference > 0 else "short"
     compared = found.later_step_s / found.first_step_s - 1
     changed = "less" if compared < 0 else "more"
     return (
-        f"{row['model']}, {row['arm']}, launch {row['launch']}: predicted {abs(difference):.1%} "
+        f"{row.model}, {row.arm}, launch {row.launch}: predicted {abs(difference):.1%} "
         f"too {which}, "
         f"for the steps after the first {FIRST_STEPS} took {abs(compared):.1%} {changed} time each"
     )

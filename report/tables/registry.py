@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 from harness.errors import BenchError
 from report.analysis.launches import arms_of
@@ -25,12 +26,12 @@ from report.tables import (
     support_matrix,
 )
 from report.tables.footnotes import headlines, merge_notes, run_notes
-from report.tables.rows import Row
+from report.tables.rows import AnyRow
 from report.tables.table import Document, Part, Table, View
 from report.text import MANY_RUNS
 
 SUMMARY = "summary"
-VIEWS: dict[str, View] = {  # in the order in which tables come
+VIEWS: dict[str, View[Any]] = {  # in the order in which tables come
     "runtimes": View(arms.runtimes, arms.runtime_tables),
     "steady": View(arms.steady, arms.steady_tables),
     "gains": View(gains.gains, gains.gain_tables),
@@ -80,7 +81,7 @@ def build(
         )
     if not shown:
         raise BenchError("no run to tabulate", fix="name a run folder")
-    tables: list[Table] = []
+    tables: list[Table[Any]] = []
     for name in names:
         made = VIEWS[name]
         parts = [_shown_part(made.collect(run), selection) for run in shown]
@@ -104,21 +105,21 @@ def _views_for(view: str | None, runs: int, *, brief: bool) -> list[str]:
     return [view] if view else [name for name, made in VIEWS.items() if not made.asked_only]
 
 
-def _shown_part(part: Part, selection: Selection) -> Part:
+def _shown_part(part: Part[AnyRow], selection: Selection) -> Part[AnyRow]:
     return replace(part, rows=[*filter(selection.shows, part.rows)])
 
 
-def _grouped(parts: Sequence[Part], by: str | None) -> list[tuple[str, list[Part]]]:
+def _grouped(parts: Sequence[Part[AnyRow]], by: str | None) -> list[tuple[str, list[Part[AnyRow]]]]:
     """The parts with the rows of each group; the notes of a run stand under the last group that it
     has rows in.
     """
     if by is None:
         return [("", list(parts))]
-    groups: dict[str, list[Part]] = {
+    groups: dict[str, list[Part[AnyRow]]] = {
         group: [] for group in groups_of([part.rows for part in parts], by)
     }
     for part in parts:
-        rows: dict[str, list[Row]] = {}
+        rows: dict[str, list[AnyRow]] = {}
         for row in part.rows:
             rows.setdefault(GROUPS[by](row), []).append(row)
         last = max(rows, key=[*groups].index, default=None)

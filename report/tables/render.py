@@ -15,11 +15,10 @@ import tabulate
 
 from harness.errors import BenchError
 from report.loading.runs import Run
-from report.tables.keys import describe_key
 from report.tables.latex import latex
 from report.tables.registry import build
-from report.tables.rows import Row, Value
-from report.tables.table import Document
+from report.tables.rows import Value, describe_key
+from report.tables.table import Document, raw
 from report.tables.terminal import terminal
 
 # Of every table that tabulate writes: two more spaces per header make wide tables wider.
@@ -68,17 +67,16 @@ def markdown(document: Document) -> str:
 
 def csv_text(document: Document) -> str:
     """Raw numbers, one line per row of every table; the column `table` says of which, the others
-    are rows.KEYS.
+    are described by rows.describe_key.
     """
-    keys = list(
-        dict.fromkeys(key for table in document.tables for row in table.rows for key in row)
-    )
+    tables = [(table.name, raw(table)) for table in document.tables]
+    keys = list(dict.fromkeys(key for _, rows in tables for row in rows for key in row))
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["table", *keys])
-    for table in document.tables:
-        for row in table.rows:
-            writer.writerow([table.name, *(_plain(row.get(key)) for key in keys)])
+    for name, rows in tables:
+        for row in rows:
+            writer.writerow([name, *(_plain(row.get(key)) for key in keys)])
     return text.getvalue()
 
 
@@ -86,10 +84,10 @@ def json_text(document: Document) -> str:
     """`tables`: name -> rows of raw numbers; `keys`: what each key means; `notes`: what a reader
     must know.
     """
-    keys = dict.fromkeys(key for table in document.tables for row in table.rows for key in row)
-    tables: dict[str, list[Row]] = {}
+    tables: dict[str, list[dict[str, Value]]] = {}
     for table in document.tables:  # grouped tables share a name
-        tables.setdefault(table.name, []).extend(table.rows)
+        tables.setdefault(table.name, []).extend(raw(table))
+    keys = dict.fromkeys(key for rows in tables.values() for row in rows for key in row)
     content = {
         "version": JSON_VERSION,
         "tables": tables,
@@ -98,7 +96,7 @@ def json_text(document: Document) -> str:
                 [*(note for table in document.tables for note in table.notes), *document.footer]
             )
         ),
-        "keys": {key: describe_key(key) for key in keys},
+        "keys": {key: describe_key(key).meaning for key in keys},
     }
     return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 

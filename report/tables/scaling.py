@@ -14,39 +14,42 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 from harness.schema.record import JobRecord
-from report.analysis.launches import OK, Launches, arms_of, verdict
+from report.analysis.launches import Launches, arms_of, is_result
+from report.analysis.metrics import (
+    ENERGY_PER_SAMPLE,
+    ESSENTIAL,
+    NO_FIGURE,
+    STEADY_SAMPLES_PER_S,
+    Figure,
+)
 from report.analysis.statistics import Estimate, usable, welch_interval
 from report.loading.runs import Run
+from report.tables.arm_rows import arm_rows
 from report.tables.columns import (
     ATTENTION,
     BATCH,
-    ESSENTIAL,
     GPU,
+    MODEL,
     PRECISION,
+    STATE,
     TASK,
     Column,
-    backends_are_shared,
-    count,
-    interval,
-    number,
+    count_column,
+    figure_column,
+    format_number,
+    interval_column,
     percent,
     run_column,
     split_facts,
-    state,
     text,
 )
 from report.tables.footnotes import merge_notes, source_notes
-from report.tables.rows import STEADY_STATE, Figure, Row, arm_rows, finite
+from report.tables.rows import ScalingRow, extended
 from report.tables.table import Part, Table, make_table, part_of
 
-FIGURES = (
-    *(figure for figure in STEADY_STATE if figure.key == "steady_samples_per_s"),
-    Figure(
-        "joules_per_sample", lambda job: job.telemetry.joules_per_sample if job.telemetry else None
-    ),
-)
 LEGEND = (
     "samples/s are of all processes, each step as long as on its slowest rank; the batch of each "
     "process is the same "
@@ -55,67 +58,78 @@ LEGEND = (
     "difference of mean "
     "ln(samples/s): launches by different numbers of processes are independent",
 )
+_NODES: Column[ScalingRow] = Column("Nodes", text(lambda row: row.nodes), right=True)
 
 
-def scaling(run: Run) -> Part:
+def scaling(run: Run) -> Part[ScalingRow]:
     """Every arm that trained the same by different numbers of processes."""
     rows = scaling_rows(run)
     return part_of(run, rows, source_notes(run) if rows else [], usual=bool(rows))
 
 
-def scaling_tables(parts: Sequence[Part]) -> list[Table]:
+def scaling_tables(parts: Sequence[Part[ScalingRow]]) -> list[Table[ScalingRow]]:
     """The table of `scaling`."""
     rows = [row for part in parts for row in part.rows]
-    by_name = backends_are_shared(
-        [{**row, "workload": f"{row['workload']}/{row['processes']}"} for row in rows]
-    )
+    seen = {(row.run, row.workload, row.processes, row.backend) for row in rows}
+    by_name = len(seen) < len(rows)  # backends do not tell the arms of a workload apart
     facts, shared = split_facts(
         rows, (TASK, PRECISION, BATCH, *(() if by_name else (ATTENTION,)), GPU)
     )
-    columns = [
+    throughput = figure_column(STEADY_SAMPLES_PER_S, "Samples(/s)")
+    columns: list[Column[ScalingRow]] = [
         *run_column(rows),
-        Column("Model", text("model"), importance=ESSENTIAL),
-        Column("Arm", text("arm"), importance=ESSENTIAL)
+        MODEL,
+        Column("Arm", lambda row: row.arm, importance=ESSENTIAL)
         if by_name
-        else Column("Backend", text("backend")),
+        else Column("Backend", lambda row: row.backend),
         *facts,
-        Column("Processes", text("processes"), right=True, importance=ESSENTIAL),
-        *(
-            [Column("Nodes", text("nodes"), right=True)]
-            if any(row["nodes"] != 1 for row in rows)
-            else []
+        Column("Processes", text(lambda row: row.processes), right=True, importance=ESSENTIAL),
+        *([_NODES] if any(row.nodes != 1 for row in rows) else []),
+        replace(throughput, importance=ESSENTIAL),
+        Column("Speed-up", lambda row: format_number(row.speed_up.value, digits=3), right=True),
+        Column(
+            "Efficiency",
+            lambda row: percent(row.scaling_efficiency.value),
+            right=True,
+            importance=ESSENTIAL,
         ),
-        Column("Samples(/s)", number("steady_samples_per_s"), right=True, importance=ESSENTIAL),
-        Column("Speed-up", number("speed_up", digits=3), right=True),
-        Column("Efficiency", percent("scaling_efficiency"), right=True, importance=ESSENTIAL),
-        Column("Efficiency 95%", interval("scaling_efficiency"), right=True, optional=True),
-        Column("J/sample", number("joules_per_sample"), right=True, optional=True),
-        Column("n", count, right=True),
-        Column("State", state, importance=ESSENTIAL),
+        interval_column("Efficiency 95%", lambda row: row.scaling_efficiency),
+        replace(figure_column(ENERGY_PER_SAMPLE), optional=True),
+        count_column(),
+        STATE,
     ]
     notes = merge_notes([(part.run, part.notes) for part in parts], LEGEND if rows else ())
     return [make_table("scaling", f"Scaling over processes{shared}:", columns, rows, notes)]
 
 
-def scaling_rows(run: Run) -> list[Row]:
-    """One row per arm and number of processes, where there are several. Keys: rows.KEYS."""
+def scaling_rows(run: Run) -> list[ScalingRow]:
+    """One row per arm and number of processes, where there are several."""
     launches = arms_of(run).launches
     works = {key: _work(next(iter(jobs.values()))) for key, jobs in launches.items() if jobs}
-    rows: list[Row] = []
-    for row in arm_rows(run, FIGURES, needs=("steady_samples_per_s",)):
-        key = str(row["workload"]), str(row["arm"])
+    rows: list[ScalingRow] = []
+    figures = (STEADY_SAMPLES_PER_S, ENERGY_PER_SAMPLE)
+    for row in arm_rows(run, figures, needs=(STEADY_SAMPLES_PER_S,)):
+        key = row.workload, row.arm
         alike = [other for other, work in works.items() if work == works.get(key)]
         sizes = {other: _processes(launches[other]) for other in alike}
         if len(set(sizes.values())) > 1:
-            fewest = min(alike, key=lambda other: sizes[other])
-            rows.append(row | _scaled(launches[fewest], launches[key]))
-    order = {
-        arm: place
-        for place, arm in enumerate(dict.fromkeys((row["model"], row["arm"]) for row in rows))
-    }
-    return sorted(
-        rows, key=lambda row: (order[row["model"], row["arm"]], str(row["task"]), row["processes"])
-    )
+            fewest = launches[min(alike, key=lambda other: sizes[other])]
+            launch = next(iter(launches[key].values())).workload.launch
+            speed_up = _speed_up(fewest, launches[key])
+            rows.append(
+                extended(
+                    row,
+                    ScalingRow,
+                    processes=launch.world_size,
+                    nodes=launch.nodes,
+                    speed_up=_transformed(speed_up, 1.0),
+                    scaling_efficiency=_transformed(
+                        speed_up, 1 / (launch.world_size / _processes(fewest))
+                    ),
+                )
+            )
+    order = {arm: place for place, arm in enumerate(dict.fromkeys((r.model, r.arm) for r in rows))}
+    return sorted(rows, key=lambda row: (order[row.model, row.arm], str(row.task), row.processes))
 
 
 def _work(job: JobRecord) -> str:
@@ -129,25 +143,23 @@ def _processes(launches: Launches) -> int:
     return next(iter(launches.values())).workload.launch.world_size
 
 
-def _scaled(fewest: Launches, launches: Launches) -> Row:
-    launch = next(iter(launches.values())).workload.launch
-    ratio = launch.world_size / _processes(fewest)
-    row: Row = {"processes": launch.world_size, "nodes": launch.nodes}
-    speed_up: Estimate | None = Estimate(1, 0.0)
-    if launches is not fewest:
-        ones, others = _log_rates(launches), _log_rates(fewest)
-        speed_up = welch_interval(ones, others) if ones and others else None
-    elif not _log_rates(fewest):
-        speed_up = None
-    for key, factor in (("speed_up", 1.0), ("scaling_efficiency", 1 / ratio)):
-        ends = (
-            (None, None, None) if speed_up is None else (speed_up.mean, speed_up.low, speed_up.high)
-        )
-        for suffix, end in zip(("", "_low", "_high"), ends, strict=True):
-            row[key + suffix] = None if end is None else finite(math.exp(end) * factor)
-    return row
+def _speed_up(fewest: Launches, launches: Launches) -> Estimate | None:
+    """The difference of mean ln(throughput) to that of the fewest processes; None where one of them
+    has no throughput.
+    """
+    ones, others = _log_rates(launches), _log_rates(fewest)
+    if not ones or not others:
+        return None
+    return Estimate(1, 0.0) if launches is fewest else welch_interval(ones, others)
+
+
+def _transformed(speed_up: Estimate | None, factor: float) -> Figure:
+    if speed_up is None:
+        return NO_FIGURE
+    ends = (speed_up.mean, speed_up.low, speed_up.high)
+    return Figure.of(*(None if end is None else math.exp(end) * factor for end in ends))
 
 
 def _log_rates(launches: Launches) -> list[float]:
-    counted = [job for job in launches.values() if verdict(job) == OK]
-    return [math.log(rate) for job in counted if usable(rate := job.timing.steady_samples_per_s)]
+    counted = [job for job in launches.values() if is_result(job)]
+    return [math.log(rate) for job in counted if usable(rate := STEADY_SAMPLES_PER_S.read(job))]

@@ -12,7 +12,7 @@ from statistics import fmean
 from harness.schema.record import BlockTimes, JobRecord
 from harness.schema.stats import mean_interval
 from report.analysis.gains import Gain
-from report.analysis.launches import OK, Arms, verdict
+from report.analysis.launches import Arms, is_result
 
 STANDARD_ERRORS = 1.96  # of a 95% interval: each launch's standard error is of dozens of turns
 LEAST_TURNS = 8  # that follow a turn of the same arm, over all launches; fewer say little
@@ -27,7 +27,7 @@ def switching_notes(gains: Iterable[Gain], arms: Arms) -> list[str]:
     said = []
     for gain in gains:
         sides = [
-            [job for job in side.values() if verdict(job) == OK] for side in arms.of_pair(gain.pair)
+            [job for job in side.values() if is_result(job)] for side in arms.of_pair(gain.pair)
         ]
         costs, left = (
             [f"{side[0].arm.name} {cost}" for side in sides if side and (cost := cost_of(side))]

@@ -1,4 +1,4 @@
-"""Tables in one form that every output format starts from: raw rows and what is displayed of them.
+"""Tables in one form that every output format starts from: typed rows and what is displayed of them.
 
 A view is one kind of table (report.tables.registry); an output format is one function of a Document
 (report.tables.render).
@@ -8,24 +8,48 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any, Generic, Protocol, TypeVar
 
 from report.loading.runs import Run
 from report.tables.columns import Column
-from report.tables.rows import Row
+from report.tables.rows import Value
+
+R = TypeVar("R")
+
+
+class Flat(Protocol):
+    """A row that has a raw form."""
+
+    def flat(self) -> dict[str, Value]:
+        """The row by the names of its values."""
+        ...
 
 
 @dataclass(frozen=True)
-class Table:
-    """`rows` hold raw numbers by the keys of rows.KEYS; `cells[i][j]` displays row i in
-    `columns[j]`.
+class Table(Generic[R]):
+    """A table.
+
+    Attributes:
+        name: Its name in CSV and JSON.
+        title: The line over it.
+        columns: The columns that are displayed.
+        rows: The rows, in unrounded values.
+        cells: `cells[i][j]` displays row i in `columns[j]`.
+        notes: The sentences under it.
     """
 
     name: str
     title: str
-    columns: tuple[Column, ...]
-    rows: tuple[Row, ...]
+    columns: tuple[Column[R], ...]
+    rows: tuple[R, ...]
     cells: tuple[tuple[str, ...], ...]
     notes: tuple[str, ...]
+
+
+def raw(table: Table[Any]) -> list[dict[str, Value]]:
+    """The rows of a table in their raw form, by the names that report.tables.rows describes."""
+    rows: Sequence[Flat] = table.rows
+    return [row.flat() for row in rows]
 
 
 @dataclass(frozen=True)
@@ -34,13 +58,13 @@ class Document:
     must.
     """
 
-    tables: tuple[Table, ...]
+    tables: tuple[Table[Any], ...]
     footer: tuple[str, ...]
 
 
 @dataclass(frozen=True)
-class Part:
-    """What one view takes of one run: raw rows and the notes under them.
+class Part(Generic[R]):
+    """What one view takes of one run: rows and the notes under them.
 
     `by_name`: arms go by their names, for backends do not tell them apart. `usual`: the view has
     something to say of this run although nobody asked for it. `kind`: which table of the view the
@@ -49,7 +73,7 @@ class Part:
 
     run: str
     created_at: str
-    rows: Sequence[Row]
+    rows: Sequence[R]
     notes: Sequence[str]
     by_name: bool = False
     usual: bool = True
@@ -57,32 +81,36 @@ class Part:
 
 
 @dataclass(frozen=True)
-class View:
+class View(Generic[R]):
     """One kind of table. `asked_only`: it repeats what others hold, so it is made only where it is
     asked for.
     """
 
-    collect: Callable[[Run], Part]
-    tables: Callable[[Sequence[Part]], list[Table]]
+    collect: Callable[[Run], Part[R]]
+    tables: Callable[[Sequence[Part[R]]], Sequence[Table[R]]]
     asked_only: bool = False
 
 
 def part_of(
     run: Run,
-    rows: Sequence[Row],
+    rows: Sequence[R],
     notes: Sequence[str],
     *,
     by_name: bool = False,
     usual: bool = True,
     kind: str = "",
-) -> Part:
+) -> Part[R]:
     """A part of `run`."""
     return Part(run.info.run, run.info.created_at, rows, notes, by_name, usual, kind)
 
 
 def make_table(
-    name: str, title: str, columns: Iterable[Column], rows: Sequence[Row], notes: Iterable[str]
-) -> Table:
+    name: str,
+    title: str,
+    columns: Iterable[Column[R]],
+    rows: Sequence[R],
+    notes: Iterable[str],
+) -> Table[R]:
     """A table of `rows` in `columns`, without the optional columns that have nothing to say."""
     kept = tuple(
         column for column in columns if not column.optional or any(column.show(row) for row in rows)

@@ -7,8 +7,9 @@ import os
 import shutil
 import sys
 import unicodedata
+from typing import Any
 
-from report.tables.columns import ESSENTIAL
+from report.analysis.metrics import ESSENTIAL
 from report.tables.table import Document, Table
 
 WITHOUT_A_TERMINAL = 120  # columns
@@ -68,7 +69,7 @@ def plain(text: str) -> str:
     )
 
 
-def fitting(table: Table, width: int) -> list[int]:
+def fitting(table: Table[Any], width: int) -> list[int]:
     """The indices of the columns that are shown in `width` cells, wrapped if need be; those of
     ESSENTIAL always.
     """
@@ -84,11 +85,11 @@ def fitting(table: Table, width: int) -> list[int]:
     return shown
 
 
-def _needed(table: Table, shown: list[int]) -> int:
+def _needed(table: Table[Any], shown: list[int]) -> int:
     return sum(_least_width(table, index) + _BETWEEN for index in shown)
 
 
-def _widths(table: Table, shown: list[int], width: int) -> dict[int, int]:
+def _widths(table: Table[Any], shown: list[int], width: int) -> dict[int, int]:
     """The widths of the columns shown, what is left over given to those that would wrap most.
 
     Empty where they cannot fit: words and numbers have to be broken then, which rich does.
@@ -112,7 +113,7 @@ def _widths(table: Table, shown: list[int], width: int) -> dict[int, int]:
     return widths
 
 
-def _print_rows(console: object, table: Table, width: int) -> list[int]:
+def _print_rows(console: object, table: Table[Any], width: int) -> list[int]:
     """Print the rows; returns the columns left out."""
     from rich import box
     from rich.console import Console
@@ -139,12 +140,12 @@ def _print_rows(console: object, table: Table, width: int) -> list[int]:
     return [index for index in range(len(table.columns)) if index not in shown]
 
 
-def _wraps(table: Table, index: int) -> bool:
+def _wraps(table: Table[Any], index: int) -> bool:
     """Whether a column may be wrapped: text may, a number is read in one piece."""
     return not table.columns[index].right
 
 
-def _least_width(table: Table, index: int) -> int:
+def _least_width(table: Table[Any], index: int) -> int:
     """The cells that a column needs at least: all of numbers and short texts, the longest word of
     others.
     """

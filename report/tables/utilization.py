@@ -7,9 +7,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from harness.schema.record import JobRecord, State
-from report.analysis.launches import OK, arms_of, verdict
-from report.analysis.utilization import cards_of, clock_limits, mean, of_cards
+from report.analysis import metrics
+from report.analysis.launches import arms_of, is_result
+from report.analysis.utilization import cards_of, clock_limits
 from report.loading.runs import Run
+from report.tables.arm_rows import arm_rows, counted_rows
 from report.tables.footnotes import (
     disturbance_notes,
     grouped,
@@ -17,7 +19,7 @@ from report.tables.footnotes import (
     source_notes,
     telemetry_notes,
 )
-from report.tables.rows import Figure, Row, arm_rows
+from report.tables.rows import ArmRow, UtilizationRow, extended
 from report.text import in_one_line
 
 LEGEND = (
@@ -34,46 +36,18 @@ HOST_LEGEND = (
     "means over the launches that count (n); shares are of all cores in the steady window",
 )
 
-UTILIZATION = Figure("gpu_utilization_percent", of_cards(mean, "utilization_mean"))
-GPU_FIGURES = (
-    UTILIZATION,
-    Figure("gpu_utilization_p10_percent", of_cards(mean, "utilization_p10")),
-    Figure("gpu_memory_peak_bytes", of_cards(max, "memory_peak_bytes")),
-    Figure("torch_peak_allocated_bytes", lambda job: job.memory.torch_peak_allocated_bytes),
-    Figure("torch_peak_reserved_bytes", lambda job: job.memory.torch_peak_reserved_bytes),
-    Figure("power_w", of_cards(sum, "power_mean_w")),
-    Figure(
-        "joules_per_sample", lambda job: job.telemetry.joules_per_sample if job.telemetry else None
-    ),
-    Figure(
-        "model_flops_utilization",
-        lambda job: job.efficiency.model_flops_utilization if job.efficiency else None,
-    ),
-    Figure("sm_clock_mhz", of_cards(mean, "sm_clock_median_mhz")),
-)
-HOST_FIGURES = (
-    Figure(
-        "job_cpu_share", lambda job: job.telemetry.job_cpu_share_mean if job.telemetry else None
-    ),
-    Figure(
-        "host_cpu_share", lambda job: job.telemetry.host_cpu_share_mean if job.telemetry else None
-    ),
-    Figure("peak_rss_bytes", lambda job: job.memory.peak_rss_bytes),
-    Figure(
-        "job_rss_peak_bytes",
-        lambda job: job.telemetry.job_rss_peak_bytes if job.telemetry else None,
-    ),
-)
+
+def gpu_rows(run: Run) -> list[ArmRow | UtilizationRow]:
+    """One row per arm with what its cards did."""
+    return [
+        extended(row, UtilizationRow, kernels=_kernels(counted))
+        for row, counted in counted_rows(run, metrics.GPU)
+    ]
 
 
-def gpu_rows(run: Run) -> list[Row]:
-    """One row per arm with what its cards did. Keys: rows.KEYS."""
-    return arm_rows(run, GPU_FIGURES, _kernels)
-
-
-def host_rows(run: Run) -> list[Row]:
-    """One row per arm with what the processors did. Keys: rows.KEYS."""
-    return arm_rows(run, HOST_FIGURES)
+def host_rows(run: Run) -> list[ArmRow | UtilizationRow]:
+    """One row per arm with what the processors did."""
+    return [*arm_rows(run, metrics.HOST)]
 
 
 def gpu_notes(run: Run) -> list[str]:
@@ -91,15 +65,15 @@ def gpu_notes(run: Run) -> list[str]:
     ]
 
 
-def _kernels(counted: Sequence[JobRecord]) -> Row:
+def _kernels(counted: Sequence[JobRecord]) -> str | None:
     named = {job.engagement.kernels for job in counted if job.engagement and job.engagement.kernels}
-    return {"kernels": ", ".join(sorted(named)) or None}
+    return ", ".join(sorted(named)) or None
 
 
 def how_measured(job: JobRecord) -> list[str]:
     """Where a job's figures come from, as far as it is not the same for all."""
     said = []
-    if verdict(job) == OK and job.engagement is not None and job.engagement.kernels == "ptx":
+    if is_result(job) and job.engagement is not None and job.engagement.kernels == "ptx":
         said.append(
             "ptx: ONNX Runtime has no native kernels for this card, the driver compiled them "
             "from PTX"

@@ -53,7 +53,7 @@ for case in json.loads(sys.argv[1]):
     checks = [asdict(check) for check in doctor.gpu_checks(host)]
     answers.append({
         "device": found, "gpus": host.gpus, "lost": host.lost_gpus, "problem": host.gpu_problem,
-        "first": device_name("cuda", host, os.environ),
+        "first": device_name("cuda", host, os.environ.get("CUDA_VISIBLE_DEVICES")),
         "findings": [[f.severity, f.message, f.fix] for f in findings], "checks": checks,
     })
 print(json.dumps(answers))
@@ -276,8 +276,8 @@ def test_the_device_of_a_record_beside_a_lost_card() -> None:
             {"name": "C", "uuid": "GPU-c", "index": 2},
         ]
     )
-    assert device_name("cuda", host, {VISIBLE: "2"}) == "C"
-    assert device_name("cuda", host, {VISIBLE: "1"}) == "B"
+    assert device_name("cuda", host, "2") == "C"
+    assert device_name("cuda", host, "1") == "B"
 
 
 def test_a_lost_card_fails_the_run_by_name(monkeypatch: pytest.MonkeyPatch) -> None:

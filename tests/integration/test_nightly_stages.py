@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from folders import SUPPORT
+from folders import ROOT, SUPPORT
 from runner_support import processes_of, wait_until
 
 from harness.nightly.state import STATE_FILE, Night, StageDone, pending, save
@@ -40,7 +40,7 @@ def start(
     environment = {
         **os.environ,
         "BENCH_TEST_FOLDER": str(folder),
-        "PYTHONPATH": str(SCRIPT.parents[1]),
+        "PYTHONPATH": str(ROOT),
     }
     command = [sys.executable, str(SCRIPT), str(folder), str(budget), suite_hash]
     return subprocess.Popen(

@@ -163,6 +163,7 @@ def test_the_report_loads_no_training_stack_and_meets_the_harness_only_in_its_re
         "harness.files",
         "harness.paths",
         "harness.schema",
+        "harness.schema.base",
         "harness.schema.record",
         "harness.schema.record_io",
         "harness.schema.redaction",

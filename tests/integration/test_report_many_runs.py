@@ -27,6 +27,7 @@ from report.loading.runs import load_run, load_runs
 from report.tables.footnotes import MOST_NOTES, merge_notes
 from report.tables.registry import build
 from report.tables.render import DISPLAYS, FORMATS, written
+from report.tables.table import raw
 from report.text import MANY_RUNS
 
 RESULTS = ROOT / "results"
@@ -158,7 +159,7 @@ def test_the_summary_takes_its_state_from_the_latest_run() -> None:
         make_run(jobs, run="early", created_at="2001-02-01"),
     ]
     (table,) = build(runs, "summary").tables
-    (row, _) = table.rows
+    (row, _) = raw(table)
     assert (row["run"], row["runs"], row["runs_with_gain"], row["throughput_gain"]) == (
         "late",
         2,

@@ -21,7 +21,7 @@ from runner_support import (
 )
 
 from harness.results.run_folder import read_info, read_records
-from harness.runner.runner import RunOutcome, run
+from harness.runner.runner import RunOptions, RunOutcome, run
 from harness.schema.record import JobRecord, State
 
 
@@ -34,7 +34,9 @@ def run_launches(
     tmp_path: Path, *options: tuple[dict[str, object], dict[str, object]], **changes: object
 ) -> tuple[RunOutcome, list[JobRecord]]:
     plan = make_pair_plan(options, **changes)
-    outcome = run(plan, tmp_path / "results", display=quiet(), worker_command=BLOCKS_WORKER)  # type: ignore[arg-type]
+    outcome = run(
+        plan, tmp_path / "results", RunOptions(worker_command=BLOCKS_WORKER), display=quiet()
+    )  # type: ignore[arg-type]
     wait_until(lambda: not processes_of(tmp_path), 5)
     return outcome, read_records(outcome.folder)[0]
 
@@ -132,10 +134,11 @@ def test_killed_in_a_block_and_resumed(tmp_path: Path, monkeypatch: pytest.Monke
     script = (
         "import sys; from pathlib import Path; from runner_support import BLOCKS_WORKER, "
         "make_pair_plan;"
-        "from harness.runner.runner import run; from dataclasses import replace;"
+        "from runner_support import measured; from harness.runner.runner import RunOptions, run;"
         "plan = make_pair_plan([({}, {})] * 3);"
-        "plan = replace(plan, blocks=plan.blocks.model_copy(update={'seconds': 2.0}));"
-        "sys.exit(run(plan, Path(sys.argv[1]), worker_command=BLOCKS_WORKER).exit_code)"
+        "plan = measured(plan, blocks=plan.measurement.blocks.replace(seconds=2.0));"
+        "options = RunOptions(worker_command=BLOCKS_WORKER);"
+        "sys.exit(run(plan, Path(sys.argv[1]), options).exit_code)"
     )
     monkeypatch.setenv("PYTHONPATH", f"{ROOT}:{SUPPORT}")
     command = [sys.executable, "-c", script, str(tmp_path / "results")]

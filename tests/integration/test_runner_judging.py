@@ -13,21 +13,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from folders import SUPPORT
+from folders import ROOT, SUPPORT
 from runner_support import (
     CANDIDATE,
     WORKER,
-    ScriptedPlan,
     executions,
     make_job,
     make_plan,
+    measured,
     processes_of,
     wait_until,
 )
 
+from harness.planning.plan import Plan
 from harness.results.run_folder import read_info, read_records
 from harness.runner.display import LineDisplay
-from harness.runner.runner import RunOutcome, run
+from harness.runner.runner import RunOptions, RunOutcome, run
 from harness.schema.measurement import Adaptive
 from harness.schema.record import Pair, State
 
@@ -37,7 +38,7 @@ RUNNER = SUPPORT / "scripted_runner.py"
 @pytest.fixture(autouse=True)
 def _marked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BENCH_TEST_FOLDER", str(tmp_path))
-    monkeypatch.setenv("PYTHONPATH", str(RUNNER.parent.parent))
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
 
 
 def start(
@@ -53,9 +54,11 @@ def start(
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-def run_here(tmp_path: Path, plan: ScriptedPlan) -> tuple[RunOutcome, str]:
+def run_here(tmp_path: Path, plan: Plan) -> tuple[RunOutcome, str]:
     shown = io.StringIO()
-    outcome = run(plan, tmp_path / "results", display=LineDisplay(shown), worker_command=WORKER)  # type: ignore[arg-type]
+    outcome = run(
+        plan, tmp_path / "results", RunOptions(worker_command=WORKER), display=LineDisplay(shown)
+    )  # type: ignore[arg-type]
     return outcome, shown.getvalue()
 
 
@@ -94,7 +97,7 @@ def test_a_launch_with_a_long_pause_runs_again_unless_it_shall_count(tmp_path: P
     assert records[1].reason == pause
     assert f"run again, attempt 2: onnxruntime in launch 1: {pause}" in shown
     (tmp_path / "executions").unlink()
-    outcome, _ = run_here(tmp_path / "note", replace(plan, contention="note"))
+    outcome, _ = run_here(tmp_path / "note", measured(plan, contention="note"))
     records, _ = read_records(outcome.folder)
     assert [(r.state, r.attempt) for r in records] == [(State.OK, 1)] * 4
     assert records[1].contention is not None
@@ -124,11 +127,9 @@ def test_killed_in_a_rerun_it_finishes_the_rerun(tmp_path: Path) -> None:
     assert read_info(folder).status == "complete"
 
 
-def adaptive(steps: list[tuple[float, float]], **settings: Any) -> ScriptedPlan:
+def adaptive(steps: list[tuple[float, float]], **settings: Any) -> Plan:
     behaviours = [{"step_s": seconds} for launch in steps for seconds in launch]
-    return replace(
-        make_plan(behaviours), adaptive=Adaptive(max_pairs=len(steps), min_pairs=2, **settings)
-    )
+    return make_plan(behaviours, adaptive=Adaptive(max_pairs=len(steps), min_pairs=2, **settings))
 
 
 def test_adaptive_stopping_ends_the_run_complete_and_says_so(tmp_path: Path) -> None:
@@ -179,7 +180,7 @@ def test_a_run_killed_between_looks_stops_where_it_would_have(tmp_path: Path) ->
     assert len(executions(tmp_path)) == before + len(ran)
 
 
-def with_twins(first: dict[str, Any], second: dict[str, Any]) -> ScriptedPlan:
+def with_twins(first: dict[str, Any], second: dict[str, Any]) -> Plan:
     plan = make_plan([{}] * 4)
     twins = [
         make_job(position, **options).model_copy(update={"id": f"twin{position}", "twin": True})

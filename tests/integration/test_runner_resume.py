@@ -7,16 +7,17 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from folders import SUPPORT
+from folders import ROOT, SUPPORT
 from runner_support import WORKER, executions, make_plan, processes_of, quiet, wait_until
 
 from harness.errors import BenchError
 from harness.results.open_run import host_changes, package_changes
-from harness.results.run_folder import read_info, read_records
-from harness.runner.runner import run
+from harness.results.run_folder import RunFolder, read_info, read_records
+from harness.runner.runner import RunOptions, run
 from harness.schema.record import State
 
 RUNNER = SUPPORT / "scripted_runner.py"
@@ -25,7 +26,7 @@ RUNNER = SUPPORT / "scripted_runner.py"
 @pytest.fixture(autouse=True)
 def _marked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BENCH_TEST_FOLDER", str(tmp_path))
-    monkeypatch.setenv("PYTHONPATH", str(RUNNER.parent.parent))
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
 
 
 def start(tmp_path: Path, *behaviours: dict[str, object]) -> subprocess.Popen[str]:
@@ -195,15 +196,20 @@ def test_sigkill_of_a_worker_is_a_crash_and_the_suite_goes_on(tmp_path: Path) ->
 def test_failed_jobs_are_repeated_only_on_demand(tmp_path: Path) -> None:
     results = tmp_path / "results"
     bad = make_plan([{"do": "exit", "code": 1}, {}])
-    first = run(bad, results, display=quiet(), worker_command=WORKER)
+    first = run(bad, results, RunOptions(worker_command=WORKER), display=quiet())
     assert first.exit_code == 1
     mended = make_plan([{}, {}])
     second = run(
-        mended, results, display=quiet(), worker_command=WORKER, run_name=first.folder.name
+        mended,
+        results,
+        RunOptions(worker_command=WORKER, run_name=first.folder.name),
+        display=quiet(),
     )
     assert second.exit_code == 1
     assert executions(tmp_path) == ["job0", "job1"]
-    third = run(mended, results, display=quiet(), worker_command=WORKER, retry_failed=True)
+    third = run(
+        mended, results, RunOptions(worker_command=WORKER, retry_failed=True), display=quiet()
+    )
     assert third.folder == first.folder
     assert third.exit_code == 0
     assert executions(tmp_path) == ["job0", "job1", "job0"]
@@ -218,21 +224,34 @@ def test_failed_jobs_are_repeated_only_on_demand(tmp_path: Path) -> None:
 def test_a_complete_run_is_not_resumed_and_new_makes_a_new_one(tmp_path: Path) -> None:
     results = tmp_path / "results"
     folders = {
-        run(make_plan([{}, {}]), results, display=quiet(), worker_command=WORKER).folder
+        run(make_plan([{}, {}]), results, RunOptions(worker_command=WORKER), display=quiet()).folder
         for _ in range(2)
     }
     folders.add(
-        run(make_plan([{}, {}]), results, display=quiet(), worker_command=WORKER, fresh=True).folder
+        run(
+            make_plan([{}, {}]),
+            results,
+            RunOptions(worker_command=WORKER, fresh=True),
+            display=quiet(),
+        ).folder
     )
     assert len(folders) == 3
     assert len(executions(tmp_path)) == 6
 
 
 def unfinished(tmp_path: Path) -> Path:
-    plan = make_plan([{"do": "exit", "code": 1}, {}])
-    return run(
-        plan, tmp_path / "results", display=quiet(), worker_command=WORKER, keep_going=False
+    """A run whose second job has no record yet."""
+    folder = run(
+        make_plan([{"do": "exit", "code": 1}, {}]),
+        tmp_path / "results",
+        RunOptions(worker_command=WORKER),
+        display=quiet(),
     ).folder
+    first, _ = (folder / "jobs.jsonl").read_bytes().splitlines(keepends=True)
+    (folder / "jobs.jsonl").write_bytes(first)
+    with RunFolder(folder) as open_folder:
+        open_folder.write_info(read_info(folder).replace(status="incomplete", finished_at=None))
+    return folder
 
 
 @pytest.mark.parametrize(
@@ -255,38 +274,42 @@ def test_another_host_or_package_refuses_to_resume(
     info[key] = {**info[key], **value}
     (folder / "run.json").write_text(json.dumps(info))
     with pytest.raises(BenchError) as refused:
-        run(make_plan([{}, {}]), tmp_path / "results", display=quiet(), worker_command=WORKER)
+        run(
+            make_plan([{}, {}]),
+            tmp_path / "results",
+            RunOptions(worker_command=WORKER),
+            display=quiet(),
+        )
     assert expected in refused.value.message
     assert "--new" in refused.value.fix
     run(
         make_plan([{}, {}]),
         tmp_path / "results",
+        RunOptions(worker_command=WORKER, fresh=True),
         display=quiet(),
-        worker_command=WORKER,
-        fresh=True,
     )
 
 
 def test_another_configuration_is_another_run(tmp_path: Path) -> None:
     folder = unfinished(tmp_path)
-    other = make_plan([{}, {}], config_sha256="decaf")
-    assert run(other, tmp_path / "results", display=quiet(), worker_command=WORKER).folder != folder
+    other = replace(make_plan([{}, {}]), config_sha256="decaf")
+    assert (
+        run(other, tmp_path / "results", RunOptions(worker_command=WORKER), display=quiet()).folder
+        != folder
+    )
     with pytest.raises(BenchError, match="another configuration"):
         run(
             other,
             tmp_path / "results",
+            RunOptions(worker_command=WORKER, run_name=folder.name),
             display=quiet(),
-            worker_command=WORKER,
-            run_name=folder.name,
         )
     with pytest.raises(BenchError, match="this run exists"):
         run(
             other,
             tmp_path / "results",
+            RunOptions(worker_command=WORKER, run_name=folder.name, fresh=True),
             display=quiet(),
-            worker_command=WORKER,
-            run_name=folder.name,
-            fresh=True,
         )
 
 
@@ -294,7 +317,12 @@ def test_a_torn_line_is_set_aside_and_its_job_runs_again(tmp_path: Path) -> None
     folder = unfinished(tmp_path)
     with (folder / "jobs.jsonl").open("a") as file:
         file.write('{"id": "job1", "run": "scri')
-    outcome = run(make_plan([{}, {}]), tmp_path / "results", display=quiet(), worker_command=WORKER)
+    outcome = run(
+        make_plan([{}, {}]),
+        tmp_path / "results",
+        RunOptions(worker_command=WORKER),
+        display=quiet(),
+    )
     assert outcome.folder == folder
     assert [record.id for record in read_records(folder)[0]] == ["job0", "job1"]
     assert (folder / "jobs.jsonl.rejected").read_text() == '{"id": "job1", "run": "scri\n'
@@ -313,9 +341,8 @@ def test_a_run_of_a_newer_version_is_neither_resumed_nor_changed(tmp_path: Path)
             run(
                 make_plan([{}, {}]),
                 tmp_path / "results",
+                RunOptions(worker_command=WORKER, run_name=run_name),
                 display=quiet(),
-                worker_command=WORKER,
-                run_name=run_name,
             )
         assert "--new" in str(refused.value)
     assert {name: (folder / name).read_bytes() for name in before} == before
@@ -345,9 +372,8 @@ def test_a_name_that_is_none_for_a_folder_is_refused_before_anything_runs(
         run(
             make_plan([{}]),
             tmp_path / "results",
+            RunOptions(worker_command=WORKER, run_name=name),
             display=quiet(),
-            worker_command=WORKER,
-            run_name=name,
         )
     assert (refused.value.place, f"{refused.value.message}: {refused.value.fix}"[: len(said)]) == (
         f"--run {name}",
@@ -360,7 +386,10 @@ def test_a_name_that_is_none_for_a_folder_is_refused_before_anything_runs(
 @pytest.mark.parametrize("name", ["夜" * 73, "x" * 220, "été+1.5_b"])
 def test_the_longest_names_that_are_allowed_name_folders(tmp_path: Path, name: str) -> None:
     outcome = run(
-        make_plan([{}]), tmp_path / "results", display=quiet(), worker_command=WORKER, run_name=name
+        make_plan([{}]),
+        tmp_path / "results",
+        RunOptions(worker_command=WORKER, run_name=name),
+        display=quiet(),
     )
     assert outcome.folder == tmp_path / "results" / name
     assert read_info(outcome.folder).run == name

@@ -10,15 +10,15 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from runner_support import WORKER, executions, make_job, make_plan, processes_of, quiet, wait_until
+from runner_support import WORKER, make_job, make_plan, processes_of, quiet, wait_until
 
 from harness.errors import BenchError
 from harness.launcher import process
 from harness.launcher.outcome import OomCounter, judge
-from harness.launcher.process import RunningJob, run_to_end
+from harness.launcher.process import LaunchOptions, RunningJob, run_to_end
 from harness.results import provenance
 from harness.results.run_folder import read_info, read_records
-from harness.runner.runner import RunOutcome, has_result, run
+from harness.runner.runner import RunOptions, RunOutcome, has_result, run
 from harness.schema.record import JobRecord, State
 
 
@@ -30,8 +30,8 @@ def _marked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def run_jobs(
     tmp_path: Path, *behaviours: dict[str, object], timeout_s: float = 60.0
 ) -> tuple[RunOutcome, list[JobRecord]]:
-    plan = make_plan(behaviours, timeout_s)
-    outcome = run(plan, tmp_path / "results", display=quiet(), worker_command=WORKER)
+    plan = make_plan(behaviours, timeout_s=timeout_s)
+    outcome = run(plan, tmp_path / "results", RunOptions(worker_command=WORKER), display=quiet())
     records, damage = read_records(outcome.folder)
     assert not damage.lines
     assert wait_until(lambda: not processes_of(tmp_path), 5)
@@ -137,7 +137,7 @@ def test_a_sigkill_with_a_risen_oom_counter_is_out_of_memory(tmp_path: Path) -> 
     counter.write_text("low 0\noom_kill 3\n")
     log = tmp_path / "log"
     job = make_job(do="oom kill", counter=str(counter))
-    with RunningJob(job, log, command=WORKER, oom=OomCounter(counter)) as running:
+    with RunningJob(job, log, LaunchOptions(command=WORKER, oom=OomCounter(counter))) as running:
         seen = run_to_end(running, 30, on_event=lambda event: None, stop_reason=lambda: "")
     state, reason = judge(seen, log)
     assert state is State.OUT_OF_MEMORY
@@ -163,7 +163,9 @@ def test_rank_0_speaks_for_the_job(tmp_path: Path) -> None:
 
 
 def test_the_runner_can_send_control_messages(tmp_path: Path) -> None:
-    with RunningJob(make_job(do="echo"), tmp_path / "log", command=WORKER) as running:
+    with RunningJob(
+        make_job(do="echo"), tmp_path / "log", LaunchOptions(command=WORKER)
+    ) as running:
         while not (running.peers and running.peers[0].rank == 0):
             running.pump(10)
         running.peers[0].send("block", block=7)
@@ -179,7 +181,9 @@ def test_a_metric_that_is_nan_survives_the_file(tmp_path: Path) -> None:
 
 def test_a_stack_whose_interpreter_vanished_between_jobs_fails_by_name(tmp_path: Path) -> None:
     plan = make_plan([{}])
-    outcome = run(plan, tmp_path / "results", display=quiet(), worker_command=("/nowhere/python",))
+    outcome = run(
+        plan, tmp_path / "results", RunOptions(worker_command=("/nowhere/python",)), display=quiet()
+    )
     (record,) = read_records(outcome.folder)[0]
     assert record.state is State.CRASHED
     assert "exited with 127" in record.reason
@@ -192,7 +196,7 @@ def test_a_runner_that_cannot_go_on_leaves_the_run_incomplete(tmp_path: Path) ->
         plan, jobs=(plan.jobs[0], plan.jobs[1].model_copy(update={"id": "no/such/folder"}))
     )
     with pytest.raises(BenchError, match="cannot start a job"):
-        run(plan, tmp_path / "results", display=quiet(), worker_command=WORKER)
+        run(plan, tmp_path / "results", RunOptions(worker_command=WORKER), display=quiet())
     (folder,) = (tmp_path / "results").iterdir()
     assert read_info(folder).status == "incomplete"
     assert [record.id for record in read_records(folder)[0]] == ["job0"]
@@ -228,7 +232,7 @@ def test_commands_and_variables_may_hold_any_bytes(
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["harness", "run", "--set", os.fsdecode(b"a=\xff")])
     monkeypatch.setenv("OMP_PLACES", os.fsdecode(b"\xff"))
-    outcome = run(make_plan([{}]), tmp_path, display=quiet(), worker_command=WORKER)
+    outcome = run(make_plan([{}]), tmp_path, RunOptions(worker_command=WORKER), display=quiet())
     assert outcome.exit_code == 1, "one job makes no pair"
     assert [record.state for record in read_records(outcome.folder)[0]] == [State.OK]
     info = read_info(outcome.folder)
@@ -241,7 +245,7 @@ def test_a_results_folder_whose_name_is_no_text_is_refused_before_the_first_job(
     """Libraries of the training stack take paths as UTF-8 text."""
     odd = tmp_path / os.fsdecode(b"r\xff\xe6x")
     with pytest.raises(BenchError) as refused:
-        run(make_plan([{}]), odd, display=quiet(), worker_command=WORKER)
+        run(make_plan([{}]), odd, RunOptions(worker_command=WORKER), display=quiet())
     assert "its name is not UTF-8 text" in str(refused.value)
     assert "--results names the folder" in str(refused.value)
     assert list(tmp_path.iterdir()) == []
@@ -253,11 +257,10 @@ def test_the_environment_of_a_job_is_chosen(
     monkeypatch.setenv("PYTHONSTARTUP", "surprise.py")
     monkeypatch.setenv("SHELL_PROMPT_THEME", "loud")
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
-    job = make_job(do="environment").model_copy(
-        update={"environment": {"ORTMODULE_LOG_LEVEL": "1"}, "threads": 2}
-    )
+    monkeypatch.setenv("ORTMODULE_LOG_LEVEL", "1")
+    job = make_job(do="environment").replace(threads=2)
     log = tmp_path / "log"
-    with RunningJob(job, log, command=WORKER) as running:
+    with RunningJob(job, log, LaunchOptions(command=WORKER)) as running:
         run_to_end(running, 30, on_event=lambda event: None, stop_reason=lambda: "")
     environment = json.loads(log.read_text().splitlines()[1])
     assert "PYTHONSTARTUP" not in environment
@@ -271,7 +274,7 @@ def test_the_environment_of_a_job_is_chosen(
 
 def test_a_job_reads_nothing_from_the_terminal(tmp_path: Path) -> None:
     log = tmp_path / "log"
-    with RunningJob(make_job(do="stdin"), log, command=WORKER) as running:
+    with RunningJob(make_job(do="stdin"), log, LaunchOptions(command=WORKER)) as running:
         run_to_end(running, 30, on_event=lambda event: None, stop_reason=lambda: "")
     assert "stdin: ''" in log.read_text()
 
@@ -293,12 +296,3 @@ def test_a_pair_has_a_result_only_if_both_arms_are_ok_in_one_launch(tmp_path: Pa
     ok = [record.model_copy(update={"state": State.OK}) for record in records]
     assert has_result(pair, [*records, ok[1]])
     assert not has_result(pair, [record.model_copy(update={"twin": True}) for record in ok])
-
-
-def test_keep_going_off_ends_after_the_first_bad_job(tmp_path: Path) -> None:
-    plan = make_plan([{"do": "exit", "code": 1}, {}])
-    outcome = run(
-        plan, tmp_path / "results", display=quiet(), worker_command=WORKER, keep_going=False
-    )
-    assert executions(tmp_path) == ["job0"]
-    assert (outcome.complete, outcome.exit_code) == (False, 1)

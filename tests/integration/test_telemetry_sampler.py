@@ -15,8 +15,7 @@ from contextlib import contextmanager
 import psutil
 import pytest
 
-from harness.schema.record import JobRecord, State, Timing
-from harness.schema.workload import Arm, Model, Task, Training, Workload
+from harness.schema.record import Timing
 from harness.telemetry import session
 from harness.telemetry.series import load
 from harness.telemetry.session import Sampling
@@ -66,26 +65,6 @@ def wait_for_lines(sampling: Sampling, lines: int, within_s: float = 20.0) -> No
         time.sleep(0.05)
 
 
-def record(**timing) -> JobRecord:
-    workload = Workload(
-        name="w",
-        model=Model(name="m", architecture="bert-tiny"),
-        task=Task(name="t"),
-        training=Training(),
-    )
-    arm = Arm(name="a", backend="pytorch")
-    fields = {
-        "id": "a",
-        "run": "r",
-        "suite": "s",
-        "launch": 0,
-        "position": 0,
-        "seed": 1,
-        "device": "cpu",
-    }
-    return JobRecord(**fields, workload=workload, arm=arm, state=State.OK, timing=Timing(**timing))
-
-
 def test_a_busy_child_of_the_job(tmp_path):
     (tmp_path / "series").mkdir()
     with busy() as (parent, child), Sampling([parent], gpus="") as sampling:
@@ -97,11 +76,8 @@ def test_a_busy_child_of_the_job(tmp_path):
         after = psutil.Process(child).cpu_times()
         sampling.stop()
     used = (after.user + after.system - before.user - before.system) / ((end - begin) / 1e9)
-    found = sampling.summarise(
-        record(steady_begin_ns=begin, steady_end_ns=end), tmp_path, "series/a.telemetry.parquet"
-    )
-    telemetry = found.telemetry
-    assert telemetry is not None
+    timing = Timing(steady_begin_ns=begin, steady_end_ns=end)
+    telemetry = sampling.summarise(timing, tmp_path, "series/a.telemetry.parquet")
     assert telemetry.unreadable == []
     assert telemetry.gpus == []
     assert telemetry.cores == psutil.cpu_count()
@@ -156,8 +132,7 @@ def test_without_a_driver_the_rest_is_sampled_and_the_record_says_so(tmp_path):
     (tmp_path / "series").mkdir()
     with Sampling([os.getpid()], gpus=None) as sampling:
         wait_for_lines(sampling, 4)
-    telemetry = sampling.summarise(record(), tmp_path, "series/a.telemetry.parquet").telemetry
-    assert telemetry is not None
+    telemetry = sampling.summarise(Timing(), tmp_path, "series/a.telemetry.parquet")
     assert telemetry.gpus == []
     assert len(telemetry.unreadable) == 1
     assert telemetry.unreadable[0].startswith("NVML: ")
@@ -213,8 +188,7 @@ def test_a_sampler_that_was_killed_leaves_what_it_had(tmp_path):
         assert gone(sampling.pid)
     last = sampling.series().ticks[-1]["t_ns"]
     window = {"steady_begin_ns": last - 10**9, "steady_end_ns": last + 3 * 10**9}
-    found = sampling.summarise(record(**window), tmp_path, "series/a.telemetry.parquet").telemetry
-    assert found is not None
+    found = sampling.summarise(Timing(**window), tmp_path, "series/a.telemetry.parquet")
     assert found.covered_share is not None
     assert found.covered_share < 0.5
     assert found.series is not None
@@ -226,8 +200,7 @@ def test_a_sampler_that_cannot_start_is_said(tmp_path):
     log, nothing = tmp_path / "job.log", str(tmp_path / "nothing")
     with Sampling([os.getpid()], gpus="", python=nothing, log=log) as sampling:
         assert sampling.pid is None
-    found = sampling.summarise(record(), tmp_path, "series/a.telemetry.parquet").telemetry
-    assert found is not None
+    found = sampling.summarise(Timing(), tmp_path, "series/a.telemetry.parquet")
     assert found.series is None
     assert any("could not be started" in text for text in found.unreadable)
     assert "--- telemetry: the sampler could not be started" in log.read_text()
@@ -239,8 +212,7 @@ def test_a_series_that_cannot_be_written_is_said(tmp_path):
     log.write_text("of the job\n")
     with Sampling([os.getpid()], gpus="", log=log) as sampling:
         wait_for_lines(sampling, 2)
-    found = sampling.summarise(record(), tmp_path, "nowhere/a.telemetry.parquet").telemetry
-    assert found is not None
+    found = sampling.summarise(Timing(), tmp_path, "nowhere/a.telemetry.parquet")
     assert found.series is None
     assert "the series could not be written: No such file or directory" in found.unreadable
     assert log.read_text().startswith("of the job\n")

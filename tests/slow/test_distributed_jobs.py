@@ -17,8 +17,8 @@ from runner_support import processes_of, wait_until
 
 from harness.launcher.outcome import Seen, judge
 from harness.launcher.process import RunningJob, run_to_end
+from harness.schema.job import JobSpec
 from harness.schema.record import State
-from harness.schema.workload import JobSpec
 
 
 def run(
@@ -94,7 +94,7 @@ RUNNER = """
 import sys
 from pathlib import Path
 from harness.launcher.process import RunningJob
-from harness.schema.workload import JobSpec
+from harness.schema.job import JobSpec
 
 job = JobSpec.model_validate_json(Path(sys.argv[1]).read_text())
 with RunningJob(job, Path(sys.argv[2])) as running:

@@ -65,7 +65,6 @@ def test_only_timed_steps_count_and_pauses_are_in_no_duration(
         outcome.seen[index].series,
     )
     assert result is not None
-    assert result.blocks == times
     timing: Timing = result.timing
     name = ("pytorch", "onnxruntime")[index]
     events = [event for arm, event in launch.named("block") if arm == name]

@@ -14,7 +14,7 @@ from harness.config import load_suite
 from harness.planning.plan import make_plan
 from harness.results.run_folder import read_info, read_records
 from harness.runner.display import LineDisplay
-from harness.runner.runner import run
+from harness.runner.runner import RunOptions, run
 from harness.schema.record import State
 
 WORKER = (sys.executable, str(SUPPORT / "confounded_worker.py"))
@@ -43,7 +43,9 @@ def test_deliberate_confounds_are_refused_by_name_and_an_honest_pair_is_measured
     )
     plan = make_plan(suite, device="cpu", cache_dir=tmp_path / "cache")
     shown = io.StringIO()
-    outcome = run(plan, tmp_path / "results", display=LineDisplay(shown), worker_command=WORKER)
+    outcome = run(
+        plan, tmp_path / "results", RunOptions(worker_command=WORKER), display=LineDisplay(shown)
+    )
     records, _ = read_records(outcome.folder)
     assert {record.state for record in records} == {State.OK}, [record.reason for record in records]
     refusals = {

@@ -16,7 +16,7 @@ from harness.config import load_suite
 from harness.planning.plan import make_plan
 from harness.results.run_folder import read_records
 from harness.runner.display import LineDisplay
-from harness.runner.runner import run
+from harness.runner.runner import RunOptions, run
 from harness.schema.record import State
 from report.loading.runs import load_run
 from report.tables.render import render
@@ -42,7 +42,10 @@ def test_a_broken_loss_scale_fails_parity_and_shows_no_gain(tmp_path: Path) -> N
     )
     plan = make_plan(suite, device="cpu", cache_dir=tmp_path / "cache")
     outcome = run(
-        plan, tmp_path / "results", display=LineDisplay(io.StringIO()), worker_command=WORKER
+        plan,
+        tmp_path / "results",
+        RunOptions(worker_command=WORKER),
+        display=LineDisplay(io.StringIO()),
     )
     records, _ = read_records(outcome.folder)
     assert {record.state for record in records} == {State.OK}, [record.reason for record in records]

@@ -54,7 +54,7 @@ def test_a_compiled_job_is_proven(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         do_eval=False,
         training={"max_steps": 4},
         model={"config": {"num_hidden_layers": 1}},
-        environment={"TORCHINDUCTOR_COMPILE_THREADS": "2"},
+        threads=2,
     )
     result = worker.run(tmp_path, job, timeout_s=500).result
     proof = result["engagement"]
@@ -75,10 +75,8 @@ def test_a_compiled_job_is_proven(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 def test_a_job_that_compiled_nothing_is_a_fallback(tmp_path: Path) -> None:
-    job = worker.spec(
-        tmp_path, "torch-compile", do_eval=False, environment={"TORCHDYNAMO_DISABLE": "1"}
-    )
-    failure = worker.run(tmp_path, job).failure
+    job = worker.spec(tmp_path, "torch-compile", do_eval=False)
+    failure = worker.run(tmp_path, job, variables={"TORCHDYNAMO_DISABLE": "1"}).failure
     assert failure["state"] == "fallback"
     assert "after step 1: " in failure["reason"]
     assert "Dynamo captured no graph" in failure["reason"]

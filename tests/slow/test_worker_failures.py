@@ -9,22 +9,24 @@ import signal
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import worker_helpers as worker
+from folders import SUPPORT
 
 from harness.schema.record import WorkerResult
 
 SDPA = {"attention": "sdpa"}
 # torch can export scaled_dot_product_attention from opset 14 on only: with an older one, set by
 # ONNX Runtime's own variable, the export of a model with sdpa attention really fails.
-OLD_OPSET = {"ORTMODULE_ONNX_OPSET_VERSION": "13"}
+OLD_OPSET = {"variables": {"ORTMODULE_ONNX_OPSET_VERSION": "13"}}
 
 
 def _failure(
-    folder: Path, backend: str = "pytorch", **changes: object
+    folder: Path, backend: str = "pytorch", how: dict[str, Any] | None = None, **changes: object
 ) -> tuple[str, str, worker.Ended]:
-    ended = worker.run(folder, worker.spec(folder, backend, **changes))
+    ended = worker.run(folder, worker.spec(folder, backend, **changes), **(how or {}))
     assert ended.exit_code == 1
     assert ended.named("result") == ended.named("bye") == []
     assert "Traceback" in ended.failure["traceback"]
@@ -56,7 +58,7 @@ def test_a_batch_beyond_the_memory_limit(tmp_path: Path, backend: str) -> None:
 
 
 def test_a_failed_export_is_a_fallback(tmp_path: Path) -> None:
-    state, reason, _ = _failure(tmp_path, "onnxruntime", arm=SDPA, environment=OLD_OPSET)
+    state, reason, _ = _failure(tmp_path, "onnxruntime", OLD_OPSET, arm=SDPA)
     assert state == "fallback"
     assert "scaled_dot_product_attention" in reason
     assert len(reason) < 600
@@ -66,8 +68,8 @@ def test_a_fallback_that_onnx_runtime_hides_is_found_by_the_proof(tmp_path: Path
     """The same failed export, but ORTModule is told to go on in PyTorch, as it does by default:
     training works.
     """
-    allowed = {**OLD_OPSET, "ORTMODULE_FALLBACK_POLICY": "FALLBACK_UNSUPPORTED_ONNX_MODEL"}
-    state, reason, ended = _failure(tmp_path, "onnxruntime", arm=SDPA, environment=allowed)
+    hiding = {**OLD_OPSET, "program": [str(SUPPORT / "hiding_worker.py")]}
+    state, reason, ended = _failure(tmp_path, "onnxruntime", hiding, arm=SDPA)
     assert state == "fallback"
     assert "after step 1: a fallback to PyTorch is pending" in reason
     assert len(ended.losses) == 1  # PyTorch did a step, and no more

@@ -9,13 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import worker_helpers
-from folders import ROOT
 
-from harness.interleaved import PairOutcome, run_pair_launch
+from harness.interleaved import Observers, PairOutcome, run_pair_launch
 from harness.launcher.channel import Event
-from harness.launcher.process import RunningJob
+from harness.launcher.process import LaunchOptions, RunningJob
+from harness.schema.job import JobSpec
 from harness.schema.measurement import Blocks
-from harness.schema.workload import JobSpec
 
 SCRIPTED = (sys.executable, str(Path(__file__).parent / "scripted_blocks.py"))
 
@@ -59,12 +58,9 @@ class Launch:
         self.watch: Callable[[str, Event], None] = lambda arm, event: None
 
     def _start(self, spec: JobSpec, log: Path) -> RunningJob:
-        mark = {
-            **os.environ,
-            "BENCH_TEST_FOLDER": str(self.folder),
-            "PYTHONPATH": str(ROOT),
-        }
-        self.jobs.append(RunningJob(spec, log, command=self.command, environment=mark))
+        mark = {**os.environ, "BENCH_TEST_FOLDER": str(self.folder)}
+        options = LaunchOptions(command=self.command, caller=mark)
+        self.jobs.append(RunningJob(spec, log, options))
         return self.jobs[-1]
 
     def _event(self, spec: JobSpec, event: Event) -> None:
@@ -78,14 +74,16 @@ class Launch:
         self, pair: tuple[JobSpec, JobSpec], settings: Blocks, timeout_s: float = 120
     ) -> PairOutcome:
         return run_pair_launch(
-            *pair,
+            pair,
             self.logs,
             settings=settings,
             start=self._start,
             timeout_s=timeout_s,
-            on_event=self._event,
-            stop_reason=lambda: self.reason,
-            on_started=self._started,
+            observers=Observers(
+                stop_reason=lambda: self.reason,
+                on_event=self._event,
+                on_started=self._started,
+            ),
         )
 
     @property

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import worker_helpers as worker
 
-from harness.schema.workload import JobSpec
+from harness.schema.job import JobSpec
 from harness.worker.backends.torch_compile import TorchCompile
 
 

@@ -6,42 +6,24 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from harness.launcher.outcome import Seen
+from harness.planning.plan import Plan
 from harness.runner.display import LineDisplay
-from harness.runner.executor import make_record
-from harness.schema.measurement import Adaptive, Blocks
+from harness.runner.record_builder import Execution, RecordBuilder
+from harness.schema.job import JobSpec
+from harness.schema.measurement import Blocks, Measurement
 from harness.schema.record import Host, JobRecord, Pair, State, WorkerResult
-from harness.schema.workload import Arm, JobSpec, Model, Task, Training, Workload
+from harness.schema.workload import Arm, Model, Task, Training, Workload
 
 WORKER = (sys.executable, str(Path(__file__).parent / "scripted_worker.py"))
 BLOCKS_WORKER = (sys.executable, str(Path(__file__).parent / "scripted_blocks.py"))
 # A program that wants all of one core, for two minutes at most.
 BUSY = "import time\nend = time.monotonic() + 120\nwhile time.monotonic() < end: pass"
 BASELINE, CANDIDATE = "pytorch", "onnxruntime"
-
-
-@dataclass(frozen=True)
-class ScriptedPlan:
-    """The part of harness.planning.plan.Plan that the runner reads."""
-
-    jobs: tuple[JobSpec, ...]
-    pairs: tuple[Pair, ...]
-    timeout_s: float
-    telemetry_interval_s: float = 0.0
-    suite: str = "scripted"
-    description: str = "jobs that only pretend"
-    config: dict[str, Any] = field(default_factory=lambda: {"suite": "scripted"})
-    config_sha256: str = "c0ffee"
-    notes: list[str] = field(default_factory=list)
-    stacks: dict[str, str] = field(default_factory=lambda: {"ort": sys.executable})
-    adaptive: Adaptive | None = None
-    blocks: Blocks = field(default_factory=Blocks)
-    max_reruns: int = 0
-    contention: str = "refuse"
 
 
 def make_job(position: int = 0, **options: Any) -> JobSpec:
@@ -57,13 +39,13 @@ def make_job(position: int = 0, **options: Any) -> JobSpec:
     arm = Arm(name=(BASELINE, CANDIDATE)[position % 2], backend="pytorch", options=options)
     return JobSpec(
         id=f"job{position}",
-        run="",
         suite="scripted",
         workload=workload,
         arm=arm,
         launch=position // 2,
         position=position,
         seed=42 + position // 2,
+        device="cpu",
         cache_dir=Path("cache"),
     )
 
@@ -74,34 +56,69 @@ def ended(
     """A record of the job; `result` holds fields of WorkerResult, and `wall_s`."""
     wall_s = result.pop("wall_s", 60.0)
     seen = Seen(exit_code=0, wall_s=wall_s, result=WorkerResult(**result))
-    return make_record(job, seen, state, reason, Host()).model_copy(update={"attempt": attempt})
+    return record_of(job, seen, state, reason, attempt=attempt)
 
 
-def make_plan(
-    behaviours: Sequence[dict[str, Any]], timeout_s: float = 60.0, **changes: Any
-) -> ScriptedPlan:
-    jobs = tuple(make_job(position, **options) for position, options in enumerate(behaviours))
-    pair = Pair(workload="tiny", baseline=BASELINE, candidate=CANDIDATE)
-    return ScriptedPlan(jobs, (pair,), timeout_s, **changes)
+def record_of(
+    job: JobSpec,
+    seen: Seen,
+    state: State = State.OK,
+    reason: str = "",
+    *,
+    run: str = "run",
+    **more: Any,
+) -> JobRecord:
+    """The record of a job that ran by itself; `more` holds fields of Execution."""
+    (record,) = RecordBuilder(run, Host()).build(Execution(job, seen, state, reason, **more))
+    return record
+
+
+def plan_of(
+    jobs: Sequence[JobSpec],
+    timeout_s: float = 60.0,
+    telemetry_interval_s: float = 0,
+    **settings: Any,
+) -> Plan:
+    """A plan of these jobs of one pair; `settings` are of Measurement."""
+    measurement = Measurement(
+        timeout_minutes=timeout_s / 60,
+        telemetry_interval_ms=1000 * telemetry_interval_s,
+        **{"max_reruns": 0, **settings},
+    )
+    return Plan(
+        suite="scripted",
+        description="jobs that only pretend",
+        jobs=tuple(jobs),
+        pairs=(Pair(workload="tiny", baseline=BASELINE, candidate=CANDIDATE),),
+        measurement=measurement,
+        config={"suite": "scripted"},
+        config_sha256="c0ffee",
+    )
+
+
+def measured(plan: Plan, **settings: Any) -> Plan:
+    """The plan with other settings of its measurement."""
+    return replace(plan, measurement=plan.measurement.replace(**settings))
+
+
+def make_plan(behaviours: Sequence[dict[str, Any]], **settings: Any) -> Plan:
+    """A plan of scripted jobs with these options; `settings` are of `plan_of`."""
+    jobs = [make_job(position, **options) for position, options in enumerate(behaviours)]
+    return plan_of(jobs, **settings)
 
 
 def make_pair_plan(
-    options: Sequence[tuple[dict[str, Any], dict[str, Any]]], **changes: Any
-) -> ScriptedPlan:
+    options: Sequence[tuple[dict[str, Any], dict[str, Any]]], **settings: Any
+) -> Plan:
     """Launches of the pair in blocks; `options` of (baseline, candidate) for each launch, for
     scripted_blocks.py.
     """
     jobs = []
     for position, arm_options in enumerate(option for both in options for option in both):
         job = make_job(position, **arm_options)
-        jobs.append(
-            job.model_copy(
-                update={"partner": (CANDIDATE, BASELINE)[position % 2], "freeze_collector": True}
-            )
-        )
-    pair = Pair(workload="tiny", baseline=BASELINE, candidate=CANDIDATE)
+        jobs.append(job.replace(partner=(CANDIDATE, BASELINE)[position % 2], freeze_collector=True))
     blocks = Blocks(seconds=0.3, steps=1, cores=0)
-    return ScriptedPlan(tuple(jobs), (pair,), **{"timeout_s": 60.0, "blocks": blocks, **changes})
+    return plan_of(jobs, **{"blocks": blocks, **settings})
 
 
 def wait_until(condition: Callable[[], Any], seconds: float = 20.0) -> Any:

@@ -14,20 +14,22 @@ from pathlib import Path
 from runner_support import WORKER, make_plan
 
 from harness.errors import run_command
-from harness.runner import executor, preflight
-from harness.runner.runner import run
+from harness.runner import preflight, record_builder
+from harness.runner.runner import RunOptions, run
 
 
 def main() -> int:
     mark = Path(os.environ["BENCH_TEST_FOLDER"]) / "throttled"
-    executor.contamination = lambda *_, **__: "GPU 0 was throttled" if mark.exists() else ""
+    record_builder.contamination = lambda *_, **__: "GPU 0 was throttled" if mark.exists() else ""
     if "BENCH_TEST_SMALL_DISK" in os.environ:
         preflight.MIN_FREE_BYTES = 0
     plan = make_plan(
         json.loads(sys.argv[2]), **json.loads(sys.argv[3]) if len(sys.argv) > 3 else {}
     )
     outcome = run(
-        plan, Path(sys.argv[1]), worker_command=WORKER, resume_command="harness run the-suite"
+        plan,
+        Path(sys.argv[1]),
+        RunOptions(worker_command=WORKER, resume_command="harness run the-suite"),
     )
     print(outcome.folder)
     return outcome.exit_code

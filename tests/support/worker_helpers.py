@@ -6,7 +6,9 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,9 @@ from typing import Any
 from folders import ROOT
 
 from harness.launcher.channel import decode
-from harness.schema.workload import JobSpec, Launch
+from harness.launcher.environment import environment_for
+from harness.schema.job import JobSpec
+from harness.schema.workload import Launch
 
 
 @dataclass
@@ -118,7 +122,6 @@ def spec(folder: Path, backend: str = "pytorch", **changes: Any) -> dict[str, An
     task = {"name": "sst2", "source": "synthetic", "train_samples": 2000, "eval_samples": 200}
     job = {
         "id": "test",
-        "run": "test",
         "suite": "test",
         "workload": {
             "name": "w",
@@ -130,6 +133,7 @@ def spec(folder: Path, backend: str = "pytorch", **changes: Any) -> dict[str, An
         "launch": 0,
         "position": 0,
         "seed": 42,
+        "device": "cpu",
         "warmup_steps": 5,
         # more spin while they wait for each other: on a busy host a step then takes ten times as
         # long
@@ -140,8 +144,16 @@ def spec(folder: Path, backend: str = "pytorch", **changes: Any) -> dict[str, An
     return JobSpec.model_validate(job).model_dump(mode="json")
 
 
-def start(folder: Path, job: dict[str, Any], prefix: tuple[str, ...] = ()) -> Worker:
-    """Start a worker for this spec; `prefix` is put before its command line."""
+def start(
+    folder: Path,
+    job: dict[str, Any],
+    prefix: tuple[str, ...] = (),
+    variables: Mapping[str, str] | None = None,
+    program: Sequence[str] = ("-m", "harness.worker"),
+) -> Worker:
+    """Start a worker for this spec; `prefix` is put before its command line, and `variables` are of
+    its environment besides what a job has. `program`: what Python runs.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "s"
     path.unlink(missing_ok=True)
@@ -151,28 +163,40 @@ def start(folder: Path, job: dict[str, Any], prefix: tuple[str, ...] = ()) -> Wo
     )  # a Unix socket's path has at most 107 bytes; pytest's folders can be longer
     listener.listen(1)
     specification = folder / "spec.json"
-    specification.write_text(JobSpec.model_validate(job).model_dump_json())
+    validated = JobSpec.model_validate(job)
+    specification.write_text(validated.model_dump_json())
+    # Temporary files stay where they are short of name, for sockets are among them.
+    environment = {
+        **os.environ,
+        **environment_for(validated, os.environ, folder, harness_path=ROOT),
+        "TMPDIR": tempfile.gettempdir(),
+        **(variables or {}),
+    }
     log = folder / "log"
     with log.open("wb") as output:
         process = subprocess.Popen(
             [
                 *prefix,
                 sys.executable,
-                "-m",
-                "harness.worker",
+                *program,
                 str(specification),
                 os.path.relpath(path),
             ],
             stdout=output,
             stderr=output,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            env=environment,
         )
     return Worker(process, listener, log)
 
 
-def run(folder: Path, job: dict[str, Any], timeout_s: float = 120) -> Ended:
-    """Run a worker to its end."""
-    with start(folder, job) as worker:
+def run(
+    folder: Path,
+    job: dict[str, Any],
+    timeout_s: float = 120,
+    **how: Any,
+) -> Ended:
+    """Run a worker to its end; `how` is what `start` takes besides."""
+    with start(folder, job, **how) as worker:
         return worker.end(timeout_s)
 
 
@@ -180,9 +204,7 @@ def job_of(folder: Path, processes: int, backend: str = "pytorch", **changes: An
     """A job of several processes; `changes` as of `spec`."""
     launch = {"processes": processes, **changes.pop("launch", {})}
     job = JobSpec.model_validate(spec(folder, backend, **changes))
-    return job.model_copy(
-        update={"workload": job.workload.model_copy(update={"launch": Launch(**launch)})}
-    )
+    return job.replace(workload=job.workload.replace(launch=Launch(**launch)))
 
 
 def spec_of_kind(folder: Path, kind: str, shape: str, **changes: Any) -> dict[str, Any]:

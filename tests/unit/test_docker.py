@@ -17,7 +17,7 @@ import pytest
 from folders import ROOT
 
 from harness.launcher.environment import environment_for
-from harness.schema.workload import JobSpec
+from harness.schema.job import JobSpec
 from harness.setup import stack
 
 DOCKER = ROOT / "docker"

@@ -6,8 +6,9 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+from harness.schema.job import JobSpec
 from harness.schema.record import Engagement
-from harness.schema.workload import JobSpec, NoOptions, Strict
+from harness.schema.workload import NoOptions, Strict
 
 
 class Backend:

@@ -14,8 +14,9 @@ from typing import Any, Literal, cast
 from pydantic import Field
 
 from harness.planning.hub import cached_file, folder_of
+from harness.schema.job import JobSpec
 from harness.schema.record import Engagement
-from harness.schema.workload import JobSpec, Strict
+from harness.schema.workload import Strict
 from harness.worker.backends.base import Backend
 from harness.worker.failures import sentence
 from harness.worker.ranks import unwrapped

@@ -7,15 +7,16 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
+# Largest difference of a logit, by precision, relative to the largest logit where that is above 1.
+#
+# fp32: on a CPU, logits of small models were 1.5e-8 apart; kernels on a GPU sum in another order
+#     over tens of layers. Optimum's exporters are given 1e-5 to 1e-3, by architecture, for the same
+#     comparison.
+# fp16: one rounding is 2^-11 = 5e-4 of a value, and logits pass through some hundred of them.
 LOGIT_TOLERANCE = {"fp32": 1e-3, "fp16": 5e-2}
-"""Largest difference of a logit, by precision, relative to the largest logit where that is above 1.
-
-fp32: on a CPU, logits of small models were 1.5e-8 apart; kernels on a GPU sum in another order over tens of layers.
-    Optimum's exporters are given 1e-5 to 1e-3, by architecture, for the same comparison.
-fp16: one rounding is 2^-11 = 5e-4 of a value, and logits pass through some hundred of them.
-"""
+# Largest difference of a metric; one sample of the validation set may always fall to the other side
+# of a tie.
 METRIC_TOLERANCE = {"fp32": 1e-3, "fp16": 1e-2}
-"""Largest difference of a metric; one sample of the validation set may always fall to the other side of a tie."""
 
 
 def allowed_difference(precision: str, largest_logit: float, tolerance: float | None) -> float:

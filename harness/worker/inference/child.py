@@ -52,7 +52,7 @@ class Measurement:
 
     def note(self, **changes: Any) -> None:
         """Take in what became known, and write it down."""
-        self.result = self.result.model_copy(update=changes)
+        self.result = self.result.replace(**changes)
         (self.folder / "result.json").write_text(self.result.model_dump_json(), encoding="utf-8")
 
     def run(self) -> None:

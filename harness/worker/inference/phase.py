@@ -11,12 +11,14 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from harness.launcher.outcome import signal_name
+from harness.schema.job import JobSpec
 from harness.schema.record import ENGINES, InferenceResult
-from harness.schema.workload import Inference, JobSpec
+from harness.schema.workload import Inference
 from harness.setup.stack import cuda11_library_path
 from harness.worker.failures import log_hidden, sentence
 from harness.worker.inference.agreement import allowed_difference, disagreement
@@ -56,17 +58,11 @@ def measure(
             _release(spec.device, trainer, model)
             result = _run_child(folder)
             if result.samples:
-                precisions: set[str] = {
-                    precision_of(spec.inference, spec),
-                    spec.workload.training.precision,
-                }
-                result = _judge(
-                    result, folder, labels, metrics, trained, precisions, spec.inference.tolerance
-                )
+                result = _judge(result, spec, folder, Reference(labels, metrics, trained))
         except Exception as error:
             log_hidden("inference failed; the training stands")
             result = InferenceResult(state="failed", reason=sentence(error))
-    return result.model_copy(update={"begin_ns": begin_ns, "wall_s": time.perf_counter() - begin})
+    return result.replace(begin_ns=begin_ns, wall_s=time.perf_counter() - begin)
 
 
 def precision_of(inference: Inference, spec: JobSpec) -> Literal["fp32", "fp16"]:
@@ -174,19 +170,26 @@ def _run_child(folder: Path) -> InferenceResult:
     if code == 0:
         return result
     how = f"killed by {signal_name(-code)}" if code < 0 else f"ended with {code}"
-    return result.model_copy(
-        update={"state": "failed", "reason": f"its process was {how} {result.reason}"}
-    )
+    return result.replace(state="failed", reason=f"its process was {how} {result.reason}")
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What the engines are held against.
+
+    Attributes:
+        labels: Of the validation set, batch by batch.
+        metrics: As in tasks.base.TaskData.
+        trained: The metrics of the arm's own evaluation; {}: there was none.
+    """
+
+    labels: list[Any]
+    metrics: Callable[[Any], dict[str, float]] | None
+    trained: Mapping[str, float]
 
 
 def _judge(
-    result: InferenceResult,
-    folder: Path,
-    labels: list[Any],
-    metrics: Callable[[Any], dict[str, float]] | None,
-    trained: Mapping[str, float],
-    precisions: set[str],
-    tolerance: float | None,
+    result: InferenceResult, spec: JobSpec, folder: Path, reference: Reference
 ) -> InferenceResult:
     """The result with both engines' metrics and whether they agree."""
     import torch
@@ -204,24 +207,20 @@ def _judge(
     of_engine = {}
     for engine in ENGINES:
         parts = [part.numpy() for part in saved[engine]]
-        truth = joined(labels[: len(parts)])
+        truth = joined(reference.labels[: len(parts)])
         prediction = EvalPrediction(predictions=joined(parts), label_ids=truth)
-        of_engine[engine] = metrics(prediction) if metrics else {}
+        of_engine[engine] = reference.metrics(prediction) if reference.metrics else {}
     assert result.samples is not None
-    precision = (
-        "fp32" if precisions == {"fp32"} else "fp16"
-    )  # the arm's own evaluation ran in the training's
+    assert spec.inference is not None
+    # The arm's own evaluation ran in the precision of the training.
+    precisions = {precision_of(spec.inference, spec), spec.workload.training.precision}
+    precision = "fp32" if precisions == {"fp32"} else "fp16"
+    tolerance = spec.inference.tolerance
     allowed = allowed_difference(result.precision or precision, saved["largest"], tolerance)
     difference = math.nan if result.logit_difference is None else result.logit_difference
-    whole = result.samples == sum(len(each) for each in labels)
-    said = disagreement(
-        difference, allowed, of_engine, trained if whole else {}, precision, result.samples
-    )
-    return result.model_copy(
-        update={
-            "metrics": of_engine,
-            "logit_tolerance": allowed,
-            "agree": not said,
-            "disagreement": said,
-        }
+    whole = result.samples == sum(len(each) for each in reference.labels)
+    trained = reference.trained if whole else {}
+    said = disagreement(difference, allowed, of_engine, trained, precision, result.samples)
+    return result.replace(
+        metrics=of_engine, logit_tolerance=allowed, agree=not said, disagreement=said
     )

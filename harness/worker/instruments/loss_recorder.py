@@ -27,7 +27,7 @@ class LossRecorder:
     have arrived, so that nothing is waited for. Until `gather` these are this rank's own.
     """
 
-    def __init__(self, trainer: Any, cuda: bool) -> None:
+    def __init__(self, trainer: Any, *, cuda: bool) -> None:
         self.values: list[float] = []
         self.samples: list[int] = []  # per optimizer step
         # the module, with all that is wrapped around it, as training_step gets it

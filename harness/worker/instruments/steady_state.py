@@ -3,19 +3,22 @@ autocorrelation and drift.
 
 Pure; 100,000 steps take a few hundredths of a second.
 
-1. Steps after the configured minimum become medians of 5 (a single slow step moves nothing), and those become batch
-   means, 40 to 79 of them or as many as there are: a busy host's noise is averaged over a fixed share of the job.
-2. The likelihood-ratio test for one change in the mean: the split k at which |mean before - mean after| is the most
-   standard errors. D. M. Hawkins, "Testing a sequence of observations for a shift in location", JASA 72 (1977)
-   180-186. What comes before a significant split is cut, and the test is repeated on the rest until it finds nothing.
-3. Significant: beyond Student's t quantile at `ALPHA` over the number of splits (Bonferroni: K. J. Worsley, "On the
-   likelihood ratio test for a shift in location of normal populations", JASA 74 (1979) 365-367).
-4. The noise is taken around a straight line on each side of the split, so that neither the change nor a trend hides
-   itself by passing for noise, and its variance is multiplied by (1 + r) / (1 - r) for its lag-1 autocorrelation r:
-   neighbouring batches on a busy host are alike, and no change.
-5. A short warm-up drowns in a long job. So the test is made first on the head of the job, from `FIRST_HEAD` steps on,
-   then on heads twice as long, up to the whole. Only the whole decides whether the job settled: not if the cut would
-   be in the second half of what follows the minimum.
+1. Steps after the configured minimum become medians of 5 (a single slow step moves nothing), and
+   those become batch means, 40 to 79 of them or as many as there are: a busy host's noise is
+   averaged over a fixed share of the job.
+2. The likelihood-ratio test for one change in the mean: the split k at which |mean before - mean
+   after| is the most standard errors. D. M. Hawkins, "Testing a sequence of observations for a
+   shift in location", JASA 72 (1977) 180-186. What comes before a significant split is cut, and the
+   test is repeated on the rest until it finds nothing.
+3. Significant: beyond Student's t quantile at `ALPHA` over the number of splits (Bonferroni: K. J.
+   Worsley, "On the likelihood ratio test for a shift in location of normal populations", JASA 74
+   (1979) 365-367).
+4. The noise is taken around a straight line on each side of the split, so that neither the change
+   nor a trend hides itself by passing for noise, and its variance is multiplied by (1 + r) / (1 -
+   r) for its lag-1 autocorrelation r: neighbouring batches on a busy host are alike, and no change.
+5. A short warm-up drowns in a long job. So the test is made first on the head of the job, from
+   `FIRST_HEAD` steps on, then on heads twice as long, up to the whole. Only the whole decides
+   whether the job settled: not if the cut would be in the second half of what follows the minimum.
 """
 
 from __future__ import annotations

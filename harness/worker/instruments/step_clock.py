@@ -38,12 +38,16 @@ class StepClock(TrainerCallback):  # type: ignore[misc]
     slowest of them.
     """
 
+    # Whether Trainer's own time is that of the training, end to end.
+    end_to_end = True
+
     def __init__(
         self,
         channel: Channel,
         losses: LossRecorder,
-        cuda: bool,
         prove: Callable[[int], None],
+        *,
+        cuda: bool,
         ranks: Ranks | None = None,
     ) -> None:
         """`prove(step)` is called after the first step and may raise to end the job."""
@@ -136,6 +140,9 @@ class StepClock(TrainerCallback):  # type: ignore[misc]
         """Wait for the GPU: every event has happened. Call once, when training is over."""
         if self._ends:
             self.synchronise()
+
+    def release(self) -> None:
+        """Undo what was done against noise; call when training is over."""
 
     def gather(self) -> None:
         """Hear of every rank how long its steps took, and its set-up. After `finish`, on every

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.launcher.channel import Channel
-from harness.schema.workload import JobSpec
+from harness.schema.job import JobSpec
 from harness.worker import process
 from harness.worker.instruments import os_counters
 from harness.worker.instruments.loss_recorder import LossRecorder
@@ -46,15 +46,19 @@ class TurnClock(StepClock):
     shrink.
     """
 
+    # It has the waiting in it, and its steps are not what was planned.
+    end_to_end = False
+
     def __init__(
         self,
         channel: Channel,
         losses: LossRecorder,
-        cuda: bool,
         prove: Callable[[int], None],
+        *,
+        cuda: bool,
         gate: Gate,
     ) -> None:
-        super().__init__(channel, losses, cuda, prove)
+        super().__init__(channel, losses, prove, cuda=cuda)
         self._gate = gate
         self._fresh = True  # no micro-batch of this optimizer step is through yet
 
@@ -74,12 +78,16 @@ class TurnClock(StepClock):
 
         trainer.training_step = training_step
 
+    def release(self) -> None:
+        """Undo what was done against noise; call when training is over."""
+        self._gate.release()
+
     def _border(self, trainer: Any) -> None:
         mark, now = self._mark(), time.monotonic_ns()
         self._end(mark, now)
         control, state = trainer.control, trainer.state
         last = control.should_training_stop or state.global_step + 1 >= state.max_steps
-        if self._gate.border(self, control, last):
+        if self._gate.border(self, control, last=last):
             before, (mark, now) = now, (self._mark(), time.monotonic_ns())
             self._told_ns += now - before  # a rate of samples is one of work, not of waiting
         self._next_starts(mark, now)
@@ -123,7 +131,7 @@ class Gate:
         self._primer: Any = None
         self.turns: list[Turn] = []
 
-    def border(self, clock: StepClock, control: Any, last: bool) -> bool:
+    def border(self, clock: StepClock, control: Any, *, last: bool) -> bool:
         """Pause if a turn ends here; whether it did. `last`: training ends at this border anyway,
         nothing is awaited.
 

@@ -21,8 +21,9 @@ from harness.planning.hub import (
     model_folder,
 )
 from harness.planning.positions import usable_positions
+from harness.schema.job import JobSpec
 from harness.schema.shapes import SHAPES
-from harness.schema.workload import JobSpec, Model
+from harness.schema.workload import Model
 from harness.worker import compat
 from harness.worker.model import initial_weights
 
@@ -77,8 +78,8 @@ def build(
         The model, and what a reader must know of its checkpoint (record.Sources.remarks).
 
     Raises:
-        BenchError: The model cannot be had, is broken, is too short for the samples or does not know
-            the attention asked for.
+        BenchError: The model cannot be had, is broken, is too short for the samples or does not
+            know the attention asked for.
     """
     import transformers
     from transformers import AutoConfig, set_seed
@@ -296,7 +297,8 @@ def _draw_what_does_not_fit(built: Any, spec: JobSpec, report: Mapping[str, Any]
     what to say of it.
 
     Raises:
-        BenchError: The model itself, not only its head, is not in the checkpoint or of another shape there.
+        BenchError: The model itself, not only its head, is not in the checkpoint or of another
+            shape there.
     """
     model = spec.workload.model
     place = f"models.{model.name}.path"

@@ -11,8 +11,8 @@ from typing import Any
 
 from harness.errors import BenchError
 from harness.planning.hub import hub_cache
+from harness.schema.job import JobSpec
 from harness.schema.shapes import TINY_VOCABULARY
-from harness.schema.workload import JobSpec
 from harness.worker.model import build
 from harness.worker.tasks.store import build_once, key_of
 

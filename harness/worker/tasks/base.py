@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from harness.results.mfu import shape_of
+from harness.schema.job import JobSpec
 from harness.schema.record import ModelShape, Sources
-from harness.schema.workload import JobSpec, NoOptions, Strict, Task
+from harness.schema.workload import NoOptions, Strict, Task
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,8 @@ class TaskKind:
         from transformers import DataCollatorWithPadding, default_data_collator
 
         padded = self.spec.workload.training.pad_to_max_length
-        return default_data_collator if padded else DataCollatorWithPadding(data.tokenizer)  # type: ignore[no-any-return]
+        found: Callable[[Any], Any] = default_data_collator
+        return found if padded else DataCollatorWithPadding(data.tokenizer)
 
     def scores(self, evaluated: Mapping[str, float]) -> dict[str, float]:
         """The metrics that are reported, from `loss` and those of TaskData.metrics."""

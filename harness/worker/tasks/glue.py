@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from harness.schema.workload import JobSpec, Task
+from harness.schema.job import JobSpec
+from harness.schema.workload import Task
 from harness.worker.model import tokenizer
 from harness.worker.tasks.base import TaskData, TaskKind
 from harness.worker.tasks.metrics import chance_levels, glue_metrics, main_metrics

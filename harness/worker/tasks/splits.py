@@ -10,8 +10,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+from harness.schema.job import JobSpec
 from harness.schema.record import Sources
-from harness.schema.workload import JobSpec
 from harness.worker import compat
 from harness.worker.model import build as models
 from harness.worker.tasks.store import build_once, key_of
@@ -37,8 +37,8 @@ def load_splits(
         make: A datasets.Dataset of a split, called only if the cache does not have it.
         length: Tokens that a sample is cut to, which is what the record says was trained.
         data: Where the text comes from.
-        **decisive: Everything else that what is made depends on (a version that grows with its code,
-            the tokenizer's key, limits, seeds).
+        **decisive: Everything else that what is made depends on (a version that grows with its
+            code, the tokenizer's key, limits, seeds).
     """
     from datasets import disable_progress_bars, load_from_disk
 

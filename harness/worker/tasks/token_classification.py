@@ -92,7 +92,7 @@ class TokenClassification(TaskKind):
 
         def encode(split: str) -> Any:
             found = list(sentences(split, limits[split], task.data_seed))
-            return _encode(found, tokens, length, training.pad_to_max_length, every_piece)
+            return _encode(found, tokens, length, pad=training.pad_to_max_length, every=every_piece)
 
         splits, sources = load_splits(
             self.spec,
@@ -127,7 +127,10 @@ class TokenClassification(TaskKind):
         """Pads the labels too: with what the loss leaves out."""
         from transformers import DataCollatorForTokenClassification
 
-        return DataCollatorForTokenClassification(data.tokenizer, label_pad_token_id=IGNORED)  # type: ignore[no-any-return]
+        collator: Callable[[Any], Any] = DataCollatorForTokenClassification(
+            data.tokenizer, label_pad_token_id=IGNORED
+        )
+        return collator
 
     def shape(self, config: Mapping[str, Any], data: TaskData) -> ModelShape | None:
         return shape_of(config, data.labels, every_token=True)
@@ -198,7 +201,12 @@ def _fill(
 
 
 def _encode(
-    found: Sequence[tuple[list[str], list[str]]], tokens: Any, length: int, pad: bool, every: bool
+    found: Sequence[tuple[list[str], list[str]]],
+    tokens: Any,
+    length: int,
+    *,
+    pad: bool,
+    every: bool,
 ) -> Any:
     """Tokens with the tags of their words: on a word's first token, or on `every` one; -100 on all
     others.

@@ -17,8 +17,10 @@ from worker_helpers import job_of
 from harness.errors import BenchError
 from harness.launcher import srun
 from harness.launcher.environment import environment_for
-from harness.runner.executor import of_first_node
-from harness.schema.record import Telemetry
+from harness.launcher.outcome import Seen
+from harness.runner.record_builder import Execution, RecordBuilder
+from harness.schema.job import JobSpec
+from harness.schema.record import Host, State, Telemetry
 
 IN_BATCH = {"SLURM_JOB_ID": "7", "SLURMD_NODENAME": "node0", "SLURM_JOB_NUM_NODES": "2"}
 
@@ -119,10 +121,15 @@ def test_the_first_trouble_of_another_node_is_found_in_the_log(
 
 def test_the_energy_of_a_sample_is_left_out_where_other_nodes_had_a_part(tmp_path: Path) -> None:
     telemetry = Telemetry(joules_per_sample=2.0)
-    one = job_of(tmp_path, 2).workload.launch
-    two = job_of(tmp_path, 1, launch={"nodes": 2}).workload.launch
-    assert of_first_node(telemetry, one) == telemetry
-    found = of_first_node(telemetry, two)
+
+    def recorded(job: JobSpec) -> Telemetry | None:
+        (record,) = RecordBuilder("run", Host()).build(
+            Execution(job, Seen(exit_code=0), State.OK, telemetry=telemetry)
+        )
+        return record.telemetry
+
+    assert recorded(job_of(tmp_path, 2)) == telemetry
+    found = recorded(job_of(tmp_path, 1, launch={"nodes": 2}))
     assert found is not None
     assert found.joules_per_sample is None
     assert "only the first is sampled" in found.unreadable[0]

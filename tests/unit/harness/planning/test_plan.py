@@ -148,7 +148,7 @@ def test_an_adaptive_plan_holds_the_most_launches() -> None:
     plan = make_plan(
         load_suite(GOOD, ["measurement.adaptive={max_pairs: 10}"]), device="cpu", cache_dir=CACHE
     )
-    assert plan.adaptive is not None
+    assert plan.measurement.adaptive is not None
     assert {job.launch for job in plan.jobs} == set(range(10))
     fixed = make_plan(load_suite(GOOD, ["measurement.launches=10"]), device="cpu", cache_dir=CACHE)
     assert [job.id for job in fixed.jobs] == [job.id for job in plan.jobs], (
@@ -158,7 +158,7 @@ def test_an_adaptive_plan_holds_the_most_launches() -> None:
 
 def outlined(*overrides: str) -> str:
     suite = load_suite(GOOD, overrides)
-    return outline(make_plan(suite, device="cuda", cache_dir=CACHE), suite.measurement)
+    return outline(make_plan(suite, device="cuda", cache_dir=CACHE))
 
 
 def test_a_plan_in_words_names_twins_order_and_pairs() -> None:

@@ -16,15 +16,15 @@ from folders import BAD_CONFIGS
 from hypothesis import given
 from hypothesis import strategies as st
 from property_support import examples
-from runner_support import BASELINE, CANDIDATE, ScriptedPlan, ended, make_job, make_plan
+from runner_support import BASELINE, CANDIDATE, ended, make_job, make_plan, measured
 
 from harness.config import load_suite
-from harness.planning.plan import Plan, alone
+from harness.planning.plan import Plan
 from harness.planning.plan import make_plan as plan_of
 from harness.planning.schedule import Item, Looked, Note, Refused, Schedule, Work
+from harness.schema.job import JobSpec
 from harness.schema.measurement import Adaptive
 from harness.schema.record import Fingerprint, JobRecord, State, Timing
-from harness.schema.workload import JobSpec
 
 GOOD = BAD_CONFIGS / "good.yaml"
 Outcome = Callable[[JobSpec, int], JobRecord]
@@ -37,7 +37,7 @@ def well(job: JobSpec, attempt: int) -> JobRecord:
 
 
 def play(
-    plan: Plan | ScriptedPlan,
+    plan: Plan,
     records: list[JobRecord],
     outcome: Outcome = well,
     kill_after: int | None = None,
@@ -91,7 +91,7 @@ def disturbed_at_first(*disturbed: str, times: int = 1) -> Outcome:
 
 
 def test_a_disturbed_quad_runs_again_at_once_and_whole() -> None:
-    plan = replace(make_plan([{}] * 8), max_reruns=2)
+    plan = make_plan([{}] * 8, max_reruns=2)
     records: list[JobRecord] = []
     items, _ = play(plan, records, disturbed_at_first("job1"))
     assert ids(items) == [f"job{n}" for n in (0, 1, 2, 3, 0, 1, 2, 3, 4, 5, 6, 7)]
@@ -102,7 +102,7 @@ def test_a_disturbed_quad_runs_again_at_once_and_whole() -> None:
 
 
 def test_reruns_are_bounded_and_what_stays_disturbed_is_said() -> None:
-    plan = replace(make_plan([{}] * 4), max_reruns=2)
+    plan = make_plan([{}] * 4, max_reruns=2)
     records: list[JobRecord] = []
     items, done = play(plan, records, disturbed_at_first("job2", times=9))
     assert done
@@ -110,7 +110,7 @@ def test_reruns_are_bounded_and_what_stays_disturbed_is_said() -> None:
     assert notes(items)[-1].startswith(
         "tiny, launches 1 and 2: left as it is after 3 attempt(s): pytorch in launch 2"
     )
-    assert ids(play(replace(plan, max_reruns=0), [], disturbed_at_first("job2"))[0]) == [
+    assert ids(play(measured(plan, max_reruns=0), [], disturbed_at_first("job2"))[0]) == [
         "job0",
         "job1",
         "job2",
@@ -120,7 +120,7 @@ def test_reruns_are_bounded_and_what_stays_disturbed_is_said() -> None:
 
 @pytest.mark.parametrize("kill_after", range(12))
 def test_a_kill_in_a_rerun_repeats_no_job(kill_after: int) -> None:
-    plan = replace(make_plan([{}] * 6), max_reruns=2)
+    plan = make_plan([{}] * 6, max_reruns=2)
     records: list[JobRecord] = []
     outcome = disturbed_at_first("job1", times=2)
     play(plan, records, outcome, kill_after=kill_after)
@@ -132,7 +132,7 @@ def test_a_kill_in_a_rerun_repeats_no_job(kill_after: int) -> None:
 
 
 def test_an_interrupted_job_runs_again_in_its_attempt() -> None:
-    plan = replace(make_plan([{}] * 4), max_reruns=2)
+    plan = make_plan([{}] * 4, max_reruns=2)
     records: list[JobRecord] = []
     play(plan, records, disturbed_at_first("job0"), kill_after=5)
     records.append(ended(plan.jobs[1], State.INTERRUPTED, "stopped by SIGINT", attempt=2))
@@ -172,7 +172,7 @@ ADAPTIVE = Adaptive(half_width_pp=2.0, min_pairs=4, max_pairs=20)
 
 
 def test_precision_ends_a_workload_and_the_rest_is_dropped() -> None:
-    plan = replace(make_plan([{}] * 40), adaptive=ADAPTIVE)
+    plan = make_plan([{}] * 40, adaptive=ADAPTIVE)
     items, done = play(plan, [], noisy(0.0001))
     assert done
     assert ids(items) == [f"job{n}" for n in range(8)]
@@ -186,7 +186,7 @@ def test_precision_ends_a_workload_and_the_rest_is_dropped() -> None:
 def test_a_run_that_is_killed_and_resumed_stops_where_it_would_have(
     kills: list[int], deviation: float
 ) -> None:
-    plan = replace(make_plan([{}] * 40), adaptive=ADAPTIVE)
+    plan = make_plan([{}] * 40, adaptive=ADAPTIVE)
     straight: list[JobRecord] = []
     play(plan, straight, noisy(deviation))
     records: list[JobRecord] = []
@@ -391,7 +391,7 @@ def test_a_pair_that_does_not_fit_is_measured_by_epochs() -> None:
 def test_a_job_alone_is_the_job_of_the_epochs_protocol() -> None:
     in_blocks = [job for job in suite_plan(*BLOCKS).jobs if not job.twin]
     by_epochs = {job.id for job in suite_plan("measurement.launches=3").jobs if not job.twin}
-    assert {alone(job).id for job in in_blocks} == by_epochs
+    assert {job.alone().id for job in in_blocks} == by_epochs
 
 
 def test_a_plan_without_pairs_still_runs_its_jobs() -> None:

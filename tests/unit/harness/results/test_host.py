@@ -48,11 +48,11 @@ def test_no_driver_is_a_host_without_gpus(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_the_device_of_a_record_is_the_first_visible_card() -> None:
     host = Host(gpus=[{"name": "A", "uuid": "GPU-aa"}, {"name": "B", "uuid": "GPU-bb"}])
-    assert device_name("cpu", host, {}) == "cpu"
-    assert device_name("cuda", host, {}) == "A"
-    assert device_name("cuda", host, {"CUDA_VISIBLE_DEVICES": "1,0"}) == "B"
-    assert device_name("cuda", host, {"CUDA_VISIBLE_DEVICES": "GPU-bb"}) == "B"
-    assert device_name("cuda", Host(), {}) == "cuda"
+    assert device_name("cpu", host, None) == "cpu"
+    assert device_name("cuda", host, None) == "A"
+    assert device_name("cuda", host, "1,0") == "B"
+    assert device_name("cuda", host, "GPU-bb") == "B"
+    assert device_name("cuda", Host(), None) == "cuda"
 
 
 @pytest.mark.parametrize(

@@ -6,20 +6,19 @@ import shutil
 from pathlib import Path
 
 import pytest
-from runner_support import make_job
+from runner_support import make_job, record_of
 
 from harness.errors import BenchError
 from harness.files import write_atomically
 from harness.launcher.outcome import Seen, Series
 from harness.results.run_folder import RunFolder, read_info, read_records
-from harness.runner.executor import make_record
-from harness.schema.record import SCHEMA_VERSION, Host, JobRecord, RunInfo, State
+from harness.schema.record import SCHEMA_VERSION, JobRecord, RunInfo, State
 from harness.schema.record_io import written_line
 from report.loading.runs import load_run
 
 
 def record(position: int) -> JobRecord:
-    return make_record(make_job(position), Seen(exit_code=0), State.OK, "", Host())
+    return record_of(make_job(position), Seen(exit_code=0), State.OK, "")
 
 
 def test_records_come_back_as_they_were_appended(tmp_path: Path) -> None:

@@ -3,12 +3,11 @@
 import io
 
 import pytest
-from runner_support import make_job
+from runner_support import make_job, record_of
 
 from harness.launcher.outcome import Seen
 from harness.runner.display import LineDisplay, LiveDisplay, TimeLeft, duration, make_display, title
-from harness.runner.executor import make_record
-from harness.schema.record import Host, JobRecord, State, Timing, WorkerResult
+from harness.schema.record import JobRecord, State, Timing, WorkerResult
 
 
 class Terminal(io.StringIO):
@@ -20,7 +19,7 @@ def ended(position: int, wall_s: float, state: State = State.OK, reason: str = "
     seen = Seen(
         exit_code=0, wall_s=wall_s, result=WorkerResult(timing=Timing(steady_samples_per_s=123.44))
     )
-    return make_record(make_job(position), seen, state, reason, Host())
+    return record_of(make_job(position), seen, state, reason)
 
 
 def test_a_pipe_gets_one_line_per_event() -> None:

@@ -20,9 +20,10 @@ from harness.planning import hub as hub_module
 from harness.planning.hub import Hub, folder_of
 from harness.results.run_folder import read_info
 from harness.runner.display import LineDisplay
-from harness.runner.runner import run
-from harness.runner.sources import apply, resolve
-from harness.schema.workload import JobSpec, Model, Task
+from harness.runner.runner import RunOptions, run
+from harness.runner.sources import resolve
+from harness.schema.job import JobSpec
+from harness.schema.workload import Model, Task
 
 MODEL, DATASET = "org/model", "nyu-mll/glue"
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -107,7 +108,7 @@ def test_a_hub_that_answers_is_taken(tmp_path: Path, hub_server: ThreadingHTTPSe
     assert resolved.as_config() == {"data": {"sst2": "hub"}, "weights": {"m": "pretrained"}}
     assert resolved.notes == []
     assert len(hub_server.asked) == 2, "once per repository, not per job"  # type: ignore[attr-defined]
-    done = apply(jobs[0], resolved)
+    done = resolved.apply(jobs[0])
     assert (done.workload.task.source, done.workload.model.weights) == ("hub", "pretrained")
     assert done.id == jobs[0].id
 
@@ -353,8 +354,8 @@ def test_the_stand_in_is_told_before_the_first_job(
     outcome = run(
         replace(plan, jobs=jobs),
         tmp_path / "results",
+        RunOptions(worker_command=WORKER),
         display=LineDisplay(printed),
-        worker_command=WORKER,
     )
     first, second, third = printed.getvalue().splitlines()[:3]
     assert first.startswith(
@@ -379,16 +380,16 @@ def test_what_cannot_be_had_leaves_no_run(
         run(
             replace(plan, jobs=jobs),
             tmp_path / "results",
+            RunOptions(worker_command=WORKER),
             display=LineDisplay(io.StringIO()),
-            worker_command=WORKER,
         )
     assert list((tmp_path / "results").iterdir()) == []
     hub_server.broken.clear()  # type: ignore[attr-defined]
     outcome = run(
         replace(plan, jobs=jobs),
         tmp_path / "results",
+        RunOptions(worker_command=WORKER),
         display=LineDisplay(io.StringIO()),
-        worker_command=WORKER,
     )
     assert outcome.complete
 

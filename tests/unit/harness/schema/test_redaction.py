@@ -11,12 +11,11 @@ from typing import Annotated, Any, get_args, get_origin
 
 import pytest
 from pydantic import BaseModel
-from runner_support import make_job
+from runner_support import make_job, record_of
 
 from harness.launcher.outcome import Seen
 from harness.results.run_folder import RunFolder
-from harness.runner.executor import make_record
-from harness.schema.record import Engagement, Host, JobRecord, Pair, RunInfo, State, WorkerResult
+from harness.schema.record import Engagement, JobRecord, Pair, RunInfo, State, WorkerResult
 from harness.schema.redaction import CHECKOUT, FREE_TEXT, HOST_PATH, looks_random, redact, redactor
 from harness.schema.workload import Model, Task
 
@@ -120,9 +119,9 @@ def test_a_name_is_recorded_as_the_user_gave_it(name: str) -> None:
     }
     workload = job.workload.model_copy(update=changes)
     arm = job.arm.model_copy(update={"name": name})
-    job = job.model_copy(update={"workload": workload, "arm": arm, "run": name, "suite": name})
+    job = job.model_copy(update={"workload": workload, "arm": arm, "suite": name})
     reason = f"/data/models/{name}/config.json of {name} is damaged, said {TOKEN[::-1]}"
-    record = redact(make_record(job, Seen(exit_code=1), State.CRASHED, reason, Host()))
+    record = redact(record_of(job, Seen(exit_code=1), State.CRASHED, reason, run=name))
     assert (record.workload.name, record.arm.name, record.run, record.suite) == (
         f"{name}-sst2",
         name,
@@ -176,7 +175,7 @@ def test_free_text_is_redacted_wherever_it_stands_and_structured_fields_are_not(
     result.fingerprint.training_arguments.update(
         label_names=["eager /sdpa"], output_dir=f"{HOME}/out", token=TOKEN
     )
-    record = make_record(make_job(), Seen(exit_code=0, result=result), State.FALLBACK, said, Host())
+    record = record_of(make_job(), Seen(exit_code=0, result=result), State.FALLBACK, said)
     with RunFolder(tmp_path / "results" / "run") as folder:
         folder.append(record)
         folder.write_info(
@@ -288,8 +287,6 @@ def test_every_text_of_a_record_is_either_structured_or_marked_as_prose() -> Non
 
 def test_a_record_that_is_redacted_twice_does_not_change() -> None:
     record = redact(
-        make_record(
-            make_job(), Seen(exit_code=1), State.CRASHED, f"{Path.home()}/x {TOKEN}", Host()
-        )
+        record_of(make_job(), Seen(exit_code=1), State.CRASHED, f"{Path.home()}/x {TOKEN}")
     )
     assert redact(record) == record

@@ -9,7 +9,7 @@ import pytest
 
 from harness.schema.workload import Inference
 from harness.worker.inference import phase
-from harness.worker.job import Job
+from harness.worker.job import Job, Prepared
 
 
 class Refusing:
@@ -22,10 +22,10 @@ class Refusing:
 
 
 def test_a_partial_result_that_cannot_be_read(capfd: pytest.CaptureFixture[str]) -> None:
-    job = Job.__new__(Job)
-    job._clock = Refusing()  # type: ignore[assignment]
-    job.spec = SimpleNamespace(warmup_steps=0)  # type: ignore[assignment]
-    job.engagement = None
+    spec: Any = SimpleNamespace(warmup_steps=0)
+    job = Job(spec, Refusing(), Refusing())  # type: ignore[arg-type]
+    clock, losses = Refusing(), SimpleNamespace(values=[])
+    job.prepared = Prepared(None, {}, Refusing(), losses, clock)  # type: ignore[arg-type]
     result = job.partial()
     assert "torch" in result.packages
     said = capfd.readouterr().err

@@ -54,7 +54,7 @@ def test_bad_options_are_refused(options: dict[str, object]) -> None:
 
 
 def _environment(tmp_path, **changes):  # type: ignore[no-untyped-def]
-    from harness.schema.workload import JobSpec
+    from harness.schema.job import JobSpec
 
     spec = JobSpec.model_validate(worker.spec(tmp_path, "onnxruntime", **changes))
     return backends.get("onnxruntime")(spec).environment()

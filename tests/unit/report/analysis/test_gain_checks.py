@@ -18,10 +18,12 @@ from harness.schema.workload import Training
 from report.analysis.cycles import disagree
 from report.analysis.gains import STEADY_STATE, Gain, gains_of
 from report.analysis.noise_floor import same_host
+from report.analysis.outcome import GainStatus
 from report.loading.runs import Run, load_runs
 from report.tables.markdown_files import refresh
 from report.tables.registry import build
 from report.tables.render import render
+from report.tables.table import raw
 
 PAIR = Pair(workload="tiny-sst2", baseline="pytorch", candidate="onnxruntime")
 A_A = Pair(workload="tiny-sst2", baseline="a", candidate="b")
@@ -77,12 +79,12 @@ def test_a_gain_that_the_clock_made_is_ambiguous() -> None:
     steps = {"pytorch": [0.100, 0.101, 0.099], "onnxruntime": [0.080, 0.0805, 0.0795]}
     gain = with_clocks({"pytorch": [1900.0] * 3, "onnxruntime": [1520.0] * 3}, steps)
     assert gain.ratio is None
-    assert gain.state == (
+    assert str(gain.outcome) == (
         "ambiguous: throughput 25.00% (23.84% to 26.17%) in time, 56.25% (54.80% to 57.71%) in "
         "clock cycles"
     )
     alike = with_clocks({"pytorch": [1900.0] * 3, "onnxruntime": [1895.0] * 3}, steps)
-    assert alike.state == "ok"
+    assert str(alike.outcome) == "ok"
     assert alike.cycles is not None
     assert alike.ratio is not None
     assert alike.cycles.mean > alike.ratio.mean
@@ -90,13 +92,14 @@ def test_a_gain_that_the_clock_made_is_ambiguous() -> None:
 
 def test_noise_wider_than_the_clocks_difference_is_not_ambiguous() -> None:
     steps = {"pytorch": [0.10, 0.14, 0.07], "onnxruntime": [0.08, 0.05, 0.12]}
-    assert with_clocks({"pytorch": [1900.0] * 3, "onnxruntime": [1520.0] * 3}, steps).state == "ok"
+    slower = with_clocks({"pytorch": [1900.0] * 3, "onnxruntime": [1520.0] * 3}, steps)
+    assert slower.outcome.status is GainStatus.OK
 
 
 def test_without_every_clock_there_is_no_gain_in_cycles() -> None:
     steps = {"pytorch": [0.1, 0.1], "onnxruntime": [0.08, 0.08]}
     gain = with_clocks({"pytorch": [1900.0, None], "onnxruntime": [1520.0, 1520.0]}, steps)
-    assert (gain.state, gain.cycles) == ("ok", None)
+    assert (str(gain.outcome), gain.cycles) == ("ok", None)
 
 
 @given(st.floats(-1, 1), st.floats(0, 1), st.floats(-1, 1), st.floats(0, 1))
@@ -147,7 +150,7 @@ def test_precision_not_reached_is_in_the_state_and_what_it_takes_in_a_note() -> 
 def test_precision_reached_is_raw_data_only() -> None:
     run = make_run(four_pairs(), [PAIR], stopping=[stopped("precision reached", half_width_pp=0.4)])
     assert [row["State"] for row in rows_of(run)] == ["ok", "ok"]
-    assert [row["precision_target"] for row in build([run], "gains").tables[0].rows] == [
+    assert [row["precision_target"] for row in raw(build([run], "gains").tables[0])] == [
         None,
         "precision reached",
     ]
@@ -195,7 +198,7 @@ def test_quads_run_again_count_once_and_are_told_with_their_reasons() -> None:
 def test_attempts_of_a_quad_are_not_mixed() -> None:
     jobs = [make_job("pytorch", 0), make_job("onnxruntime", 0), make_job("pytorch", 0, attempt=2)]
     (gain, _) = gains_of(make_run(jobs, [PAIR]))
-    assert gain.state == "arms were not run again together in 1 of 1 launch"
+    assert str(gain.outcome) == "arms were not run again together in 1 of 1 launch"
 
 
 # --- the noise floor
@@ -219,7 +222,7 @@ def test_the_noise_floor_of_the_same_run_stands_beside_the_gain() -> None:
     (table,) = build([run], "gains").tables
     of_pair = [
         row
-        for row in table.rows
+        for row in raw(table)
         if row["candidate"] == "onnxruntime" and row["measure"] == "steady_state"
     ]
     assert [row["noise_floor"] for row in of_pair] == ["±0.57 pp"]
@@ -253,7 +256,7 @@ def results(tmp_path: Path, host: Host = HERE, **fields: Any) -> Path:
 def floors(folder: Path) -> set[str]:
     (run,), problems = load_runs([folder / "mine"])
     assert problems == []
-    return {str(row["noise_floor"]) for row in build([run], "gains").tables[0].rows} - {""}
+    return {str(row["noise_floor"]) for row in raw(build([run], "gains").tables[0])} - {""}
 
 
 def test_the_noise_floor_of_a_run_beside_it(tmp_path: Path) -> None:
@@ -264,7 +267,7 @@ def test_the_noise_floor_of_a_run_beside_it(tmp_path: Path) -> None:
         "A/A: half the 95% interval of the throughput gain of identical arms on this host, from aa"
         in notes_of(run)
     )
-    assert [row["noise_floor_run"] for row in build([run], "gains").tables[0].rows] == [None, "aa"]
+    assert [row["noise_floor_run"] for row in raw(build([run], "gains").tables[0])] == [None, "aa"]
 
 
 @pytest.mark.parametrize(

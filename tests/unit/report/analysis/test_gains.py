@@ -34,7 +34,7 @@ def test_a_gain_by_hand() -> None:
     jobs = [make_job("pytorch", 0, runtime_s=100), make_job("pytorch", 1, runtime_s=102)]
     jobs += [make_job("onnxruntime", launch, runtime_s=80) for launch in (0, 1)]
     gain = gain_of(jobs)
-    assert gain.state == "ok"
+    assert str(gain.outcome) == "ok"
     assert gain.ratio is not None
     assert gain.ratio.n == 2
     assert gain.latency == pytest.approx((0.2078817, 0.1016868, 0.3015237), abs=2e-5)
@@ -74,7 +74,7 @@ def test_no_state_but_ok_makes_a_gain(state: State) -> None:
     gain = gain_of(jobs)
     assert gain.ratio is None
     assert gain.latency == gain.throughput == (None, None, None)
-    assert gain.state == f"onnxruntime: {state.value.replace('_', ' ')} in 4 of 4 launches"
+    assert str(gain.outcome) == f"onnxruntime: {state.value.replace('_', ' ')} in 4 of 4 launches"
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,7 @@ def test_no_state_but_ok_makes_a_gain(state: State) -> None:
 def test_onnxruntime_without_proof_is_never_a_gain(engagement: Engagement | None) -> None:
     gain = gain_of([make_job(), make_job("onnxruntime", engagement=engagement)])
     assert gain.ratio is None
-    assert gain.state == "onnxruntime: not proven engaged in 1 of 1 launch"
+    assert str(gain.outcome) == "onnxruntime: not proven engaged in 1 of 1 launch"
 
 
 def test_an_unproven_baseline_is_no_result_either() -> None:
@@ -115,36 +115,41 @@ def test_arms_that_never_finished_together_have_no_gain() -> None:
         ]
     )
     assert gain.ratio is None
-    assert gain.state == (
+    assert str(gain.outcome) == (
         "no launch in which both arms finished "
         "(pytorch: crashed in 1 of 2 launches; onnxruntime: timeout in 1 of 2 launches)"
     )
 
 
 def test_an_arm_without_jobs_and_a_pair_without_jobs_say_so() -> None:
-    assert gain_of([make_job()]).state == "onnxruntime: no job recorded"
-    assert gain_of([]).state == "no job recorded"
+    assert str(gain_of([make_job()]).outcome) == "onnxruntime: no job recorded"
+    assert str(gain_of([]).outcome) == "no job recorded"
 
 
 @pytest.mark.parametrize("runtime_s", [None, 0.0, math.nan])
 def test_a_job_without_a_time_is_no_result(runtime_s: float | None) -> None:
     broken = make_job("onnxruntime", timing=Timing(train_runtime_s=runtime_s))
-    assert gain_of([make_job(), broken]).state == "onnxruntime: no end to end time in 1 of 1 launch"
+    assert (
+        str(gain_of([make_job(), broken]).outcome)
+        == "onnxruntime: no end to end time in 1 of 1 launch"
+    )
 
 
 def test_different_work_or_devices_are_not_compared() -> None:
     fewer = make_job("onnxruntime", timing=Timing(train_runtime_s=50, steps=50))
     assert (
-        gain_of([make_job(), fewer]).state == "arms did different numbers of steps in 1 of 1 launch"
+        str(gain_of([make_job(), fewer]).outcome)
+        == "arms did different numbers of steps in 1 of 1 launch"
     )
     idle = [
         make_job(arm, timing=Timing(train_runtime_s=50, steps=0))
         for arm in ("pytorch", "onnxruntime")
     ]
-    assert gain_of(idle).state == "arms did no step in 1 of 1 launch"
+    assert str(gain_of(idle).outcome) == "arms did no step in 1 of 1 launch"
     elsewhere = make_job("onnxruntime", device="NVIDIA Abacus")
     assert (
-        gain_of([make_job(), elsewhere]).state == "arms ran on different devices in 1 of 1 launch"
+        str(gain_of([make_job(), elsewhere]).outcome)
+        == "arms ran on different devices in 1 of 1 launch"
     )
 
 
@@ -153,7 +158,7 @@ def test_twins_are_no_measurement() -> None:
         make_job("pytorch", 0, runtime_s=1, twin=True),
         make_job("onnxruntime", 0, runtime_s=1, twin=True),
     ]
-    assert gain_of(twins).state == "no job recorded"
+    assert str(gain_of(twins).outcome) == "no job recorded"
     assert gain_of(four_pairs() + twins).latency[0] == pytest.approx(0.2)
 
 

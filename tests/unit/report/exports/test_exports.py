@@ -20,13 +20,14 @@ from report_factory import clock, four_pairs, make_job, make_run, write_run
 
 from harness.errors import BenchError
 from harness.schema.record import Pair, State
+from report.analysis.metrics import JOB_METRICS, STEADY_STEP
 from report.commands import export as command
-from report.exports.parquet import INTEGERS, TEXTS
-from report.exports.points import ARM_FIGURES, distinct_points, points_of
+from report.exports.points import distinct_points, points_of
 from report.exports.registry import FORMATS, export
 from report.loading.runs import Run, load_run
+from report.tables.arm_rows import arm_rows
 from report.tables.gain_rows import gain_rows
-from report.tables.rows import arm_rows
+from report.tables.rows import Kind, describe_key
 
 COMMITTED = sorted(path.parent for path in (ROOT / "results").glob("*/run.json"))
 SMOKE = next(path for path in COMMITTED if path.name.startswith("smoke"))
@@ -62,21 +63,20 @@ def test_names_are_unique_and_values_are_those_of_the_tables(folder: Path) -> No
     run = load_run(folder)
     points = {point.name: point for point in points_of(run)}
     assert len(points) == len(points_of(run)) > 0
-    for row in arm_rows(run, ARM_FIGURES):
-        name = f"{row['workload']}/{row['arm']}/steady-step-time"
-        assert (name in points) == (row["steady_step_s"] is not None)
+    for row in arm_rows(run, JOB_METRICS):
+        step = row.figure(STEADY_STEP)
+        name = f"{row.workload}/{row.arm}/steady-step-time"
+        assert (name in points) == (step.value is not None)
         if name in points:
             found = points[name]
-            assert (found.value, found.low, found.high) == tuple(
-                row[f"steady_step_s{e}"] for e in ("", "_low", "_high")
-            )
+            assert (found.value, found.low, found.high) == (step.value, step.low, step.high)
     for row in gain_rows(run):
-        stem = {"steady_state": "steady", "end_to_end": "end-to-end"}[str(row["measure"])]
-        subject = f"{row['workload']}/{row['candidate']}/over/{row['baseline']}"
+        stem = {"steady_state": "steady", "end_to_end": "end-to-end"}[row.measure.key]
+        subject = f"{row.workload}/{row.candidate}/over/{row.baseline}"
         name = f"{subject}/{stem}-throughput-gain"
-        assert (name in points) == (row["state"] == "ok")
+        assert (name in points) == row.outcome.ok
         if name in points:
-            assert points[name].value == row["throughput_gain"]
+            assert points[name].value == row.throughput_gain.value
             assert points[f"{subject}/{stem}-speedup"].value == pytest.approx(
                 1 + points[name].value
             )
@@ -166,20 +166,26 @@ def test_parquet_has_types_units_and_no_row_without_a_result() -> None:
 def test_parquet_holds_the_rows_of_the_tables() -> None:
     run = load_run(SMOKE)
     gains = pyarrow.parquet.read_table(io.BytesIO(FORMATS["parquet"].files([run])["gains.parquet"]))
-    assert gains.to_pylist() == [row for row in gain_rows(run) if row["state"] == "ok"]
+    assert gains.to_pylist() == [row.flat() for row in gain_rows(run) if row.outcome.ok]
 
 
 def test_parquet_knows_the_type_of_every_key() -> None:
     kinds: dict[str, set[str]] = {}
     for run in map(load_run, COMMITTED):
-        for row in (*arm_rows(run, ARM_FIGURES), *gain_rows(run)):
-            for key, value in row.items():
-                kinds.setdefault(key, set()).add(type(value).__name__)
-    assert {key for key, seen in kinds.items() if "str" in seen} <= TEXTS
-    numbers = {key for key, seen in kinds.items() if seen & {"int", "float"}}
-    assert not numbers & TEXTS
-    assert not [key for key in numbers & INTEGERS if "float" in kinds[key]]
-    assert {key for key, seen in kinds.items() if seen & {"list", "bool"}} == {"differs", "a_a"}
+        for row in (*arm_rows(run, JOB_METRICS), *gain_rows(run)):
+            for key, value in row.flat().items():
+                if value is not None:
+                    kinds.setdefault(key, set()).add(type(value).__name__)
+    allowed = {
+        Kind.TEXT: {"str"},
+        Kind.TEXTS: {"list"},
+        Kind.INTEGER: {"int"},
+        Kind.NUMBER: {"int", "float"},
+        Kind.BOOLEAN: {"bool"},
+    }
+    assert len(kinds) > 50
+    for key, seen in kinds.items():
+        assert seen <= allowed[describe_key(key).kind], key
 
 
 def test_otava_orders_runs_by_time_and_splits_off_what_some_lack(tmp_path: Path) -> None:

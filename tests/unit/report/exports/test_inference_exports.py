@@ -20,11 +20,12 @@ from inference_factory import launches, point, result
 from report_factory import four_pairs, make_run
 
 from harness.schema.record import InferenceProof, InferenceResult, State
-from report.exports.parquet import INTEGERS, TEXTS, unit_of
-from report.exports.points import ARM_MEASURES, points_of
+from report.analysis.metrics import JOB_METRICS
+from report.exports.points import points_of
 from report.exports.registry import FORMATS, export
 from report.loading.runs import Run
 from report.tables.inference import inference_rows
+from report.tables.rows import Kind, describe_key
 
 TRAINED = "tiny-sst2/pytorch/inference/batch-64"
 GAIN = f"{TRAINED}/onnxruntime/over/torch"
@@ -58,9 +59,9 @@ def test_values_by_hand() -> None:
     assert points[f"{GAIN}/inference-speedup"].value == pytest.approx(8**0.5)
     assert points[f"{GAIN}/inference-throughput-gain"].value == pytest.approx(8**0.5 - 1)
     assert points[f"{GAIN}/inference-latency-gain"].value == pytest.approx(1 - 8**-0.5)
-    (row,) = (row for row in inference_rows(inferred()) if row["inference_batch_size"] == 64)
+    (row,) = (row for row in inference_rows(inferred()) if row.inference_batch_size == 64)
     gain = points[f"{GAIN}/inference-throughput-gain"]
-    assert (gain.low, gain.high) == (row["throughput_gain_low"], row["throughput_gain_high"])
+    assert (gain.low, gain.high) == (row.throughput_gain.low, row.throughput_gain.high)
 
 
 def test_names_are_unique_and_no_measure_is_one_of_training() -> None:
@@ -70,7 +71,7 @@ def test_names_are_unique_and_no_measure_is_one_of_training() -> None:
     mine = {one.measure.name for one in points if "/inference/" in one.name}
     others = {one.measure.name for one in points if "/inference/" not in one.name}
     assert len(mine) == 7
-    assert not mine & (others | {measure.name for measure in ARM_MEASURES})
+    assert not mine & (others | {metric.series for metric in JOB_METRICS})
     assert all(name.startswith("inference-") for name in mine)
 
 
@@ -181,18 +182,21 @@ def test_parquet_has_a_table_of_its_own() -> None:
     others = FORMATS["parquet"].files([without(run)])
     assert {name: files[name] for name in others} == others
     table = pyarrow.parquet.read_table(io.BytesIO(files["inference.parquet"]))
-    assert table.to_pylist() == inference_rows(run)
+    assert table.to_pylist() == [row.flat() for row in inference_rows(run)]
     assert {
-        name: unit_of(name)
+        name: describe_key(name).unit.symbol
         for name in ("torch_latency_p95_s", "onnxruntime_samples_per_s", "opset")
     } == {
         "torch_latency_p95_s": "s",
         "onnxruntime_samples_per_s": "samples/s",
-        "opset": None,
+        "opset": "",
     }
-    kinds = {key: {type(row[key]) for row in inference_rows(run)} for key in inference_rows(run)[0]}
-    assert {key for key, seen in kinds.items() if str in seen} <= TEXTS
-    assert {key for key, seen in kinds.items() if int in seen} == INTEGERS & set(kinds)
+    rows = [row.flat() for row in inference_rows(run)]
+    kinds = {key: {type(row[key]) for row in rows} for key in rows[0]}
+    texts = {key for key, seen in kinds.items() if str in seen}
+    assert {describe_key(key).kind for key in texts} == {Kind.TEXT}
+    integers = {key for key in kinds if describe_key(key).kind is Kind.INTEGER}
+    assert {key for key, seen in kinds.items() if int in seen} == integers
     disagree = make_run(launches(result(point(0.4, 0.2), agree=False)), [])
     empty = pyarrow.parquet.read_table(
         io.BytesIO(FORMATS["parquet"].files([disagree])["inference.parquet"])

@@ -13,7 +13,7 @@ from report.analysis.launches import arms_of
 from report.loading.filters import GROUPS, Selection
 from report.loading.runs import Run, load_run, load_runs
 from report.tables.registry import build
-from report.tables.table import Table
+from report.tables.table import Table, raw
 
 H100, A100 = "NVIDIA H100 80GB HBM3", "NVIDIA A100"
 
@@ -76,16 +76,16 @@ def test_a_pattern_selects_pairs(
 ) -> None:
     (table,) = tables(tmp_path, two_models(), **of)
     assert [
-        (row["model"], row["candidate"]) for row in table.rows if row["measure"] == "end_to_end"
+        (row["model"], row["candidate"]) for row in raw(table) if row["measure"] == "end_to_end"
     ] == gains
-    assert {row["state"] for row in table.rows} == {
+    assert {row["state"] for row in raw(table)} == {
         "ok"
     }  # the baseline is there although no pattern names it
 
 
 def test_a_backend_selects_arms_in_tables_of_arms(tmp_path: Path) -> None:
     (table,) = tables(tmp_path, two_models(), view="runtimes", backend="onnx*")
-    assert [(row["model"], row["arm"]) for row in table.rows] == [
+    assert [(row["model"], row["arm"]) for row in raw(table)] == [
         ("small", "onnxruntime"),
         ("tiny", "onnxruntime"),
     ]
@@ -109,7 +109,7 @@ def test_a_published_run_that_is_filtered_still_reproduces_its_gains() -> None:
     kept = Selection(model=("*-large",)).of(published, arms_of(published).launches)
     assert kept is not None
     (table,) = build([kept], "gains").tables
-    assert [row["model"] for row in table.rows] == ["roberta-large"]
+    assert [row["model"] for row in raw(table)] == ["roberta-large"]
     assert (
         "reproduces the published gains within the rounding of the published runtimes"
         in table.notes

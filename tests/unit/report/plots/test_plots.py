@@ -24,6 +24,7 @@ from harness.schema.workload import Model
 from report.analysis.break_even import BreakEven
 from report.analysis.gains import gains_of
 from report.analysis.launches import arms_of
+from report.analysis.metrics import STEADY_SAMPLES_PER_S, STEADY_STATE
 from report.cli import main
 from report.commands.plot import KINDS as COMMAND_KINDS
 from report.commands.plot import more_kinds
@@ -33,7 +34,7 @@ from report.plots.breakeven import costs_of, in_words
 from report.plots.distribution import steady_steps
 from report.plots.losses import smoothed, window_of
 from report.plots.style import COLOURS, MARKERS, entry, looks_of, name, slug, to_svg, wrapped
-from report.tables.rows import STEADY_STATE, arm_rows
+from report.tables.arm_rows import arm_rows
 
 SMOKE = RESULTS / "smoke-20261123-012757"
 PUBLISHED = RESULTS / "published"
@@ -167,15 +168,15 @@ def test_many_pairs_go_into_several_figures_on_one_scale():
 
 def test_bars_and_intervals_are_the_tables_means(smoke):
     (drawing,) = drawn(smoke, "throughput")
-    rows = arm_rows(smoke, STEADY_STATE)
+    rates = [row.figure(STEADY_SAMPLES_PER_S) for row in arm_rows(smoke, STEADY_STATE)]
     bars = [patch.get_width() for axes in drawing.figure.axes for patch in axes.patches]
-    assert bars == pytest.approx([row["steady_samples_per_s"] for row in rows])
+    assert bars == pytest.approx([rate.value for rate in rates])
     ends = [
         tuple(bar.get_segments()[0][:, 0])
         for axes in drawing.figure.axes
         for bar in axes.collections
     ]
-    expected = [(row["steady_samples_per_s_low"], row["steady_samples_per_s_high"]) for row in rows]
+    expected = [(rate.low, rate.high) for rate in rates]
     assert ends == [pytest.approx(pair) for pair in expected]
     assert all(axes.get_xlim()[0] == 0 for axes in drawing.figure.axes)
 

@@ -11,6 +11,7 @@ from report_factory import make_job, make_run, write_run
 from harness.schema.record import Contention, GpuTelemetry, JobRecord, Telemetry
 from report.loading.runs import Run, load_run
 from report.tables.registry import build
+from report.tables.table import raw
 
 CARD = "NVIDIA H200"
 SEEN = GpuTelemetry(index=0, samples=40, foreign_processes=0)
@@ -131,7 +132,7 @@ def test_on_a_gpu_what_nobody_saw_is_unknown_and_not_fine(
 ) -> None:
     run = run_of({"telemetry": telemetry}, device=CARD, telemetry=WATCHED)
     assert states(run) == {f"ok; throttling and sharing unknown: {reason} in 1 of 4 launches"}
-    (row, *_) = build([run], "gains").tables[0].rows
+    (row, *_) = raw(build([run], "gains").tables[0])
     assert row["throughput_gain"] is not None
     assert row["unobserved"] == f"{reason} in 1 of 4 launches"
     told = f"whether a card was throttled or shared in a steady window is unknown: {reason}"

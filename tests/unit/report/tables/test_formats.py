@@ -19,11 +19,12 @@ from folders import ROOT
 from report_factory import PROVEN, four_pairs, make_job, make_run
 
 from harness.schema.record import InferenceResult, JobRecord, Pair, State, Timing
-from report.tables.columns import DETAIL, ESSENTIAL
-from report.tables.keys import describe_key
+from report.analysis.metrics import DETAIL, ESSENTIAL
 from report.tables.latex import escape
 from report.tables.registry import VIEWS, build
 from report.tables.render import render
+from report.tables.rows import describe_key
+from report.tables.table import raw
 from report.tables.terminal import fitting, terminal
 
 
@@ -253,5 +254,5 @@ def test_the_full_form_by_hand() -> None:
     assert [row["Runtime or step"] for row in rows] == ["100.0 / 80.00 s", "500.0 / 400.0 ms"]
     assert [row["Samples(/s)"] for row in rows] == ["8.000 / 10.00", "16.00 / 20.00"]
     assert [row["Set-up(s)"] for row in rows] == ["", "2.000 / 2.000"]
-    assert table.rows[0]["baseline_runtime_s"] == 100.0
-    assert describe_key("baseline_runtime_s_low").endswith("; of the pair's baseline")
+    assert raw(table)[0]["baseline_runtime_s"] == 100.0
+    assert describe_key("baseline_runtime_s_low").meaning.endswith("; of the pair's baseline")

@@ -57,8 +57,8 @@ def test_the_gain_by_hand() -> None:
     (raw,) = inference_rows(
         make_run(launches(result(point(0.004, 0.002)), result(point(0.008, 0.002))), [])
     )
-    assert raw["log_ratio"] == pytest.approx(1.0397208)
-    assert raw["log_ratio_high"] == pytest.approx(1.0397208 + 4.4036373)
+    assert raw.log_ratio.value == pytest.approx(1.0397208)
+    assert raw.log_ratio.high == pytest.approx(1.0397208 + 4.4036373)
 
 
 def test_each_arm_and_each_batch_size_is_a_row() -> None:

@@ -16,6 +16,7 @@ from report.loading.runs import Run
 from report.tables.prediction import FIRST_STEPS, predict, prediction
 from report.tables.registry import build
 from report.tables.render import render
+from report.tables.table import raw
 
 STEPS = 1000
 
@@ -79,7 +80,7 @@ def test_no_prediction_from_a_short_job_or_unusable_times(
 
 def test_the_table_shows_both_times_and_says_where_a_difference_comes_from(run: Run) -> None:
     (table,) = build([run], "prediction").tables
-    shown = {row["backend"]: row for row in table.rows}
+    shown = {row["backend"]: row for row in raw(table)}
     assert shown["PyTorch"]["prediction_difference"] == pytest.approx(105.9 / 114.0 - 1)
     assert shown["ONNX Runtime"]["later_step_s"] == pytest.approx(0.15)
     text = render([run], "markdown", "prediction")
@@ -91,13 +92,13 @@ def test_only_jobs_that_count_are_held_against_their_prediction(tmp_path: Path) 
     good = job_with_series(tmp_path, "pytorch", durations(0.1, 0.1))
     bad = job_with_series(tmp_path, "onnxruntime", durations(0.1, 0.1), state=State.CRASHED)
     found = prediction(replace(make_run([good, bad]), folder=tmp_path))  # type: ignore[list-item]
-    assert [row["arm"] for row in found.rows] == ["pytorch"]
+    assert [row["arm"] for row in raw(found)] == ["pytorch"]
 
 
 def test_a_missing_series_is_named(run: Run) -> None:
     (run.folder / "series" / "pytorch.parquet").unlink()
     found = prediction(run)
-    assert [row["arm"] for row in found.rows] == ["onnxruntime"]
+    assert [row["arm"] for row in raw(found)] == ["onnxruntime"]
     assert any("pytorch.parquet: no such file" in note for note in found.notes)
 
 

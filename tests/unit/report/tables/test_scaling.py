@@ -18,6 +18,7 @@ from report.loading.runs import Run
 from report.tables.registry import build
 from report.tables.render import render
 from report.tables.scaling import scaling_rows
+from report.tables.table import raw
 
 
 def job(
@@ -33,7 +34,7 @@ def job(
 
 
 def rows(*jobs: JobRecord) -> list[dict[str, Any]]:
-    return scaling_rows(make_run(list(jobs), []))
+    return [row.flat() for row in scaling_rows(make_run(list(jobs), []))]
 
 
 def test_efficiency_is_the_speed_up_over_the_ratio_of_processes() -> None:
@@ -149,7 +150,7 @@ def test_every_card_of_several_has_a_row() -> None:
         ("0", "85.0", "100"),
         ("1", "50.0", "200"),
     ]
-    gpu = build([cards_run()], "gpu").tables[0].rows
+    gpu = raw(build([cards_run()], "gpu").tables[0])
     assert [row["power_w"] for row in gpu] == [100.0, 300.0]  # of all cards together
 
 

@@ -39,8 +39,8 @@ def run_of(*models: list[JobRecord], **fields: Any) -> Run:
 
 
 def row(run: Run, model: str, backend: str) -> dict[str, Any]:
-    (found,) = [r for r in matrix_rows(run) if (r["model"], r["backend"]) == (model, backend)]
-    return found
+    (found,) = [r for r in matrix_rows(run) if (r.model, r.backend) == (model, backend)]
+    return found.flat()
 
 
 def test_what_works_says_so_and_makes_nothing_of_one_launch() -> None:
@@ -101,7 +101,7 @@ def test_arms_that_learn_differently_have_no_gain() -> None:
 
 def test_an_arm_nobody_ran_is_named() -> None:
     run = run_of([job for job in both("one") if job.arm.name == "pytorch"])
-    found = [r for r in matrix_rows(run) if r["arm"] == "onnxruntime"]
+    found = [r.flat() for r in matrix_rows(run) if r.arm == "onnxruntime"]
     assert [(r["trains"], r["error"]) for r in found] == [("not run", "no job recorded")]
 
 

@@ -16,6 +16,7 @@ from report.loading.runs import Run
 from report.tables.columns import decimals
 from report.tables.registry import VIEWS, build
 from report.tables.render import FORMATS, render
+from report.tables.table import raw
 from report.text import format_percent
 
 
@@ -340,7 +341,7 @@ def test_remarks_on_pretrained_weights_are_told() -> None:
 def test_several_runs_stand_side_by_side() -> None:
     runs = [make_run(four_pairs(), run="one"), make_run(four_pairs(200.0, 80.0), run="two")]
     table = build(runs, "gains").tables[0]
-    assert [row["run"] for row in table.rows] == ["one", "one", "two", "two"]
+    assert [row["run"] for row in raw(table)] == ["one", "one", "two", "two"]
     assert table.columns[0].title == "Run"
     text = render(
         [*runs, make_run([make_job(sources=Sources(data="hub", weights="random"))], run="real")]

@@ -12,8 +12,8 @@ from report_factory import make_job, make_run, write_run
 
 from harness.config import load_suite
 from harness.errors import BenchError
+from harness.schema.job import JobSpec
 from harness.schema.record import Engagement, JobRecord, Pair, Timing
-from harness.schema.workload import JobSpec
 from harness.worker import backends
 from harness.worker.backends.torch_compile import TorchCompile
 from report.loading.runs import load_run

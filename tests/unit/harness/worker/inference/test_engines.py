@@ -11,7 +11,8 @@ import pytest
 from folders import ROOT
 
 from harness.errors import BenchError
-from harness.schema.workload import Inference, JobSpec
+from harness.schema.job import JobSpec
+from harness.schema.workload import Inference
 from harness.worker.failures import NotEngagedError
 from harness.worker.inference.agreement import allowed_difference, disagreement
 from harness.worker.inference.engines import nodes_by_provider, prove, require_provider

@@ -15,8 +15,8 @@ import worker_helpers as worker
 from harness.errors import BenchError
 from harness.planning.hub import LFS_POINTER
 from harness.planning.positions import usable_positions
+from harness.schema.job import JobSpec
 from harness.schema.shapes import SHAPES
-from harness.schema.workload import JobSpec
 from harness.worker.model import build, initial_weights
 from harness.worker.tasks import glue
 

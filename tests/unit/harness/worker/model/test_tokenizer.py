@@ -19,7 +19,7 @@ import worker_helpers as worker
 from folders import ROOT
 
 from harness.errors import BenchError
-from harness.schema.workload import JobSpec
+from harness.schema.job import JobSpec
 from harness.worker.model import tokenizer
 from harness.worker.tasks import glue
 

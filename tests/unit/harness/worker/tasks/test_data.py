@@ -12,8 +12,8 @@ import worker_helpers as worker
 
 from harness.errors import BenchError
 from harness.planning.hub import LFS_POINTER
+from harness.schema.job import JobSpec
 from harness.schema.shapes import SHAPES
-from harness.schema.workload import JobSpec
 from harness.worker.model import build
 from harness.worker.tasks import glue
 from harness.worker.tasks.store import build_once

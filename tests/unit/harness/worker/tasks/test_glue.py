@@ -13,7 +13,8 @@ import pytest
 import worker_helpers as worker
 
 from harness.errors import BenchError
-from harness.schema.workload import GLUE_TASKS, JobSpec
+from harness.schema.job import JobSpec
+from harness.schema.workload import GLUE_TASKS
 from harness.worker.model import build
 from harness.worker.tasks import glue, sources, synthetic
 

@@ -15,8 +15,9 @@ from pydantic import ValidationError
 from harness.config import load_suite
 from harness.errors import BenchError
 from harness.results.mfu import model_flops_per_sample, shape_of
+from harness.schema.job import JobSpec
 from harness.schema.shapes import SHAPES
-from harness.schema.workload import JobSpec, Task
+from harness.schema.workload import Task
 from harness.worker import tasks
 from harness.worker.model import build
 from harness.worker.tasks.base import TaskData
