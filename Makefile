@@ -30,8 +30,8 @@ nightly: setup ## bench, check against earlier nights, alarmed pairs once more, 
 	@$(BIN)/harness nightly $(SUITE) $(ARGS)
 
 test: setup ## all tests, the fast ones first (PYTEST_ARGS="-m 'not slow'" for these only, PYTEST_ARGS=tests/… for some)
-	@$(BIN)/python -m pytest $(PARALLEL) $(or $(PYTEST_ARGS),-m "not slow")
-	@$(if $(PYTEST_ARGS),,$(BIN)/python -m pytest $(PARALLEL) -m slow)
+	@$(BIN)/python -m pytest $(PARALLEL) $(or $(PYTEST_ARGS),tests/unit tests/integration)
+	@$(if $(PYTEST_ARGS),,$(BIN)/python -m pytest $(PARALLEL) tests/slow)
 
 lint: setup ## ruff (check and format), mypy --strict, import-linter (who may import whom)
 	@$(BIN)/ruff check

@@ -22,7 +22,11 @@ if [ -n "${PYTHON:-}" ]; then
     answer=$("$PYTHON" -c "$FIT" 2>&1) || failed "$PYTHON cannot carry the stack: $(echo "$answer" | tail -n 1)"
     exec "$PYTHON" -m harness.setup "$@"
 fi
-uv=$(python3 harness/setup/uv.py) || exit 2
+if command -v python3 >/dev/null; then
+    uv=$(python3 harness/setup/uv.py) || exit 2
+else
+    uv=$(command -v uv) || failed "neither Python nor uv is on this host"
+fi
 if ! python=$("$uv" python find --system --no-project 3.11 2>/dev/null) || ! "$python" -c "$FIT" 2>/dev/null; then
     export UV_PYTHON_PREFERENCE=only-managed
     "$uv" python install 3.11 || failed "no Python 3.11 with headers is on this host, and uv could not download one"

@@ -137,8 +137,10 @@ def test_a_worker_killed_in_its_turn_ends_the_pair(tmp_path: Path) -> None:
     def watch(arm: str, event: Event) -> None:
         if event["event"] == "hello":
             workers[arm] = event["pid"]
-        if event["event"] == "block" and arm == "a" and len(launch.named("block")) > 5:
-            os.kill(workers["b"], signal.SIGKILL)  # its turn has just begun, or it is about to
+        late = event["event"] == "block" and arm == "a" and len(launch.named("block")) > 5
+        if late and "b" in workers:
+            # Its turn has just begun, or it is about to. A second block of `a` may follow.
+            os.kill(workers.pop("b"), signal.SIGKILL)
 
     launch.watch = watch
     pair = pair_of(tmp_path, ("a", "b"), training=TRAINING)
