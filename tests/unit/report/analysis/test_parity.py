@@ -237,6 +237,7 @@ def test_recorded_accuracies_of_real_launches() -> None:
     seeds.
     """
     run = load_run(ROOT / "results" / "smoke-20261123-012757")
+    # Without a measurement of its own it has that of the suite.
     info = run.info.replace(config=GATED, measurement=None)
     for pair in info.pairs:
         parity = check_parity(Run(run.folder, info, run.jobs), pair, arms_of(run))
