@@ -6,14 +6,17 @@ autocorrelation of 0.4 (recorded: 8 to 10%, 0.4). On top the host drifts, for bo
 linearly, by a random walk, or both. The true log ratio is known, so an interval either covers it or
 not. Four parts, each calling the code that prints and stops:
 
-epochs    stats.mean_interval over n pairs of fresh launches in ABBA order with a drawn start. Each launch has
+sequential  stats.mean_interval over n pairs of fresh replicates in ABBA order with a drawn start.
+Each replicate has
           a level of its own (0.5%).
-blocks    stats.block_interval over 2, 4 and 8 launches of n pairs of blocks in random order. `shared` noise is
+interleaved stats.turn_interval over 2, 4 and 8 replicates of n pairs of turns in random order.
+`shared` noise is
           the host's: it goes on in time, whoever is running; `own` noise belongs to each process and goes on in its own
-          steps, so that neighbouring pairs of blocks are alike. `effect`: how far launches differ in their true ratio,
-          in standard deviations of a launch's noise.
+          steps, so that neighbouring pairs of turns are alike. `effect`: how far replicates differ
+          in their true ratio, in standard deviations of a replicate's noise.
 stalls    the same on a host that stops every 1.8 s for 70 to 100 ms, whoever is running (recorded on shared virtual
-          cores; steps of 50 and 34 ms). The truth is the ratio of undisturbed times, whatever the length of blocks.
+          cores; steps of 50 and 34 ms). The truth is the ratio of undisturbed times, whatever the
+          length of turns.
 adaptive  epochs, stopped by the rule of planning.stopping at the first look at which the half-width meets a target.
 
 `bias` is what the estimates are off by on average, in percent. A cell is `fair` if its coverage
@@ -44,20 +47,20 @@ from tabulate import tabulate
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from harness.planning.stopping import half_width_pp
-from harness.schema.stats import Estimate, block_interval, mean_interval
+from harness.schema.stats import Estimate, mean_interval, turn_interval
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
 
 FAIR = (0.93, 0.97)
 STEP_S = (0.050, 0.034)  # undisturbed, of baseline and candidate
 TRUE = math.log(STEP_S[0] / STEP_S[1])  # ln T_baseline - ln T_candidate
-BLOCK_SD, BLOCK_LAG1 = 0.09, 0.4  # of means of 10 steps
+TURN_SD, TURN_LAG1 = 0.09, 0.4  # of means of 10 steps
 STEP_LAG1, STEP_SD = (
     0.8548,
     0.1129,
 )  # the AR(1) process of single steps whose means of 10 steps are like that
-LAUNCH_SD = 0.005
-DRIFTS = {  # (linear, random walk's sd), both per job of the epochs protocol
+REPLICATE_SD = 0.005
+DRIFTS = {  # (linear, random walk's sd), both per job of the sequential protocol
     "none": (0.0, 0.0),
     "linear": (0.005, 0.0),
     "walk": (0.0, 0.005),
@@ -65,22 +68,25 @@ DRIFTS = {  # (linear, random walk's sd), both per job of the epochs protocol
 }
 JOB_STEPS = (300, 3000)
 PAIRS = (4, 6, 8, 10, 12, 16, 20)
-LAUNCHES = (2, 4, 8)
-BLOCKS = (
+REPLICATES = (2, 4, 8)
+INTERLEAVED = (
     (10, 4),
     (10, 8),
     (10, 12),
     (10, 20),
     (1, 200),
-)  # (steps of a block, pairs of blocks in a launch)
+)  # (steps of a turn, pairs of turns in a replicate)
 EFFECTS = (0.0, 0.5, 1.0, 2.0)
-STALL_BLOCKS = ((1, 200), (2, 60), (8, 20))
+STALL_TURNS = ((1, 200), (2, 60), (8, 20))
 STALL_EVERY_S, STALL_JITTER, STALL_S = (
     1.8,
     0.15,
     (0.070, 0.100),
 )  # period, its relative sd, least and most length
-BLOCK_DRIFT = (0.1, 0.05)  # linear and random walk's sd, over one launch of the blocks protocol
+TURN_DRIFT = (
+    0.1,
+    0.05,
+)  # linear and random walk's sd, over one replicate of the interleaved protocol
 MIN_PAIRS, MAX_PAIRS = 8, 40  # the defaults of config.suite.Adaptive
 CHUNK = 250  # replications simulated at a time: bounds memory
 
@@ -130,13 +136,13 @@ def drifting(rng: np.random.Generator, shape: tuple[int, ...], linear: float, wa
 def epoch_ratios(
     rng: np.random.Generator, replications: int, pairs: int, steps: int, drift: tuple[float, float]
 ) -> Array:
-    """Log ratios of `pairs` (even) pairs of launches: an array (replications, pairs)."""
-    jobs, blocks = 2 * pairs, steps // 10
-    shape = (replications, jobs * blocks)
+    """Log ratios of `pairs` (even) pairs of replicates: an array (replications, pairs)."""
+    jobs, turns = 2 * pairs, steps // 10
+    shape = (replications, jobs * turns)
     host = drifting(rng, shape, drift[0] * jobs, drift[1] * math.sqrt(jobs))
-    host += autocorrelated(rng, shape, BLOCK_LAG1, BLOCK_SD)
-    seconds = np.exp(host).reshape(replications, jobs, blocks).mean(axis=2)
-    seconds *= np.exp(LAUNCH_SD * rng.standard_normal((replications, jobs)))
+    host += autocorrelated(rng, shape, TURN_LAG1, TURN_SD)
+    seconds = np.exp(host).reshape(replications, jobs, turns).mean(axis=2)
+    seconds *= np.exp(REPLICATE_SD * rng.standard_normal((replications, jobs)))
     quads = np.log(seconds).reshape(replications, pairs // 2, 4)
     # The arm that begins a quad runs first and last, the other one in between.
     outer, inner = quads[:, :, [0, 3]], quads[:, :, [1, 2]]
@@ -145,38 +151,38 @@ def epoch_ratios(
     return np.asarray(TRUE + ratios.reshape(replications, pairs))
 
 
-def block_times(
+def turn_times(
     rng: np.random.Generator,
-    launches: tuple[int, int],
-    blocks: tuple[int, int],
+    replicates: tuple[int, int],
+    turns: tuple[int, int],
     own: bool,
     stalls: bool = False,
 ) -> Array:
-    """Seconds of both arms in pairs of blocks: an array (replications, launches, pairs, 2), given
+    """Seconds of both arms in pairs of turns: an array (replications, replicates, pairs, 2), given
     the first two.
     """
-    steps, pairs = blocks
-    host = drifting(rng, (*launches, 2 * pairs * steps), *BLOCK_DRIFT)
+    steps, pairs = turns
+    host = drifting(rng, (*replicates, 2 * pairs * steps), *TURN_DRIFT)
     if not own:
         host += autocorrelated(rng, host.shape, STEP_LAG1, STEP_SD)
-    host = host.reshape(*launches, pairs, 2, steps)
-    baseline_first = rng.random((*launches, pairs, 1, 1)) < 0.5
+    host = host.reshape(*replicates, pairs, 2, steps)
+    baseline_first = rng.random((*replicates, pairs, 1, 1)) < 0.5
     by_arm = np.where(baseline_first, host, host[..., ::-1, :])
     if own:
-        noise = autocorrelated(rng, (*launches, 2, pairs * steps), STEP_LAG1, STEP_SD)
-        by_arm = by_arm + noise.reshape(*launches, 2, pairs, steps).swapaxes(2, 3)
+        noise = autocorrelated(rng, (*replicates, 2, pairs * steps), STEP_LAG1, STEP_SD)
+        by_arm = by_arm + noise.reshape(*replicates, 2, pairs, steps).swapaxes(2, 3)
     seconds = np.exp(by_arm).sum(axis=-1) * STEP_S
     if stalls:
         in_turn = np.where(baseline_first[..., 0], seconds, seconds[..., ::-1])
-        for launch in in_turn.reshape(-1, 2 * pairs):
-            stall(rng, launch)
+        for replicate in in_turn.reshape(-1, 2 * pairs):
+            stall(rng, replicate)
         seconds = np.where(baseline_first[..., 0], in_turn, in_turn[..., ::-1])
     return np.asarray(seconds)
 
 
 def stall(rng: np.random.Generator, turns: Array) -> None:
-    """Add the host's stalls to the seconds of one launch's turns, in the order in which they were
-    taken.
+    """Add the host's stalls to the seconds of one replicate's turns, in the order in which they
+    were taken.
     """
     ends = np.cumsum(turns)
     most = 2 + int(2 * ends[-1] / STALL_EVERY_S)
@@ -204,10 +210,10 @@ def chunks(replications: int) -> list[int]:
     return [min(CHUNK, replications - done) for done in range(0, replications, CHUNK)]
 
 
-def epochs(
+def sequential(
     replications: int, seed: int, counts: Sequence[int] = PAIRS, lengths: Sequence[int] = JOB_STEPS
 ) -> list[Cell]:
-    """Intervals over a number of pairs of launches that was fixed beforehand."""
+    """Intervals over a number of pairs of replicates that was fixed beforehand."""
     cells = []
     for steps in lengths:
         for number, (name, drift) in enumerate(DRIFTS.items()):
@@ -219,7 +225,7 @@ def epochs(
             ]
             situation = f"jobs of {steps} steps, drift: {name}"
             cells += [
-                cell("epochs", situation, n, (mean_interval(row[:n]) for row in rows))
+                cell("sequential", situation, n, (mean_interval(row[:n]) for row in rows))
                 for n in counts
             ]
     return cells
@@ -256,44 +262,47 @@ def _stopped(ratios: Sequence[float], target_pp: float) -> Estimate:
     return estimate
 
 
-def blocks(
-    replications: int, seed: int, shapes: Sequence[tuple[int, int]] = BLOCKS, stalls: bool = False
+def interleaved(
+    replications: int,
+    seed: int,
+    shapes: Sequence[tuple[int, int]] = INTERLEAVED,
+    stalls: bool = False,
 ) -> list[Cell]:
-    """Intervals of the blocks protocol, on a host that stalls or does not."""
+    """Intervals of the interleaved protocol, on a host that stalls or does not."""
     cells = []
     for own in (False, True):
         for number, shape in enumerate(shapes):
             rng = np.random.default_rng([seed, 4 if stalls else 3, own, number])
             times = np.concatenate(
                 [
-                    block_times(rng, (r, max(LAUNCHES)), shape, own, stalls)
+                    turn_times(rng, (r, max(REPLICATES)), shape, own, stalls)
                     for r in chunks(replications)
                 ]
             )
-            noise_sd = float(np.std([block_interval(_pairs(of)).mean for of in times[:, :1]]))
+            noise_sd = float(np.std([turn_interval(_pairs(of)).mean for of in times[:, :1]]))
             levels = rng.standard_normal(times.shape[:2])
             for effect in EFFECTS:
                 shifted = times.copy()
                 shifted[..., 0] *= np.exp(effect * noise_sd * levels)[..., None]
-                kind = f"{'own' if own else 'shared'} noise, {shape[0]}-step blocks"
-                for launches in LAUNCHES:
-                    situation = f"{kind}, {launches} launches, effect {effect:g}"
-                    estimates = (block_interval(_pairs(of)) for of in shifted[:, :launches])
+                kind = f"{'own' if own else 'shared'} noise, {shape[0]}-step turns"
+                for replicates in REPLICATES:
+                    situation = f"{kind}, {replicates} replicates, effect {effect:g}"
+                    estimates = (turn_interval(_pairs(of)) for of in shifted[:, :replicates])
                     cells.append(
-                        cell("stalls" if stalls else "blocks", situation, shape[1], estimates)
+                        cell("stalls" if stalls else "interleaved", situation, shape[1], estimates)
                     )
     return cells
 
 
 def stalls(
-    replications: int, seed: int, shapes: Sequence[tuple[int, int]] = STALL_BLOCKS
+    replications: int, seed: int, shapes: Sequence[tuple[int, int]] = STALL_TURNS
 ) -> list[Cell]:
-    """Intervals of the blocks protocol on a host that stalls."""
-    return blocks(replications, seed, shapes, stalls=True)
+    """Intervals of the interleaved protocol on a host that stalls."""
+    return interleaved(replications, seed, shapes, stalls=True)
 
 
-def _pairs(launches: Array) -> list[list[tuple[float, float]]]:
-    return [[(one, other) for one, other in launch] for launch in launches.tolist()]
+def _pairs(replicates: Array) -> list[list[tuple[float, float]]]:
+    return [[(one, other) for one, other in replicate] for replicate in replicates.tolist()]
 
 
 def main() -> int:
@@ -310,7 +319,7 @@ def main() -> int:
     with ProcessPoolExecutor() as pool:
         parts = [
             pool.submit(part, options.replications, options.seed)
-            for part in (blocks, stalls, epochs, adaptive)
+            for part in (interleaved, stalls, sequential, adaptive)
         ]
         cells = [part.result() for part in (*parts[2:], *parts[:2])]
     rows = [c for part in cells for c in part]

@@ -4,12 +4,12 @@ rounds, drawn order.
     python benchmarks/noise_levers.py configs/aa.yaml roberta-base-b8 --seconds 120 --json
     levers.json
 
-The processes stay the same, so levers are compared on one launch: block lengths, which cores both
+The processes stay the same, so levers are compared on one replicate: turn lengths, which cores both
 jobs may use (the same few, cores of their own, all of them), real-time priority, cores that never
 halt. For each: sd of a pair's log ratio, the half-width that three minutes would give (batch means
 of four neighbouring pairs), how often a turn was slow (over 1.5 times its arm's median per step)
-and what the kernel's counters say of slow and of other turns. The step times by block length show
-whether short and long blocks agree, and `switch` what the first step of a turn takes more than
+and what the kernel's counters say of slow and of other turns. The step times by turn length show
+whether short and long turns agree, and `switch` what the first step of a turn takes more than
 those after it. With `--alone` one of the two goes on when the other has ended, in the same process:
 what the mere presence of a partner costs.
 """
@@ -40,14 +40,14 @@ import psutil
 from harness.config import load_suite
 from harness.interleaved import pinning as levers
 from harness.interleaved.monitor import Arm, Watch
-from harness.interleaved.pair_launch import cost_of_switching
-from harness.interleaved.turns import Block
+from harness.interleaved.pair_replicate import cost_of_switching
+from harness.interleaved.turns import Turn
 from harness.launcher.process import RunningJob
 from harness.paths import cache_root
 from harness.planning.hub import Hub
 from harness.planning.plan import make_plan
 from harness.runner.sources import resolve
-from harness.schema.measurement import Blocks
+from harness.schema.measurement import Interleaved
 
 PRECISION_AT_S = 180.0
 BATCH = 4  # neighbouring pairs
@@ -92,7 +92,7 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("suite", type=Path, help="of the blocks protocol")
+    parser.add_argument("suite", type=Path, help="of the interleaved protocol")
     parser.add_argument("workload")
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="as for `harness run`"
@@ -111,7 +111,7 @@ def parse() -> argparse.Namespace:
 
 
 def processes_below(pid: int) -> list[psutil.Process]:
-    """A guardian and its worker; the worker's own children load data, on other cores."""
+    """A supervisor and its worker; the worker's own children load data, on other cores."""
     try:
         process = psutil.Process(pid)
         return [process, *process.children()]
@@ -120,7 +120,7 @@ def processes_below(pid: int) -> list[psutil.Process]:
 
 
 def threads_below(pid: int) -> Iterator[int]:
-    """Every thread of a guardian and of its worker."""
+    """Every thread of a supervisor and of its worker."""
     with contextlib.suppress(psutil.Error):
         for one in processes_below(pid):
             yield from (thread.id for thread in one.threads())
@@ -151,7 +151,7 @@ def kept_awake(cores: Collection[int]) -> Iterator[None]:
 
 def pull(lever: Lever, arms: list[Arm], device: str) -> str:
     """Apply a lever to both jobs; why it could not be, or nothing."""
-    settings = Blocks(cores=lever.cores, same_cores=lever.same_cores)
+    settings = Interleaved(cores=lever.cores, same_cores=lever.same_cores)
     pinning = levers.assign(settings, device)
     everything = sorted(os.sched_getaffinity(0))
     refused = ""
@@ -184,17 +184,17 @@ def take_turns(
         order = arms if draw.random() < 0.5 else arms[::-1]
         for arm in order:
             arm.go(lever.lead_in, lever.steps, counts=True)
-            watch.until(lambda arm=arm: arm.block is not None)
+            watch.until(lambda arm=arm: arm.turn is not None)
         pair = {}
         for role, arm in zip(ROLES, arms, strict=True):
-            assert arm.block is not None
+            assert arm.turn is not None
             pair[role] = {
-                "lead_in_s": list(arm.block.lead_in_s),
-                "timed_s": list(arm.block.timed_s),
+                "lead_in_s": list(arm.turn.lead_in_s),
+                "timed_s": list(arm.turn.timed_s),
                 **arm.host,
             }
             pair[role]["begin_ns"] = arm.begin_ns
-            spent += arm.block.seconds
+            spent += arm.turn.seconds
         pairs.append(pair)
     return pairs
 
@@ -211,9 +211,9 @@ def go_on_alone(role: str, arms: list[Arm], watch: Watch, device: str) -> dict[s
         for name, steps_s in found.items():
             pull(Lever(name, cores=2 if name == "pinned" else 0), [one], device)
             one.go(1, ALONE_STEPS, counts=True)
-            watch.until(lambda: one.block is not None, together=False)
-            assert one.block is not None
-            steps_s += one.block.timed_s
+            watch.until(lambda: one.turn is not None, together=False)
+            assert one.turn is not None
+            steps_s += one.turn.timed_s
     return found
 
 
@@ -256,7 +256,7 @@ def switch(turns: list[dict[str, Any]]) -> dict[str, float] | None:
     step.
     """
     mean_s, error_s = cost_of_switching(
-        [Block(turn["lead_in_s"], turn["timed_s"]) for turn in turns]
+        [Turn(turn["lead_in_s"], turn["timed_s"]) for turn in turns]
     )
     if mean_s is None or error_s is None:
         return None
@@ -279,7 +279,7 @@ def main() -> None:
         if options.levers is None or lever.name in options.levers.split(",")
     ]
     suite = load_suite(
-        options.suite, [*options.set, "measurement.launches=1", "measurement.parity=null"]
+        options.suite, [*options.set, "measurement.replicates=1", "measurement.parity=null"]
     )
     plan = make_plan(suite, device=options.device, cache_dir=cache_root())
     jobs = [
@@ -288,13 +288,15 @@ def main() -> None:
         if job.workload.name == options.workload and job.partner is not None
     ]
     if len(jobs) != 2:
-        sys.exit(f"{options.suite} has no one pair in blocks on a workload {options.workload!r}")
+        sys.exit(f"{options.suite} has no one interleaved pair on a workload {options.workload!r}")
     sources = resolve(jobs, Hub(), None)
     draw = random.Random(0)
     measured: dict[str, list[dict[str, Any]]] = {lever.name: [] for lever in chosen}
     refusals: Counter[str] = Counter()
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
-        stack.enter_context(levers.keep_off(levers.assign(Blocks(cores=4), options.device).all))
+        stack.enter_context(
+            levers.keep_off(levers.assign(Interleaved(cores=4), options.device).all)
+        )
         arms = []
         for job in jobs:
             log = Path(folder) / f"{job.arm.name}.log"
@@ -311,7 +313,7 @@ def main() -> None:
                     continue
                 share = options.seconds / len(chosen) / options.rounds
                 awake = (
-                    levers.assign(Blocks(cores=lever.cores), options.device).all
+                    levers.assign(Interleaved(cores=lever.cores), options.device).all
                     if lever.awake
                     else set()
                 )

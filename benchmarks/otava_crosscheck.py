@@ -33,7 +33,7 @@ from tabulate import tabulate
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from harness.schema.record import JobRecord
-from report.analysis.launches import arms_of
+from report.analysis.replicates import arms_of
 from report.exports.registry import export
 from report.loading.runs import JOBS_FILE, RUN_FILE, Run, load_run, load_runs
 from report.regressions.check import Rules
@@ -135,12 +135,10 @@ def _scaled(job: JobRecord, factor: float) -> JobRecord:
     times = ("steady_step_s", "train_runtime_s", "setup_s")
     known = {key: value for key in times if (value := getattr(job.timing, key)) is not None}
     timing = job.timing.model_copy(update={key: value * factor for key, value in known.items()})
-    blocks = job.blocks
-    if blocks is not None:
-        blocks = blocks.model_copy(
-            update={"step_s": [seconds * factor for seconds in blocks.step_s]}
-        )
-    return job.model_copy(update={"timing": timing, "blocks": blocks})
+    turns = job.turns
+    if turns is not None:
+        turns = turns.model_copy(update={"step_s": [seconds * factor for seconds in turns.step_s]})
+    return job.model_copy(update={"timing": timing, "turns": turns})
 
 
 def otava_in(folder: Path) -> Path:

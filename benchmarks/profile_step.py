@@ -113,7 +113,7 @@ def main() -> None:
     from harness.paths import cache_root
     from harness.planning.plan import make_plan
 
-    suite = load_suite(arguments.suite, ["measurement.launches=1"])
+    suite = load_suite(arguments.suite, ["measurement.replicates=1"])
     plan = make_plan(suite, device="cuda", cache_dir=cache_root())
     found = []
     for job in plan.jobs:

@@ -1,15 +1,15 @@
 """What the telemetry sampler costs a training loop: step time with the sampler on against off, in
 turn, in one process.
 
-Each launch is a fresh process that trains one model with random weights on one synthetic batch, at
-each of the batch sizes in turn. It runs short blocks of steps in ABBA order (off on on off, the
+Each replicate is a fresh process that trains one model with random weights on one synthetic batch,
+at each of the batch sizes in turn. It runs short blocks of steps in ABBA order (off on on off, the
 first order drawn by seed), with the sampler process stopped (SIGSTOP) in the off blocks.
 Neighbouring blocks form a pair; a pair's value is ln(time on) - ln(time off). `--cores` pins the
 training process, not the sampler, so that the operating system's moving it about does not drown
 what is sought.
 
 Printed: the median ratio over all pairs with its distribution-free interval (order statistics);
-and, with launches as the independent replicates, the mean over launches of each launch's mean log
+and, with replicates as the independent units, the mean over replicates of each replicate's mean log
 ratio, with Student's 95% interval, both transformed through exp.
 
     python benchmarks/sampler_cost.py --model roberta-base --batch-size 8,512 --seconds 60 --json
@@ -52,16 +52,16 @@ def parse() -> argparse.Namespace:
         "--seconds",
         type=float,
         default=60.0,
-        help="timed, per batch size, over all launches together",
+        help="timed, per batch size, over all replicates together",
     )
     parser.add_argument("--cores", help="of the training process, such as 2,3; default: all")
-    parser.add_argument("--launches", type=int, default=4)
+    parser.add_argument("--replicates", type=int, default=4)
     parser.add_argument("--block-seconds", type=float, default=0.5, help="length of a block, about")
     parser.add_argument("--interval", type=float, default=0.1, help="of the sampler, in seconds")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", type=Path)
     parser.add_argument(
-        "--launch", type=int, help=argparse.SUPPRESS
+        "--replicate", type=int, help=argparse.SUPPRESS
     )  # set in the processes that measure
     return parser.parse_args()
 
@@ -122,7 +122,7 @@ def set_running(pid: int, running: bool) -> None:
 
 
 def measure(options: argparse.Namespace) -> dict[str, Any]:
-    """One launch, in this process: `pairs` for each batch size."""
+    """One replicate, in this process: `pairs` for each batch size."""
     of_size, synchronize, device = training_step(options)
     visible = os.environ.get("CUDA_VISIBLE_DEVICES") if device != "cpu" else ""
     gc.collect()
@@ -168,11 +168,11 @@ def blocks(
         step()
     synchronize()
     steps = max(1, round(options.block_seconds / (time.perf_counter() - begin) * WARMUP_STEPS))
-    first = random.Random(1000 * options.seed + options.launch).random() < 0.5
+    first = random.Random(1000 * options.seed + options.replicate).random() < 0.5
     pairs: list[dict[str, float]] = []
     on_s = timed = 0.0
     before_ns = time.monotonic_ns()
-    while timed < options.seconds / options.launches or len(pairs) % 2:
+    while timed < options.seconds / options.replicates or len(pairs) % 2:
         pair: dict[str, float] = {}
         for on in (first, not first) if len(pairs) % 2 == 0 else (not first, first):
             if not on:
@@ -199,10 +199,10 @@ def blocks(
     }
 
 
-def summarise(launches: list[dict[str, Any]]) -> dict[str, Any]:
+def summarise(replicates: list[dict[str, Any]]) -> dict[str, Any]:
     from scipy import stats
 
-    logs = [[math.log(p["on"] / p["off"]) for p in launch["pairs"]] for launch in launches]
+    logs = [[math.log(p["on"] / p["off"]) for p in replicate["pairs"]] for replicate in replicates]
     means = [statistics.fmean(values) for values in logs]
     every = sorted(x for values in logs for x in values)
     outside = max(
@@ -213,10 +213,10 @@ def summarise(launches: list[dict[str, Any]]) -> dict[str, Any]:
     result |= {
         "mean_ratio": math.exp(statistics.fmean(means)),
         "pairs": sum(map(len, logs)),
-        "launches": len(logs),
+        "replicates": len(logs),
     }
     result["step_off_s"] = statistics.median(
-        p["off"] for launch in launches for p in launch["pairs"]
+        p["off"] for replicate in replicates for p in replicate["pairs"]
     )
     if len(means) > 1:
         half = stats.t.ppf(0.975, len(means) - 1) * statistics.stdev(means) / math.sqrt(len(means))
@@ -227,24 +227,24 @@ def summarise(launches: list[dict[str, Any]]) -> dict[str, Any]:
 
 def main() -> None:
     options = parse()
-    if options.launch is not None:
+    if options.replicate is not None:
         print("RESULT " + json.dumps(measure(options)))
         return
-    launches = []
-    for number in range(options.launches):
-        command = [sys.executable, __file__, *sys.argv[1:], "--launch", str(number)]
+    replicates = []
+    for number in range(options.replicates):
+        command = [sys.executable, __file__, *sys.argv[1:], "--replicate", str(number)]
         answer = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
         lines = [line for line in answer.stdout.splitlines() if line.startswith("RESULT ")]
-        launches.append(json.loads(lines[-1].removeprefix("RESULT ")))
-        print(f"launch {number + 1} of {options.launches}: done", file=sys.stderr)
-    first = launches[0]
+        replicates.append(json.loads(lines[-1].removeprefix("RESULT ")))
+        print(f"replicate {number + 1} of {options.replicates}: done", file=sys.stderr)
+    first = replicates[0]
     print(
         f"{first['device']}; fields per card: {', '.join(first['fields']) or 'none'}; unreadable: "
         f"{first['unreadable']}"
     )
     results = {}
     for size in options.batch_size.split(","):
-        runs = [launch["batch_sizes"][size] for launch in launches]
+        runs = [replicate["batch_sizes"][size] for replicate in replicates]
         result = results[size] = summarise(runs)
         print(
             f"{options.model}, batch {size}, length {options.sequence_length}: "
@@ -262,15 +262,15 @@ def main() -> None:
             f"  time on / time off: median {result['median_ratio']:.4f} "
             f"(95%: {result['median_low']:.4f} to {result['median_high']:.4f}) over "
             f"{result['pairs']} pairs of blocks; "
-            f"mean {result['mean_ratio']:.4f} over {result['launches']} launches{interval} "
-            "(Student's t over launches)"
+            f"mean {result['mean_ratio']:.4f} over {result['replicates']} replicates{interval} "
+            "(Student's t over replicates)"
         )
     if options.json:
         settings = {
-            key: value for key, value in vars(options).items() if key not in ("json", "launch")
+            key: value for key, value in vars(options).items() if key not in ("json", "replicate")
         }
         options.json.write_text(
-            json.dumps({"settings": settings, "batch_sizes": results, "runs": launches}) + "\n"
+            json.dumps({"settings": settings, "batch_sizes": results, "runs": replicates}) + "\n"
         )
 
 

@@ -4,14 +4,15 @@ allowed.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import sys
+from collections.abc import Iterable, Sequence
 from pathlib import Path as FilePath
 from typing import Any
 
 from pydantic import ValidationError
 
 from harness.errors import BenchError, of_the_system
-from harness.schema import yaml_text
+from harness.schema import terms, yaml_text
 from harness.schema.input_errors import (
     InputError,
     Path,
@@ -192,6 +193,7 @@ def _load(file: FilePath, seen: tuple[FilePath, ...]) -> tuple[dict[str, Any], O
         raise BenchError(
             "not a mapping of keys to values", place=f"{file}:1", fix="see configs/smoke.yaml"
         )
+    _use_new_names(data, origins, str(file))
     parent = data.pop("extends", None)
     if parent is None:
         return data, origins
@@ -217,6 +219,56 @@ def _load(file: FilePath, seen: tuple[FilePath, ...]) -> tuple[dict[str, Any], O
     base, base_origins = _load(file.parent / parent, (*seen, resolved))
     _merge(base, data, base_origins, origins, ())
     return base, base_origins
+
+
+def _use_new_names(data: dict[str, Any], origins: Origins, otherwise: str) -> None:
+    """Give keys and protocols that have an old name their new one, and say so.
+
+    Args:
+        data: Of one file, or of one `--set`; changed in place.
+        origins: Where each of it was written; changed in place.
+        otherwise: The place of what `origins` does not have.
+
+    Raises:
+        BenchError: The old and the new name of one key are both given.
+    """
+    for old in terms.in_suite(data):
+        place = origins.get(old.was, otherwise)
+        if old.clashes:
+            names = f"`{'.'.join(old.was)}` and `{'.'.join(old.now)}`"
+            raise BenchError(
+                f"{names} are two names of one setting, and both are given",
+                place=place,
+                fix=f"`{old.now[-1]}` alone",
+            )
+        _tell(old, place)
+        for path in [path for path in origins if path[: len(old.was)] == old.was]:
+            origins[(*old.now, *path[len(old.was) :])] = origins.pop(path)
+
+
+_told: set[tuple[str, str]] = set()
+
+
+def _tell(old: terms.OldName, place: str) -> None:
+    """Say once, on stderr, what a name that somebody wrote is called now."""
+    note = (place, old.text)
+    if note not in _told:
+        _told.add(note)
+        print(f"note: {place}: {old.text}", file=sys.stderr)
+
+
+def _put(data: dict[str, Any], parts: Sequence[str | int], value: Any) -> None:
+    """Nest `value` in empty mappings, at that path."""
+    for part in parts[:-1]:
+        data = data.setdefault(str(part), {})
+    data[str(parts[-1])] = value
+
+
+def _at(data: Any, parts: Sequence[str | int]) -> Any:
+    """What is nested at that path."""
+    for part in parts:
+        data = data[str(part)]
+    return data
 
 
 def _is_file(path: FilePath) -> bool:
@@ -258,6 +310,13 @@ def _apply(data: dict[str, Any], origins: Origins, override: str) -> None:
     place = cut(f"--set {override}")
     key, value = key_and_value("--set", override, "training.batch_size=16")
     parts: list[str | int] = list(key.split("."))
+    if (old := terms.old_name(tuple(parts))) is not None:
+        _tell(old, place)
+        parts = list(old.now)
+    given: dict[str, Any] = {}
+    _put(given, parts, value)
+    _use_new_names(given, {}, place)
+    value = _at(given, parts)
     target: Any = data
     for depth, part in enumerate(parts):
         last = depth == len(parts) - 1

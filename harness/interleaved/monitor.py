@@ -10,8 +10,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
-from harness.interleaved.turns import Block
-from harness.launcher.channel import Event, block_seconds
+from harness.interleaved.turns import Turn
+from harness.launcher.channel import Event, turn_seconds
 from harness.launcher.outcome import signal_name
 from harness.launcher.process import RunningJob
 from harness.schema.job import JobSpec
@@ -20,8 +20,8 @@ LOOK_EVERY_S = 1.0  # for limits that have no file descriptor
 
 
 class BrokenError(Exception):
-    """The launch cannot go on; whatever was still running has been told to stop. The message says
-    why.
+    """The replicate cannot go on; whatever was still running has been told to stop. The message
+    says why.
     """
 
 
@@ -32,7 +32,7 @@ class Arm:
         self.spec, self.running = spec, running
         self.levers: dict[str, Any] | None = None  # of its `ready`
         self.trained = False  # training is over, by `finish` or by itself
-        self.block: Block | None = None  # of the turn under way or just over
+        self.turn: Turn | None = None  # of the turn under way or just over
         self.begin_ns = 0
         self.host: dict[str, float] = {}
         self._turn: tuple[int, int] | None = None  # lead-in and timed steps of the turn under way
@@ -48,7 +48,7 @@ class Arm:
 
     def go(self, lead_in: int, steps: int, *, counts: bool) -> None:
         """Start a turn."""
-        self.block, self._turn = None, (lead_in, steps)
+        self.turn, self._turn = None, (lead_in, steps)
         self._send("go", lead_in=lead_in, steps=steps, counts=counts)
 
     def finish(self) -> None:
@@ -69,14 +69,14 @@ class Arm:
         match event["event"]:
             case "ready" if self.levers is None:
                 self.levers = dict(event.get("levers") or {})
-            case "block":
-                lead_in_s, timed_s = block_seconds(event)
+            case "turn":
+                lead_in_s, timed_s = turn_seconds(event)
                 if (len(lead_in_s), len(timed_s)) != self._turn:
                     raise ValueError(
-                        f"a block of {len(lead_in_s)} + {len(timed_s)} steps was not asked for"
+                        f"a turn of {len(lead_in_s)} + {len(timed_s)} steps was not asked for"
                     )
-                self.block, self.begin_ns, self._turn = (
-                    Block(lead_in_s, timed_s),
+                self.turn, self.begin_ns, self._turn = (
+                    Turn(lead_in_s, timed_s),
                     event["begin_ns"],
                     None,
                 )
@@ -106,8 +106,8 @@ class Arm:
             return f"exited with {seen.exit_code}" + (
                 "" if seen.result is not None else " without a result"
             )
-        if seen.guardian_lost:
-            return "lost its guardian process"
+        if seen.supervisor_lost:
+            return "lost its supervisor process"
         if seen.stopped is not None or (self.running.done and seen.exit_code is None):
             return "was stopped" if seen.stopped else "could not be killed"
         return ""

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.schema.measurement import Blocks
+from harness.schema.measurement import Interleaved
 
 SYSFS = Path("/sys")
 NVIDIA = "0x10de"
@@ -29,7 +29,10 @@ class Pinning:
 
 
 def choose(
-    settings: Blocks, available: Collection[int], near: Collection[int], siblings: dict[int, int]
+    settings: Interleaved,
+    available: Collection[int],
+    near: Collection[int],
+    siblings: dict[int, int],
 ) -> Pinning:
     """Cores for a pair, out of the `available` ones.
 
@@ -59,7 +62,7 @@ def choose(
     )
 
 
-def assign(settings: Blocks, device: str) -> Pinning:
+def assign(settings: Interleaved, device: str) -> Pinning:
     """`choose` among what this process may run on."""
     available = os.sched_getaffinity(0)
     return choose(settings, available, near_gpu() if device == "cuda" else (), core_of(available))

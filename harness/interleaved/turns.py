@@ -1,4 +1,4 @@
-"""Who goes first, how long, and when it is enough: the turns of a launch under the `blocks`
+"""Who goes first, how long, and when it is enough: the turns of a replicate under the interleaved
 protocol. Pure, seeded.
 """
 
@@ -10,19 +10,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean, variance
 
-from harness.schema.measurement import Blocks
+from harness.schema.measurement import Interleaved
 
 PILOT_LENGTHS = (1, 2, 4, 8)
 PILOT_PAIRS = 8  # of each length; with fewer a variance is a guess
 PILOT_SHARE = 0.2  # of the budget, at most
-LONGEST_BLOCK_S = 2.0  # of the slower arm; longer blocks let the host drift between the arms
-WORTH_LENGTHENING = 0.5  # of the variance that the shortest blocks give
+LONGEST_TURN_S = 2.0  # of the slower arm; longer turns let the host drift between the arms
+WORTH_LENGTHENING = 0.5  # of the variance that the shortest turns give
 LEAST_PAIRS = 8  # that count, whatever the budget: fewer have no variance worth the name
 QUAD = 2  # pairs after which both arms have gone first equally often
 
 
 @dataclass(frozen=True)
-class Block:
+class Turn:
     """What one arm measured in its turn, seconds of each step."""
 
     lead_in_s: Sequence[float]
@@ -39,7 +39,7 @@ class Block:
 
 
 @dataclass(frozen=True)
-class PairOfBlocks:
+class PairOfTurns:
     """What to do next: both arms do `lead_in + steps` steps."""
 
     steps: int
@@ -48,55 +48,55 @@ class PairOfBlocks:
 
 
 class Schedule:
-    """`next()` says what the next pair of blocks is, `add()` takes what it measured; None: it is
+    """`next()` says what the next pair of turns is, `add()` takes what it measured; None: it is
     enough.
 
     The order within pairs is random and balanced: of each two pairs one is begun by the baseline,
     so that whoever goes first (and linear drift) adds the same to both arms. The lead-in is in the
     budget: it is the card's time too.
 
-    `steps: auto` begins with a pilot that goes round the lengths 1, 2, 4, 8 (blocks of at most 2 s)
+    `steps: auto` begins with a pilot that goes round the lengths 1, 2, 4, 8 (turns of at most 2 s)
     and looks at the variance of the mean log ratio per second spent: for independent pairs that is
-    the variance of a pair times its seconds. Short blocks follow the host's drift closely, long
+    the variance of a pair times its seconds. Short turns follow the host's drift closely, long
     ones waste less on the lead-in. The shortest is taken unless a longer one halves that variance:
     a ratio of two variances of eight pairs each is up to 3.8 by chance alone (F distribution, 95%),
     and drift favours the short. Pilot pairs never count, so that choosing by their noise biases
-    nothing; they also show what the first step of a block takes more than the others. A budget that
+    nothing; they also show what the first step of a turn takes more than the others. A budget that
     has no room for a pilot of four pairs of each length takes the length at which the lead-in is a
     third of the time.
     """
 
-    def __init__(self, settings: Blocks, seed: str) -> None:
+    def __init__(self, settings: Interleaved, seed: str) -> None:
         self._settings, self._draw = settings, random.Random(seed)
         self._orders: list[bool] = []
-        self._pilot: dict[int, list[tuple[Block, Block]]] = {}
+        self._pilot: dict[int, list[tuple[Turn, Turn]]] = {}
         self._lengths: tuple[int, ...] = ()  # of the pilot; known after the first pair
-        self._pending: PairOfBlocks | None = None
+        self._pending: PairOfTurns | None = None
         self.steps: int | None = settings.steps if isinstance(settings.steps, int) else None
         self.spent_s = 0.0  # both arms, lead-in and pilot included
         self.pilot_pairs = 0
         self.counted_pairs = 0
 
-    def next(self) -> PairOfBlocks | None:
-        """The next pair of blocks; None: the budget is spent and at least eight pairs count."""
+    def next(self) -> PairOfTurns | None:
+        """The next pair of turns; None: the budget is spent and at least eight pairs count."""
         if self.steps is None:
             self._settle_pilot()
         if self.steps is not None:
             enough = self.spent_s >= self._settings.seconds and self.counted_pairs >= LEAST_PAIRS
             if enough and self.counted_pairs % QUAD == 0:
                 return None
-            self._pending = PairOfBlocks(self.steps, self._baseline_first())
+            self._pending = PairOfTurns(self.steps, self._baseline_first())
         else:
             length = (
                 self._lengths[(self.pilot_pairs - 1) // QUAD % len(self._lengths)]
                 if self._lengths
                 else 1
             )
-            self._pending = PairOfBlocks(length, self._baseline_first(), pilot=True)
+            self._pending = PairOfTurns(length, self._baseline_first(), pilot=True)
         return self._pending
 
-    def add(self, baseline: Block, candidate: Block) -> None:
-        """What the pair of blocks last asked for has measured."""
+    def add(self, baseline: Turn, candidate: Turn) -> None:
+        """What the pair of turns last asked for has measured."""
         assert self._pending is not None
         self.spent_s += baseline.seconds + candidate.seconds
         if not self._pending.pilot:
@@ -115,13 +115,13 @@ class Schedule:
             self._orders = [not first, first]
         return self._orders.pop()
 
-    def _affordable(self, baseline: Block, candidate: Block) -> tuple[int, ...]:
+    def _affordable(self, baseline: Turn, candidate: Turn) -> tuple[int, ...]:
         """The lengths worth trying; none if the budget cannot bear to try them."""
-        step_s = [fmean([*block.lead_in_s, *block.timed_s]) for block in (baseline, candidate)]
+        step_s = [fmean([*turn.lead_in_s, *turn.timed_s]) for turn in (baseline, candidate)]
         lengths = tuple(
             n
             for n in PILOT_LENGTHS
-            if n == 1 or (n + self._settings.lead_in_steps) * max(step_s) <= LONGEST_BLOCK_S
+            if n == 1 or (n + self._settings.lead_in_steps) * max(step_s) <= LONGEST_TURN_S
         )
         round_s = sum(n + self._settings.lead_in_steps for n in lengths) * sum(step_s)
         affordable = (
@@ -147,7 +147,7 @@ class Schedule:
             self._orders = []
 
 
-def predicted_variance(pairs: Sequence[tuple[Block, Block]]) -> float:
+def predicted_variance(pairs: Sequence[tuple[Turn, Turn]]) -> float:
     """Variance of the mean log ratio that pairs like these would give in one second (both arms,
     lead-in included).
     """

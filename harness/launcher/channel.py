@@ -15,11 +15,11 @@ result    the fields of record.WorkerResult
 failure   state (record.State), reason, traceback
 bye       nothing follows: the worker is about to exit with 0
 
-Blocks protocol (a job with `partner`), worker to runner:
+Interleaved protocol (a job with `partner`), worker to runner:
 
 ready     step, levers {..}: warmed up and parked at the border after `step`, the device idle,
           waiting for the runner
-block     step, lead_in_s [..], timed_s [..], begin_ns, end_ns, host {..}: the steps of one turn are
+turn      step, lead_in_s [..], timed_s [..], begin_ns, end_ns, host {..}: the steps of one turn are
           done (seconds of each) and the job is parked again; begin_ns: when its first step began;
           host: what worker.instruments.os_counters counted meanwhile (may be missing). A job whose
           training ends within a turn sends none.
@@ -82,20 +82,20 @@ def decode(line: bytes) -> dict[str, Any]:
     return message
 
 
-def block_seconds(event: dict[str, Any]) -> tuple[list[float], list[float]]:
-    """Lead-in and timed seconds of a `block` event. Raises ValueError if it is not one."""
+def turn_seconds(event: dict[str, Any]) -> tuple[list[float], list[float]]:
+    """Lead-in and timed seconds of a `turn` event. Raises ValueError if it is not one."""
     columns = (event.get("lead_in_s"), event.get("timed_s"))
     for column in columns:
         if not isinstance(column, list) or not all(
             isinstance(s, int | float) and 0 < s < math.inf for s in column
         ):
-            raise ValueError("block needs lead_in_s and timed_s: seconds above 0")
+            raise ValueError("turn needs lead_in_s and timed_s: seconds above 0")
     if (
         not isinstance(event.get("step"), int)
         or not isinstance(event.get("begin_ns"), int)
         or not columns[1]
     ):
-        raise ValueError("block needs step, begin_ns and at least one timed step")
+        raise ValueError("turn needs step, begin_ns and at least one timed step")
     return columns  # type: ignore[return-value]
 
 

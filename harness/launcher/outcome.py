@@ -56,7 +56,7 @@ class Seen:
     stopped: Literal["timeout", "interrupted"] | None = None
     stop_reason: str = ""
     exit_code: int | None = None  # negative: killed by that signal; None: never seen to exit
-    guardian_lost: bool = False
+    supervisor_lost: bool = False
     leftovers: int = 0
     oom_kills: int = 0
     wall_s: float | None = None
@@ -122,7 +122,7 @@ def _crash(seen: Seen, log: Path) -> tuple[State, str]:
     if seen.lost_rank is not None:
         how = f"rank {seen.lost_rank} was killed or ended without a word"
     elif code is None:
-        how = "its guardian process was killed" if seen.guardian_lost else "could not be killed"
+        how = "its supervisor process was killed" if seen.supervisor_lost else "could not be killed"
     elif code < 0:
         how = f"killed by {signal_name(-code)}"
     elif seen.result is not None:

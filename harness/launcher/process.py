@@ -20,7 +20,7 @@ from typing import Literal
 
 from harness.errors import BenchError, of_the_system
 from harness.launcher import srun, supervisor, torchrun
-from harness.launcher.channel import Event, Listener, Peer, ProtocolError, block_seconds
+from harness.launcher.channel import Event, Listener, Peer, ProtocolError, turn_seconds
 from harness.launcher.environment import (
     environment_for,
     importable_harness,
@@ -36,7 +36,7 @@ GIVE_UP_S = 20.0  # after SIGKILL; what is then still there hangs in the kernel
 
 
 @dataclass(frozen=True)
-class LaunchOptions:
+class ReplicateOptions:
     """How a job is started, apart from what it does.
 
     Attributes:
@@ -70,7 +70,7 @@ class RunningJob:
     whatever is left.
     """
 
-    def __init__(self, job: JobSpec, log: Path, options: LaunchOptions | None = None) -> None:
+    def __init__(self, job: JobSpec, log: Path, options: ReplicateOptions | None = None) -> None:
         """Start a job.
 
         Args:
@@ -81,7 +81,7 @@ class RunningJob:
         Raises:
             BenchError: The job cannot be started at all.
         """
-        options = options or LaunchOptions()
+        options = options or ReplicateOptions()
         self.job, self.log = job, log
         self.seen = Seen()
         self.done = False
@@ -97,7 +97,7 @@ class RunningJob:
             self._listener = Listener(self._folder / "channel", self._selector)
             if options.wake_fd is not None:
                 self._selector.register(options.wake_fd, selectors.EVENT_READ, None)
-            self._guardian = self._start_guardian(
+            self._supervisor = self._start_supervisor(
                 self._command(options), self._environment(options), options.lock_fd
             )
         except OSError as error:
@@ -107,7 +107,7 @@ class RunningJob:
             what = ": ".join(filter(None, ("cannot start a job", said.place, said.message)))
             raise BenchError(what, place=job.id, fix=said.fix) from error
 
-    def _command(self, options: LaunchOptions) -> list[str]:
+    def _command(self, options: ReplicateOptions) -> list[str]:
         """The command line of the job, whose specification is written for it."""
         spec = self._folder / "spec.json"
         # In ASCII, for the names of folders in it may be no UTF-8.
@@ -127,7 +127,7 @@ class RunningJob:
             )
         return [*words, str(spec), str(self._folder / "channel")]
 
-    def _environment(self, options: LaunchOptions) -> dict[str, str]:
+    def _environment(self, options: ReplicateOptions) -> dict[str, str]:
         return environment_for(
             self.job,
             os.environ if options.caller is None else options.caller,
@@ -136,7 +136,7 @@ class RunningJob:
             libraries=options.libraries,
         )
 
-    def _start_guardian(
+    def _start_supervisor(
         self, arguments: list[str], environment: Mapping[str, str], lock_fd: int
     ) -> subprocess.Popen[bytes]:
         with self.log.open("ab") as log:
@@ -182,10 +182,10 @@ class RunningJob:
 
     @property
     def pid(self) -> int:
-        """Process above all of the job's processes (its guardian), for those who watch the job's
+        """Process above all of the job's processes (its supervisor), for those who watch the job's
         process tree.
         """
-        return self._guardian.pid
+        return self._supervisor.pid
 
     @property
     def peers(self) -> list[Peer]:
@@ -233,10 +233,10 @@ class RunningJob:
     def _kill(self, grace_s: float) -> None:
         if self._give_up_at is None:
             self._give_up_at = time.monotonic() + grace_s + GIVE_UP_S
-        assert self._guardian.stdin is not None
+        assert self._supervisor.stdin is not None
         with contextlib.suppress(OSError):
-            self._guardian.stdin.write(f"stop {grace_s}\n".encode())
-            self._guardian.stdin.flush()
+            self._supervisor.stdin.write(f"stop {grace_s}\n".encode())
+            self._supervisor.stdin.flush()
 
     def _receive(self, peer: Peer) -> list[Event]:
         garbage: Exception | None = None
@@ -275,8 +275,8 @@ class RunningJob:
                 seen.phase = str(event["name"]) if "name" in event else seen.phase
             case "progress" if main:
                 seen.step, seen.total_steps = event.get("step"), event.get("total_steps")
-            case "block" if main:
-                block_seconds(event)
+            case "turn" if main:
+                turn_seconds(event)
                 seen.step = event["step"]
             case "series" if main:
                 seen.series.extend(event)
@@ -308,8 +308,8 @@ class RunningJob:
                 log.write(f"\n--- reported by the worker ---\n{text.rstrip()}\n")
 
     def _read_status(self) -> None:
-        assert self._guardian.stdout is not None
-        data = self._guardian.stdout.read()
+        assert self._supervisor.stdout is not None
+        data = self._supervisor.stdout.read()
         if data is None:
             return
         self._status += data
@@ -326,8 +326,8 @@ class RunningJob:
                 self.done = True
         if (
             not data and not self.done
-        ):  # somebody killed the guardian, and with it the kernel the main process
-            self.seen.guardian_lost = self.done = True
+        ):  # somebody killed the supervisor, and with it the kernel the main process
+            self.seen.supervisor_lost = self.done = True
             self._kill_session()
 
     def _kill_session(self) -> None:
@@ -354,12 +354,12 @@ class RunningJob:
                 self.pump(1)
         self._listener.close()
         self._selector.close()
-        for pipe in (self._guardian.stdin, self._guardian.stdout):
+        for pipe in (self._supervisor.stdin, self._supervisor.stdout):
             if pipe is not None:
                 with contextlib.suppress(OSError):
                     pipe.close()
         with contextlib.suppress(subprocess.TimeoutExpired):
-            self._guardian.wait(5)
+            self._supervisor.wait(5)
         if self.seen.leftovers:
             self._append_to_log(
                 f"{self.seen.leftovers} process(es) left behind by the job were killed"

@@ -72,14 +72,14 @@ def signal_all(number: signal.Signals) -> int:
 
 def spawn(command: list[str]) -> int:
     """Start the job in a session of its own, killed by the kernel should this process be killed."""
-    guardian = os.getpid()
+    supervisor = os.getpid()
     pid = os.fork()
     if pid:
         return pid
     try:
         os.setsid()
         prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != guardian:
+        if os.getppid() != supervisor:
             os._exit(1)
         for number in (
             signal.SIGINT,
@@ -104,7 +104,7 @@ def spawn(command: list[str]) -> int:
     os._exit(127)
 
 
-class Guardian:
+class Supervisor:
     def __init__(self, command: list[str]) -> None:
         self.main = spawn(command)
         self.exited = False
@@ -181,9 +181,9 @@ def main() -> None:
     os.set_blocking(write_end, False)
     signal.signal(signal.SIGCHLD, lambda *_: None)
     signal.set_wakeup_fd(write_end, warn_on_full_buffer=False)
-    guardian = Guardian(sys.argv[3:])
-    guardian.watch(wake)
-    if guardian.orphaned:
+    supervisor = Supervisor(sys.argv[3:])
+    supervisor.watch(wake)
+    if supervisor.orphaned:
         import shutil
 
         shutil.rmtree(sys.argv[2], ignore_errors=True)

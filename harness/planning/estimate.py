@@ -46,13 +46,13 @@ def steps_of(spec: JobSpec) -> int:
 
 
 def estimate_s(
-    jobs: Iterable[JobSpec], results: Path, suite: str, block_seconds: float = 0.0
+    jobs: Iterable[JobSpec], results: Path, suite: str, turn_seconds: float = 0.0
 ) -> tuple[float, int, int]:
     """(seconds for all jobs, how many of them were estimated from earlier runs, how many there
     are).
 
-    `block_seconds`: measured time of a launch of a pair in blocks, of which each of its two jobs
-    counts as half.
+    `turn_seconds`: measured time of a replicate of an interleaved pair, of which each of its two
+    jobs counts as half.
     """
     known = _earlier_walls(results, suite)
     total, from_runs, count = 0.0, 0, 0
@@ -62,7 +62,7 @@ def estimate_s(
             (job.workload.name, job.arm.name, job.device == "cpu", job.partner or steps_of(job))
         )
         if earlier is None:
-            earlier = _guess_s(job) if job.partner is None else NOMINAL_START_S + block_seconds / 2
+            earlier = _guess_s(job) if job.partner is None else NOMINAL_START_S + turn_seconds / 2
         else:
             from_runs += 1
         total += earlier

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from harness.planning.estimate import steps_of
 from harness.planning.plan import Plan
 from harness.schema.job import JobSpec
-from harness.schema.measurement import Blocks
+from harness.schema.measurement import Interleaved
 from harness.schema.workload import Training
 
 MOST_SHOWN = 24  # jobs of a workload, listed in order
@@ -16,32 +16,32 @@ MOST_SHOWN = 24  # jobs of a workload, listed in order
 def outline(plan: Plan) -> str:
     """The jobs of each workload in order, the pairs, and when the run is done; several lines."""
     measurement = plan.measurement
-    launches = {job.launch for job in plan.jobs if not job.twin}
+    replicates = {job.replicate for job in plan.jobs if not job.parity_run}
     how = (
-        "launches of each workload in ABBA order"
-        if measurement.protocol == "epochs"
-        else "pairs in blocks"
+        "replicates of each workload in ABBA order"
+        if measurement.protocol == "sequential"
+        else "interleaved pairs"
     )
     most = "at most " if measurement.adaptive is not None else ""
     lines = [f"{most}{len(plan.jobs)} jobs on {plan.jobs[0].device}: {how}"]
     if measurement.parity is not None:
-        steps = measurement.parity.twin_steps
+        steps = measurement.parity.steps
         lines.append(
-            f"first, of every arm, a parity twin: {steps} steps without dropout, compared before "
+            f"first, of every arm, a parity run: {steps} steps without dropout, compared before "
             "measuring"
         )
     if measurement.adaptive is not None:
         target = measurement.adaptive
         lines.append(
             f"stops at ±{target.half_width_pp:g} pp ({target.measure.replace('_', ' ')}), looked "
-            "at every two launches "
+            "at every two replicates "
             f"from {target.min_pairs} pairs on; at most {target.max_pairs} pairs or "
             f"{target.budget_minutes:g} min of a "
             "workload"
         )
-    if measurement.protocol == "blocks":
-        lines.append(_blocks(measurement.blocks))
-    if measurement.max_reruns and launches:
+    if measurement.protocol == "interleaved":
+        lines.append(_interleaved(measurement.interleaved))
+    if measurement.max_reruns and replicates:
         lines.append(
             "what is disturbed (throttling, others on the card, clocks apart) runs again, "
             f"{_times(measurement.max_reruns)}"
@@ -59,15 +59,15 @@ def _times(most: int) -> str:
     return "once" if most == 1 else f"up to {most} times"
 
 
-def _blocks(settings: Blocks) -> str:
+def _interleaved(settings: Interleaved) -> str:
     steps = (
         "as many steps as the noise asks for"
         if settings.steps == "auto"
         else f"{settings.steps} steps"
     )
     parts = [
-        f"blocks of {steps}, {settings.lead_in_steps} more before each untimed",
-        f"{settings.seconds:g} s a launch",
+        f"turns of {steps}, {settings.lead_in_steps} more before each untimed",
+        f"{settings.seconds:g} s a replicate",
     ]
     if settings.cores:
         parts.append(
@@ -92,25 +92,27 @@ def _processes(job: JobSpec) -> str:
 
 
 def _workload(jobs: Sequence[JobSpec]) -> list[str]:
-    measured = [job for job in jobs if not job.twin]
+    measured = [job for job in jobs if not job.parity_run]
     training: Training = measured[0].workload.training
-    in_blocks = measured[0].partner is not None
-    steps = "" if in_blocks else f", {steps_of(measured[0])} steps"
+    interleaved = measured[0].partner is not None
+    steps = "" if interleaved else f", {steps_of(measured[0])} steps"
     lines = [
         f"  {jobs[0].workload.name}: {training.precision}, batch {training.batch_size}, "
         f"length {training.max_seq_length}{steps}{_processes(measured[0])}"
     ]
-    if twins := [job.arm.name for job in jobs if job.twin]:
-        lines.append(f"    twins: {' '.join(twins)}")
-    if in_blocks:
+    if parity_runs := [job.arm.name for job in jobs if job.parity_run]:
+        lines.append(f"    parity runs: {' '.join(parity_runs)}")
+    if interleaved:
         together: dict[str, list[int]] = {}
         for job in measured[::2]:
-            together.setdefault(f"{job.arm.name} beside {job.partner}", []).append(job.launch + 1)
+            together.setdefault(f"{job.arm.name} beside {job.partner}", []).append(
+                job.replicate + 1
+            )
         lines += [
-            f"    {both}: launches {shown[0]} to {shown[-1]}" for both, shown in together.items()
+            f"    {both}: replicates {shown[0]} to {shown[-1]}" for both, shown in together.items()
         ]
     else:
-        shown = " ".join(f"{job.arm.name}#{job.launch + 1}" for job in measured[:MOST_SHOWN])
+        shown = " ".join(f"{job.arm.name}#{job.replicate + 1}" for job in measured[:MOST_SHOWN])
         more = f" … {len(measured) - MOST_SHOWN} more" if len(measured) > MOST_SHOWN else ""
         lines.append(f"    order: {shown}{more}")
     return lines

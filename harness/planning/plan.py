@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from harness.errors import BenchError
+from harness.schema import terms
 from harness.schema.job import JobSpec, digest
 from harness.schema.measurement import Measurement
 from harness.schema.record import Pair
@@ -24,11 +25,11 @@ Device = Literal["cpu", "cuda"]
 class Plan:
     """What one run will do at most. What `auto` sources become is the runner's to decide.
 
-    `jobs` are in order of execution: of each workload first the parity twins, then the measured
-    jobs. Under the `blocks` protocol two following jobs with `partner` run together, baseline and
-    candidate, and the one with the lower position is started first. What adaptive stopping makes
-    superfluous and a refused pair would have needed is not run; disturbed launches run again, up to
-    `measurement.max_reruns` times.
+    `jobs` are in order of execution: of each workload first the parity runs, then the measured
+    jobs. Under the interleaved protocol two following jobs with `partner` run together, baseline
+    and candidate, and the one with the lower position is started first. What adaptive stopping
+    makes superfluous and a refused pair would have needed is not run; disturbed replicates run
+    again, up to `measurement.max_reruns` times.
     """
 
     suite: str
@@ -55,9 +56,10 @@ class Plan:
 def make_plan(
     suite: Suite, *, device: Device, cache_dir: Path, stacks: Mapping[str, str] | None = None
 ) -> Plan:
-    """All jobs of `suite` on `device`, launches of each workload in ABBA order.
+    """All jobs of `suite` on `device`, replicates of each workload in ABBA order.
 
-    Under the `blocks` protocol it is the starts of the two jobs of a launch that are in ABBA order.
+    Under the interleaved protocol it is the starts of the two jobs of a replicate that are in ABBA
+    order.
 
     Args:
         suite: What is asked for.
@@ -81,7 +83,7 @@ def make_plan(
         pairs=tuple(pairs),
         measurement=suite.measurement,
         config=config,
-        config_sha256=digest({"config": config, "device": device}),
+        config_sha256=digest({"config": terms.suite_in_old_names(config), "device": device}),
         stacks=dict(stacks or {arm.stack: sys.executable for arm in suite.arms.values()}),
         notes=[
             f"a fault was injected: {arm.name} sleeps {arm.injected_delay_ms:g} ms before "
@@ -123,24 +125,24 @@ def check_lengths(plan: Plan) -> None:
             )
 
 
-def abba(arms: Sequence[Arm], launches: int, seed: str) -> list[tuple[int, Arm]]:
-    """(launch, arm) in order of execution: each two launches run the arms in a drawn order, then
-    back (A B B A).
+def abba(arms: Sequence[Arm], replicates: int, seed: str) -> list[tuple[int, Arm]]:
+    """(replicate, arm) in order of execution: each two replicates run the arms in a drawn order,
+    then back (A B B A).
 
     Linear drift of the host then adds the same to every arm. Which arm begins is drawn for every
-    two launches, seeded. In blocks the order is that of the two jobs' starts: on one host, of two
-    equal jobs the one that was always started second took 1.7 to 3.4% more in four launches of four
-    (results/aa-20261123-090017). Whatever it was, what comes of being second must not pass for a
-    difference of the arms.
+    two replicates, seeded. Under the interleaved protocol the order is that of the two jobs'
+    starts: on one host, of two equal jobs the one that was always started second took 1.7 to 3.4%
+    more in four replicates of four (results/aa-20261123-090017). Whatever it was, what comes of
+    being second must not pass for a difference of the arms.
     """
     draw = random.Random(seed)
     order: list[tuple[int, Arm]] = []
-    for launch in range(0, launches, 2):
+    for replicate in range(0, replicates, 2):
         there = list(arms)
         draw.shuffle(there)
-        order += [(launch, arm) for arm in there]
-        if launch + 1 < launches:
-            order += [(launch + 1, arm) for arm in reversed(there)]
+        order += [(replicate, arm) for arm in there]
+        if replicate + 1 < replicates:
+            order += [(replicate + 1, arm) for arm in reversed(there)]
     return order
 
 
@@ -164,52 +166,54 @@ class _JobFactory:
         needed = {name for pair in pairs for name in (pair.baseline, pair.candidate)}
         # An arm that several pairs share runs once.
         arms = [arm for name, arm in self.suite.arms.items() if name in needed]
-        twins = 0
+        parity_runs = 0
         if measurement.parity is not None:
-            twins = len(arms)
+            parity_runs = len(arms)
             for place, arm in enumerate(arms):
-                yield self._job(arm, 0, place, twin_steps=measurement.parity.twin_steps)
+                yield self._job(arm, 0, place, steps=measurement.parity.steps)
         seed = f"{measurement.order_seed}/{self.workload.name}"
-        if measurement.protocol == "blocks":
+        if measurement.protocol == "interleaved":
             for number, pair in enumerate(pairs):
-                yield from self._turns(pair, number, twins, seed)
+                yield from self._turns(pair, number, parity_runs, seed)
         else:
-            order = abba(arms, measurement.most_launches, seed)
-            for place, (launch, arm) in enumerate(order, start=twins):
-                yield self._job(arm, launch, place)
+            order = abba(arms, measurement.most_replicates, seed)
+            for place, (replicate, arm) in enumerate(order, start=parity_runs):
+                yield self._job(arm, replicate, place)
 
-    def _turns(self, pair: Pair, number: int, twins: int, seed: str) -> Iterator[JobSpec]:
-        """The jobs of the pair with this number, in launches of its own, after so many twins."""
+    def _turns(self, pair: Pair, number: int, parity_runs: int, seed: str) -> Iterator[JobSpec]:
+        """The jobs of the pair with this number, in replicates of its own, after so many parity
+        runs.
+        """
         measurement, arms = self.suite.measurement, self.suite.arms
-        launches = measurement.launches
+        replicates = measurement.replicates
         both = [arms[pair.baseline], arms[pair.candidate]]
-        starts = abba(both, launches, f"{seed}/{pair.baseline}/{pair.candidate}")
-        before = twins + number * len(starts)
-        for launch, (arm, partner) in itertools.product(range(launches), (both, both[::-1])):
-            place = before + starts.index((launch, arm))
-            job = self._job(arm, number * launches + launch, place)
-            yield job.in_turns(partner.name, measurement.blocks)
+        starts = abba(both, replicates, f"{seed}/{pair.baseline}/{pair.candidate}")
+        before = parity_runs + number * len(starts)
+        for replicate, (arm, partner) in itertools.product(range(replicates), (both, both[::-1])):
+            place = before + starts.index((replicate, arm))
+            job = self._job(arm, number * replicates + replicate, place)
+            yield job.in_turns(partner.name, measurement.interleaved)
 
-    def _job(self, arm: Arm, launch: int, place: int, *, twin_steps: int | None = None) -> JobSpec:
-        """One job of the arm. With `twin_steps` its parity twin: no dropout, for so many steps."""
+    def _job(self, arm: Arm, replicate: int, place: int, *, steps: int | None = None) -> JobSpec:
+        """One job of the arm. With `steps` its parity run: no dropout, for so many steps."""
         measurement = self.suite.measurement
         workload = self.suite.arm_workload(self.workload, arm)
-        twin = twin_steps is not None
-        if twin:
-            training = workload.training.replace(dropout=0.0, max_steps=twin_steps, evaluate=False)
+        parity_run = steps is not None
+        if parity_run:
+            training = workload.training.replace(dropout=0.0, max_steps=steps, evaluate=False)
             workload = workload.replace(training=training)
         return JobSpec(
             suite=self.suite.suite,
             workload=workload,
             arm=arm,
-            launch=launch,
+            replicate=replicate,
             position=self.first + place,
-            seed=workload.training.seed + launch,
+            seed=workload.training.seed + replicate,
             device=self.device,
-            warmup_steps=1 if twin else measurement.warmup_steps,
-            twin=twin,
+            warmup_steps=1 if parity_run else measurement.warmup_steps,
+            parity_run=parity_run,
             do_eval=workload.training.evaluate,
-            inference=None if twin else measurement.inference,
+            inference=None if parity_run else measurement.inference,
             memory_limit_gib=measurement.memory_limit_gib,
             threads=measurement.threads,
             cache_dir=self.cache_dir,

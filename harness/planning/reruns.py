@@ -1,7 +1,7 @@
-"""Which launches ran together, how often, and whether something disturbed them. Pure.
+"""Which replicates ran together, how often, and whether something disturbed them. Pure.
 
-A quad is what must be repeated together: two launches of all arms in ABBA order under the `epochs`
-protocol.
+A quad is what must be repeated together: two replicates of all arms in ABBA order under the
+sequential protocol.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ CLOCKS_APART = 0.01
 
 
 def quads(jobs: Sequence[JobSpec]) -> list[list[JobSpec]]:
-    """The jobs of one workload, two launches at a time, in order of execution."""
-    launches = sorted({job.launch for job in jobs})
-    place = {launch: number // 2 for number, launch in enumerate(launches)}
+    """The jobs of one workload, two replicates at a time, in order of execution."""
+    replicates = sorted({job.replicate for job in jobs})
+    place = {replicate: number // 2 for number, replicate in enumerate(replicates)}
     return [
-        [job for job in jobs if place[job.launch] == quad]
-        for quad in range((len(launches) + 1) // 2)
+        [job for job in jobs if place[job.replicate] == quad]
+        for quad in range((len(replicates) + 1) // 2)
     ]
 
 
@@ -47,21 +47,21 @@ def disturbance(records: Iterable[JobRecord], pairs: Iterable[Pair]) -> str:
     """Why these records of one attempt are no fair comparison, as one phrase; empty if nothing
     speaks against it.
 
-    Disturbed: a contaminated job, or median SM clocks of two paired arms of a launch more than
+    Disturbed: a contaminated job, or median SM clocks of two paired arms of a replicate more than
     CLOCKS_APART apart.
     """
     found = list(records)
     for record in found:
         if record.state is State.CONTAMINATED:
-            return f"{record.arm.name} in launch {record.launch + 1}: {record.reason}"
+            return f"{record.arm.name} in replicate {record.replicate + 1}: {record.reason}"
     by_arm = {
-        (record.arm.name, record.launch): record for record in found if record.state is State.OK
+        (record.arm.name, record.replicate): record for record in found if record.state is State.OK
     }
     for pair in pairs:
-        for launch in sorted({launch for _, launch in by_arm}):
+        for replicate in sorted({replicate for _, replicate in by_arm}):
             baseline, candidate = (
-                by_arm.get((pair.baseline, launch)),
-                by_arm.get((pair.candidate, launch)),
+                by_arm.get((pair.baseline, replicate)),
+                by_arm.get((pair.candidate, replicate)),
             )
             if (
                 baseline is not None
@@ -89,17 +89,19 @@ def systematic(
 
 def _slower(records: Sequence[JobRecord], pairs: Iterable[Pair]) -> set[tuple[str, str, bool]]:
     """(baseline, candidate, whether the baseline had the lower clock) of each pair with clocks
-    apart in some launch.
+    apart in some replicate.
     """
     found = set()
     by_arm = {
-        (record.arm.name, record.launch): record for record in records if record.state is State.OK
+        (record.arm.name, record.replicate): record
+        for record in records
+        if record.state is State.OK
     }
     for pair in pairs:
-        for launch in sorted({launch for _, launch in by_arm}):
+        for replicate in sorted({replicate for _, replicate in by_arm}):
             baseline, candidate = (
-                by_arm.get((pair.baseline, launch)),
-                by_arm.get((pair.candidate, launch)),
+                by_arm.get((pair.baseline, replicate)),
+                by_arm.get((pair.candidate, replicate)),
             )
             if baseline is not None and candidate is not None and _clocks(baseline, candidate):
                 found.add((pair.baseline, pair.candidate, _clock(baseline) < _clock(candidate)))
@@ -124,7 +126,8 @@ def _clocks(baseline: JobRecord, candidate: JobRecord) -> str:
         one, other = left[index].sm_clock_median_mhz, right[index].sm_clock_median_mhz
         if one and other and max(one, other) / min(one, other) - 1 > CLOCKS_APART:
             return (
-                f"in launch {baseline.launch + 1} the median SM clock of GPU {index} was {one:g} "
+                f"in replicate {baseline.replicate + 1} the median SM clock of GPU {index} was "
+                f"{one:g} "
                 "MHz under "
                 f"{baseline.arm.name} and {other:g} MHz under {candidate.arm.name}"
             )

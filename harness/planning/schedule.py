@@ -15,14 +15,16 @@ from harness.schema.record import JobRecord, Pair, Refusal, State
 if TYPE_CHECKING:
     from harness.planning.plan import Plan
 
-CRASH_RELAUNCHES = 1  # of a launch of a pair in blocks: what kills it twice will kill it again
+CRASH_RELAUNCHES = (
+    1  # of a replicate of an interleaved pair: what kills it twice will kill it again
+)
 GOOD = (State.OK, State.CONTAMINATED)
 
 
 @dataclass(frozen=True)
 class Work:
-    """To be run now: one job, or the two jobs (baseline, candidate) of one launch of a pair in
-    blocks.
+    """To be run now: one job, or the two jobs (baseline, candidate) of one replicate of an
+    interleaved pair.
     """
 
     jobs: tuple[JobSpec, ...]
@@ -84,17 +86,17 @@ class Schedule:
             )
 
     def _workload(self, jobs: Sequence[JobSpec], pairs: Sequence[Pair]) -> Iterator[Item]:
-        for twin in (job for job in jobs if job.twin):
-            while not self._ended([twin], 1):
-                yield self._work([twin], 1)
-        jobs = [job for job in jobs if not job.twin]
+        for parity_run in (job for job in jobs if job.parity_run):
+            while not self._ended([parity_run], 1):
+                yield self._work([parity_run], 1)
+        jobs = [job for job in jobs if not job.parity_run]
         refused = [item for pair in pairs if (item := self._refused(pair, pairs, jobs))]
         yield from refused
         left, jobs = _without(refused, pairs, jobs)
         yield from (Note(text) for pair in left for text in self._of_the_stacks(pair))
-        yield from self._epochs([job for job in jobs if job.partner is None], left)
+        yield from self._sequential([job for job in jobs if job.partner is None], left)
         for pair in left:
-            yield from self._blocks(
+            yield from self._interleaved(
                 pair, [job for job in jobs if job.partner is not None and _needs(pair, job)]
             )
 
@@ -114,7 +116,7 @@ class Schedule:
         return Refused(Refusal(**names, reasons=reasons), dropped)
 
     def _confounds(self, pair: Pair) -> list[str]:
-        """What the parity twins of a pair differ in undeclared; nothing if they did not both end
+        """What the parity runs of a pair differ in undeclared; nothing if they did not both end
         well.
         """
         return comparability.undeclared(*both, pair.differs) if (both := self._probes(pair)) else []
@@ -132,13 +134,13 @@ class Schedule:
         )
 
     def _probes(self, pair: Pair) -> tuple[JobRecord, JobRecord] | None:
-        """The jobs of a pair that are compared, its parity twins; None if they did not both end
+        """The jobs of a pair that are compared, its parity runs; None if they did not both end
         well.
 
-        A suite without twins is looked at when its first launches by epochs are there. (Jobs that
-        take turns are never compared: how far each gets is not its own doing.)
+        A suite without parity runs is looked at when its first sequential replicates are there.
+        (Jobs that take turns are never compared: how far each gets is not its own doing.)
         """
-        twins = any(job.twin for job in self.plan.jobs)
+        parity_runs = any(job.parity_run for job in self.plan.jobs)
         probes = [
             record
             for record in self.records
@@ -148,7 +150,11 @@ class Schedule:
         ]
         first = {
             arm: next(
-                (r for r in probes if r.arm.name == arm and (r.twin if twins else r.launch == 0)),
+                (
+                    r
+                    for r in probes
+                    if r.arm.name == arm and (r.parity_run if parity_runs else r.replicate == 0)
+                ),
                 None,
             )
             for arm in (pair.baseline, pair.candidate)
@@ -156,8 +162,8 @@ class Schedule:
         baseline, candidate = first.values()
         return None if baseline is None or candidate is None else (baseline, candidate)
 
-    def _epochs(self, jobs: Sequence[JobSpec], pairs: Sequence[Pair]) -> Iterator[Item]:
-        launches, adaptive = 0, self.plan.measurement.adaptive
+    def _sequential(self, jobs: Sequence[JobSpec], pairs: Sequence[Pair]) -> Iterator[Item]:
+        replicates, adaptive = 0, self.plan.measurement.adaptive
         for quad in reruns.quads(jobs):
             # Those of pairs that were refused meanwhile are gone.
             left = {job.id for job in jobs}
@@ -165,23 +171,25 @@ class Schedule:
             if not quad:
                 return
             yield from self._quad(quad, pairs)
-            rest = [job for job in jobs if job.launch > max(job.launch for job in quad)]
+            rest = [job for job in jobs if job.replicate > max(job.replicate for job in quad)]
             refused = [item for pair in pairs if (item := self._refused(pair, pairs, rest))]
             yield from refused
             pairs, rest = _without(refused, pairs, rest)
             left = {job.id for job in (*rest, *quad)}
             jobs = [job for job in jobs if job.id in left]
-            launches += len({job.launch for job in quad})
+            replicates += len({job.replicate for job in quad})
             if adaptive is not None and pairs:
                 of_workload = [
                     record
                     for record in self.records
                     if record.workload.name == quad[0].workload.name
                 ]
-                decision = stopping.decide(adaptive, pairs, of_workload, launches)
-                beyond = {job.launch for job in quad}
+                decision = stopping.decide(adaptive, pairs, of_workload, replicates)
+                beyond = {job.replicate for job in quad}
                 dropped = (
-                    tuple(job for job in jobs if job.launch > max(beyond)) if decision.stop else ()
+                    tuple(job for job in jobs if job.replicate > max(beyond))
+                    if decision.stop
+                    else ()
                 )
                 yield Looked(decision, dropped)
                 if decision.stop:
@@ -208,19 +216,19 @@ class Schedule:
                 return
             attempt += 1
 
-    def _blocks(self, pair: Pair, jobs: Sequence[JobSpec]) -> Iterator[Item]:
-        """The launches of a pair in blocks; from the first that does not fit on the device on, by
-        epochs.
+    def _interleaved(self, pair: Pair, jobs: Sequence[JobSpec]) -> Iterator[Item]:
+        """The replicates of an interleaved pair; from the first that does not fit on the device on,
+        sequentially.
         """
-        launches = [
-            [job for job in jobs if job.launch == launch]
-            for launch in sorted({job.launch for job in jobs})
+        replicates = [
+            [job for job in jobs if job.replicate == replicate]
+            for replicate in sorted({job.replicate for job in jobs})
         ]
-        launches = [
-            both for both in launches if both[0].arm.name == pair.baseline
+        replicates = [
+            both for both in replicates if both[0].arm.name == pair.baseline
         ]  # the mirrored pair has its own
-        for number, both in enumerate(launches):
-            yield from self._launch(pair, both)
+        for number, both in enumerate(replicates):
+            yield from self._replicate(pair, both)
             records = self._latest(both)
             unfit = next(
                 (record for record in records if record.state is State.OUT_OF_MEMORY), None
@@ -229,14 +237,15 @@ class Schedule:
                 yield Note(
                     f"{pair.workload}: {pair.baseline} and {pair.candidate} do not fit on the "
                     "device together "
-                    f"({unfit.arm.name} ran out of memory in launch {unfit.launch + 1}): measured "
-                    "by epochs instead"
+                    f"({unfit.arm.name} ran out of memory in replicate {unfit.replicate + 1}): "
+                    "measured "
+                    "sequentially instead"
                 )
-                rest = [job for launch in launches[number:] for job in launch]
-                yield from self._epochs(_abba([job.alone() for job in rest]), [pair])
+                rest = [job for replicate in replicates[number:] for job in replicate]
+                yield from self._sequential(_abba([job.alone() for job in rest]), [pair])
                 return
 
-    def _launch(self, pair: Pair, both: Sequence[JobSpec]) -> Iterator[Item]:
+    def _replicate(self, pair: Pair, both: Sequence[JobSpec]) -> Iterator[Item]:
         attempt = reruns.attempt_of(both, self.records)
         while True:
             while not self._ended(both, attempt):
@@ -250,7 +259,8 @@ class Schedule:
             if crashed:
                 again = crashes <= CRASH_RELAUNCHES
                 reason = (
-                    f"{crashed[0].arm.name} in launch {crashed[0].launch + 1}: {crashed[0].reason}"
+                    f"{crashed[0].arm.name} in replicate {crashed[0].replicate + 1}: "
+                    f"{crashed[0].reason}"
                 )
             else:
                 again = attempt - crashes <= self.plan.measurement.max_reruns
@@ -288,10 +298,10 @@ class Schedule:
     def _rerun_note(
         self, jobs: Sequence[JobSpec], attempt: int, reason: str, *, again: bool
     ) -> Note:
-        launches = sorted({job.launch + 1 for job in jobs})
+        replicates = sorted({job.replicate + 1 for job in jobs})
         what = (
-            f"{jobs[0].workload.name}, launch{'es' if len(launches) > 1 else ''} "
-            f"{' and '.join(map(str, launches))}"
+            f"{jobs[0].workload.name}, replicate{'s' if len(replicates) > 1 else ''} "
+            f"{' and '.join(map(str, replicates))}"
         )
         if jobs[0].partner is not None:
             what += f" of {jobs[0].arm.name} and {jobs[0].partner}"
@@ -320,9 +330,9 @@ def _needs(pair: Pair, job: JobSpec) -> bool:
 
 
 def _abba(jobs: Sequence[JobSpec]) -> list[JobSpec]:
-    """Jobs in pairs of launches A B A B … as A B B A …"""
+    """Jobs in pairs of replicates A B A B … as A B B A …"""
     ordered: list[JobSpec] = []
-    for number, launch in enumerate(sorted({job.launch for job in jobs})):
-        both = [job for job in jobs if job.launch == launch]
+    for number, replicate in enumerate(sorted({job.replicate for job in jobs})):
+        both = [job for job in jobs if job.replicate == replicate]
         ordered += both[::-1] if number % 2 else both
     return ordered

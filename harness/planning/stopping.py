@@ -12,48 +12,48 @@ from harness.schema.measurement import Adaptive
 from harness.schema.record import JobRecord, Pair, State, Stopping
 from harness.schema.stats import CONFIDENCE, Estimate, log_ratios, mean_interval, usable
 
-MOST_PAIRS = 1_000_000  # beyond this no number of launches is worth naming
+MOST_PAIRS = 1_000_000  # beyond this no number of replicates is worth naming
 
 
 @dataclass(frozen=True)
 class Decision:
-    """What a look at a workload found; `stop`: no further launch of it is to be made."""
+    """What a look at a workload found; `stop`: no further replicate of it is to be made."""
 
     stop: bool
     pairs: tuple[Stopping, ...]
 
 
 def decide(
-    settings: Adaptive, pairs: Sequence[Pair], records: Sequence[JobRecord], launches: int
+    settings: Adaptive, pairs: Sequence[Pair], records: Sequence[JobRecord], replicates: int
 ) -> Decision:
-    """Look at one workload after its first `launches` launches have ended.
+    """Look at one workload after its first `replicates` replicates have ended.
 
-    `records` are all records of the workload in the order written (the last one of an arm's launch
-    counts); later launches are left out, so that a resumed run decides at every look what it
-    decided then. A pair without any usable launch after `min_pairs` is not waited for.
+    `records` are all records of the workload in the order written (the last one of an arm's
+    replicate counts); later replicates are left out, so that a resumed run decides at every look
+    what it decided then. A pair without any usable replicate after `min_pairs` is not waited for.
     """
-    seen = [record for record in records if record.twin or record.launch < launches]
+    seen = [record for record in records if record.parity_run or record.replicate < replicates]
     minutes = sum(record.timing.wall_s or 0.0 for record in seen) / 60
     found = [_judge(settings, pair, seen, minutes) for pair in pairs]
     waiting = [
         s
         for s in found
-        if s.state == "precision not reached" and (s.pairs or launches < settings.min_pairs)
+        if s.state == "precision not reached" and (s.pairs or replicates < settings.min_pairs)
     ]
-    exhausted = launches >= settings.max_pairs or minutes >= settings.budget_minutes
+    exhausted = replicates >= settings.max_pairs or minutes >= settings.budget_minutes
     return Decision(exhausted or not waiting, tuple(found))
 
 
 def ratios(pair: Pair, records: Iterable[JobRecord], measure: str) -> list[float]:
-    """ln T_baseline - ln T_candidate of every launch that ended ok in both arms, by launch."""
+    """ln T_baseline - ln T_candidate of every replicate that ended ok in both arms, by replicate."""
     latest = {
-        (record.arm.name, record.launch): record
+        (record.arm.name, record.replicate): record
         for record in records
-        if not record.twin and record.workload.name == pair.workload
+        if not record.parity_run and record.workload.name == pair.workload
     }
     times: list[tuple[float, float]] = []
-    for launch in sorted({launch for _, launch in latest}):
-        both = [latest.get((arm, launch)) for arm in (pair.baseline, pair.candidate)]
+    for replicate in sorted({replicate for _, replicate in latest}):
+        both = [latest.get((arm, replicate)) for arm in (pair.baseline, pair.candidate)]
         baseline, candidate = (_seconds(record, measure) for record in both)
         if usable(baseline) and usable(candidate):
             times.append((baseline, candidate))

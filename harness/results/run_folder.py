@@ -25,7 +25,7 @@ from harness.schema.redaction import redact
 
 LITTLE_ROOM_BYTES = 4 << 20  # of a disk: the next job's log and series would not fit
 RESERVE_BYTES = 1 << 20  # room for the records of the jobs in flight and for run.json
-LOCK_WAIT_S = 30.0  # for the guardian of a killed runner to clear away its job
+LOCK_WAIT_S = 30.0  # for the supervisor of a killed runner to clear away its job
 
 
 @dataclass
@@ -101,7 +101,7 @@ class RunFolder:
         self.places = {str(path.absolute().parent): "<results>"}
         self.full: OSError | None = None
         self._reserve = path / ".reserve"
-        # A killed runner's guardian keeps the lock until the job is gone: a new job must not run
+        # A killed runner's supervisor keeps the lock until the job is gone: a new job must not run
         # beside it.
         self.lock_fd = take_lock(
             path / ".lock",

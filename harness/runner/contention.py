@@ -6,11 +6,11 @@ other processes keep the job's cores busy, every step is slower, which no single
 by a signal is seen by the sampler too, wherever in the job it was: the times of the set-up and of
 the whole training have no steps of their kind to be held against.
 
-The thresholds come from the launches under results/ of which it is known whether anything else ran.
-In all 80 quiet launches on a CPU (smoke, aa-smoke) no step was longer than 1.6 medians, and others
-used 0.4 to 2.9% of the two cores, the sampler and the runner among them. In the launches of
-matrix-cpu, made beside other work, the median of the others' share is 75% of cores that were 100%
-busy. A pause of 1% of the window moves the mean step by 1%, more than a careful comparison
+The thresholds come from the replicates under results/ of which it is known whether anything else
+ran. In all 80 quiet replicates on a CPU (smoke, aa-smoke) no step was longer than 1.6 medians, and
+others used 0.4 to 2.9% of the two cores, the sampler and the runner among them. In the replicates
+of matrix-cpu, made beside other work, the median of the others' share is 75% of cores that were
+100% busy. A pause of 1% of the window moves the mean step by 1%, more than a careful comparison
 resolves; one of 5% is beyond most gains between two settings of one backend.
 """
 
@@ -28,31 +28,29 @@ LEAST_PAUSE_S = 0.1  # beyond the median; what a scheduler does to a process in 
 NOTED_PAUSES, HEAVY_PAUSES = 0.01, 0.05  # of the time of the steady window
 NOTED_OTHERS, HEAVY_OTHERS = 0.05, 0.25  # of the time of the job's cores
 FULL = 0.75  # of the time of the job's cores: with less in use there was room beside the job
-FEWEST = 3  # steps (or blocks) that have a median to be held against
+FEWEST = 3  # steps (or turns) that have a median to be held against
 
 
 def observe(record: JobRecord, steps: Sequence[int], durations_s: Sequence[float]) -> Contention:
     """What disturbed a job.
 
-    Steps in which torch.compile compiled again are no pauses. Under the blocks protocol the means
-    of blocks stand for steps, for a job that waits for its turn does not pause. The others' share
-    is looked at on a CPU only: a card has its own (telemetry.summary.contamination).
+    Steps in which torch.compile compiled again are no pauses. Under the interleaved protocol the
+    means of turns stand for steps, for a job that waits for its turn does not pause. The others'
+    share is looked at on a CPU only: a card has its own (telemetry.summary.contamination).
 
     Args:
         record: the job's, with its telemetry if there is any.
         steps: numbers of its steps, from 1.
         durations_s: seconds of each of them.
     """
-    counts, seconds = (
-        _of_blocks(record) if record.partner else _of_steps(record, steps, durations_s)
-    )
+    counts, seconds = _of_turns(record) if record.partner else _of_steps(record, steps, durations_s)
     stopped_s = record.telemetry.stopped_s if record.telemetry else None
     found = Contention(**_pauses(record, counts, seconds), **_others(record), stopped_s=stopped_s)
     noted, heavy = [], []
     if found.pause_share is not None and found.pause_share > NOTED_PAUSES:
         noted.append("pauses")
     if found.pause_share is not None and found.pause_share > HEAVY_PAUSES:
-        unit = "block's mean step" if record.partner else "step"
+        unit = "turn's mean step" if record.partner else "step"
         heavy.append(
             f"pauses took {found.pause_share:.1%} of the steady window: the longest {unit} lasted "
             f"{_time(found.longest_step_s)}, the median one {_time(found.median_step_s)}"
@@ -92,12 +90,12 @@ def _of_steps(
     return [1] * len(counted), counted
 
 
-def _of_blocks(record: JobRecord) -> tuple[Sequence[int], Sequence[float]]:
-    """Steps of each block that counts, and their mean seconds."""
-    blocks = record.blocks
-    if blocks is None:
+def _of_turns(record: JobRecord) -> tuple[Sequence[int], Sequence[float]]:
+    """Steps of each turn that counts, and their mean seconds."""
+    turns = record.turns
+    if turns is None:
         return (), ()
-    both = list(zip(blocks.steps, blocks.step_s, strict=False))[blocks.pilot :]
+    both = list(zip(turns.steps, turns.step_s, strict=False))[turns.pilot :]
     both = [(count, seconds) for count, seconds in both if math.isfinite(seconds)]
     return [count for count, _ in both], [seconds for _, seconds in both]
 

@@ -46,7 +46,7 @@ class TimeLeft:
     """Seconds that the rest of a run will take, from the jobs that have ended."""
 
     def __init__(self, jobs: Sequence[JobSpec], finished: Iterable[JobRecord]) -> None:
-        self._waiting = {job.id: (job.workload.name, job.arm.name, job.twin) for job in jobs}
+        self._waiting = {job.id: (job.workload.name, job.arm.name, job.parity_run) for job in jobs}
         self._walls: dict[tuple[str, str, bool], list[float]] = {}
         for record in finished:
             self.ended(record)
@@ -54,7 +54,7 @@ class TimeLeft:
     def ended(self, record: JobRecord) -> None:
         self._waiting.pop(record.id, None)
         if record.timing.wall_s is not None:
-            key = (record.workload.name, record.arm.name, record.twin)
+            key = (record.workload.name, record.arm.name, record.parity_run)
             # Two that run together take the time of one.
             wall_s = record.timing.wall_s / (1 if record.partner is None else 2)
             # A job that failed early says little about one that trains to its end: it counts only
@@ -92,10 +92,10 @@ def title(job: JobSpec | JobRecord) -> str:
     first.
     """
     arm = job.arm.name + (f" beside {job.partner}" if job.partner is not None else "")
-    if job.twin:
-        return f"{job.workload.name} · {arm} · parity twin"
+    if job.parity_run:
+        return f"{job.workload.name} · {arm} · parity run"
     attempt = f" · attempt {job.attempt}" if isinstance(job, JobRecord) and job.attempt > 1 else ""
-    return f"{job.workload.name} · {arm} · launch {job.launch + 1}{attempt}"
+    return f"{job.workload.name} · {arm} · replicate {job.replicate + 1}{attempt}"
 
 
 def ending(record: JobRecord) -> str:

@@ -1,4 +1,4 @@
-"""Executes one job, or the two jobs of a launch of a pair in blocks, to their end."""
+"""Executes one job, or the two jobs of a replicate of an interleaved pair, to their end."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 
 from harness.launcher import srun
 from harness.launcher.outcome import Seen, judge
-from harness.launcher.process import LaunchOptions, RunningJob, run_to_end
+from harness.launcher.process import ReplicateOptions, RunningJob, run_to_end
 from harness.results.open_run import now_utc
 from harness.results.run_folder import RunFolder
 from harness.runner.display import Display
 from harness.runner.record_builder import Execution, RecordBuilder, settled
 from harness.runner.stop import Stop
 from harness.schema.job import JobSpec
-from harness.schema.measurement import Blocks
+from harness.schema.measurement import Interleaved
 from harness.schema.record import JobRecord, State
 from harness.telemetry.session import Sampling
 from harness.worker import backends
@@ -62,7 +62,7 @@ class Executor:
         return self._run_pair((jobs[0], jobs[1]), attempt)
 
     def _start(self, job: JobSpec, log: Path) -> RunningJob:
-        options = LaunchOptions(
+        options = ReplicateOptions(
             interpreter=self.plan.stacks[job.arm.stack],
             command=self.command,
             libraries=backends.get(job.arm.backend).library_path(job.device),
@@ -97,7 +97,7 @@ class Executor:
         return self.builder.build(self._sampled(ended, name, sampling))
 
     def _run_pair(self, jobs: tuple[JobSpec, JobSpec], attempt: int) -> tuple[list[JobRecord], str]:
-        from harness.interleaved import Observers, run_pair_launch
+        from harness.interleaved import Observers, run_pair_replicate
 
         baseline, candidate = jobs
         names = (
@@ -114,7 +114,7 @@ class Executor:
                     sampling = Sampling.start(baseline, pids, interval_s=interval, log=log)
                     samplings.append(stack.enter_context(sampling))
 
-            outcome = run_pair_launch(
+            outcome = run_pair_replicate(
                 jobs,
                 (self._log(names[0]), self._log(names[1])),
                 settings=self._with_known_length(baseline),
@@ -128,27 +128,27 @@ class Executor:
                 ),
             )
         executions = []
-        for job, seen, blocks, name in zip(
-            outcome.jobs, outcome.seen, outcome.blocks, names, strict=True
+        for job, seen, turns, name in zip(
+            outcome.jobs, outcome.seen, outcome.turns, names, strict=True
         ):
             ended = replace(
                 self._ended(job, seen, name),
                 attempt=attempt,
                 started_at=started_at,
-                blocks=blocks if blocks.steps or seen.result is not None else None,
+                turns=turns if turns.steps or seen.result is not None else None,
             )
             executions.append(self._sampled(ended, name, samplings[0] if samplings else None))
         executions = settled(executions, outcome.problem, stopped=bool(self.stop.reason))
         arms = f"{baseline.arm.name} and {candidate.arm.name}"
-        where = f"{baseline.workload.name}, launch {baseline.launch + 1} of {arms}"
+        where = f"{baseline.workload.name}, replicate {baseline.replicate + 1} of {arms}"
         note = f"{where}: {outcome.note}" if outcome.note else ""
         return self.builder.build(*executions), note
 
-    def _with_known_length(self, baseline: JobSpec) -> Blocks:
-        """The settings, with the block length that an earlier launch of this pair has chosen by its
-        pilot.
+    def _with_known_length(self, baseline: JobSpec) -> Interleaved:
+        """The settings, with the turn length that an earlier replicate of this pair has chosen by
+        its pilot.
         """
-        settings = self.plan.measurement.blocks
+        settings = self.plan.measurement.interleaved
         for record in self.folder.latest().values():
             same = (record.workload.name, record.arm.name, record.partner) == (
                 baseline.workload.name,
@@ -159,9 +159,9 @@ class Executor:
                 settings.steps == "auto"
                 and same
                 and record.state is State.OK
-                and record.blocks is not None
+                and record.turns is not None
             ):
-                settings = settings.replace(steps=record.blocks.steps[-1])
+                settings = settings.replace(steps=record.turns.steps[-1])
         return settings
 
     def _ended(self, job: JobSpec, seen: Seen, name: str) -> Execution:

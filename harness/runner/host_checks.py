@@ -59,7 +59,7 @@ def examine(host: Host, results: Path) -> Iterator[Check]:
         lambda: disk_checks(results),
         stack_checks,
         extension_checks,
-        lambda: guard_checks(results),
+        lambda: preflight_checks(results),
         training_check,
         hub_check,
     ]
@@ -254,7 +254,7 @@ def extension_checks() -> Iterator[Check]:
         yield Check("extensions", "ok", ", ".join(names))
 
 
-def guard_checks(results: Path) -> Iterator[Check]:
+def preflight_checks(results: Path) -> Iterator[Check]:
     """What would disturb a measurement right now."""
     from harness.runner import preflight
 

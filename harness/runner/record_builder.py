@@ -15,12 +15,12 @@ from harness.results.mfu import efficiency
 from harness.runner.contention import observe
 from harness.schema.job import JobSpec
 from harness.schema.record import (
-    BlockTimes,
     GpuTelemetry,
     Host,
     JobRecord,
     State,
     Telemetry,
+    TurnTimes,
     WorkerResult,
 )
 from harness.telemetry.summary import contamination
@@ -44,7 +44,7 @@ class Execution:
         started_at: UTC, ISO 8601.
         series: File with a row for each step.
         log: File with all that its processes printed.
-        blocks: Of a job that took turns, what it did in them.
+        turns: Of a job that took turns, what it did in them.
         telemetry: What the sampler saw; None: none was running.
     """
 
@@ -56,7 +56,7 @@ class Execution:
     started_at: str | None = None
     series: str | None = None
     log: str | None = None
-    blocks: BlockTimes | None = None
+    turns: TurnTimes | None = None
     telemetry: Telemetry | None = None
 
     @property
@@ -107,7 +107,7 @@ class RecordBuilder:
         fields = {
             **dict(result),
             "timing": result.timing.replace(wall_s=seen.wall_s),
-            "blocks": execution.blocks or result.blocks,
+            "turns": execution.turns or result.turns,
         }
         record = JobRecord(
             **fields,
@@ -116,11 +116,11 @@ class RecordBuilder:
             suite=job.suite,
             workload=job.workload,
             arm=job.arm,
-            launch=job.launch,
+            replicate=job.replicate,
             position=job.position,
             seed=job.seed,
             device=device_name(job.device, self.host, cards_of(job, os.environ)),
-            twin=job.twin,
+            parity_run=job.parity_run,
             partner=job.partner,
             attempt=execution.attempt,
             state=execution.state,
@@ -136,8 +136,8 @@ class RecordBuilder:
         steps = seen.series
         return record.replace(
             efficiency=efficiency(record),
-            # A twin measures nothing that could be disturbed.
-            contention=None if job.twin else observe(record, steps.step, steps.duration_s),
+            # A parity run measures nothing that could be disturbed.
+            contention=None if job.parity_run else observe(record, steps.step, steps.duration_s),
         )
 
     def _disturbance(self, records: Sequence[JobRecord]) -> str:
@@ -145,7 +145,7 @@ class RecordBuilder:
         found = [
             contamination(record.telemetry, allow_shared_gpu=self.allow_shared_gpu)
             for record in records
-            if not record.twin
+            if not record.parity_run
         ]
         if self.refuse_contention:
             found += [record.contention.heavy for record in records if record.contention]
@@ -153,17 +153,17 @@ class RecordBuilder:
 
 
 def settled(executions: Sequence[Execution], problem: str, *, stopped: bool) -> list[Execution]:
-    """Executions of one launch, such that a launch with a problem is no result and one without end
-    has a failure.
+    """Executions of one replicate, such that a replicate with a problem is no result and one
+    without end has a failure.
 
     Args:
         executions: Of the jobs that ran together.
-        problem: Why the launch does not count, as one sentence; empty if it does.
+        problem: Why the replicate does not count, as one sentence; empty if it does.
         stopped: Whether the run was told to end.
     """
     states = {execution.state for execution in executions}
     if problem and states == {State.OK}:
-        # Both trained well, but not long enough for blocks to be compared: what was asked for came
+        # Both trained well, but not long enough for turns to be compared: what was asked for came
         # too late.
         return [replace(each, state=State.TIMEOUT, reason=problem) for each in executions]
     if states == {State.INTERRUPTED} and not stopped:

@@ -113,7 +113,7 @@ def _run(
     plan: Plan, results_dir: Path, options: RunOptions, display: Display, stop: Stop
 ) -> RunOutcome:
     here = collect(plan.stacks)
-    warnings = _guard(plan, results_dir, options)
+    warnings = _preflight(plan, results_dir, options)
     folder, info, resumed = open_run(
         results_dir,
         plan,
@@ -151,7 +151,7 @@ def _run(
         return execution.end()
 
 
-def _guard(plan: Plan, results_dir: Path, options: RunOptions) -> list[str]:
+def _preflight(plan: Plan, results_dir: Path, options: RunOptions) -> list[str]:
     """What to warn of before the first job. Raises BenchError if this host is not fit to measure on
     now.
     """
@@ -331,8 +331,8 @@ class _Execution:
         )
 
     def _records(self) -> dict[str, JobRecord]:
-        """The last record of every job of the plan, by id; of a pair in blocks also the jobs it had
-        to run alone.
+        """The last record of every job of the plan, by id; of an interleaved pair also the jobs it
+        had to run alone.
         """
         planned = {job.id for job in self.plan.jobs}
         planned |= {job.alone().id for job in self.plan.jobs if job.partner is not None}
@@ -350,14 +350,18 @@ def _remove_if_empty(folder: Path) -> None:
 
 
 def has_result(pair: Pair, records: Iterable[JobRecord]) -> bool:
-    """Whether some launch of the pair ended ok in both arms (twins prove parity, they are no
-    result).
+    """Whether some replicate of the pair ended ok in both arms (parity runs prove parity, they are
+    no result).
     """
-    launches: dict[str, set[int]] = {pair.baseline: set(), pair.candidate: set()}
+    replicates: dict[str, set[int]] = {pair.baseline: set(), pair.candidate: set()}
     for record in records:
-        if record.state is State.OK and not record.twin and record.workload.name == pair.workload:
-            launches.setdefault(record.arm.name, set()).add(record.launch)
-    return bool(launches[pair.baseline] & launches[pair.candidate])
+        if (
+            record.state is State.OK
+            and not record.parity_run
+            and record.workload.name == pair.workload
+        ):
+            replicates.setdefault(record.arm.name, set()).add(record.replicate)
+    return bool(replicates[pair.baseline] & replicates[pair.candidate])
 
 
 def _names(part: Stopping | Refusal) -> tuple[str, str, str]:

@@ -118,7 +118,7 @@ def _spec(
             name=f"{model.name}-{task.name}", model=model, task=task, training=training
         ),
         arm=arm,
-        launch=0,
+        replicate=0,
         position=0,
         seed=training.seed,
         device=device,

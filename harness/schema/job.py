@@ -15,7 +15,8 @@ from typing import Any, Literal
 from pydantic import Field
 from pydantic_core import to_jsonable_python
 
-from harness.schema.measurement import Blocks
+from harness.schema import terms
+from harness.schema.measurement import Interleaved
 from harness.schema.workload import Arm, Inference, Slug, Strict, Workload
 
 # What decides where or when a job runs, and not what it computes.
@@ -37,6 +38,7 @@ def _id_of(settings: dict[str, Any]) -> str:
     decisive = {name: value for name, value in settings.items() if name not in _NOT_IN_ID}
     # Jobs once had variables of their own. The empty entry keeps the ids of runs made since, so
     # that an unfinished one can be resumed.
+    decisive = terms.job_in_old_names(decisive)
     return digest({**decisive, "environment": {}})[:_ID_DIGITS]
 
 
@@ -46,8 +48,8 @@ class JobSpec(Strict):
     suite: str
     workload: Workload = Field(description="with the arm's own training settings applied")
     arm: Arm
-    launch: int = Field(
-        ge=0, description="0-based; launch k of two arms forms one pair of fresh launches"
+    replicate: int = Field(
+        ge=0, description="0-based; replicate k of two arms forms one pair of fresh replicates"
     )
     position: int = Field(
         ge=0, description="0-based order of execution within the run, or of being started"
@@ -55,14 +57,16 @@ class JobSpec(Strict):
     seed: int
     device: Literal["cpu", "cuda"]
     warmup_steps: int = Field(10, ge=1, description="steps never counted as steady state")
-    twin: bool = Field(False, description="parity twin: dropout 0, losses of every step compared")
+    parity_run: bool = Field(
+        False, description="parity run: dropout 0, losses of every step compared"
+    )
     partner: Slug | None = Field(
         None,
-        description="blocks protocol: the arm this job shares the device with; it waits at "
+        description="interleaved protocol: the arm this job shares the device with; it waits at "
         "borders for the runner",
     )
     lead_in_steps: int = Field(
-        1, ge=0, description="blocks protocol: steps at the head of a block that are not timed"
+        1, ge=0, description="interleaved protocol: steps at the head of a turn that are not timed"
     )
     cores: list[int] | None = Field(
         None, description="CPUs the job's processes may run on; null: all"
@@ -93,7 +97,7 @@ class JobSpec(Strict):
         description="hash of all that decides the job's result, sources as they were asked for",
     )
 
-    def in_turns(self, partner: str, settings: Blocks) -> JobSpec:
+    def in_turns(self, partner: str, settings: Interleaved) -> JobSpec:
         """The job as it takes turns with the job of the arm `partner`, under an id of its own."""
         return self._as_another_job(
             partner=partner,

@@ -8,12 +8,12 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from harness.schema.workload import MOST_LAUNCHES, MOST_SECONDS, Inference, Strict
+from harness.schema.workload import MOST_REPLICATES, MOST_SECONDS, Inference, Strict
 
 
 class Adaptive(Strict):
     """Stop a workload's pairs when the answer is precise enough; looked at after every ABBA quad
-    (two launches).
+    (two replicates).
     """
 
     half_width_pp: float = Field(
@@ -23,9 +23,12 @@ class Adaptive(Strict):
         "percentage points",
     )
     measure: Literal["steady_state", "end_to_end"] = "steady_state"
-    min_pairs: int = Field(8, ge=2, description="pairs of fresh launches before the first look")
+    min_pairs: int = Field(8, ge=2, description="pairs of fresh replicates before the first look")
     max_pairs: int = Field(
-        40, ge=2, le=MOST_LAUNCHES, description="even: launches are made and judged two at a time"
+        40,
+        ge=2,
+        le=MOST_REPLICATES,
+        description="even: replicates are made and judged two at a time",
     )
     budget_minutes: float = Field(
         240, gt=0, le=MOST_SECONDS / 60, description="wall time of a workload's jobs together"
@@ -39,30 +42,30 @@ class Adaptive(Strict):
             )
         if self.max_pairs % 2:
             raise ValueError(
-                f"max_pairs ({self.max_pairs}) must be even: launches are made and judged two "
+                f"max_pairs ({self.max_pairs}) must be even: replicates are made and judged two "
                 "at a time"
             )
         return self
 
 
-class Blocks(Strict):
-    """The `blocks` protocol: how the two resident jobs of a pair take turns."""
+class Interleaved(Strict):
+    """The interleaved protocol: how the two resident jobs of a pair take turns."""
 
     seconds: float = Field(
         45,
         gt=0,
         le=MOST_SECONDS,
-        description="measured time of one launch of the pair, both arms together",
+        description="measured time of one replicate of the pair, both arms together",
     )
     steps: int | Literal["auto"] = Field(
         "auto",
-        description="timed steps per block; auto: chosen from the noise itself, in a pair's "
-        "first launch",
+        description="timed steps per turn; auto: chosen from the noise itself, in a pair's "
+        "first replicate",
     )
     lead_in_steps: int = Field(
         1,
         ge=0,
-        description="steps at the head of each block that are not timed; 0 leaves cold caches in "
+        description="steps at the head of each turn that are not timed; 0 leaves cold caches in "
         "the figures",
     )
     cores: int = Field(
@@ -82,13 +85,13 @@ class Blocks(Strict):
 class Parity(Strict):
     """The gate: both arms must learn alike before a gain counts."""
 
-    twin_steps: int = Field(
-        20, ge=2, description="steps of the twin runs at dropout 0, same seed, same order"
+    steps: int = Field(
+        20, ge=2, description="steps of the parity runs at dropout 0, same seed, same order"
     )
     tolerance: float | None = Field(
         None,
         gt=0,
-        description="largest difference of a step's loss between twins; null: by precision "
+        description="largest difference of a step's loss between parity runs; null: by precision "
         "(harness.parity)",
     )
 
@@ -96,29 +99,30 @@ class Parity(Strict):
 class Measurement(Strict):
     """How often and in which order."""
 
-    protocol: Literal["epochs", "blocks"] = Field(
-        "epochs",
-        description="epochs: each job trains its whole budget, in ABBA order; blocks: both jobs "
+    protocol: Literal["sequential", "interleaved"] = Field(
+        "sequential",
+        description="sequential: each job trains its whole budget, in ABBA order; interleaved: "
+        "both jobs "
         "of a pair are resident "
         "and take turns",
     )
-    launches: int = Field(
+    replicates: int = Field(
         4,
         ge=1,
-        le=MOST_LAUNCHES,
+        le=MOST_REPLICATES,
         description="fresh processes per arm; without effect under `adaptive`",
     )
     adaptive: Adaptive | None = Field(
-        None, description="epochs protocol: as many launches as the precision asks for"
+        None, description="sequential protocol: as many replicates as the precision asks for"
     )
-    blocks: Blocks = Blocks()
+    interleaved: Interleaved = Interleaved()
     parity: Parity | None = Field(
-        Parity(), description="null: no twins, and no gain is said to be at parity"
+        Parity(), description="null: no parity runs, and no gain is said to be at parity"
     )
     max_reruns: int = Field(2, ge=0, le=100, description="how often a disturbed quad is run again")
     contention: Literal["refuse", "note"] = Field(
         "refuse",
-        description="refuse: a launch that pauses, or other processes on its cores, disturbed "
+        description="refuse: a replicate that pauses, or other processes on its cores, disturbed "
         "heavily "
         "is contaminated and its quad runs again; note: it counts, and the tables say so",
     )
@@ -144,23 +148,24 @@ class Measurement(Strict):
     )
 
     @model_validator(mode="after")
-    def _inference_is_for_epochs(self) -> Measurement:
-        if self.inference is not None and self.protocol == "blocks":
+    def _inference_is_sequential(self) -> Measurement:
+        if self.inference is not None and self.protocol == "interleaved":
             raise ValueError(
-                "`inference` goes with `protocol: epochs`: in blocks the other job is still "
+                "`inference` goes with `protocol: sequential`: in turns the other job is still "
                 "training"
             )
         return self
 
     @model_validator(mode="after")
-    def _adaptive_is_for_epochs(self) -> Measurement:
-        if self.adaptive is not None and self.protocol == "blocks":
+    def _adaptive_is_sequential(self) -> Measurement:
+        if self.adaptive is not None and self.protocol == "interleaved":
             raise ValueError(
-                "`adaptive` goes with `protocol: epochs`; under blocks `launches` says how many"
+                "`adaptive` goes with `protocol: sequential`; under the interleaved protocol "
+                "`replicates` says how many"
             )
         return self
 
     @property
-    def most_launches(self) -> int:
-        """Fresh processes per arm (and pair, under blocks) at most."""
-        return self.adaptive.max_pairs if self.adaptive is not None else self.launches
+    def most_replicates(self) -> int:
+        """Fresh processes per arm (and pair, under the interleaved protocol) at most."""
+        return self.adaptive.max_pairs if self.adaptive is not None else self.replicates

@@ -18,12 +18,13 @@ from pydantic import (
     model_validator,
 )
 
+from harness.schema import terms
 from harness.schema.base import Replaceable
 from harness.schema.redaction import CommandText, FreeText
 from harness.schema.stats import LONGEST_S, SHORTEST_S
 from harness.schema.workload import Arm, Workload
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 # What a measured number can be; `Part` reads any other number as missing.
 Seconds = Annotated[float, Field(ge=SHORTEST_S, le=LONGEST_S, allow_inf_nan=False)]
@@ -191,28 +192,28 @@ class Fingerprint(Part):
     training_arguments: dict[str, Any] = Field(default_factory=dict)
 
 
-class BlockTimes(Part):
-    """What a job of the `blocks` protocol did, one entry per pair of blocks; the partner's entries
-    have equal index.
+class TurnTimes(Part):
+    """What a job of the interleaved protocol did, one entry per pair of turns; the partner's
+    entries have equal index.
 
-    Only timed steps count: a block begins with `lead_in_steps` untimed ones. What it costs a step
+    Only timed steps count: a turn begins with `lead_in_steps` untimed ones. What it costs a step
     that the partner had the device (and the cores) before it is `switch_s`: without lead-in, that
-    divided by the block's steps is in `step_s`.
+    divided by the turn's steps is in `step_s`.
     """
 
     lead_in_steps: int
-    steps: list[int] = Field(default_factory=list, description="timed steps of each block")
+    steps: list[int] = Field(default_factory=list, description="timed steps of each turn")
     first: list[bool] = Field(
-        default_factory=list, description="whether this arm went first in the pair of blocks"
+        default_factory=list, description="whether this arm went first in the pair of turns"
     )
     step_s: list[float] = Field(
-        default_factory=list, description="mean seconds of a block's timed steps"
+        default_factory=list, description="mean seconds of a turn's timed steps"
     )
     lead_in_s: list[float] = Field(
         default_factory=list, description="mean seconds of its lead-in steps; [] without"
     )
     begin_ns: list[int] = Field(
-        default_factory=list, description="when the block's first step began"
+        default_factory=list, description="when the turn's first step began"
     )
     host: dict[str, list[float]] = Field(
         default_factory=dict,
@@ -223,7 +224,7 @@ class BlockTimes(Part):
         "involuntary_switches, major_faults, minor_faults",
     )
     pilot: int = Field(
-        0, description="pairs of blocks at the head that chose the block length and do not count"
+        0, description="pairs of turns at the head that chose the turn length and do not count"
     )
     switch_s: Difference | None = Field(
         None,
@@ -356,10 +357,10 @@ class Contention(Part):
         None, description="0 to 1, time beyond the median of steps that paused"
     )
     longest_step_s: float | None = Field(
-        None, description="under the blocks protocol the longest block's mean step"
+        None, description="under the interleaved protocol the longest turn's mean step"
     )
     median_step_s: float | None = Field(
-        None, description="under the blocks protocol of blocks' mean steps"
+        None, description="under the interleaved protocol of turns' mean steps"
     )
     others_share: float | None = Field(
         None, description="0 to 1, CPU time of others, of the job's cores; on CPU only"
@@ -436,7 +437,7 @@ class InferencePoint(Part):
 
     batch_size: int
     batches: int = Field(description="timed batches of each engine")
-    block_batches: int = Field(description="timed batches of a block, which untimed ones precede")
+    block_batches: int = Field(description="timed batches of a turn, which untimed ones precede")
     torch: EngineTimes
     onnxruntime: EngineTimes
 
@@ -533,9 +534,9 @@ class WorkerResult(Part):
     first_loss: float | None = None
     last_loss: float | None = None
     losses: list[float] | None = Field(
-        None, description="of every step; only parity twins carry them here"
+        None, description="of every step; only parity runs carry them here"
     )
-    blocks: BlockTimes | None = Field(None, description="only under the blocks protocol")
+    turns: TurnTimes | None = Field(None, description="only under the interleaved protocol")
     packages: dict[str, str] = Field(
         default_factory=dict, description="versions of the arm's stack"
     )
@@ -550,19 +551,24 @@ class WorkerResult(Part):
 class JobRecord(WorkerResult):
     """One line of jobs.jsonl."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _old_names_are_read(cls, data: Any) -> Any:
+        return terms.record_in_new_names(data, SCHEMA_VERSION)
+
     schema_version: int = SCHEMA_VERSION
     id: str
     run: str
     suite: str
     workload: Workload
     arm: Arm
-    launch: int
+    replicate: int
     position: int
     seed: int
     device: str = Field(description="cpu, or the GPU's name")
-    twin: bool = False
+    parity_run: bool = False
     partner: str | None = Field(
-        None, description="blocks protocol: the arm it was measured against"
+        None, description="interleaved protocol: the arm it was measured against"
     )
     attempt: int = Field(
         1, description="1-based; a disturbed quad runs again, and its last attempt counts"
@@ -586,7 +592,7 @@ class JobRecord(WorkerResult):
         default_factory=list,
         description="only for published records: dotted names of fields that the source leaves "
         "out; their values here "
-        "mean nothing and are never shown (launch: how often a figure was repeated)",
+        "mean nothing and are never shown (replicate: how often a figure was repeated)",
     )
 
 
@@ -673,7 +679,8 @@ class ParityInfo(Part):
     """Of the suite's parity check what a reader of the run needs."""
 
     tolerance: Quantity | None = Field(
-        None, description="largest difference of a step's loss between twins; null: by precision"
+        None,
+        description="largest difference of a step's loss between parity runs; null: by precision",
     )
 
 
@@ -684,7 +691,7 @@ class MeasurementInfo(Part):
     be read as today's default, but as none.
     """
 
-    protocol: Literal["epochs", "blocks"] | None = None
+    protocol: Literal["sequential", "interleaved"] | None = None
     warmup_steps: Count | None = None
     threads: Count | None = None
     adaptive: AdaptiveInfo | None = None
@@ -752,3 +759,8 @@ class RunInfo(Part):
             # A suite is kept as it was written. What it says otherwise than today's does not make
             # the run unreadable.
             return data
+
+    @model_validator(mode="before")
+    @classmethod
+    def _old_names_are_read(cls, data: Any) -> Any:
+        return terms.run_in_new_names(data, SCHEMA_VERSION)

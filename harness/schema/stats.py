@@ -1,4 +1,4 @@
-"""The statistic behind every gain: the mean log ratio over pairs of fresh launches, with a
+"""The statistic behind every gain: the mean log ratio over pairs of fresh replicates, with a
 Student's t interval.
 
 The one piece of arithmetic that the harness (when to stop) and the report (what to print) share.
@@ -17,13 +17,13 @@ from functools import lru_cache
 from typing import TypeGuard
 
 CONFIDENCE = 0.95
-# over all launches of a pair: long enough to hold the blocks' autocorrelation, enough for a t
+# over all replicates of a pair: long enough to hold the turns' autocorrelation, enough for a t
 # quantile
 BATCHES = 20
-MIN_BATCHES = 4  # per launch
-POOL_FROM = 4  # launches: fewer hardly see their own differences
-# ratio of variances; 1 covers just over 97% where launches do not differ, 1.5 under 93% where they
-# do
+MIN_BATCHES = 4  # per replicate
+POOL_FROM = 4  # replicates: fewer hardly see their own differences
+# ratio of variances; 1 covers just over 97% where replicates do not differ, 1.5 under 93% where
+# they do
 POOL_BELOW = 1.2
 SLOW = 3.0  # robust standard deviations; of normal noise alone it limits one pair in 370 at most
 MAD_TO_SD = 1.4826  # of a normal distribution
@@ -76,7 +76,7 @@ def mean_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> Es
 
     mean ± t(1 − (1 − confidence)/2, n − 1) · s / √n, with s² = Σ(x − mean)² / (n − 1). Source:
     Student (W. S. Gosset), "The Probable Error of a Mean", Biometrika 6 (1908) 1–25. The values
-    must be independent replicates (fresh launches), never steps of one job. No values: ValueError.
+    must be independent replicates, never steps of one job. No values: ValueError.
     """
     n = len(values)
     mean = mean_of(values)
@@ -87,50 +87,51 @@ def mean_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> Es
     return Estimate(n, mean, mean - half, mean + half, n - 1)
 
 
-def block_interval(
-    launches: Sequence[Sequence[tuple[float, float]]], confidence: float = CONFIDENCE
+def turn_interval(
+    replicates: Sequence[Sequence[tuple[float, float]]], confidence: float = CONFIDENCE
 ) -> Estimate:
-    """The mean log ratio of the `blocks` protocol and its interval by batch means.
+    """The mean log ratio of the interleaved protocol and its interval by batch means.
 
-    `launches[k][j]`: the seconds that (baseline, candidate) took for pair of blocks j of launch k,
-    both for the same steps, in one unit and above 0. A launch's value is the log ratio of the sums
-    of its times, slow blocks limited (`limit_slow_blocks`); the mean is over launches (`n` of
-    them). Neighbouring blocks are correlated, so each launch's are cut into contiguous batches
-    (BATCHES over all launches, MIN_BATCHES per launch at least, each pair of blocks one batch where
-    there are fewer), whose log ratios of sums are nearly independent. Source of batch means:
+    `replicates[k][j]`: the seconds that (baseline, candidate) took for pair of turns j of replicate
+    k, both for the same steps, in one unit and above 0. A replicate's value is the log ratio of the
+    sums of its times, slow turns limited (`limit_slow_turns`); the mean is over replicates (`n` of
+    them). Neighbouring turns are correlated, so each replicate's are cut into contiguous batches
+    (BATCHES over all replicates, MIN_BATCHES per replicate at least, each pair of turns one batch
+    where there are fewer), whose log ratios of sums are nearly independent. Source of batch means:
     Schmeiser, "Batch Size Effects in the Analysis of Simulation Output", Operations Research 30
     (1982) 556–568; Law and Kelton, "Simulation Modeling and Analysis", chapter 9. A limited pair no
     longer answers to the ratio, so deviations are divided by the share of the pairs that do: the
     variance of an M-estimator, Huber, "Robust Estimation of a Location Parameter", Annals of
     Mathematical Statistics 35 (1964) 73–101.
 
-    Two variances of the mean: within launches, V_w = Σ s² / m / L² pooled over them (batches − L
-    degrees of freedom), and between them, V_b = s² of the launches' values / L (L − 1 degrees). If
-    V_b is more than POOL_BELOW · V_w, the launches differ in themselves, and V_b makes the
+    Two variances of the mean: within replicates, V_w = Σ s² / m / L² pooled over them (batches − L
+    degrees of freedom), and between them, V_b = s² of the replicates' values / L (L − 1 degrees).
+    If V_b is more than POOL_BELOW · V_w, the replicates differ in themselves, and V_b makes the
     interval. Else both estimate the same noise and are pooled, weighted by their degrees of
     freedom, which add up: the preliminary test of Bancroft, "On biases in estimation due to the use
     of preliminary tests of significance", Annals of Mathematical Statistics 15 (1944) 190–204.
-    Fewer than POOL_FROM launches cannot tell: V_b alone. One launch: V_w alone, which says nothing
-    of other launches. Simulated coverage, with and without differences between launches:
-    benchmarks/coverage.json. No launch, or one without blocks: ValueError.
+    Fewer than POOL_FROM replicates cannot tell: V_b alone. One replicate: V_w alone, which says
+    nothing of other replicates. Simulated coverage, with and without differences between
+    replicates: benchmarks/coverage.json. No replicate, or one without turns: ValueError.
     """
-    if not launches or not all(launches):
-        raise ValueError("the mean of no blocks")
-    count = len(launches)
+    if not replicates or not all(replicates):
+        raise ValueError("the mean of no turns")
+    count = len(replicates)
     if all(
-        len(launch) == 1 for launch in launches
-    ):  # as of the `epochs` protocol: nothing is known from within one
-        return mean_interval(log_ratios(launch[0] for launch in launches), confidence)
-    solved = [limit_slow_blocks(launch) for launch in launches]
-    values = [launch.log_ratio for launch in solved]
+        len(replicate) == 1 for replicate in replicates
+    ):  # as of the sequential protocol: nothing is known from within one
+        return mean_interval(log_ratios(replicate[0] for replicate in replicates), confidence)
+    solved = [limit_slow_turns(replicate) for replicate in replicates]
+    values = [replicate.log_ratio for replicate in solved]
     between = mean_interval(values, confidence)
     batches = [
-        _batch_values(launch.log_times, max(MIN_BATCHES, BATCHES // count)) for launch in solved
+        _batch_values(replicate.log_times, max(MIN_BATCHES, BATCHES // count))
+        for replicate in solved
     ]
     freedom = sum(map(len, batches)) - count
     squares = math.fsum(
-        ((value - math.fsum(of) / len(of)) / launch.share) ** 2
-        for of, launch in zip(batches, solved, strict=True)
+        ((value - math.fsum(of) / len(of)) / replicate.share) ** 2
+        for of, replicate in zip(batches, solved, strict=True)
         for value in of
     )
     within = squares / freedom * math.fsum(1 / len(of) for of in batches) / count**2
@@ -139,12 +140,12 @@ def block_interval(
     elif count < POOL_FROM:
         return between
     else:
-        launch_variance = (
+        replicate_variance = (
             math.fsum((value - between.mean) ** 2 for value in values) / (count - 1) / count
         )
-        if launch_variance > POOL_BELOW * within:
+        if replicate_variance > POOL_BELOW * within:
             return between
-        variance = ((count - 1) * launch_variance + freedom * within) / (count - 1 + freedom)
+        variance = ((count - 1) * replicate_variance + freedom * within) / (count - 1 + freedom)
         freedom += count - 1
     half = t_quantile(freedom, confidence) * math.sqrt(variance)
     return Estimate(count, between.mean, between.mean - half, between.mean + half, freedom)
@@ -152,14 +153,14 @@ def block_interval(
 
 @dataclass(frozen=True)
 class Limited:
-    """A launch with its slow blocks cut to a limit, as `limit_slow_blocks` says.
+    """A replicate with its slow turns cut to a limit, as `limit_slow_turns` says.
 
     Attributes:
-        log_times: ln of the seconds of (baseline, candidate) for each pair of blocks, slow blocks
+        log_times: ln of the seconds of (baseline, candidate) for each pair of turns, slow turns
             cut.
         log_ratio: ln R, the log ratio of the sums of these times.
-        share: the share of the pairs of blocks in which nothing was cut.
-        limit_s: K, the seconds that a block may take beyond what its partner's time says.
+        share: the share of the pairs of turns in which nothing was cut.
+        limit_s: K, the seconds that a turn may take beyond what its partner's time says.
     """
 
     log_times: list[tuple[float, float]]
@@ -168,20 +169,20 @@ class Limited:
     limit_s: float
 
 
-def limit_slow_blocks(blocks: Sequence[tuple[float, float]]) -> Limited:
-    """A launch's times with its slow blocks cut to a limit, and the ratio that comes out.
+def limit_slow_turns(turns: Sequence[tuple[float, float]]) -> Limited:
+    """A replicate's times with its slow turns cut to a limit, and the ratio that comes out.
 
-    A block's time counts up to what its partner's says, plus K seconds: min(a, R·b + K) of the
+    A turn's time counts up to what its partner's says, plus K seconds: min(a, R·b + K) of the
     baseline's a, min(b, a/R + K) of the candidate's b, where R = Σ min(a, R·b + K) / Σ min(b, a/R +
     K) is the ratio that comes out. With r the median ratio, K is SLOW robust standard deviations of
     the slower arm's seconds: the larger of the medians of |a − r·b| and |a/r − b|, times MAD_TO_SD.
-    Without slow blocks this is the ratio of sums.
+    Without slow turns this is the ratio of sums.
 
     Why: a host that stalls for 80 ms every two seconds makes the ratio of sums several times as
     noisy. K is the same seconds for both arms because stalls come to them in proportion to their
     time: what is cut of each is again in proportion, so R does not move, whatever the length of
-    blocks. Trimmed means of the pairwise log ratios cut the same share of both tails, and are off
-    by 0.1% in single steps and 1% in blocks of eight. What one arm alone is slow in is limited too:
+    turns. Trimmed means of the pairwise log ratios cut the same share of both tails, and are off
+    by 0.1% in single steps and 1% in turns of eight. What one arm alone is slow in is limited too:
     `in_full` has it. Source: Gwet and Rivest, "Outlier Resistant Alternatives to the Ratio
     Estimator", Journal of the American Statistical Association 87 (1992) 1174–1182 (an M-estimate
     of a ratio); the limit in seconds is this module's.
@@ -189,31 +190,31 @@ def limit_slow_blocks(blocks: Sequence[tuple[float, float]]) -> Limited:
     Any finite times above 0 will do: R is kept as its logarithm, so that no product overflows.
     Exchanging the arms exchanges `log_times` and negates `log_ratio`, to the last bit.
     """
-    center = statistics.median(log_ratios(blocks))
-    swapped = [(other, one) for one, other in blocks]
+    center = statistics.median(log_ratios(turns))
+    swapped = [(other, one) for one, other in turns]
     # One of the two orders is solved and the other read from it, or their rounding would differ.
-    if (center, list(blocks)) >= (-center, swapped):
-        return _limited(blocks, center)
+    if (center, list(turns)) >= (-center, swapped):
+        return _limited(turns, center)
     solved = _limited(swapped, -center)
     log_times = [(one, other) for other, one in solved.log_times]
     return replace(solved, log_times=log_times, log_ratio=-solved.log_ratio)
 
 
-def _limited(blocks: Sequence[tuple[float, float]], center: float) -> Limited:
-    """`limit_slow_blocks` where ln r = `center` is not negative: the baseline's seconds are the
+def _limited(turns: Sequence[tuple[float, float]], center: float) -> Limited:
+    """`limit_slow_turns` where ln r = `center` is not negative: the baseline's seconds are the
     slower arm's.
 
     Multiplied out, the equation of R is Σ clip(a − R·b, −R·K, K) = 0, whose left side falls with R.
-    It is linear between the values of R at which a pair of blocks begins or ends to be cut, so the
+    It is linear between the values of R at which a pair of turns begins or ends to be cut, so the
     solution is found among those by bisection, and between two of them in closed form: R = (Σ a +
     K·m) / (Σ b + K·n), the sums over pairs in which nothing is cut, m and n the numbers of pairs
     whose baseline's or candidate's time is.
     """
-    ratios = log_ratios(blocks)
+    ratios = log_ratios(turns)
     spread = statistics.median(
         # |a − r·b|; what is due to rounding is no spread
         0.0 if abs(ratio - center) <= ROUNDING else abs(_gap(one, other, ratio, center))
-        for (one, other), ratio in zip(blocks, ratios, strict=True)
+        for (one, other), ratio in zip(turns, ratios, strict=True)
     )
     limit = SLOW * MAD_TO_SD * spread
     if (
@@ -226,17 +227,17 @@ def _limited(blocks: Sequence[tuple[float, float]], center: float) -> Limited:
         # ln R below which the baseline's time is cut, and above which the candidate's is.
         low = [
             ratio + math.log1p(-limit / one) if limit < one else -math.inf
-            for (one, _), ratio in zip(blocks, ratios, strict=True)
+            for (one, _), ratio in zip(turns, ratios, strict=True)
         ]
         high = [
             ratio - math.log1p(-limit / other) if limit < other else math.inf
-            for (_, other), ratio in zip(blocks, ratios, strict=True)
+            for (_, other), ratio in zip(turns, ratios, strict=True)
         ]
-        solution = _solve(blocks, low, high, limit)
+        solution = _solve(turns, low, high, limit)
     log_limit = math.log(limit) if limit > 0 else -math.inf
     log_times = []
     cut = 0
-    for (one, other), begin, end in zip(blocks, low, high, strict=True):
+    for (one, other), begin, end in zip(turns, low, high, strict=True):
         log_one, log_other = math.log(one), math.log(other)
         if solution < begin:
             log_one = min(log_one, _log_sum_exp((solution + log_other, log_limit)))
@@ -246,11 +247,11 @@ def _limited(blocks: Sequence[tuple[float, float]], center: float) -> Limited:
         cut += solution < begin or solution > end
     # K is beyond a median, so in half of the pairs nothing is cut: less is rounding, or arms
     # tenfold apart
-    return Limited(log_times, solution, max(0.5, 1 - cut / len(blocks)), limit)
+    return Limited(log_times, solution, max(0.5, 1 - cut / len(turns)), limit)
 
 
 def _solve(
-    blocks: Sequence[tuple[float, float]], low: Sequence[float], high: Sequence[float], limit: float
+    turns: Sequence[tuple[float, float]], low: Sequence[float], high: Sequence[float], limit: float
 ) -> float:
     """ln R of `_limited`: pair i's baseline is cut below `low[i]`, its candidate above `high[i]`,
     to `limit` seconds.
@@ -258,12 +259,12 @@ def _solve(
     Two borders of a pair may round to one number, between which the solution may still lie: borders
     are told apart by their place in the order, not by their value.
     """
-    pairs = range(len(blocks))
-    ratios = log_ratios(blocks)
+    pairs = range(len(turns))
+    ratios = log_ratios(turns)
     lows = [(low[pair], 0, pair) for pair in pairs if math.isfinite(low[pair])]
     highs = [(high[pair], 1, pair) for pair in pairs if math.isfinite(high[pair])]
     borders = sorted([*lows, *highs])
-    low_place, high_place = [-1] * len(blocks), [len(borders)] * len(blocks)
+    low_place, high_place = [-1] * len(turns), [len(borders)] * len(turns)
     for place, (_, kind, pair) in enumerate(borders):
         (high_place if kind else low_place)[pair] = place
 
@@ -274,7 +275,7 @@ def _solve(
         at = borders[place][0]
         most, least = (1.0, -math.exp(at)) if at <= 0 else (math.exp(-at), -1.0)
         terms = []
-        for pair, (one, other) in enumerate(blocks):
+        for pair, (one, other) in enumerate(turns):
             if place <= low_place[pair]:
                 terms.append(most)
             elif place >= high_place[pair]:
@@ -292,12 +293,12 @@ def _solve(
     first = bisect.bisect_left(range(len(borders)), True, key=is_past)
     ones = [
         limit if first <= low_place[pair] else one
-        for pair, (one, _) in enumerate(blocks)
+        for pair, (one, _) in enumerate(turns)
         if first <= high_place[pair]
     ]
     others = [
         limit if first > high_place[pair] else other
-        for pair, (_, other) in enumerate(blocks)
+        for pair, (_, other) in enumerate(turns)
         if first > low_place[pair]
     ]
     begin = borders[first - 1][0] if first > 0 else -math.inf
@@ -307,12 +308,12 @@ def _solve(
     return min(max(_log_sum(ones) - _log_sum(others), begin), end)
 
 
-def in_full(launches: Sequence[Sequence[tuple[float, float]]]) -> float:
-    """The mean of `block_interval` with no block limited: of all seconds, whoever was slow and
+def in_full(replicates: Sequence[Sequence[tuple[float, float]]]) -> float:
+    """The mean of `turn_interval` with no turn limited: of all seconds, whoever was slow and
     why.
     """
-    sums = [[_log_sum(arm) for arm in zip(*launch, strict=True)] for launch in launches]
-    return math.fsum(baseline - candidate for baseline, candidate in sums) / len(launches)
+    sums = [[_log_sum(arm) for arm in zip(*replicate, strict=True)] for replicate in replicates]
+    return math.fsum(baseline - candidate for baseline, candidate in sums) / len(replicates)
 
 
 @lru_cache(maxsize=1024)
@@ -326,7 +327,7 @@ def t_quantile(freedom: float, confidence: float = CONFIDENCE) -> float:
 
 
 def _gap(one: float, other: float, ratio: float, log_ratio: float) -> float:
-    """a − R·b of a pair of blocks by ln a/b = `ratio` and ln R = `log_ratio`; minus infinity beyond
+    """a − R·b of a pair of turns by ln a/b = `ratio` and ln R = `log_ratio`; minus infinity beyond
     all numbers.
     """
     if ratio >= log_ratio:

@@ -191,12 +191,12 @@ class Suite(Strict):
             )
 
     def _launch(self, launch: Launch) -> Launch:
-        if launch.torchrun and self.measurement.protocol == "blocks":
+        if launch.torchrun and self.measurement.protocol == "interleaved":
             raise InputError(
                 ("measurement", "protocol"),
                 "jobs of several processes cannot take turns: a rank that waits for the runner "
                 "would stall the others",
-                "epochs, or `launch: {launcher: plain, processes: 1}`",
+                "sequential, or `launch: {launcher: plain, processes: 1}`",
             )
         return launch
 
@@ -241,11 +241,11 @@ class Suite(Strict):
                 )
                 for w in matching
             ]
-            jobs = 2 * len(found) * self.measurement.most_launches
+            jobs = 2 * len(found) * self.measurement.most_replicates
             if jobs > MOST_JOBS:
                 message = f"with it the suite has about {jobs} jobs"
                 raise InputError(
-                    where, message, f"at most {MOST_JOBS}: fewer launches, workloads or pairs"
+                    where, message, f"at most {MOST_JOBS}: fewer replicates, workloads or pairs"
                 )
         counted = Counter((p.workload, p.baseline, p.candidate) for p in found)
         for key, times in counted.items():

@@ -67,7 +67,7 @@ class Frozen(BaseModel):
 
 
 class Point(Frozen):
-    """One night of one pair: mean seconds per step of both arms over the launches that count.
+    """One night of one pair: mean seconds per step of both arms over the replicates that count.
 
     Of inference: mean seconds per batch of both engines.
     """

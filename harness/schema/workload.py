@@ -20,8 +20,8 @@ from harness.schema.redaction import HOST_PATH
 Scalar = bool | int | float | str | None
 # Of anything that waits or measures; what is longer is a slip of the keyboard.
 MOST_SECONDS = 366 * 24 * 3600.0
-LARGEST_SEED = 2**31 - 1  # NumPy takes 32 bits, and launches count up from it
-MOST_LAUNCHES = 1000
+LARGEST_SEED = 2**31 - 1  # NumPy takes 32 bits, and replicates count up from it
+MOST_REPLICATES = 1000
 # Ends of the keys of a model's configuration that are counts.
 SIZES = ("_size", "_layers", "_heads", "_embeddings", "n_embd", "n_layer", "n_head", "n_positions")
 GLUE_TASKS = ("cola", "sst2", "mrpc", "stsb", "qqp", "mnli", "qnli", "rte", "wnli")
@@ -214,7 +214,9 @@ class Training(Strict):
     dataloader_workers: int = Field(0, ge=0, le=1024)
     logging_steps: int = Field(500, gt=0)
     evaluate: bool = Field(True, description="evaluate on the task's validation set after training")
-    seed: int = Field(42, ge=0, le=LARGEST_SEED, description="launch k of every arm uses seed + k")
+    seed: int = Field(
+        42, ge=0, le=LARGEST_SEED, description="replicate k of every arm uses seed + k"
+    )
 
 
 class Launch(Strict):

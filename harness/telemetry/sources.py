@@ -15,7 +15,7 @@ Value = int | float | list[int]
 FAST = ("utilization", "memory_used_bytes", "power_w", "energy_mj", "sm_clock_mhz", "clock_reasons")
 # Read about once per second: slow to change, or slow to ask for.
 SLOW = ("memory_clock_mhz", "temperature_c", "pids")
-# Read once, at the start, and by the guard.
+# Read once, at the start, and by the preflight checks.
 ONCE = ("memory_total_bytes", "power_limit_w", "mig_mode", "persistence_mode")
 
 # One driver call answers two fields.

@@ -166,7 +166,7 @@ class Job:
                 built.model.save_pretrained(spec.output_dir)
                 loaded.data.tokenizer.save_pretrained(spec.output_dir)
         self._ranks.wait()  # one that left earlier would take the others' connections with it
-        if spec.inference is not None and not spec.twin and self._ranks.main:
+        if spec.inference is not None and not spec.parity_run and self._ranks.main:
             from harness.worker.inference import phase
 
             metrics = self._evaluated.metrics if self._evaluated else {}
@@ -348,7 +348,7 @@ class Job:
             chance=dict(data.chance) if data else {},
             first_loss=losses[0] if losses else None,
             last_loss=losses[-1] if losses else None,
-            losses=list(losses) if self.spec.twin else None,
+            losses=list(losses) if self.spec.parity_run else None,
             packages=_packages(),
             shape=self._built.shape if self._built else None,
             inference=self._inference,

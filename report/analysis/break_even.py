@@ -17,8 +17,8 @@ class BreakEven:
     ahead.
 
     `step` is infinite if it never is, 1 if it is from the first step. `low` and `high` are the 95%
-    interval, None where there are fewer than two launches; `high` is infinite where the launches
-    cannot exclude that it never is.
+    interval, None where there are fewer than two replicates; `high` is infinite where the
+    replicates cannot exclude that it never is.
     """
 
     n: int
@@ -60,24 +60,24 @@ class BreakEven:
 
 
 def break_even(
-    launches: Sequence[tuple[float, float, float, float]], confidence: float = CONFIDENCE
+    replicates: Sequence[tuple[float, float, float, float]], confidence: float = CONFIDENCE
 ) -> BreakEven:
-    """The break-even step of launches of (S_b, S_c, t_b, t_c): set-up and steady step of baseline
+    """The break-even step of replicates of (S_b, S_c, t_b, t_c): set-up and steady step of baseline
     and candidate, in s.
 
     After n steps an arm has spent S + (n − 1) · t, for the recorded set-up S ends with the first
     step; both have spent the same at n = 1 + (S_c − S_b) / (t_b − t_c). Steps of the warm-up after
-    the first count as steady ones. The quotient is of the means of the differences over launches;
+    the first count as steady ones. The quotient is of the means of the differences over replicates;
     its interval is that of a ratio of two correlated means: all θ with |ΔS − θ·Δt| ≤ t(n − 1) ·
     se(ΔS − θ·Δt). Source: Fieller, "Some Problems in Interval Estimation", Journal of the Royal
     Statistical Society B 16 (1954) 175–185. Where Δt is not significantly above 0 that set has no
-    upper end. No launch: ValueError.
+    upper end. No replicate: ValueError.
     """
-    count = len(launches)
+    count = len(replicates)
     if count == 0:
-        raise ValueError("the break-even of no launches")
-    setups = [candidate - baseline for baseline, candidate, _, _ in launches]
-    saved = [baseline - candidate for _, _, baseline, candidate in launches]
+        raise ValueError("the break-even of no replicates")
+    setups = [candidate - baseline for baseline, candidate, _, _ in replicates]
+    saved = [baseline - candidate for _, _, baseline, candidate in replicates]
     setup, save = math.fsum(setups) / count, math.fsum(saved) / count
     step = math.inf if save <= 0 else max(FIRST_STEP, FIRST_STEP + setup / save)
     if count < 2:

@@ -12,10 +12,10 @@ from harness.schema.record import JobRecord, trained_length
 from harness.schema.stats import CONFIDENCE, Estimate, mean_interval, t_quantile, usable
 from report.analysis.cycles import ROUNDING
 from report.analysis.gains import END_TO_END, STEADY_STATE, gains_of
-from report.analysis.launches import arms_of, count_verdicts, is_result, verdict
 from report.analysis.metrics import SETUP
 from report.analysis.outcome import HAS_RESULT, Outcome, no_result
 from report.analysis.provenance_diff import Differences, differences
+from report.analysis.replicates import arms_of, count_verdicts, is_result, verdict
 from report.labels import known
 from report.loading.runs import Run
 
@@ -110,7 +110,7 @@ def joint_change(a: Estimate, b: Estimate, confidence: float = CONFIDENCE) -> Es
     V_b²/ν_b). Sources: Welch, "The generalization of 'Student's' problem when several different
     population variances are involved", Biometrika 34 (1947) 28–35; Satterthwaite, "An Approximate
     Distribution of Estimates of Variance Components", Biometrics Bulletin 2 (1946) 110–114. The
-    runs are independent: no launch is in both.
+    runs are independent: no replicate is in both.
     """
     n, mean = min(a.n, b.n), b.mean - a.mean
     parts = [_variance(estimate, confidence) for estimate in (a, b)]
@@ -209,8 +209,8 @@ def _gain_items(run: Run) -> list[Item]:
 
 def _time_items(run: Run) -> list[Item]:
     items = []
-    for (workload, arm), launches in arms_of(run).launches.items():
-        jobs = list(launches.values())
+    for (workload, arm), replicates in arms_of(run).replicates.items():
+        jobs = list(replicates.values())
         counted = [job for job in jobs if is_result(job)]
         for label, read, by_work, by_batch in TIMES:
             logs = [math.log(seconds) for job in counted if usable(seconds := read(job))]

@@ -10,24 +10,24 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
-from harness.schema.record import BlockTimes, JobRecord, Pair
-from harness.schema.stats import block_interval, in_full
+from harness.schema.record import JobRecord, Pair, TurnTimes
+from harness.schema.stats import in_full, turn_interval
 from report.analysis.break_even import BreakEven, break_even
 from report.analysis.cycles import disagree, sm_clock_mhz
-from report.analysis.launches import (
+from report.analysis.metrics import RUNTIME, SETUP, STEADY_STEP
+from report.analysis.outcome import HAS_RESULT, GainStatus, Outcome, no_result
+from report.analysis.parity import Parity, ParityOutcome, check_parity
+from report.analysis.replicates import (
     Arms,
     JobStatus,
-    Launches,
+    Replicates,
     arms_of,
-    by_blocks,
     count_verdicts,
+    is_interleaved,
     is_result,
     unobserved,
     verdict,
 )
-from report.analysis.metrics import RUNTIME, SETUP, STEADY_STEP
-from report.analysis.outcome import HAS_RESULT, GainStatus, Outcome, no_result
-from report.analysis.parity import Parity, ParityOutcome, check_parity
 from report.analysis.statistics import Estimate, format_gain, latency_gain, throughput_gain, usable
 from report.loading.runs import Run, once_per_run
 
@@ -53,10 +53,10 @@ MEASURES = (END_TO_END, STEADY_STATE)
 class Gain:
     """What the candidate of a pair gains over its baseline, by one measure.
 
-    `ratio` estimates ln T_baseline − ln T_candidate over the `ratio.n` launches that count, of
-    `launches` there were; None if there is no gain, and then `outcome` says why.
-    `left_out` says why launches do not count. `cycles` is the same of clock cycles (steady state,
-    where every card's clock is known). `in_full`: the mean of `ratio` had no slow block been
+    `ratio` estimates ln T_baseline − ln T_candidate over the `ratio.n` replicates that count, of
+    `replicates` there were; None if there is no gain, and then `outcome` says why.
+    `left_out` says why replicates do not count. `cycles` is the same of clock cycles (steady state,
+    where every card's clock is known). `in_full`: the mean of `ratio` had no slow turn been
     limited. `break_even`: the step from which the set-up is repaid, with the gain in the steady
     state. `unobserved`: why it is unknown of some jobs that count whether their cards were
     throttled or shared; empty if it is known of all.
@@ -65,7 +65,7 @@ class Gain:
     pair: Pair
     measure: Measure
     ratio: Estimate | None
-    launches: int
+    replicates: int
     outcome: Outcome
     left_out: str = ""
     cycles: Estimate | None = None
@@ -106,7 +106,7 @@ def gains_of(run: Run, arms: Arms | None = None) -> list[Gain]:
     run.
 
     Published runs have end-to-end times only, so nothing is said of their steady state; jobs that
-    took turns on the device have a steady state only. `arms`: other launches than arms_of(run).
+    took turns on the device have a steady state only. `arms`: other replicates than arms_of(run).
     """
     return _gains_of_run(run) if arms is None or arms is arms_of(run) else _gains_of(run, arms)
 
@@ -129,7 +129,7 @@ def _gains_of(run: Run, arms: Arms) -> list[Gain]:
         both = [*matched(baseline, candidate)]
         for measure in MEASURES:
             if (measure is STEADY_STATE and _published(jobs)) or (
-                measure is END_TO_END and by_blocks(run, jobs)
+                measure is END_TO_END and is_interleaved(run, jobs)
             ):
                 continue
             gain = _gain(pair, measure, baseline, candidate, both, parity)
@@ -147,12 +147,12 @@ def _gains_of(run: Run, arms: Arms) -> list[Gain]:
     return gains
 
 
-def matched(baseline: Launches, candidate: Launches) -> Iterator[tuple[JobRecord, JobRecord]]:
-    """Launch k of the baseline with launch k of the candidate, where both are results and did the
-    same work.
+def matched(baseline: Replicates, candidate: Replicates) -> Iterator[tuple[JobRecord, JobRecord]]:
+    """Replicate k of the baseline with replicate k of the candidate, where both are results and did
+    the same work.
     """
-    for launch in sorted(baseline.keys() & candidate.keys()):
-        one, other = baseline[launch], candidate[launch]
+    for replicate in sorted(baseline.keys() & candidate.keys()):
+        one, other = baseline[replicate], candidate[replicate]
         if is_result(one) and is_result(other) and not _mismatch(one, other):
             yield one, other
 
@@ -175,23 +175,23 @@ def _without_gain(gain: Gain, status: GainStatus, reason: str) -> Gain:
 def _gain(
     pair: Pair,
     measure: Measure,
-    baseline: Launches,
-    candidate: Launches,
+    baseline: Replicates,
+    candidate: Replicates,
     both: Sequence[tuple[JobRecord, JobRecord]],
     parity: Parity | None,
 ) -> Gain:
-    """The gain by the launches of `both` (matched) that have the time; the reason why launches do
-    not count.
+    """The gain by the replicates of `both` (matched) that have the time; the reason why replicates
+    do not count.
     """
     jobs = [
         (one, other)
         for one, other in both
         if usable(measure.time(one)) and usable(measure.time(other))
     ]
-    launches = baseline.keys() | candidate.keys()
+    replicates = baseline.keys() | candidate.keys()
     why = (
         ""
-        if launches and len(jobs) == len(launches)
+        if replicates and len(jobs) == len(replicates)
         else _why_left_out(pair, measure, baseline, candidate)
     )
     unseen = count_verdicts(
@@ -200,13 +200,13 @@ def _gain(
     make = partial(Gain, pair, measure, parity=parity, unobserved=unseen)
     if jobs:
         times = [_times(measure, one, other) for one, other in jobs]
-        ratio = block_interval(times)
+        ratio = turn_interval(times)
         if measure is not STEADY_STATE:
-            return make(ratio, len(launches), HAS_RESULT, why)
+            return make(ratio, len(replicates), HAS_RESULT, why)
         cycles, even = _cycles(jobs, times), _break_even(jobs)
         return make(
             ratio,
-            len(launches),
+            len(replicates),
             HAS_RESULT,
             why,
             cycles=cycles,
@@ -220,20 +220,20 @@ def _gain(
     if all(finished) and not any(
         _mismatch(baseline[k], candidate[k]) for k in baseline.keys() & candidate.keys()
     ):
-        why = f"no launch in which both arms finished ({why})"
-    return make(None, len(launches), no_result(why))
+        why = f"no replicate in which both arms finished ({why})"
+    return make(None, len(replicates), no_result(why))
 
 
 def _times(measure: Measure, one: JobRecord, other: JobRecord) -> list[tuple[float, float]]:
-    """The seconds of both arms of a launch for the same steps: one entry per pair of blocks, or one
-    in all.
+    """The seconds of both arms of a replicate for the same steps: one entry per pair of turns, or
+    one in all.
     """
-    if measure is STEADY_STATE and one.blocks and other.blocks:
-        return _block_times(one.blocks, other.blocks)
+    if measure is STEADY_STATE and one.turns and other.turns:
+        return _turn_times(one.turns, other.turns)
     return [(measure.time(one) or 0.0, measure.time(other) or 0.0)]
 
 
-def _block_times(one: BlockTimes, other: BlockTimes) -> list[tuple[float, float]]:
+def _turn_times(one: TurnTimes, other: TurnTimes) -> list[tuple[float, float]]:
     return [
         (steps * one_s, steps * other_s)
         for steps, one_s, other_s in list(zip(one.steps, one.step_s, other.step_s, strict=False))[
@@ -249,18 +249,18 @@ def _cycles(
     is known.
     """
     scaled = []
-    for (one, other), launch in zip(jobs, times, strict=True):
+    for (one, other), replicate in zip(jobs, times, strict=True):
         one_mhz, other_mhz = sm_clock_mhz(one), sm_clock_mhz(other)
         if not usable(one_mhz) or not usable(
             other_mhz
         ):  # the range of a time in seconds is wide enough for a clock
             return None
-        scaled.append([(one_s * one_mhz, other_s * other_mhz) for one_s, other_s in launch])
-    return block_interval(scaled)
+        scaled.append([(one_s * one_mhz, other_s * other_mhz) for one_s, other_s in replicate])
+    return turn_interval(scaled)
 
 
 def _break_even(jobs: Sequence[tuple[JobRecord, JobRecord]]) -> BreakEven | None:
-    launches = [
+    replicates = [
         (one_setup, other_setup, one_step, other_step)
         for one, other in jobs
         if usable(one_setup := SETUP.read(one))
@@ -268,7 +268,7 @@ def _break_even(jobs: Sequence[tuple[JobRecord, JobRecord]]) -> BreakEven | None
         and usable(one_step := STEADY_STEP.read(one))
         and usable(other_step := STEADY_STEP.read(other))
     ]
-    return break_even(launches) if launches else None
+    return break_even(replicates) if replicates else None
 
 
 def _judge(measure: Measure, job: JobRecord | None) -> str:
@@ -291,7 +291,7 @@ def _mismatch(one: JobRecord, other: JobRecord) -> str:
     if (one.partner is None) != (other.partner is None):
         return "arms were measured by different protocols"
     if one.partner is not None:
-        return _blocks_mismatch(one.blocks, other.blocks)
+        return _turns_mismatch(one.turns, other.turns)
     if one.timing.steps != other.timing.steps and None not in (
         one.timing.steps,
         other.timing.steps,
@@ -302,41 +302,43 @@ def _mismatch(one: JobRecord, other: JobRecord) -> str:
     return ""
 
 
-def _blocks_mismatch(one: BlockTimes | None, other: BlockTimes | None) -> str:
-    """Jobs that took turns may stop at any step, but their pairs of blocks must be of the same
+def _turns_mismatch(one: TurnTimes | None, other: TurnTimes | None) -> str:
+    """Jobs that took turns may stop at any step, but their pairs of turns must be of the same
     steps.
     """
     if one is None or other is None:
-        return "no block times recorded"
+        return "no turn times recorded"
     if (one.steps, one.pilot, len(one.step_s)) != (other.steps, other.pilot, len(other.step_s)):
-        return "arms did different blocks"
-    times = _block_times(one, other)
+        return "arms did different turns"
+    times = _turn_times(one, other)
     return (
         ""
         if times and all(usable(s) for both in times for s in both)
-        else "no pair of blocks was timed"
+        else "no pair of turns was timed"
     )
 
 
-def _why_left_out(pair: Pair, measure: Measure, baseline: Launches, candidate: Launches) -> str:
-    launches = sorted(baseline.keys() | candidate.keys())
-    if not launches:
+def _why_left_out(pair: Pair, measure: Measure, baseline: Replicates, candidate: Replicates) -> str:
+    replicates = sorted(baseline.keys() | candidate.keys())
+    if not replicates:
         return "no job recorded"
     said = []
     for name, arm in ((pair.baseline, baseline), (pair.candidate, candidate)):
         if not arm:
             said.append(f"{name}: no job recorded")
-        elif counted := count_verdicts(_judge(measure, arm.get(launch)) for launch in launches):
+        elif counted := count_verdicts(
+            _judge(measure, arm.get(replicate)) for replicate in replicates
+        ):
             said.append(f"{name}: {counted}")
     both_ok = {
-        launch
-        for launch in baseline.keys() & candidate.keys()
-        if is_result(baseline[launch]) and is_result(candidate[launch])
+        replicate
+        for replicate in baseline.keys() & candidate.keys()
+        if is_result(baseline[replicate]) and is_result(candidate[replicate])
     }
     if mismatches := count_verdicts(
-        (_mismatch(baseline[launch], candidate[launch]) if launch in both_ok else "")
+        (_mismatch(baseline[replicate], candidate[replicate]) if replicate in both_ok else "")
         or JobStatus.OK
-        for launch in launches
+        for replicate in replicates
     ):
         said.append(mismatches)
     return "; ".join(said)

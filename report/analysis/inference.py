@@ -2,9 +2,9 @@
 there is none.
 
 The pair is within a job: both engines ran the same trained weights on the same batches, in turns. A
-launch's value is d = ln T_torch − ln T_onnxruntime of the mean seconds per batch; its interval is
-Student's t over launches, as of every gain. An arm of the training is no side of this pair, only
-where the weights come from.
+replicate's value is d = ln T_torch − ln T_onnxruntime of the mean seconds per batch; its interval
+is Student's t over replicates, as of every gain. An arm of the training is no side of this pair,
+only where the weights come from.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 from harness.schema.record import InferencePoint, JobRecord
 from report.analysis.gains import transformed
-from report.analysis.launches import JobStatus, Launches, arms_of, count_verdicts, verdict
 from report.analysis.outcome import HAS_RESULT, GainStatus, Outcome, no_result
+from report.analysis.replicates import JobStatus, Replicates, arms_of, count_verdicts, verdict
 from report.analysis.statistics import (
     Estimate,
     latency_gain,
@@ -40,15 +40,15 @@ def has_inference(run: Run) -> bool:
 class Comparison:
     """Both engines on what an arm trained, at one batch size (None: none was timed).
 
-    `counted`: the launches with a result, whose times stand; `ratio` estimates ln T_torch − ln
+    `counted`: the replicates with a result, whose times stand; `ratio` estimates ln T_torch − ln
     T_onnxruntime over them, None if there is no gain, and then `outcome` says why.
-    `left_out` says why launches do not count.
+    `left_out` says why replicates do not count.
     """
 
     workload: str
     arm: str
     batch_size: int | None
-    launches: Launches
+    replicates: Replicates
     counted: list[tuple[JobRecord, InferencePoint]]
     ratio: Estimate | None
     outcome: Outcome
@@ -67,22 +67,25 @@ class Comparison:
 
 @once_per_run
 def comparisons_of(run: Run) -> list[Comparison]:
-    """Every arm of every workload by every batch size that a launch has; of runs without inference
-    nothing.
+    """Every arm of every workload by every batch size that a replicate has; of runs without
+    inference nothing.
     """
     if not has_inference(run):
         return []
     found = []
-    for (workload, arm), launches in arms_of(run).launches.items():
+    for (workload, arm), replicates in arms_of(run).replicates.items():
         sizes = dict.fromkeys(
-            p.batch_size for job in launches.values() if job.inference for p in job.inference.points
+            p.batch_size
+            for job in replicates.values()
+            if job.inference
+            for p in job.inference.points
         )
-        found += [_compare(workload, arm, launches, size) for size in (sizes or (None,))]
+        found += [_compare(workload, arm, replicates, size) for size in (sizes or (None,))]
     return found
 
 
-def _compare(workload: str, arm: str, launches: Launches, size: int | None) -> Comparison:
-    jobs = list(launches.values())
+def _compare(workload: str, arm: str, replicates: Replicates, size: int | None) -> Comparison:
+    jobs = list(replicates.values())
     judged = [_judge(job, size) for job in jobs]
     counted = [
         (job, point)
@@ -90,8 +93,8 @@ def _compare(workload: str, arm: str, launches: Launches, size: int | None) -> C
         if said == JobStatus.OK and (point := _point(job, size))
     ]
     differing = [
-        f"{job.inference.disagreement or 'not compared'} in launch {launch + 1}"
-        for (launch, job), said in zip(launches.items(), judged, strict=True)
+        f"{job.inference.disagreement or 'not compared'} in replicate {replicate + 1}"
+        for (replicate, job), said in zip(replicates.items(), judged, strict=True)
         if said == JobStatus.OK and job.inference and not job.inference.agree
     ]
     points = [point for _, point in counted]
@@ -113,7 +116,7 @@ def _compare(workload: str, arm: str, launches: Launches, size: int | None) -> C
         workload=workload,
         arm=arm,
         batch_size=size,
-        launches=launches,
+        replicates=replicates,
         counted=counted,
         ratio=ratio,
         outcome=outcome,

@@ -160,7 +160,7 @@ def mean(values: list[float]) -> float:
 # Jobs that took turns on the device waited for one another, so they have no time end to end.
 RUNTIME = JobMetric(
     key="runtime_s",
-    meaning="end-to-end training time in seconds, mean over the launches that count",
+    meaning="end-to-end training time in seconds, mean over the replicates that count",
     unit=Unit.SECOND,
     read=lambda job: None if job.partner else job.timing.train_runtime_s,
     header="Runtime(s)",
@@ -221,7 +221,7 @@ STEADY_SAMPLES_PER_S = JobMetric(
 )
 GPU_UTILIZATION = JobMetric(
     key="gpu_utilization_percent",
-    meaning="NVML's GPU utilization in the steady window, mean over cards and launches",
+    meaning="NVML's GPU utilization in the steady window, mean over cards and replicates",
     unit=Unit.PERCENT,
     read=OfCards(mean, lambda card: card.utilization_mean),
     header="Util(%)",
@@ -230,7 +230,7 @@ GPU_UTILIZATION = JobMetric(
 )
 GPU_UTILIZATION_P10 = JobMetric(
     key="gpu_utilization_p10_percent",
-    meaning="its 10th percentile over the samples of a window, mean over cards and launches",
+    meaning="its 10th percentile over the samples of a window, mean over cards and replicates",
     unit=Unit.PERCENT,
     read=OfCards(mean, lambda card: card.utilization_p10),
     header="p10(%)",
@@ -240,7 +240,7 @@ GPU_UTILIZATION_P10 = JobMetric(
 GPU_MEMORY_PEAK = JobMetric(
     key="gpu_memory_peak_bytes",
     meaning="peak of the whole card's memory in use by NVML, of the fullest card, mean over "
-    "launches",
+    "replicates",
     unit=Unit.BYTE,
     read=OfCards(max, lambda card: card.memory_peak_bytes),
     header="NVML GiB",
@@ -252,7 +252,7 @@ GPU_MEMORY_PEAK = JobMetric(
 )
 TORCH_PEAK_ALLOCATED = JobMetric(
     key="torch_peak_allocated_bytes",
-    meaning="peak that torch's allocator had handed out, mean over launches",
+    meaning="peak that torch's allocator had handed out, mean over replicates",
     unit=Unit.BYTE,
     read=lambda job: job.memory.torch_peak_allocated_bytes,
     header="Torch GiB",
@@ -264,14 +264,14 @@ TORCH_PEAK_ALLOCATED = JobMetric(
 )
 TORCH_PEAK_RESERVED = JobMetric(
     key="torch_peak_reserved_bytes",
-    meaning="peak that torch's allocator had taken from the card, mean over launches",
+    meaning="peak that torch's allocator had taken from the card, mean over replicates",
     unit=Unit.BYTE,
     read=lambda job: job.memory.torch_peak_reserved_bytes,
     better=Better.LOWER,
 )
 POWER = JobMetric(
     key="power_w",
-    meaning="power in the steady window, all cards together, mean over launches",
+    meaning="power in the steady window, all cards together, mean over replicates",
     unit=Unit.WATT,
     read=OfCards(sum, lambda card: card.power_mean_w),
     header="Power(W)",
@@ -279,7 +279,7 @@ POWER = JobMetric(
 )
 ENERGY_PER_SAMPLE = JobMetric(
     key="joules_per_sample",
-    meaning="energy of all cards per training sample in the steady window, mean over launches",
+    meaning="energy of all cards per training sample in the steady window, mean over replicates",
     unit=Unit.JOULE_PER_SAMPLE,
     read=lambda job: job.telemetry.joules_per_sample if job.telemetry else None,
     header="J/sample",
@@ -288,7 +288,7 @@ ENERGY_PER_SAMPLE = JobMetric(
 )
 MODEL_FLOPS_UTILIZATION = JobMetric(
     key="model_flops_utilization",
-    meaning="the model's FLOPs over the card's dense peak, as a fraction, mean over launches",
+    meaning="the model's FLOPs over the card's dense peak, as a fraction, mean over replicates",
     unit=Unit.FRACTION,
     read=lambda job: job.efficiency.model_flops_utilization if job.efficiency else None,
     header="MFU(%)",
@@ -298,7 +298,7 @@ MODEL_FLOPS_UTILIZATION = JobMetric(
 )
 SM_CLOCK = JobMetric(
     key="sm_clock_mhz",
-    meaning="median SM clock in the steady window, mean over cards and launches",
+    meaning="median SM clock in the steady window, mean over cards and replicates",
     unit=Unit.MEGAHERTZ,
     read=OfCards(mean, lambda card: card.sm_clock_median_mhz),
     header="SM(MHz)",
@@ -328,7 +328,7 @@ HOST_CPU_SHARE = JobMetric(
 )
 PROCESS_MEMORY_PEAK = JobMetric(
     key="peak_rss_bytes",
-    meaning="peak resident memory of the job's process, mean over launches",
+    meaning="peak resident memory of the job's process, mean over replicates",
     unit=Unit.BYTE,
     read=lambda job: job.memory.peak_rss_bytes,
     header="Peak RSS(GiB)",
@@ -349,7 +349,7 @@ JOB_MEMORY_PEAK = JobMetric(
 # d = ln T_baseline - ln T_candidate, or an end of its interval.
 LOG_RATIO: Metric[float] = Metric(
     key="log_ratio",
-    meaning="mean of ln T_baseline - ln T_candidate over the launches that count",
+    meaning="mean of ln T_baseline - ln T_candidate over the replicates that count",
     unit=Unit.NONE,
     read=lambda d: d,
     better=Better.HIGHER,
@@ -394,7 +394,8 @@ SPEED_UP: Metric[float] = Metric(
 )
 CYCLES_THROUGHPUT_GAIN: Metric[float] = Metric(
     key="cycles_throughput_gain",
-    meaning="the throughput gain in clock cycles: each launch's times multiplied by its SM clock",
+    meaning="the throughput gain in clock cycles: each replicate's times multiplied by its SM "
+    "clock",
     unit=Unit.FRACTION,
     read=throughput_gain,
     better=Better.HIGHER,
@@ -405,7 +406,7 @@ CYCLES_THROUGHPUT_GAIN: Metric[float] = Metric(
 # Of an engine of inference: in rows, its name stands before the key; `{engine}` is its label.
 INFERENCE_LATENCY: Metric[EngineTimes] = Metric(
     key="latency_s",
-    meaning="inference, seconds per batch by {engine}, mean over the launches that count",
+    meaning="inference, seconds per batch by {engine}, mean over the replicates that count",
     unit=Unit.SECOND,
     read=lambda times: times.mean_s,
     header="mean",
@@ -416,7 +417,7 @@ INFERENCE_LATENCY: Metric[EngineTimes] = Metric(
 )
 INFERENCE_LATENCY_P50: Metric[EngineTimes] = Metric(
     key="latency_p50_s",
-    meaning="inference, median over a launch's batches, mean over launches",
+    meaning="inference, median over a replicate's batches, mean over replicates",
     unit=Unit.SECOND,
     read=lambda times: times.p50_s,
     header="p50",
@@ -426,7 +427,7 @@ INFERENCE_LATENCY_P50: Metric[EngineTimes] = Metric(
 )
 INFERENCE_LATENCY_P95: Metric[EngineTimes] = Metric(
     key="latency_p95_s",
-    meaning="inference, 95th percentile over a launch's batches, mean over launches",
+    meaning="inference, 95th percentile over a replicate's batches, mean over replicates",
     unit=Unit.SECOND,
     read=lambda times: times.p95_s,
     header="p95",

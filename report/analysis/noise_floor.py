@@ -13,7 +13,7 @@ from harness.errors import BenchError
 from harness.schema.record import Host, JobRecord, Pair, trained_length
 from harness.schema.workload import Arm
 from report.analysis.gains import Gain, gains_of
-from report.analysis.launches import Arms, arms_of
+from report.analysis.replicates import Arms, arms_of
 from report.analysis.statistics import throughput_gain
 from report.loading.aa_runs import declared_a_a, same_host
 from report.loading.runs import JOBS_FILE, RUN_FILE, Run, load_run, once_per_run
@@ -54,7 +54,7 @@ def is_a_a(run: Run, pair: Pair, arms: Arms) -> bool:
     suite.
     """
     jobs = [
-        next(iter(arms.launches.get((pair.workload, arm), {}).values()), None)
+        next(iter(arms.replicates.get((pair.workload, arm), {}).values()), None)
         for arm in _sides(pair)
     ]
     if jobs[0] and jobs[1]:
@@ -129,7 +129,7 @@ def _settings(job: JobRecord) -> Settings:
         training.precision,
         training.batch_size,
         trained_length(job),
-        "blocks" if job.partner else "epochs",
+        "interleaved" if job.partner else "sequential",
     )
 
 

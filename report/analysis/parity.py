@@ -1,5 +1,5 @@
-"""The parity gate: whether both arms of a pair learned alike, by twin runs step by step and by the
-final metric.
+"""The parity gate: whether both arms of a pair learned alike, by parity runs step by step and by
+the final metric.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from enum import StrEnum
 
 from harness.schema.record import JobRecord, Pair, ParityInfo, State
 from harness.schema.stats import mean_of, t_quantile
-from report.analysis.launches import Arms, JobStatus, is_result, verdict
+from report.analysis.replicates import Arms, JobStatus, is_result, verdict
 from report.loading.runs import Run
 from report.text import four_decimals, in_one_line
 
 LOSS_TOLERANCE = {"fp32": 1e-4, "bf16": 5e-2, "fp16": 2e-2}
-"""Largest absolute difference of a step's loss between twins (dropout 0, same weights, same
+"""Largest absolute difference of a step's loss between parity runs (dropout 0, same weights, same
 batches), by precision.
 
 A classifier's loss starts near ln(labels), 0.7 to 1.1, so these are about relative differences too.
@@ -27,8 +27,8 @@ fp16: one rounding is 2^-11 = 5e-4 of a value. Logits, hence the loss, pass thro
     them, and fused kernels round where separate ones do not.
 bf16: one rounding is 2^-8 = 4e-3, eight times that of fp16; the bound is not eight times as wide,
     for that would pass an arm that learns at another rate.
-A suite's `parity.tolerance` takes their place. What twins can show grows with their steps and the
-learning rate. AdamW's steps do not depend on the gradients' scale, so a wrong one shows only by
+A suite's `parity.tolerance` takes their place. What parity runs can show grows with their steps and
+the learning rate. AdamW's steps do not depend on the gradients' scale, so a wrong one shows only by
 clipping, overflow or underflow.
 """
 MAIN_METRICS = (
@@ -39,7 +39,7 @@ MAIN_METRICS = (
     "perplexity",
     "loss",
 )  # the first of a record that names none
-MIN_SEEDS = 3  # baseline launches: fewer say nothing of the spread between seeds
+MIN_SEEDS = 3  # baseline replicates: fewer say nothing of the spread between seeds
 
 
 class ParityOutcome(StrEnum):
@@ -55,8 +55,8 @@ class Parity:
     """What the gate says of a pair. `reason`: why it failed or was not checked; `metric`: what
     became of the metric.
 
-    `difference` is the largest of a step's loss over `steps` steps of the twins, `tolerance` what
-    was allowed.
+    `difference` is the largest of a step's loss over `steps` steps of the parity runs, `tolerance`
+    what was allowed.
     """
 
     outcome: ParityOutcome
@@ -75,52 +75,57 @@ def parity_settings(run: Run) -> ParityInfo | None:
 def check_parity(run: Run, pair: Pair, arms: Arms) -> Parity | None:
     """The gate's verdict on a pair; None where the suite has no gate.
 
-    Fails by the twins or by the metric; passes only if the twins were compared.
+    Fails by the parity runs or by the metric; passes only if the parity runs were compared.
     """
     settings = parity_settings(run)
     if settings is None:
         return None
-    twins = _compare_twins(pair, arms, settings.tolerance)
-    if twins.outcome is ParityOutcome.FAILED:
-        return twins
+    parity_runs = _compare_parity_runs(pair, arms, settings.tolerance)
+    if parity_runs.outcome is ParityOutcome.FAILED:
+        return parity_runs
     differs, said = _compare_metric(pair, arms)
     return (
-        replace(twins, outcome=ParityOutcome.FAILED, reason=said, metric=said)
+        replace(parity_runs, outcome=ParityOutcome.FAILED, reason=said, metric=said)
         if differs
-        else replace(twins, metric=said)
+        else replace(parity_runs, metric=said)
     )
 
 
-def _compare_twins(pair: Pair, arms: Arms, tolerance: float | None) -> Parity:
+def _compare_parity_runs(pair: Pair, arms: Arms, tolerance: float | None) -> Parity:
     baseline, candidate = (
-        arms.twins.get((pair.workload, arm)) for arm in (pair.baseline, pair.candidate)
+        arms.parity_runs.get((pair.workload, arm)) for arm in (pair.baseline, pair.candidate)
     )
     if baseline is None or candidate is None:
         missing = [
             arm
-            for arm, twin in ((pair.baseline, baseline), (pair.candidate, candidate))
-            if twin is None
+            for arm, parity_run in ((pair.baseline, baseline), (pair.candidate, candidate))
+            if parity_run is None
         ]
-        return Parity(ParityOutcome.NOT_CHECKED, f"no twin of {' and '.join(missing)} was run")
+        return Parity(
+            ParityOutcome.NOT_CHECKED, f"there is no parity run of {' and '.join(missing)}"
+        )
     if (baseline.state, candidate.state) == (State.OK, State.DIVERGED):
         return Parity(
             ParityOutcome.FAILED,
-            f"the twin of {pair.candidate} diverged, that of {pair.baseline} did not",
+            f"the parity run of {pair.candidate} diverged, that of {pair.baseline} did not",
         )
-    for twin in (baseline, candidate):
-        if (why := verdict(twin)) is not JobStatus.OK:
-            because = f" ({in_one_line(twin.reason)})" if twin.reason else ""
-            return Parity(ParityOutcome.NOT_CHECKED, f"the twin of {twin.arm.name}: {why}{because}")
+    for parity_run in (baseline, candidate):
+        if (why := verdict(parity_run)) is not JobStatus.OK:
+            because = f" ({in_one_line(parity_run.reason)})" if parity_run.reason else ""
+            return Parity(
+                ParityOutcome.NOT_CHECKED,
+                f"the parity run of {parity_run.arm.name}: {why}{because}",
+            )
     for what, field in (
         ("initial weights", "initial_weights_sha256"),
         ("the order of the data", "data_order_sha256"),
     ):
         one, other = getattr(baseline.fingerprint, field), getattr(candidate.fingerprint, field)
         if one is None or other is None:
-            return Parity(ParityOutcome.NOT_CHECKED, f"{what} of the twins: not recorded")
+            return Parity(ParityOutcome.NOT_CHECKED, f"{what} of the parity runs: not recorded")
         if one != other:
             return Parity(
-                ParityOutcome.FAILED, f"{what} of the twins: not the same{_declared(pair)}"
+                ParityOutcome.FAILED, f"{what} of the parity runs: not the same{_declared(pair)}"
             )
     return _compare_losses(pair, baseline, candidate, tolerance)
 
@@ -129,11 +134,11 @@ def _compare_losses(
     pair: Pair, baseline: JobRecord, candidate: JobRecord, tolerance: float | None
 ) -> Parity:
     if not baseline.losses or not candidate.losses:
-        return Parity(ParityOutcome.NOT_CHECKED, "the losses of the twins: not recorded")
+        return Parity(ParityOutcome.NOT_CHECKED, "the losses of the parity runs: not recorded")
     steps = len(baseline.losses)
     if len(candidate.losses) != steps:
         return Parity(
-            ParityOutcome.FAILED, f"the twins did {steps} and {len(candidate.losses)} steps"
+            ParityOutcome.FAILED, f"the parity runs did {steps} and {len(candidate.losses)} steps"
         )
     precision = baseline.workload.training.precision
     allowed = LOSS_TOLERANCE[precision] if tolerance is None else tolerance
@@ -145,14 +150,15 @@ def _compare_losses(
         if not math.isfinite(difference):
             arm = pair.candidate if not math.isfinite(other) else pair.baseline
             return Parity(
-                ParityOutcome.FAILED, f"the loss of {arm}'s twin is not finite in step {step}"
+                ParityOutcome.FAILED, f"the loss of {arm}'s parity run is not finite in step {step}"
             )
         if difference > worst:
             worst, at, losses = difference, step, (one, other)
     if worst <= allowed:
         return Parity(ParityOutcome.PASSED, difference=worst, tolerance=allowed, steps=steps)
     reason = (
-        f"losses of the twins differ by {worst:.2g} in step {at} of {steps} ({losses[0]:.4f} and "
+        f"losses of the parity runs differ by {worst:.2g} in step {at} of {steps} ({losses[0]:.4f} "
+        "and "
         f"{losses[1]:.4f}; "
         f"{precision} is given {allowed:.2g}){_declared(pair)}"
     )
@@ -185,7 +191,7 @@ def _compare_metric(pair: Pair, arms: Arms) -> tuple[bool, str]:
     baseline, candidate = (_scores(side.values(), names) for side in both)
     if not baseline or not candidate:
         counts = any(is_result(job) for side in both for job in side.values())
-        why = "not evaluated after training" if counts else "no launch counts"
+        why = "not evaluated after training" if counts else "no replicate counts"
         return False, f"metric not compared: {why}"
     name = score_name(names)
     undefined = {pair.baseline: _undefined(baseline), pair.candidate: _undefined(candidate)}
@@ -201,7 +207,7 @@ def _compare_metric(pair: Pair, arms: Arms) -> tuple[bool, str]:
     if len(baseline) < MIN_SEEDS:
         return (
             False,
-            f"metric not compared: the spread between seeds needs {MIN_SEEDS} launches of "
+            f"metric not compared: the spread between seeds needs {MIN_SEEDS} replicates of "
             f"{pair.baseline} that count, and there {'is' if len(baseline) == 1 else 'are'} "
             f"{len(baseline)}",
         )
@@ -242,7 +248,7 @@ def _main_metrics(jobs: Sequence[JobRecord]) -> Sequence[str]:
 
 
 def _scores(jobs: Iterable[JobRecord], names: Sequence[str]) -> list[float]:
-    """The task's score after every launch that counts and was evaluated; NaN where a metric is."""
+    """The task's score after every replicate that counts and was evaluated; NaN where a metric is."""
     return [
         mean_of([job.metrics[name] for name in names])
         for job in jobs
@@ -251,6 +257,6 @@ def _scores(jobs: Iterable[JobRecord], names: Sequence[str]) -> list[float]:
 
 
 def _undefined(scores: Sequence[float]) -> str:
-    """In how many launches there is no number, as of constant predictions; empty if in none."""
+    """In how many replicates there is no number, as of constant predictions; empty if in none."""
     count = sum(not math.isfinite(score) for score in scores)
-    return f"{count} of {len(scores)} launches" if count else ""
+    return f"{count} of {len(scores)} replicates" if count else ""

@@ -10,7 +10,7 @@ from typing import Any
 
 from harness.schema.record import JobRecord, trained_length
 from harness.schema.variables import is_decisive
-from report.analysis.launches import arms_of
+from report.analysis.replicates import arms_of
 from report.loading.runs import Run
 
 Facts = Mapping[str, Any]
@@ -99,7 +99,7 @@ def _code(run: Run) -> Facts:
 
 def _sources(run: Run) -> Facts:
     """Where data and weights came from: of every field the values that jobs of the run have."""
-    jobs = [job for launches in arms_of(run).launches.values() for job in launches.values()]
+    jobs = [job for replicates in arms_of(run).replicates.values() for job in replicates.values()]
     said = [flatten(job.sources.model_dump() | {"max_seq_length": _length(job)}) for job in jobs]
     keys = sorted({key for facts in said for key in facts})
     return {

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pydantic import BaseModel, Field, ValidationError
 
 from harness.errors import BenchError
-from report.analysis.launches import arms_of
+from report.analysis.replicates import arms_of
 from report.loading.runs import RUN_FILE, Run
 
 
@@ -134,8 +134,8 @@ def check_samples(run: Run) -> list[str]:
     """
     rounding = {gain.workload: gain.rounding for gain in printed_gains(run)}
     failed, expected = [], set()
-    for (workload, arm), launches in arms_of(run).launches.items():
-        for job in launches.values():
+    for (workload, arm), replicates in arms_of(run).replicates.items():
+        for job in replicates.values():
             runtime_s, rate = job.timing.train_runtime_s, job.timing.train_samples_per_s
             samples = job.sources.train_samples
             if job.source != "published" or workload not in rounding:
@@ -168,10 +168,13 @@ def check_samples(run: Run) -> list[str]:
 
 
 def _is_reproduced(run: Run, gain: PrintedGain) -> bool:
-    launches = arms_of(run).launches
+    replicates = arms_of(run).replicates
     baseline_s, candidate_s = (
         next(
-            (job.timing.train_runtime_s for job in launches.get((gain.workload, arm), {}).values()),
+            (
+                job.timing.train_runtime_s
+                for job in replicates.get((gain.workload, arm), {}).values()
+            ),
             None,
         )
         for arm in (gain.baseline, gain.candidate)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from harness.schema.record import GpuTelemetry, JobRecord
-from report.analysis.launches import arms_of, is_result
+from report.analysis.replicates import arms_of, is_result
 from report.loading.runs import Run
 
 NO_LIMIT = frozenset({"gpu_idle"})  # NVML's reason for a low clock when there is nothing to do
@@ -25,15 +25,15 @@ def cards_of(job: JobRecord) -> list[GpuTelemetry]:
 
 
 def clock_limits(run: Run) -> dict[str, dict[tuple[str, str], float]]:
-    """What held the clock down in launches that count.
+    """What held the clock down in replicates that count.
 
     Returns:
         For each reason of NVML and each (workload, arm) that it occurred in, the largest share of a
-        launch's samples.
+        replicate's samples.
     """
     seen: dict[str, dict[tuple[str, str], float]] = {}
-    for key, launches in arms_of(run).launches.items():
-        for job in launches.values():
+    for key, replicates in arms_of(run).replicates.items():
+        for job in replicates.values():
             for gpu in cards_of(job) if is_result(job) else ():
                 for reason, share in gpu.clock_limits.items():
                     if reason not in NO_LIMIT:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 DESCRIPTION = """\
 Says how often `report check` would raise a false alarm on this host, and how small a slowdown it
 would find. Takes a pair's own noise from its recorded history (the newest comparable host; from
-launches where the history is shorter than 10 nights, and says so), simulates nights of it, each
+replicates where the history is shorter than 10 nights, and says so), simulates nights of it, each
 with a second run, and judges them night by night.
 """
 EPILOG = (

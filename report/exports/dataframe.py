@@ -7,9 +7,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from report.analysis.launches import arms_of, is_result, verdict
 from report.analysis.metrics import JOB_METRICS
 from report.analysis.outcome import HAS_RESULT, no_result
+from report.analysis.replicates import arms_of, is_result, verdict
 from report.labels import known
 from report.loading.runs import Run, load_runs
 from report.tables.arm_rows import attention, backend_label, identity
@@ -51,7 +51,9 @@ def frame(runs: Run | Path | str | Iterable[Run | Path | str]) -> pd.DataFrame:
 
 def job_rows(run: Run) -> list[JobRow]:
     """One row per job in the order recorded, parity runs and earlier attempts included."""
-    latest = {id(job) for launches in arms_of(run).launches.values() for job in launches.values()}
+    latest = {
+        id(job) for replicates in arms_of(run).replicates.values() for job in replicates.values()
+    }
     return [
         JobRow(
             run=run.info.run,
@@ -61,9 +63,9 @@ def job_rows(run: Run) -> list[JobRow]:
             attention=attention([job]),
             device=job.device,
             source=job.source,
-            launch=known(job, "launch", job.launch + 1),
+            replicate=known(job, "replicate", job.replicate + 1),
             attempt=job.attempt,
-            parity_run=job.twin,
+            parity_run=job.parity_run,
             counts=id(job) in latest and is_result(job),
             reason=job.reason,
             started_at=job.started_at,

@@ -42,7 +42,7 @@ def _entry(point: Point) -> dict[str, str | float]:
     told = {
         "run": point.run,
         "device": point.device,
-        "launches": "" if point.n is None else str(point.n),
+        "replicates": "" if point.n is None else str(point.n),
     }
     entry["extra"] = "\n".join(
         f"{what}: {' '.join(text.split())}" for what, text in told.items() if text

@@ -47,7 +47,7 @@ def files(runs: Sequence[Run]) -> dict[str, bytes]:
     if not subjects:
         raise nothing_to_export(
             runs,
-            "no launch of an arm counts in a run with a date",
+            "no replicate of an arm counts in a run with a date",
             fix="publications go out as csv",
         )
     written: dict[str, bytes] = {}

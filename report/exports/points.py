@@ -72,7 +72,7 @@ class Point:
     """One value of a series: of an arm, or (`baseline`) of a pair's candidate over its baseline.
 
     Of inference: of an `engine` on what the arm trained, or of it over the `baseline_engine`. `low`
-    and `high`: the 95% interval, where there is one; `n`: launches it was made from, None if not
+    and `high`: the 95% interval, where there is one; `n`: replicates it was made from, None if not
     published.
     """
 
@@ -114,8 +114,8 @@ class Point:
 def points_of(run: Run) -> list[Point]:
     """Every value that a run has, arms first, in the order of tables. What is missing is left out.
 
-    An arm has values if a launch of it counts, a pair if its gain is valid, inference if its gain
-    is, and last.
+    An arm has values if a replicate of it counts, a pair if its gain is valid, inference if its
+    gain is, and last.
     """
     points = [point for row in arm_rows(run, JOB_METRICS) for point in _arm_points(row)]
     points += [point for row in gain_rows(run) if row.outcome.ok for point in _gain_points(row)]
@@ -150,8 +150,8 @@ def reject_clash(seen: dict[str, str], name: str, run: str) -> None:
 
 def nothing_to_export(
     runs: Iterable[Run],
-    what: str = "no launch of an arm counts",
-    fix: str = "`report tables` says what became of each launch",
+    what: str = "no replicate of an arm counts",
+    fix: str = "`report tables` says what became of each replicate",
 ) -> BenchError:
     """The error for runs without a single value for a format."""
     return BenchError(

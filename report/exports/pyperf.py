@@ -1,7 +1,7 @@
-"""pyperf JSON: times only; a benchmark per arm and time, a run per launch, so that `pyperf
+"""pyperf JSON: times only; a benchmark per arm and time, a run per replicate, so that `pyperf
 compare_to` can test them.
 
-Inference has a benchmark per engine and batch size: the mean time of a batch of each launch.
+Inference has a benchmark per engine and batch size: the mean time of a batch of each replicate.
 Source: https://pyperf.readthedocs.io/en/latest/api.html, "pyperf JSON" (format version 1.0).
 """
 
@@ -12,8 +12,8 @@ from typing import Any
 
 from harness.schema.record import ENGINES, JobRecord
 from report.analysis.inference import comparisons_of, inference_subject
-from report.analysis.launches import arms_of, is_result
 from report.analysis.metrics import INFERENCE_LATENCY, JOB_METRICS, Unit, exported
+from report.analysis.replicates import arms_of, is_result
 from report.analysis.statistics import usable
 from report.exports.points import json_bytes, nothing_to_export, reject_clash
 from report.loading.runs import Run
@@ -25,14 +25,16 @@ Metadata = dict[str, str | int]
 
 
 def files(runs: Sequence[Run]) -> dict[str, bytes]:
-    """pyperf.json, without published figures: they are of no launch. A time in two runs, or no
+    """pyperf.json, without published figures: they are of no replicate. A time in two runs, or no
     time: BenchError.
     """
     benchmarks: list[dict[str, Any]] = []
     seen: dict[str, str] = {}
     for run in runs:
-        for (workload, arm), launches in arms_of(run).launches.items():
-            jobs = [job for job in launches.values() if is_result(job) and job.source == "measured"]
+        for (workload, arm), replicates in arms_of(run).replicates.items():
+            jobs = [
+                job for job in replicates.values() if is_result(job) and job.source == "measured"
+            ]
             for metric in TIMES:
                 timed = [_run(job, value) for job in jobs if usable(value := metric.read(job))]
                 if timed:
@@ -45,7 +47,7 @@ def files(runs: Sequence[Run]) -> dict[str, bytes]:
             benchmarks.append(benchmark)
     if not benchmarks:
         raise nothing_to_export(
-            runs, "no measured launch of an arm counts", fix="publications go out as csv"
+            runs, "no measured replicate of an arm counts", fix="publications go out as csv"
         )
     return {"pyperf.json": json_bytes({"version": VERSION, "benchmarks": benchmarks})}
 
@@ -76,7 +78,7 @@ def _inference(run: Run) -> Iterator[dict[str, Any]]:
 def _run(job: JobRecord, value: float, *, peak: bool = True) -> dict[str, Any]:
     metadata = {
         "date": job.started_at,
-        "launch": job.launch,
+        "replicate": job.replicate,
         "mem_max_rss": job.memory.peak_rss_bytes
         if peak
         else None,  # bytes, by pyperf's registry of metadata

@@ -20,7 +20,7 @@ LEAST_REACH, BEYOND = (
     0.05,
     1.1,
 )  # of the bars' scale, in ln of the ratio of throughputs; and past the largest gain
-NO_TWINS = "no twins"  # parity was not asked for
+NO_PARITY_RUNS = "no parity runs"  # parity was not asked for
 
 
 @dataclass(frozen=True)
@@ -134,7 +134,7 @@ def _line(rows: Sequence[GainRow], label: PairLabel, reach: float) -> Line:
         noise_floor_sort=_key(last.noise_floor_throughput_gain_high),
         n=", ".join(dict.fromkeys(count(row) for row in rows)),
         n_sort=_key(last.n),
-        parity=str(first.parity or ("" if first.source == "published" else NO_TWINS)),
+        parity=str(first.parity or ("" if first.source == "published" else NO_PARITY_RUNS)),
         state=_states(rows),
         facets={"run": first.run, "model": first.model, "device": device(first)},
     )
@@ -170,7 +170,7 @@ def _verdict(low: float | None, high: float | None) -> str:
 
 
 def _reach(rows: Iterable[GainRow]) -> float:
-    """By the gains alone: the interval of two launches can be so wide that nothing else would be
+    """By the gains alone: the interval of two replicates can be so wide that nothing else would be
     seen.
     """
     ratios = [abs(value) * BEYOND for row in rows if (value := row.log_ratio.value) is not None]

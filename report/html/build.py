@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from report.analysis.gains import MEASURES, Measure
-from report.analysis.launches import is_result
-from report.html.answers import BAR_WIDTH, NO_TWINS, Panel, panels, scale_ends
+from report.analysis.replicates import is_result
+from report.html.answers import BAR_WIDTH, NO_PARITY_RUNS, Panel, panels, scale_ends
 from report.html.jobs import job_list
 from report.html.provenance import Comparison, compare_arms, compare_runs
 from report.html.sorting import sort_key
@@ -110,7 +110,7 @@ def make_page(
         arms_compared=_arms(runs),
         tall=TALL,
         long=LONG,
-        no_twins=NO_TWINS,
+        no_parity_runs=NO_PARITY_RUNS,
         jobs=jobs,
         jobs_left_out=jobs_left_out,
     )

@@ -9,8 +9,8 @@ from pathlib import Path
 from urllib.parse import quote
 
 from harness.schema.record import JobRecord
-from report.analysis.launches import JobStatus, verdict
 from report.analysis.metrics import RUNTIME, STEADY_STEP, finite
+from report.analysis.replicates import JobStatus, verdict
 from report.loading.runs import Run
 from report.tables.columns import format_number
 from report.text import in_one_line
@@ -29,7 +29,7 @@ class Job:
     model: str
     arm: str
     device: str
-    launch: int
+    replicate: int
     kind: str
     started: str
     runtime_s: float | None
@@ -70,7 +70,7 @@ def _job(run: Run, job: JobRecord, beside: Path) -> Job:
         model=job.workload.model.name,
         arm=job.arm.name,
         device=job.device.removeprefix("NVIDIA "),
-        launch=job.launch,
+        replicate=job.replicate,
         kind=_kind(job),
         started=(job.started_at or "")[:19].replace("T", " "),
         runtime_s=finite(RUNTIME.read(job)),
@@ -83,7 +83,7 @@ def _job(run: Run, job: JobRecord, beside: Path) -> Job:
 
 def _kind(job: JobRecord) -> str:
     said = [
-        "parity twin" if job.twin else "",
+        "parity run" if job.parity_run else "",
         f"in turns with {job.partner}" if job.partner else "",
     ]
     said.append(f"attempt {job.attempt}" if job.attempt > 1 else "")

@@ -10,8 +10,8 @@ from typing import Any
 
 from harness.schema.record import JobRecord
 from report.analysis.gains import matched
-from report.analysis.launches import Launches, arms_of
 from report.analysis.provenance_diff import GROUPS, flatten
+from report.analysis.replicates import Replicates, arms_of
 from report.loading.runs import Run
 
 HASH_DIGITS = 12
@@ -64,7 +64,7 @@ def compare_arms(run: Run) -> list[Comparison]:
     """The arms of every declared pair over all its workloads: settings, packages, and what the jobs
     resolved to.
 
-    Of the launches in which both arms were results, if there are any; publications say nothing of
+    Of the replicates in which both arms were results, if there are any; publications say nothing of
     their arms.
     """
     arms = arms_of(run)
@@ -83,7 +83,7 @@ def compare_arms(run: Run) -> list[Comparison]:
     ]
 
 
-def _both(baseline: Launches, candidate: Launches) -> tuple[list[JobRecord], list[JobRecord]]:
+def _both(baseline: Replicates, candidate: Replicates) -> tuple[list[JobRecord], list[JobRecord]]:
     pairs = list(matched(baseline, candidate))
     if pairs:
         return [one for one, _ in pairs], [other for _, other in pairs]

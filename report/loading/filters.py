@@ -73,7 +73,7 @@ class Selection:
 
         Args:
             run: The run.
-            launched: Workload and arm of everything that the run has launches of, or should have.
+            launched: Workload and arm of everything that the run has replicates of, or should have.
 
         Returns:
             The run with what is selected; None if that is nothing.

@@ -46,8 +46,8 @@ class Run:
 
 
 def once_per_run(answer: Callable[[Run], _Answer]) -> Callable[[Run], _Answer]:
-    """`answer(run)`, worked out once for each run: every view asks for the same launches and gains
-    again.
+    """`answer(run)`, worked out once for each run: every view asks for the same replicates and
+    gains again.
     """
 
     @wraps(answer)

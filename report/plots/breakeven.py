@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from report.analysis.break_even import BreakEven
 from report.analysis.gains import STEADY_STATE, Gain, gains_of, matched
-from report.analysis.launches import Arms, arms_of
 from report.analysis.metrics import SETUP, STEADY_STEP
+from report.analysis.replicates import Arms, arms_of
 from report.analysis.statistics import usable
 from report.loading.runs import Run
 from report.plots.drawing import Drawing
@@ -63,7 +63,7 @@ def draw(runs: Sequence[Run], looks: Mapping[str, Look]) -> list[Drawing]:
 
 
 def costs_of(gain: Gain, arms: Arms) -> tuple[Cost, Cost]:
-    """Baseline's and candidate's costs over the launches that the break-even is of, so that lines
+    """Baseline's and candidate's costs over the replicates that the break-even is of, so that lines
     cross at it.
     """
     sides: tuple[list[Cost], list[Cost]] = ([], [])
@@ -100,13 +100,14 @@ def _figure(
         "steady steps, "
     )
     caption += (
-        "means over launches. Dotted: the step from which the candidate is ahead; shaded: its 95% "
+        "means over replicates. Dotted: the step from which the candidate is ahead; shaded: its "
+        "95% "
         "interval."
     )
     if any(
         job.partner for gain in gains for side in arms.of_pair(gain.pair) for job in side.values()
     ):
-        caption += " Blocks protocol: set-ups are of jobs side by side."
+        caption += " Interleaved protocol: set-ups are of jobs side by side."
     alt = f"Cumulative training time against steps. {listed(said)}."
     return Drawing((run.info.run, workload), title, caption, alt, figure)
 

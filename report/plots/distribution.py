@@ -27,31 +27,31 @@ LOG_FROM = 8.0  # largest over smallest
 
 @style()
 def draw(runs: Sequence[Run], looks: Mapping[str, Look]) -> list[Drawing]:
-    """A figure per workload of every run: an arm's bold line is of all its launches, the faint ones
-    of each.
+    """A figure per workload of every run: an arm's bold line is of all its replicates, the faint
+    ones of each.
     """
     return [
         _of_workload(run, workload, arms, looks)
         for run in runs
         for workload, arms in by_workload(run).items()
         if any(arms.values())
-    ] or [Drawing((), "Step times", "Left out: no launch counts.")]
+    ] or [Drawing((), "Step times", "Left out: no replicate counts.")]
 
 
 def steady_steps(job: JobRecord, durations: Values) -> Values:
     """The seconds of a job's timed steps in its steady window; finite ones only.
 
-    Under the blocks protocol the steps at a block's head, which hand the device over, are no timed
-    ones.
+    Under the interleaved protocol the steps at a turn's head, which hand the device over, are no
+    timed ones.
     """
     import numpy as np
 
     begin = job.timing.steady_begin_step
     steady: Values = durations[begin - 1 :] if begin is not None else durations[:0]
-    if job.blocks:
-        turns = job.blocks.steps[job.blocks.pilot :]
+    if job.turns:
+        turns = job.turns.steps[job.turns.pilot :]
         flags = chain.from_iterable(
-            chain(repeat(True, min(steps, len(steady))), repeat(False, job.blocks.lead_in_steps))
+            chain(repeat(True, min(steps, len(steady))), repeat(False, job.turns.lead_in_steps))
             for steps in turns
         )
         timed = list(islice(flags, len(steady)))
@@ -84,8 +84,8 @@ def _of_workload(
         )
     figure = new_figure(2.75)
     axes = figure.subplots()
-    for arm, launches in steps.items():
-        _draw_arm(axes, f"{entry(arm)} ({_launches(launches)})", launches, looks[arm])
+    for arm, replicates in steps.items():
+        _draw_arm(axes, f"{entry(arm)} ({_replicates(replicates)})", replicates, looks[arm])
     edge = _scale(axes, steps)
     axes.set_ylim(0, 1.02)
     axes.grid(True)
@@ -94,28 +94,30 @@ def _of_workload(
     legend_above(axes)
     heading(figure, title, [run])
     beyond = max(
-        float((value > edge).mean()) for launches in steps.values() for value in [_pooled(launches)]
+        float((value > edge).mean())
+        for replicates in steps.values()
+        for value in [_pooled(replicates)]
     )
     caption = (
         "Share of steps in the steady state that took no longer than this; markers at 10, 50 and "
         "90%. "
     )
-    caption += "Bold: all launches of an arm together, faint: each launch."
+    caption += "Bold: all replicates of an arm together, faint: each replicate."
     caption += f" Up to {beyond:.1%} of an arm's steps are beyond the right edge." if beyond else ""
     caption += missing(arms, drawn)
     return Drawing((run.info.run, workload), title, caption, _alt(steps), figure, files.take())
 
 
-def _draw_arm(axes: Axes, label: str, launches: Sequence[Values], look: Look) -> None:
+def _draw_arm(axes: Axes, label: str, replicates: Sequence[Values], look: Look) -> None:
     import numpy as np
 
-    if len(launches) > 1:
-        for values in launches:
+    if len(replicates) > 1:
+        for values in replicates:
             shares = np.arange(1, len(values) + 1) / len(values)
             axes.step(
                 np.sort(values), shares, where="post", color=look.colour, alpha=FAINT, linewidth=0.6
             )
-    values = np.sort(_pooled(launches))
+    values = np.sort(_pooled(replicates))
     shares = np.arange(1, len(values) + 1) / len(values)
     # Marked where a share is first reached; as marks of the line they stand in its legend entry
     # too.
@@ -139,7 +141,7 @@ def _scale(axes: Axes, steps: Mapping[str, Sequence[Values]]) -> float:
     import numpy as np
     from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
 
-    pooled = [_pooled(launches) for launches in steps.values()]
+    pooled = [_pooled(replicates) for replicates in steps.values()]
     low = min(float(values.min()) for values in pooled)
     high = max(float(np.quantile(values, SHOWN)) for values in pooled)
     if 0 < low < high / LOG_FROM:
@@ -154,21 +156,21 @@ def _scale(axes: Axes, steps: Mapping[str, Sequence[Values]]) -> float:
     return high + margin
 
 
-def _pooled(launches: Sequence[Values]) -> Values:
+def _pooled(replicates: Sequence[Values]) -> Values:
     import numpy as np
 
-    return np.concatenate(launches)
+    return np.concatenate(replicates)
 
 
-def _launches(launches: Sequence[Values]) -> str:
-    return f"{len(launches)} launch{'es' if len(launches) > 1 else ''}"
+def _replicates(replicates: Sequence[Values]) -> str:
+    return f"{len(replicates)} replicate{'s' if len(replicates) > 1 else ''}"
 
 
 def _alt(steps: Mapping[str, Sequence[Values]]) -> str:
     import numpy as np
 
     said = []
-    for arm, launches in steps.items():
-        low, middle, high = np.quantile(_pooled(launches), MARKS)
+    for arm, replicates in steps.items():
+        low, middle, high = np.quantile(_pooled(replicates), MARKS)
         said.append(f"{arm}: median {middle:.4g} ms, 10% below {low:.4g}, 10% above {high:.4g}")
     return f"Distribution of step times. {listed(said)}."

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from harness.schema.record import JobRecord
-from report.analysis.launches import arms_of, is_result
+from report.analysis.replicates import arms_of, is_result
 from report.loading.runs import Run
 from report.loading.series import Files
 
@@ -32,12 +32,14 @@ class Drawing:
 
 
 def by_workload(run: Run) -> dict[str, dict[str, list[JobRecord]]]:
-    """The launches that count by workload and arm, in the tables' order, arms without one
+    """The replicates that count by workload and arm, in the tables' order, arms without one
     included.
     """
     groups: dict[str, dict[str, list[JobRecord]]] = {}
-    for (workload, arm), launches in arms_of(run).launches.items():
-        counted = [job for job in launches.values() if is_result(job) and job.source == "measured"]
+    for (workload, arm), replicates in arms_of(run).replicates.items():
+        counted = [
+            job for job in replicates.values() if is_result(job) and job.source == "measured"
+        ]
         groups.setdefault(workload, {})[arm] = counted
     return groups
 

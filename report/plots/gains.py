@@ -313,7 +313,7 @@ def _limits(rows: Sequence[GainRow]) -> tuple[float, float]:
 def _caption(rows: Sequence[GainRow], limits: tuple[float, float]) -> str:
     said = (
         "Gain in samples per second of the candidate over the baseline, with its 95% interval over "
-        "launches"
+        "replicates"
     )
     said += (
         "; right of zero the candidate is faster."

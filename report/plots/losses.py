@@ -1,4 +1,4 @@
-"""Loss curves of the arms of a workload: of the launches, and step by step of the parity twins
+"""Loss curves of the arms of a workload: of the replicates, and step by step of the parity runs
 where there are any.
 """
 
@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from harness.schema.record import JobRecord
-from report.analysis.launches import Arms, arms_of
 from report.analysis.parity import check_parity
+from report.analysis.replicates import Arms, arms_of
 from report.loading.runs import Run
 from report.loading.series import Files
 from report.plots.drawing import Drawing, by_workload, left_out, missing
@@ -36,7 +36,7 @@ def draw(runs: Sequence[Run], looks: Mapping[str, Look]) -> list[Drawing]:
         for workload, jobs in by_workload(run).items():
             if any(jobs.values()):
                 drawings.append(_of_workload(run, arms, workload, jobs, looks))
-    return drawings or [Drawing((), "Losses", "Left out: no launch counts.")]
+    return drawings or [Drawing((), "Losses", "Left out: no replicate counts.")]
 
 
 def window_of(steps: int) -> int:
@@ -71,12 +71,12 @@ def _of_workload(
             if series is not None and (series["loss"] == series["loss"]).any():
                 curves.setdefault(arm, []).append(series["loss"])
                 drawn.append(job.series)
-    twins = {
+    parity_runs = {
         arm: losses
         for arm in jobs
-        if (losses := _twin(run, arms.twins.get((workload, arm)), files)) is not None
+        if (losses := _parity_run(run, arms.parity_runs.get((workload, arm)), files)) is not None
     }
-    if not curves and not twins:
+    if not curves and not parity_runs:
         return left_out(
             run,
             workload,
@@ -85,37 +85,41 @@ def _of_workload(
             [job for of_arm in jobs.values() for job in of_arm],
             files,
         )
-    panels = [bool(curves), bool(twins)].count(True)
+    panels = [bool(curves), bool(parity_runs)].count(True)
     figure = new_figure(0.75 + 2.0 * panels)
     grid = figure.subplots(panels, 1, squeeze=False)[:, 0]
     caption, said = "", []
     if curves:
-        window = window_of(max(len(losses) for launches in curves.values() for losses in launches))
-        for number, (arm, launches) in enumerate(curves.items()):
-            _draw_arm(grid[0], entry(arm), launches, looks[arm], window, number / len(curves))
-            said.append(f"{arm} from {_ends(launches, window)}")
+        window = window_of(
+            max(len(losses) for replicates in curves.values() for losses in replicates)
+        )
+        for number, (arm, replicates) in enumerate(curves.items()):
+            _draw_arm(grid[0], entry(arm), replicates, looks[arm], window, number / len(curves))
+            said.append(f"{arm} from {_ends(replicates, window)}")
         caption = (
             "Loss of every step, " if window == 1 else f"Loss, running mean of {window} steps, "
         )
-        caption += "mean over launches; the band reaches from the lowest to the highest launch."
+        caption += (
+            "mean over replicates; the band reaches from the lowest to the highest replicate."
+        )
         caption += missing(jobs, drawn)
-        _finish(grid[0], "launches, dropout as configured" if twins else "")
-    if twins:
-        for number, (arm, losses) in enumerate(twins.items()):
-            _draw_line(grid[-1], entry(arm), losses, looks[arm], number / len(twins))
-        _finish(grid[-1], "twins, dropout 0, the same weights and batches")
-        caption += " " * bool(caption) + _twins_caption(run, arms, workload)
+        _finish(grid[0], "replicates, dropout as configured" if parity_runs else "")
+    if parity_runs:
+        for number, (arm, losses) in enumerate(parity_runs.items()):
+            _draw_line(grid[-1], entry(arm), losses, looks[arm], number / len(parity_runs))
+        _finish(grid[-1], "parity runs, dropout 0, the same weights and batches")
+        caption += " " * bool(caption) + _parity_runs_caption(run, arms, workload)
     heading(figure, title, [run])
     alt = (
         f"Loss against optimizer steps. {listed(said)}."
         if said
-        else "Losses of twin runs against steps."
+        else "Losses of parity runs against steps."
     )
     return Drawing((run.info.run, workload), title, caption.strip(), alt, figure, files.take())
 
 
-def _twin(run: Run, job: JobRecord | None, files: Files) -> Values | None:
-    """The losses of a twin: in its record, else in its series."""
+def _parity_run(run: Run, job: JobRecord | None, files: Files) -> Values | None:
+    """The losses of a parity run: in its record, else in its series."""
     import numpy as np
 
     if job is None:
@@ -127,25 +131,25 @@ def _twin(run: Run, job: JobRecord | None, files: Files) -> Values | None:
 
 
 def _draw_arm(
-    axes: Axes, label: str, launches: Sequence[Values], look: Look, window: int, shift: float
+    axes: Axes, label: str, replicates: Sequence[Values], look: Look, window: int, shift: float
 ) -> None:
     import numpy as np
 
-    # Launches cut short end earlier: each step is the mean of those that reached it.
-    longest = max(map(len, launches))
-    table = np.full((len(launches), longest), np.nan)
-    for row, losses in zip(table, launches, strict=True):
+    # Replicates cut short end earlier: each step is the mean of those that reached it.
+    longest = max(map(len, replicates))
+    table = np.full((len(replicates), longest), np.nan)
+    for row, losses in zip(table, replicates, strict=True):
         row[: len(losses)] = smoothed(losses, window)
     there = np.isfinite(table).any(axis=0)
     # Of what is averaged over many steps, not every one needs a point.
     there = np.flatnonzero(there)[:: max(1, window // RUNNING_MEAN)]
     table = np.where(np.isfinite(table), table, np.nan)[:, there]
     steps = there + 1
-    if len(launches) > 1:
+    if len(replicates) > 1:
         low, high = np.nanmin(table, axis=0), np.nanmax(table, axis=0)
         axes.fill_between(steps, low, high, color=look.colour, alpha=BAND, linewidth=0)
     _draw_line(
-        axes, f"{label} (n = {len(launches)})", np.nanmean(table, axis=0), look, shift, steps
+        axes, f"{label} (n = {len(replicates)})", np.nanmean(table, axis=0), look, shift, steps
     )
 
 
@@ -180,7 +184,7 @@ def _finish(axes: Axes, title: str) -> None:
     legend_above(axes, title)
 
 
-def _twins_caption(run: Run, arms: Arms, workload: str) -> str:
+def _parity_runs_caption(run: Run, arms: Arms, workload: str) -> str:
     """What the parity gate says of the workload's pairs."""
     said = []
     for pair in run.info.pairs:
@@ -193,12 +197,12 @@ def _twins_caption(run: Run, arms: Arms, workload: str) -> str:
             said.append(f"{pair.candidate} and {pair.baseline} {numbers}")
         elif parity:
             said.append(f"{pair.candidate} and {pair.baseline} {parity.outcome}: {parity.reason}")
-    return f"Twins: {'; '.join(said)}." if said else "Twins as recorded."
+    return f"Parity runs: {'; '.join(said)}." if said else "Parity runs as recorded."
 
 
-def _ends(launches: Sequence[Values], window: int) -> str:
+def _ends(replicates: Sequence[Values], window: int) -> str:
     import numpy as np
 
-    ends = np.array([smoothed(losses, window)[[0, -1]] for losses in launches])
+    ends = np.array([smoothed(losses, window)[[0, -1]] for losses in replicates])
     known = [of[np.isfinite(of)] for of in ends.T]
     return " to ".join(f"{float(of.mean()):.3g}" if len(of) else "no number" for of in known)

@@ -41,7 +41,7 @@ Series = Mapping[str | None, Sequence[float]]  # seconds of every step, by the r
 def draw(runs: Sequence[Run], looks: Mapping[str, Look]) -> list[Drawing]:
     """A figure per workload of every run.
 
-    Every recorded job is drawn, whatever became of it, except parity twins, which train without
+    Every recorded job is drawn, whatever became of it, except parity runs, which train without
     dropout and are never timed.
     """
     drawings = []
@@ -119,7 +119,7 @@ def _grouped(run: Run) -> dict[str, dict[str, list[JobRecord]]]:
         for arm in (pair.baseline, pair.candidate):
             groups.setdefault(pair.workload, {}).setdefault(arm, [])
     for job in run.jobs:
-        if not job.twin:
+        if not job.parity_run:
             groups.setdefault(job.workload.name, {}).setdefault(job.arm.name, []).append(job)
     return groups
 
@@ -218,7 +218,7 @@ def _scale(axes: Axes, drawn: Sequence[Sequence[float]]) -> None:
 
 def _name(job: JobRecord) -> str:
     attempt = f", attempt {job.attempt}" if job.attempt > 1 else ""
-    return f"launch {job.launch}{attempt}"
+    return f"replicate {job.replicate}{attempt}"
 
 
 def _cuts(jobs: Sequence[JobRecord]) -> list[int]:

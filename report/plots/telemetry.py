@@ -58,15 +58,15 @@ class Timeline:
 
 @style()
 def draw(runs: Sequence[Run], looks: Mapping[str, Look]) -> list[Drawing]:
-    """A figure per workload of every run (more, if it has many arms): the first launch that counts
-    of every arm.
+    """A figure per workload of every run (more, if it has many arms): the first replicate that
+    counts of every arm.
     """
     drawings = []
     for run in runs:
         for workload, jobs in by_workload(run).items():
             if any(jobs.values()):
                 drawings += _of_workload(run, workload, jobs, looks)
-    return drawings or [Drawing((), "Telemetry", "Left out: no launch counts.")]
+    return drawings or [Drawing((), "Telemetry", "Left out: no replicate counts.")]
 
 
 def timeline(run: Run, job: JobRecord, files: Files) -> Timeline | None:
@@ -151,9 +151,9 @@ def _figure(
     figure.align_ylabels(grid[:, 0])
     figure.supxlabel("seconds since the job was started", fontsize=8)
     heading(figure, title, [run])
-    launches = sorted({each.job.launch for each in chunk})
-    which = "launch" if len(launches) == 1 else "launches"
-    caption = f"One job of each arm ({which} {', '.join(map(str, launches))}). "
+    replicates = sorted({each.job.replicate for each in chunk})
+    which = "replicate" if len(replicates) == 1 else "replicates"
+    caption = f"One job of each arm ({which} {', '.join(map(str, replicates))}). "
     caption += "Shaded: the steady window. "
     if GPU[0] in quantities:
         caption += (

@@ -1,5 +1,5 @@
 """Training samples per second in the steady state, by workload and arm, with the interval over
-launches.
+replicates.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def _figure(
     heading(figure, title, [run])
     everything = [row for rows in panels.values() for row in rows]
     caption = (
-        "Samples per second after the warm-up, mean over launches; the line is its 95% interval. "
+        "Samples per second after the warm-up, mean over replicates; the line is its 95% interval. "
     )
     caption += (
         "Scales begin at 0 and differ between workloads."
@@ -106,7 +106,7 @@ def _panel(axes: Axes, workload: str, rows: Sequence[ArmRow], looks: Mapping[str
                 linewidth=0,
             )
         if value is not None and low is not None and high is not None:
-            # An interval of few launches may reach below 0, which no rate does.
+            # An interval of few replicates may reach below 0, which no rate does.
             axes.errorbar(
                 value,
                 place,

@@ -146,11 +146,14 @@ def _finding(checking: _Check, tonight: Night) -> Finding:
     past = checking.past.get(key_of(tonight.pair), [])
     if tonight.left_out:
         checking.problems.append(
-            f"{_name(tonight)}: some launches do not count: {tonight.left_out}"
+            f"{_name(tonight)}: some replicates do not count: {tonight.left_out}"
         )
     if tonight.point is None or tonight.setting is None:
         return _missing(
-            tonight, checking.tonight, tonight.why or "no launch of both arms", _last_result(past)
+            tonight,
+            checking.tonight,
+            tonight.why or "no replicate of both arms",
+            _last_result(past),
         )
     alike = [one for one in past if one.point is not None and one.setting == tonight.setting]
     accepted = latest_for(tonight.pair, tonight.created_at, rules.acknowledged)
@@ -199,7 +202,7 @@ def _second(checking: _Check, tonight: Night) -> Night | None:
         return None
     if second.point is None or second.setting is None:
         checking.problems.append(
-            f"{_name(tonight)}: the second run has no result: {second.why or 'no launch'}"
+            f"{_name(tonight)}: the second run has no result: {second.why or 'no replicate'}"
         )
         return None
     if second.setting != tonight.setting:

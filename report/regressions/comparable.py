@@ -42,7 +42,7 @@ class Setting:
 def setting_of(
     run: Run, jobs: tuple[JobRecord, JobRecord], rules: Comparable, *, whole_jobs: bool = False
 ) -> Setting:
-    """The setting of a pair in `run`, from one launch of its (baseline, candidate).
+    """The setting of a pair in `run`, from one replicate of its (baseline, candidate).
 
     `whole_jobs`: times are end to end, so it matters how much was trained. A fault that was
     injected on purpose (`injected_delay_ms`) is no setting: it must be found.
@@ -108,7 +108,7 @@ def _work(run: Run, jobs: tuple[JobRecord, JobRecord], left_out: frozenset[str])
         "task": one.workload.task.model_dump(include={"name", "kind", "subset", "options"}),
         "data": one.sources.data,
         "training": _training(one, left_out),
-        "protocol": "blocks" if one.partner else "epochs",
+        "protocol": "interleaved" if one.partner else "sequential",
         "threads": measuring.threads,
         "warm-up steps": measuring.warmup_steps,
     }

@@ -13,7 +13,7 @@ from datetime import datetime
 
 from harness.schema.record import ENGINES, JobRecord, Pair
 from report.analysis.inference import Comparison, comparisons_of, inference_subject
-from report.analysis.launches import arms_of, is_result
+from report.analysis.replicates import arms_of, is_result
 from report.loading.runs import Run
 from report.regressions.comparable import Setting, setting_of
 from report.regressions.nights import Key, Night, are_kin, date_of, key_of, last_kin, point_of
@@ -26,9 +26,9 @@ def inference_nights_of(
     """Inference of every arm of a declared pair, as nights. `run` must have a date
     (`nights_among`).
 
-    An arm whose inference failed in every launch has no batch size to tell: it has a night without
-    a result for each that it had in `past`, the last time on this host. An arm no launch of which
-    counts has none: its pair says why.
+    An arm whose inference failed in every replicate has no batch size to tell: it has a night
+    without a result for each that it had in `past`, the last time on this host. An arm no replicate
+    of which counts has none: its pair says why.
     """
     when = date_of(run)
     nights: list[Night] = []
@@ -90,23 +90,23 @@ def dropped_inference(
 
 
 def _trained(run: Run) -> dict[tuple[str, str], Pair]:
-    """The arms with a launch that counts, by workload and name, and the first pair that declares
+    """The arms with a replicate that counts, by workload and name, and the first pair that declares
     each.
     """
     declared: dict[tuple[str, str], Pair] = {}
     for pair in run.info.pairs:
         for arm in (pair.baseline, pair.candidate):
             declared.setdefault((pair.workload, arm), pair)
-    launches = arms_of(run).launches
+    replicates = arms_of(run).replicates
     return {
         key: pair
         for key, pair in declared.items()
-        if any(is_result(job) for job in launches[key].values())
+        if any(is_result(job) for job in replicates[key].values())
     }
 
 
 def _any_ended(found: Sequence[Comparison]) -> bool:
-    jobs = [job for one in found for job in one.launches.values()]
+    jobs = [job for one in found for job in one.replicates.values()]
     return any(job.inference is not None and job.inference.state == "ok" for job in jobs)
 
 
@@ -129,7 +129,7 @@ def _night(run: Run, found: Comparison, declared: Pair, when: datetime, rules: C
         point = point_of(
             run, [(timed.torch.mean_s, timed.onnxruntime.mean_s) for _, timed in found.counted]
         )
-    jobs = [job for job, _ in found.counted] or list(found.launches.values())
+    jobs = [job for job, _ in found.counted] or list(found.replicates.values())
     return Night(
         run=run,
         pair=Pair(workload=subject, baseline=baseline, candidate=candidate),

@@ -12,7 +12,7 @@ from harness.schema.record import JobRecord, Pair
 from harness.schema.verdict import FindingMeasure, Point
 from report.analysis.gains import END_TO_END, STEADY_STATE, Gain, gains_of, matched
 from report.analysis.inference import Comparison
-from report.analysis.launches import arms_of
+from report.analysis.replicates import arms_of
 from report.analysis.statistics import usable
 from report.loading.aa_runs import same_host
 from report.loading.runs import Run
@@ -29,9 +29,9 @@ AGAIN = "-again"  # the end of the name of a night's second run
 class Night:
     """One run of one pair. `point` is None where it has no result, and then `why` says why.
 
-    `left_out`: which launches do not count, and why, where others do. `setting` is None only where
-    no launch of both arms is there to tell it. `declared`: the pair of the run whose jobs measured
-    it, where that is another (report.regressions.inference).
+    `left_out`: which replicates do not count, and why, where others do. `setting` is None only
+    where no replicate of both arms is there to tell it. `declared`: the pair of the run whose jobs
+    measured it, where that is another (report.regressions.inference).
     """
 
     run: Run
@@ -157,7 +157,7 @@ def _night(
 
 
 def point_of(run: Run, seconds: Sequence[tuple[float, float]]) -> Point:
-    """The night's point: the means over launches of what (baseline, candidate) took."""
+    """The night's point: the means over replicates of what (baseline, candidate) took."""
     baseline_s, candidate_s = (math.fsum(arm) / len(seconds) for arm in zip(*seconds, strict=True))
     return Point(
         run=run.info.run,

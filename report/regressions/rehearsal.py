@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from harness.errors import BenchError
 from report.analysis.gains import matched
-from report.analysis.launches import arms_of
+from report.analysis.replicates import arms_of
 from report.analysis.statistics import usable
 from report.loading.runs import Run
 from report.regressions.change_points import change_points
@@ -31,7 +31,7 @@ from report.regressions.thresholds import Thresholds
 from report.regressions.time_series import fits
 from report.text import signed_percent
 
-FEWEST_NIGHTS = 10  # a shorter history says less of the noise than its launches do
+FEWEST_NIGHTS = 10  # a shorter history says less of the noise than its replicates do
 MONTH = 30  # nights
 WITHIN_NIGHTS = (1, 2, 3, 5)  # of a slowdown, in which it may be told
 FOUND_SHARE = 0.95  # of the simulated pairs: what is told in fewer counts as not found
@@ -45,24 +45,25 @@ class Noise:
     """Residual logarithms of (baseline, candidate) times, an array (n, 2), drawn together: what is
     common stays common.
 
-    `source` nights: one residual per night. launches: one per launch, a night being the mean of
-    `launches` of them; what differs from night to night and not from launch to launch is not in it.
+    `source` nights: one residual per night. replicates: one per replicate, a night being the mean
+    of `replicates` of them; what differs from night to night and not from replicate to replicate is
+    not in it.
     """
 
-    source: Literal["nights", "launches"]
+    source: Literal["nights", "replicates"]
     residuals: Values
-    launches: int = 1
+    replicates: int = 1
 
     def draw(self, rng: np.random.Generator, shape: tuple[int, ...]) -> Values:
         """Residuals of nights, independent of each other: an array (*shape, 2)."""
-        places = rng.integers(len(self.residuals), size=(*shape, self.launches))
+        places = rng.integers(len(self.residuals), size=(*shape, self.replicates))
         return np.asarray(self.residuals[places].mean(axis=-2))
 
     @property
     def percent(self) -> tuple[float, float, float]:
         """Standard deviation of a night, in percent: baseline's time, candidate's time, ratio."""
         one, other = self.residuals.T
-        scale = 100 / math.sqrt(self.launches)
+        scale = 100 / math.sqrt(self.replicates)
         first, second, ratio = (
             float(scale * np.sqrt(np.mean(part**2))) for part in (one, other, other - one)
         )
@@ -73,7 +74,7 @@ class Noise:
         if self.source == "nights":
             return f"the night-to-night noise of {count} recorded nights"
         return (
-            f"the noise between {count} recorded launches, {self.launches} to a night: the "
+            f"the noise between {count} recorded replicates, {self.replicates} to a night: the "
             f"history is shorter than {FEWEST_NIGHTS} nights, and what differs from night to night "
             "is not in it, so real alarms are worth less"
         )
@@ -88,7 +89,7 @@ def noise_of(nights: Sequence[Night], thresholds: Thresholds) -> Noise:
         thresholds: Of the detector.
 
     Raises:
-        BenchError: There is no night with two launches or more.
+        BenchError: There is no night with two replicates or more.
     """
     points = [night.point for night in nights if night.point is not None]
     if len(points) >= FEWEST_NIGHTS:
@@ -96,14 +97,14 @@ def noise_of(nights: Sequence[Night], thresholds: Thresholds) -> Noise:
         logs = np.log(series_of(points)[:2]).T
         parts = [logs[begin:end] for begin, end in itertools.pairwise(edges)]
         return Noise("nights", _centred(parts))
-    launches = [found for night in nights if len(found := _launches(night)) > 1]
-    if not launches:
+    replicates = [found for night in nights if len(found := _replicates(night)) > 1]
+    if not replicates:
         raise BenchError(
-            "a single launch of one night says nothing of noise",
+            "a single replicate of one night says nothing of noise",
             place=nights[-1].name if nights else "",
-            fix=f"record a night with two launches or more, better {FEWEST_NIGHTS} nights",
+            fix=f"record a night with two replicates or more, better {FEWEST_NIGHTS} nights",
         )
-    return Noise("launches", _centred(launches), launches=len(launches[-1]))
+    return Noise("replicates", _centred(replicates), replicates=len(replicates[-1]))
 
 
 def without_alarm(nights: Sequence[Night], thresholds: Thresholds) -> list[Night]:
@@ -117,8 +118,8 @@ def without_alarm(nights: Sequence[Night], thresholds: Thresholds) -> list[Night
     return kept
 
 
-def _launches(night: Night) -> Values:
-    """Logarithms of both arms' times, a row per launch that counts."""
+def _replicates(night: Night) -> Values:
+    """Logarithms of both arms' times, a row per replicate that counts."""
     read = MEASURES[night.measure].time
     times = [
         (read(one), read(other)) for one, other in matched(*arms_of(night.run).of_pair(night.pair))

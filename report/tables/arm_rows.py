@@ -1,4 +1,4 @@
-"""The rows of arms: the figures of every arm of a run, means over the launches that count."""
+"""The rows of arms: the figures of every arm of a run, means over the replicates that count."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from harness.schema.record import JobRecord
-from report.analysis.launches import JobStatus, arms_of, count_verdicts, is_result, verdict
 from report.analysis.metrics import NO_FIGURE, Figure, JobMetric, finite
 from report.analysis.outcome import HAS_RESULT, no_result
+from report.analysis.replicates import JobStatus, arms_of, count_verdicts, is_result, verdict
 from report.analysis.statistics import Estimate, mean_interval, mean_of, usable
 from report.labels import BACKEND_LABELS, known
 from report.loading.runs import Run
@@ -23,10 +23,10 @@ def arm_rows(
     Args:
         run: The run.
         metrics: The figures of the rows.
-        needs: Metrics without which a launch does not count, so that no row is ok without them.
+        needs: Metrics without which a replicate does not count, so that no row is ok without them.
 
     Returns:
-        The rows in the order of tables; every figure is its mean over the launches that count and
+        The rows in the order of tables; every figure is its mean over the replicates that count and
         have it.
     """
     return [row for row, _ in counted_rows(run, metrics, needs)]
@@ -35,11 +35,11 @@ def arm_rows(
 def counted_rows(
     run: Run, metrics: Sequence[JobMetric], needs: Sequence[JobMetric] = ()
 ) -> list[tuple[ArmRow, list[JobRecord]]]:
-    """The rows of `arm_rows`, each with the jobs of the launches that count."""
+    """The rows of `arm_rows`, each with the jobs of the replicates that count."""
     rows = []
     arms = arms_of(run)
-    for (workload, arm), launches in arms.launches.items():
-        jobs = list(launches.values())
+    for (workload, arm), replicates in arms.replicates.items():
+        jobs = list(replicates.values())
         verdicts = [_verdict_with(needs, job) for job in jobs]
         counted = [job for job, said in zip(jobs, verdicts, strict=True) if said == JobStatus.OK]
         failures = count_verdicts(verdicts)
@@ -51,8 +51,8 @@ def counted_rows(
             attention=attention(jobs),
             device=devices(jobs),
             source=jobs[0].source if jobs else "measured",
-            launches=known(jobs[0], "launch", len(jobs)) if jobs else 0,
-            n=known(jobs[0], "launch", len(counted)) if jobs else 0,
+            replicates=known(jobs[0], "replicate", len(jobs)) if jobs else 0,
+            n=known(jobs[0], "replicate", len(counted)) if jobs else 0,
             figures=figure_means(metrics, counted),
             left_out=failures if counted else "",
             outcome=HAS_RESULT if counted else no_result(failures or "no job recorded"),
@@ -70,7 +70,7 @@ def _verdict_with(needs: Sequence[JobMetric], job: JobRecord) -> str:
 
 
 def figure_means(metrics: Sequence[JobMetric], counted: Sequence[JobRecord]) -> Figures:
-    """The mean of every metric over the launches that have it, with its interval where the metric
+    """The mean of every metric over the replicates that have it, with its interval where the metric
     has one.
     """
     return {metric: _mean(metric, counted) for metric in metrics}
@@ -97,12 +97,12 @@ def backends_are_shared(run: Run) -> bool:
     """Whether two arms of one workload have the same backend, so that its label does not tell them
     apart.
     """
-    launches = arms_of(run).launches
+    replicates = arms_of(run).replicates
     labels = {
         (workload, backend_label([*jobs.values()], arm))
-        for (workload, arm), jobs in launches.items()
+        for (workload, arm), jobs in replicates.items()
     }
-    return len(labels) < len(launches)
+    return len(labels) < len(replicates)
 
 
 def identity(jobs: Sequence[JobRecord], workload: str) -> dict[str, Any]:

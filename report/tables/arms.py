@@ -11,8 +11,8 @@ from dataclasses import replace
 from typing import TypeVar
 
 from report.analysis import metrics
-from report.analysis.launches import only_blocks
 from report.analysis.metrics import DETAIL, ESSENTIAL, NORMAL
+from report.analysis.replicates import only_interleaved
 from report.analysis.utilization import is_measured, is_on_gpu
 from report.loading.runs import Run
 from report.tables import utilization
@@ -58,7 +58,7 @@ def runtimes(run: Run) -> Part[ArmRow]:
     """End to end, every arm of every workload; jobs that took turns on the device have no such
     time.
     """
-    turns = only_blocks(run)
+    turns = only_interleaved(run)
     figures = (*metrics.END_TO_END, metrics.GPU_UTILIZATION)
     needs = (metrics.RUNTIME, metrics.TRAIN_SAMPLES_PER_S)
     return part_of(

@@ -28,7 +28,8 @@ from report.tables.rows import CardRow, extended
 from report.tables.table import Part, Table, make_table, part_of
 
 LEGEND = (
-    "means over the launches that count (n) of each launch's steady window; peak memory is of the "
+    "means over the replicates that count (n) of each replicate's steady window; peak memory is of "
+    "the "
     "whole job",
 )
 OF_CARDS = tuple(metric for metric in metrics.GPU if isinstance(metric.read, OfCards))
@@ -81,7 +82,7 @@ def _cards(job: JobRecord) -> Sequence[GpuTelemetry]:
 
 
 def _mean(metric: JobMetric, index: int, counted: Sequence[JobRecord]) -> Figure:
-    """The mean of a metric of one card over the launches that have it."""
+    """The mean of a metric of one card over the replicates that have it."""
     assert isinstance(metric.read, OfCards)
     found = [
         metric.read.read(card) for job in counted for card in _cards(job) if card.index == index

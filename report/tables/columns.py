@@ -53,7 +53,7 @@ class Fact(Generic[Shown]):
 
     def value(self, rows: Sequence[Shown]) -> str | None:
         """What it is in all rows that have a job; None if it varies, empty if no row tells."""
-        values = {self.column.show(row) for row in rows if row.launches != 0}
+        values = {self.column.show(row) for row in rows if row.replicates != 0}
         return values.pop() if len(values) == 1 else None if values else ""
 
 
@@ -263,19 +263,19 @@ def interval_column(title: str, read: Callable[[R], Figure]) -> Column[R]:
 
 
 def count(row: AnyRow) -> str:
-    """How many launches count, and of how many if that is not all."""
+    """How many replicates count, and of how many if that is not all."""
     if row.n is None:
         return ""  # not published
-    return str(row.n) if row.n == row.launches else f"{row.n} of {row.launches}"
+    return str(row.n) if row.n == row.replicates else f"{row.n} of {row.replicates}"
 
 
 def count_column(title: str = "n", *, optional: bool = False) -> Column[AnyRow]:
-    """The column of the launches that count."""
+    """The column of the replicates that count."""
     return Column(title, count, right=True, optional=optional, sort=lambda row: row.n)
 
 
 def qualifications(row: AnyRow) -> list[str]:
-    """What qualifies a result that there is: a target that was not reached, launches that do not
+    """What qualifies a result that there is: a target that was not reached, replicates that do not
     count, cards that nobody saw.
     """
     said = []

@@ -261,7 +261,7 @@ def _gain_notes(rows: Sequence[ComparedRow]) -> list[str]:
 
 
 def _time_notes(rows: Sequence[ComparedRow]) -> list[str]:
-    return ["times are geometric means over the launches that count", *_chance(rows)]
+    return ["times are geometric means over the replicates that count", *_chance(rows)]
 
 
 def _chance(rows: Sequence[ComparedRow]) -> list[str]:
@@ -270,7 +270,8 @@ def _chance(rows: Sequence[ComparedRow]) -> list[str]:
     if not judged:
         return []
     said = (
-        "moved: the joint 95% interval of the change (Welch, on the launches' logarithms) excludes "
+        "moved: the joint 95% interval of the change (Welch, on the replicates' logarithms) "
+        "excludes "
         "0"
     )
     chance = (

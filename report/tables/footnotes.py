@@ -7,7 +7,8 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 
 from harness.schema.record import JobRecord, State, trained_length
 from report.analysis.cycles import sm_clock_mhz
-from report.analysis.launches import (
+from report.analysis.published import check_samples
+from report.analysis.replicates import (
     JobStatus,
     arms_of,
     is_result,
@@ -15,7 +16,6 @@ from report.analysis.launches import (
     verdict,
     well_covered,
 )
-from report.analysis.published import check_samples
 from report.labels import known
 from report.loading.runs import Run
 from report.text import MANY_RUNS, in_one_line
@@ -119,7 +119,9 @@ def version_notes(run: Run) -> list[str]:
 
 def source_notes(run: Run) -> list[str]:
     """Under every table: synthetic data, random weights, and heads drawn anew."""
-    launched = [job for launches in arms_of(run).launches.values() for job in launches.values()]
+    launched = [
+        job for replicates in arms_of(run).replicates.values() for job in replicates.values()
+    ]
     built_in = dict.fromkeys(
         job.workload.task.data_name for job in launched if job.sources.data == "synthetic"
     )
@@ -151,14 +153,16 @@ def source_notes(run: Run) -> list[str]:
 
 
 def disturbance_notes(run: Run) -> list[str]:
-    """What else on the host disturbed launches that count (harness.runner.contention), the worst of
-    each kind.
+    """What else on the host disturbed replicates that count (harness.runner.contention), the worst
+    of each kind.
     """
-    launched = {key: launches for key, launches in arms_of(run).launches.items() if launches}
+    launched = {
+        key: replicates for key, replicates in arms_of(run).replicates.items() if replicates
+    }
     worst: dict[str, dict[tuple[str, str], float]] = {"pauses": {}, "others": {}, "stopped": {}}
     heavy: dict[tuple[str, str], bool] = {}
-    for key, launches in launched.items():
-        for job in launches.values():
+    for key, replicates in launched.items():
+        for job in replicates.values():
             found = job.contention if is_result(job) else None
             if found is None:
                 continue
@@ -169,9 +173,9 @@ def disturbance_notes(run: Run) -> list[str]:
             if found.heavy:
                 heavy[key] = True
     texts = {
-        "pauses": "steps that paused took up to {:.1%} of a launch's steady window",
-        "stopped": "a process of a launch was stopped (SIGSTOP) for up to {:.1f} s in all",
-        "others": "other processes used up to {:.0%} of the time of a launch's cores in its "
+        "pauses": "steps that paused took up to {:.1%} of a replicate's steady window",
+        "stopped": "a process of a replicate was stopped (SIGSTOP) for up to {:.1f} s in all",
+        "others": "other processes used up to {:.0%} of the time of a replicate's cores in its "
         "steady window",
     }
     said = [
@@ -181,14 +185,14 @@ def disturbance_notes(run: Run) -> list[str]:
     ]
     if heavy:
         counted = (
-            "heavily disturbed launches count, as the suite asks (measurement.contention: note)"
+            "heavily disturbed replicates count, as the suite asks (measurement.contention: note)"
         )
         said.append(counted + name_arms(heavy, launched))
     return said
 
 
 def telemetry_notes(run: Run) -> list[str]:
-    """Of launches that count: whether the sampler saw nothing, or not all, of the steady window."""
+    """Of replicates that count: whether the sampler saw nothing, or not all, of the steady window."""
 
     def unseen(job: JobRecord) -> list[str]:
         if not is_result(job) or job.source != "measured" or job.timing.steady_step_s is None:
@@ -211,11 +215,11 @@ def telemetry_notes(run: Run) -> list[str]:
 
 
 def failure_notes(run: Run) -> list[str]:
-    """One sentence per arm and verdict, with the reason of its first launch."""
+    """One sentence per arm and verdict, with the reason of its first replicate."""
     said = []
-    for (workload, arm), launches in arms_of(run).launches.items():
+    for (workload, arm), replicates in arms_of(run).replicates.items():
         reasons: dict[str, str] = {}
-        for job in launches.values():
+        for job in replicates.values():
             if (why := verdict(job)) is not JobStatus.OK:
                 reasons.setdefault(why, _reason(job))
         said += [
@@ -234,10 +238,10 @@ def _reason(job: JobRecord) -> str:
 def compile_notes(run: Run) -> list[str]:
     """Of torch.compile: graph breaks, and steps of the steady state in which it compiled again."""
     said = []
-    for (workload, arm), launches in arms_of(run).launches.items():
+    for (workload, arm), replicates in arms_of(run).replicates.items():
         proofs = [
             (job.engagement, job.timing.steady_begin_step)
-            for job in launches.values()
+            for job in replicates.values()
             if job.engagement
         ]
         breaks = max((proof.graph_breaks or 0 for proof, _ in proofs), default=0)
@@ -262,8 +266,8 @@ def cache_notes(run: Run) -> list[str]:
     """Wherever set-ups are: of which arms some were cold and some warm."""
     arms = dict.fromkeys(
         arm
-        for (_, arm), launches in arms_of(run).launches.items()
-        if any(job.arm.options.get("compile_cache") for job in launches.values())
+        for (_, arm), replicates in arms_of(run).replicates.items()
+        if any(job.arm.options.get("compile_cache") for job in replicates.values())
     )
     kept = "compiled kernels were kept from job to job, so some set-ups are cold, some warm"
     return [f"{', '.join(arms)}: {kept}"] if arms else []
@@ -294,8 +298,8 @@ def _why_again(job: JobRecord, superseded: Sequence[JobRecord]) -> str:
     beside = [
         other
         for other in superseded
-        if (other.workload.name, other.launch, other.attempt)
-        == (job.workload.name, job.launch, job.attempt)
+        if (other.workload.name, other.replicate, other.attempt)
+        == (job.workload.name, job.replicate, job.attempt)
     ]
     clocks = [clock for other in beside if (clock := sm_clock_mhz(other))]
     if clocks and max(clocks) > min(clocks) * CLOCKS_APART:
@@ -392,10 +396,12 @@ def grouped(run: Run, say: Callable[[JobRecord], Iterable[str]]) -> list[str]:
     """What `say` says of the jobs, each thing once, in the tables' order; names what it is about if
     not all.
     """
-    launched = {key: launches for key, launches in arms_of(run).launches.items() if launches}
+    launched = {
+        key: replicates for key, replicates in arms_of(run).replicates.items() if replicates
+    }
     said: dict[str, set[tuple[str, str]]] = {}
-    for key, launches in launched.items():
-        for job in launches.values():
+    for key, replicates in launched.items():
+        for job in replicates.values():
             for text in say(job):
                 said.setdefault(text, set()).add(key)
     return [f"{text}{name_arms(about, launched)}" for text, about in said.items()]

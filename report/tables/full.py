@@ -8,8 +8,8 @@ from collections.abc import Sequence
 
 from report.analysis import metrics
 from report.analysis.gains import END_TO_END
-from report.analysis.launches import arms_of, is_result
 from report.analysis.metrics import DETAIL, NORMAL, JobMetric
+from report.analysis.replicates import arms_of, is_result
 from report.loading.runs import Run
 from report.tables import utilization
 from report.tables.arm_rows import figure_means
@@ -20,7 +20,7 @@ from report.tables.rows import SIDES, FullRow, extended
 
 _STEADY = (*metrics.STEADY_STATE, *metrics.GPU, *metrics.HOST)
 LEGEND = (
-    "two figures in a cell are the baseline's and the candidate's, means over the launches that "
+    "two figures in a cell are the baseline's and the candidate's, means over the replicates that "
     "count; Util is NVML's "
     "GPU utilization (share of time in which any kernel ran), Mem the peak of the whole card by "
     "NVML, MFU model FLOPs "
@@ -37,7 +37,8 @@ def full_rows(run: Run) -> list[FullRow]:
     arms = arms_of(run)
     sides = {
         (pair.workload, pair.baseline, pair.candidate): [
-            [job for job in launches.values() if is_result(job)] for launches in arms.of_pair(pair)
+            [job for job in replicates.values() if is_result(job)]
+            for replicates in arms.of_pair(pair)
         ]
         for pair in run.info.pairs
     }

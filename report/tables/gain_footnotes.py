@@ -11,11 +11,11 @@ from harness.schema.record import Stopping
 from report.analysis.cycles import ROUNDING
 from report.analysis.gains import Gain, Measure, gains_of
 from report.analysis.geometric import geometric_mean
-from report.analysis.launches import arms_of
 from report.analysis.noise_floor import floor_for, floors_of, is_a_a
 from report.analysis.outcome import PrecisionTarget
 from report.analysis.parity import ParityOutcome
 from report.analysis.published import check_gains
+from report.analysis.replicates import arms_of
 from report.analysis.statistics import Estimate, throughput_gain
 from report.loading.runs import Run
 from report.tables.footnotes import (
@@ -40,7 +40,7 @@ def gain_notes(run: Run) -> list[str]:
         *source_notes(run),
         *_differences(run),
         *_parity(run, gains),
-        *_blocks(run, gains),
+        *_interleaved(run, gains),
         *_noise(run, gains),
         *_break_even(gains),
         *cache_notes(run),
@@ -83,14 +83,14 @@ def _parity(run: Run, gains: list[Gain]) -> list[str]:
         return []
     checked = {_name(gain): gain.parity for gain in gains if gain.parity}
     if not checked:
-        return ["parity: not checked, the suite asked for no twin runs"]
+        return ["parity: not checked, the suite asked for no parity runs"]
     said = []
     passed = [parity for parity in checked.values() if parity.outcome is ParityOutcome.PASSED]
     if passed:
         closest = max(parity.difference or 0.0 for parity in passed)
         allowed = sorted({f"{parity.tolerance:.2g}" for parity in passed})
         said.append(
-            f"parity passed: losses of twin runs at dropout 0 differ by {closest:.2g} in a step "
+            f"parity passed: losses of parity runs at dropout 0 differ by {closest:.2g} in a step "
             "at most "
             f"(allowed: {' or '.join(allowed)}, over "
             f"{max(parity.steps or 0 for parity in passed)} steps)"
@@ -123,11 +123,11 @@ def _name(gain: Gain) -> str:
     return f"{gain.pair.candidate} over {gain.pair.baseline} on {gain.pair.workload}"
 
 
-def _blocks(run: Run, gains: list[Gain]) -> list[str]:
+def _interleaved(run: Run, gains: list[Gain]) -> list[str]:
     if not any(job.partner for job in run.jobs):
         return []
     said = [
-        "blocks protocol: the jobs of both arms took turns on the device; set-ups, and so the "
+        "interleaved protocol: the jobs of both arms took turns on the device; set-ups, and so the "
         "break-even, are of jobs "
         "side by side",
         *switching_notes(gains, arms_of(run)),
@@ -135,8 +135,9 @@ def _blocks(run: Run, gains: list[Gain]) -> list[str]:
     ]
     if any(gain.ratio and gain.ratio.n == 1 and gain.ratio.low is not None for gain in gains):
         said.append(
-            "an interval from one launch (n = 1) holds what varies within it, not from launch "
-            "to launch"
+            "an interval from one replicate (n = 1) holds what varies within it, not from "
+            "replicate "
+            "to replicate"
         )
     apart = [
         gain
@@ -144,7 +145,7 @@ def _blocks(run: Run, gains: list[Gain]) -> list[str]:
         if gain.ratio and gain.in_full is not None and not _holds(gain.ratio, gain.in_full)
     ]
     said += [
-        "slow blocks count up to a limit, beyond which they are taken for the host's: in full, "
+        "slow turns count up to a limit, beyond which they are taken for the host's: in full, "
         f"{_name(gain)} has a "
         f"throughput gain of {throughput_gain(gain.in_full or 0.0):.1%}"
         for gain in apart
@@ -185,7 +186,7 @@ def _break_even(gains: list[Gain]) -> list[str]:
         "interval"
     ]
     if any(math.isinf(each.high or 0.0) and not math.isinf(each.low or 0.0) for each in found):
-        said[0] += "; ∞: these launches leave it open whether it ever does"
+        said[0] += "; ∞: these replicates leave it open whether it ever does"
     return said if found else []
 
 

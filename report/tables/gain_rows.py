@@ -9,12 +9,12 @@ from typing import Any
 from harness.schema.record import Stopping
 from report.analysis.break_even import BreakEven
 from report.analysis.gains import STEADY_STATE, Gain, gains_of, transformed
-from report.analysis.launches import arms_of, by_blocks
 from report.analysis.metrics import Figure, finite
 from report.analysis.noise_floor import Floor, floor_for, floors_of, is_a_a
 from report.analysis.outcome import PrecisionTarget
 from report.analysis.parity import Parity
 from report.analysis.published import printed_gains
+from report.analysis.replicates import arms_of, is_interleaved
 from report.analysis.statistics import throughput_gain
 from report.labels import known
 from report.loading.runs import Run
@@ -43,19 +43,19 @@ def gain_rows(run: Run) -> list[GainRow]:
             baseline=pair.baseline,
             candidate=pair.candidate,
             baseline_backend=backend_label(
-                [*arms.launches[pair.workload, pair.baseline].values()], pair.baseline
+                [*arms.replicates[pair.workload, pair.baseline].values()], pair.baseline
             ),
             candidate_backend=backend_label(
-                [*arms.launches[pair.workload, pair.candidate].values()], pair.candidate
+                [*arms.replicates[pair.workload, pair.candidate].values()], pair.candidate
             ),
             baseline_attention=attention(baseline),
             candidate_attention=attention(candidate),
             device=devices(jobs),
-            protocol="blocks" if by_blocks(run, jobs) else "epochs",
+            protocol="interleaved" if is_interleaved(run, jobs) else "sequential",
             measure=gain.measure,
             source=jobs[0].source if jobs else "measured",
-            launches=known(jobs[0], "launch", gain.launches) if jobs else 0,
-            n=known(jobs[0], "launch", gain.ratio.n if gain.ratio else 0) if jobs else 0,
+            replicates=known(jobs[0], "replicate", gain.replicates) if jobs else 0,
+            n=known(jobs[0], "replicate", gain.ratio.n if gain.ratio else 0) if jobs else 0,
             log_ratio=with_interval(gain.ratio),
             latency_gain=Figure.of(*gain.latency),
             throughput_gain=Figure.of(*gain.throughput),

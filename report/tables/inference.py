@@ -9,7 +9,6 @@ from typing import Any, TypeVar
 
 from harness.schema.record import ENGINES, EngineTimes, InferencePoint, InferenceResult, JobRecord
 from report.analysis.inference import Comparison, comparisons_of, has_inference
-from report.analysis.launches import arms_of
 from report.analysis.metrics import (
     DETAIL,
     ESSENTIAL,
@@ -25,6 +24,7 @@ from report.analysis.metrics import (
     finite,
 )
 from report.analysis.parity import MAIN_METRICS
+from report.analysis.replicates import arms_of
 from report.analysis.statistics import mean_interval, mean_of
 from report.loading.runs import Run
 from report.tables.arm_rows import (
@@ -64,11 +64,11 @@ LEGEND = (
     "latency: seconds per batch from input ids in host memory to logits in host memory, copies to "
     "and from the device "
     "and the wait for it included; mean, median and 95th percentile over the timed batches of a "
-    "launch, each averaged "
-    "over launches",
+    "replicate, each averaged "
+    "over replicates",
     "both engines ran the same weights in the same precision on the same batches, in alternating "
     "blocks (A B B A), in "
-    "a process of its own after training; the interval is Student's t over launches",
+    "a process of its own after training; the interval is Student's t over replicates",
 )
 _LATENCIES = (INFERENCE_LATENCY, INFERENCE_LATENCY_P50, INFERENCE_LATENCY_P95)
 _PRECISION: Fact[InferenceRow] = Fact(
@@ -190,7 +190,7 @@ def inference_rows(run: Run) -> list[InferenceRow]:
 
 def _row(run: Run, found: Comparison) -> InferenceRow:
     workload, arm = found.workload, found.arm
-    jobs = list(found.launches.values())
+    jobs = list(found.replicates.values())
     points = [point for _, point in found.counted]
     results = [job.inference for job, _ in found.counted if job.inference]
     return InferenceRow(
@@ -201,7 +201,7 @@ def _row(run: Run, found: Comparison) -> InferenceRow:
         attention=attention(jobs),
         device=devices(jobs),
         source="measured",
-        launches=len(jobs),
+        replicates=len(jobs),
         n=len(points) if found.outcome.ok else 0,
         inference_batch_size=found.batch_size,
         inference_precision=_one(result.precision for result in results),
@@ -217,7 +217,7 @@ def _row(run: Run, found: Comparison) -> InferenceRow:
 
 
 def _times(engine: str, points: Sequence[InferencePoint]) -> Mapping[Metric[EngineTimes], Figure]:
-    """The figures of an engine, each the mean over the launches that count."""
+    """The figures of an engine, each the mean over the replicates that count."""
     timed: list[EngineTimes] = [getattr(point, engine) for point in points]
     return {metric: _figure(metric, timed) for metric in INFERENCE_METRICS}
 
@@ -231,7 +231,7 @@ def _figure(metric: Metric[EngineTimes], timed: Sequence[EngineTimes]) -> Figure
 
 def _agreement(results: Sequence[InferenceResult]) -> dict[str, Any]:
     """The worst difference of logits, and the main metric by both engines, averaged over
-    launches.
+    replicates.
     """
     known = [metrics for result in results if len(metrics := result.metrics) == len(ENGINES)]
     names = (

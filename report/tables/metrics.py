@@ -1,4 +1,4 @@
-"""What was learned: the metrics of every arm after training, mean over its launches, beside the
+"""What was learned: the metrics of every arm after training, mean over its replicates, beside the
 level of chance.
 """
 
@@ -8,10 +8,10 @@ import math
 from collections.abc import Sequence
 
 from harness.schema.record import JobRecord
-from report.analysis.launches import arms_of, is_result
 from report.analysis.metrics import DETAIL, ESSENTIAL, finite
 from report.analysis.outcome import no_result
 from report.analysis.parity import score_name
+from report.analysis.replicates import arms_of, is_result
 from report.analysis.statistics import mean_interval
 from report.loading.runs import Run
 from report.tables.arm_rows import arm_rows, with_interval
@@ -34,7 +34,8 @@ from report.tables.table import Part, Table, make_table, part_of
 from report.text import four_decimals
 
 LEGEND = (
-    "metrics of the validation set after training, mean over the launches that count, each from a "
+    "metrics of the validation set after training, mean over the replicates that count, each from "
+    "a "
     "seed of its own; "
     "chance: what a model reaches that ignores its input (accuracy: the most frequent class; F1: "
     "class 1 always, of "
@@ -89,14 +90,14 @@ def metric_rows(run: Run) -> list[MetricRow]:
     """One row per metric and arm of every workload that was evaluated, a workload's arms side by
     side.
     """
-    launches = arms_of(run).launches
+    replicates = arms_of(run).replicates
     rows: list[MetricRow] = []
     arms: dict[str, list[ArmRow]] = {}
     for row in arm_rows(run, ()):
         arms.setdefault(row.workload, []).append(row)
     for workload, of_workload in arms.items():
         counted = {
-            row.arm: [job for job in launches[workload, row.arm].values() if _counts(job)]
+            row.arm: [job for job in replicates[workload, row.arm].values() if _counts(job)]
             for row in of_workload
         }
         names = dict.fromkeys(
@@ -116,15 +117,15 @@ def _counts(job: JobRecord) -> bool:
 
 
 def _row(name: str, jobs: Sequence[JobRecord], row: ArmRow) -> MetricRow:
-    """The mean of a metric over an arm's launches; none if it is not a number in one of them, which
-    `outcome` says.
+    """The mean of a metric over an arm's replicates; none if it is not a number in one of them,
+    which `outcome` says.
     """
     values = [job.metrics[name] for job in jobs if name in job.metrics]
     undefined = sum(not math.isfinite(value) for value in values)
     told = {job.chance[name] for job in jobs if name in job.chance}
     outcome = row.outcome
     if undefined:
-        outcome = no_result(f"{name} is not defined in {undefined} of {len(values)} launches")
+        outcome = no_result(f"{name} is not defined in {undefined} of {len(values)} replicates")
     elif not values and outcome.ok:
         outcome = no_result("not evaluated")
     return extended(

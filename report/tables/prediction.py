@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from harness.schema.record import JobRecord
-from report.analysis.launches import arms_of, is_result
 from report.analysis.metrics import ESSENTIAL, RUNTIME, SETUP
+from report.analysis.replicates import arms_of, is_result
 from report.analysis.statistics import usable
 from report.loading.runs import Run
 from report.loading.series import Files
@@ -103,15 +103,15 @@ def predict(
 
 
 def prediction(run: Run) -> Part[PredictionRow]:
-    """Every launch that counts, was trained without turns and has at least twice FIRST_STEPS
+    """Every replicate that counts, was trained without turns and has at least twice FIRST_STEPS
     steps.
     """
     files = Files()
     rows: list[PredictionRow] = []
     notes: list[str] = []
-    launches = arms_of(run).launches
+    replicates = arms_of(run).replicates
     for row in arm_rows(run, ()):
-        for job in launches[row.workload, row.arm].values():
+        for job in replicates[row.workload, row.arm].values():
             found = _of_job(run, job, files)
             if found is None:
                 continue
@@ -136,7 +136,7 @@ def prediction_tables(parts: Sequence[Part[PredictionRow]]) -> list[Table[Predic
         ARM if by_name else BACKEND,
         *facts,
         *workload_column(rows),
-        Column("Launch", text(lambda row: row.launch), right=True, importance=ESSENTIAL),
+        Column("Replicate", text(lambda row: row.replicate), right=True, importance=ESSENTIAL),
         Column("Steps", text(lambda row: row.steps), right=True),
         number_column(SETUP.header, lambda row: row.setup_s),
         number_column(f"First {FIRST_STEPS}(ms)", lambda row: row.first_step_s, 1e3),
@@ -175,7 +175,7 @@ def _row(row: ArmRow, job: JobRecord, found: Prediction) -> PredictionRow:
     return extended(
         row,
         PredictionRow,
-        launch=job.launch + 1,
+        replicate=job.replicate + 1,
         steps=found.steps,
         setup_s=SETUP.read(job),
         first_step_s=found.first_step_s,
@@ -195,7 +195,7 @@ def _note(row: PredictionRow, found: Prediction) -> str:
     compared = found.later_step_s / found.first_step_s - 1
     changed = "less" if compared < 0 else "more"
     return (
-        f"{row.model}, {row.arm}, launch {row.launch}: predicted {abs(difference):.1%} "
+        f"{row.model}, {row.arm}, replicate {row.replicate}: predicted {abs(difference):.1%} "
         f"too {which}, "
         f"for the steps after the first {FIRST_STEPS} took {abs(compared):.1%} {changed} time each"
     )

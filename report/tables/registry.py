@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from harness.errors import BenchError
-from report.analysis.launches import arms_of
+from report.analysis.replicates import arms_of
 from report.loading.filters import EVERYTHING, GROUPS, Selection, groups_of
 from report.loading.runs import Run
 from report.tables import (
@@ -71,7 +71,7 @@ def build(
         BenchError: There is no run, nothing is selected, or there is no such view.
     """
     names = _views_for(view, len(runs), brief=brief)
-    selected = [selection.of(run, arms_of(run).launches) for run in runs]
+    selected = [selection.of(run, arms_of(run).replicates) for run in runs]
     shown = [run for run in selected if run is not None]
     if not shown and str(selection):
         raise BenchError(

@@ -57,26 +57,27 @@ class Meaning:
 ArmName = Annotated[str, Meaning("name of the arm within the run")]
 BackendLabel = Annotated[str, Meaning("label of the arm's backend")]
 Attention = Annotated[str | None, Meaning("the arm's attention implementation")]
-LAUNCH_NUMBER = Meaning("number of the launch, from 1, where a row is of one job")
+REPLICATE_NUMBER = Meaning("number of the replicate, from 1, where a row is of one job")
 Device = Annotated[str, Meaning("cpu, or the GPU's name")]
 Source = Annotated[str, Meaning("measured, or published (taken from a publication)")]
-LaunchCount = Annotated[
-    int | None, Meaning("launches recorded, whatever became of them (null: not published)")
+ReplicateCount = Annotated[
+    int | None, Meaning("replicates recorded, whatever became of them (null: not published)")
 ]
 Counted = Annotated[
     int | None,
-    Meaning("launches that count: of the arm, or of both arms of the pair (null: not published)"),
+    Meaning("replicates that count: of the arm, or of both arms of the pair (null: not published)"),
 ]
 ParityShown = Annotated[
     ParityOutcome | None,
     Meaning(
-        "passed, failed, or not checked: whether both arms learned alike (null: no twins asked for)"
+        "passed, failed, or not checked: whether both arms learned alike (null: no parity runs "
+        "asked for)"
     ),
 ]
 METRIC_NAME = Meaning(
     "name of a metric of the validation set; in inference that by which both engines were compared"
 )
-LeftOut = Annotated[str, Meaning("why some launches do not count")]
+LeftOut = Annotated[str, Meaning("why some replicates do not count")]
 State = Annotated[Outcome, Meaning("ok, or why there is no result")]
 
 
@@ -155,7 +156,7 @@ class TrainedRow(Row):
     attention: Attention
     device: Device
     source: Source
-    launches: LaunchCount
+    replicates: ReplicateCount
     n: Counted
 
     @property
@@ -171,7 +172,7 @@ class TrainedRow(Row):
 
 @dataclass(frozen=True, kw_only=True)
 class ArmRow(TrainedRow):
-    """An arm of a workload with its figures, each the mean over the launches that count."""
+    """An arm of a workload with its figures, each the mean over the replicates that count."""
 
     figures: Figures
     left_out: LeftOut
@@ -219,7 +220,7 @@ class MetricRow(ArmRow):
     metric_value: Annotated[
         Figure,
         Meaning(
-            "its value after training, mean over the launches that count (null: not defined "
+            "its value after training, mean over the replicates that count (null: not defined "
             "in one of "
             "them)"
         ),
@@ -258,7 +259,7 @@ class ScalingRow(ArmRow):
 class PredictionRow(ArmRow):
     """One job, and what its first steps foretell of its training time."""
 
-    launch: Annotated[int, LAUNCH_NUMBER]
+    replicate: Annotated[int, REPLICATE_NUMBER]
     steps: Annotated[int, Meaning("optimizer steps of the job", Unit.STEP)]
     setup_s: Annotated[float | None, SETUP]
     first_step_s: Annotated[
@@ -286,7 +287,7 @@ class SupportRow(ArmRow):
 
     host: Annotated[str, Meaning("the GPU's name, or of a run on CPU the processor and its cores")]
     trains: Annotated[
-        str, Meaning("yes if a launch counts, no if none does, not run if there is none")
+        str, Meaning("yes if a replicate counts, no if none does, not run if there is none")
     ]
     proven: Annotated[
         str | None,
@@ -319,13 +320,13 @@ class InferenceRow(TrainedRow):
     latency_gain: Annotated[Figure, LATENCY_GAIN]
     throughput_gain: Annotated[Figure, THROUGHPUT_GAIN]
     metric: Annotated[str | None, METRIC_NAME]
-    torch_metric: Annotated[float | None, Meaning("its value by PyTorch, mean over launches")]
+    torch_metric: Annotated[float | None, Meaning("its value by PyTorch, mean over replicates")]
     onnxruntime_metric: Annotated[
-        float | None, Meaning("its value by ONNX Runtime, mean over launches")
+        float | None, Meaning("its value by ONNX Runtime, mean over replicates")
     ]
     logit_difference: Annotated[
         float | None,
-        Meaning("largest absolute difference of a logit between both engines in any launch"),
+        Meaning("largest absolute difference of a logit between both engines in any replicate"),
     ]
     logit_tolerance: Annotated[float | None, Meaning("what it was allowed to be")]
     provider: Annotated[str | None, Meaning("first execution provider of ONNX Runtime's session")]
@@ -350,11 +351,11 @@ class GainRow(Row):
     candidate_attention: Annotated[str | None, Meaning("the candidate's attention implementation")]
     device: Device
     protocol: Annotated[
-        str, Meaning("epochs, or blocks: the jobs of both arms took turns on the device")
+        str, Meaning("sequential, or interleaved: the jobs of both arms took turns on the device")
     ]
     measure: Annotated[Measure, Meaning("end_to_end or steady_state: the time that is compared")]
     source: Source
-    launches: LaunchCount
+    replicates: ReplicateCount
     n: Counted
     log_ratio: Annotated[Figure, LOG_RATIO]
     latency_gain: Annotated[Figure, LATENCY_GAIN]
@@ -425,7 +426,7 @@ class GainRow(Row):
         ),
     ]
     parity_loss_difference: Annotated[
-        float | None, Meaning("largest difference of a step's loss between the twin runs")
+        float | None, Meaning("largest difference of a step's loss between the parity runs")
     ]
     parity_loss_tolerance: Annotated[float | None, Meaning("what it was allowed to be")]
     precision_target: Annotated[
@@ -512,8 +513,8 @@ class JobRow(Row):
     attention: Attention
     device: Device
     source: Source
-    launch: Annotated[int | None, LAUNCH_NUMBER]
-    attempt: Annotated[int, Meaning("number of the attempt at the launch, from 1")]
+    replicate: Annotated[int | None, REPLICATE_NUMBER]
+    attempt: Annotated[int, Meaning("number of the attempt at the replicate, from 1")]
     parity_run: Annotated[
         bool, Meaning("whether it is a parity run, which trains without dropout and is not timed")
     ]

@@ -3,9 +3,9 @@ process the same.
 
 That is weak scaling: the global batch grows with the processes. Speed-up is the throughput (samples
 per second of all ranks in the steady state) over that of the fewest processes the run has of the
-same work; efficiency is the speed-up over the ratio of processes, 1 if nothing is lost. Launches by
-different numbers of processes are independent: they run in workloads of their own, one after the
-other, and nothing makes launch k of one and launch k of the other alike. So the interval is
+same work; efficiency is the speed-up over the ratio of processes, 1 if nothing is lost. Replicates
+by different numbers of processes are independent: they run in workloads of their own, one after the
+other, and nothing makes replicate k of one and replicate k of the other alike. So the interval is
 Welch's, of the difference of mean ln(throughput), transformed through exp.
 """
 
@@ -17,7 +17,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from harness.schema.record import JobRecord
-from report.analysis.launches import Launches, arms_of, is_result
 from report.analysis.metrics import (
     ENERGY_PER_SAMPLE,
     ESSENTIAL,
@@ -25,6 +24,7 @@ from report.analysis.metrics import (
     STEADY_SAMPLES_PER_S,
     Figure,
 )
+from report.analysis.replicates import Replicates, arms_of, is_result
 from report.analysis.statistics import Estimate, usable, welch_interval
 from report.loading.runs import Run
 from report.tables.arm_rows import arm_rows
@@ -56,7 +56,7 @@ LEGEND = (
     "(weak scaling)",
     "efficiency: the speed-up over the ratio of processes; 95% intervals are Welch's, of the "
     "difference of mean "
-    "ln(samples/s): launches by different numbers of processes are independent",
+    "ln(samples/s): replicates by different numbers of processes are independent",
 )
 _NODES: Column[ScalingRow] = Column("Nodes", text(lambda row: row.nodes), right=True)
 
@@ -104,18 +104,18 @@ def scaling_tables(parts: Sequence[Part[ScalingRow]]) -> list[Table[ScalingRow]]
 
 def scaling_rows(run: Run) -> list[ScalingRow]:
     """One row per arm and number of processes, where there are several."""
-    launches = arms_of(run).launches
-    works = {key: _work(next(iter(jobs.values()))) for key, jobs in launches.items() if jobs}
+    replicates = arms_of(run).replicates
+    works = {key: _work(next(iter(jobs.values()))) for key, jobs in replicates.items() if jobs}
     rows: list[ScalingRow] = []
     figures = (STEADY_SAMPLES_PER_S, ENERGY_PER_SAMPLE)
     for row in arm_rows(run, figures, needs=(STEADY_SAMPLES_PER_S,)):
         key = row.workload, row.arm
         alike = [other for other, work in works.items() if work == works.get(key)]
-        sizes = {other: _processes(launches[other]) for other in alike}
+        sizes = {other: _processes(replicates[other]) for other in alike}
         if len(set(sizes.values())) > 1:
-            fewest = launches[min(alike, key=lambda other: sizes[other])]
-            launch = next(iter(launches[key].values())).workload.launch
-            speed_up = _speed_up(fewest, launches[key])
+            fewest = replicates[min(alike, key=lambda other: sizes[other])]
+            launch = next(iter(replicates[key].values())).workload.launch
+            speed_up = _speed_up(fewest, replicates[key])
             rows.append(
                 extended(
                     row,
@@ -139,18 +139,18 @@ def _work(job: JobRecord) -> str:
     return json.dumps([part.model_dump(mode="json") for part in parts], sort_keys=True)
 
 
-def _processes(launches: Launches) -> int:
-    return next(iter(launches.values())).workload.launch.world_size
+def _processes(replicates: Replicates) -> int:
+    return next(iter(replicates.values())).workload.launch.world_size
 
 
-def _speed_up(fewest: Launches, launches: Launches) -> Estimate | None:
+def _speed_up(fewest: Replicates, replicates: Replicates) -> Estimate | None:
     """The difference of mean ln(throughput) to that of the fewest processes; None where one of them
     has no throughput.
     """
-    ones, others = _log_rates(launches), _log_rates(fewest)
+    ones, others = _log_rates(replicates), _log_rates(fewest)
     if not ones or not others:
         return None
-    return Estimate(1, 0.0) if launches is fewest else welch_interval(ones, others)
+    return Estimate(1, 0.0) if replicates is fewest else welch_interval(ones, others)
 
 
 def _transformed(speed_up: Estimate | None, factor: float) -> Figure:
@@ -160,6 +160,6 @@ def _transformed(speed_up: Estimate | None, factor: float) -> Figure:
     return Figure.of(*(None if end is None else math.exp(end) * factor for end in ends))
 
 
-def _log_rates(launches: Launches) -> list[float]:
-    counted = [job for job in launches.values() if is_result(job)]
+def _log_rates(replicates: Replicates) -> list[float]:
+    counted = [job for job in replicates.values() if is_result(job)]
     return [math.log(rate) for job in counted if usable(rate := STEADY_SAMPLES_PER_S.read(job))]

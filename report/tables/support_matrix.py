@@ -10,9 +10,9 @@ from collections.abc import Sequence
 
 from harness.schema.record import JobRecord
 from report.analysis.gains import STEADY_STATE, Gain, gains_of
-from report.analysis.launches import NEEDS_NO_PROOF, JobStatus, arms_of, verdict
 from report.analysis.metrics import ESSENTIAL, NO_FIGURE, THROUGHPUT_GAIN, Figure
 from report.analysis.parity import ParityOutcome
+from report.analysis.replicates import NEEDS_NO_PROOF, JobStatus, arms_of, verdict
 from report.loading.runs import Run
 from report.tables.arm_rows import arm_rows
 from report.tables.arms import ARM, BACKEND
@@ -42,12 +42,12 @@ SEVERAL_MODELS = 4  # a run of as many is a matrix although nobody asked
 LONGEST_ERROR = 160
 HOST: Fact[SupportRow] = Fact(Column("Host", lambda row: row.host, importance=ESSENTIAL))
 LEGEND = (
-    "trains: a launch ended well, evaluation included; proven: the backend ran the training "
+    "trains: a replicate ended well, evaluation included; proven: the backend ran the training "
     "graph, nothing fell back "
-    "(PyTorch is what others could fall back to, so it has nothing to prove); parity: twin runs "
+    "(PyTorch is what others could fall back to, so it has nothing to prove); parity: parity runs "
     "without dropout lost "
     "alike in every step",
-    "throughput: gain in the steady state; with n = 1 there is one launch of each arm and no "
+    "throughput: gain in the steady state; with n = 1 there is one replicate of each arm and no "
     "interval: it says that a "
     "gain could be measured, not how large it is",
 )
@@ -96,7 +96,7 @@ def matrix_tables(parts: Sequence[Part[SupportRow]]) -> list[Table[SupportRow]]:
 
 def matrix_rows(run: Run) -> list[SupportRow]:
     """One row per arm of every workload; publications have none."""
-    launches = arms_of(run).launches
+    replicates = arms_of(run).replicates
     rows: list[SupportRow] = []
     gains = {
         (g.pair.workload, g.pair.candidate): g
@@ -109,7 +109,7 @@ def matrix_rows(run: Run) -> list[SupportRow]:
         if row.source != "measured":
             continue
         key = row.workload, row.arm
-        jobs = [*launches[key].values()]
+        jobs = [*replicates[key].values()]
         gain = gains.get(key)  # of several baselines the first that is declared
         rows.append(
             extended(
@@ -137,7 +137,7 @@ def _host(run: Run, row: ArmRow) -> str:
 
 
 def _proven(jobs: Sequence[JobRecord]) -> str | None:
-    """Of all launches that got as far as a proof; None where there is nothing to prove."""
+    """Of all replicates that got as far as a proof; None where there is nothing to prove."""
     if not jobs or jobs[0].arm.backend in NEEDS_NO_PROOF:
         return None
     proofs = [job.engagement for job in jobs if job.engagement is not None]
@@ -145,8 +145,8 @@ def _proven(jobs: Sequence[JobRecord]) -> str | None:
 
 
 def _error(row: ArmRow, jobs: Sequence[JobRecord], gain: Gain | None) -> str:
-    """Why there is no result, or no gain although both arms have one; of several launches what the
-    first met.
+    """Why there is no result, or no gain although both arms have one; of several replicates what
+    the first met.
     """
     for job in jobs:
         if (why := verdict(job)) is not JobStatus.OK:
@@ -169,7 +169,7 @@ def _short(said: str) -> str:
 
 
 def _gain(row: SupportRow) -> str:
-    """A gain without an interval says of how many launches it is."""
+    """A gain without an interval says of how many replicates it is."""
     gain = row.throughput_gain
     if gain.value is None:
         return ""

@@ -1,5 +1,5 @@
-"""What taking turns cost under the `blocks` protocol, as a note: measured, and whether it is in the
-figures.
+"""What taking turns cost under the interleaved protocol, as a note: measured, and whether it is in
+the figures.
 """
 
 from __future__ import annotations
@@ -9,18 +9,18 @@ from collections.abc import Iterable
 from itertools import pairwise
 from statistics import fmean
 
-from harness.schema.record import BlockTimes, JobRecord
+from harness.schema.record import JobRecord, TurnTimes
 from harness.schema.stats import mean_interval
 from report.analysis.gains import Gain
-from report.analysis.launches import Arms, is_result
+from report.analysis.replicates import Arms, is_result
 
-STANDARD_ERRORS = 1.96  # of a 95% interval: each launch's standard error is of dozens of turns
-LEAST_TURNS = 8  # that follow a turn of the same arm, over all launches; fewer say little
+STANDARD_ERRORS = 1.96  # of a 95% interval: each replicate's standard error is of dozens of turns
+LEAST_TURNS = 8  # that follow a turn of the same arm, over all replicates; fewer say little
 
 
 def switching_notes(gains: Iterable[Gain], arms: Arms) -> list[str]:
     """What the first step of a turn took more than those after it, for both arms of each pair
-    measured by blocks.
+    measured interleaved.
 
     And what of that is left in timed steps (`left_s`), whether there is a lead-in or not.
     """
@@ -33,7 +33,7 @@ def switching_notes(gains: Iterable[Gain], arms: Arms) -> list[str]:
             [f"{side[0].arm.name} {cost}" for side in sides if side and (cost := cost_of(side))]
             for cost_of in (_cost_ms, _left_ms)
         )
-        lead_in = {job.blocks.lead_in_steps for side in sides for job in side if job.blocks}
+        lead_in = {job.turns.lead_in_steps for side in sides for job in side if job.turns}
         if len(lead_in) != 1:
             continue
         (steps,) = lead_in
@@ -51,17 +51,17 @@ def switching_notes(gains: Iterable[Gain], arms: Arms) -> list[str]:
     return said
 
 
-def left_s(blocks: BlockTimes) -> list[float]:
+def left_s(times: TurnTimes) -> list[float]:
     """What a timed step of a turn that followed the partner's took more than one of the turn after
     it, seconds.
 
     An entry for each turn of this arm that the arm itself went on from, for the order of turns is
-    drawn: second in one pair of blocks and first in the next. Nobody else had the device in
+    drawn: second in one pair of times and first in the next. Nobody else had the device in
     between, and the two are neighbours in time, so their difference is what switching leaves in the
     figures; it is 0 on average if nothing is left. No pilot's turns.
     """
-    turns = list(zip(blocks.first, blocks.steps, blocks.step_s, strict=False))[
-        blocks.pilot :
+    turns = list(zip(times.first, times.steps, times.step_s, strict=False))[
+        times.pilot :
     ]  # no `first`: none
     return [
         step_s - next_step_s
@@ -71,12 +71,12 @@ def left_s(blocks: BlockTimes) -> list[float]:
 
 
 def _left_ms(jobs: Iterable[JobRecord]) -> str:
-    """Mean over turns of all launches with its 95% interval; empty for fewer than LEAST_TURNS.
+    """Mean over turns of all replicates with its 95% interval; empty for fewer than LEAST_TURNS.
 
-    A launch's level and slow drift cancel in a difference of neighbours, so the differences count
-    as independent.
+    A replicate's level and slow drift cancel in a difference of neighbours, so the differences
+    count as independent.
     """
-    found = [1e3 * more for job in jobs if job.blocks for more in left_s(job.blocks)]
+    found = [1e3 * more for job in jobs if job.turns for more in left_s(job.turns)]
     if len(found) < LEAST_TURNS:
         return ""
     estimate = mean_interval(found)
@@ -85,13 +85,13 @@ def _left_ms(jobs: Iterable[JobRecord]) -> str:
 
 
 def _cost_ms(jobs: Iterable[JobRecord]) -> str:
-    """Mean over launches with its 95% interval; empty where no launch could tell."""
+    """Mean over replicates with its 95% interval; empty where no replicate could tell."""
     measured = [
-        (job.blocks.switch_s, job.blocks.switch_standard_error_s)
+        (job.turns.switch_s, job.turns.switch_standard_error_s)
         for job in jobs
-        if job.blocks
-        and job.blocks.switch_s is not None
-        and job.blocks.switch_standard_error_s is not None
+        if job.turns
+        and job.turns.switch_s is not None
+        and job.turns.switch_standard_error_s is not None
     ]
     if not measured:
         return ""

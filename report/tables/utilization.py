@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from harness.schema.record import JobRecord, State
 from report.analysis import metrics
-from report.analysis.launches import arms_of, is_result
+from report.analysis.replicates import arms_of, is_result
 from report.analysis.utilization import cards_of, clock_limits
 from report.loading.runs import Run
 from report.tables.arm_rows import arm_rows, counted_rows
@@ -25,15 +25,16 @@ from report.text import in_one_line
 LEGEND = (
     "Util: NVML's GPU utilization, the share of the driver's last 1/6 to 1 s in which any kernel "
     "ran, not how busy the "
-    "card was; p10: the mean of the launches' 10th percentiles",
-    "means over the launches that count (n) of each launch's steady window; peak memory is of the "
+    "card was; p10: the mean of the replicates' 10th percentiles",
+    "means over the replicates that count (n) of each replicate's steady window; peak memory is of "
+    "the "
     "whole job: NVML's of "
     "the whole card, torch's of what its allocator handed out",
     "MFU: model FLOPs utilization, the arithmetic that the model needs by definition over the "
     "card's dense peak",
 )
 HOST_LEGEND = (
-    "means over the launches that count (n); shares are of all cores in the steady window",
+    "means over the replicates that count (n); shares are of all cores in the steady window",
 )
 
 
@@ -51,7 +52,7 @@ def host_rows(run: Run) -> list[ArmRow | UtilizationRow]:
 
 
 def gpu_notes(run: Run) -> list[str]:
-    """Under the table: what could not be read, limited clocks, contaminated launches, and where
+    """Under the table: what could not be read, limited clocks, contaminated replicates, and where
     figures come from.
     """
     return [
@@ -95,12 +96,14 @@ def how_measured(job: JobRecord) -> list[str]:
 
 
 def _clock_limits(run: Run) -> list[str]:
-    """What held the clock down in launches that count, in how much of a launch's samples at most,
-    and where.
+    """What held the clock down in replicates that count, in how much of a replicate's samples at
+    most, and where.
     """
-    launched = {key: launches for key, launches in arms_of(run).launches.items() if launches}
+    launched = {
+        key: replicates for key, replicates in arms_of(run).replicates.items() if replicates
+    }
     return [
-        f"clock limit {reason} in {_share(max(worst.values()))} of a launch's samples"
+        f"clock limit {reason} in {_share(max(worst.values()))} of a replicate's samples"
         + name_arms(worst, launched)
         for reason, worst in sorted(clock_limits(run).items())
     ]
@@ -111,11 +114,11 @@ def _share(fraction: float) -> str:
 
 
 def _contaminations(run: Run) -> list[str]:
-    """Every reason why a launch was contaminated, once per arm; a launch that was run again is
-    named as such.
+    """Every reason why a replicate was contaminated, once per arm; a replicate that was run again
+    is named as such.
     """
     arms = arms_of(run)
-    latest = [(job, "") for launches in arms.launches.values() for job in launches.values()]
+    latest = [(job, "") for replicates in arms.replicates.values() for job in replicates.values()]
     again = sorted(
         ((job, " and run again") for job in arms.superseded),
         key=lambda item: item[0].started_at or "",

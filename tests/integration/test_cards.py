@@ -33,7 +33,7 @@ CHILD = """
 import json, os, sys
 from dataclasses import asdict
 from pathlib import Path
-from harness.runner import host_checks as doctor, preflight as guard
+from harness.runner import host_checks as doctor, preflight
 from harness.commands.resolve import find_device
 from harness.launcher.environment import visible_cards
 from harness.errors import BenchError
@@ -49,7 +49,7 @@ for case in json.loads(sys.argv[1]):
         found = str(error)
     host = describe_host()
     visible = visible_cards(1, os.environ.get("CUDA_VISIBLE_DEVICES"))
-    findings = guard.inspect("cuda", visible=visible)
+    findings = preflight.inspect("cuda", visible=visible)
     checks = [asdict(check) for check in doctor.gpu_checks(host)]
     answers.append({
         "device": found, "gpus": host.gpus, "lost": host.lost_gpus, "problem": host.gpu_problem,
@@ -177,7 +177,7 @@ def test_a_lost_card_is_recorded_and_hides_no_other(answers: dict[str, dict[str,
     assert answers["no permission for one"]["lost"] == []
 
 
-def test_the_guard_refuses_a_lost_card_that_a_job_would_use_and_warns_of_another(
+def test_preflight_refuses_a_lost_card_that_a_job_would_use_and_warns_of_another(
     answers: dict[str, dict[str, Any]],
 ) -> None:
     def about_lost(what: str) -> list[list[str]]:

@@ -194,7 +194,7 @@ def test_failed_jobs_are_missing(tmp_path: Path) -> None:
     verdict = verdict_of(tmp_path)
     (finding,) = verdict.findings
     assert (finding.state, finding.last_good, verdict.exit_code) == ("missing", "night-011", 2)
-    assert "out of memory in 2 of 2 launches" in finding.reason
+    assert "out of memory in 2 of 2 replicates" in finding.reason
     assert "Abacus GPU" in finding.host
 
 

@@ -59,24 +59,24 @@ def test_lines_that_are_no_record_are_named_and_the_others_count(tmp_path: Path)
         {**fields, "timing": {"steady_step_s": "soon"}},
         {**fields, "schema_version": SCHEMA_VERSION + 1},
         {**fields, "workload": 3},
-        {key: value for key, value in fields.items() if key != "launch"},
+        {key: value for key, value in fields.items() if key != "replicate"},
     ]
     with (folder / "jobs.jsonl").open("a") as file:
         file.writelines(json.dumps(line) + "\n" for line in broken)
-        file.write(json.dumps({**fields, "metrics": {"accuracy": None}, "launch": 9}) + "\n")
+        file.write(json.dumps({**fields, "metrics": {"accuracy": None}, "replicate": 9}) + "\n")
         file.write(
             json.dumps(
                 {
                     **fields,
                     "novelty": 1,
                     "workload": {**fields["workload"], "novelty": 1},
-                    "launch": 10,
+                    "replicate": 10,
                 }
             )
         )
     run = load_run(folder)
     assert [problem.split(":")[1] for problem in run.problems] == ["9", "10", "11", "12", "13"]
-    assert [job.launch for job in run.jobs][8:] == [9, 10]
+    assert [job.replicate for job in run.jobs][8:] == [9, 10]
 
 
 def test_a_damaged_results_folder_is_tabulated_and_every_damage_named(tmp_path: Path) -> None:
@@ -84,9 +84,9 @@ def test_a_damaged_results_folder_is_tabulated_and_every_damage_named(tmp_path: 
     config = {"suite": evil, "arms": {}}
     good = make_run([job.model_copy(update={"series": "series/gone.parquet"}) for job in four_pairs()],
                     run=evil, suite=evil, config=config, notes=[evil])  # fmt: skip
-    line = json.loads(make_job(launch=7).model_dump_json())
+    line = json.loads(make_job(replicate=7).model_dump_json())
     newer = json.dumps({**line, "schema_version": SCHEMA_VERSION + 1}).encode()
-    novel = json.dumps({**line, "launch": 8, "novelty": {"deep": [1]}}).encode()
+    novel = json.dumps({**line, "replicate": 8, "novelty": {"deep": [1]}}).encode()
     folder = write_run(
         tmp_path / "results" / "evil", good, tail=newer + b"\n" + novel + b"\n" + novel[:100]
     )
@@ -197,9 +197,9 @@ def test_the_noise_floor_does_not_make_it_quadratic(
     pair = Pair(workload="tiny-sst2", baseline="a", candidate="b")
     for night in range(30):
         jobs = [
-            make_job(arm, launch, backend="pytorch", runtime_s=100.0 + night + launch)
+            make_job(arm, replicate, backend="pytorch", runtime_s=100.0 + night + replicate)
             for arm in "ab"
-            for launch in (0, 1)
+            for replicate in (0, 1)
         ]
         made = make_run(jobs, [pair], run=f"n{night:02}", host=HOST, config={"arms": arms},
                         created_at=f"2001-02-{night % 28 + 1:02}T{night:02}")  # fmt: skip

@@ -1,4 +1,4 @@
-"""Launches of a pair in blocks under the runner, with real processes that take turns."""
+"""Replicates of an interleaved pair under the runner, with real processes that take turns."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import pytest
 from folders import ROOT, SUPPORT
 from runner_support import (
     BASELINE,
-    BLOCKS_WORKER,
     CANDIDATE,
+    INTERLEAVED_WORKER,
     make_pair_plan,
     processes_of,
     quiet,
@@ -30,42 +30,42 @@ def _marked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BENCH_TEST_FOLDER", str(tmp_path))
 
 
-def run_launches(
+def run_replicates(
     tmp_path: Path, *options: tuple[dict[str, object], dict[str, object]], **changes: object
 ) -> tuple[RunOutcome, list[JobRecord]]:
     plan = make_pair_plan(options, **changes)
     outcome = run(
-        plan, tmp_path / "results", RunOptions(worker_command=BLOCKS_WORKER), display=quiet()
+        plan, tmp_path / "results", RunOptions(worker_command=INTERLEAVED_WORKER), display=quiet()
     )  # type: ignore[arg-type]
     wait_until(lambda: not processes_of(tmp_path), 5)
     return outcome, read_records(outcome.folder)[0]
 
 
-def test_both_records_of_a_launch_carry_the_same_blocks_turned_round(tmp_path: Path) -> None:
-    outcome, records = run_launches(tmp_path, ({}, {}), ({}, {}))
+def test_both_records_of_a_replicate_carry_the_same_turns_turned_round(tmp_path: Path) -> None:
+    outcome, records = run_replicates(tmp_path, ({}, {}), ({}, {}))
     assert (outcome.exit_code, outcome.complete) == (0, True)
-    assert [(r.launch, r.arm.name, r.partner, r.state) for r in records] == [
-        (launch, arm, partner, State.OK)
-        for launch in (0, 1)
+    assert [(r.replicate, r.arm.name, r.partner, r.state) for r in records] == [
+        (replicate, arm, partner, State.OK)
+        for replicate in (0, 1)
         for arm, partner in ((BASELINE, CANDIDATE), (CANDIDATE, BASELINE))
     ]
     for baseline, candidate in (records[:2], records[2:]):
-        assert baseline.blocks is not None
-        assert candidate.blocks is not None
-        assert len(baseline.blocks.step_s) == len(candidate.blocks.step_s) > 4
-        assert baseline.blocks.first == [not first for first in candidate.blocks.first]
+        assert baseline.turns is not None
+        assert candidate.turns is not None
+        assert len(baseline.turns.step_s) == len(candidate.turns.step_s) > 4
+        assert baseline.turns.first == [not first for first in candidate.turns.first]
         assert (outcome.folder / str(baseline.log)).exists()
 
 
 @pytest.mark.parametrize("doomed", [0, 1])
-def test_a_launch_whose_worker_dies_in_a_block_is_relaunched_once_and_said(
+def test_a_replicate_whose_worker_dies_in_a_turn_is_relaunched_once_and_said(
     tmp_path: Path, doomed: int
 ) -> None:
     behaviours: list[dict[str, object]] = [{}, {}]
     behaviours[doomed] = {"do": "die", "at": 3}
-    outcome, records = run_launches(tmp_path, (behaviours[0], behaviours[1]), ({}, {}))
+    outcome, records = run_replicates(tmp_path, (behaviours[0], behaviours[1]), ({}, {}))
     assert outcome.complete
-    assert [(r.launch, r.attempt) for r in records] == [
+    assert [(r.replicate, r.attempt) for r in records] == [
         (0, 1),
         (0, 1),
         (0, 2),
@@ -77,28 +77,30 @@ def test_a_launch_whose_worker_dies_in_a_block_is_relaunched_once_and_said(
     assert (dead.state, left.state) == (State.CRASHED, State.INTERRUPTED)
     assert "SIGKILL" in dead.reason
     assert f"its partner {dead.arm.name} was killed by SIGKILL" in left.reason
-    notes = [note for note in read_info(outcome.folder).notes if note.startswith("tiny, launch 1")]
+    notes = [
+        note for note in read_info(outcome.folder).notes if note.startswith("tiny, replicate 1")
+    ]
     assert len(notes) == 2, "relaunched, then given up"
     assert "run again, attempt 2" in notes[0]
     assert "SIGKILL" in notes[0]
     assert "left as it is after 2 attempt(s)" in notes[1]
-    assert {r.log for r in records if r.launch == 0} == {
+    assert {r.log for r in records if r.replicate == 0} == {
         "logs/job0.log",
         "logs/job0.2.log",
         "logs/job1.log",
         "logs/job1.2.log",
     }
-    assert outcome.exit_code == 0, "the other launch is a result"
+    assert outcome.exit_code == 0, "the other replicate is a result"
 
 
-def test_a_pair_that_does_not_fit_goes_on_by_epochs(tmp_path: Path) -> None:
-    """Only the switch is looked at: scripted_blocks waits for turns that then never come, until the
-    time limit.
+def test_a_pair_that_does_not_fit_goes_on_sequentially(tmp_path: Path) -> None:
+    """Only the switch is looked at: scripted_interleaved waits for turns that then never come,
+    until the time limit.
     """
-    outcome, records = run_launches(
+    outcome, records = run_replicates(
         tmp_path, ({}, {"do": "out of memory", "at": 0}), ({}, {}), timeout_s=2.0
     )
-    assert [(r.arm.name, r.partner, r.launch) for r in records] == [
+    assert [(r.arm.name, r.partner, r.replicate) for r in records] == [
         (BASELINE, CANDIDATE, 0),
         (CANDIDATE, BASELINE, 0),
         (BASELINE, None, 0),
@@ -113,7 +115,7 @@ def test_a_pair_that_does_not_fit_goes_on_by_epochs(tmp_path: Path) -> None:
 
 
 def test_what_two_resident_jobs_share_is_given_to_neither(tmp_path: Path) -> None:
-    _, records = run_launches(tmp_path, ({}, {}), telemetry_interval_s=0.05)
+    _, records = run_replicates(tmp_path, ({}, {}), telemetry_interval_s=0.05)
     for record in records:
         assert record.telemetry is not None
         assert record.telemetry.cores == os.cpu_count()
@@ -123,21 +125,21 @@ def test_what_two_resident_jobs_share_is_given_to_neither(tmp_path: Path) -> Non
         )
 
 
-def test_too_few_blocks_are_no_result(tmp_path: Path) -> None:
-    outcome, records = run_launches(tmp_path, ({"do": "end early", "at": 2}, {}))
+def test_too_few_turns_are_no_result(tmp_path: Path) -> None:
+    outcome, records = run_replicates(tmp_path, ({"do": "end early", "at": 2}, {}))
     assert {record.state for record in records} == {State.TIMEOUT}
     assert "ended by itself" in records[0].reason
     assert (outcome.complete, outcome.exit_code) == (True, 1)
 
 
-def test_killed_in_a_block_and_resumed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_killed_in_a_turn_and_resumed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     script = (
-        "import sys; from pathlib import Path; from runner_support import BLOCKS_WORKER, "
+        "import sys; from pathlib import Path; from runner_support import INTERLEAVED_WORKER, "
         "make_pair_plan;"
         "from runner_support import measured; from harness.runner.runner import RunOptions, run;"
         "plan = make_pair_plan([({}, {})] * 3);"
-        "plan = measured(plan, blocks=plan.measurement.blocks.replace(seconds=2.0));"
-        "options = RunOptions(worker_command=BLOCKS_WORKER);"
+        "plan = measured(plan, interleaved=plan.measurement.interleaved.replace(seconds=2.0));"
+        "options = RunOptions(worker_command=INTERLEAVED_WORKER);"
         "sys.exit(run(plan, Path(sys.argv[1]), options).exit_code)"
     )
     monkeypatch.setenv("PYTHONPATH", f"{ROOT}:{SUPPORT}")
@@ -146,16 +148,16 @@ def test_killed_in_a_block_and_resumed(tmp_path: Path, monkeypatch: pytest.Monke
     jobs = wait_until(lambda: [*(tmp_path / "results").glob("*/jobs.jsonl")])[0]
     wait_until(
         lambda: len(list(jobs.parent.glob("logs/*.log"))) == 4
-    )  # the second launch has begun
+    )  # the second replicate has begun
     os.kill(runner.pid, signal.SIGKILL)
     runner.wait()
     wait_until(lambda: not processes_of(tmp_path), 15)
     before, _ = read_records(jobs.parent)
-    assert [(record.launch, record.state) for record in before] == [(0, State.OK)] * 2
+    assert [(record.replicate, record.state) for record in before] == [(0, State.OK)] * 2
     assert subprocess.run(command, stderr=subprocess.DEVNULL, check=False).returncode == 0
     after, _ = read_records(jobs.parent)
     assert after[:2] == before
-    assert [(record.launch, record.attempt, record.state) for record in after] == [
-        (launch, 1, State.OK) for launch in (0, 0, 1, 1, 2, 2)
+    assert [(record.replicate, record.attempt, record.state) for record in after] == [
+        (replicate, 1, State.OK) for replicate in (0, 0, 1, 1, 2, 2)
     ]
     assert read_info(jobs.parent).status == "complete"

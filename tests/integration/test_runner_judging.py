@@ -74,15 +74,16 @@ def test_a_disturbed_quad_runs_again_and_all_of_it_is_kept(tmp_path: Path) -> No
     assert [(r.id, r.attempt) for r in records[8:]] == [("job4", 1), ("job5", 1)]
     assert [r.state for r in records if r.state is not State.OK] == [State.CONTAMINATED]
     assert (records[1].reason, records[5].log) == ("GPU 0 was throttled", "logs/job1.2.log")
-    assert "tiny · onnxruntime · launch 1 · attempt 2: ok" in errors
+    assert "tiny · onnxruntime · replicate 1 · attempt 2: ok" in errors
     (note,) = [text for text in read_info(folder).notes if "run again" in text]
     assert (
-        note == "tiny, launches 1 and 2: run again, attempt 2: onnxruntime in launch 1: GPU 0 was "
+        note
+        == "tiny, replicates 1 and 2: run again, attempt 2: onnxruntime in replicate 1: GPU 0 was "
         "throttled"
     )
 
 
-def test_a_launch_with_a_long_pause_runs_again_unless_it_shall_count(tmp_path: Path) -> None:
+def test_a_replicate_with_a_long_pause_runs_again_unless_it_shall_count(tmp_path: Path) -> None:
     plan = make_plan([{}, {"paused": 1}, {}, {}], max_reruns=2)
     outcome, shown = run_here(tmp_path / "refuse", plan)
     records, _ = read_records(outcome.folder)
@@ -95,7 +96,7 @@ def test_a_launch_with_a_long_pause_runs_again_unless_it_shall_count(tmp_path: P
         "one 100 ms"
     )
     assert records[1].reason == pause
-    assert f"run again, attempt 2: onnxruntime in launch 1: {pause}" in shown
+    assert f"run again, attempt 2: onnxruntime in replicate 1: {pause}" in shown
     (tmp_path / "executions").unlink()
     outcome, _ = run_here(tmp_path / "note", measured(plan, contention="note"))
     records, _ = read_records(outcome.folder)
@@ -128,7 +129,7 @@ def test_killed_in_a_rerun_it_finishes_the_rerun(tmp_path: Path) -> None:
 
 
 def adaptive(steps: list[tuple[float, float]], **settings: Any) -> Plan:
-    behaviours = [{"step_s": seconds} for launch in steps for seconds in launch]
+    behaviours = [{"step_s": seconds} for replicate in steps for seconds in replicate]
     return make_plan(behaviours, adaptive=Adaptive(max_pairs=len(steps), min_pairs=2, **settings))
 
 
@@ -180,20 +181,22 @@ def test_a_run_killed_between_looks_stops_where_it_would_have(tmp_path: Path) ->
     assert len(executions(tmp_path)) == before + len(ran)
 
 
-def with_twins(first: dict[str, Any], second: dict[str, Any]) -> Plan:
+def with_parity_runs(first: dict[str, Any], second: dict[str, Any]) -> Plan:
     plan = make_plan([{}] * 4)
-    twins = [
-        make_job(position, **options).model_copy(update={"id": f"twin{position}", "twin": True})
+    parity_runs = [
+        make_job(position, **options).model_copy(
+            update={"id": f"parity run{position}", "parity_run": True}
+        )
         for position, options in enumerate((first, second))
     ]
-    return replace(plan, jobs=(*twins, *plan.jobs))
+    return replace(plan, jobs=(*parity_runs, *plan.jobs))
 
 
 def test_a_refused_pair_is_not_measured_and_the_run_fails_with_a_sentence(tmp_path: Path) -> None:
-    plan = with_twins({"optimizer": "AdamW(fused=False)"}, {"optimizer": "AdamW(fused=True)"})
+    plan = with_parity_runs({"optimizer": "AdamW(fused=False)"}, {"optimizer": "AdamW(fused=True)"})
     sentence = "optimizer is AdamW(fused=False) in pytorch and AdamW(fused=True) in onnxruntime"
     outcome, shown = run_here(tmp_path, plan)
-    assert executions(tmp_path) == ["twin0", "twin1"]
+    assert executions(tmp_path) == ["parity_run0", "parity_run1"]
     assert (outcome.complete, outcome.exit_code) == (True, 1)
     info = read_info(outcome.folder)
     assert info.status == "complete"
@@ -204,7 +207,7 @@ def test_a_refused_pair_is_not_measured_and_the_run_fails_with_a_sentence(tmp_pa
 
 
 def test_a_declared_difference_is_measured(tmp_path: Path) -> None:
-    plan = with_twins({"optimizer": "AdamW(fused=False)"}, {"optimizer": "AdamW(fused=True)"})
+    plan = with_parity_runs({"optimizer": "AdamW(fused=False)"}, {"optimizer": "AdamW(fused=True)"})
     pair = Pair(
         workload="tiny", baseline="pytorch", candidate=CANDIDATE, differs=["training.optim"]
     )
@@ -213,8 +216,8 @@ def test_a_declared_difference_is_measured(tmp_path: Path) -> None:
     assert read_info(outcome.folder).refusals == []
 
 
-def test_after_a_failed_twin_the_pair_is_measured(tmp_path: Path) -> None:
-    outcome, _ = run_here(tmp_path, with_twins({"optimizer": "A"}, {"do": "exit", "code": 1}))
+def test_after_a_failed_parity_run_the_pair_is_measured(tmp_path: Path) -> None:
+    outcome, _ = run_here(tmp_path, with_parity_runs({"optimizer": "A"}, {"do": "exit", "code": 1}))
     assert outcome.exit_code == 0
     assert len(executions(tmp_path)) == 6
     assert read_info(outcome.folder).refusals == []

@@ -47,7 +47,7 @@ def test_sigkill_of_the_runner_leaves_no_process_and_loses_no_finished_job(tmp_p
     behaviours = [{}, {}, {"do": "hang with grandchild"}, {}]
     first = start(tmp_path, *behaviours)
     wait_until(lambda: (tmp_path / "grandchild").exists() and (tmp_path / "grandchild").read_text())
-    assert len(processes_of(tmp_path)) >= 4, "runner, guardian, worker, grandchild"
+    assert len(processes_of(tmp_path)) >= 4, "runner, supervisor, worker, grandchild"
     first.kill()
     first.communicate()
     wait_until(lambda: not processes_of(tmp_path), 5)
@@ -160,18 +160,18 @@ def test_a_resume_right_after_a_sigkill_waits_for_the_old_job_to_be_gone(tmp_pat
 def test_a_guardian_keeps_the_run_locked_until_its_job_is_gone(tmp_path: Path) -> None:
     first = start(tmp_path, {"do": "hang"})
     wait_until(lambda: (tmp_path / "hanging").exists())
-    (guardian,) = (
+    (supervisor,) = (
         pid
         for pid in processes_of(tmp_path)
         if b"supervisor.py" in Path(f"/proc/{pid}/cmdline").read_bytes()
     )
-    os.kill(guardian, signal.SIGSTOP)
+    os.kill(supervisor, signal.SIGSTOP)
     first.kill()
     first.communicate()
     second = start(tmp_path, {}, {})
     time.sleep(2)
     assert executions(tmp_path) == ["job0"], "the old job still lives"
-    os.kill(guardian, signal.SIGCONT)
+    os.kill(supervisor, signal.SIGCONT)
     _, errors = second.communicate(timeout=60)
     assert second.returncode == 0, errors
     assert executions(tmp_path) == ["job0", "job0", "job1"]

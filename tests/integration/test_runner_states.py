@@ -15,7 +15,7 @@ from runner_support import WORKER, make_job, make_plan, processes_of, quiet, wai
 from harness.errors import BenchError
 from harness.launcher import process
 from harness.launcher.outcome import OomCounter, judge
-from harness.launcher.process import LaunchOptions, RunningJob, run_to_end
+from harness.launcher.process import ReplicateOptions, RunningJob, run_to_end
 from harness.results import provenance
 from harness.results.run_folder import read_info, read_records
 from harness.runner.runner import RunOptions, RunOutcome, has_result, run
@@ -83,7 +83,7 @@ FAILURES = [
     ({"do": "exit", "code": 0}, State.CRASHED, "exited with 0 without a result in phase train"),
     ({"do": "exit", "code": 3}, State.CRASHED, "last line of the log: a line of the log"),
     ({"do": "result and exit", "code": 3}, State.CRASHED, "sent a result but exited with 3"),
-    ({"do": "kill guardian"}, State.CRASHED, "guardian"),
+    ({"do": "kill supervisor"}, State.CRASHED, "supervisor"),
 ]
 
 
@@ -99,7 +99,7 @@ def test_a_bad_end_is_named_and_the_suite_goes_on(
     assert "\n" not in bad.reason
     assert good.state is State.OK
     assert outcome.complete
-    assert outcome.exit_code == 1, "the pair has no launch with both ok"
+    assert outcome.exit_code == 1, "the pair has no replicate with both ok"
     assert len(outcome.pairs_without_result) == 1
 
 
@@ -137,7 +137,7 @@ def test_a_sigkill_with_a_risen_oom_counter_is_out_of_memory(tmp_path: Path) -> 
     counter.write_text("low 0\noom_kill 3\n")
     log = tmp_path / "log"
     job = make_job(do="oom kill", counter=str(counter))
-    with RunningJob(job, log, LaunchOptions(command=WORKER, oom=OomCounter(counter))) as running:
+    with RunningJob(job, log, ReplicateOptions(command=WORKER, oom=OomCounter(counter))) as running:
         seen = run_to_end(running, 30, on_event=lambda event: None, stop_reason=lambda: "")
     state, reason = judge(seen, log)
     assert state is State.OUT_OF_MEMORY
@@ -164,11 +164,11 @@ def test_rank_0_speaks_for_the_job(tmp_path: Path) -> None:
 
 def test_the_runner_can_send_control_messages(tmp_path: Path) -> None:
     with RunningJob(
-        make_job(do="echo"), tmp_path / "log", LaunchOptions(command=WORKER)
+        make_job(do="echo"), tmp_path / "log", ReplicateOptions(command=WORKER)
     ) as running:
         while not (running.peers and running.peers[0].rank == 0):
             running.pump(10)
-        running.peers[0].send("block", block=7)
+        running.peers[0].send("turn", turn=7)
         seen = run_to_end(running, 30, on_event=lambda event: None, stop_reason=lambda: "")
     assert seen.result is not None
     assert seen.result.metrics == {"told": 7}
@@ -260,7 +260,7 @@ def test_the_environment_of_a_job_is_chosen(
     monkeypatch.setenv("ORTMODULE_LOG_LEVEL", "1")
     job = make_job(do="environment").replace(threads=2)
     log = tmp_path / "log"
-    with RunningJob(job, log, LaunchOptions(command=WORKER)) as running:
+    with RunningJob(job, log, ReplicateOptions(command=WORKER)) as running:
         run_to_end(running, 30, on_event=lambda event: None, stop_reason=lambda: "")
     environment = json.loads(log.read_text().splitlines()[1])
     assert "PYTHONSTARTUP" not in environment
@@ -274,7 +274,7 @@ def test_the_environment_of_a_job_is_chosen(
 
 def test_a_job_reads_nothing_from_the_terminal(tmp_path: Path) -> None:
     log = tmp_path / "log"
-    with RunningJob(make_job(do="stdin"), log, LaunchOptions(command=WORKER)) as running:
+    with RunningJob(make_job(do="stdin"), log, ReplicateOptions(command=WORKER)) as running:
         run_to_end(running, 30, on_event=lambda event: None, stop_reason=lambda: "")
     assert "stdin: ''" in log.read_text()
 
@@ -287,12 +287,12 @@ def test_no_path_of_this_machine_reaches_a_record(tmp_path: Path) -> None:
     assert str(tmp_path) not in (outcome.folder / "run.json").read_text()
 
 
-def test_a_pair_has_a_result_only_if_both_arms_are_ok_in_one_launch(tmp_path: Path) -> None:
+def test_a_pair_has_a_result_only_if_both_arms_are_ok_in_one_replicate(tmp_path: Path) -> None:
     bad = {"do": "exit", "code": 1}
     outcome, records = run_jobs(tmp_path, {}, bad, bad, {})
-    assert outcome.exit_code == 1, "launch 0 lacks the candidate, launch 1 the baseline"
+    assert outcome.exit_code == 1, "replicate 0 lacks the candidate, replicate 1 the baseline"
     (pair,) = outcome.pairs_without_result
     assert not has_result(pair, records)
     ok = [record.model_copy(update={"state": State.OK}) for record in records]
     assert has_result(pair, [*records, ok[1]])
-    assert not has_result(pair, [record.model_copy(update={"twin": True}) for record in ok])
+    assert not has_result(pair, [record.model_copy(update={"parity_run": True}) for record in ok])

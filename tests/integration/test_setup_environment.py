@@ -37,7 +37,7 @@ def checkout(tmp_path: Path) -> Path:
     for name in ("pyproject.toml", "README.md", "Makefile"):
         shutil.copy(ROOT / name, copy / name)
     pins = re.split(r"\n(?=\S)", (ROOT / "requirements" / "ort-cpu.txt").read_text())
-    kept = [block for block in pins if block.split("==")[0] in SMALL_STACK]
+    kept = [turn for turn in pins if turn.split("==")[0] in SMALL_STACK]
     assert len(kept) == len(SMALL_STACK)
     (copy / "requirements" / "ort-cpu.txt").write_text("# torch\n" + "\n".join(kept) + "\n")
     (copy / "requirements" / "dev.txt").write_text("")

@@ -157,7 +157,7 @@ def test_the_recorder_says_when_there_is_nothing_to_record(driver, tmp_path):
     assert not (tmp_path / "a.jsonl").exists()
 
 
-def test_the_guard_reads_the_same_card(driver):
+def test_preflight_reads_the_same_card(driver):
     driver.setenv("FAKE_NVML_PID", str(os.getpid()))
     code = "import json; from harness.runner.preflight import inspect\n"
     code += "print(json.dumps([(f.severity, f.message) for f in inspect('cuda', visible='0')]))"

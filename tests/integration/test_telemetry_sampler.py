@@ -23,8 +23,8 @@ from harness.telemetry.session import Sampling
 # Allocates 64 MiB, has a child that computes for as long as it itself sleeps, and says both pids.
 BUSY = """
 import os, subprocess, sys, time
-block = bytearray(64 << 20)
-block[::4096] = b"x" * len(block[::4096])
+turn = bytearray(64 << 20)
+turn[::4096] = b"x" * len(turn[::4096])
 child = subprocess.Popen([sys.executable, "-c", "while True: sum(range(10000))"])
 print(child.pid, flush=True)
 time.sleep(60)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from folders import ROOT
 
-from harness.launcher.channel import Channel, Peer, block_seconds
+from harness.launcher.channel import Channel, Peer, turn_seconds
 from harness.worker import process
 
 
@@ -123,18 +123,18 @@ def test_messages_arrive_whole_and_in_order(tmp_path: Path) -> None:
         {"begin_ns": None},
     ],
 )
-def test_a_block_that_makes_no_sense(wrong: dict[str, object]) -> None:
+def test_a_turn_that_makes_no_sense(wrong: dict[str, object]) -> None:
     event = {
-        "event": "block",
+        "event": "turn",
         "step": 9,
         "lead_in_s": [0.2],
         "timed_s": [0.1, 0.1],
         "begin_ns": 1,
         "end_ns": 2,
     }
-    assert block_seconds(event) == ([0.2], [0.1, 0.1])
-    with pytest.raises(ValueError, match="block needs"):
-        block_seconds({**event, **wrong})
+    assert turn_seconds(event) == ([0.2], [0.1, 0.1])
+    with pytest.raises(ValueError, match="turn needs"):
+        turn_seconds({**event, **wrong})
 
 
 @pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="needs two cores")

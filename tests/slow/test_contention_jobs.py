@@ -72,7 +72,7 @@ def test_a_stopped_worker_and_a_busy_core_contaminate_real_jobs(tmp_path: Path) 
     changes += ["tasks.sst2.train_samples=800", "training.evaluate=false", "training.max_steps=60"]
     changes += ["arms={pytorch: {backend: pytorch}, again: {backend: pytorch}}"]
     changes += ["pairs=[{baseline: pytorch, candidate: again}]"]
-    changes += ["measurement={launches: 1, parity: null, threads: 1, max_reruns: 0}"]
+    changes += ["measurement={replicates: 1, parity: null, threads: 1, max_reruns: 0}"]
     plan = make_plan(
         load_suite(ROOT / "configs/smoke.yaml", changes), device="cpu", cache_dir=tmp_path / "cache"
     )

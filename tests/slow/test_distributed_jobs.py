@@ -39,7 +39,12 @@ def test_two_processes_train_as_one_with_twice_the_batch(backend: str, tmp_path:
     arms.
     """
     job = worker.job_of(
-        tmp_path, 2, backend, twin=True, do_eval=False, training={"batch_size": 8, "max_steps": 10}
+        tmp_path,
+        2,
+        backend,
+        parity_run=True,
+        do_eval=False,
+        training={"batch_size": 8, "max_steps": 10},
     )
     seen, log = run(tmp_path / "two", job)
     assert judge(seen, log) == (State.OK, "")
@@ -48,7 +53,7 @@ def test_two_processes_train_as_one_with_twice_the_batch(backend: str, tmp_path:
     one = worker.run(
         tmp_path / "one",
         worker.spec(
-            tmp_path, twin=True, do_eval=False, training={"batch_size": 16, "max_steps": 10}
+            tmp_path, parity_run=True, do_eval=False, training={"batch_size": 16, "max_steps": 10}
         ),
         # PyTorch in both: ONNX Runtime's parity with it is not this test's business, and within the
         # tolerance
@@ -106,8 +111,8 @@ with RunningJob(job, Path(sys.argv[2])) as running:
 """
 
 
-@pytest.mark.parametrize("whom", ["runner", "guardian"])
-def test_no_rank_outlives_its_runner_or_its_guardian(whom: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("whom", ["runner", "supervisor"])
+def test_no_rank_outlives_its_runner_or_its_supervisor(whom: str, tmp_path: Path) -> None:
     spec = tmp_path / "spec.json"
     spec.write_text(worker.job_of(tmp_path, 2).model_dump_json())
     process = subprocess.Popen(
@@ -117,9 +122,9 @@ def test_no_rank_outlives_its_runner_or_its_guardian(whom: str, tmp_path: Path) 
         env={**os.environ, "PYTHONPATH": str(ROOT), "BENCH_TEST_FOLDER": str(tmp_path)},
     )
     assert process.stdout is not None
-    guardian, *ranks = map(int, process.stdout.readline().split())
+    supervisor, *ranks = map(int, process.stdout.readline().split())
     assert len(ranks) == 2
-    os.kill(process.pid if whom == "runner" else guardian, signal.SIGKILL)
+    os.kill(process.pid if whom == "runner" else supervisor, signal.SIGKILL)
     wait_until(lambda: not [pid for pid in processes_of(tmp_path) if pid != process.pid], 15)
     process.kill()
     process.wait()

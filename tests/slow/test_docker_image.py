@@ -122,7 +122,7 @@ def test_the_image_builds_and_benches_as_user_1000(
         "BUILD_ARGS": "--network host",
         "RUN_ARGS": "--network host",
         "SUITE": "configs/smoke.yaml",
-        "ARGS": "--run contained --no-tables --set measurement.launches=1 "
+        "ARGS": "--run contained --no-tables --set measurement.replicates=1 "
         "--set measurement.contention=note",
         "CACHE": str(folder / "cache"),
     }

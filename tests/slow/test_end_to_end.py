@@ -29,12 +29,12 @@ QUICK = [
 ]
 QUICK += [
     "--set",
-    "measurement.launches=2",
+    "measurement.replicates=2",
     "--set",
     "tasks.sst2={source: synthetic, train_samples: 400, eval_samples: 64}",
 ]
-# Other tests run on the same cores at the same time: their disturbance is noted, and no launch is
-# refused for it.
+# Other tests run on the same cores at the same time: their disturbance is noted, and no replicate
+# is refused for it.
 QUICK += ["--set", "measurement.contention=note"]
 
 
@@ -59,12 +59,16 @@ def test_a_suite_runs_and_prints_both_tables(tmp_path: Path) -> None:
     assert "synthetic" in done.stdout
     folder, records = records_of(tmp_path)
     assert [r.state for r in records] == [State.OK] * 6
-    twins, records = records[:2], records[2:]
-    for twin in twins:
-        assert (twin.twin, twin.workload.training.dropout, twin.timing.steps) == (True, 0.0, 10)
-        assert twin.losses is not None
-        assert len(twin.losses) == 10
-    assert twins[0].losses == pytest.approx(twins[1].losses, abs=1e-5)
+    parity_runs, records = records[:2], records[2:]
+    for parity_run in parity_runs:
+        assert (
+            parity_run.parity_run,
+            parity_run.workload.training.dropout,
+            parity_run.timing.steps,
+        ) == (True, 0.0, 10)
+        assert parity_run.losses is not None
+        assert len(parity_run.losses) == 10
+    assert parity_runs[0].losses == pytest.approx(parity_runs[1].losses, abs=1e-5)
     assert read_info(folder).refusals == []
     for record in records:
         assert (record.timing.steps, record.timing.steady_steps) == (14, 4)
@@ -78,8 +82,8 @@ def test_a_suite_runs_and_prints_both_tables(tmp_path: Path) -> None:
             assert record.engagement.engaged
             assert record.engagement.yield_ops == 1
             assert record.engagement.checked_after_steps == [1, 14]
-    for launch in (0, 1):  # both arms began alike and saw the same batches in the same order
-        same = [r.fingerprint for r in records if r.launch == launch]
+    for replicate in (0, 1):  # both arms began alike and saw the same batches in the same order
+        same = [r.fingerprint for r in records if r.replicate == replicate]
         assert len({f.initial_weights_sha256 for f in same}) == 1
         assert len({f.data_order_sha256 for f in same}) == 1
     assert read_info(folder).status == "complete"
@@ -112,7 +116,7 @@ def test_a_killed_run_is_resumed_and_repeats_nothing(tmp_path: Path) -> None:
     runner.wait()
     _, survivors = psutil.wait_procs(children, timeout=15)
     assert survivors == []
-    assert os.listdir(temporary.name) == []  # the job's guardian has seen to that
+    assert os.listdir(temporary.name) == []  # the job's supervisor has seen to that
     temporary.cleanup()
     folder, before = records_of(tmp_path)
     assert [r.state for r in before] == [State.OK]
@@ -130,12 +134,12 @@ def test_one_failing_arm_does_not_stop_the_suite(tmp_path: Path) -> None:
         "--set",
         "pairs.0.differs=[training.learning_rate]",
         "--set",
-        "measurement.launches=1",
+        "measurement.replicates=1",
     ]
     done = run("run", "smoke", *QUICK, *diverging, "--results", str(tmp_path), check=False)
     assert done.returncode == 1
     _, records = records_of(tmp_path)
-    states = {(r.arm.name, r.twin): r.state for r in records}
+    states = {(r.arm.name, r.parity_run): r.state for r in records}
     assert states[("pytorch", False)] is State.OK
     assert states[("onnxruntime", False)] is State.DIVERGED
     assert "diverged" in done.stdout

@@ -1,5 +1,5 @@
-"""Blocks with real training jobs: Trainer beside ORTTrainer, a worker killed in its turn, a runner
-killed.
+"""Interleaved with real training jobs: Trainer beside ORTTrainer, a worker killed in its turn, a
+runner killed.
 """
 
 from __future__ import annotations
@@ -15,65 +15,65 @@ from typing import Any
 
 import pytest
 import worker_helpers
-from blocks_support import Launch, pair_of
 from folders import ROOT, SUPPORT
+from interleaved_support import Replicate, pair_of
 from runner_support import processes_of, wait_until
 
 from harness.interleaved import PairOutcome
 from harness.launcher.channel import Event
 from harness.launcher.outcome import judge
-from harness.schema.measurement import Blocks
+from harness.schema.measurement import Interleaved
 from harness.schema.record import State, Timing
 
 TRAINING = {"batch_size": 8, "max_seq_length": 16, "max_steps": 2000}
 
 
 @pytest.fixture(scope="module")
-def launch(tmp_path_factory: pytest.TempPathFactory) -> Launch:
-    return Launch(tmp_path_factory.mktemp("pair"))
+def replicate(tmp_path_factory: pytest.TempPathFactory) -> Replicate:
+    return Replicate(tmp_path_factory.mktemp("pair"))
 
 
 @pytest.fixture(scope="module")
-def outcome(launch: Launch) -> PairOutcome:
-    pair = pair_of(launch.folder, training=TRAINING, freeze_collector=True, realtime=True)
-    return launch.run(pair, Blocks(seconds=4, steps=2, cores=2, lead_in_steps=1))
+def outcome(replicate: Replicate) -> PairOutcome:
+    pair = pair_of(replicate.folder, training=TRAINING, freeze_collector=True, realtime=True)
+    return replicate.run(pair, Interleaved(seconds=4, steps=2, cores=2, lead_in_steps=1))
 
 
-def test_trainer_beside_orttrainer(launch: Launch, outcome: PairOutcome) -> None:
+def test_trainer_beside_orttrainer(replicate: Replicate, outcome: PairOutcome) -> None:
     assert outcome.problem == outcome.note == ""
-    assert [judge(seen, log) for seen, log in zip(outcome.seen, launch.logs, strict=True)] == [
+    assert [judge(seen, log) for seen, log in zip(outcome.seen, replicate.logs, strict=True)] == [
         (State.OK, "")
     ] * 2
-    baseline, candidate = outcome.blocks
+    baseline, candidate = outcome.turns
     assert len(baseline.steps) == len(candidate.steps) >= 8
     assert set(baseline.steps) == {2}
     assert min(*baseline.step_s, *candidate.step_s, *baseline.lead_in_s, *candidate.lead_in_s) > 0
     spent = sum(
-        sum(event["lead_in_s"]) + sum(event["timed_s"]) for _, event in launch.named("block")
+        sum(event["lead_in_s"]) + sum(event["timed_s"]) for _, event in replicate.named("turn")
     )
     assert spent >= 4
-    assert processes_of(launch.folder) == []
+    assert processes_of(replicate.folder) == []
 
 
 @pytest.mark.parametrize("index", [0, 1])
 def test_only_timed_steps_count_and_pauses_are_in_no_duration(
-    launch: Launch, outcome: PairOutcome, index: int
+    replicate: Replicate, outcome: PairOutcome, index: int
 ) -> None:
     times, result, series = (
-        outcome.blocks[index],
+        outcome.turns[index],
         outcome.seen[index].result,
         outcome.seen[index].series,
     )
     assert result is not None
     timing: Timing = result.timing
     name = ("pytorch", "onnxruntime")[index]
-    events = [event for arm, event in launch.named("block") if arm == name]
+    events = [event for arm, event in replicate.named("turn") if arm == name]
     timed = [seconds for event in events for seconds in event["timed_s"]]
     assert timing.steady_steps == len(timed) == 2 * len(times.steps)
     assert timing.steady_step_s == pytest.approx(sum(timed) / len(timed))
     assert timing.steady_samples_per_s == pytest.approx(8 / timing.steady_step_s)
     assert (timing.train_runtime_s, timing.train_samples_per_s) == (None, None)
-    # One duration per step, as the series has it: 5 of warm-up, then blocks of 1 + 2, and one place
+    # One duration per step, as the series has it: 5 of warm-up, then turns of 1 + 2, and one place
     # for each of them.
     assert timing.steps == len(series.duration_s) == 5 + 3 * len(times.steps)
     assert timing.steady_begin_step == 7
@@ -91,14 +91,14 @@ def test_only_timed_steps_count_and_pauses_are_in_no_duration(
     assert (timing.steady_end_ns - timing.steady_begin_ns) / 1e9 > 1.5 * sum(timed)
 
 
-def test_jobs_take_turns(launch: Launch, outcome: PairOutcome) -> None:
-    turns = sorted((event["begin_ns"], event["end_ns"]) for _, event in launch.named("block"))
-    assert len(turns) == 2 * len(outcome.blocks[0].steps)
+def test_jobs_take_turns(replicate: Replicate, outcome: PairOutcome) -> None:
+    turns = sorted((event["begin_ns"], event["end_ns"]) for _, event in replicate.named("turn"))
+    assert len(turns) == 2 * len(outcome.turns[0].steps)
     assert all(before[1] <= after[0] for before, after in itertools.pairwise(turns))
 
 
 def test_levers_are_told_as_they_went(outcome: PairOutcome) -> None:
-    for times in outcome.blocks:
+    for times in outcome.turns:
         assert times.levers["collector"] == "frozen"
         assert times.levers["same_cores"] is True
         assert times.levers["cores"] == outcome.jobs[0].cores
@@ -119,41 +119,41 @@ def test_training_too_short_for_the_budget_ends_by_itself(tmp_path: Path) -> Non
     """max_steps falls into a turn: both jobs end well, and the outcome says that this is no
     measurement.
     """
-    launch = Launch(tmp_path)
+    replicate = Replicate(tmp_path)
     pair = pair_of(tmp_path, ("a", "b"), training={**TRAINING, "max_steps": 12})
-    outcome = launch.run(pair, Blocks(seconds=30, steps=1, cores=0, lead_in_steps=1))
-    assert "ended by itself after 3 pairs of blocks" in outcome.problem
-    assert [judge(seen, log)[0] for seen, log in zip(outcome.seen, launch.logs, strict=True)] == [
-        State.OK
-    ] * 2
+    outcome = replicate.run(pair, Interleaved(seconds=30, steps=1, cores=0, lead_in_steps=1))
+    assert "ended by itself after 3 pairs of turns" in outcome.problem
+    assert [
+        judge(seen, log)[0] for seen, log in zip(outcome.seen, replicate.logs, strict=True)
+    ] == [State.OK] * 2
     assert 12 in [seen.result.timing.steps for seen in outcome.seen if seen.result]
-    assert len(outcome.blocks[0].steps) == 3
+    assert len(outcome.turns[0].steps) == 3
 
 
 def test_a_worker_killed_in_its_turn_ends_the_pair(tmp_path: Path) -> None:
-    launch = Launch(tmp_path)
+    replicate = Replicate(tmp_path)
     workers: dict[str, int] = {}
 
     def watch(arm: str, event: Event) -> None:
         if event["event"] == "hello":
             workers[arm] = event["pid"]
-        late = event["event"] == "block" and arm == "a" and len(launch.named("block")) > 5
+        late = event["event"] == "turn" and arm == "a" and len(replicate.named("turn")) > 5
         if late and "b" in workers:
-            # Its turn has just begun, or it is about to. A second block of `a` may follow.
+            # Its turn has just begun, or it is about to. A second turn of `a` may follow.
             os.kill(workers.pop("b"), signal.SIGKILL)
 
-    launch.watch = watch
+    replicate.watch = watch
     pair = pair_of(tmp_path, ("a", "b"), training=TRAINING)
-    outcome = launch.run(pair, Blocks(seconds=60, steps=4, cores=0))
+    outcome = replicate.run(pair, Interleaved(seconds=60, steps=4, cores=0))
     assert outcome.problem == "b was killed by SIGKILL"
     (ours, why), (theirs, _) = (
-        judge(seen, log) for seen, log in zip(outcome.seen, launch.logs, strict=True)
+        judge(seen, log) for seen, log in zip(outcome.seen, replicate.logs, strict=True)
     )
     assert (ours, theirs) == (State.INTERRUPTED, State.CRASHED)
     assert why.startswith(
         "stopped because its partner b was killed by SIGKILL, in phase train at step"
     )
-    assert len(outcome.blocks[0].steps) == len(outcome.blocks[1].steps) >= 2
+    assert len(outcome.turns[0].steps) == len(outcome.turns[1].steps) >= 2
     assert processes_of(tmp_path) == []
 
 
@@ -182,13 +182,13 @@ def _cpu_seconds(pid: int, seconds: float) -> float:
 RUNNER = """
 import sys
 from pathlib import Path
-from blocks_support import Launch, pair_of
-from harness.schema.measurement import Blocks
+from interleaved_support import Replicate, pair_of
+from harness.schema.measurement import Interleaved
 folder = Path(sys.argv[1])
-launch = Launch(folder)
-launch.watch = lambda arm, event: (folder / "turns").open("a").write("x") if event["event"] == "block" else None
-launch.run(pair_of(folder, ("a", "b"), training={"batch_size": 8, "max_seq_length": 16, "max_steps": 2000}),
-           Blocks(seconds=300, steps=2, cores=0), 300)
+replicate = Replicate(folder)
+replicate.watch = lambda arm, event: (folder / "turns").open("a").write("x") if event["event"] == "turn" else None
+replicate.run(pair_of(folder, ("a", "b"), training={"batch_size": 8, "max_seq_length": 16, "max_steps": 2000}),
+           Interleaved(seconds=300, steps=2, cores=0), 300)
 """
 
 
@@ -203,7 +203,7 @@ def test_nothing_outlives_a_killed_runner(tmp_path: Path) -> None:
         wait_until(
             lambda: (tmp_path / "turns").exists() and (tmp_path / "turns").stat().st_size > 6, 90
         )
-        assert len(processes_of(tmp_path)) >= 5  # the runner, two guardians, two workers
+        assert len(processes_of(tmp_path)) >= 5  # the runner, two supervisors, two workers
     finally:
         runner.kill()
         runner.wait()

@@ -101,7 +101,7 @@ def _a_night_is_killed_and_goes_on(
         "--lock",
         str(tmp_path / "lock"),
         "--set",
-        "measurement.blocks.seconds=1",
+        "measurement.interleaved.seconds=1",
     ]
     for channel in (
         f"json={tmp_path / 'alerts.json'}",
@@ -140,7 +140,7 @@ def _a_night_is_killed_and_goes_on(
             for name, mark in markers.items()
             if mark.encode() in environ and name not in PROXIES
         ] == []
-    wait_until(records, 120)  # the first launch of the pair is on disk
+    wait_until(records, 120)  # the first replicate of the pair is on disk
     time.sleep(1)
     first.send_signal(signal.SIGKILL)
     first.wait()

@@ -34,7 +34,7 @@ def test_deliberate_confounds_are_refused_by_name_and_an_honest_pair_is_measured
             "tasks.sst2={source: synthetic, train_samples: 200, eval_samples: 32}",
             "training.max_steps=4",
             "training.evaluate=false",
-            "measurement={launches: 1, parity: {twin_steps: 3}, warmup_steps: 2, threads: 1, "
+            "measurement={replicates: 1, parity: {steps: 3}, warmup_steps: 2, threads: 1, "
             "telemetry_interval_ms: 0}",
             "measurement.contention=note",  # other tests run on the same cores
             *(f"arms.{arm}={{backend: pytorch}}" for arm in CONFOUNDS),
@@ -63,7 +63,7 @@ def test_deliberate_confounds_are_refused_by_name_and_an_honest_pair_is_measured
         "optim is adamw_torch in pytorch and adamw_torch_fused in fused-optimizer",
         "optimizer is AdamW(fused=False) in pytorch and AdamW(fused=True) in fused-optimizer",
     ]
-    measured = [record.arm.name for record in records if not record.twin]
+    measured = [record.arm.name for record in records if not record.parity_run]
     assert sorted(measured) == ["onnxruntime", "pytorch"], "the honest pair alone"
     assert (outcome.complete, outcome.exit_code) == (True, 1)
     for reasons in refusals.values():

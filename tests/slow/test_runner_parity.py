@@ -32,7 +32,7 @@ def test_a_broken_loss_scale_fails_parity_and_shows_no_gain(tmp_path: Path) -> N
             "tasks.sst2={source: synthetic, train_samples: 200, eval_samples: 32}",
             "training.max_steps=6",
             "training.evaluate=false",
-            "measurement={launches: 1, parity: {twin_steps: 3}, warmup_steps: 2, threads: 1, "
+            "measurement={replicates: 1, parity: {steps: 3}, warmup_steps: 2, threads: 1, "
             "telemetry_interval_ms: 0}",
             "measurement.contention=note",  # other tests run on the same cores
             "arms.onnxruntime-broken={backend: onnxruntime}",
@@ -49,9 +49,9 @@ def test_a_broken_loss_scale_fails_parity_and_shows_no_gain(tmp_path: Path) -> N
     )
     records, _ = read_records(outcome.folder)
     assert {record.state for record in records} == {State.OK}, [record.reason for record in records]
-    twins = {record.arm.name: record.losses for record in records if record.twin}
+    parity_runs = {record.arm.name: record.losses for record in records if record.parity_run}
     honest, healthy, broken = (
-        twins[arm] for arm in ("pytorch", "onnxruntime", "onnxruntime-broken")
+        parity_runs[arm] for arm in ("pytorch", "onnxruntime", "onnxruntime-broken")
     )
     assert honest is not None
     assert broken is not None

@@ -63,7 +63,9 @@ def run(
 ) -> tuple[Seen, Path]:
     """Run one job to its end; `during` is asked now and then why to stop."""
     training = {"max_steps": max_steps, "batch_size": 8}
-    job = job_of(folder, 1, do_eval=False, twin=True, training=training, launch={"nodes": nodes})
+    job = job_of(
+        folder, 1, do_eval=False, parity_run=True, training=training, launch={"nodes": nodes}
+    )
     log = folder / "job.log"
     with RunningJob(job, log) as running:
         seen = run_to_end(
@@ -134,7 +136,7 @@ def test_a_run_records_that_one_node_was_sampled(cluster: Path) -> None:
     settings = [
         "launch.nodes=2",
         "training.max_steps=4",
-        "measurement.launches=1",
+        "measurement.replicates=1",
         "measurement.contention=note",
         "measurement.telemetry_interval_ms=100",
         "workloads=[{model: bert-tiny, task: sst2}]",

@@ -63,7 +63,7 @@ def test_both_stacks_train_the_same_job(tmp_path: Path, monkeypatch: pytest.Monk
     bytes.
     """
     settings = {"max_steps": 12, "warmup_ratio": 0.25}
-    job = worker.spec(tmp_path, twin=True, training=settings)
+    job = worker.spec(tmp_path, parity_run=True, training=settings)
     new = in_latest(tmp_path / "new", job, monkeypatch).result
     old = worker.run(tmp_path / "old", job).result
     assert int(new["packages"]["transformers"].split(".")[0]) >= 5
@@ -74,7 +74,7 @@ def test_both_stacks_train_the_same_job(tmp_path: Path, monkeypatch: pytest.Monk
     assert new["metrics"] == pytest.approx(old["metrics"], abs=1e-3)
     half = {**settings, "batch_size": 8, "gradient_accumulation_steps": 2}
     accumulated = in_latest(
-        tmp_path / "half", worker.spec(tmp_path, twin=True, training=half), monkeypatch
+        tmp_path / "half", worker.spec(tmp_path, parity_run=True, training=half), monkeypatch
     ).result
     assert accumulated["losses"] == pytest.approx(new["losses"], abs=1e-4)
 

@@ -13,8 +13,8 @@ KINDS = {"causal-lm": "gpt2-tiny", "token-classification": "bert-tiny"}
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_both_arms_train_it_alike(tmp_path: Path, kind: str) -> None:
-    """Twins over 12 steps; GPT-2 with accumulation, where a model that counts labels itself would
-    differ.
+    """Parity runs over 12 steps; GPT-2 with accumulation, where a model that counts labels itself
+    would differ.
     """
     halves = {"batch_size": 8, "gradient_accumulation_steps": 2} if kind == "causal-lm" else {}
     ended = {}
@@ -23,7 +23,7 @@ def test_both_arms_train_it_alike(tmp_path: Path, kind: str) -> None:
             tmp_path,
             kind,
             KINDS[kind],
-            twin=True,
+            parity_run=True,
             arm={"name": backend, "backend": backend},
             training={"max_steps": 12, "learning_rate": 3e-3, **halves},
         )

@@ -50,7 +50,7 @@ def test_a_compiled_job_is_proven(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     job = worker.spec(
         tmp_path,
         "torch-compile",
-        twin=True,
+        parity_run=True,
         do_eval=False,
         training={"max_steps": 4},
         model={"config": {"num_hidden_layers": 1}},

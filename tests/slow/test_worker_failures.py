@@ -82,7 +82,7 @@ def test_a_fallback_that_onnx_runtime_hides_is_found_by_the_proof(tmp_path: Path
 def test_without_the_old_opset_the_same_job_succeeds(tmp_path: Path) -> None:
     ended = worker.run(
         tmp_path,
-        worker.spec(tmp_path, "onnxruntime", arm=SDPA, twin=True, training={"max_steps": 3}),
+        worker.spec(tmp_path, "onnxruntime", arm=SDPA, parity_run=True, training={"max_steps": 3}),
     )
     assert ended.result["engagement"]["engaged"]
     assert ended.result["fingerprint"]["attention"] == "sdpa"

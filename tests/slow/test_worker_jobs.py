@@ -1,4 +1,4 @@
-"""Whole jobs in real worker processes: twins of both arms, what they report, what they leave
+"""Whole jobs in real worker processes: parity runs of both arms, what they report, what they leave
 behind.
 """
 
@@ -17,14 +17,14 @@ STEPS = 50
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("twins")
+    return tmp_path_factory.mktemp("parity runs")
 
 
-def _twin(folder: Path, backend: str) -> Ended:
+def _parity_run(folder: Path, backend: str) -> Ended:
     job = worker.spec(
         folder,
         backend,
-        twin=True,
+        parity_run=True,
         training={"max_steps": STEPS, "warmup_ratio": 0.1},
         output_dir=str(folder / f"model-{backend}"),
     )
@@ -33,7 +33,7 @@ def _twin(folder: Path, backend: str) -> Ended:
 
 @pytest.fixture(scope="module")
 def pytorch(folder: Path) -> Ended:
-    return _twin(folder, "pytorch")
+    return _parity_run(folder, "pytorch")
 
 
 @pytest.fixture(scope="module")
@@ -46,10 +46,10 @@ def tokenised(folder: Path, pytorch: Ended) -> dict[Path, int]:
 
 @pytest.fixture(scope="module")
 def onnxruntime(folder: Path, tokenised: dict[Path, int]) -> Ended:
-    return _twin(folder, "onnxruntime")
+    return _parity_run(folder, "onnxruntime")
 
 
-def test_twins_lose_alike(pytorch: Ended, onnxruntime: Ended) -> None:
+def test_parity_runs_lose_alike(pytorch: Ended, onnxruntime: Ended) -> None:
     assert len(pytorch.losses) == len(onnxruntime.losses) == STEPS
     differences = [abs(a - b) for a, b in zip(pytorch.losses, onnxruntime.losses, strict=True)]
     assert max(differences) < 1e-4
@@ -57,7 +57,7 @@ def test_twins_lose_alike(pytorch: Ended, onnxruntime: Ended) -> None:
     assert pytorch.result["losses"] == pytorch.losses  # for whoever compares them
 
 
-def test_twins_are_the_same_workload(pytorch: Ended, onnxruntime: Ended) -> None:
+def test_parity_runs_are_the_same_workload(pytorch: Ended, onnxruntime: Ended) -> None:
     ours, theirs = pytorch.result["fingerprint"], onnxruntime.result["fingerprint"]
     assert ours == theirs
     assert len(ours["initial_weights_sha256"]) == len(ours["data_order_sha256"]) == 64
@@ -204,8 +204,10 @@ def test_accumulated_steps_equal_larger_batches(tmp_path: Path) -> None:
     order.
     """
     half = {"batch_size": 8, "gradient_accumulation_steps": 2, "max_steps": 6}
-    accumulated = worker.run(tmp_path / "a", worker.spec(tmp_path, twin=True, training=half))
-    whole = worker.run(tmp_path / "w", worker.spec(tmp_path, twin=True, training={"max_steps": 6}))
+    accumulated = worker.run(tmp_path / "a", worker.spec(tmp_path, parity_run=True, training=half))
+    whole = worker.run(
+        tmp_path / "w", worker.spec(tmp_path, parity_run=True, training={"max_steps": 6})
+    )
     assert accumulated.losses == pytest.approx(whole.losses, abs=2e-5)
     assert len(accumulated.losses) == accumulated.result["timing"]["steps"] == 6
     ours, theirs = accumulated.result["fingerprint"], whole.result["fingerprint"]
@@ -222,7 +224,7 @@ def test_too_few_steps_give_no_steady_state(tmp_path: Path) -> None:
     assert timing["steady_begin_step"] is None
     assert timing["setup_s"] > 0
     assert ended.result["metrics"] == {}
-    assert ended.result["losses"] is None  # no twin
+    assert ended.result["losses"] is None  # no parity run
     assert "evaluate" not in [event["name"] for event in ended.named("phase")]
 
 

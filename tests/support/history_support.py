@@ -61,7 +61,7 @@ def write_night(
     name: str | None = None,
     **changes: Any,
 ) -> Path:
-    """Two launches of both arms; `factors`: of the baseline's and the candidate's times.
+    """Two replicates of both arms; `factors`: of the baseline's and the candidate's times.
 
     `changes`: `states` and `inference` of arms, `packages`, `jobs` fields for every job; everything
     else goes into run.json.
@@ -72,15 +72,20 @@ def write_night(
     fields = {"device": "Abacus GPU", "packages": packages, **changes.pop("jobs", {})}
     name = name or f"night-{night:03d}"
     jobs: list[JobRecord] = []
-    for launch in range(2):
+    for replicate in range(2):
         for arm, seconds, factor in zip(
             ("pytorch", "onnxruntime"), (BASELINE_S, CANDIDATE_S), factors, strict=True
         ):
             state = states.get(arm, State.OK)
-            step_s = seconds * factor * (1 + 0.001 * launch) if state is State.OK else None
+            step_s = seconds * factor * (1 + 0.001 * replicate) if state is State.OK else None
             jobs.append(
                 make_job(
-                    arm, launch, step_s=step_s, state=state, inference=inference.get(arm), **fields
+                    arm,
+                    replicate,
+                    step_s=step_s,
+                    state=state,
+                    inference=inference.get(arm),
+                    **fields,
                 )
             )
     run = make_run(

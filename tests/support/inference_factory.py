@@ -57,5 +57,5 @@ def result(*points: InferencePoint, **fields: Any) -> InferenceResult:
     return InferenceResult(**{**given, **fields})
 
 
-def launches(*of: InferenceResult | None, arm: str = "pytorch", **fields: Any) -> list[JobRecord]:
-    return [make_job(arm, launch, inference=each, **fields) for launch, each in enumerate(of)]
+def replicates(*of: InferenceResult | None, arm: str = "pytorch", **fields: Any) -> list[JobRecord]:
+    return [make_job(arm, replicate, inference=each, **fields) for replicate, each in enumerate(of)]

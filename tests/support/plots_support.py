@@ -85,14 +85,14 @@ def a_run(
     arms: Sequence[str] = ("pytorch", "onnxruntime"),
     cards: int = 1,
 ) -> Run:
-    """Three launches of two arms on one workload, with everything that plots can show."""
+    """Three replicates of two arms on one workload, with everything that plots can show."""
     jobs, series = [], {}
     (folder / "series").mkdir(parents=True)
-    for launch in range(3):
+    for replicate in range(3):
         for arm, backend, step_s, setup_s in zip(
             arms, ("pytorch", "onnxruntime"), (0.05, 0.04), (1.0, 5.0), strict=True
         ):
-            noise = 1 + 0.01 * launch
+            noise = 1 + 0.01 * replicate
             timing = Timing(
                 clock="perf_counter",
                 setup_s=setup_s * noise,
@@ -104,12 +104,12 @@ def a_run(
                 train_runtime_s=setup_s + STEPS * step_s * noise,
                 steps=STEPS,
             )
-            key = f"{'bc'[arm == arms[1]]}{launch}"
+            key = f"{'bc'[arm == arms[1]]}{replicate}"
             telemetry = Telemetry(cores=2, series=write_telemetry(folder, key, 40, cards))
             jobs.append(
                 make_job(
                     arm,
-                    launch,
+                    replicate,
                     backend=backend,
                     timing=timing,
                     telemetry=telemetry,

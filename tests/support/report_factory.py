@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from harness.schema.record import (
-    BlockTimes,
     Engagement,
     Fingerprint,
     GpuTelemetry,
@@ -18,6 +17,7 @@ from harness.schema.record import (
     State,
     Telemetry,
     Timing,
+    TurnTimes,
 )
 from harness.schema.workload import Arm, Model, Task, Training, Workload
 from report.loading.runs import Run
@@ -29,7 +29,7 @@ PROVEN = Engagement(
 
 def make_job(
     arm: str = "pytorch",
-    launch: int = 0,
+    replicate: int = 0,
     *,
     runtime_s: float | None = 100.0,
     step_s: float | None = 0.5,
@@ -64,7 +64,7 @@ def make_job(
     )
     workload = workload or f"{model}-sst2"
     return JobRecord(
-        id=f"{workload}-{arm}-{launch}",
+        id=f"{workload}-{arm}-{replicate}",
         run="made-up",
         suite="test",
         workload=Workload(
@@ -74,9 +74,9 @@ def make_job(
             training=training or Training(),
         ),
         arm=Arm(name=arm, backend=backend, attention=attention),
-        launch=launch,
-        position=launch,
-        seed=42 + launch,
+        replicate=replicate,
+        position=replicate,
+        seed=42 + replicate,
         state=state,
         **fields,
     )
@@ -112,52 +112,52 @@ def write_run(folder: Path, run: Run, *, tail: bytes = b"") -> Path:
 
 
 def four_pairs(baseline_s: float = 100.0, candidate_s: float = 80.0) -> list[JobRecord]:
-    """Four launches of both arms, the same time in each."""
+    """Four replicates of both arms, the same time in each."""
     return [
-        make_job(arm, launch, runtime_s=runtime_s, step_s=runtime_s / 200)
-        for launch in range(4)
+        make_job(arm, replicate, runtime_s=runtime_s, step_s=runtime_s / 200)
+        for replicate in range(4)
         for arm, runtime_s in (("pytorch", baseline_s), ("onnxruntime", candidate_s))
     ]
 
 
 ALIKE = Fingerprint(initial_weights_sha256="weights", data_order_sha256="order")
 GATED: dict[str, Any] = {
-    "measurement": {"protocol": "epochs", "parity": {"twin_steps": 3, "tolerance": None}}
+    "measurement": {"protocol": "sequential", "parity": {"steps": 3, "tolerance": None}}
 }
 
 
-def make_twin(arm: str, losses: list[float] | None, **fields: Any) -> JobRecord:
-    """A parity twin with these losses, of the same weights and batches as every other unless
+def make_parity_run(arm: str, losses: list[float] | None, **fields: Any) -> JobRecord:
+    """A parity run with these losses, of the same weights and batches as every other unless
     `fields` say otherwise.
     """
-    return make_job(arm, twin=True, losses=losses, **{"fingerprint": ALIKE, **fields})
+    return make_job(arm, parity_run=True, losses=losses, **{"fingerprint": ALIKE, **fields})
 
 
-def make_block_job(
+def make_interleaved_job(
     arm: str,
     partner: str,
-    launch: int,
+    replicate: int,
     step_s: list[float],
     *,
     steps: int = 1,
     pilot: int = 0,
     **fields: Any,
 ) -> JobRecord:
-    """A job of the blocks protocol: `steps` timed steps of `step_s[j]` seconds in pair of
-    blocks j.
+    """A job of the interleaved protocol: `steps` timed steps of `step_s[j]` seconds in pair of
+    turns j.
     """
     counted = step_s[pilot:]
-    times = BlockTimes(lead_in_steps=1, steps=[steps] * len(step_s), step_s=step_s, pilot=pilot)
+    times = TurnTimes(lead_in_steps=1, steps=[steps] * len(step_s), step_s=step_s, pilot=pilot)
     timing = Timing(
         clock="perf_counter",
         setup_s=2.0,
         steady_step_s=sum(counted) / len(counted) if counted else None,
         train_runtime_s=1e3,  # with the waiting: it must never be shown
         train_samples_per_s=1.0,
-        steps=1000 + launch,
+        steps=1000 + replicate,
     )
     return make_job(
-        arm, launch, **{"partner": partner, "blocks": times, "timing": timing, **fields}
+        arm, replicate, **{"partner": partner, "turns": times, "timing": timing, **fields}
     )
 
 

@@ -15,12 +15,12 @@ from harness.planning.plan import Plan
 from harness.runner.display import LineDisplay
 from harness.runner.record_builder import Execution, RecordBuilder
 from harness.schema.job import JobSpec
-from harness.schema.measurement import Blocks, Measurement
+from harness.schema.measurement import Interleaved, Measurement
 from harness.schema.record import Host, JobRecord, Pair, State, WorkerResult
 from harness.schema.workload import Arm, Model, Task, Training, Workload
 
 WORKER = (sys.executable, str(Path(__file__).parent / "scripted_worker.py"))
-BLOCKS_WORKER = (sys.executable, str(Path(__file__).parent / "scripted_blocks.py"))
+INTERLEAVED_WORKER = (sys.executable, str(Path(__file__).parent / "scripted_interleaved.py"))
 # A program that wants all of one core, for two minutes at most.
 BUSY = "import time\nend = time.monotonic() + 120\nwhile time.monotonic() < end: pass"
 BASELINE, CANDIDATE = "pytorch", "onnxruntime"
@@ -28,7 +28,7 @@ BASELINE, CANDIDATE = "pytorch", "onnxruntime"
 
 def make_job(position: int = 0, **options: Any) -> JobSpec:
     """A job of a scripted worker: even positions are the baseline's, two following ones form a
-    launch.
+    replicate.
     """
     workload = Workload(
         name="tiny",
@@ -42,7 +42,7 @@ def make_job(position: int = 0, **options: Any) -> JobSpec:
         suite="scripted",
         workload=workload,
         arm=arm,
-        launch=position // 2,
+        replicate=position // 2,
         position=position,
         seed=42 + position // 2,
         device="cpu",
@@ -110,15 +110,15 @@ def make_plan(behaviours: Sequence[dict[str, Any]], **settings: Any) -> Plan:
 def make_pair_plan(
     options: Sequence[tuple[dict[str, Any], dict[str, Any]]], **settings: Any
 ) -> Plan:
-    """Launches of the pair in blocks; `options` of (baseline, candidate) for each launch, for
-    scripted_blocks.py.
+    """Replicates of the interleaved pair; `options` of (baseline, candidate) for each replicate,
+    for scripted_interleaved.py.
     """
     jobs = []
     for position, arm_options in enumerate(option for both in options for option in both):
         job = make_job(position, **arm_options)
         jobs.append(job.replace(partner=(CANDIDATE, BASELINE)[position % 2], freeze_collector=True))
-    blocks = Blocks(seconds=0.3, steps=1, cores=0)
-    return plan_of(jobs, **{"blocks": blocks, **settings})
+    turns = Interleaved(seconds=0.3, steps=1, cores=0)
+    return plan_of(jobs, **{"interleaved": turns, **settings})
 
 
 def wait_until(condition: Callable[[], Any], seconds: float = 20.0) -> Any:

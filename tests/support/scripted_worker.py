@@ -184,7 +184,7 @@ def main() -> None:
                 channel,
                 fingerprint={"training_arguments": {"output_dir": str(folder / "out"), "lr": 0.1}},
             )
-        case "kill guardian":
+        case "kill supervisor":
             ignore_everything()
             os.kill(os.getppid(), signal.SIGKILL)
             time.sleep(600)
@@ -201,7 +201,7 @@ def main() -> None:
             send_result(channel, **measured())
         case "echo":
             line = channel._socket.makefile().readline()
-            send_result(channel, metrics={"told": json.loads(line)["block"]})
+            send_result(channel, metrics={"told": json.loads(line)["turn"]})
         case unknown:
             raise SystemExit(f"no such behaviour: {unknown}")
 

@@ -17,8 +17,8 @@ training: {{max_steps: 4, evaluate: false}}
 tasks: {{sst2: {{source: synthetic, train_samples: 200}}}}
 arms: {{sdpa: {{backend: pytorch, attention: sdpa}}}}
 pairs: [{{baseline: pytorch, candidate: sdpa, differs: [attention]}}]
-# Other tests run on the same cores, which shall refuse no launch.
-measurement: {{launches: 1, parity: null, telemetry_interval_ms: 0, contention: note}}
+# Other tests run on the same cores, which shall refuse no replicate.
+measurement: {{replicates: 1, parity: null, telemetry_interval_ms: 0, contention: note}}
 """
 
 

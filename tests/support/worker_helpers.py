@@ -130,7 +130,7 @@ def spec(folder: Path, backend: str = "pytorch", **changes: Any) -> dict[str, An
             "training": training,
         },
         "arm": {"name": backend, "backend": backend, **changes.pop("arm", {})},
-        "launch": 0,
+        "replicate": 0,
         "position": 0,
         "seed": 42,
         "device": "cpu",

@@ -213,7 +213,7 @@ def test_bench_mounts_results_as_their_owner_and_asks_for_gpus_where_there_are_a
     tmp_path: Path,
 ) -> None:
     words = docker(
-        tmp_path, "bench", DRIVER, SUITE="configs/smoke.yaml", ARGS="--set measurement.launches=1"
+        tmp_path, "bench", DRIVER, SUITE="configs/smoke.yaml", ARGS="--set measurement.replicates=1"
     )
     results = tmp_path / "checkout" / "results"
     assert f"{results}:/app/results" in words
@@ -222,7 +222,7 @@ def test_bench_mounts_results_as_their_owner_and_asks_for_gpus_where_there_are_a
     assert after(words, "--user") == f"{owner.st_uid}:{owner.st_gid}"
     assert after(words, "--gpus") == "all"
     assert after(words, "--shm-size") == "8g"
-    run = ["make", "bench", "SUITE=configs/smoke.yaml", "ARGS=--set measurement.launches=1"]
+    run = ["make", "bench", "SUITE=configs/smoke.yaml", "ARGS=--set measurement.replicates=1"]
     assert words[words.index("training-backend-bench:cuda") + 1 :] == run
     assert "HF_TOKEN" in words
     assert not any("hidden" in word for word in words)

@@ -125,7 +125,7 @@ class OnnxRuntime(Backend):
         versions = [f"{name} {found}" for name in EXPORTERS if (found := _version(name))]
         said = [
             *(part.model_dump_json() for part in parts),
-            str(spec.twin),
+            str(spec.parity_run),
             spec.device,
             *written,
             *versions,

@@ -119,7 +119,7 @@ def _hand_over(spec: JobSpec, trainer: Any, model: Any, folder: Path) -> list[An
         opset=inference.opset,
         threads=spec.threads or (len(spec.cores) if spec.cores else None),
         seconds=inference.seconds,
-        first=spec.launch % len(ENGINES),
+        first=spec.replicate % len(ENGINES),
     )
     (folder / "request.json").write_text(request.model_dump_json(), encoding="utf-8")
     return [batch["labels"].numpy() for batch in evaluation]

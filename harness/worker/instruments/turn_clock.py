@@ -116,7 +116,7 @@ class Gate:
     Before each pause the device is synchronised, so a job that waits leaves it to the partner; the
     time of a pause is in no step's duration. Borders lie where the trainer waits for the device
     anyway (TurnClock), so what the first step after a pause pays is
-    that the partner had the caches of the cores. It is measured (BlockTimes.switch_s), and a
+    that the partner had the caches of the cores. It is measured (TurnTimes.switch_s), and a
     lead-in step keeps it out of the figures.
     """
 
@@ -198,7 +198,7 @@ class Gate:
             # of the little made since the freeze: nothing collects within steps any more
             gc.collect()
         self._channel.send(
-            "block",
+            "turn",
             step=clock.steps,
             lead_in_s=durations[:lead_in],
             timed_s=durations[lead_in:],

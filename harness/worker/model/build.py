@@ -65,7 +65,7 @@ def shape(model: Model) -> dict[str, Any]:
 def build(
     spec: JobSpec, tokenizer: Any, auto_class: str, config_of_task: dict[str, Any]
 ) -> tuple[Any, list[str]]:
-    """A transformers model in fp32 on the CPU, the same for both arms of a launch.
+    """A transformers model in fp32 on the CPU, the same for both arms of a replicate.
 
     Args:
         spec: The job.
@@ -108,7 +108,7 @@ def build(
                 )
         config.pad_token_id = tokenizer.pad_token_id  # GPT-2 has none of its own
         _check_length(spec, config.to_dict())
-        dropout = 0.0 if spec.twin else spec.workload.training.dropout
+        dropout = 0.0 if spec.parity_run else spec.workload.training.dropout
         _set_dropout(config, dropout)
         set_seed(spec.seed)
         factory = getattr(transformers, auto_class)

@@ -34,7 +34,7 @@ def possible(cell) -> bool:
 
 
 def test_epochs(coverage):
-    cells = coverage.epochs(REPLICATIONS, 1, counts=(4, 8, 20), lengths=(300,))
+    cells = coverage.sequential(REPLICATIONS, 1, counts=(4, 8, 20), lengths=(300,))
     assert len(cells) == 12
     assert [cell for cell in cells if not possible(cell)] == []
     widths = [cell.width for cell in cells if cell.situation.endswith("none")]
@@ -49,11 +49,11 @@ def test_adaptive_stopping_costs_no_coverage(coverage):
     )  # stricter targets take more pairs
 
 
-def test_blocks(coverage):
-    cells = coverage.blocks(REPLICATIONS, 1, shapes=((10, 20),))
+def test_turns(coverage):
+    cells = coverage.interleaved(REPLICATIONS, 1, shapes=((10, 20),))
     assert {cell.situation.split(",")[0] for cell in cells} == {"shared noise", "own noise"}
     several = [
-        cell for cell in cells if " 2 launches" not in cell.situation
+        cell for cell in cells if " 2 replicates" not in cell.situation
     ]  # 2 see their own differences too rarely
     assert len(several) == 16
     assert [cell for cell in several if not possible(cell)] == []
@@ -62,9 +62,9 @@ def test_blocks(coverage):
 def test_stalls(coverage):
     cells = coverage.stalls(REPLICATIONS, 1, shapes=((1, 40),))
     assert {cell.part for cell in cells} == {"stalls"}
-    several = [cell for cell in cells if " 2 launches" not in cell.situation]
+    several = [cell for cell in cells if " 2 replicates" not in cell.situation]
     assert [cell for cell in several if not possible(cell)] == []
-    # Shared noise, launches that do not differ: the mean of the estimates is the ratio of
+    # Shared noise, replicates that do not differ: the mean of the estimates is the ratio of
     # undisturbed times.
     assert [cell for cell in several[:2] if abs(cell.bias) > 0.25] == []
 
@@ -85,7 +85,7 @@ def test_stalls_come_to_turns_in_proportion_to_their_time(coverage):
 def test_the_noise_is_the_recorded_one(coverage):
     rng = np.random.default_rng(0)
     single = coverage.autocorrelated(rng, (200, 2000), coverage.STEP_LAG1, coverage.STEP_SD)
-    series = coverage.autocorrelated(rng, (200, 200), coverage.BLOCK_LAG1, coverage.BLOCK_SD)
+    series = coverage.autocorrelated(rng, (200, 200), coverage.TURN_LAG1, coverage.TURN_SD)
     for means in (single.reshape(200, 200, 10).mean(axis=2), series):
         assert means.std() == pytest.approx(0.09, abs=0.003)
         assert np.corrcoef(means[:, :-1].ravel(), means[:, 1:].ravel())[0, 1] == pytest.approx(
@@ -104,13 +104,15 @@ def test_drift_reaches_its_size(coverage):
 
 
 def test_the_simulation_finds_an_interval_that_is_too_narrow(coverage):
-    """Pairs of blocks of one launch taken for independent replicates: what harness.schema.stats
+    """Pairs of turns of one replicate taken for independent replicates: what harness.schema.stats
     warns of.
     """
     rng = np.random.default_rng(2)
-    times = coverage.block_times(rng, (REPLICATIONS, 1), (10, 40), own=True)[:, 0]
+    times = coverage.turn_times(rng, (REPLICATIONS, 1), (10, 40), own=True)[:, 0]
     ratios = np.log(times[..., 0]) - np.log(times[..., 1])
-    cell = coverage.cell("naive", "one launch", 40, (mean_interval(row) for row in ratios.tolist()))
+    cell = coverage.cell(
+        "naive", "one replicate", 40, (mean_interval(row) for row in ratios.tolist())
+    )
     assert cell.coverage < 0.9
     assert not possible(cell)
 
@@ -119,8 +121,8 @@ def test_linear_drift_cancels_between_the_arms(coverage, monkeypatch):
     """A B B A: with no noise but the drift, the mean over quads is the true ratio, whichever arm
     begins.
     """
-    monkeypatch.setattr(coverage, "BLOCK_SD", 0.0)
-    monkeypatch.setattr(coverage, "LAUNCH_SD", 0.0)
+    monkeypatch.setattr(coverage, "TURN_SD", 0.0)
+    monkeypatch.setattr(coverage, "REPLICATE_SD", 0.0)
     ratios = coverage.epoch_ratios(np.random.default_rng(0), 20, 8, 100, (0.01, 0.0))
     assert np.abs(ratios - coverage.TRUE).min() > 0.005
     assert ratios.mean(axis=1) == pytest.approx(np.full(20, coverage.TRUE), abs=1e-4)
@@ -129,16 +131,21 @@ def test_linear_drift_cancels_between_the_arms(coverage, monkeypatch):
 def test_the_committed_figures_are_of_the_whole_simulation(coverage):
     record = json.loads((FOLDER / "coverage.json").read_text())
     assert record["settings"]["replications"] >= 4000
-    assert {cell["part"] for cell in record["cells"]} == {"epochs", "adaptive", "blocks", "stalls"}
-    counts = {cell["n"] for cell in record["cells"] if cell["part"] == "epochs"}
+    assert {cell["part"] for cell in record["cells"]} == {
+        "sequential",
+        "adaptive",
+        "interleaved",
+        "stalls",
+    }
+    counts = {cell["n"] for cell in record["cells"] if cell["part"] == "sequential"}
     assert {4, 20} <= counts
     for cell in record["cells"]:
         low, high = record["settings"]["fair"]
         assert cell["fair"] == (low <= cell["coverage"] <= high)
-        if cell["part"] in ("epochs", "adaptive"):
+        if cell["part"] in ("sequential", "adaptive"):
             assert cell["fair"], cell
         if cell["part"] in (
-            "blocks",
+            "interleaved",
             "stalls",
         ):  # by chance alone one or two of so many are a little outside
             error = math.sqrt(cell["coverage"] * (1 - cell["coverage"]) / cell["replications"])

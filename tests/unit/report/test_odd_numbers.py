@@ -21,10 +21,10 @@ from report_factory import (
     ALIKE,
     GATED,
     PROVEN,
-    make_block_job,
+    make_interleaved_job,
     make_job,
+    make_parity_run,
     make_run,
-    make_twin,
     write_run,
 )
 
@@ -74,8 +74,8 @@ def _numbers(annotation: Any, place: Place) -> Iterator[Place]:
 
 
 PLACES = list(dict.fromkeys(number_fields()))
-# What a record is, not what was measured: a line whose launch is not a number is no record.
-IDENTITY = {"schema_version", "launch", "position", "seed", "attempt"}
+# What a record is, not what was measured: a line whose replicate is not a number is no record.
+IDENTITY = {"schema_version", "replicate", "position", "seed", "attempt"}
 MEASURED = [place for place in PLACES if place[0] not in IDENTITY]
 TIMES = [
     place
@@ -106,8 +106,8 @@ def put(record: Any, place: Place, value: Any) -> None:
 
 
 def rich_jobs() -> list[JobRecord]:
-    """Jobs with everything that a record can hold: cards, inference, metrics, twins; and a pair
-    that took turns.
+    """Jobs with everything that a record can hold: cards, inference, metrics, parity runs; and a
+    pair that took turns.
     """
     card = GpuTelemetry(
         index=0, samples=9, utilization_mean=90.0, utilization_p10=80.0, memory_peak_bytes=2**30, power_mean_w=300.0,
@@ -136,24 +136,24 @@ def rich_jobs() -> list[JobRecord]:
     jobs = [
         make_job(
             arm,
-            launch,
+            replicate,
             runtime_s=runtime_s,
             step_s=runtime_s / 200,
             inference=result(point(0.1, 0.08)),
             **shared,
         )
-        for launch in range(3)
+        for replicate in range(3)
         for arm, runtime_s in (("pytorch", 100.0), ("onnxruntime", 80.0))
     ]
-    jobs += [make_twin(arm, [0.7, 0.6, 0.5]) for arm in ("pytorch", "onnxruntime")]
-    for launch in range(2):
+    jobs += [make_parity_run(arm, [0.7, 0.6, 0.5]) for arm in ("pytorch", "onnxruntime")]
+    for replicate in range(2):
         for arm, partner, seconds in (
             ("pytorch", "onnxruntime", 0.5),
             ("onnxruntime", "pytorch", 0.4),
         ):
             times = [seconds, seconds * 1.01, seconds * 0.99, seconds, seconds]
-            of = make_block_job(
-                arm, partner, launch, times, workload="turns", engagement=PROVEN, telemetry=seen
+            of = make_interleaved_job(
+                arm, partner, replicate, times, workload="turns", engagement=PROVEN, telemetry=seen
             )
             jobs.append(
                 of.model_copy(
@@ -279,7 +279,7 @@ def parts() -> list[str]:
 def test_the_places_are_those_of_the_models() -> None:
     assert {
         ("timing", "steady_step_s"),
-        ("blocks", "step_s", "*"),
+        ("turns", "step_s", "*"),
         ("telemetry", "gpus", "*", "power_mean_w"),
     } <= set(MEASURED)
     assert ("inference", "points", "*", "torch", "mean_s") in MEASURED
@@ -398,6 +398,6 @@ def test_what_was_no_number_is_named_with_its_line(
 def test_a_bar_without_a_throughput_says_why(rich: Path, tmp_path: Path) -> None:
     run = load_run(spoil(rich, tmp_path / "run", [("timing", "steady_samples_per_s")], -1.0))
     (picture,) = render([run], ["throughput"])
-    assert "onnxruntime: no steady state throughput in 3 of 3 launches" in " ".join(
+    assert "onnxruntime: no steady state throughput in 3 of 3 replicates" in " ".join(
         picture.alt.split()
     )

@@ -69,7 +69,10 @@ def test_a_setting_is_compared_as_the_workload_has_it() -> None:
             "min_pairs (12) is more than max_pairs (10)",
         ),
         ("measurement.adaptive={max_pairs: 9}", "max_pairs (9) must be even"),
-        ("measurement={protocol: blocks, adaptive: {}}", "`adaptive` goes with `protocol: epochs`"),
+        (
+            "measurement={protocol: interleaved, adaptive: {}}",
+            "`adaptive` goes with `protocol: sequential`",
+        ),
         ("measurement.adaptive={half_width_pp: 0}", "half_width_pp"),
     ],
 )

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from harness.interleaved import pinning
-from harness.schema.measurement import Blocks
+from harness.schema.measurement import Interleaved
 
 
-def settings(cores: int = 2, same: bool = True) -> Blocks:
-    return Blocks(cores=cores, same_cores=same)
+def settings(cores: int = 2, same: bool = True) -> Interleaved:
+    return Interleaved(cores=cores, same_cores=same)
 
 
 def test_the_first_core_is_left_to_the_rest() -> None:

@@ -1,4 +1,4 @@
-"""The turns of a launch: order, block length, end."""
+"""The turns of a replicate: order, turn length, end."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from property_support import examples
 
 from harness.interleaved.turns import (
     LEAST_PAIRS,
-    LONGEST_BLOCK_S,
+    LONGEST_TURN_S,
     PILOT_LENGTHS,
     PILOT_SHARE,
-    Block,
-    PairOfBlocks,
+    PairOfTurns,
     Schedule,
+    Turn,
     predicted_variance,
 )
-from harness.schema.measurement import Blocks
+from harness.schema.measurement import Interleaved
 
 MOST_TURNS = 100_000
 
 
 def play(
     schedule: Schedule, lead_in: int, step_s: Callable[[bool], float]
-) -> Iterator[tuple[PairOfBlocks, Block, Block]]:
-    """Every pair of blocks, with steps that take `step_s(of the baseline)`, drawn in the order they
+) -> Iterator[tuple[PairOfTurns, Turn, Turn]]:
+    """Every pair of turns, with steps that take `step_s(of the baseline)`, drawn in the order they
     are made.
     """
     for _ in range(MOST_TURNS):
@@ -40,14 +40,16 @@ def play(
         made = {}
         for is_baseline in (pair.baseline_first, not pair.baseline_first):
             steps = [step_s(is_baseline) for _ in range(lead_in + pair.steps)]
-            made[is_baseline] = Block(steps[:lead_in], steps[lead_in:])
+            made[is_baseline] = Turn(steps[:lead_in], steps[lead_in:])
         schedule.add(made[True], made[False])
         yield pair, made[True], made[False]
     raise AssertionError("the schedule does not end")
 
 
-def fixed(seconds: float, steps: int | str, lead_in: int = 1) -> Blocks:
-    return Blocks.model_validate({"seconds": seconds, "steps": steps, "lead_in_steps": lead_in})
+def fixed(seconds: float, steps: int | str, lead_in: int = 1) -> Interleaved:
+    return Interleaved.model_validate(
+        {"seconds": seconds, "steps": steps, "lead_in_steps": lead_in}
+    )
 
 
 @examples(60)
@@ -59,7 +61,7 @@ def fixed(seconds: float, steps: int | str, lead_in: int = 1) -> Blocks:
     ratio=st.floats(0.3, 3),
     seed=st.text(max_size=5),
 )
-def test_a_launch_fills_its_budget_in_balanced_random_order(
+def test_a_replicate_fills_its_budget_in_balanced_random_order(
     seconds: float, steps: int | str, lead_in: int, baseline_s: float, ratio: float, seed: str
 ) -> None:
     noise = random.Random(seed)
@@ -90,7 +92,7 @@ def test_a_launch_fills_its_budget_in_balanced_random_order(
         assert sum(spent[: len(pilot)]) <= PILOT_SHARE * seconds * 1.7 + spent[0]
         for pair, a, b in pilot:
             assert (
-                pair.steps == 1 or max(a.seconds, b.seconds) <= LONGEST_BLOCK_S * 1.4
+                pair.steps == 1 or max(a.seconds, b.seconds) <= LONGEST_TURN_S * 1.4
             )  # 5 % of noise
     else:
         assert not pilot
@@ -104,8 +106,8 @@ def test_the_order_is_drawn_by_the_seed() -> None:
         ]
 
     assert order("roberta/0") == order("roberta/0")
-    assert len({tuple(order(f"roberta/{launch}")) for launch in range(20)}) == 20
-    firsts = [order(f"roberta/{launch}")[0] for launch in range(200)]
+    assert len({tuple(order(f"roberta/{replicate}")) for replicate in range(20)}) == 20
+    firsts = [order(f"roberta/{replicate}")[0] for replicate in range(200)]
     assert 70 < sum(firsts) < 130
 
 
@@ -121,7 +123,7 @@ def _chosen(
     return found
 
 
-def test_independent_noise_asks_for_long_blocks_and_drift_for_short_ones() -> None:
+def test_independent_noise_asks_for_long_turns_and_drift_for_short_ones() -> None:
     def white(draw: random.Random) -> Callable[[bool], float]:
         return lambda _: 0.05 * math.exp(draw.gauss(0, 0.05))
 
@@ -135,12 +137,12 @@ def test_independent_noise_asks_for_long_blocks_and_drift_for_short_ones() -> No
         return step
 
     # 60 pilots of 8 pairs each: a single one may err. After two steps of lead-in and in white
-    # noise, blocks of 8 have 5/12 of the variance that single steps have.
+    # noise, turns of 8 have 5/12 of the variance that single steps have.
     assert fmean(_chosen(white, lead_in=2)) > 4
     assert fmean(_chosen(drifting, lead_in=2)) < 2
 
 
-def test_without_lead_in_long_blocks_have_no_advantage() -> None:
+def test_without_lead_in_long_turns_have_no_advantage() -> None:
     def white(draw: random.Random) -> Callable[[bool], float]:
         return lambda _: 0.05 * math.exp(draw.gauss(0, 0.05))
 
@@ -148,7 +150,7 @@ def test_without_lead_in_long_blocks_have_no_advantage() -> None:
 
 
 def test_no_room_for_a_pilot() -> None:
-    """Half a second a step, 45 s: a third of the time goes to the lead-in, blocks of 2 s at
+    """Half a second a step, 45 s: a third of the time goes to the lead-in, turns of 2 s at
     most.
     """
     schedule = Schedule(fixed(45, "auto"), "x")
@@ -158,13 +160,13 @@ def test_no_room_for_a_pilot() -> None:
     assert sum(a.seconds + b.seconds for _, a, b in turns) == pytest.approx(45, abs=6)
 
 
-def test_steps_longer_than_a_block_may_be_are_taken_one_by_one() -> None:
+def test_steps_longer_than_a_turn_may_be_are_taken_one_by_one() -> None:
     schedule = Schedule(fixed(45, "auto"), "x")
     assert {pair.steps for pair, _, _ in play(schedule, 1, lambda _: 3.0)} == {1}
     assert schedule.counted_pairs == LEAST_PAIRS
 
 
 def test_predicted_variance_by_hand() -> None:
-    a = (Block([0.5], [1.0]), Block([0.5], [1.0]))  # ln ratio 0, 3 s
-    b = (Block([0.5], [math.e, math.e]), Block([0.5], [1.0, 1.0]))  # ln ratio 1, 2e + 3 s
+    a = (Turn([0.5], [1.0]), Turn([0.5], [1.0]))  # ln ratio 0, 3 s
+    b = (Turn([0.5], [math.e, math.e]), Turn([0.5], [1.0, 1.0]))  # ln ratio 1, 2e + 3 s
     assert predicted_variance([a, b]) == pytest.approx(0.5 * (3 + 2 * math.e + 3) / 2)

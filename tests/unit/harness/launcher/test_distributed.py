@@ -104,7 +104,7 @@ def test_a_sweep_over_processes_makes_a_workload_of_each() -> None:
 @pytest.mark.parametrize(
     ("override", "complaint"),
     [
-        ("measurement.protocol=blocks", "cannot take turns"),
+        ("measurement.protocol=interleaved", "cannot take turns"),
         ("launch.launcher=plain", "`launcher: plain` starts one process, not 2"),
         ("workloads.0.launch={gpus: 2}", "unknown key 'gpus'"),
         ("launch.processes=0", "greater than or equal to 1"),

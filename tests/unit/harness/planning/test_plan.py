@@ -82,13 +82,13 @@ def test_an_arm_may_change_a_declared_setting_only_for_itself() -> None:
 
 @given(
     arms=st.lists(st.sampled_from("abcdef"), min_size=2, max_size=5, unique=True),
-    launches=st.integers(1, 12),
+    replicates=st.integers(1, 12),
     seed=st.text(max_size=5),
 )
-def test_abba_is_balanced(arms: list[str], launches: int, seed: str) -> None:
-    order = abba([Arm(name=a, backend="pytorch") for a in arms], launches, seed)
-    assert collections.Counter(arm.name for _, arm in order) == dict.fromkeys(arms, launches)
-    if launches % 2 == 0:  # linear drift adds the same to every arm
+def test_abba_is_balanced(arms: list[str], replicates: int, seed: str) -> None:
+    order = abba([Arm(name=a, backend="pytorch") for a in arms], replicates, seed)
+    assert collections.Counter(arm.name for _, arm in order) == dict.fromkeys(arms, replicates)
+    if replicates % 2 == 0:  # linear drift adds the same to every arm
         places = {a: sum(i for i, (_, arm) in enumerate(order) if arm.name == a) for a in arms}
         assert len(set(places.values())) == 1
 
@@ -109,48 +109,58 @@ def test_job_ids_are_stable_and_depend_on_what_decides_the_result(tmp_path: Path
     assert ids() == ids(cache=tmp_path)
     assert len(set(ids())) == len(ids()) == 10
     assert not set(ids()) & set(ids("training.batch_size=4"))
-    assert set(ids()) < set(ids("measurement.launches=6"))
-    assert len(set(ids("measurement.protocol=blocks")) & set(ids())) == 2, (
-        "of a job in blocks only the twins are alike"
+    assert set(ids()) < set(ids("measurement.replicates=6"))
+    assert len(set(ids("measurement.protocol=interleaved")) & set(ids())) == 2, (
+        "of an interleaved job only the parity runs are alike"
     )
 
 
-def test_launch_k_of_both_arms_shares_its_seed() -> None:
+def test_replicate_k_of_both_arms_shares_its_seed() -> None:
     jobs = make_plan(load_suite(GOOD), device="cpu", cache_dir=CACHE).jobs
-    for launch in range(4):
-        assert {j.seed for j in jobs if j.launch == launch} == {42 + launch}
+    for replicate in range(4):
+        assert {j.seed for j in jobs if j.replicate == replicate} == {42 + replicate}
 
 
-def test_parity_twins_come_before_a_workloads_jobs() -> None:
+def test_parity_runs_come_before_a_workloads_jobs() -> None:
     jobs = make_plan(
         load_suite(GOOD, ["training.warmup_ratio=0.1"]), device="cpu", cache_dir=CACHE
     ).jobs
-    assert [job.twin for job in jobs] == [True] * 2 + [False] * 8
-    for twin, measured in zip(jobs[:2], (jobs[2:4], jobs[2:4]), strict=True):
-        assert (twin.launch, twin.seed, twin.warmup_steps, twin.do_eval) == (0, 42, 1, False)
-        (same,) = [job for job in measured if job.arm.name == twin.arm.name]
+    assert [job.parity_run for job in jobs] == [True] * 2 + [False] * 8
+    for parity_run, measured in zip(jobs[:2], (jobs[2:4], jobs[2:4]), strict=True):
+        assert (
+            parity_run.replicate,
+            parity_run.seed,
+            parity_run.warmup_steps,
+            parity_run.do_eval,
+        ) == (0, 42, 1, False)
+        (same,) = [job for job in measured if job.arm.name == parity_run.arm.name]
         changed = {
             key
-            for key, value in twin.workload.training.model_dump().items()
+            for key, value in parity_run.workload.training.model_dump().items()
             if value != getattr(same.workload.training, key)
         }
         assert changed == {"dropout", "max_steps", "evaluate"}
-        assert (twin.workload.training.dropout, twin.workload.training.max_steps) == (0.0, 20)
+        assert (parity_run.workload.training.dropout, parity_run.workload.training.max_steps) == (
+            0.0,
+            20,
+        )
     assert not any(
-        j.twin
+        j.parity_run
         for j in make_plan(
             load_suite(GOOD, ["measurement.parity=null"]), device="cpu", cache_dir=CACHE
         ).jobs
     )
 
 
-def test_an_adaptive_plan_holds_the_most_launches() -> None:
+def test_an_adaptive_plan_holds_the_most_replicates() -> None:
     plan = make_plan(
         load_suite(GOOD, ["measurement.adaptive={max_pairs: 10}"]), device="cpu", cache_dir=CACHE
     )
     assert plan.measurement.adaptive is not None
-    assert {job.launch for job in plan.jobs} == set(range(10))
-    fixed = make_plan(load_suite(GOOD, ["measurement.launches=10"]), device="cpu", cache_dir=CACHE)
+    assert {job.replicate for job in plan.jobs} == set(range(10))
+    fixed = make_plan(
+        load_suite(GOOD, ["measurement.replicates=10"]), device="cpu", cache_dir=CACHE
+    )
     assert [job.id for job in fixed.jobs] == [job.id for job in plan.jobs], (
         "order and jobs do not depend on why"
     )
@@ -161,52 +171,57 @@ def outlined(*overrides: str) -> str:
     return outline(make_plan(suite, device="cuda", cache_dir=CACHE))
 
 
-def test_a_plan_in_words_names_twins_order_and_pairs() -> None:
-    text = outlined("measurement.launches=2")
-    assert "6 jobs on cuda: launches of each workload in ABBA order" in text
-    assert "twins: pytorch onnxruntime" in text
+def test_a_plan_in_words_names_parity_runs_order_and_pairs() -> None:
+    text = outlined("measurement.replicates=2")
+    assert "6 jobs on cuda: replicates of each workload in ABBA order" in text
+    assert "parity runs: pytorch onnxruntime" in text
     assert "order: onnxruntime#1 pytorch#1 pytorch#2 onnxruntime#2" in text
     assert "tiny-sst2: onnxruntime against pytorch" in text
     assert "runs again, up to 2 times" in text
-    assert "twin" not in outlined("measurement.parity=null")
+    assert "parity_run" not in outlined("measurement.parity=null")
 
 
 def test_a_plan_in_words_says_when_it_stops() -> None:
     text = outlined("measurement.adaptive={half_width_pp: 0.75, max_pairs: 30, budget_minutes: 90}")
     assert text.startswith("at most 62 jobs")
-    assert "stops at ±0.75 pp (steady state), looked at every two launches from 8 pairs on" in text
+    assert (
+        "stops at ±0.75 pp (steady state), looked at every two replicates from 8 pairs on" in text
+    )
     assert "at most 30 pairs or 90 min" in text
     assert "… 36 more" in text
 
 
-def test_a_plan_in_words_describes_blocks() -> None:
-    text = outlined("measurement={protocol: blocks, launches: 3, blocks: {steps: 5, seconds: 30}}")
-    assert (
-        "blocks of 5 steps, 1 more before each untimed, 30 s a launch, pinned to 2 cores, the same"
-        in text
+def test_a_plan_in_words_describes_turns() -> None:
+    text = outlined(
+        "measurement={protocol: interleaved, replicates: 3, interleaved: {steps: 5, seconds: 30}}"
     )
-    assert "pytorch beside onnxruntime: launches 1 to 3" in text
-    assert "as many steps as the noise asks for" in outlined("measurement.protocol=blocks")
+    assert (
+        "turns of 5 steps, 1 more before each untimed, 30 s a replicate, pinned to 2 cores, the "
+        "same" in text
+    )
+    assert "pytorch beside onnxruntime: replicates 1 to 3" in text
+    assert "as many steps as the noise asks for" in outlined("measurement.protocol=interleaved")
 
 
-def test_the_jobs_of_launches_in_blocks_are_started_in_abba_order() -> None:
-    overrides = ["measurement={protocol: blocks, launches: 5, order_seed: 7}"]
+def test_the_jobs_of_replicates_in_turns_are_started_in_abba_order() -> None:
+    overrides = ["measurement={protocol: interleaved, replicates: 5, order_seed: 7}"]
     jobs = [
         j
         for j in make_plan(load_suite(GOOD, overrides), device="cpu", cache_dir=CACHE).jobs
-        if not j.twin
+        if not j.parity_run
     ]
     assert [job.arm.name for job in jobs] == [
         "pytorch",
         "onnxruntime",
-    ] * 5  # baseline and candidate of each launch
+    ] * 5  # baseline and candidate of each replicate
     starts = [job.arm.name for job in sorted(jobs, key=lambda job: job.position)]
     first = [starts[i : i + 2] for i in range(0, 10, 2)]
     assert all(first[i] == first[i + 1][::-1] for i in (0, 2))
     assert {*first[0]} == {*first[4]} == {"pytorch", "onnxruntime"}
-    assert sorted(job.position for job in jobs) == list(range(2, 12))  # after the twins
+    assert sorted(job.position for job in jobs) == list(range(2, 12))  # after the parity runs
     seeds = [
-        f"measurement={{protocol: blocks, launches: 1, order_seed: {seed}}}" for seed in range(20)
+        f"measurement={{protocol: interleaved, replicates: 1, order_seed: {seed}}}"
+        for seed in range(20)
     ]
     plans = [
         make_plan(load_suite(GOOD, [seed]), device="cpu", cache_dir=CACHE).jobs for seed in seeds
@@ -216,7 +231,7 @@ def test_the_jobs_of_launches_in_blocks_are_started_in_abba_order() -> None:
 
 def test_steps_of_the_published_experiment() -> None:
     jobs = make_plan(load_suite(CONFIGS / "glue-sst2.yaml"), device="cuda", cache_dir=CACHE).jobs
-    job = next(job for job in jobs if not job.twin)
+    job = next(job for job in jobs if not job.parity_run)
     assert steps_of(job) == 3 * 8419  # 67,349 samples in batches of 8
 
 
@@ -238,7 +253,7 @@ def test_estimate_prefers_earlier_runs(tmp_path: Path) -> None:
     ]
     lines += [line.replace('"cpu"', '"NVIDIA Abacus"').replace("11.0", "1.0") for line in lines]
     (run / "jobs.jsonl").write_text("\n".join([*lines, '{"torn']))
-    measured = [j for j in jobs if not j.twin]
+    measured = [j for j in jobs if not j.parity_run]
     seconds, from_runs, _ = estimate_s(
         [j for j in measured if j.arm.name == "pytorch"], tmp_path, "good"
     )
@@ -262,8 +277,8 @@ def test_only_what_this_device_can_run_is_estimated(
     assert ("estimated time: " in told) == (precision == "fp32")
 
 
-def test_a_launch_in_blocks_is_estimated_once_for_both_jobs(tmp_path: Path) -> None:
-    overrides = ["measurement={protocol: blocks, launches: 3, parity: null}"]
+def test_a_replicate_in_turns_is_estimated_once_for_both_jobs(tmp_path: Path) -> None:
+    overrides = ["measurement={protocol: interleaved, replicates: 3, parity: null}"]
     jobs = make_plan(load_suite(GOOD, overrides), device="cpu", cache_dir=CACHE).jobs
     assert estimate_s(jobs, tmp_path, "good", 45.0) == (3 * (45 + 2 * 12), 0, 6)
     run = tmp_path / "good-20260101-000000"

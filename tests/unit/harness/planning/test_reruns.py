@@ -1,4 +1,4 @@
-"""Quads: which launches they are, and what disturbs one."""
+"""Quads: which replicates they are, and what disturbs one."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ def clocked(position: int, *medians: float | None) -> JobRecord:
     return ended(make_job(position)).model_copy(update={"telemetry": Telemetry(gpus=cards)})
 
 
-def test_a_quad_is_two_launches_of_all_arms_in_order() -> None:
+def test_a_quad_is_two_replicates_of_all_arms_in_order() -> None:
     jobs = [make_job(position) for position in (0, 1, 3, 2, 4, 5)]
     assert [[job.id for job in quad] for quad in quads(jobs)] == [
         ["job0", "job1", "job3", "job2"],
         ["job4", "job5"],
     ]
     later = [
-        job.model_copy(update={"launch": job.launch + 3}) for job in jobs
-    ]  # the second pair's, under blocks
+        job.model_copy(update={"replicate": job.replicate + 3}) for job in jobs
+    ]  # the second pair's, under the interleaved protocol
     assert [len(quad) for quad in quads(later)] == [4, 2]
     assert quads([]) == []
 
@@ -49,13 +49,13 @@ def test_clocks_more_than_a_hundredth_apart_disturb(other: float, disturbed: boo
     assert bool(reason) == disturbed
     if disturbed:
         assert reason == (
-            f"in launch 1 the median SM clock of GPU 0 was 1980 MHz under pytorch and {other:g} "
+            f"in replicate 1 the median SM clock of GPU 0 was 1980 MHz under pytorch and {other:g} "
             "MHz under onnxruntime"
         )
 
 
-def test_clocks_are_compared_within_a_launch_a_pair_and_a_card() -> None:
-    assert disturbance([clocked(0, 1980.0), clocked(3, 1500.0)], [PAIR]) == "", "two launches"
+def test_clocks_are_compared_within_a_replicate_a_pair_and_a_card() -> None:
+    assert disturbance([clocked(0, 1980.0), clocked(3, 1500.0)], [PAIR]) == "", "two replicates"
     assert disturbance([clocked(0, 1980.0), clocked(1, 1500.0)], []) == "", "nobody pairs them"
     assert disturbance([clocked(0, 1980.0, None), clocked(1, 1980.0, 900.0)], [PAIR]) == "", (
         "no reading"
@@ -70,7 +70,8 @@ def test_clocks_are_compared_within_a_launch_a_pair_and_a_card() -> None:
 def test_a_contaminated_job_disturbs_its_quad() -> None:
     bad = ended(make_job(2), State.CONTAMINATED, "GPU 0 was throttled")
     assert (
-        disturbance([ended(make_job(0)), bad], [PAIR]) == "pytorch in launch 2: GPU 0 was throttled"
+        disturbance([ended(make_job(0)), bad], [PAIR])
+        == "pytorch in replicate 2: GPU 0 was throttled"
     )
     assert disturbance([ended(make_job(0), State.CRASHED)], [PAIR]) == ""
 

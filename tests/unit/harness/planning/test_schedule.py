@@ -71,13 +71,13 @@ def suite_plan(*overrides: str) -> Plan:
     return plan_of(load_suite(GOOD, overrides), device="cpu", cache_dir=Path("cache"))
 
 
-def test_twins_come_first_and_everything_runs_once() -> None:
+def test_parity_runs_come_first_and_everything_runs_once() -> None:
     plan = suite_plan()
     records: list[JobRecord] = []
     items, done = play(plan, records)
     assert done
     assert ids(items) == [job.id for job in plan.jobs]
-    assert [record.twin for record in records] == [True, True] + [False] * 8
+    assert [record.parity_run for record in records] == [True, True] + [False] * 8
     assert play(plan, records)[0] == [], "nothing is left for a resumed run"
 
 
@@ -97,7 +97,8 @@ def test_a_disturbed_quad_runs_again_at_once_and_whole() -> None:
     assert ids(items) == [f"job{n}" for n in (0, 1, 2, 3, 0, 1, 2, 3, 4, 5, 6, 7)]
     assert [record.attempt for record in records] == [1] * 4 + [2] * 4 + [1] * 4
     assert notes(items) == [
-        "tiny, launches 1 and 2: run again, attempt 2: onnxruntime in launch 1: GPU 0 was throttled"
+        "tiny, replicates 1 and 2: run again, attempt 2: onnxruntime in replicate 1: GPU 0 was "
+        "throttled"
     ]
 
 
@@ -108,7 +109,7 @@ def test_reruns_are_bounded_and_what_stays_disturbed_is_said() -> None:
     assert done
     assert [record.attempt for record in records] == [1] * 4 + [2] * 4 + [3] * 4
     assert notes(items)[-1].startswith(
-        "tiny, launches 1 and 2: left as it is after 3 attempt(s): pytorch in launch 2"
+        "tiny, replicates 1 and 2: left as it is after 3 attempt(s): pytorch in replicate 2"
     )
     assert ids(play(measured(plan, max_reruns=0), [], disturbed_at_first("job2"))[0]) == [
         "job0",
@@ -213,7 +214,7 @@ def with_fingerprints(**by_arm: str) -> Outcome:
 THREE_ARMS = (
     "arms.third={backend: pytorch}",
     "pairs=[{baseline: pytorch, candidate: onnxruntime}, {baseline: pytorch, candidate: third}]",
-    "measurement.launches=2",
+    "measurement.replicates=2",
 )
 
 
@@ -227,33 +228,33 @@ def test_a_refused_pair_is_not_run_but_what_another_pair_needs_is() -> None:
     assert refused.refusal.candidate == "onnxruntime"
     assert refused.refusal.reasons == ["optimizer is A in pytorch and B in onnxruntime"]
     assert {job.arm.name for job in refused.dropped} == {"onnxruntime"}
-    measured = [record.arm.name for record in records if not record.twin]
+    measured = [record.arm.name for record in records if not record.parity_run]
     assert sorted(measured) == ["pytorch"] * 2 + ["third"] * 2
     again, _ = play(suite_plan(*THREE_ARMS), records)
     assert ids(again) == []
     assert refused in again, "a resumed run knows it too"
 
 
-def test_all_pairs_refused_leaves_only_the_twins() -> None:
+def test_all_pairs_refused_leaves_only_the_parity_runs() -> None:
     records: list[JobRecord] = []
     items, done = play(suite_plan(), records, with_fingerprints(pytorch="A", onnxruntime="B"))
     assert done
-    assert all(record.twin for record in records)
+    assert all(record.parity_run for record in records)
     assert len([item for item in items if isinstance(item, Refused)]) == 1
 
 
-def test_without_twins_the_first_quad_is_the_probe() -> None:
+def test_without_parity_runs_the_first_quad_is_the_probe() -> None:
     records: list[JobRecord] = []
-    plan = suite_plan(*THREE_ARMS, "measurement.parity=null", "measurement.launches=4")
+    plan = suite_plan(*THREE_ARMS, "measurement.parity=null", "measurement.replicates=4")
     items, done = play(plan, records, with_fingerprints(pytorch="A", onnxruntime="B", third="A"))
     assert done
     (refused,) = [item for item in items if isinstance(item, Refused)]
     assert refused.refusal.reasons == ["optimizer is A in pytorch and B in onnxruntime"]
-    launches = {
-        arm: [r.launch for r in records if r.arm.name == arm]
+    replicates = {
+        arm: [r.replicate for r in records if r.arm.name == arm]
         for arm in ("pytorch", "onnxruntime", "third")
     }
-    assert {arm: sorted(ran) for arm, ran in launches.items()} == {
+    assert {arm: sorted(ran) for arm, ran in replicates.items()} == {
         "pytorch": [0, 1, 2, 3],
         "onnxruntime": [0, 1],
         "third": [0, 1, 2, 3],
@@ -263,9 +264,9 @@ def test_without_twins_the_first_quad_is_the_probe() -> None:
     assert [item.refusal for item in again if isinstance(item, Refused)] == [refused.refusal]
 
 
-def test_a_twin_that_fails_refuses_nothing() -> None:
+def test_a_parity_run_that_fails_refuses_nothing() -> None:
     def outcome(job: JobSpec, attempt: int) -> JobRecord:
-        if job.twin and job.arm.name == CANDIDATE:
+        if job.parity_run and job.arm.name == CANDIDATE:
             return ended(job, State.FALLBACK, "not engaged", attempt)
         return with_fingerprints(pytorch="A", onnxruntime="B")(job, attempt)
 
@@ -275,98 +276,103 @@ def test_a_twin_that_fails_refuses_nothing() -> None:
     assert not [item for item in items if isinstance(item, Refused)]
 
 
-BLOCKS = ("measurement.protocol=blocks", "measurement.launches=3")
+INTERLEAVED = ("measurement.protocol=interleaved", "measurement.replicates=3")
 
 
 def failing(states: dict[tuple[int, int], tuple[State, State]]) -> Outcome:
-    """(launch, attempt) → states of (pytorch, onnxruntime); everything else goes well."""
+    """(replicate, attempt) → states of (pytorch, onnxruntime); everything else goes well."""
 
     def outcome(job: JobSpec, attempt: int) -> JobRecord:
-        if job.twin or job.partner is None or (job.launch, attempt) not in states:
+        if job.parity_run or job.partner is None or (job.replicate, attempt) not in states:
             return well(job, attempt)
-        state = states[(job.launch, attempt)][job.arm.name == CANDIDATE]
+        state = states[(job.replicate, attempt)][job.arm.name == CANDIDATE]
         return ended(job, state, "" if state is State.OK else f"as told: {state}", attempt)
 
     return outcome
 
 
-def test_a_plan_in_blocks_runs_both_jobs_of_a_launch_together() -> None:
-    plan = suite_plan(*BLOCKS, *THREE_ARMS[:2], "measurement.blocks.realtime=true")
+def test_a_plan_in_turns_runs_both_jobs_of_a_replicate_together() -> None:
+    plan = suite_plan(*INTERLEAVED, *THREE_ARMS[:2], "measurement.interleaved.realtime=true")
     items, done = play(plan, [])
     together = [item.jobs for item in items if isinstance(item, Work) and len(item.jobs) == 2]
     assert done
-    assert [(a.arm.name, b.arm.name, a.launch, b.launch) for a, b in together] == [
+    assert [(a.arm.name, b.arm.name, a.replicate, b.replicate) for a, b in together] == [
         *((BASELINE, CANDIDATE, n, n) for n in (0, 1, 2)),
         *((BASELINE, "third", n, n) for n in (3, 4, 5)),
     ]
     for a, b in together:
         assert (a.partner, b.partner) == (b.arm.name, a.arm.name)
-        assert a.seed == b.seed == 42 + a.launch
+        assert a.seed == b.seed == 42 + a.replicate
         assert (a.lead_in_steps, a.freeze_collector, a.realtime) == (1, True, True)
     assert len({job.id for job in plan.jobs}) == len(plan.jobs)
 
 
-def test_a_launch_whose_worker_died_is_relaunched_once() -> None:
+def test_a_replicate_whose_worker_died_is_relaunched_once() -> None:
     died = {(1, 1): (State.INTERRUPTED, State.CRASHED)}
     records: list[JobRecord] = []
-    items, done = play(suite_plan(*BLOCKS), records, failing(died))
+    items, done = play(suite_plan(*INTERLEAVED), records, failing(died))
     assert done
-    assert [(r.launch, r.attempt) for r in records if not r.twin][::2] == [
+    assert [(r.replicate, r.attempt) for r in records if not r.parity_run][::2] == [
         (0, 1),
         (1, 1),
         (1, 2),
         (2, 1),
     ]
     assert notes(items) == [
-        "tiny-sst2, launch 2 of pytorch and onnxruntime: run again, attempt 2: onnxruntime in "
-        "launch 2: "
+        "tiny-sst2, replicate 2 of pytorch and onnxruntime: run again, attempt 2: onnxruntime in "
+        "replicate 2: "
         "as told: crashed"
     ]
     records = []
     twice = {**died, (1, 2): (State.CRASHED, State.INTERRUPTED)}
-    items, done = play(suite_plan(*BLOCKS), records, failing(twice))
+    items, done = play(suite_plan(*INTERLEAVED), records, failing(twice))
     assert done
-    assert [(r.launch, r.attempt) for r in records if not r.twin][::2] == [
+    assert [(r.replicate, r.attempt) for r in records if not r.parity_run][::2] == [
         (0, 1),
         (1, 1),
         (1, 2),
         (2, 1),
     ]
-    assert "left as it is after 2 attempt(s): pytorch in launch 2" in notes(items)[-1]
+    assert "left as it is after 2 attempt(s): pytorch in replicate 2" in notes(items)[-1]
 
 
-def test_a_launch_the_user_interrupted_runs_again_in_its_attempt() -> None:
-    plan = suite_plan(*BLOCKS)
+def test_a_replicate_the_user_interrupted_runs_again_in_its_attempt() -> None:
+    plan = suite_plan(*INTERLEAVED)
     for states in ((State.INTERRUPTED, State.INTERRUPTED), (State.OK, State.INTERRUPTED)):
         records: list[JobRecord] = []
-        play(plan, records, kill_after=3)  # two twins, one launch
-        both = [job for job in plan.jobs if job.launch == 1]
+        play(plan, records, kill_after=3)  # two parity runs, one replicate
+        both = [job for job in plan.jobs if job.replicate == 1]
         records += [ended(job, state) for job, state in zip(both, states, strict=True)]
         items, _ = play(plan, records)
         assert [
-            (item.jobs[0].launch, item.attempt) for item in items if isinstance(item, Work)
+            (item.jobs[0].replicate, item.attempt) for item in items if isinstance(item, Work)
         ] == [(1, 1), (2, 1)]
 
 
-def test_half_a_launch_on_disk_runs_again_whole() -> None:
+def test_half_a_replicate_on_disk_runs_again_whole() -> None:
     records: list[JobRecord] = []
-    play(suite_plan(*BLOCKS), records, kill_after=3)
-    items, _ = play(suite_plan(*BLOCKS), records[:-1])
+    play(suite_plan(*INTERLEAVED), records, kill_after=3)
+    items, _ = play(suite_plan(*INTERLEAVED), records[:-1])
     assert [len(item.jobs) for item in items if isinstance(item, Work)] == [2, 2, 2]
 
 
-def test_a_disturbed_launch_in_blocks_runs_again_a_crash_counts_apart() -> None:
+def test_a_disturbed_replicate_in_turns_runs_again_a_crash_counts_apart() -> None:
     bad = (State.CONTAMINATED, State.CONTAMINATED)
     states = {(0, 1): bad, (0, 2): (State.CRASHED, State.INTERRUPTED), (0, 3): bad, (0, 4): bad}
     records: list[JobRecord] = []
-    _, done = play(suite_plan(*BLOCKS, "measurement.max_reruns=2"), records, failing(states))
+    _, done = play(suite_plan(*INTERLEAVED, "measurement.max_reruns=2"), records, failing(states))
     assert done
-    assert [r.attempt for r in records if not r.twin and r.launch == 0][::2] == [1, 2, 3, 4]
+    assert [r.attempt for r in records if not r.parity_run and r.replicate == 0][::2] == [
+        1,
+        2,
+        3,
+        4,
+    ]
 
 
-def test_a_pair_that_does_not_fit_is_measured_by_epochs() -> None:
-    states = {(launch, 1): (State.INTERRUPTED, State.OUT_OF_MEMORY) for launch in range(3)}
-    plan = suite_plan(*BLOCKS)
+def test_a_pair_that_does_not_fit_is_measured_sequentially() -> None:
+    states = {(replicate, 1): (State.INTERRUPTED, State.OUT_OF_MEMORY) for replicate in range(3)}
+    plan = suite_plan(*INTERLEAVED)
     records: list[JobRecord] = []
     items, done = play(plan, records, failing(states))
     assert done
@@ -374,8 +380,8 @@ def test_a_pair_that_does_not_fit_is_measured_by_epochs() -> None:
     assert note.startswith(
         "tiny-sst2: pytorch and onnxruntime do not fit on the device together (onnxruntime ran out"
     )
-    by_epochs = [record for record in records if record.partner is None and not record.twin]
-    assert [(r.arm.name, r.launch) for r in by_epochs] == [
+    sequential = [record for record in records if record.partner is None and not record.parity_run]
+    assert [(r.arm.name, r.replicate) for r in sequential] == [
         (BASELINE, 0),
         (CANDIDATE, 0),
         (CANDIDATE, 1),
@@ -389,9 +395,11 @@ def test_a_pair_that_does_not_fit_is_measured_by_epochs() -> None:
 
 
 def test_a_job_alone_is_the_job_of_the_epochs_protocol() -> None:
-    in_blocks = [job for job in suite_plan(*BLOCKS).jobs if not job.twin]
-    by_epochs = {job.id for job in suite_plan("measurement.launches=3").jobs if not job.twin}
-    assert {job.alone().id for job in in_blocks} == by_epochs
+    interleaved = [job for job in suite_plan(*INTERLEAVED).jobs if not job.parity_run]
+    sequential = {
+        job.id for job in suite_plan("measurement.replicates=3").jobs if not job.parity_run
+    }
+    assert {job.alone().id for job in interleaved} == sequential
 
 
 def test_a_plan_without_pairs_still_runs_its_jobs() -> None:

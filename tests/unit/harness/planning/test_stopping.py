@@ -22,14 +22,14 @@ PAIR = Pair(workload="tiny", baseline=BASELINE, candidate=CANDIDATE)
 
 
 def records(log_ratios: Sequence[float], wall_s: float = 60.0) -> list[JobRecord]:
-    """Launches whose baseline takes exp(ratio) times the candidate's second per step; end to end
+    """Replicates whose baseline takes exp(ratio) times the candidate's second per step; end to end
     all alike.
     """
     found = []
-    for launch, ratio in enumerate(log_ratios):
+    for replicate, ratio in enumerate(log_ratios):
         for arm, seconds in ((0, math.exp(ratio)), (1, 1.0)):
             timing = Timing(steady_step_s=seconds, train_runtime_s=10.0)
-            found.append(ended(make_job(2 * launch + arm), timing=timing, wall_s=wall_s))
+            found.append(ended(make_job(2 * replicate + arm), timing=timing, wall_s=wall_s))
     return found
 
 
@@ -116,11 +116,13 @@ def test_needed_pairs_is_the_smallest_that_suffices(values: list[float], target_
 def test_the_budget_is_the_wall_time_of_all_the_workloads_jobs() -> None:
     target = Adaptive(half_width_pp=0.1, min_pairs=2, max_pairs=40, budget_minutes=10)
     found = records([0.0, 0.2, 0.1, 0.3], wall_s=75)  # 10 minutes
-    twin = ended(make_job(0).model_copy(update={"id": "t", "twin": True}), wall_s=1)
+    parity_run = ended(make_job(0).model_copy(update={"id": "t", "parity_run": True}), wall_s=1)
     assert not decide(target, [PAIR], found[:-1], 4).stop
-    assert decide(target, [PAIR], [twin, *found], 4).stop
-    assert decide(target, [PAIR], [twin, *found], 4).pairs[0].minutes == pytest.approx(10 + 1 / 60)
-    assert not decide(target, [PAIR], [twin, *found], 2).stop, (
+    assert decide(target, [PAIR], [parity_run, *found], 4).stop
+    assert decide(target, [PAIR], [parity_run, *found], 4).pairs[0].minutes == pytest.approx(
+        10 + 1 / 60
+    )
+    assert not decide(target, [PAIR], [parity_run, *found], 2).stop, (
         "a look counts what was there at the time"
     )
 
@@ -177,7 +179,7 @@ def test_the_measure_is_chosen_and_the_last_attempt_counts() -> None:
 
 
 def test_a_precise_answer_costs_fewer_pairs_than_a_noisy_one() -> None:
-    """Looks every two launches at seeded noise: how many pairs are spent follows the noise."""
+    """Looks every two replicates at seeded noise: how many pairs are spent follows the noise."""
     draw = random.Random(4)
     target = Adaptive(half_width_pp=1.0, min_pairs=4, max_pairs=40)
     spent = []

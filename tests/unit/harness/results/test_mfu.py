@@ -107,7 +107,7 @@ def _record(**changes):
             training=training,
         ),
         "arm": Arm(name="arm", backend="pytorch"),
-        "launch": 0,
+        "replicate": 0,
         "position": 0,
         "seed": 1,
         "device": "NVIDIA H100 80GB HBM3",

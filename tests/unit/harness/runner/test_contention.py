@@ -1,4 +1,4 @@
-"""Disturbed launches on a CPU: the rule against committed runs, and its limits."""
+"""Disturbed replicates on a CPU: the rule against committed runs, and its limits."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from runner_support import BUSY, busy_on
 from harness.results.run_folder import read_records
 from harness.runner.contention import HEAVY_PAUSES, observe
 from harness.schema.record import (
-    BlockTimes,
     Contention,
     Engagement,
     JobRecord,
     State,
     Telemetry,
     Timing,
+    TurnTimes,
 )
 from harness.telemetry.processes import ProcessTree, cpu_seconds
 
@@ -33,25 +33,25 @@ RESULTS = ROOT / "results"
 
 
 def judged_anew(folder: Path) -> list[Contention]:
-    """What the rule says of the committed launches of a run that ended ok."""
+    """What the rule says of the committed replicates of a run that ended ok."""
     found = []
     for record in read_records(folder)[0]:
-        if record.state is State.OK and not record.twin:
+        if record.state is State.OK and not record.parity_run:
             table = pq.read_table(folder / str(record.series))
             steps, seconds = table["step"].to_pylist(), table["duration_s"].to_pylist()
             found.append(observe(record, steps, seconds))
     return found
 
 
-@pytest.mark.parametrize(("runs", "launches"), [("smoke-*", 16), ("aa-smoke-*", 64)])
-def test_quiet_committed_launches_are_undisturbed(runs: str, launches: int) -> None:
+@pytest.mark.parametrize(("runs", "replicates"), [("smoke-*", 16), ("aa-smoke-*", 64)])
+def test_quiet_committed_replicates_are_undisturbed(runs: str, replicates: int) -> None:
     found = [each for folder in sorted(RESULTS.glob(runs)) for each in judged_anew(folder)]
-    assert len(found) == launches
+    assert len(found) == replicates
     assert all(each.others_share is not None and each.pause_share is not None for each in found)
     assert [each for each in found if each.noted or each.heavy] == []
 
 
-def test_committed_launches_beside_other_work_are_disturbed() -> None:
+def test_committed_replicates_beside_other_work_are_disturbed() -> None:
     (folder,) = RESULTS.glob("matrix-cpu-*")
     found = judged_anew(folder)
     told = [each for each in found if each.noted == ["others"]]
@@ -110,17 +110,17 @@ def test_what_is_no_pause() -> None:
     assert not observe(record.model_copy(update={"workload": workload}), steps, seconds).noted
 
 
-def test_blocks_stand_for_steps_under_the_blocks_protocol() -> None:
-    """The steps of a job that waited for its turn are no pauses; a block that was held up is."""
+def test_turns_stand_for_steps_under_the_turns_protocol() -> None:
+    """The steps of a job that waited for its turn are no pauses; a turn that was held up is."""
     record, steps, seconds = job([1.0, *STEADY, 90.0], partner="onnxruntime")
-    times = BlockTimes(
+    times = TurnTimes(
         lead_in_steps=1, steps=[4] * 6, step_s=[9.0, 1.0, 1.0, 1.0, 1.0, 1.0], pilot=1
     )
-    assert not observe(record.model_copy(update={"blocks": times}), steps, seconds).noted
+    assert not observe(record.model_copy(update={"turns": times}), steps, seconds).noted
     times = times.model_copy(update={"step_s": [1.0, 1.0, 1.0, 1.0, 1.0, 6.0]})
-    found = observe(record.model_copy(update={"blocks": times}), steps, seconds)
+    found = observe(record.model_copy(update={"turns": times}), steps, seconds)
     assert found.pause_share == pytest.approx(20 / 40)
-    assert "the longest block's mean step lasted 6 s" in found.heavy
+    assert "the longest turn's mean step lasted 6 s" in found.heavy
 
 
 @pytest.mark.parametrize(

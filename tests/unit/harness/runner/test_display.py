@@ -34,8 +34,9 @@ def test_a_pipe_gets_one_line_per_event() -> None:
     display.close()
     assert stream.getvalue().splitlines() == [
         "run smoke-1: 4 jobs, resumed with 1 finished",
-        "[2/4] tiny · onnxruntime · launch 1 (about 5 min left)",
-        "[2/4] tiny · onnxruntime · launch 1: diverged, 20.0 s, 123.4 samples/s: in phase train: "
+        "[2/4] tiny · onnxruntime · replicate 1 (about 5 min left)",
+        "[2/4] tiny · onnxruntime · replicate 1: diverged, 20.0 s, 123.4 samples/s: in phase "
+        "train: "
         "loss is NaN",
     ]
 
@@ -56,7 +57,7 @@ def test_a_terminal_gets_a_live_panel(monkeypatch: pytest.MonkeyPatch) -> None:
     display._live.refresh()
     panel = stream.getvalue()
     for part in (
-        "2/4 tiny · onnxruntime · launch 1 · train 30/120",
+        "2/4 tiny · onnxruntime · replicate 1 · train 30/120",
         "55.55 samples/s",
         "about 5 min left",
     ):
@@ -89,20 +90,20 @@ def test_durations_read_like_a_person_writes_them() -> None:
     ]
 
 
-def test_twins_attempts_and_partners_are_named() -> None:
+def test_parity_runs_attempts_and_partners_are_named() -> None:
     job = make_job(1)
-    assert title(job.model_copy(update={"twin": True})) == "tiny · onnxruntime · parity twin"
+    assert title(job.model_copy(update={"parity_run": True})) == "tiny · onnxruntime · parity run"
     assert (
         title(job.model_copy(update={"partner": "pytorch"}))
-        == "tiny · onnxruntime beside pytorch · launch 1"
+        == "tiny · onnxruntime beside pytorch · replicate 1"
     )
     assert (
         title(ended(1, 1.0).model_copy(update={"attempt": 3}))
-        == "tiny · onnxruntime · launch 1 · attempt 3"
+        == "tiny · onnxruntime · replicate 1 · attempt 3"
     )
 
 
-def test_time_left_knows_of_dropped_jobs_twins_and_jobs_that_run_together() -> None:
+def test_time_left_knows_of_dropped_jobs_parity_runs_and_jobs_that_run_together() -> None:
     jobs = [make_job(position) for position in range(4)]
     left = TimeLeft(jobs, [ended(0, 10.0)])
     left.dropped(jobs[2:])
@@ -113,7 +114,7 @@ def test_time_left_knows_of_dropped_jobs_twins_and_jobs_that_run_together() -> N
     assert together.seconds() == pytest.approx(30.0), (
         "the two others take as long as these, together"
     )
-    twin = ended(0, 2.0).model_copy(update={"twin": True, "id": "twin"})
-    assert TimeLeft(jobs[2:], [twin, ended(0, 50.0)]).seconds() == pytest.approx(50 + 26), (
+    parity_run = ended(0, 2.0).model_copy(update={"parity_run": True, "id": "parity_run"})
+    assert TimeLeft(jobs[2:], [parity_run, ended(0, 50.0)]).seconds() == pytest.approx(50 + 26), (
         "other arm: mean of all"
     )

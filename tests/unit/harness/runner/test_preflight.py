@@ -1,5 +1,5 @@
-"""The guard: what it finds on a host, and what stops a run. Cards are replayed from synthetic
-readings.
+"""The preflight checks: what it finds on a host, and what stops a run. Cards are replayed from
+synthetic readings.
 """
 
 from __future__ import annotations

@@ -18,7 +18,6 @@ from harness.runner.record_builder import (
     without_room,
 )
 from harness.schema.record import (
-    BlockTimes,
     Engagement,
     GpuTelemetry,
     Host,
@@ -28,6 +27,7 @@ from harness.schema.record import (
     State,
     Telemetry,
     Timing,
+    TurnTimes,
     WorkerResult,
 )
 
@@ -68,7 +68,7 @@ def test_a_record_has_what_the_job_was_what_it_said_and_how_it_ended() -> None:
     job = make_job(1)
     assert (record.id, record.run, record.suite) == (job.id, "the-run", job.suite)
     assert (record.workload, record.arm) == (job.workload, job.arm)
-    assert (record.launch, record.position, record.seed) == (0, 1, 42)
+    assert (record.replicate, record.position, record.seed) == (0, 1, 42)
     assert (record.state, record.reason, record.attempt) == (State.TIMEOUT, "too long", 2)
     assert (record.exit_code, record.signal, record.started_at) == (-9, 9, "then")
     assert (record.series, record.log) == ("series/a.parquet", "logs/a.log")
@@ -77,7 +77,7 @@ def test_a_record_has_what_the_job_was_what_it_said_and_how_it_ended() -> None:
     assert record.efficiency is not None
     assert record.efficiency.flops_per_sample is not None
     assert record.contention is not None
-    assert (record.device, record.telemetry, record.blocks) == ("cpu", None, None)
+    assert (record.device, record.telemetry, record.turns) == ("cpu", None, None)
 
 
 def test_a_job_that_said_nothing_has_a_record_too() -> None:
@@ -93,16 +93,16 @@ def test_the_device_is_the_card_that_the_job_saw() -> None:
 
 
 def test_turns_are_in_the_record_even_of_a_job_without_a_result() -> None:
-    times = BlockTimes(lead_in_steps=1, steps=[2])
+    times = TurnTimes(lead_in_steps=1, steps=[2])
+    (record,) = builder().build(execution(seen=Seen(exit_code=1), state=State.CRASHED, turns=times))
+    assert record.turns == times
+
+
+def test_a_parity_run_is_not_held_against_anything() -> None:
+    parity_run = make_job().replace(parity_run=True)
     (record,) = builder().build(
-        execution(seen=Seen(exit_code=1), state=State.CRASHED, blocks=times)
+        Execution(parity_run, Seen(exit_code=0), State.OK, telemetry=THROTTLED)
     )
-    assert record.blocks == times
-
-
-def test_a_twin_is_not_held_against_anything() -> None:
-    twin = make_job().replace(twin=True)
-    (record,) = builder().build(Execution(twin, Seen(exit_code=0), State.OK, telemetry=THROTTLED))
     assert (record.state, record.contention) == (State.OK, None)
 
 
@@ -193,7 +193,7 @@ def test_only_jobs_that_ran_together_lose_what_they_share() -> None:
         ((State.INTERRUPTED,) * 2, "", False, (State.CRASHED,) * 2),
     ],
 )
-def test_a_launch_has_one_end(
+def test_a_replicate_has_one_end(
     states: tuple[State, ...], problem: str, stopped: bool, expected: tuple[State, ...]
 ) -> None:
     ended = [execution(position, state=state) for position, state in enumerate(states)]

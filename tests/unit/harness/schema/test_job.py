@@ -9,10 +9,10 @@ import pytest
 from pydantic import ValidationError
 
 from harness.schema.job import JobSpec
-from harness.schema.measurement import Blocks
+from harness.schema.measurement import Interleaved
 from harness.schema.workload import Arm, Model, Task, Training, Workload
 
-TURNS = Blocks(lead_in_steps=3, freeze_collector=True, realtime=True)
+TURNS = Interleaved(lead_in_steps=3, freeze_collector=True, realtime=True)
 
 
 def job(**changes: Any) -> JobSpec:
@@ -25,7 +25,7 @@ def job(**changes: Any) -> JobSpec:
             training=Training(),
         ),
         "arm": Arm(name="a", backend="pytorch"),
-        "launch": 0,
+        "replicate": 0,
         "position": 0,
         "seed": 42,
         "device": "cpu",
@@ -37,7 +37,7 @@ def job(**changes: Any) -> JobSpec:
 def test_the_id_is_the_one_that_recorded_runs_know() -> None:
     """An unfinished run is resumed by the ids of its jobs: they stay from version to version."""
     assert job().id == "dcacf41ebebc641f"
-    assert job(partner="b", launch=3).id == "b914e1e25c530525"
+    assert job(partner="b", replicate=3).id == "b914e1e25c530525"
 
 
 @pytest.mark.parametrize(
@@ -57,9 +57,9 @@ def test_where_and_when_a_job_runs_is_not_in_its_id(changes: dict[str, Any]) -> 
     "changes",
     [
         {"seed": 43},
-        {"launch": 1},
+        {"replicate": 1},
         {"device": "cuda"},
-        {"twin": True},
+        {"parity_run": True},
         {"threads": 2},
         {"suite": "s"},
     ],
@@ -97,6 +97,6 @@ def test_a_copy_that_differs_is_validated() -> None:
     with pytest.raises(TypeError, match="JobSpec has no lunch"):
         job().replace(lunch=1)
     with pytest.raises(ValidationError, match="greater than or equal to 0"):
-        job().replace(launch=-1)
+        job().replace(replicate=-1)
     with pytest.raises(ValidationError, match="`weights: random` needs `architecture`"):
         Model(name="m", path="hub/m").replace(weights="random")

@@ -12,11 +12,11 @@ from harness.schema.record import AdaptiveInfo, MeasurementInfo, ParityInfo, Run
 
 RUN: dict[str, Any] = {"run": "r", "suite": "s", "created_at": ""}
 SETTINGS = {
-    "protocol": "blocks",
-    "launches": 4,
+    "protocol": "interleaved",
+    "replicates": 4,
     "warmup_steps": 20,
     "threads": 1,
-    "parity": {"twin_steps": 20, "tolerance": 0.5},
+    "parity": {"steps": 20, "tolerance": 0.5},
     "adaptive": {"measure": "end_to_end"},
 }
 
@@ -24,7 +24,7 @@ SETTINGS = {
 def test_an_older_run_has_it_from_its_suite() -> None:
     info = RunInfo.model_validate_json(json.dumps({**RUN, "config": {"measurement": SETTINGS}}))
     assert info.measurement == MeasurementInfo(
-        protocol="blocks",
+        protocol="interleaved",
         warmup_steps=20,
         threads=1,
         parity=ParityInfo(tolerance=0.5),
@@ -34,8 +34,8 @@ def test_an_older_run_has_it_from_its_suite() -> None:
 
 
 def test_a_setting_that_the_run_is_older_than_is_not_todays_default() -> None:
-    info = RunInfo(**RUN, config={"measurement": {"protocol": "epochs"}})
-    assert info.measurement == MeasurementInfo(protocol="epochs")
+    info = RunInfo(**RUN, config={"measurement": {"protocol": "sequential"}})
+    assert info.measurement == MeasurementInfo(protocol="sequential")
     assert info.measurement.parity is None
 
 

@@ -26,7 +26,7 @@ tasks: {sst2: {source: synthetic, train_samples: 16, eval_samples: 8}}
 workloads: [{model: tiny, task: sst2}]
 arms: {a: {backend: pytorch}, b: {backend: pytorch}}
 pairs: [{baseline: a, candidate: b}]
-measurement: {launches: 1, parity: null}
+measurement: {replicates: 1, parity: null}
 """
 BOMB = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n" + "".join(
     f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 9)
@@ -75,7 +75,7 @@ BAD = {
     "many values": (f"suite: [{'1, ' * 100_000}]\n", 1, "more than 20000 values"),
     "many keys": ("".join(f"k{n}: 1\n" for n in range(15_000)) + GOOD, 1, "unknown key 'k0'"),
     "long for ever": (f"suite: s\nmeasurement: {{timeout_minutes: "
-                      f"1e308}}\n{GOOD[:-41]}", 2, "less than or equal to"),
+                      f"1e308}}\n{GOOD[:-43]}", 2, "less than or equal to"),
     "epochs for ever": (f"suite: s\ntraining: {{epochs: "
                         f"1e308}}\n{GOOD}", 2, "less than or equal to"),
     "many workloads": (
@@ -86,12 +86,12 @@ BAD = {
         ), 4, "with it the suite has 10000 workloads",
     ),
     "many jobs": (
-        f"suite: s\n{GOOD}".replace("launches: 1,", "launches: 1000,").replace(
+        f"suite: s\n{GOOD}".replace("replicates: 1,", "replicates: 1000,").replace(
             "task: sst2}", f"task: sst2, sweep: {{seed: {TEN}, epochs: "
                            f"[1, 2]}}}}"), 6, "about 40000 jobs",
     ),
-    "many launches": (
-        f"suite: s\n{GOOD}".replace("launches: 1,", "adaptive: {max_pairs: 1000000000},"),
+    "many replicates": (
+        f"suite: s\n{GOOD}".replace("replicates: 1,", "adaptive: {max_pairs: 1000000000},"),
         7, "less than or equal to 1000",
     ),
 }  # fmt: skip

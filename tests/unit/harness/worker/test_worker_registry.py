@@ -78,8 +78,8 @@ def test_every_configuration_has_an_export_cache_of_its_own(tmp_path) -> None:  
             "ORTMODULE_CACHE_DIR"
         ]
 
-    assert folder() == folder(launch=3)
-    assert len({folder(), folder(training={"batch_size": 4}), folder(twin=True)}) == 3
+    assert folder() == folder(replicate=3)
+    assert len({folder(), folder(training={"batch_size": 4}), folder(parity_run=True)}) == 3
 
 
 def test_a_model_replaced_in_its_folder_is_exported_anew(tmp_path) -> None:  # type: ignore[no-untyped-def]

@@ -121,7 +121,7 @@ def test_a_night_without_judgement_is_told_unless_its_pairs_say_why() -> None:
     assert kinds(verdict(finding(state="missing"), problems=["no jobs"])) == [["missing"]]
     assert kinds(verdict(finding(state="steady"), problems=["one night set aside"])) == [[]]
     first = verdict(
-        finding(1, "not enough nights"), problems=["one launch does not count"], exit_code=2
+        finding(1, "not enough nights"), problems=["one replicate does not count"], exit_code=2
     )
     assert kinds(first) == [[]]
 

@@ -20,7 +20,7 @@ from report.tables.registry import build
 from report.tables.table import raw
 
 seconds = st.floats(0.01, 100)
-launch = st.tuples(seconds, seconds, seconds, seconds)
+replicate = st.tuples(seconds, seconds, seconds, seconds)
 
 
 def test_the_step_by_hand() -> None:
@@ -74,13 +74,13 @@ def test_a_saving_that_is_not_significant_has_no_upper_end() -> None:
 
 
 def test_nothing_has_no_break_even() -> None:
-    with pytest.raises(ValueError, match="no launches"):
+    with pytest.raises(ValueError, match="no replicates"):
         break_even([])
 
 
-@given(st.lists(launch, min_size=2, max_size=8))
-def test_the_interval_holds_the_step(launches: list[tuple[float, float, float, float]]) -> None:
-    found = break_even(launches)
+@given(st.lists(replicate, min_size=2, max_size=8))
+def test_the_interval_holds_the_step(replicates: list[tuple[float, float, float, float]]) -> None:
+    found = break_even(replicates)
     assert found.low is not None
     assert found.high is not None
     assert 1 <= found.low <= found.high
@@ -89,39 +89,41 @@ def test_the_interval_holds_the_step(launches: list[tuple[float, float, float, f
         assert found.step <= found.high * (1 + 1e-6)
 
 
-@given(st.lists(launch, min_size=2, max_size=8))
+@given(st.lists(replicate, min_size=2, max_size=8))
 def test_the_ends_are_where_the_definition_puts_them(
-    launches: list[tuple[float, float, float, float]],
+    replicates: list[tuple[float, float, float, float]],
 ) -> None:
-    """At a limit θ, ΔS − θ·Δt of the launches is on the border of differing from 0 at the 95%
+    """At a limit θ, ΔS − θ·Δt of the replicates is on the border of differing from 0 at the 95%
     level.
     """
-    found = break_even(launches)
+    found = break_even(replicates)
     for end in (found.low, found.high):
         if end is None or end <= 1 or not 1e-6 < end - 1 < 1e6:
             continue
-        values = [(s_c - s_b) - (end - 1) * (t_b - t_c) for s_b, s_c, t_b, t_c in launches]
+        values = [(s_c - s_b) - (end - 1) * (t_b - t_c) for s_b, s_c, t_b, t_c in replicates]
         mean = math.fsum(values) / len(values)
         spread = math.sqrt(
             math.fsum((v - mean) ** 2 for v in values) / (len(values) - 1) / len(values)
         )
-        # Equal launches cancel to nothing at the limit: what is left is the rounding of what was
+        # Equal replicates cancel to nothing at the limit: what is left is the rounding of what was
         # subtracted.
         scale = (
-            max(max(abs(s_c - s_b), (end - 1) * abs(t_b - t_c)) for s_b, s_c, t_b, t_c in launches)
+            max(
+                max(abs(s_c - s_b), (end - 1) * abs(t_b - t_c)) for s_b, s_c, t_b, t_c in replicates
+            )
             + 1e-6
         )
         assert abs(mean) == pytest.approx(t_quantile(len(values) - 1) * spread, abs=1e-4 * scale)
 
 
 @examples(30)
-@given(st.lists(launch, min_size=2, max_size=6), st.floats(0.01, 100))
+@given(st.lists(replicate, min_size=2, max_size=6), st.floats(0.01, 100))
 def test_the_unit_of_time_does_not_matter(
-    launches: list[tuple[float, float, float, float]], factor: float
+    replicates: list[tuple[float, float, float, float]], factor: float
 ) -> None:
     plain, scaled = (
-        break_even(launches),
-        break_even([tuple(factor * s for s in each) for each in launches]),
+        break_even(replicates),
+        break_even([tuple(factor * s for s in each) for each in replicates]),
     )  # type: ignore[misc]
     if math.isfinite(plain.step):
         assert scaled.step == pytest.approx(plain.step, rel=1e-6)
@@ -150,9 +152,9 @@ def test_coverage() -> None:
 
 
 def test_it_stands_in_the_gain_tables_on_the_steady_row() -> None:
-    def job(arm: str, launch: int, setup_s: float, step_s: float) -> object:
+    def job(arm: str, replicate: int, setup_s: float, step_s: float) -> object:
         timing = Timing(setup_s=setup_s, steady_step_s=step_s, train_runtime_s=10.0, steps=100)
-        return make_job(arm, launch, timing=timing)
+        return make_job(arm, replicate, timing=timing)
 
     jobs = [job("pytorch", k, 2.0, 0.05) for k in (0, 1)] + [
         job("onnxruntime", k, 9.0, 0.03) for k in (0, 1)

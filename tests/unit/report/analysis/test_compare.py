@@ -15,10 +15,10 @@ from pathlib import Path
 import pytest
 import scipy.stats
 from folders import ROOT
-from report_factory import four_pairs, make_block_job, make_job, make_run, write_run
+from report_factory import four_pairs, make_interleaved_job, make_job, make_run, write_run
 
 from harness.schema.record import Host, JobRecord, Sources, State
-from harness.schema.stats import Estimate, block_interval, mean_interval
+from harness.schema.stats import Estimate, mean_interval, turn_interval
 from harness.schema.workload import Training
 from report.analysis.compare import Compared, Comparison, compare, joint_change
 from report.analysis.provenance_diff import differences, flatten
@@ -32,13 +32,13 @@ STEADY = ROOT / "results" / "glue-sst2-steady-20261123-003540"
 
 
 def noisy(ratio: float, seed: int, n: int = 6, noise: float = 0.01, **fields: object) -> Run:
-    """n launches of both arms; T_baseline / T_candidate is `ratio` but for the noise."""
+    """n replicates of both arms; T_baseline / T_candidate is `ratio` but for the noise."""
     draw = random.Random(seed)
     jobs: list[JobRecord] = []
-    for launch in range(n):
+    for replicate in range(n):
         for arm, step_s in (("pytorch", 0.5), ("onnxruntime", 0.5 / ratio)):
             step_s *= math.exp(draw.gauss(0, noise))
-            jobs.append(make_job(arm, launch, step_s=step_s, runtime_s=200 * step_s))
+            jobs.append(make_job(arm, replicate, step_s=step_s, runtime_s=200 * step_s))
     return make_run(jobs, **{"run": f"run-{seed}", **fields})
 
 
@@ -95,15 +95,15 @@ def test_rounding_is_no_move() -> None:
     assert time_of(compare(a, b), "pytorch").moved is False
 
 
-def test_blocks_enter_with_the_noise_of_their_own_interval() -> None:
+def test_turns_enter_with_the_noise_of_their_own_interval() -> None:
     draw = random.Random(5)
-    launches = [[(math.exp(draw.gauss(0, 0.01)), 0.9) for _ in range(40)] for _ in range(4)]
-    of_blocks = block_interval(launches)
-    assert of_blocks.low is not None
-    assert of_blocks.freedom is not None
+    replicates = [[(math.exp(draw.gauss(0, 0.01)), 0.9) for _ in range(40)] for _ in range(4)]
+    of_turns = turn_interval(replicates)
+    assert of_turns.low is not None
+    assert of_turns.freedom is not None
     known = Estimate(4, 0.0, -1e-12, 1e-12, 3)  # so precise that all noise is the other's
-    found = joint_change(known, of_blocks)
-    assert found.low == pytest.approx(of_blocks.low, rel=1e-6)
+    found = joint_change(known, of_turns)
+    assert found.low == pytest.approx(of_turns.low, rel=1e-6)
 
 
 def test_a_gain_that_moved_and_what_moved_it() -> None:
@@ -137,7 +137,7 @@ def test_the_same_run_against_itself_did_not_change() -> None:
     assert found.only_a == found.only_b == ()
 
 
-def test_one_launch_has_no_interval_and_the_table_says_so() -> None:
+def test_one_replicate_has_no_interval_and_the_table_says_so() -> None:
     found = compare(noisy(1.2, 1, n=1), noisy(1.1, 2))
     assert (gain(found).moved, gain(found).why) == (None, "no interval in A (n = 1)")
     assert gain(found).change is not None
@@ -148,15 +148,15 @@ def test_a_published_run_against_a_measured_one() -> None:
     jobs = [
         make_job(
             arm,
-            launch,
+            replicate,
             model="roberta-large",
             workload="my-large",
             device="NVIDIA H100",
-            runtime_s=1000.0 + launch,
+            runtime_s=1000.0 + replicate,
             training=Training(epochs=3.0, precision="fp16"),
             sources={"data": "hub", "weights": "pretrained", "train_samples": 67349},
         )
-        for launch in range(4)
+        for replicate in range(4)
         for arm in ("pytorch", "onnxruntime")
     ]
     found = compare(published, make_run(jobs))
@@ -227,19 +227,21 @@ def test_a_gain_without_a_result_says_why() -> None:
     failed += [make_job("onnxruntime", k, state=State.OUT_OF_MEMORY) for k in range(4)]
     found = compare(noisy(1.2, 1), make_run(failed))
     assert gain(found).change is None
-    assert "none in B: onnxruntime: out of memory in 4 of 4 launches" in gain(found).why
+    assert "none in B: onnxruntime: out of memory in 4 of 4 replicates" in gain(found).why
 
 
-def test_runs_by_blocks_have_no_times_end_to_end() -> None:
+def test_runs_by_turns_have_no_times_end_to_end() -> None:
     def run(name: str, candidate_s: float) -> Run:
         draw = random.Random(name)
         jobs = []
-        for launch in range(4):
+        for replicate in range(4):
             noise = [math.exp(draw.gauss(0, 0.01)) for _ in range(20)]
-            jobs.append(make_block_job("pytorch", "onnxruntime", launch, [0.5 * x for x in noise]))
             jobs.append(
-                make_block_job(
-                    "onnxruntime", "pytorch", launch, [candidate_s * x * x for x in noise]
+                make_interleaved_job("pytorch", "onnxruntime", replicate, [0.5 * x for x in noise])
+            )
+            jobs.append(
+                make_interleaved_job(
+                    "onnxruntime", "pytorch", replicate, [candidate_s * x * x for x in noise]
                 )
             )
         return make_run(jobs, run=name)

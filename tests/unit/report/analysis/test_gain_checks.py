@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from report_factory import clock, four_pairs, make_block_job, make_job, make_run, write_run
+from report_factory import clock, four_pairs, make_interleaved_job, make_job, make_run, write_run
 
 from harness.schema.record import Host, JobRecord, Pair, Refusal, Sources, State, Stopping, Timing
 from harness.schema.stats import Estimate
@@ -198,7 +198,7 @@ def test_quads_run_again_count_once_and_are_told_with_their_reasons() -> None:
 def test_attempts_of_a_quad_are_not_mixed() -> None:
     jobs = [make_job("pytorch", 0), make_job("onnxruntime", 0), make_job("pytorch", 0, attempt=2)]
     (gain, _) = gains_of(make_run(jobs, [PAIR]))
-    assert str(gain.outcome) == "arms were not run again together in 1 of 1 launch"
+    assert str(gain.outcome) == "arms were not run again together in 1 of 1 replicate"
 
 
 # --- the noise floor
@@ -288,7 +288,7 @@ def test_another_host_or_other_work_is_no_floor(tmp_path: Path, other: dict[str,
 
 def test_another_protocol_is_no_floor() -> None:
     turns = [
-        make_block_job(arm, other, 9, [0.5] * 8, backend="pytorch")
+        make_interleaved_job(arm, other, 9, [0.5] * 8, backend="pytorch")
         for arm, other in (("a", "b"), ("b", "a"))
     ]
     run = make_run([*four_pairs(), *turns], [PAIR, A_A])
@@ -351,7 +351,7 @@ def test_the_widest_row_says_all_of_it() -> None:
     run = make_run(
         [*jobs, *a_a_jobs(NOISE)],
         [PAIR, A_A],
-        config={"measurement": {"parity": {"twin_steps": 2}}},
+        config={"measurement": {"parity": {"steps": 2}}},
     )
     titles = [column.title for column in build([run], "gains").tables[0].columns]
     wanted = ["Throughput 95%", "A/A", "Break-even", "Parity", "n", "State"]

@@ -1,4 +1,4 @@
-"""Which launches make a gain, which leave none, and that the reason stands where the gain would
+"""Which replicates make a gain, which leave none, and that the reason stands where the gain would
 be.
 """
 
@@ -32,7 +32,7 @@ def test_a_gain_by_hand() -> None:
     # 0.7921183; half-width = 12.7062 · |d1 − d2|/2 = 0.1258084 -> latency from 1 − exp(−0.1072365)
     # to 1 − exp(−0.3588533).
     jobs = [make_job("pytorch", 0, runtime_s=100), make_job("pytorch", 1, runtime_s=102)]
-    jobs += [make_job("onnxruntime", launch, runtime_s=80) for launch in (0, 1)]
+    jobs += [make_job("onnxruntime", replicate, runtime_s=80) for replicate in (0, 1)]
     gain = gain_of(jobs)
     assert str(gain.outcome) == "ok"
     assert gain.ratio is not None
@@ -62,19 +62,21 @@ def test_a_fallback_leaves_its_pair_out_and_is_counted() -> None:
     jobs[3] = make_job("onnxruntime", 1, runtime_s=1.0, state=State.FALLBACK)
     gain = gain_of(jobs)
     assert gain.ratio is not None
-    assert (gain.ratio.n, gain.launches) == (3, 4)
+    assert (gain.ratio.n, gain.replicates) == (3, 4)
     assert gain.latency[0] == pytest.approx(0.2)
-    assert gain.left_out == "onnxruntime: fallback in 1 of 4 launches"
+    assert gain.left_out == "onnxruntime: fallback in 1 of 4 replicates"
 
 
 @pytest.mark.parametrize("state", [state for state in State if state is not State.OK])
 def test_no_state_but_ok_makes_a_gain(state: State) -> None:
-    jobs = [make_job("pytorch", launch) for launch in range(4)]
-    jobs += [make_job("onnxruntime", launch, state=state, engagement=PROVEN) for launch in range(4)]
+    jobs = [make_job("pytorch", replicate) for replicate in range(4)]
+    jobs += [
+        make_job("onnxruntime", replicate, state=state, engagement=PROVEN) for replicate in range(4)
+    ]
     gain = gain_of(jobs)
     assert gain.ratio is None
     assert gain.latency == gain.throughput == (None, None, None)
-    assert str(gain.outcome) == f"onnxruntime: {state.value.replace('_', ' ')} in 4 of 4 launches"
+    assert str(gain.outcome) == f"onnxruntime: {state.value.replace('_', ' ')} in 4 of 4 replicates"
 
 
 @pytest.mark.parametrize(
@@ -83,7 +85,7 @@ def test_no_state_but_ok_makes_a_gain(state: State) -> None:
 def test_onnxruntime_without_proof_is_never_a_gain(engagement: Engagement | None) -> None:
     gain = gain_of([make_job(), make_job("onnxruntime", engagement=engagement)])
     assert gain.ratio is None
-    assert str(gain.outcome) == "onnxruntime: not proven engaged in 1 of 1 launch"
+    assert str(gain.outcome) == "onnxruntime: not proven engaged in 1 of 1 replicate"
 
 
 def test_an_unproven_baseline_is_no_result_either() -> None:
@@ -92,16 +94,16 @@ def test_an_unproven_baseline_is_no_result_either() -> None:
     assert gain_of(jobs, pairs=pairs).ratio is None
 
 
-def test_launches_are_paired_by_number() -> None:
-    # The baseline's launches 0 to 3, the candidate's 2 to 5: two pairs.
-    jobs = [make_job("pytorch", launch) for launch in range(4)]
-    jobs += [make_job("onnxruntime", launch, runtime_s=80) for launch in range(2, 6)]
+def test_replicates_are_paired_by_number() -> None:
+    # The baseline's replicates 0 to 3, the candidate's 2 to 5: two pairs.
+    jobs = [make_job("pytorch", replicate) for replicate in range(4)]
+    jobs += [make_job("onnxruntime", replicate, runtime_s=80) for replicate in range(2, 6)]
     gain = gain_of(jobs)
     assert gain.ratio is not None
-    assert (gain.ratio.n, gain.launches) == (2, 6)
+    assert (gain.ratio.n, gain.replicates) == (2, 6)
     assert (
         gain.left_out
-        == "pytorch: missing in 2 of 6 launches; onnxruntime: missing in 2 of 6 launches"
+        == "pytorch: missing in 2 of 6 replicates; onnxruntime: missing in 2 of 6 replicates"
     )
 
 
@@ -116,8 +118,8 @@ def test_arms_that_never_finished_together_have_no_gain() -> None:
     )
     assert gain.ratio is None
     assert str(gain.outcome) == (
-        "no launch in which both arms finished "
-        "(pytorch: crashed in 1 of 2 launches; onnxruntime: timeout in 1 of 2 launches)"
+        "no replicate in which both arms finished "
+        "(pytorch: crashed in 1 of 2 replicates; onnxruntime: timeout in 1 of 2 replicates)"
     )
 
 
@@ -131,7 +133,7 @@ def test_a_job_without_a_time_is_no_result(runtime_s: float | None) -> None:
     broken = make_job("onnxruntime", timing=Timing(train_runtime_s=runtime_s))
     assert (
         str(gain_of([make_job(), broken]).outcome)
-        == "onnxruntime: no end to end time in 1 of 1 launch"
+        == "onnxruntime: no end to end time in 1 of 1 replicate"
     )
 
 
@@ -139,27 +141,27 @@ def test_different_work_or_devices_are_not_compared() -> None:
     fewer = make_job("onnxruntime", timing=Timing(train_runtime_s=50, steps=50))
     assert (
         str(gain_of([make_job(), fewer]).outcome)
-        == "arms did different numbers of steps in 1 of 1 launch"
+        == "arms did different numbers of steps in 1 of 1 replicate"
     )
     idle = [
         make_job(arm, timing=Timing(train_runtime_s=50, steps=0))
         for arm in ("pytorch", "onnxruntime")
     ]
-    assert str(gain_of(idle).outcome) == "arms did no step in 1 of 1 launch"
+    assert str(gain_of(idle).outcome) == "arms did no step in 1 of 1 replicate"
     elsewhere = make_job("onnxruntime", device="NVIDIA Abacus")
     assert (
         str(gain_of([make_job(), elsewhere]).outcome)
-        == "arms ran on different devices in 1 of 1 launch"
+        == "arms ran on different devices in 1 of 1 replicate"
     )
 
 
-def test_twins_are_no_measurement() -> None:
-    twins = [
-        make_job("pytorch", 0, runtime_s=1, twin=True),
-        make_job("onnxruntime", 0, runtime_s=1, twin=True),
+def test_parity_runs_are_no_measurement() -> None:
+    parity_runs = [
+        make_job("pytorch", 0, runtime_s=1, parity_run=True),
+        make_job("onnxruntime", 0, runtime_s=1, parity_run=True),
     ]
-    assert str(gain_of(twins).outcome) == "no job recorded"
-    assert gain_of(four_pairs() + twins).latency[0] == pytest.approx(0.2)
+    assert str(gain_of(parity_runs).outcome) == "no job recorded"
+    assert gain_of(four_pairs() + parity_runs).latency[0] == pytest.approx(0.2)
 
 
 def test_the_latest_attempt_counts_whatever_came_of_it() -> None:
@@ -179,8 +181,8 @@ def test_the_order_of_records_does_not_matter(
     times: list[tuple[float, float]], order: random.Random
 ) -> None:
     jobs = [
-        make_job(arm, launch, runtime_s=runtime_s)
-        for launch, pair in enumerate(times)
+        make_job(arm, replicate, runtime_s=runtime_s)
+        for replicate, pair in enumerate(times)
         for arm, runtime_s in zip(("pytorch", "onnxruntime"), pair, strict=True)
     ]
     shuffled = list(jobs)
@@ -194,8 +196,8 @@ def test_swapping_baseline_and_candidate_flips_the_log_ratio(
     times: list[tuple[float, float]],
 ) -> None:
     jobs = [
-        make_job(arm, launch, runtime_s=runtime_s)
-        for launch, pair in enumerate(times)
+        make_job(arm, replicate, runtime_s=runtime_s)
+        for replicate, pair in enumerate(times)
         for arm, runtime_s in zip(("pytorch", "onnxruntime"), pair, strict=True)
     ]
     one = gain_of(jobs)

@@ -8,8 +8,8 @@ import pytest
 from report_factory import make_job
 
 from harness.schema.record import State, Stopping
-from report.analysis.launches import JobStatus, verdict
 from report.analysis.outcome import HAS_RESULT, GainStatus, Outcome, PrecisionTarget, no_result
+from report.analysis.replicates import JobStatus, verdict
 
 
 @pytest.mark.parametrize("state", State)
@@ -29,10 +29,10 @@ def test_a_target_is_read_from_what_records_hold() -> None:
     [
         (HAS_RESULT, True, "ok", "ok"),
         (
-            no_result("onnxruntime: crashed in 1 of 2 launches"),
+            no_result("onnxruntime: crashed in 1 of 2 replicates"),
             False,
-            "onnxruntime: crashed in 1 of 2 launches",
-            "no result: onnxruntime: crashed in 1 of 2 launches",
+            "onnxruntime: crashed in 1 of 2 replicates",
+            "no result: onnxruntime: crashed in 1 of 2 replicates",
         ),
         (
             Outcome(GainStatus.REFUSED, "attention differs"),
@@ -41,10 +41,10 @@ def test_a_target_is_read_from_what_records_hold() -> None:
             "refused: attention differs",
         ),
         (
-            Outcome(GainStatus.ENGINES_DISAGREE, "not compared in launch 1"),
+            Outcome(GainStatus.ENGINES_DISAGREE, "not compared in replicate 1"),
             False,
-            "engines disagree: not compared in launch 1",
-            "engines disagree: not compared in launch 1",
+            "engines disagree: not compared in replicate 1",
+            "engines disagree: not compared in replicate 1",
         ),
     ],
 )

@@ -1,5 +1,5 @@
-"""The parity gate: twins step by step, the metric against the spread between seeds, and what a row
-says of it.
+"""The parity gate: parity runs step by step, the metric against the spread between seeds, and what
+a row says of it.
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 from folders import ROOT
-from report_factory import ALIKE, GATED, four_pairs, make_job, make_run, make_twin, write_run
+from report_factory import ALIKE, GATED, four_pairs, make_job, make_parity_run, make_run, write_run
 
 from harness.schema.record import JobRecord, Pair, State
 from harness.schema.workload import Training
 from report.analysis.gains import gains_of
-from report.analysis.launches import arms_of
 from report.analysis.parity import LOSS_TOLERANCE, Parity, check_parity
+from report.analysis.replicates import arms_of
 from report.loading.runs import Run, load_run
 from report.tables.registry import build
 from report.tables.render import render
@@ -36,22 +36,25 @@ def gate(jobs: list[JobRecord], pair: Pair = PAIR, config: dict[str, Any] = GATE
     return parity
 
 
-def twins(
+def parity_runs(
     baseline: list[float] | None, candidate: list[float] | None, **fields: Any
 ) -> list[JobRecord]:
-    return [make_twin("pytorch", baseline), make_twin("onnxruntime", candidate, **fields)]
+    return [
+        make_parity_run("pytorch", baseline),
+        make_parity_run("onnxruntime", candidate, **fields),
+    ]
 
 
 def with_accuracy(baseline: list[float], candidate: list[float]) -> list[JobRecord]:
     return [
-        make_job(arm, launch, metrics={"loss": 0.5, "accuracy": value})
+        make_job(arm, replicate, metrics={"loss": 0.5, "accuracy": value})
         for arm, values in (("pytorch", baseline), ("onnxruntime", candidate))
-        for launch, value in enumerate(values)
+        for replicate, value in enumerate(values)
     ]
 
 
-def test_twins_that_agree_pass_and_the_gain_stays() -> None:
-    jobs = [*four_pairs(), *twins([0.7, 0.6, 0.5], [0.7, 0.60005, 0.5])]
+def test_parity_runs_that_agree_pass_and_the_gain_stays() -> None:
+    jobs = [*four_pairs(), *parity_runs([0.7, 0.6, 0.5], [0.7, 0.60005, 0.5])]
     parity = gate(jobs)
     assert (parity.outcome, parity.steps, parity.tolerance) == ("passed", 3, 1e-4)
     assert parity.difference == pytest.approx(5e-5)
@@ -63,19 +66,19 @@ def test_twins_that_agree_pass_and_the_gain_stays() -> None:
     }
     (said,) = (note for note in table.notes if note.startswith("parity passed"))
     assert said == (
-        "parity passed: losses of twin runs at dropout 0 differ by 5e-05 in a step at most "
+        "parity passed: losses of parity runs at dropout 0 differ by 5e-05 in a step at most "
         "(allowed: 0.0001, over 3 steps)"
     )
 
 
-def test_twins_that_differ_fail_and_the_row_has_the_reason_instead_of_the_gain() -> None:
+def test_parity_runs_that_differ_fail_and_the_row_has_the_reason_instead_of_the_gain() -> None:
     # A loss scale that is wrong by a factor: step 1 is the same forward pass, then one arm learns
     # at another rate.
-    jobs = [*four_pairs(), *twins([0.7, 0.6, 0.5], [0.7, 0.65, 0.62])]
+    jobs = [*four_pairs(), *parity_runs([0.7, 0.6, 0.5], [0.7, 0.65, 0.62])]
     parity = gate(jobs)
     assert parity.outcome == "failed"
     assert parity.reason == (
-        "losses of the twins differ by 0.12 in step 3 of 3 (0.5000 and 0.6200; fp32 is "
+        "losses of the parity runs differ by 0.12 in step 3 of 3 (0.5000 and 0.6200; fp32 is "
         "given 0.0001)"
     )
     for gain in gains_of(gated(jobs)):
@@ -96,41 +99,45 @@ def test_the_tolerance_is_the_precisions(precision: Any, allowed: float) -> None
         training = Training(precision=precision)
         losses = {"pytorch": [0.5], "onnxruntime": [0.5 + difference]}
         return gate(
-            [make_twin(arm, of, training=training) for arm, of in losses.items()], config=config
+            [make_parity_run(arm, of, training=training) for arm, of in losses.items()],
+            config=config,
         ).outcome
 
     assert outcome(0.9 * allowed) == "passed"
     assert outcome(1.1 * allowed) == "failed"
-    wider = {"measurement": {"parity": {"twin_steps": 3, "tolerance": 2 * allowed}}}
+    wider = {"measurement": {"parity": {"steps": 3, "tolerance": 2 * allowed}}}
     assert outcome(1.1 * allowed, wider) == "passed"
 
 
 @pytest.mark.parametrize("field", ["initial_weights_sha256", "data_order_sha256"])
 def test_other_weights_or_another_order_fail_whatever_the_losses(field: str) -> None:
     other = ALIKE.model_copy(update={field: "other"})
-    parity = gate(twins([0.7, 0.6], [0.7, 0.6], fingerprint=other))
+    parity = gate(parity_runs([0.7, 0.6], [0.7, 0.6], fingerprint=other))
     assert parity.outcome == "failed"
-    assert parity.reason.endswith("of the twins: not the same")
+    assert parity.reason.endswith("of the parity runs: not the same")
     unknown = ALIKE.model_copy(update={field: None})
-    assert gate(twins([0.7, 0.6], [0.7, 0.6], fingerprint=unknown)).outcome == "not checked"
+    assert gate(parity_runs([0.7, 0.6], [0.7, 0.6], fingerprint=unknown)).outcome == "not checked"
 
 
 def test_a_declared_difference_is_named_with_the_failure() -> None:
     pair = PAIR.model_copy(update={"differs": ["stack", "training.learning_rate"]})
-    assert gate(twins([0.7, 0.6], [0.7, 0.4]), pair).reason.endswith(
+    assert gate(parity_runs([0.7, 0.6], [0.7, 0.4]), pair).reason.endswith(
         "; the pair declares training.learning_rate"
     )
 
 
 def test_a_loss_that_is_not_finite_or_a_step_that_is_missing_fails() -> None:
-    parity = gate(twins([0.7, 0.6], [0.7, math.nan]))
+    parity = gate(parity_runs([0.7, 0.6], [0.7, math.nan]))
     assert (parity.outcome, parity.reason) == (
         "failed",
-        "the loss of onnxruntime's twin is not finite in step 2",
+        "the loss of onnxruntime's parity run is not finite in step 2",
     )
-    assert gate(twins([0.7, 0.6], [0.7])).reason == "the twins did 2 and 1 steps"
+    assert gate(parity_runs([0.7, 0.6], [0.7])).reason == "the parity runs did 2 and 1 steps"
     diverged = gate(
-        [make_twin("pytorch", [0.7]), make_twin("onnxruntime", None, state=State.DIVERGED)]
+        [
+            make_parity_run("pytorch", [0.7]),
+            make_parity_run("onnxruntime", None, state=State.DIVERGED),
+        ]
     )
     assert diverged.outcome == "failed"
     assert "diverged" in diverged.reason
@@ -138,22 +145,27 @@ def test_a_loss_that_is_not_finite_or_a_step_that_is_missing_fails() -> None:
 
 def test_a_loss_of_nan_survives_the_record(tmp_path: Path) -> None:
     # pydantic writes NaN as null, which is no float
-    run = load_run(write_run(tmp_path / "run", gated(twins([0.7, 0.6, 0.5], [0.7, math.nan, 0.5]))))
+    run = load_run(
+        write_run(tmp_path / "run", gated(parity_runs([0.7, 0.6, 0.5], [0.7, math.nan, 0.5])))
+    )
     assert run.problems == []
-    assert gate(run.jobs).reason == "the loss of onnxruntime's twin is not finite in step 2"
+    assert gate(run.jobs).reason == "the loss of onnxruntime's parity run is not finite in step 2"
 
 
 @pytest.mark.parametrize(
     ("jobs", "reason"),
     [
-        ([], "no twin of pytorch and onnxruntime was run"),
-        ([make_twin("pytorch", [0.7])], "no twin of onnxruntime was run"),
+        ([], "no parity run of pytorch and onnxruntime was run"),
+        ([make_parity_run("pytorch", [0.7])], "no parity run of onnxruntime was run"),
         (
-            twins([0.7], None, state=State.CRASHED, reason="a signal"),
-            "the twin of onnxruntime: crashed (a signal)",
+            parity_runs([0.7], None, state=State.CRASHED, reason="a signal"),
+            "the parity run of onnxruntime: crashed (a signal)",
         ),
-        (twins([0.7], [0.7], engagement=None), "the twin of onnxruntime: not proven engaged"),
-        (twins(None, [0.7]), "the losses of the twins: not recorded"),
+        (
+            parity_runs([0.7], [0.7], engagement=None),
+            "the parity run of onnxruntime: not proven engaged",
+        ),
+        (parity_runs(None, [0.7]), "the losses of the parity runs: not recorded"),
     ],
 )
 def test_what_cannot_be_checked_keeps_its_gain_and_says_why(
@@ -168,12 +180,12 @@ def test_what_cannot_be_checked_keeps_its_gain_and_says_why(
     assert f"- parity not checked: {reason} (onnxruntime over pytorch on tiny-sst2)" in text
 
 
-def test_the_latest_twin_counts() -> None:
+def test_the_latest_parity_run_counts() -> None:
     late, early = {"started_at": "2001-01-02"}, {"started_at": "2001-01-01"}
     jobs = [
-        make_twin("pytorch", [0.7]),
-        make_twin("onnxruntime", [0.9], **early),
-        make_twin("onnxruntime", [0.7], **late),
+        make_parity_run("pytorch", [0.7]),
+        make_parity_run("onnxruntime", [0.9], **early),
+        make_parity_run("onnxruntime", [0.7], **late),
     ]
     assert gate(jobs).outcome == gate(jobs[::-1]).outcome == "passed"
 
@@ -181,7 +193,7 @@ def test_the_latest_twin_counts() -> None:
 def test_the_metric_by_hand() -> None:
     # Baseline 0.74, 0.76, 0.78: mean 0.76, s 0.02. t(0.975, 2) = 4.302653; √(1/3 + 1/3) =
     # 0.8164966: 0.0702617.
-    alike = twins([0.7], [0.7])
+    alike = parity_runs([0.7], [0.7])
     near = gate([*with_accuracy([0.74, 0.76, 0.78], [0.70, 0.69, 0.68]), *alike])
     assert near.outcome == "passed"
     assert near.metric == (
@@ -193,7 +205,7 @@ def test_the_metric_by_hand() -> None:
     assert "0.0733 apart: more than the 0.0703" in far.reason
 
 
-def test_a_metric_that_is_far_off_fails_even_without_twins() -> None:
+def test_a_metric_that_is_far_off_fails_even_without_parity_runs() -> None:
     assert gate(with_accuracy([0.74, 0.76, 0.78], [0.5, 0.5, 0.5])).outcome == "failed"
     near = gate(with_accuracy([0.74, 0.76, 0.78], [0.76, 0.76, 0.76]))
     assert near.outcome == "not checked"
@@ -204,7 +216,8 @@ def test_a_metric_that_is_far_off_fails_even_without_twins() -> None:
     [
         (
             with_accuracy([0.7, 0.8], [0.1, 0.1]),
-            "metric not compared: the spread between seeds needs 3 launches of pytorch that count, "
+            "metric not compared: the spread between seeds needs 3 replicates of pytorch that "
+            "count, "
             "and there are 2",
         ),
         (
@@ -214,27 +227,31 @@ def test_a_metric_that_is_far_off_fails_even_without_twins() -> None:
         (four_pairs(), "metric not compared: not evaluated after training"),
         (
             [job.model_copy(update={"state": State.CONTAMINATED}) for job in four_pairs()],
-            "metric not compared: no launch counts",
+            "metric not compared: no replicate counts",
         ),
     ],
 )
 def test_a_metric_without_a_spread_is_not_compared(jobs: list[JobRecord], said: str) -> None:
-    parity = gate([*jobs, *twins([0.7], [0.7])])
+    parity = gate([*jobs, *parity_runs([0.7], [0.7])])
     assert (parity.outcome, parity.metric) == ("passed", said)
 
 
 def test_runs_from_before_the_gate_say_so_in_a_note_and_keep_their_gains() -> None:
-    for config in ({}, {"measurement": {"protocol": "epochs"}}, {"measurement": {"parity": None}}):
-        run = make_run([*four_pairs(), *twins([0.7], [0.1])], [PAIR], config=config)
+    for config in (
+        {},
+        {"measurement": {"protocol": "sequential"}},
+        {"measurement": {"parity": None}},
+    ):
+        run = make_run([*four_pairs(), *parity_runs([0.7], [0.1])], [PAIR], config=config)
         (table,) = build([run], "gains").tables
-        assert "parity: not checked, the suite asked for no twin runs" in table.notes
+        assert "parity: not checked, the suite asked for no parity runs" in table.notes
         assert "Parity" not in [column.title for column in table.columns]
         assert {row["state"] for row in raw(table)} == {"ok"}
 
 
-def test_recorded_accuracies_of_real_launches() -> None:
-    """The committed smoke run, as if its suite had the gate: no twins, and accuracies as close as
-    seeds.
+def test_recorded_accuracies_of_real_replicates() -> None:
+    """The committed smoke run, as if its suite had the gate: no parity runs, and accuracies as
+    close as seeds.
     """
     run = load_run(ROOT / "results" / "smoke-20261123-012757")
     # Without a measurement of its own it has that of the suite.
@@ -244,27 +261,32 @@ def test_recorded_accuracies_of_real_launches() -> None:
         assert parity is not None
         assert parity.outcome == "not checked"
         assert ": within the " in parity.metric
-    # Twins from what was recorded of real jobs: losses of two launches with other seeds are no
-    # twins.
+    # Parity runs from what was recorded of real jobs: losses of two replicates with other seeds are
+    # no parity runs.
     import pyarrow.parquet as parquet
 
     jobs = [
-        job for job in run.jobs if job.workload.name == "roberta-tiny-sst2" and job.launch in (0, 1)
+        job
+        for job in run.jobs
+        if job.workload.name == "roberta-tiny-sst2" and job.replicate in (0, 1)
     ]
     losses = {
-        (job.arm.name, job.launch): parquet.read_table(run.folder / str(job.series))
+        (job.arm.name, job.replicate): parquet.read_table(run.folder / str(job.series))
         .column("loss")
         .to_pylist()[:20]
         for job in jobs
     }
     unlike = gate(
         [
-            make_twin("pytorch", losses["pytorch", 0]),
-            make_twin("onnxruntime", losses["onnxruntime", 1]),
+            make_parity_run("pytorch", losses["pytorch", 0]),
+            make_parity_run("onnxruntime", losses["onnxruntime", 1]),
         ]
     )
     assert unlike.outcome == "failed"
     same = gate(
-        [make_twin("pytorch", losses["pytorch", 0]), make_twin("onnxruntime", losses["pytorch", 0])]
+        [
+            make_parity_run("pytorch", losses["pytorch", 0]),
+            make_parity_run("onnxruntime", losses["pytorch", 0]),
+        ]
     )
     assert (same.outcome, same.difference) == ("passed", 0.0)

@@ -16,7 +16,7 @@ from report.loading.runs import load_run
 from report.tables.gain_rows import gain_rows
 
 SMOKE = ROOT / "results" / "smoke-20261123-012757"
-BLOCKS = ROOT / "results" / "glue-sst2-blocks-20261123-084909"
+INTERLEAVED = ROOT / "results" / "glue-sst2-blocks-20261123-084909"
 
 
 def test_a_job_is_a_row_with_its_own_figures() -> None:
@@ -29,9 +29,9 @@ def test_a_job_is_a_row_with_its_own_figures() -> None:
         assert jobs[metric.key].dtype == "float64"
         found = [None if pd.isna(value) else value for value in jobs[metric.key]]
         assert found == expected, metric.key
-    assert list(jobs.launch) == [job.launch + 1 for job in run.jobs]
-    assert list(jobs.parity_run) == [job.twin for job in run.jobs]
-    assert jobs.counts.sum() == sum(not job.twin for job in run.jobs)
+    assert list(jobs.replicate) == [job.replicate + 1 for job in run.jobs]
+    assert list(jobs.parity_run) == [job.parity_run for job in run.jobs]
+    assert jobs.counts.sum() == sum(not job.parity_run for job in run.jobs)
     assert set(jobs.state) == {"ok"}
 
 
@@ -48,7 +48,7 @@ def test_a_gain_is_a_row_as_in_the_tables() -> None:
 
 
 def test_columns_have_units_and_meanings() -> None:
-    frame = report.frame(BLOCKS)
+    frame = report.frame(INTERLEAVED)
     assert set(frame.attrs["units"]) == set(frame.columns) - {"kind"}
     assert all(frame.attrs["meanings"].values())
     units = {metric.key: metric.unit.symbol for metric in JOB_METRICS}
@@ -59,8 +59,8 @@ def test_columns_have_units_and_meanings() -> None:
 
 
 def test_runs_come_as_paths_in_one_frame_and_damage_is_a_warning(tmp_path: Path) -> None:
-    frame = report.frame([SMOKE, str(BLOCKS)])
-    assert list(dict.fromkeys(frame.run)) == [SMOKE.name, BLOCKS.name]
+    frame = report.frame([SMOKE, str(INTERLEAVED)])
+    assert list(dict.fromkeys(frame.run)) == [SMOKE.name, INTERLEAVED.name]
     torn = tmp_path / "torn"
     torn.mkdir()
     (torn / "run.json").write_bytes((SMOKE / "run.json").read_bytes())

@@ -94,7 +94,7 @@ def test_a_pair_without_a_valid_gain_exports_its_arms_alone() -> None:
     assert not [name for name in names if "/over/" in name]
 
 
-def test_an_arm_without_a_launch_that_counts_exports_nothing() -> None:
+def test_an_arm_without_a_replicate_that_counts_exports_nothing() -> None:
     jobs = [make_job("pytorch", 0), make_job("onnxruntime", 0, state=State.FALLBACK)]
     assert {point.arm for point in points_of(make_run(jobs))} == {"pytorch"}
 
@@ -102,7 +102,7 @@ def test_an_arm_without_a_launch_that_counts_exports_nothing() -> None:
 def test_missing_values_are_left_out() -> None:
     run = make_run([make_job("pytorch", 0, runtime_s=None)], pairs=[])
     metrics = json_of([run], "bmf", "bmf.json")["tiny-sst2/pytorch"]  # type: ignore[index]
-    assert metrics["steady-step-time-seconds"] == {"value": 0.5}  # one launch has no interval
+    assert metrics["steady-step-time-seconds"] == {"value": 0.5}  # one replicate has no interval
     assert not [
         name for name in metrics if "end-to-end" in name or "memory" in name or "energy" in name
     ]

@@ -16,7 +16,7 @@ import pyperf
 import pytest
 import yaml
 from export_schemas import ACTION_SCHEMA, BMF_SCHEMA
-from inference_factory import launches, point, result
+from inference_factory import point, replicates, result
 from report_factory import four_pairs, make_run
 
 from harness.schema.record import InferenceProof, InferenceResult, State
@@ -32,11 +32,11 @@ GAIN = f"{TRAINED}/onnxruntime/over/torch"
 
 
 def inferred(**fields: Any) -> Run:
-    """Two launches of one arm; at batch 64 PyTorch takes 0.4 s and 0.8 s, ONNX Runtime 0.2 s: d is
-    ln 2 and ln 4.
+    """Two replicates of one arm; at batch 64 PyTorch takes 0.4 s and 0.8 s, ONNX Runtime 0.2 s: d
+    is ln 2 and ln 4.
     """
     both = [result(point(0.004, 0.002), point(seconds, 0.2, 64)) for seconds in (0.4, 0.8)]
-    return make_run(launches(*both), [], **fields)
+    return make_run(replicates(*both), [], **fields)
 
 
 def without(run: Run) -> Run:
@@ -87,16 +87,16 @@ def test_names_are_unique_and_no_measure_is_one_of_training() -> None:
 )
 @pytest.mark.parametrize("form", [form for form in FORMATS if form not in ("parquet", "csv")])
 def test_what_has_no_valid_gain_is_left_out(fields: dict[str, Any], form: str) -> None:
-    run = make_run(launches(*[result(point(0.4, 0.2), **fields)] * 2), [])
+    run = make_run(replicates(*[result(point(0.4, 0.2), **fields)] * 2), [])
     assert FORMATS[form].files([run]) == FORMATS[form].files([without(run)])
     assert "/inference/" not in "".join(one.name for one in points_of(run))
 
 
-def test_one_launch_that_failed_leaves_the_others() -> None:
+def test_one_replicate_that_failed_leaves_the_others() -> None:
     good, bad = result(point(0.4, 0.2)), InferenceResult(state="failed", reason="X")
-    counts = {one.n for one in points_of(make_run(launches(good, good, bad), [])) if one.engine}
+    counts = {one.n for one in points_of(make_run(replicates(good, good, bad), [])) if one.engine}
     assert counts == {2}
-    jobs = [job.model_copy(update={"state": State.CONTAMINATED}) for job in launches(good, good)]
+    jobs = [job.model_copy(update={"state": State.CONTAMINATED}) for job in replicates(good, good)]
     assert points_of(make_run(jobs, [])) == []
 
 
@@ -197,7 +197,7 @@ def test_parquet_has_a_table_of_its_own() -> None:
     assert {describe_key(key).kind for key in texts} == {Kind.TEXT}
     integers = {key for key in kinds if describe_key(key).kind is Kind.INTEGER}
     assert {key for key, seen in kinds.items() if int in seen} == integers
-    disagree = make_run(launches(result(point(0.4, 0.2), agree=False)), [])
+    disagree = make_run(replicates(result(point(0.4, 0.2), agree=False)), [])
     empty = pyarrow.parquet.read_table(
         io.BytesIO(FORMATS["parquet"].files([disagree])["inference.parquet"])
     )
@@ -205,7 +205,7 @@ def test_parquet_has_a_table_of_its_own() -> None:
     assert empty.schema.equals(table.schema, check_metadata=True)
 
 
-def test_pyperf_has_a_run_per_launch(tmp_path: Path) -> None:
+def test_pyperf_has_a_run_per_replicate(tmp_path: Path) -> None:
     (path,) = export([inferred()], "pyperf", tmp_path)
     suite = pyperf.BenchmarkSuite.load(str(path))
     benchmark = suite.get_benchmark(f"{TRAINED}/torch/inference-latency")

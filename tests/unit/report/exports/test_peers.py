@@ -20,7 +20,7 @@ from export_schemas import ACTION_SCHEMA, BMF_SCHEMA
 from folders import ROOT
 from report_factory import four_pairs, make_job, make_run
 
-from report.analysis.launches import arms_of
+from report.analysis.replicates import arms_of
 from report.exports.registry import FORMATS, export
 from report.loading.runs import load_run
 
@@ -33,8 +33,8 @@ def test_pyperf_loads_names_values_and_units(run, tmp_path: Path) -> None:
     (path,) = export([run], "pyperf", tmp_path)
     suite = pyperf.BenchmarkSuite.load(str(path))
     expected = {}
-    for (workload, arm), launches in arms_of(run).launches.items():
-        jobs = [job for job in launches.values() if job.state == "ok"]
+    for (workload, arm), replicates in arms_of(run).replicates.items():
+        jobs = [job for job in replicates.values() if job.state == "ok"]
         expected[f"{workload}/{arm}/steady-step-time"] = [job.timing.steady_step_s for job in jobs]
         expected[f"{workload}/{arm}/setup-time"] = [job.timing.setup_s for job in jobs]
         if not any(job.partner for job in jobs):
@@ -50,7 +50,7 @@ def test_pyperf_loads_names_values_and_units(run, tmp_path: Path) -> None:
     assert found == {name: values for name, values in expected.items() if values}
     assert {bench.get_unit() for bench in suite} == {"second"}
     for bench in suite:
-        assert bench.get_nrun() == len(bench.get_values())  # a launch is a run
+        assert bench.get_nrun() == len(bench.get_values())  # a replicate is a run
         assert bench.get_dates() is not None
         assert bench.get_metadata()["cpu_model_name"] == run.info.host.cpu
 

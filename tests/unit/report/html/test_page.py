@@ -132,8 +132,8 @@ def test_every_fragment_that_is_linked_to_exists() -> None:
 
 def test_the_answers_come_first_with_interval_and_verdict(tmp_path: Path) -> None:
     jobs = [
-        make_job(arm, launch, runtime_s=seconds + launch * 0.1, step_s=0.5)
-        for launch in range(4)
+        make_job(arm, replicate, runtime_s=seconds + replicate * 0.1, step_s=0.5)
+        for replicate in range(4)
         for arm, seconds in (("pytorch", 100.0), ("onnxruntime", 80.0))
     ]
     text = make_page([make_run(jobs)], tmp_path / "page.html")

@@ -9,7 +9,7 @@ from folders import ROOT
 from report_factory import PROVEN, make_job, make_run, write_run
 
 from harness.schema.record import Pair, Refusal, State
-from report.analysis.launches import arms_of
+from report.analysis.replicates import arms_of
 from report.loading.filters import GROUPS, Selection
 from report.loading.runs import Run, load_run, load_runs
 from report.tables.registry import build
@@ -96,17 +96,17 @@ def test_what_is_said_of_pairs_goes_with_them() -> None:
         workload="tiny-sst2", baseline="pytorch", candidate="compiled", reasons=["they differ"]
     )
     run = make_run(two_models().jobs, two_models().info.pairs, refusals=[refusal])
-    kept = Selection(model=("small",)).of(run, arms_of(run).launches)
+    kept = Selection(model=("small",)).of(run, arms_of(run).replicates)
     assert kept is not None
     assert (kept.info.refusals, len(kept.info.pairs), len(kept.jobs)) == ([], 1, 2)
-    assert Selection(model=("huge",)).of(run, arms_of(run).launches) is None
-    assert Selection(run=("other",)).of(run, arms_of(run).launches) is None
-    assert Selection().of(run, arms_of(run).launches) is run
+    assert Selection(model=("huge",)).of(run, arms_of(run).replicates) is None
+    assert Selection(run=("other",)).of(run, arms_of(run).replicates) is None
+    assert Selection().of(run, arms_of(run).replicates) is run
 
 
 def test_a_published_run_that_is_filtered_still_reproduces_its_gains() -> None:
     published = load_run(ROOT / "results" / "published")
-    kept = Selection(model=("*-large",)).of(published, arms_of(published).launches)
+    kept = Selection(model=("*-large",)).of(published, arms_of(published).replicates)
     assert kept is not None
     (table,) = build([kept], "gains").tables
     assert [row["model"] for row in raw(table)] == ["roberta-large"]
@@ -118,8 +118,8 @@ def test_a_published_run_that_is_filtered_still_reproduces_its_gains() -> None:
 
 def test_a_workload_that_nobody_ran_is_known_by_its_name() -> None:
     run = make_run([], [Pair(workload="tiny-sst2", baseline="pytorch", candidate="onnxruntime")])
-    assert Selection(model=("tiny*",)).of(run, arms_of(run).launches) is not None
-    assert Selection(task=("sst2",)).of(run, arms_of(run).launches) is None
+    assert Selection(model=("tiny*",)).of(run, arms_of(run).replicates) is not None
+    assert Selection(task=("sst2",)).of(run, arms_of(run).replicates) is None
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from inference_factory import point, result
-from report_factory import four_pairs, make_block_job, make_job, make_run, write_run
+from report_factory import four_pairs, make_interleaved_job, make_job, make_run, write_run
 
 from harness.errors import BenchError
 from harness.schema.record import SCHEMA_VERSION
@@ -52,7 +52,7 @@ def test_a_run_comes_back_as_written(tmp_path: Path) -> None:
 
 
 def test_a_torn_last_line_is_named_and_set_aside(tmp_path: Path) -> None:
-    torn = make_job(launch=9).model_dump_json().encode()[:200]
+    torn = make_job(replicate=9).model_dump_json().encode()[:200]
     folder = write_run(tmp_path / "run", make_run(four_pairs()), tail=torn)
     before = (folder / "jobs.jsonl").read_bytes()
     run = load_run(folder)
@@ -68,7 +68,7 @@ def test_a_torn_last_line_is_named_and_set_aside(tmp_path: Path) -> None:
     [b"\xff\xfe\n", b"[]\n", b"null\n", b"{}\n", b'{"id": \n', b"\x00\x00\n", b"[" * 9999 + b"\n"],
 )
 def test_a_damaged_line_between_good_ones_costs_only_itself(tmp_path: Path, damage: bytes) -> None:
-    good = make_job(launch=5).model_dump_json().encode() + b"\n"
+    good = make_job(replicate=5).model_dump_json().encode() + b"\n"
     run = load_run(write_run(tmp_path / "run", make_run(four_pairs()), tail=damage + good))
     assert len(run.jobs) == 9
     (problem,) = run.problems
@@ -90,7 +90,7 @@ def test_unknown_fields_are_tolerated_at_any_depth() -> None:
 
 
 def test_settings_that_records_share_are_validated_once_and_told_apart() -> None:
-    one, same = read_line(line_with(launch=1)), read_line(line_with(launch=2))
+    one, same = read_line(line_with(replicate=1)), read_line(line_with(replicate=2))
     assert one.workload is same.workload
     assert one.arm is same.arm
     other = json.loads(line_with())
@@ -111,13 +111,13 @@ def test_a_metric_that_was_nan_costs_only_itself() -> None:
     assert read_line(written).metrics == {"accuracy": 0.5}
 
 
-def test_a_block_time_that_was_nan_stays_in_its_place() -> None:
-    written = make_block_job("pytorch", "onnxruntime", 0, [0.5, math.nan, 0.4])
+def test_a_turn_time_that_was_nan_stays_in_its_place() -> None:
+    written = make_interleaved_job("pytorch", "onnxruntime", 0, [0.5, math.nan, 0.4])
     line = written.model_dump_json().encode()
     assert b"[0.5,null,0.4]" in line
-    blocks = read_line(line).blocks
-    assert blocks is not None
-    assert blocks.step_s == pytest.approx([0.5, math.nan, 0.4], nan_ok=True)
+    turns = read_line(line).turns
+    assert turns is not None
+    assert turns.step_s == pytest.approx([0.5, math.nan, 0.4], nan_ok=True)
 
 
 @pytest.mark.parametrize("damage", [None, "missing"])

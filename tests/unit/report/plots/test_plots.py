@@ -16,15 +16,15 @@ import numpy as np
 import pytest
 from folders import RESULTS
 from plots_support import HOSTILE, STEPS, a_run, losses_of
-from report_factory import GATED, make_block_job, make_job, make_run, make_twin
+from report_factory import GATED, make_interleaved_job, make_job, make_parity_run, make_run
 
 from harness.errors import BenchError
-from harness.schema.record import BlockTimes, Pair, Timing
+from harness.schema.record import Pair, Timing, TurnTimes
 from harness.schema.workload import Model
 from report.analysis.break_even import BreakEven
 from report.analysis.gains import gains_of
-from report.analysis.launches import arms_of
 from report.analysis.metrics import STEADY_SAMPLES_PER_S, STEADY_STATE
+from report.analysis.replicates import arms_of
 from report.cli import main
 from report.commands.plot import KINDS as COMMAND_KINDS
 from report.commands.plot import more_kinds
@@ -65,8 +65,8 @@ def smoke():
 
 
 def test_a_turn_of_more_steps_than_there_are_takes_all_of_them() -> None:
-    blocks = BlockTimes(lead_in_steps=1, steps=[2, 10**30])
-    job = make_job(blocks=blocks, timing=Timing(steady_begin_step=1))
+    turns = TurnTimes(lead_in_steps=1, steps=[2, 10**30])
+    job = make_job(interleaved=turns, timing=Timing(steady_begin_step=1))
     assert list(steady_steps(job, np.arange(1.0, 7.0))) == [1.0, 2.0, 4.0, 5.0, 6.0]
 
 
@@ -108,8 +108,8 @@ def test_a_pair_without_a_gain_is_listed_with_its_reason(tmp_path):
 def test_the_noise_floor_is_drawn_where_it_is_known(tmp_path):
     run = a_run(tmp_path)
     again = [
-        job.model_copy(update={"arm": job.arm.model_copy(update={"name": "again"}), "id": f"again-{job.launch}",
-                               "timing": job.timing.model_copy(update={"steady_step_s": 0.05 + 1e-4 * job.launch})})
+        job.model_copy(update={"arm": job.arm.model_copy(update={"name": "again"}), "id": f"again-{job.replicate}",
+                               "timing": job.timing.model_copy(update={"steady_step_s": 0.05 + 1e-4 * job.replicate})})
         for job in run.jobs if job.arm.name == "pytorch"
     ]  # fmt: skip
     pairs = [*run.info.pairs, Pair(workload="tiny-sst2", baseline="pytorch", candidate="again")]
@@ -136,8 +136,8 @@ def test_the_noise_floor_is_drawn_where_it_is_known(tmp_path):
 def test_an_interval_beyond_the_axis_ends_in_an_arrow():
     times = [(1.0, 0.9), (1.0, 0.9), (1.0, 0.9), (1.0, 0.85), (3.0, 0.5), (1.0, 3.0)]
     jobs = [
-        make_job(arm, launch % 2, step_s=s, workload=f"w{launch // 2}")
-        for launch, both in enumerate(times)
+        make_job(arm, replicate % 2, step_s=s, workload=f"w{replicate // 2}")
+        for replicate, both in enumerate(times)
         for arm, s in zip(("pytorch", "onnxruntime"), both, strict=True)
     ]
     (drawing,) = drawn(make_run(jobs), "gains")
@@ -190,11 +190,11 @@ def test_publications_have_no_steady_throughput():
 # distribution of step times
 
 
-def test_the_distribution_is_of_the_steady_steps_of_all_launches(tmp_path):
+def test_the_distribution_is_of_the_steady_steps_of_all_replicates(tmp_path):
     run = a_run(tmp_path)
     (drawing,) = drawn(run, "distribution")
     (axes,) = drawing.figure.axes
-    (line,) = labelled(axes, "pytorch (3 launches)")
+    (line,) = labelled(axes, "pytorch (3 replicates)")
     steady = np.concatenate(
         [50 * (1 + 0.01 * k) * np.linspace(0.9, 1.1, STEPS - 1)[9:] for k in range(3)]
     )
@@ -204,10 +204,10 @@ def test_the_distribution_is_of_the_steady_steps_of_all_launches(tmp_path):
 
 
 def test_steps_that_hand_the_device_over_are_not_in_the_distribution():
-    job = make_block_job("pytorch", "onnxruntime", 0, [9.0, 1.0, 1.0], steps=2, pilot=1)
+    job = make_interleaved_job("pytorch", "onnxruntime", 0, [9.0, 1.0, 1.0], steps=2, pilot=1)
     job = job.model_copy(update={"timing": job.timing.model_copy(update={"steady_begin_step": 5})})
     # 1 warm-up, lead-in, 2 of the pilot's | 2 timed, lead-in, 2 timed, and what came after the last
-    # block
+    # turn
     durations = np.array([5.0, 9, 9, 9, 1, 2, 99, 3, math.nan, 99, 99])
     assert steady_steps(job, durations).tolist() == [1, 2, 3]
 
@@ -215,17 +215,22 @@ def test_steps_that_hand_the_device_over_are_not_in_the_distribution():
 # losses
 
 
-def test_losses_are_means_over_launches_and_twins_are_drawn_as_recorded(tmp_path):
+def test_losses_are_means_over_replicates_and_parity_runs_are_drawn_as_recorded(tmp_path):
     run = a_run(tmp_path)
-    twins = [make_twin("pytorch", [0.7, 0.6, 0.5]), make_twin("onnxruntime", [0.7, 0.6, 0.50001])]
+    parity_runs = [
+        make_parity_run("pytorch", [0.7, 0.6, 0.5]),
+        make_parity_run("onnxruntime", [0.7, 0.6, 0.50001]),
+    ]
     run = dataclasses.replace(
-        run, jobs=[*run.jobs, *twins], info=run.info.replace(config=GATED, measurement=None)
+        run, jobs=[*run.jobs, *parity_runs], info=run.info.replace(config=GATED, measurement=None)
     )
     (drawing,) = drawn(run, "losses")
-    launches, of_twins = drawing.figure.axes
-    (line,) = labelled(launches, "onnxruntime (n = 3)")
+    replicates, of_parity_runs = drawing.figure.axes
+    (line,) = labelled(replicates, "onnxruntime (n = 3)")
     assert line.get_ydata() == pytest.approx(smoothed(losses_of(STEPS), 11))
-    assert [list(line.get_ydata()) for line in of_twins.lines] == [twin.losses for twin in twins]
+    assert [list(line.get_ydata()) for line in of_parity_runs.lines] == [
+        run.losses for run in parity_runs
+    ]
     assert "onnxruntime and pytorch 1e-05 apart at most, 0.0001 allowed: passed" in drawing.caption
 
 
@@ -388,7 +393,7 @@ def test_arms_keep_their_look_in_all_plots_and_differ_without_colour(tmp_path):
     assert len({(str(look.line), look.hatch, look.marker) for look in looks.values()}) == 6
     run = a_run(tmp_path)
     curve = labelled(drawn(run, "losses")[0].figure.axes[0], "onnxruntime (n = 3)")[0]
-    other = labelled(drawn(run, "distribution")[0].figure.axes[0], "onnxruntime (3 launches)")[0]
+    other = labelled(drawn(run, "distribution")[0].figure.axes[0], "onnxruntime (3 replicates)")[0]
     assert (
         (curve.get_color(), curve.get_marker())
         == (other.get_color(), other.get_marker())
@@ -446,7 +451,7 @@ def test_one_missing_series_of_many_is_said_in_the_caption(tmp_path):
     (tmp_path / "series" / "b1.parquet").unlink()
     (drawing,) = drawn(run, "distribution")
     assert "Not drawn: 1 of 6 jobs, whose series is missing." in drawing.caption
-    assert drawing.figure.axes[0].get_legend().get_texts()[0].get_text() == "pytorch (2 launches)"
+    assert drawing.figure.axes[0].get_legend().get_texts()[0].get_text() == "pytorch (2 replicates)"
     assert len(drawing.problems) == 1
 
 

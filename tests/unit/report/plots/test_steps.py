@@ -21,9 +21,9 @@ from report.plots.style import COLOURS
 SMOKE = RESULTS / "smoke-20261123-012757"
 
 
-def job(arm: str, launch: int, begin: int | None, settled: bool | None = True, **fields):
+def job(arm: str, replicate: int, begin: int | None, settled: bool | None = True, **fields):
     timing = Timing(steady_begin_step=begin, settled=settled)
-    return make_job(arm, launch, series=f"{arm}-{launch}", timing=timing, **fields)
+    return make_job(arm, replicate, series=f"{arm}-{replicate}", timing=timing, **fields)
 
 
 def draw_steps(folder: Path, out: Path) -> list[Path]:
@@ -81,7 +81,7 @@ def test_step_times_are_drawn_in_milliseconds_against_their_step_without_set_up(
     (line,) = of(figure.axes[0], " steps")
     assert line.get_xdata()[0] == 2
     assert line.get_ydata() == pytest.approx(1e3 * durations[1:])
-    (smooth,) = of(figure.axes[0], "launch 0")
+    (smooth,) = of(figure.axes[0], "replicate 0")
     assert smooth.get_ydata()[5] == pytest.approx(np.median(1e3 * durations[1:12]))
 
 
@@ -92,14 +92,18 @@ def test_arms_differ_in_colour_and_unsettled_jobs_are_marked():
     }
     series = {one.series: [0.04] * 100 for of_arm in jobs.values() for one in of_arm}
     first, second = steps_figure("tiny-sst2", jobs, series).axes
-    assert legend(first)[-1] == "launch 3: never settled"
+    assert legend(first)[-1] == "replicate 3: never settled"
     assert not any("settled" in entry for entry in legend(second))
-    assert legend(second)[-1] == "launch 0: timeout"
+    assert legend(second)[-1] == "replicate 0: timeout"
     assert (
-        of(first, "launch 0")[0].get_color() == COLOURS[0] != of(second, "launch 0")[0].get_color()
+        of(first, "replicate 0")[0].get_color()
+        == COLOURS[0]
+        != of(second, "replicate 0")[0].get_color()
     )
-    assert of(first, "launch 3")[0].get_color() != COLOURS[0]
-    assert of(first, "launch 3")[0].get_linestyle() != of(first, "launch 0")[0].get_linestyle()
+    assert of(first, "replicate 3")[0].get_color() != COLOURS[0]
+    assert (
+        of(first, "replicate 3")[0].get_linestyle() != of(first, "replicate 0")[0].get_linestyle()
+    )
 
 
 @pytest.mark.parametrize(("slow_s", "scale"), [(0.1, "linear"), (10.0, "log")])
@@ -111,12 +115,12 @@ def test_a_logarithmic_scale_only_where_it_is_needed(slow_s, scale):
     assert figure.axes[0].get_yscale() == scale
 
 
-def test_jobs_without_step_times_are_counted_and_twins_are_not_drawn(tmp_path):
+def test_jobs_without_step_times_are_counted_and_parity_runs_are_not_drawn(tmp_path):
     jobs = [
         job("pytorch", 0, 11),
         job("pytorch", 1, None),
         job("onnxruntime", 0, None),
-        job("onnxruntime", 2, 11, twin=True),
+        job("onnxruntime", 2, 11, parity_run=True),
     ]
     folder = write_run(
         tmp_path / "run", jobs, {"pytorch-0": [0.04] * 60, "onnxruntime-2": [0.04] * 60}

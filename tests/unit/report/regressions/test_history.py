@@ -124,13 +124,13 @@ def test_what_is_no_night(tmp_path: Path) -> None:
     assert [run.info.run for run in nights_among(runs)] == ["night-000", "night-001"]
 
 
-def test_points_are_means_over_launches_that_count(tmp_path: Path) -> None:
+def test_points_are_means_over_replicates_that_count(tmp_path: Path) -> None:
     path = write_night(tmp_path, 0)
     lines = [json.loads(line) for line in (path / "jobs.jsonl").read_text().splitlines()]
     lines[-1] |= {
         "state": "crashed",
-        "launch": 1,
-    }  # the candidate's second launch: neither arm's counts
+        "replicate": 1,
+    }  # the candidate's second replicate: neither arm's counts
     (path / "jobs.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     ((point,),) = ([*course.points] for course in courses(tmp_path))
     assert (point.baseline_s, point.candidate_s) == (0.5, 0.4)
@@ -157,7 +157,7 @@ def test_text_and_json(tmp_path: Path) -> None:
     assert "40 nights, 2026-01-01 to 2026-02-09, the last 30 shown" in text
     assert "changed on 2026-01-26 (night-025): candidate regressed" in text
     assert "acknowledged from 2026-01-28: dropout is on (abc)" in text
-    assert "no result in night-040: onnxruntime: crashed in 2 of 2 launches" in text
+    assert "no result in night-040: onnxruntime: crashed in 2 of 2 replicates" in text
     written = json.loads(json.dumps(as_json(course)))
     assert len(written["nights"]) == 40
     assert written["setting"]["driver"] == "550.1"

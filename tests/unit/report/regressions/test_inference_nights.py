@@ -158,7 +158,7 @@ def test_inference_that_fails_is_missing_every_night(tmp_path: Path) -> None:
         assert len(found) == 5
         gone = [found[f"tiny-sst2/pytorch/inference/batch-{size}"] for size in SIZES]
         assert [(one.state, one.last_good) for one in gone] == [("missing", "night-014")] * 2
-        assert "inference failed in 2 of 2 launches" in gone[0].reason
+        assert "inference failed in 2 of 2 replicates" in gone[0].reason
         assert found["tiny-sst2/onnxruntime/inference/batch-1"].state == "steady"
         assert (found["tiny-sst2"].state, verdict.exit_code) == ("steady", 2)
 
@@ -242,7 +242,7 @@ def test_the_history_has_it(tmp_path: Path) -> None:
     assert len(courses) == 5
     slow = courses[SLOW]
     assert (slow.measure, len(slow.points)) == ("inference", 15)
-    assert slow.missing == [("night-015", "inference failed in 2 of 2 launches")]
+    assert slow.missing == [("night-015", "inference failed in 2 of 2 replicates")]
     drawn = drawing_of(slow)
     assert drawn.title == f"History: {SLOW}"
     assert "Mean time of a batch of both engines" in drawn.caption

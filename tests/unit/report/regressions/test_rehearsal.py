@@ -42,21 +42,21 @@ def test_noise_is_that_of_the_nights_without_their_changes(tmp_path: Path) -> No
     assert ratio == pytest.approx(1.41, rel=0.3)
 
 
-def test_a_short_history_has_the_noise_of_launches_and_says_so(tmp_path: Path) -> None:
+def test_a_short_history_has_the_noise_of_replicates_and_says_so(tmp_path: Path) -> None:
     noise = noise_of(nights(write_history(tmp_path, noisy(3))), THRESHOLDS)
-    assert (noise.source, noise.launches, len(noise.residuals)) == ("launches", 2, 6)
+    assert (noise.source, noise.replicates, len(noise.residuals)) == ("replicates", 2, 6)
     assert "shorter than 10 nights" in str(noise)
-    # Launches of these nights are 0.1% apart: sd 0.0707%, and of a mean of two 0.05%.
+    # Replicates of these nights are 0.1% apart: sd 0.0707%, and of a mean of two 0.05%.
     assert noise.percent[0] == pytest.approx(0.05, rel=0.01)
     drawn = noise.draw(np.random.default_rng(0), (4000,))
     assert drawn.std(axis=0).tolist() == pytest.approx([0.0005, 0.0005], rel=0.05)
 
 
-def test_a_single_launch_says_nothing(tmp_path: Path) -> None:
+def test_a_single_replicate_says_nothing(tmp_path: Path) -> None:
     path = write_night(tmp_path, 0)
     lines = (path / "jobs.jsonl").read_text().splitlines()
     (path / "jobs.jsonl").write_text("\n".join(lines[:2]) + "\n")
-    with pytest.raises(BenchError, match="single launch"):
+    with pytest.raises(BenchError, match="single replicate"):
         noise_of(nights(tmp_path), THRESHOLDS)
 
 
@@ -112,7 +112,7 @@ def test_the_command_on_a_recorded_run(tmp_path: Path) -> None:
         "--simulated", "40", "--json", tmp_path / "worth.json",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert "the noise between 4 recorded launches" in done.stdout
+    assert "the noise between 4 recorded replicates" in done.stdout
     assert "candidate +12.0% told on the first night: " in done.stdout
     assert "false alarms per series and month" in done.stdout
     (written,) = json.loads((tmp_path / "worth.json").read_text())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from folders import PUBLISHED
-from report_factory import four_pairs, make_block_job, make_job, make_run
+from report_factory import four_pairs, make_interleaved_job, make_job, make_run
 
 from harness.schema.record import State
 from report.loading.runs import Run, load_run
@@ -50,7 +50,7 @@ def test_a_pair_without_a_gain_says_none_and_the_reason_once() -> None:
     table = answer(make_run([make_job(), failed]))
     assert cells(table)["Gain, end to end"] == "none"
     assert [note for note in table.notes if "crashed" in note] == [
-        "onnxruntime over pytorch on tiny-sst2: no result: onnxruntime: crashed in 1 of 1 launch"
+        "onnxruntime over pytorch on tiny-sst2: no result: onnxruntime: crashed in 1 of 1 replicate"
     ]
 
 
@@ -64,8 +64,8 @@ def test_published_gains_are_as_printed_and_other_arms_are_named() -> None:
 
 def test_what_measured_only_the_steady_state_has_no_gain_end_to_end() -> None:
     jobs = [
-        make_block_job(arm, partner, launch, [step_s] * 8)
-        for launch in (0, 1)
+        make_interleaved_job(arm, partner, replicate, [step_s] * 8)
+        for replicate in (0, 1)
         for arm, partner, step_s in (
             ("pytorch", "onnxruntime", 0.5),
             ("onnxruntime", "pytorch", 0.4),

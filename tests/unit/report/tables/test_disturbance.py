@@ -1,4 +1,4 @@
-"""What tables say of disturbed launches, and of those whose disturbance nobody could see."""
+"""What tables say of disturbed replicates, and of those whose disturbance nobody could see."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ WATCHED = Telemetry(window_s=4.0, samples=40, covered_share=1.0, gpus=[SEEN])
 
 
 def run_of(*first: dict[str, Any], **all_fields: Any) -> Run:
-    """Two launches of both arms; `first`: fields of the first jobs, `all_fields`: of all."""
+    """Two replicates of both arms; `first`: fields of the first jobs, `all_fields`: of all."""
     jobs: list[JobRecord] = []
-    for launch in (0, 1):
+    for replicate in (0, 1):
         for arm in ("pytorch", "onnxruntime"):
             changes = first[len(jobs)] if len(jobs) < len(first) else {}
-            jobs.append(make_job(arm, launch, step_s=1.0, **{**all_fields, **changes}))
+            jobs.append(make_job(arm, replicate, step_s=1.0, **{**all_fields, **changes}))
     return make_run(jobs)
 
 
@@ -46,17 +46,18 @@ def test_light_disturbances_stand_under_every_table_of_times(view: str) -> None:
     quiet = Contention(pause_share=0.0, others_share=0.01)
     said = notes(run_of(*({"contention": each} for each in (paused, beside, worse, quiet))), view)
     assert (
-        "steps that paused took up to 3.4% of a launch's steady window (pytorch on tiny-sst2)"
+        "steps that paused took up to 3.4% of a replicate's steady window (pytorch on tiny-sst2)"
         in said
     )
     assert (
-        "other processes used up to 12% of the time of a launch's cores in its steady window"
+        "other processes used up to 12% of the time of a replicate's cores in its steady window"
         in said
     )
     assert not [text for text in said if "heavily" in text]
     stopped = Contention(pause_share=0.0, stopped_s=3.0, noted=["stopped"])
     told = (
-        "a process of a launch was stopped (SIGSTOP) for up to 3.0 s in all (pytorch on tiny-sst2)"
+        "a process of a replicate was stopped (SIGSTOP) for up to 3.0 s in all (pytorch on "
+        "tiny-sst2)"
     )
     assert told in notes(run_of({"contention": stopped}), view)
     undisturbed = notes(run_of(contention=quiet), view)
@@ -69,7 +70,7 @@ def test_heavy_ones_that_count_are_told_and_survive_the_record(tmp_path: Path) -
     )
     run = run_of({"contention": heavy})
     told = (
-        "heavily disturbed launches count, as the suite asks (measurement.contention: note) "
+        "heavily disturbed replicates count, as the suite asks (measurement.contention: note) "
         "(pytorch on tiny-sst2)"
     )
     assert told in notes(run, "gains")
@@ -131,10 +132,10 @@ def test_on_a_gpu_what_nobody_saw_is_unknown_and_not_fine(
     telemetry: Telemetry | None, reason: str
 ) -> None:
     run = run_of({"telemetry": telemetry}, device=CARD, telemetry=WATCHED)
-    assert states(run) == {f"ok; throttling and sharing unknown: {reason} in 1 of 4 launches"}
+    assert states(run) == {f"ok; throttling and sharing unknown: {reason} in 1 of 4 replicates"}
     (row, *_) = raw(build([run], "gains").tables[0])
     assert row["throughput_gain"] is not None
-    assert row["unobserved"] == f"{reason} in 1 of 4 launches"
+    assert row["unobserved"] == f"{reason} in 1 of 4 replicates"
     told = f"whether a card was throttled or shared in a steady window is unknown: {reason}"
     for view in ("runtimes", "steady", "gains", "gpu"):
         (note,) = [text for text in notes(run, view) if text.startswith(told)]

@@ -96,8 +96,8 @@ def test_csv_and_json_hold_raw_numbers_and_only_documented_keys() -> None:
 
 
 def test_an_interval_that_overflows_is_still_json() -> None:
-    def job(arm: str, launch: int, runtime_s: float) -> JobRecord:
-        return make_job(arm, launch, timing=Timing(train_runtime_s=runtime_s), engagement=PROVEN)
+    def job(arm: str, replicate: int, runtime_s: float) -> JobRecord:
+        return make_job(arm, replicate, timing=Timing(train_runtime_s=runtime_s), engagement=PROVEN)
 
     jobs = [
         job("pytorch", 0, 1e300),

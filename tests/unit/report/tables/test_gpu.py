@@ -31,7 +31,7 @@ CARD = "NVIDIA H100 80GB HBM3"
 
 
 def gpu_job(
-    arm: str = "pytorch", launch: int = 0, *, card: dict[str, Any] | None = None, **fields: Any
+    arm: str = "pytorch", replicate: int = 0, *, card: dict[str, Any] | None = None, **fields: Any
 ) -> JobRecord:
     """A job on one card; `card`: fields of its GpuTelemetry."""
     read: dict[str, Any] = {
@@ -59,7 +59,7 @@ def gpu_job(
         "memory": Memory(torch_peak_allocated_bytes=2 * GIB, torch_peak_reserved_bytes=3 * GIB),
         "efficiency": Efficiency(peak_flops_per_s=989.4e12, model_flops_utilization=0.25),
     }
-    return make_job(arm, launch, **given | fields)
+    return make_job(arm, replicate, **given | fields)
 
 
 def cells(run: Run, view: str = "gpu") -> list[dict[str, str]]:
@@ -74,7 +74,7 @@ def notes(run: Run) -> tuple[str, ...]:
     return build([run], "gpu").tables[0].notes
 
 
-def test_figures_are_means_over_the_launches_that_count() -> None:
+def test_figures_are_means_over_the_replicates_that_count() -> None:
     second = Telemetry(
         joules_per_sample=3.5,
         gpus=[
@@ -89,15 +89,17 @@ def test_figures_are_means_over_the_launches_that_count() -> None:
         ],
     )
     jobs = [
-        gpu_job(launch=0),
+        gpu_job(replicate=0),
         gpu_job(
-            launch=1,
+            replicate=1,
             telemetry=second,
             memory=Memory(torch_peak_allocated_bytes=3 * GIB, torch_peak_reserved_bytes=3 * GIB),
             efficiency=Efficiency(model_flops_utilization=0.20),
         ),
         gpu_job(
-            launch=2, card={"utilization_mean": 1.0, "power_mean_w": 1.0}, state=State.CONTAMINATED
+            replicate=2,
+            card={"utilization_mean": 1.0, "power_mean_w": 1.0},
+            state=State.CONTAMINATED,
         ),
     ]
     row = cells(make_run(jobs))[0]
@@ -105,7 +107,7 @@ def test_figures_are_means_over_the_launches_that_count() -> None:
     assert (row["NVML GiB"], row["Torch GiB"]) == ("4.50", "2.50")
     assert (row["Power(W)"], row["J/sample"]) == ("400", "3.000")  # 400.5, to even
     assert (row["MFU(%)"], row["SM(MHz)"]) == ("22.5", "1880")
-    assert (row["n"], row["State"]) == ("2 of 3", "ok; left out: contaminated in 1 of 3 launches")
+    assert (row["n"], row["State"]) == ("2 of 3", "ok; left out: contaminated in 1 of 3 replicates")
     raw = json.loads(render([make_run(jobs)], "json", "gpu"))["tables"]["gpu"][0]
     assert raw["power_w"] == pytest.approx(400.5)
     assert raw["torch_peak_reserved_bytes"] == 3 * GIB
@@ -157,8 +159,8 @@ def test_what_could_not_be_read_is_said_once_with_its_place() -> None:
     lost = Telemetry(unreadable=["the sampler wrote nothing"])
     run = make_run(
         [
-            gpu_job(launch=0, card=blind),
-            gpu_job(launch=1, card=blind),
+            gpu_job(replicate=0, card=blind),
+            gpu_job(replicate=1, card=blind),
             gpu_job("onnxruntime", telemetry=lost),
         ]
     )
@@ -180,9 +182,9 @@ def test_energy_from_power_is_said() -> None:
 def test_clock_limits_are_named_with_their_worst_share_and_place() -> None:
     run = make_run(
         [
-            gpu_job(launch=0, card={"clock_limits": {"sw_power_cap": 0.2, "gpu_idle": 0.5}}),
+            gpu_job(replicate=0, card={"clock_limits": {"sw_power_cap": 0.2, "gpu_idle": 0.5}}),
             gpu_job(
-                launch=1,
+                replicate=1,
                 card={"clock_limits": {"sw_power_cap": 0.35, "applications_clocks_setting": 0.001}},
             ),
             gpu_job(
@@ -197,19 +199,19 @@ def test_clock_limits_are_named_with_their_worst_share_and_place() -> None:
         ]
     )
     assert [note for note in notes(run) if note.startswith("clock limit")] == [
-        "clock limit applications_clocks_setting in less than 1% of a launch's samples",
-        "clock limit sw_power_cap in up to 35% of a launch's samples (pytorch on tiny-sst2)",
+        "clock limit applications_clocks_setting in less than 1% of a replicate's samples",
+        "clock limit sw_power_cap in up to 35% of a replicate's samples (pytorch on tiny-sst2)",
     ]
 
 
-def test_contaminated_launches_are_named_also_when_run_again() -> None:
+def test_contaminated_replicates_are_named_also_when_run_again() -> None:
     first = gpu_job(
-        launch=0,
+        replicate=0,
         state=State.CONTAMINATED,
         reason="1 other process(es) on GPU 0",
         started_at="2001-01-01",
     )
-    again = gpu_job(launch=0, started_at="2001-01-02")
+    again = gpu_job(replicate=0, started_at="2001-01-02")
     hot = gpu_job("onnxruntime", state=State.CONTAMINATED, reason="GPU 0 was throttled")
     said = notes(make_run([first, again, hot]))
     assert "pytorch on tiny-sst2, contaminated and run again: 1 other process(es) on GPU 0" in said
@@ -226,13 +228,13 @@ def test_the_view_is_usual_only_with_gpus() -> None:
 def test_cpu_hosts_have_a_compact_form() -> None:
     jobs = [
         make_job(
-            launch=launch,
+            replicate=replicate,
             telemetry=Telemetry(
                 job_cpu_share_mean=share, host_cpu_share_mean=0.99, job_rss_peak_bytes=3 * GIB
             ),
             memory=Memory(peak_rss_bytes=GIB),
         )
-        for launch, share in enumerate((0.9, 0.8))
+        for replicate, share in enumerate((0.9, 0.8))
     ]
     run = make_run(jobs)
     pytorch, ort = cells(run)
@@ -260,18 +262,18 @@ def steady_suite() -> Run:
         ("roberta-large", 8),
         ("roberta-large", 192),
     ):
-        for launch in range(4):
+        for replicate in range(4):
             for arm, backend, attention, step_s in arms:
                 engagement = (
                     PROVEN.model_copy(update={"kernels": "ptx"})
                     if backend == "onnxruntime"
                     else None
                 )
-                step = step_s * (1 + launch / 7)
+                step = step_s * (1 + replicate / 7)
                 jobs.append(
                     gpu_job(
                         arm,
-                        launch,
+                        replicate,
                         backend=backend,
                         attention=attention,
                         model=model,
@@ -332,7 +334,9 @@ def test_published_and_measured_gains_stand_side_by_side() -> None:
     )
     assert (second["Batch"], second["Time"], second["n"]) == ("8", "end to end", "4")
     steady = [row for row in rows if row["Time"] == "steady state" and row["Attention"] == "eager"]
-    assert {row["Throughput"] for row in steady} == {"85.71%"}  # 0.052 / 0.028 - 1 in every launch
+    assert {row["Throughput"] for row in steady} == {
+        "85.71%"
+    }  # 0.052 / 0.028 - 1 in every replicate
     assert (
         "h100-steady: pytorch-eager against onnxruntime: no declared difference but the backend"
         in table.notes

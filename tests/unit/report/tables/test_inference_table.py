@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from folders import ROOT
-from inference_factory import launches, point, result
+from inference_factory import point, replicates, result
 from report_factory import make_job, make_run, write_run
 from telemetry_synthetic import T0, recording
 
@@ -44,7 +44,7 @@ def table_of(
 def test_the_gain_by_hand() -> None:
     # d: ln 2 and ln 4; mean ln √8, s = ln 2 / √2, t(0.975, 1) = 12.7062047: half-width 12.7062047 ·
     # ln 2 / 2 = 4.4036
-    _, (row,) = table_of(launches(result(point(0.004, 0.002)), result(point(0.008, 0.002))))
+    _, (row,) = table_of(replicates(result(point(0.004, 0.002)), result(point(0.008, 0.002))))
     assert row["Throughput"] == "182.84%"  # √8 − 1
     assert row["Latency"] == "64.64%"  # 1 − 1/√8
     assert (row["n"], row["State"]) == ("2", "ok")
@@ -55,7 +55,7 @@ def test_the_gain_by_hand() -> None:
     assert row["Max Δlogit"] == "2.0e-07"
     assert (row["Provider"], row["Export + session(s)"]) == ("CPU", "1.5 + 0.5")
     (raw,) = inference_rows(
-        make_run(launches(result(point(0.004, 0.002)), result(point(0.008, 0.002))), [])
+        make_run(replicates(result(point(0.004, 0.002)), result(point(0.008, 0.002))), [])
     )
     assert raw.log_ratio.value == pytest.approx(1.0397208)
     assert raw.log_ratio.high == pytest.approx(1.0397208 + 4.4036373)
@@ -63,7 +63,7 @@ def test_the_gain_by_hand() -> None:
 
 def test_each_arm_and_each_batch_size_is_a_row() -> None:
     both = result(point(0.004, 0.002), point(0.1, 0.11, 64))
-    jobs = [*launches(both, both), *launches(both, both, arm="onnxruntime")]
+    jobs = [*replicates(both, both), *replicates(both, both, arm="onnxruntime")]
     table, rows = table_of(
         jobs, [Pair(workload="tiny-sst2", baseline="pytorch", candidate="onnxruntime")]
     )
@@ -86,10 +86,11 @@ def test_engines_that_disagree_have_no_gain() -> None:
     off = result(
         point(0.004, 0.002), agree=False, disagreement="logits differ by 0.3 (fp32 is given 0.001)"
     )
-    _, (row,) = table_of(launches(result(point(0.004, 0.002)), off))
+    _, (row,) = table_of(replicates(result(point(0.004, 0.002)), off))
     assert (row["Throughput"], row["Latency"]) == ("", "")
     assert (
-        row["State"] == "engines disagree: logits differ by 0.3 (fp32 is given 0.001) in launch 2"
+        row["State"]
+        == "engines disagree: logits differ by 0.3 (fp32 is given 0.001) in replicate 2"
     )
     assert row["PyTorch(ms) mean/p50/p95"]  # the times stay
 
@@ -113,13 +114,13 @@ def test_engines_that_disagree_have_no_gain() -> None:
         (None, "no inference recorded"),
     ],
 )
-def test_a_launch_without_a_result_is_left_out_and_said(
+def test_a_replicate_without_a_result_is_left_out_and_said(
     bad: InferenceResult | None, said: str
 ) -> None:
     good = result(point(0.004, 0.002))
-    table, (row,) = table_of(launches(good, good, bad))
+    table, (row,) = table_of(replicates(good, good, bad))
     assert row["n"] == "2 of 3"
-    assert row["State"] == f"ok; left out: {said} in 1 of 3 launches"
+    assert row["State"] == f"ok; left out: {said} in 1 of 3 replicates"
     assert row["Throughput"] == "100.00%"
     if bad is not None and bad.state == "failed":
         assert "inference failed in the export to ONNX: Unsupported" in table.notes
@@ -127,17 +128,17 @@ def test_a_launch_without_a_result_is_left_out_and_said(
 
 def test_all_failed_is_a_row_with_its_reason() -> None:
     failed = InferenceResult(state="failed", reason="in the export to ONNX: Unsupported")
-    table, (row,) = table_of(launches(failed, failed))
-    assert row["State"] == "no result: inference failed in 2 of 2 launches"
+    table, (row,) = table_of(replicates(failed, failed))
+    assert row["State"] == "no result: inference failed in 2 of 2 replicates"
     assert row["Throughput"] == row["Inference batch"] == ""
     assert "inference failed in the export to ONNX: Unsupported" in table.notes
 
 
 def test_the_inference_of_a_job_that_failed_does_not_count() -> None:
     good = result(point(0.004, 0.002))
-    jobs = [*launches(good), make_job("pytorch", 1, inference=good, state=State.CONTAMINATED)]
+    jobs = [*replicates(good), make_job("pytorch", 1, inference=good, state=State.CONTAMINATED)]
     _, (row,) = table_of(jobs)
-    assert (row["n"], row["State"]) == ("1 of 2", "ok; left out: contaminated in 1 of 2 launches")
+    assert (row["n"], row["State"]) == ("1 of 2", "ok; left out: contaminated in 1 of 2 replicates")
 
 
 def test_runs_without_inference_have_no_table_unless_asked() -> None:
@@ -149,7 +150,7 @@ def test_runs_without_inference_have_no_table_unless_asked() -> None:
 
 
 def test_it_survives_the_record(tmp_path: Path) -> None:
-    jobs = launches(
+    jobs = replicates(
         result(point(0.004, 0.002), logit_difference=float("nan"), agree=False, disagreement="nan")
     )
     folder = write_run(tmp_path / "run", make_run(jobs, []))
@@ -160,7 +161,7 @@ def test_it_survives_the_record(tmp_path: Path) -> None:
 
 
 def test_csv_and_the_page_have_it(tmp_path: Path) -> None:
-    run = make_run(launches(result(point(0.004, 0.002)), result(point(0.004, 0.002))), [])
+    run = make_run(replicates(result(point(0.004, 0.002)), result(point(0.004, 0.002))), [])
     (row,) = csv.DictReader(io.StringIO(render([run], "csv", "inference")))
     assert float(row["throughput_gain"]) == pytest.approx(1.0)
     assert (row["inference_batch_size"], row["provider"]) == ("1", "CPUExecutionProvider")

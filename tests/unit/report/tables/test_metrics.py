@@ -6,21 +6,21 @@ import math
 from typing import Any
 
 import pytest
-from report_factory import GATED, make_job, make_run, make_twin
+from report_factory import GATED, make_job, make_parity_run, make_run
 
 from harness.schema.record import JobRecord, Pair
-from report.analysis.launches import arms_of
 from report.analysis.parity import Parity, check_parity
+from report.analysis.replicates import arms_of
 from report.tables.registry import build
 from report.tables.render import render
 
 PAIR = Pair(workload="tiny-sst2", baseline="pytorch", candidate="onnxruntime")
 
 
-def _jobs(arm: str, launches: list[dict[str, float]], **fields: Any) -> list[JobRecord]:
+def _jobs(arm: str, replicates: list[dict[str, float]], **fields: Any) -> list[JobRecord]:
     return [
-        make_job(arm, launch, metrics={"loss": 0.5, **metrics}, **fields)
-        for launch, metrics in enumerate(launches)
+        make_job(arm, replicate, metrics={"loss": 0.5, **metrics}, **fields)
+        for replicate, metrics in enumerate(replicates)
     ]
 
 
@@ -55,7 +55,7 @@ def test_a_row_for_every_metric_and_arm_beside_chance() -> None:
 def test_a_metric_that_is_not_defined_has_no_value_and_says_so() -> None:
     rows = _cells(_jobs("pytorch", [{"pearson": 0.8}, {"pearson": math.nan}]))
     assert (rows[0]["Value"], rows[0]["n"]) == ("", "2")
-    assert rows[0]["State"] == "no result: pearson is not defined in 1 of 2 launches"
+    assert rows[0]["State"] == "no result: pearson is not defined in 1 of 2 replicates"
 
 
 def test_jobs_that_failed_took_turns_or_were_not_evaluated_have_no_metrics() -> None:
@@ -79,12 +79,12 @@ def test_earlier_records_show_metrics_only_where_they_are_asked_for() -> None:
 def _gate(
     baseline: list[dict[str, float]], candidate: list[dict[str, float]], main: list[str]
 ) -> Parity:
-    twins = [make_twin(arm, [0.7, 0.6]) for arm in ("pytorch", "onnxruntime")]
+    parity_runs = [make_parity_run(arm, [0.7, 0.6]) for arm in ("pytorch", "onnxruntime")]
     jobs = [
         *_jobs("pytorch", baseline, main_metrics=main),
         *_jobs("onnxruntime", candidate, main_metrics=main),
     ]
-    run = make_run([*jobs, *twins], [PAIR], config=GATED)
+    run = make_run([*jobs, *parity_runs], [PAIR], config=GATED)
     parity = check_parity(run, PAIR, arms_of(run))
     assert parity is not None
     return parity
@@ -107,20 +107,20 @@ def test_every_tasks_score_is_compared_with_the_spread_between_seeds(main: list[
     """
     name = main[0] if len(main) == 1 else f"mean of {main[0]} and {main[1]}"
 
-    def launches(*scores: float) -> list[dict[str, float]]:
+    def replicates(*scores: float) -> list[dict[str, float]]:
         # The first metric above the score, the second below: neither alone is what is compared.
         offsets = [0.0] if len(main) == 1 else [0.1, -0.1]
         return [
             {key: score + off for key, off in zip(main, offsets, strict=True)} for score in scores
         ]
 
-    near = _gate(launches(0.74, 0.76, 0.78), launches(0.69, 0.70, 0.68), main)
+    near = _gate(replicates(0.74, 0.76, 0.78), replicates(0.69, 0.70, 0.68), main)
     assert near.metric == (
         f"{name} 0.6900 against 0.7600, 0.0700 apart: within the 0.0703 that seeds of the "
         "baseline explain"
     )
     assert near.outcome == "passed"
-    far = _gate(launches(0.74, 0.76, 0.78), launches(0.68, 0.69, 0.68), main)
+    far = _gate(replicates(0.74, 0.76, 0.78), replicates(0.68, 0.69, 0.68), main)
     assert (far.outcome, far.reason) == ("failed", far.metric)
     assert far.reason.startswith(f"{name} 0.6833 against 0.7600")
 
@@ -133,14 +133,14 @@ def test_a_candidate_that_only_predicts_a_constant_did_not_learn_alike() -> None
     assert parity.outcome == "failed"
     assert (
         parity.reason
-        == "mean of pearson and spearmanr of onnxruntime is not defined in 1 of 3 launches"
+        == "mean of pearson and spearmanr of onnxruntime is not defined in 1 of 3 replicates"
     )
     neither = _gate([constant, *fine[1:]], [constant, *fine[1:]], main)
     assert neither.outcome == "passed"
     assert neither.metric == (
         "metric not compared: mean of pearson and spearmanr of pytorch is not defined in 1 of 3 "
-        "launches; "
-        "mean of pearson and spearmanr of onnxruntime is not defined in 1 of 3 launches"
+        "replicates; "
+        "mean of pearson and spearmanr of onnxruntime is not defined in 1 of 3 replicates"
     )
 
 

@@ -84,7 +84,7 @@ def test_the_table_shows_both_times_and_says_where_a_difference_comes_from(run: 
     assert shown["PyTorch"]["prediction_difference"] == pytest.approx(105.9 / 114.0 - 1)
     assert shown["ONNX Runtime"]["later_step_s"] == pytest.approx(0.15)
     text = render([run], "markdown", "prediction")
-    assert "tiny, onnxruntime, launch 1: predicted 31.2% too short" in text
+    assert "tiny, onnxruntime, replicate 1: predicted 31.2% too short" in text
     assert "took 50.0% more time each" in text
 
 

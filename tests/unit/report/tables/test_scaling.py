@@ -1,5 +1,5 @@
-"""The scaling view and the table of cards: efficiency by hand, Welch's interval, failing launches,
-several arms.
+"""The scaling view and the table of cards: efficiency by hand, Welch's interval, failing
+replicates, several arms.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from report.tables.table import raw
 
 
 def job(
-    processes: int, rate: float | None, launch: int = 0, arm: str = "pytorch", **fields: Any
+    processes: int, rate: float | None, replicate: int = 0, arm: str = "pytorch", **fields: Any
 ) -> JobRecord:
     """A job of so many processes with this steady throughput."""
     timing = Timing(
         steady_samples_per_s=rate, steady_step_s=processes * 8 / rate if rate else None, steps=100
     )
-    made = make_job(arm, launch, workload=f"tiny-processes{processes}", timing=timing, **fields)
+    made = make_job(arm, replicate, workload=f"tiny-processes{processes}", timing=timing, **fields)
     workload = made.workload.model_copy(update={"launch": Launch(processes=processes)})
     return made.model_copy(update={"workload": workload})
 
@@ -49,7 +49,7 @@ def test_efficiency_is_the_speed_up_over_the_ratio_of_processes() -> None:
         pytest.approx(3.4),
         pytest.approx(0.85),
     )
-    assert two["scaling_efficiency_low"] is None  # one launch of each
+    assert two["scaling_efficiency_low"] is None  # one replicate of each
 
 
 def test_the_interval_is_welchs_of_log_throughput() -> None:
@@ -67,7 +67,7 @@ def test_the_interval_is_welchs_of_log_throughput() -> None:
     assert row["n"] == 4
 
 
-def test_equal_launches_leave_no_width() -> None:
+def test_equal_replicates_leave_no_width() -> None:
     estimate = welch_interval([1.0, 1.0], [0.5, 0.5])
     assert (estimate.low, estimate.mean, estimate.high) == (0.5, 0.5, 0.5)
 
@@ -109,7 +109,7 @@ def test_a_failed_number_of_processes_keeps_its_row_with_its_reason() -> None:
     )
     cells = dict(zip((column.title for column in table.columns), table.cells[1], strict=True))
     assert (cells["Processes"], cells["Efficiency"], cells["Speed-up"]) == ("2", "", "")
-    assert cells["State"] == "no result: crashed in 1 of 1 launch"
+    assert cells["State"] == "no result: crashed in 1 of 1 replicate"
 
 
 def test_a_run_of_one_process_has_no_scaling_table() -> None:

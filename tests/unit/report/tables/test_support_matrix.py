@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from folders import ROOT
-from report_factory import GATED, make_job, make_run, make_twin, write_run
+from report_factory import GATED, make_job, make_parity_run, make_run, write_run
 
 from harness.commands.resolve import find_suite
 from harness.config import load_suite
@@ -25,12 +25,14 @@ from report.tables.support_matrix import LONGEST_ERROR, matrix, matrix_rows
 WHY = "in phase evaluate: RuntimeError: Got invalid dimensions for input: input_ids"
 
 
-def both(model: str, launches: int = 1, **candidate: Any) -> list[JobRecord]:
-    """Twins and launches of both arms; `candidate`: fields of ONNX Runtime's launches."""
-    jobs = [make_twin(arm, [0.7, 0.6, 0.5], model=model) for arm in ("pytorch", "onnxruntime")]
-    for launch in range(launches):
-        jobs.append(make_job("pytorch", launch, model=model, step_s=0.5))
-        jobs.append(make_job("onnxruntime", launch, model=model, **{"step_s": 0.4, **candidate}))
+def both(model: str, replicates: int = 1, **candidate: Any) -> list[JobRecord]:
+    """Parity runs and replicates of both arms; `candidate`: fields of ONNX Runtime's replicates."""
+    jobs = [
+        make_parity_run(arm, [0.7, 0.6, 0.5], model=model) for arm in ("pytorch", "onnxruntime")
+    ]
+    for replicate in range(replicates):
+        jobs.append(make_job("pytorch", replicate, model=model, step_s=0.5))
+        jobs.append(make_job("onnxruntime", replicate, model=model, **{"step_s": 0.4, **candidate}))
     return jobs
 
 
@@ -43,8 +45,8 @@ def row(run: Run, model: str, backend: str) -> dict[str, Any]:
     return found.flat()
 
 
-def test_what_works_says_so_and_makes_nothing_of_one_launch() -> None:
-    run = run_of(both("one"), both("two", launches=2))
+def test_what_works_says_so_and_makes_nothing_of_one_replicate() -> None:
+    run = run_of(both("one"), both("two", replicates=2))
     single = row(run, "one", "ONNX Runtime")
     assert (single["trains"], single["proven"], single["parity"], single["error"]) == (
         "yes",
@@ -91,7 +93,7 @@ def test_a_backend_without_proof_has_not_trained() -> None:
 
 def test_arms_that_learn_differently_have_no_gain() -> None:
     jobs = both("odd")
-    jobs[1] = make_twin("onnxruntime", [0.7, 0.9, 0.1], model="odd")
+    jobs[1] = make_parity_run("onnxruntime", [0.7, 0.9, 0.1], model="odd")
     found = row(run_of(jobs), "odd", "ONNX Runtime")
     assert (found["trains"], found["parity"], found["throughput_gain"]) == ("yes", "failed", None)
     assert found["error"].startswith("failed parity: ")

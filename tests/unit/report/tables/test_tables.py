@@ -50,7 +50,7 @@ def test_runtimes_by_hand() -> None:
         make_job("pytorch", 0, runtime_s=100, step_s=0.4),
         make_job("pytorch", 1, runtime_s=104, step_s=0.4),
     ]
-    jobs += [make_job("onnxruntime", launch, runtime_s=80, step_s=0.3) for launch in (0, 1)]
+    jobs += [make_job("onnxruntime", replicate, runtime_s=80, step_s=0.3) for replicate in (0, 1)]
     pytorch, ort = cells(make_run(jobs), "runtimes")
     assert pytorch["Backend"] == "PyTorch"
     assert ort["Backend"] == "ONNX Runtime"
@@ -64,7 +64,7 @@ def test_steady_state_by_hand() -> None:
     # Steps of 0.4 and 0.44 s: mean 420 ms; s/√2 = 20, t(0.975, 1) = 12.7062 -> ±254.1. 8/0.4 and
     # 8/0.44: 19.09.
     jobs = [make_job("pytorch", 0, step_s=0.4), make_job("pytorch", 1, step_s=0.44)]
-    jobs += [make_job("onnxruntime", launch, state=State.CRASHED) for launch in (0, 1)]
+    jobs += [make_job("onnxruntime", replicate, state=State.CRASHED) for replicate in (0, 1)]
     pytorch, ort = cells(make_run(jobs), "steady")
     assert (pytorch["Set-up(s)"], pytorch["Steady step(ms)"], pytorch["Step ±95%"]) == (
         "2.000",
@@ -72,7 +72,7 @@ def test_steady_state_by_hand() -> None:
         "254.1",
     )
     assert (pytorch["Steady samples(/s)"], pytorch["n"], pytorch["State"]) == ("19.09", "2", "")
-    assert (ort["Steady step(ms)"], ort["State"]) == ("", "no result: crashed in 2 of 2 launches")
+    assert (ort["Steady step(ms)"], ort["State"]) == ("", "no result: crashed in 2 of 2 replicates")
 
 
 def test_what_all_rows_share_is_in_the_title_and_what_varies_has_a_column() -> None:
@@ -100,24 +100,24 @@ def test_a_loss_is_printed_as_a_loss() -> None:
     assert format_percent(-0.00001) == "0.00%"
 
 
-def test_one_launch_has_no_interval_column() -> None:
+def test_one_replicate_has_no_interval_column() -> None:
     run = make_run([make_job(), make_job("onnxruntime")])
     assert not [title for view in VIEWS for title in titles(run, view) if "95%" in title]
 
 
 def test_failed_arms_keep_their_row_with_the_reason_in_the_gains_place() -> None:
-    jobs = [make_job("pytorch", launch) for launch in range(4)]
+    jobs = [make_job("pytorch", replicate) for replicate in range(4)]
     jobs += [
-        make_job("onnxruntime", launch, state=State.FALLBACK, reason="the export failed")
-        for launch in range(4)
+        make_job("onnxruntime", replicate, state=State.FALLBACK, reason="the export failed")
+        for replicate in range(4)
     ]
     run = make_run(jobs)
     ort = cells(run, "runtimes")[1]
     assert (ort["Runtime(s)"], ort["n"]) == ("", "0 of 4")
-    assert ort["State"] == "no result: fallback in 4 of 4 launches"
+    assert ort["State"] == "no result: fallback in 4 of 4 replicates"
     for gain in cells(run, "gains"):
         assert (gain["Latency"], gain["Throughput"]) == ("", "")
-        assert gain["State"] == "no result: onnxruntime: fallback in 4 of 4 launches"
+        assert gain["State"] == "no result: onnxruntime: fallback in 4 of 4 replicates"
     assert "- onnxruntime on tiny-sst2, fallback: the export failed" in render(
         [run], view="runtimes"
     )
@@ -136,7 +136,7 @@ def test_some_failures_are_counted_beside_the_result() -> None:
     jobs = four_pairs()
     jobs[0] = make_job("pytorch", 0, state=State.CRASHED)
     row = cells(make_run(jobs), "runtimes")[0]
-    assert (row["n"], row["State"]) == ("3 of 4", "ok; left out: crashed in 1 of 4 launches")
+    assert (row["n"], row["State"]) == ("3 of 4", "ok; left out: crashed in 1 of 4 replicates")
     assert cells(make_run(jobs), "gains")[0]["n"] == "3 of 4"
 
 

@@ -80,10 +80,10 @@ def test_errors_of_the_compiler_are_a_fallback(tmp_path: Path) -> None:
 
 
 def test_breaks_and_late_compilations_are_told_under_the_tables(tmp_path: Path) -> None:
-    def job(launch: int, steps: list[int], **proof: Any) -> JobRecord:
+    def job(replicate: int, steps: list[int], **proof: Any) -> JobRecord:
         engagement = Engagement(engaged=True, recompiled_at_steps=steps, **proof)
         timing = Timing(steady_begin_step=11, steady_step_s=0.5, train_runtime_s=50)
-        return make_job("torch-compile", launch, engagement=engagement, timing=timing)
+        return make_job("torch-compile", replicate, engagement=engagement, timing=timing)
 
     assert compile_notes(make_run([job(0, [2, 10], graph_breaks=0)], [])) == []
     run = make_run([job(0, [2]), job(1, [2, 11, 30], graph_breaks=3)], [])

@@ -125,7 +125,7 @@ def test_settings_say_what_is_wrong_with_them(
         ("measurement.inference.batch_sizes=[]", "at least 1"),
         ("measurement.inference.opset=9", "14"),
         ("measurement.inference.sizes=[1]", "sizes"),
-        ("measurement.protocol=blocks", "goes with `protocol: epochs`"),
+        ("measurement.protocol=interleaved", "goes with `protocol: sequential`"),
     ):
         with pytest.raises(BenchError, match=message):
             load_suite(file, [override])
@@ -134,9 +134,9 @@ def test_settings_say_what_is_wrong_with_them(
         == 2
     )
     assert "measurement.inference.precision is fp16, which needs a GPU" in capsys.readouterr().err
-    suite = load_suite(file, ["measurement.parity={twin_steps: 5}"])
+    suite = load_suite(file, ["measurement.parity={steps: 5}"])
     jobs: list[JobSpec] = list(make_plan(suite, device="cpu", cache_dir=tmp_path).jobs)
-    assert {job.inference for job in jobs if job.twin} == {None}
-    assert [job.inference for job in jobs if not job.twin] == [
+    assert {job.inference for job in jobs if job.parity_run} == {None}
+    assert [job.inference for job in jobs if not job.parity_run] == [
         Inference(batch_sizes=[1, 64], seconds=2)
     ] * 4

@@ -179,7 +179,7 @@ def test_recorded_jobs_settle():
     for name in names:
         durations = parquet.read_table(name)["duration_s"].to_pylist()
         result = find_steady(durations, MINIMUM)
-        if len(durations) <= MINIMUM:  # parity twins
+        if len(durations) <= MINIMUM:  # parity runs
             assert result == Steady(None, None)
         elif len(durations) < MINIMUM + LEAST_STEPS:
             assert result == Steady(MINIMUM + 1, None)

@@ -200,7 +200,7 @@ def test_every_family_reads_what_its_tokenizer_writes(tmp_path: Path, architectu
     spec = _spec(
         tmp_path,
         model={"architecture": architecture},
-        twin=True,
+        parity_run=True,
         task={"train_samples": 300, "eval_samples": 8},
     )
     data = glue.load(spec)

@@ -1,4 +1,4 @@
-"""A launch of a pair with real processes that speak the protocol and go wrong in every way."""
+"""A replicate of a pair with real processes that speak the protocol and go wrong in every way."""
 
 from __future__ import annotations
 
@@ -9,49 +9,52 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from blocks_support import SCRIPTED, Launch, pair_of
+from interleaved_support import SCRIPTED, Replicate, pair_of
 from runner_support import processes_of
 
 from harness.errors import BenchError
-from harness.interleaved import Observers, PairOutcome, run_pair_launch
-from harness.interleaved.pair_launch import cost_of_switching
-from harness.interleaved.turns import LEAST_PAIRS, Block
+from harness.interleaved import Observers, PairOutcome, run_pair_replicate
+from harness.interleaved.pair_replicate import cost_of_switching
+from harness.interleaved.turns import LEAST_PAIRS, Turn
 from harness.launcher.channel import Event
 from harness.launcher.outcome import judge
 from harness.launcher.process import RunningJob
 from harness.schema.job import JobSpec
-from harness.schema.measurement import Blocks
+from harness.schema.measurement import Interleaved
 from harness.schema.record import State
 
-SETTINGS = Blocks(seconds=1, steps=2, cores=0, lead_in_steps=1)
+SETTINGS = Interleaved(seconds=1, steps=2, cores=0, lead_in_steps=1)
 
 
 @pytest.fixture
-def launch(tmp_path: Path) -> Launch:
-    return Launch(tmp_path, command=SCRIPTED)
+def replicate(tmp_path: Path) -> Replicate:
+    return Replicate(tmp_path, command=SCRIPTED)
 
 
-def states(launch: Launch, outcome: PairOutcome) -> list[State]:
-    return [judge(seen, log)[0] for seen, log in zip(outcome.seen, launch.logs, strict=True)]
+def states(replicate: Replicate, outcome: PairOutcome) -> list[State]:
+    return [judge(seen, log)[0] for seen, log in zip(outcome.seen, replicate.logs, strict=True)]
 
 
 def run(
-    launch: Launch, candidate: dict[str, Any], settings: Blocks = SETTINGS, timeout_s: float = 60
+    replicate: Replicate,
+    candidate: dict[str, Any],
+    settings: Interleaved = SETTINGS,
+    timeout_s: float = 60,
 ) -> PairOutcome:
-    """A launch whose candidate behaves as told; nothing of it may be left."""
-    outcome = launch.run(
-        pair_of(launch.folder, ("base", "cand"), options=({}, candidate)), settings, timeout_s
+    """A replicate whose candidate behaves as told; nothing of it may be left."""
+    outcome = replicate.run(
+        pair_of(replicate.folder, ("base", "cand"), options=({}, candidate)), settings, timeout_s
     )
-    assert processes_of(launch.folder) == []
+    assert processes_of(replicate.folder) == []
     return outcome
 
 
-def test_a_whole_launch(launch: Launch) -> None:
-    outcome = run(launch, {"step_s": 0.02})
+def test_a_whole_replicate(replicate: Replicate) -> None:
+    outcome = run(replicate, {"step_s": 0.02})
     assert (outcome.problem, outcome.note) == ("", "")
-    assert states(launch, outcome) == [State.OK, State.OK]
-    baseline, candidate = outcome.blocks
-    # A pair of blocks: (1 lead-in of twice a step + 2 steps) of 10 ms and of 20 ms make 120 ms; 1 s
+    assert states(replicate, outcome) == [State.OK, State.OK]
+    baseline, candidate = outcome.turns
+    # A pair of turns: (1 lead-in of twice a step + 2 steps) of 10 ms and of 20 ms make 120 ms; 1 s
     # ends after 10.
     assert len(baseline.steps) == len(candidate.steps) == 10
     assert [a != b for a, b in zip(baseline.first, candidate.first, strict=True)] == [True] * 10
@@ -69,19 +72,19 @@ def test_a_whole_launch(launch: Launch) -> None:
     assert baseline.levers == {"collector": "frozen"}
     assert set(baseline.steps) == set(candidate.steps) == {2}
     # One at a time: a turn is over before the next begins.
-    turns = sorted((event["begin_ns"], event["end_ns"]) for _, event in launch.named("block"))
+    turns = sorted((event["begin_ns"], event["end_ns"]) for _, event in replicate.named("turn"))
     assert all(end <= begin for (_, end), (begin, _) in itertools.pairwise(turns))
-    assert launch.pids == tuple(job.pid for job in launch.jobs)
+    assert replicate.pids == tuple(job.pid for job in replicate.jobs)
 
 
-def test_pilot_pairs_are_marked(launch: Launch) -> None:
-    outcome = run(launch, {}, Blocks(seconds=30, steps="auto", cores=0, lead_in_steps=0))
-    times = outcome.blocks[0]
+def test_pilot_pairs_are_marked(replicate: Replicate) -> None:
+    outcome = run(replicate, {}, Interleaved(seconds=30, steps="auto", cores=0, lead_in_steps=0))
+    times = outcome.turns[0]
     assert times.pilot > 16
     assert set(times.steps[1 : times.pilot]) == {1, 2, 4, 8}
     assert len(set(times.steps[times.pilot :])) == 1
     assert times.lead_in_s == []
-    counts = [event["timed_s"] for _, event in launch.named("block")]
+    counts = [event["timed_s"] for _, event in replicate.named("turn")]
     assert len(counts) == 2 * len(times.steps)
     # The scripted worker's first step after a pause is no slower than the others when nothing is
     # lead-in.
@@ -89,7 +92,7 @@ def test_pilot_pairs_are_marked(launch: Launch) -> None:
 
 
 def test_the_cost_of_switching_is_first_step_against_the_rest_of_its_turn() -> None:
-    turns = [Block([], [0.013, 0.010, 0.010]), Block([0.012], [0.010]), Block([], [0.5])]
+    turns = [Turn([], [0.013, 0.010, 0.010]), Turn([0.012], [0.010]), Turn([], [0.5])]
     assert cost_of_switching(turns) == (pytest.approx(0.0025), pytest.approx(0.0005))
     assert cost_of_switching(turns[1:]) == (None, None)
 
@@ -107,72 +110,72 @@ def test_the_cost_of_switching_is_first_step_against_the_rest_of_its_turn() -> N
     ],
 )
 def test_whatever_ends_one_job_stops_the_other(
-    launch: Launch, do: str, at: int, state: State, words: str
+    replicate: Replicate, do: str, at: int, state: State, words: str
 ) -> None:
     begin = time.monotonic()
-    outcome = run(launch, {"do": do, "at": at})
+    outcome = run(replicate, {"do": do, "at": at})
     assert time.monotonic() - begin < 15
     assert outcome.problem == words
-    assert states(launch, outcome) == [State.INTERRUPTED, state]
-    assert judge(outcome.seen[0], launch.logs[0])[1].startswith(
+    assert states(replicate, outcome) == [State.INTERRUPTED, state]
+    assert judge(outcome.seen[0], replicate.logs[0])[1].startswith(
         f"stopped because its partner {words}, in phase"
     )
-    lengths = {len(times.steps) for times in outcome.blocks}
+    lengths = {len(times.steps) for times in outcome.turns}
     assert lengths == {max(0, at - 1)}  # pairs that both finished
 
 
 @pytest.mark.parametrize("at", [0, 3])
-def test_a_pair_that_does_not_fit(launch: Launch, at: int) -> None:
-    outcome = run(launch, {"do": "out of memory", "at": at})
+def test_a_pair_that_does_not_fit(replicate: Replicate, at: int) -> None:
+    outcome = run(replicate, {"do": "out of memory", "at": at})
     assert outcome.problem.startswith(
         "the two jobs do not fit together: cand ended as out_of_memory (CUDA out of mem"
     )
-    assert states(launch, outcome) == [State.INTERRUPTED, State.OUT_OF_MEMORY]
+    assert states(replicate, outcome) == [State.INTERRUPTED, State.OUT_OF_MEMORY]
 
 
 @pytest.mark.parametrize("at", [0, 2])
-def test_a_job_that_hangs_is_killed_at_the_time_limit(launch: Launch, at: int) -> None:
-    outcome = run(launch, {"do": "hang", "at": at}, timeout_s=3)
+def test_a_job_that_hangs_is_killed_at_the_time_limit(replicate: Replicate, at: int) -> None:
+    outcome = run(replicate, {"do": "hang", "at": at}, timeout_s=3)
     assert outcome.problem == "the time limit of 3 s was reached, waiting for cand"
-    assert states(launch, outcome) == [State.INTERRUPTED, State.TIMEOUT]
+    assert states(replicate, outcome) == [State.INTERRUPTED, State.TIMEOUT]
     assert "its partner cand took too long" in outcome.seen[0].stop_reason
 
 
-def test_training_that_ends_by_itself_counts_if_there_is_enough(launch: Launch) -> None:
-    outcome = run(launch, {"do": "end early", "at": LEAST_PAIRS + 3})
+def test_training_that_ends_by_itself_counts_if_there_is_enough(replicate: Replicate) -> None:
+    outcome = run(replicate, {"do": "end early", "at": LEAST_PAIRS + 3})
     assert not outcome.problem
     assert (
-        "the training of cand (at step 40) ended by itself after 10 pairs of blocks" in outcome.note
+        "the training of cand (at step 40) ended by itself after 10 pairs of turns" in outcome.note
     )
-    assert len(outcome.blocks[0].steps) == LEAST_PAIRS + 2
-    assert states(launch, outcome) == [State.OK, State.OK]
+    assert len(outcome.turns[0].steps) == LEAST_PAIRS + 2
+    assert states(replicate, outcome) == [State.OK, State.OK]
 
 
 @pytest.mark.parametrize("at", [0, 2])
-def test_training_that_ends_too_early_is_no_measurement(launch: Launch, at: int) -> None:
-    outcome = run(launch, {"do": "end early", "at": at})
+def test_training_that_ends_too_early_is_no_measurement(replicate: Replicate, at: int) -> None:
+    outcome = run(replicate, {"do": "end early", "at": at})
     assert "ended by itself after" in outcome.problem
-    assert states(launch, outcome) == [State.OK, State.OK]
+    assert states(replicate, outcome) == [State.OK, State.OK]
 
 
-def test_a_job_that_fails_after_its_last_block(launch: Launch) -> None:
-    outcome = run(launch, {"do": "fail at the end"})
+def test_a_job_that_fails_after_its_last_turn(replicate: Replicate) -> None:
+    outcome = run(replicate, {"do": "fail at the end"})
     assert outcome.problem == "cand exited with 5"
-    assert states(launch, outcome) == [State.OK, State.CRASHED]
+    assert states(replicate, outcome) == [State.OK, State.CRASHED]
 
 
-def test_told_to_stop(launch: Launch) -> None:
+def test_told_to_stop(replicate: Replicate) -> None:
     def stop_after_five(arm: str, event: Event) -> None:
-        if len(launch.named("block")) == 5:
-            launch.reason = "stopped by SIGINT"
+        if len(replicate.named("turn")) == 5:
+            replicate.reason = "stopped by SIGINT"
 
-    launch.watch = stop_after_five
-    outcome = run(launch, {})
+    replicate.watch = stop_after_five
+    outcome = run(replicate, {})
     assert outcome.problem == "stopped by SIGINT"
-    assert states(launch, outcome) == [State.INTERRUPTED, State.INTERRUPTED]
+    assert states(replicate, outcome) == [State.INTERRUPTED, State.INTERRUPTED]
 
 
-def test_a_wake_up_is_heard_at_once(launch: Launch) -> None:
+def test_a_wake_up_is_heard_at_once(replicate: Replicate) -> None:
     """The pipe of a signal handler ends a wait that nothing else would end."""
     wake, write_end = os.pipe()
     times: list[float] = []
@@ -185,11 +188,11 @@ def test_a_wake_up_is_heard_at_once(launch: Launch) -> None:
         return "stopped by SIGTERM"
 
     begin = time.monotonic()
-    outcome = run_pair_launch(
-        pair_of(launch.folder, ("base", "cand"), options=({}, {"do": "hang", "at": 0})),
-        launch.logs,
+    outcome = run_pair_replicate(
+        pair_of(replicate.folder, ("base", "cand"), options=({}, {"do": "hang", "at": 0})),
+        replicate.logs,
         settings=SETTINGS,
-        start=launch._start,
+        start=replicate._start,
         timeout_s=60,
         observers=Observers(
             stop_reason=reason,
@@ -202,46 +205,48 @@ def test_a_wake_up_is_heard_at_once(launch: Launch) -> None:
     os.close(write_end)
     assert times[0] - begin < 1
     assert outcome.problem == "stopped by SIGTERM"
-    assert processes_of(launch.folder) == []
+    assert processes_of(replicate.folder) == []
 
 
 @pytest.mark.parametrize("positions", [(4, 5), (5, 4)])
-def test_the_lower_position_is_started_first(launch: Launch, positions: tuple[int, int]) -> None:
-    pair = pair_of(launch.folder, ("base", "cand"))
+def test_the_lower_position_is_started_first(
+    replicate: Replicate, positions: tuple[int, int]
+) -> None:
+    pair = pair_of(replicate.folder, ("base", "cand"))
     baseline, candidate = (
         job.model_copy(update={"position": at}) for job, at in zip(pair, positions, strict=True)
     )
-    outcome = launch.run((baseline, candidate), SETTINGS)
+    outcome = replicate.run((baseline, candidate), SETTINGS)
     assert not outcome.problem
     assert [job.arm.name for job in outcome.jobs] == ["base", "cand"]
-    started = [running.job.arm.name for running in launch.jobs]
+    started = [running.job.arm.name for running in replicate.jobs]
     assert started == (["base", "cand"] if positions == (4, 5) else ["cand", "base"])
 
 
-def test_a_second_job_that_cannot_start_takes_the_first_with_it(launch: Launch) -> None:
+def test_a_second_job_that_cannot_start_takes_the_first_with_it(replicate: Replicate) -> None:
     def start(spec: JobSpec, log: Path) -> RunningJob:
         if spec.arm.name == "cand":
             raise BenchError("cannot start a job")
-        return launch._start(spec, log)
+        return replicate._start(spec, log)
 
     with pytest.raises(BenchError):
-        run_pair_launch(
-            pair_of(launch.folder, ("base", "cand")),
-            launch.logs,
+        run_pair_replicate(
+            pair_of(replicate.folder, ("base", "cand")),
+            replicate.logs,
             settings=SETTINGS,
             start=start,
             timeout_s=60,
             observers=Observers(stop_reason=lambda: "", on_event=lambda spec, event: None),
         )
-    assert processes_of(launch.folder) == []
+    assert processes_of(replicate.folder) == []
 
 
-def test_cores_are_assigned_unless_the_specs_have_their_own(launch: Launch) -> None:
+def test_cores_are_assigned_unless_the_specs_have_their_own(replicate: Replicate) -> None:
     own = {"cores": [0]}
-    pair = pair_of(launch.folder, ("base", "cand"))
-    settings = Blocks(seconds=0.1, steps=1, cores=1)
-    outcome = launch.run(pair, settings)
+    pair = pair_of(replicate.folder, ("base", "cand"))
+    settings = Interleaved(seconds=0.1, steps=1, cores=1)
+    outcome = replicate.run(pair, settings)
     assert {len(spec.cores or ()) for spec in outcome.jobs} == {1}
-    assert outcome.blocks[0].levers["same_cores"]
-    kept = launch.run(pair_of(launch.folder, ("base", "cand"), **own), settings)
+    assert outcome.turns[0].levers["same_cores"]
+    kept = replicate.run(pair_of(replicate.folder, ("base", "cand"), **own), settings)
     assert [spec.cores for spec in kept.jobs] == [[0], [0]]

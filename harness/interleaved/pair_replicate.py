@@ -1,7 +1,7 @@
-"""One launch of a pair under the `blocks` protocol: both jobs warm up side by side, then take turns
-until it is enough.
+"""One replicate of a pair under the interleaved protocol: both jobs warm up side by side, then take
+turns until it is enough.
 
-Worker and runner talk by `ready`, `go`, `block` and `finish` (harness.launcher.channel).
+Worker and runner talk by `ready`, `go`, `turn` and `finish` (harness.launcher.channel).
 """
 
 from __future__ import annotations
@@ -16,45 +16,46 @@ from statistics import fmean, stdev
 
 from harness.interleaved import pinning as levers
 from harness.interleaved.monitor import Arm, BrokenError, Watch
-from harness.interleaved.turns import LEAST_PAIRS, Block, PairOfBlocks, Schedule
+from harness.interleaved.turns import LEAST_PAIRS, PairOfTurns, Schedule, Turn
 from harness.launcher.channel import Event
 from harness.launcher.outcome import Seen, judge
 from harness.launcher.process import RunningJob
 from harness.schema.job import JobSpec
-from harness.schema.measurement import Blocks
-from harness.schema.record import BlockTimes, State
+from harness.schema.measurement import Interleaved
+from harness.schema.record import State, TurnTimes
 
 # Seconds, when it began, what the host did meanwhile.
-Measured = tuple[Block, int, dict[str, float]]
+Measured = tuple[Turn, int, dict[str, float]]
 
 
 @dataclass(frozen=True)
 class PairOutcome:
-    """How one launch of a pair ended. Tuples are (baseline, candidate).
+    """How one replicate of a pair ended. Tuples are (baseline, candidate).
 
     Attributes:
         jobs: The specifications as they ran, with `cores` assigned.
         seen: For `harness.launcher.outcome.judge`, job by job.
-        blocks: What each did in its turns, even if it died: entry j of both is block pair j, and a
+        turns: What each did in its turns, even if it died: entry j of both is pair of turns j, and
+            a
             pair that only one of them finished is left out.
-        problem: Why the launch does not count, as one sentence; empty if enough pairs of blocks
+        problem: Why the replicate does not count, as one sentence; empty if enough pairs of turns
             were measured and both jobs ended well.
-        note: One sentence on what a reader should know although the launch counts.
+        note: One sentence on what a reader should know although the replicate counts.
     """
 
     jobs: tuple[JobSpec, JobSpec]
     seen: tuple[Seen, Seen]
-    blocks: tuple[BlockTimes, BlockTimes]
+    turns: tuple[TurnTimes, TurnTimes]
     problem: str = ""
     note: str = ""
 
 
 @dataclass(frozen=True)
 class Observers:
-    """Who watches a launch, and who may end it.
+    """Who watches a replicate, and who may end it.
 
     Attributes:
-        stop_reason: Why the launch is to end now, else empty. Asked at least once a second and
+        stop_reason: Why the replicate is to end now, else empty. Asked at least once a second and
             whenever `wake_fd` is readable; if it is not empty, both jobs are stopped as
             `interrupted`.
         on_event: Sees every event of both jobs.
@@ -68,16 +69,16 @@ class Observers:
     wake_fd: int | None = None
 
 
-def run_pair_launch(
+def run_pair_replicate(
     jobs: tuple[JobSpec, JobSpec],
     logs: tuple[Path, Path],
     *,
-    settings: Blocks,
+    settings: Interleaved,
     start: Callable[[JobSpec, Path], RunningJob],
     timeout_s: float,
     observers: Observers,
 ) -> PairOutcome:
-    """Run both jobs of a launch to their end; no process of either is left when this returns or
+    """Run both jobs of a replicate to their end; no process of either is left when this returns or
     raises.
 
     If one job ends before its time, the other is stopped at once and ends `interrupted`, with a
@@ -91,7 +92,7 @@ def run_pair_launch(
         settings: How they take turns.
         start: Starts a job with this log (harness.launcher.process.RunningJob); called for the one
             with the lower `position` first.
-        timeout_s: Seconds that the launch as a whole may take.
+        timeout_s: Seconds that the replicate as a whole may take.
         observers: Who watches.
 
     Raises:
@@ -112,22 +113,22 @@ def run_pair_launch(
         if observers.on_started is not None:
             observers.on_started((arms[0].running.pid, arms[1].running.pid))
         watch = Watch(arms, timeout_s, observers.on_event, observers.stop_reason, observers.wake_fd)
-        return _Launch(arms, settings, stack.enter_context(watch)).run(logs)
+        return _Replicate(arms, settings, stack.enter_context(watch)).run(logs)
 
 
-class _Launch:
-    def __init__(self, arms: Sequence[Arm], settings: Blocks, watch: Watch) -> None:
+class _Replicate:
+    def __init__(self, arms: Sequence[Arm], settings: Interleaved, watch: Watch) -> None:
         self.arms, self.settings, self.watch = arms, settings, watch
         baseline, candidate = (arm.spec for arm in arms)
         parts = (
             baseline.workload.name,
             baseline.arm.name,
             candidate.arm.name,
-            baseline.launch,
+            baseline.replicate,
             baseline.seed,
         )
         self.schedule = Schedule(settings, "/".join(map(str, parts)))
-        self.pairs: list[tuple[PairOfBlocks, list[Measured]]] = []
+        self.pairs: list[tuple[PairOfTurns, list[Measured]]] = []
 
     def run(self, logs: tuple[Path, Path]) -> PairOutcome:
         problem = note = ""
@@ -153,15 +154,15 @@ class _Launch:
         return self._outcome(problem, note)
 
     def _take_turns(self) -> None:
-        """Pairs of blocks until it is enough, or until training ends by itself."""
+        """Pairs of turns until it is enough, or until training ends by itself."""
         while not any(arm.trained for arm in self.arms) and (pair := self.schedule.next()):
             for arm in self.arms if pair.baseline_first else reversed(self.arms):
                 arm.go(self.settings.lead_in_steps, pair.steps, counts=not pair.pilot)
                 self.watch.until(partial(_turn_is_over, arm))
-                if arm.block is None:
+                if arm.turn is None:
                     return
             measured = [
-                (arm.block, arm.begin_ns, arm.host) for arm in self.arms if arm.block is not None
+                (arm.turn, arm.begin_ns, arm.host) for arm in self.arms if arm.turn is not None
             ]
             self.schedule.add(measured[0][0], measured[1][0])
             self.pairs.append((pair, measured))
@@ -170,7 +171,7 @@ class _Launch:
         who = " and ".join(f"{arm.name} (at step {arm.running.seen.step})" for arm in arms)
         return (
             f"the training of {who} ended by itself after {self.schedule.counted_pairs} pairs of "
-            "blocks, "
+            "turns, "
             f"{self.schedule.spent_s:.1f} of {self.settings.seconds:g} s: more epochs or "
             "max_steps would fill the time"
         )
@@ -184,25 +185,25 @@ class _Launch:
         return PairOutcome(
             jobs=(one.spec, other.spec),
             seen=(one.running.seen, other.running.seen),
-            blocks=(self._block_times(0), self._block_times(1)),
+            turns=(self._turn_times(0), self._turn_times(1)),
             problem=problem,
             note=note,
         )
 
-    def _block_times(self, index: int) -> BlockTimes:
+    def _turn_times(self, index: int) -> TurnTimes:
         mine = [(pair, *measured[index]) for pair, measured in self.pairs]
         ours, theirs = self.arms[index].spec, self.arms[1 - index].spec
         done = dict(self.arms[index].levers or {})
         told = sorted(set.intersection(*(set(host) for *_, host in mine))) if mine else []
         if ours.cores:
             done["same_cores"] = ours.cores == theirs.cores
-        switch_s, switch_error_s = cost_of_switching([block for _, block, *_ in mine])
-        return BlockTimes(
+        switch_s, switch_error_s = cost_of_switching([turn for _, turn, *_ in mine])
+        return TurnTimes(
             lead_in_steps=self.settings.lead_in_steps,
             steps=[pair.steps for pair, *_ in mine],
             first=[pair.baseline_first == (index == 0) for pair, *_ in mine],
-            step_s=[fmean(block.timed_s) for _, block, *_ in mine],
-            lead_in_s=[fmean(block.lead_in_s) for _, block, *_ in mine if block.lead_in_s],
+            step_s=[fmean(turn.timed_s) for _, turn, *_ in mine],
+            lead_in_s=[fmean(turn.lead_in_s) for _, turn, *_ in mine if turn.lead_in_s],
             begin_ns=[begin_ns for _, _, begin_ns, _ in mine],
             host={name: [host[name] for *_, host in mine] for name in told},
             pilot=self.schedule.pilot_pairs,
@@ -213,10 +214,10 @@ class _Launch:
 
 
 def _turn_is_over(arm: Arm) -> bool:
-    return arm.block is not None or arm.trained
+    return arm.turn is not None or arm.trained
 
 
-def cost_of_switching(turns: Sequence[Block]) -> tuple[float | None, float | None]:
+def cost_of_switching(turns: Sequence[Turn]) -> tuple[float | None, float | None]:
     """What the first step of a turn takes more than the mean of its others: mean over turns and its
     standard error.
 

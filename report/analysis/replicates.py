@@ -1,4 +1,4 @@
-"""Which records count: the latest attempt at every launch, and why a launch has no result."""
+"""Which records count: the latest attempt at every replicate, and why a replicate has no result."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ NEEDS_NO_PROOF = frozenset(
 # what disturbs the rest alone can hide in a tenth at most.
 WELL_COVERED = 0.9
 
-Launches = Mapping[int, JobRecord]  # launch number -> its latest attempt
+Replicates = Mapping[int, JobRecord]  # replicate number -> its latest attempt
 
 
 class JobStatus(StrEnum):
@@ -36,81 +36,83 @@ class JobStatus(StrEnum):
 
 @dataclass(frozen=True)
 class Arms:
-    """The launches of a run by (workload, arm), in the order tables show them; `superseded`
+    """The replicates of a run by (workload, arm), in the order tables show them; `superseded`
     attempts were run again.
 
-    `twins` are the parity twins, the latest of each (workload, arm).
+    `parity_runs` are the parity runs, the latest of each (workload, arm).
     """
 
-    launches: dict[tuple[str, str], Launches]
+    replicates: dict[tuple[str, str], Replicates]
     superseded: list[JobRecord]
-    twins: dict[tuple[str, str], JobRecord]
-    _of_pairs: dict[tuple[str, str, str], tuple[Launches, Launches]] = field(
+    parity_runs: dict[tuple[str, str], JobRecord]
+    _of_pairs: dict[tuple[str, str, str], tuple[Replicates, Replicates]] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
 
-    def of_pair(self, pair: Pair) -> tuple[Launches, Launches]:
-        """The launches of a pair's baseline and candidate that were made for it; worked out once.
+    def of_pair(self, pair: Pair) -> tuple[Replicates, Replicates]:
+        """The replicates of a pair's baseline and candidate that were made for it; worked out once.
 
-        Under the blocks protocol a job was measured against its partner, so it belongs to no other
-        pair; a pair that did not fit on the card together was measured by epochs instead, in the
-        same run.
+        Under the interleaved protocol a job was measured against its partner, so it belongs to no
+        other pair; a pair that did not fit on the card together was measured sequentially instead,
+        in the same run.
         """
         key = (pair.workload, pair.baseline, pair.candidate)
         if key not in self._of_pairs:
             self._of_pairs[key] = self._made_for(pair)
         return self._of_pairs[key]
 
-    def _made_for(self, pair: Pair) -> tuple[Launches, Launches]:
+    def _made_for(self, pair: Pair) -> tuple[Replicates, Replicates]:
         sides = (pair.baseline, pair.candidate)
         baseline, candidate = (
             {
                 k: job
-                for k, job in self.launches[pair.workload, arm].items()
+                for k, job in self.replicates[pair.workload, arm].items()
                 if job.partner in (None, other)
             }
             for arm, other in zip(sides, reversed(sides), strict=True)
         )
         if any(job.partner for job in self.of_workload(pair.workload)):
-            # Launch numbers are unique over such a workload's pairs: a job without a partner, alone
-            # at its number, was measured by epochs for another pair of its arm.
+            # Replicate numbers are unique over such a workload's pairs: a job without a partner,
+            # alone at its number, was measured sequentially for another pair of its arm.
             for one, other in ((baseline, candidate), (candidate, baseline)):
-                for launch in [k for k, job in one.items() if k not in other and not job.partner]:
-                    del one[launch]
+                for replicate in [
+                    k for k, job in one.items() if k not in other and not job.partner
+                ]:
+                    del one[replicate]
         return baseline, candidate
 
     def of_workload(self, workload: str) -> list[JobRecord]:
         """The jobs of all its arms that were recorded."""
         return [
             job
-            for (name, _), launches in self.launches.items()
+            for (name, _), replicates in self.replicates.items()
             if name == workload
-            for job in launches.values()
+            for job in replicates.values()
         ]
 
 
 @once_per_run
 def arms_of(run: Run) -> Arms:
-    """Group a run's records. Parity twins are no launches: they train without dropout and are no
+    """Group a run's records. Parity runs are no replicates: they train without dropout and are no
     measurement.
 
-    Of several attempts at one launch the last counts (by when it started, then by its number),
+    Of several attempts at one replicate the last counts (by when it started, then by its number),
     whatever became of it: choosing by outcome would bias the result. Declared arms without any
-    record are there, with no launch.
+    record are there, with no replicate.
     """
     attempts: dict[tuple[str, str], dict[int, JobRecord]] = {}
-    twins: dict[tuple[str, str], JobRecord] = {}
+    parity_runs: dict[tuple[str, str], JobRecord] = {}
     superseded: list[JobRecord] = []
     for job in run.jobs:
         key = (job.workload.name, job.arm.name)
-        if job.twin:
-            twins[key] = max(twins.get(key, job), job, key=_order)
+        if job.parity_run:
+            parity_runs[key] = max(parity_runs.get(key, job), job, key=_order)
             continue
-        launches = attempts.setdefault(key, {})
-        if (other := launches.get(job.launch)) is None:
-            launches[job.launch] = job
+        replicates = attempts.setdefault(key, {})
+        if (other := replicates.get(job.replicate)) is None:
+            replicates[job.replicate] = job
             continue
-        earlier, launches[job.launch] = sorted((other, job), key=_order)
+        earlier, replicates[job.replicate] = sorted((other, job), key=_order)
         superseded.append(earlier)
     declared = [
         (pair.workload, arm) for pair in run.info.pairs for arm in (pair.baseline, pair.candidate)
@@ -128,19 +130,19 @@ def arms_of(run: Run) -> Arms:
 
     keys = sorted({*declared, *attempts}, key=place)
     return Arms(
-        {key: dict(sorted(attempts.get(key, {}).items())) for key in keys}, superseded, twins
+        {key: dict(sorted(attempts.get(key, {}).items())) for key in keys}, superseded, parity_runs
     )
 
 
 def _order(job: JobRecord) -> tuple[str, int]:
-    # By time first: where a pair in blocks went on by epochs, its launches begin again at attempt
-    # 1.
+    # By time first: where an interleaved pair went on sequentially, its replicates begin again at
+    # attempt 1.
     return job.started_at or "", job.attempt
 
 
-def by_blocks(run: Run, jobs: Iterable[JobRecord]) -> bool:
-    """Whether `jobs` of `run` were all measured by the blocks protocol; without any, whether its
-    suite asks for that.
+def is_interleaved(run: Run, jobs: Iterable[JobRecord]) -> bool:
+    """Whether `jobs` of `run` were all measured by the interleaved protocol; without any, whether
+    its suite asks for that.
 
     Such jobs wait for one another, so they have no time end to end.
     """
@@ -148,13 +150,13 @@ def by_blocks(run: Run, jobs: Iterable[JobRecord]) -> bool:
     if partners:
         return None not in partners
     measurement = run.info.measurement
-    return measurement is not None and measurement.protocol == "blocks"
+    return measurement is not None and measurement.protocol == "interleaved"
 
 
-def only_blocks(run: Run) -> bool:
-    """Whether all launches of a run took turns on the device."""
-    return by_blocks(
-        run, [job for launches in arms_of(run).launches.values() for job in launches.values()]
+def only_interleaved(run: Run) -> bool:
+    """Whether all replicates of a run took turns on the device."""
+    return is_interleaved(
+        run, [job for replicates in arms_of(run).replicates.values() for job in replicates.values()]
     )
 
 
@@ -169,7 +171,7 @@ def verdict(job: JobRecord) -> JobStatus:
 
 
 def is_result(job: JobRecord) -> bool:
-    """Whether this job is a result, so that its launch may count."""
+    """Whether this job is a result, so that its replicate may count."""
     return verdict(job) is JobStatus.OK
 
 
@@ -206,8 +208,8 @@ def unobserved(job: JobRecord) -> str:
 
 
 def count_verdicts(verdicts: Iterable[str]) -> str:
-    """Every phrase but `ok`, counted: "fallback in 3 of 4 launches, crashed in 1 of 4 launches";
-    empty if all are ok.
+    """Every phrase but `ok`, counted: "fallback in 3 of 4 replicates, crashed in 1 of 4
+    replicates"; empty if all are ok.
     """
     said = list(verdicts)
     if said.count(JobStatus.OK) == len(said):
@@ -215,7 +217,7 @@ def count_verdicts(verdicts: Iterable[str]) -> str:
     counted = Counter(said)
     total = counted.total()
     return ", ".join(
-        f"{what} in {count} of {total} launch{'es' if total > 1 else ''}"
+        f"{what} in {count} of {total} replicate{'s' if total > 1 else ''}"
         for what, count in sorted(counted.items(), key=lambda item: (-item[1], item[0]))
         if what != JobStatus.OK
     )

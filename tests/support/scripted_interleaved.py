@@ -1,4 +1,4 @@
-"""A job of the `blocks` protocol without torch: waits for its turns and then does what its arm's
+"""A job of the interleaved protocol without torch: waits for its turns and then does what its arm's
 option `do` says.
 
 `at`: the turn (1-based) in which it does it; 0: before it is ready.
@@ -38,12 +38,10 @@ def misbehave(channel: Channel) -> None:
             channel._socket.sendall(b"loss: 0.3\n")
             time.sleep(600)
         case "nonsense":
-            channel.send("block", step=1, lead_in_s=[], timed_s=["long"], begin_ns=1, end_ns=2)
+            channel.send("turn", step=1, lead_in_s=[], timed_s=["long"], begin_ns=1, end_ns=2)
             time.sleep(600)
         case "too many steps":
-            channel.send(
-                "block", step=99, lead_in_s=[0.1], timed_s=[0.1] * 99, begin_ns=1, end_ns=2
-            )
+            channel.send("turn", step=99, lead_in_s=[0.1], timed_s=[0.1] * 99, begin_ns=1, end_ns=2)
             time.sleep(600)
         case "hang":
             for number in set(signal.Signals) - {signal.SIGKILL, signal.SIGSTOP}:
@@ -81,7 +79,7 @@ def main() -> None:
         lead_in, steps = message["lead_in"], message["steps"]
         step += lead_in + steps
         channel.send(
-            "block",
+            "turn",
             step=step,
             lead_in_s=[2 * STEP_S] * lead_in,
             timed_s=[STEP_S] * steps,

@@ -1,4 +1,4 @@
-"""Runs launches of a pair, of scripted or of real jobs, and looks for what they leave behind."""
+"""Runs replicates of a pair, of scripted or of real jobs, and looks for what they leave behind."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from typing import Any
 
 import worker_helpers
 
-from harness.interleaved import Observers, PairOutcome, run_pair_launch
+from harness.interleaved import Observers, PairOutcome, run_pair_replicate
 from harness.launcher.channel import Event
-from harness.launcher.process import LaunchOptions, RunningJob
+from harness.launcher.process import ReplicateOptions, RunningJob
 from harness.schema.job import JobSpec
-from harness.schema.measurement import Blocks
+from harness.schema.measurement import Interleaved
 
-SCRIPTED = (sys.executable, str(Path(__file__).parent / "scripted_blocks.py"))
+SCRIPTED = (sys.executable, str(Path(__file__).parent / "scripted_interleaved.py"))
 
 
 def pair_of(
     folder: Path, arms: Sequence[str] = ("pytorch", "onnxruntime"), **changes: Any
 ) -> tuple[JobSpec, JobSpec]:
-    """The two specs of a launch: roberta-tiny on the built-in corpus; `options`: of both scripted
-    arms.
+    """The two specs of a replicate: roberta-tiny on the built-in corpus; `options`: of both
+    scripted arms.
     """
     options = changes.pop("options", ({}, {}))
     specs = []
@@ -44,8 +44,8 @@ def pair_of(
     return specs[0], specs[1]
 
 
-class Launch:
-    """Runs a launch in this process; `jobs` are its running jobs and `events` what they said, by
+class Replicate:
+    """Runs a replicate in this process; `jobs` are its running jobs and `events` what they said, by
     arm.
     """
 
@@ -59,7 +59,7 @@ class Launch:
 
     def _start(self, spec: JobSpec, log: Path) -> RunningJob:
         mark = {**os.environ, "BENCH_TEST_FOLDER": str(self.folder)}
-        options = LaunchOptions(command=self.command, caller=mark)
+        options = ReplicateOptions(command=self.command, caller=mark)
         self.jobs.append(RunningJob(spec, log, options))
         return self.jobs[-1]
 
@@ -71,9 +71,9 @@ class Launch:
         self.pids = pids
 
     def run(
-        self, pair: tuple[JobSpec, JobSpec], settings: Blocks, timeout_s: float = 120
+        self, pair: tuple[JobSpec, JobSpec], settings: Interleaved, timeout_s: float = 120
     ) -> PairOutcome:
-        return run_pair_launch(
+        return run_pair_replicate(
             pair,
             self.logs,
             settings=settings,

@@ -1,0 +1,141 @@
+"""The names that suites and records had before, and those that replaced them.
+
+Only new names are written. Old ones are read: in suites and in `--set`, where the reader is told the
+new name (harness.config), and in recorded runs. What identifies a job or a configuration is computed
+over the old names, so a run that began before the names changed goes on, and nights before and after
+have the same history.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+Path = tuple[str, ...]
+
+# Of suites: a path of keys and the path that replaced it; what encloses another comes last.
+SETTINGS: dict[Path, Path] = {
+    ("measurement", "parity", "twin_steps"): ("measurement", "parity", "steps"),
+    ("measurement", "launches"): ("measurement", "replicates"),
+    ("measurement", "blocks"): ("measurement", "interleaved"),
+}
+PROTOCOL: Path = ("measurement", "protocol")
+PROTOCOLS = {"epochs": "sequential", "blocks": "interleaved"}
+# Of records and of the specifications of jobs.
+FIELDS = {"launch": "replicate", "twin": "parity_run", "blocks": "turns"}
+
+
+@dataclass(frozen=True)
+class OldName:
+    """An old name that was found: the path `was` is the path `now`.
+
+    Attributes:
+        was: The path of keys as it was written.
+        now: The path of keys that it has now.
+        text: What to tell who wrote it.
+        clashes: Whether the new name is given as well.
+    """
+
+    was: Path
+    now: Path
+    text: str
+    clashes: bool = False
+
+
+def old_name(path: tuple[str | int, ...]) -> OldName | None:
+    """The old name that a path of keys has, or that one of the keys above it has."""
+    for was, now in SETTINGS.items():
+        if path[: len(was)] == was:
+            below = tuple(map(str, path[len(was) :]))
+            return OldName((*was, *below), (*now, *below), _text(was, now))
+    return None
+
+
+def in_suite(data: dict[str, Any]) -> Iterator[OldName]:
+    """Give the keys of a suite, or of a part of one, their new names in place.
+
+    Yields:
+        Every old name that was there. A key whose new name is there too stays, and `clashes`.
+    """
+    for was, now in SETTINGS.items():
+        parent = _inside(data, was[:-1])
+        if parent is None or was[-1] not in parent:
+            continue
+        clashes = now[-1] in parent
+        if not clashes:
+            parent[now[-1]] = parent.pop(was[-1])
+        yield OldName(was, now, _text(was, now), clashes)
+    parent = _inside(data, PROTOCOL[:-1])
+    old = parent.get(PROTOCOL[-1]) if parent is not None else None
+    if parent is not None and isinstance(old, str) and old in PROTOCOLS:
+        parent[PROTOCOL[-1]] = PROTOCOLS[old]
+        text = f"the protocol `{old}` is called `{PROTOCOLS[old]}` now"
+        yield OldName(PROTOCOL, PROTOCOL, text)
+
+
+def suite_in_old_names(config: dict[str, Any]) -> dict[str, Any]:
+    """A resolved suite as it was written before the names changed, for its hash."""
+    config = _copied(config)
+    for was, now in SETTINGS.items():
+        parent = _inside(config, now[:-1])
+        if parent is not None and now[-1] in parent:
+            parent[was[-1]] = parent.pop(now[-1])
+    measurement = _inside(config, PROTOCOL[:-1])
+    if measurement is not None:
+        before = {new: old for old, new in PROTOCOLS.items()}
+        protocol = measurement.get(PROTOCOL[-1])
+        measurement[PROTOCOL[-1]] = before.get(str(protocol), protocol)
+    return config
+
+
+def job_in_old_names(fields: dict[str, Any]) -> dict[str, Any]:
+    """The fields of a job's specification as they were called before, for its id."""
+    before = {new: old for old, new in FIELDS.items()}
+    return {before.get(name, name): value for name, value in fields.items()}
+
+
+def record_in_new_names(data: Any, version: int) -> Any:
+    """The fields of a record, as `version` of the schema calls them; anything else as it is."""
+    if not isinstance(data, dict) or not any(old in data for old in FIELDS):
+        return data
+    renamed = {FIELDS.get(name, name): value for name, value in data.items()}
+    if isinstance(unpublished := data.get("unpublished"), list):
+        renamed["unpublished"] = [FIELDS.get(name, name) for name in unpublished]
+    return {**renamed, "schema_version": version}
+
+
+def run_in_new_names(data: Any, version: int) -> Any:
+    """The fields of run.json with its suite as `version` of the schema calls them."""
+    if not isinstance(data, dict) or not isinstance(data.get("config"), dict):
+        return data
+    config, told = _copied(data["config"]), data.get("measurement")
+    renamed = list(in_suite(config))
+    changes: dict[str, Any] = {"config": config}
+    if isinstance(told, dict) and told.get("protocol") in PROTOCOLS:
+        changes["measurement"] = {**told, "protocol": PROTOCOLS[told["protocol"]]}
+        renamed.append(OldName(PROTOCOL, PROTOCOL, ""))
+    return {**data, **changes, "schema_version": version} if renamed else data
+
+
+def _text(was: Path, now: Path) -> str:
+    return f"`{'.'.join(was)}` is called `{'.'.join(now)}` now"
+
+
+def _inside(data: Any, path: Path) -> dict[str, Any] | None:
+    """The mapping at a path, if there is one."""
+    for key in path:
+        data = data.get(key) if isinstance(data, dict) else None
+    return data if isinstance(data, dict) else None
+
+
+def _copied(config: dict[str, Any]) -> dict[str, Any]:
+    """A suite whose mappings down to those that hold renamed keys can be changed."""
+    measurement = config.get("measurement")
+    if not isinstance(measurement, dict):
+        return dict(config)
+    parity = measurement.get("parity")
+    measurement = (
+        {**measurement, "parity": dict(parity)} if isinstance(parity, dict) else {**measurement}
+    )
+    return {**config, "measurement": measurement}
