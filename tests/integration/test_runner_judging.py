@@ -185,7 +185,7 @@ def with_parity_runs(first: dict[str, Any], second: dict[str, Any]) -> Plan:
     plan = make_plan([{}] * 4)
     parity_runs = [
         make_job(position, **options).model_copy(
-            update={"id": f"parity run{position}", "parity_run": True}
+            update={"id": f"parity_run{position}", "parity_run": True}
         )
         for position, options in enumerate((first, second))
     ]

@@ -66,7 +66,7 @@ def smoke():
 
 def test_a_turn_of_more_steps_than_there_are_takes_all_of_them() -> None:
     turns = TurnTimes(lead_in_steps=1, steps=[2, 10**30])
-    job = make_job(interleaved=turns, timing=Timing(steady_begin_step=1))
+    job = make_job(turns=turns, timing=Timing(steady_begin_step=1))
     assert list(steady_steps(job, np.arange(1.0, 7.0))) == [1.0, 2.0, 4.0, 5.0, 6.0]
 
 
