@@ -38,7 +38,7 @@ from harness.nightly.state import (
 )
 from harness.results.open_run import now_utc
 from harness.runner.runner import INTERRUPTED_EXIT_CODE
-from harness.runner.stop import Stop
+from harness.runner.signals import Stop
 from harness.schema.redaction import redactor
 from harness.schema.verdict import Verdict, VerdictCode
 

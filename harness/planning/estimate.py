@@ -26,7 +26,7 @@ TRAIN_SAMPLES = {
     "wnli": 635,
 }
 UNKNOWN_SAMPLES = 10_000  # of tasks that are not GLUE's and set no `train_samples`: a first guess
-# Rates that a launch-bound small batch reaches, for a first guess only: FLOP/s of one CPU core
+# Rates of a small batch that the host's kernel launches limit, for a first guess only: FLOP/s of one CPU core
 # (fp32), of a GPU.
 NOMINAL_CPU_CORE_FLOPS = 2e10
 NOMINAL_GPU_FLOPS = 2e13

@@ -28,7 +28,7 @@ from harness.setup.stack import (
     installed_variant,
 )
 from harness.telemetry.nvml import CardsSeen, look_at_cards
-from harness.telemetry.sources import LostGpu
+from harness.telemetry.readings import LostGpu
 
 NEEDED_DISK_BYTES = 10 << 30
 NEEDED_GPU_BYTES = 8 << 30  # roberta-base, batch 8, fp16 with its optimizer state, and room

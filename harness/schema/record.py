@@ -433,7 +433,7 @@ class EngineTimes(Part):
 
 
 class InferencePoint(Part):
-    """Both engines at one batch size: the same batches, in alternating blocks."""
+    """Both engines at one batch size: the same batches, in turns (A B B A)."""
 
     batch_size: int
     batches: int = Field(description="timed batches of each engine")

@@ -119,11 +119,11 @@ def version_notes(run: Run) -> list[str]:
 
 def source_notes(run: Run) -> list[str]:
     """Under every table: synthetic data, random weights, and heads drawn anew."""
-    launched = [
+    measured = [
         job for replicates in arms_of(run).replicates.values() for job in replicates.values()
     ]
     built_in = dict.fromkeys(
-        job.workload.task.data_name for job in launched if job.sources.data == "synthetic"
+        job.workload.task.data_name for job in measured if job.sources.data == "synthetic"
     )
     plural = "s" if len(built_in) > 1 else ""
     stand_ins = (
@@ -156,12 +156,12 @@ def disturbance_notes(run: Run) -> list[str]:
     """What else on the host disturbed replicates that count (harness.runner.contention), the worst
     of each kind.
     """
-    launched = {
+    measured = {
         key: replicates for key, replicates in arms_of(run).replicates.items() if replicates
     }
     worst: dict[str, dict[tuple[str, str], float]] = {"pauses": {}, "others": {}, "stopped": {}}
     heavy: dict[tuple[str, str], bool] = {}
-    for key, replicates in launched.items():
+    for key, replicates in measured.items():
         for job in replicates.values():
             found = job.contention if is_result(job) else None
             if found is None:
@@ -179,7 +179,7 @@ def disturbance_notes(run: Run) -> list[str]:
         "steady window",
     }
     said = [
-        texts[kind].format(max(shares.values())) + name_arms(shares, launched)
+        texts[kind].format(max(shares.values())) + name_arms(shares, measured)
         for kind, shares in worst.items()
         if shares
     ]
@@ -187,7 +187,7 @@ def disturbance_notes(run: Run) -> list[str]:
         counted = (
             "heavily disturbed replicates count, as the suite asks (measurement.contention: note)"
         )
-        said.append(counted + name_arms(heavy, launched))
+        said.append(counted + name_arms(heavy, measured))
     return said
 
 
@@ -396,15 +396,15 @@ def grouped(run: Run, say: Callable[[JobRecord], Iterable[str]]) -> list[str]:
     """What `say` says of the jobs, each thing once, in the tables' order; names what it is about if
     not all.
     """
-    launched = {
+    measured = {
         key: replicates for key, replicates in arms_of(run).replicates.items() if replicates
     }
     said: dict[str, set[tuple[str, str]]] = {}
-    for key, replicates in launched.items():
+    for key, replicates in measured.items():
         for job in replicates.values():
             for text in say(job):
                 said.setdefault(text, set()).add(key)
-    return [f"{text}{name_arms(about, launched)}" for text, about in said.items()]
+    return [f"{text}{name_arms(about, measured)}" for text, about in said.items()]
 
 
 def name_arms(about: Collection[tuple[str, str]], every: Collection[tuple[str, str]]) -> str:

@@ -18,7 +18,7 @@ from harness.planning.plan import make_plan
 from harness.runner import preflight
 from harness.schema.record import Engagement, Memory, State
 from harness.schema.workload import Launch
-from harness.telemetry.sources import Gpu, LostGpu, Unreadable
+from harness.telemetry.readings import Gpu, LostGpu, Unreadable
 from harness.worker.ranks import Ranks, highest, proof_of_all
 
 SMOKE = ROOT / "configs" / "scaling-smoke.yaml"

@@ -20,8 +20,8 @@ from harness.planning import hub as hub_module
 from harness.planning.hub import Hub, folder_of
 from harness.results.run_folder import read_info
 from harness.runner.display import LineDisplay
+from harness.runner.hub_or_builtin import resolve
 from harness.runner.runner import RunOptions, run
-from harness.runner.sources import resolve
 from harness.schema.job import JobSpec
 from harness.schema.workload import Model, Task
 
@@ -396,7 +396,7 @@ def test_what_cannot_be_had_leaves_no_run(
 
 def test_help_does_not_wait_for_the_hubs_client() -> None:
     look = (
-        "import sys, harness.cli, harness.commands, harness.runner.sources; "
+        "import sys, harness.cli, harness.commands, harness.runner.hub_or_builtin; "
         "print('huggingface_hub' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, check=True)
