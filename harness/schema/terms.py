@@ -17,6 +17,8 @@ Path = tuple[str, ...]
 # Of suites: a path of keys and the path that replaced it; what encloses another comes last.
 SETTINGS: dict[Path, Path] = {
     ("measurement", "parity", "twin_steps"): ("measurement", "parity", "steps"),
+    ("measurement", "adaptive", "min_pairs"): ("measurement", "adaptive", "min_replicates"),
+    ("measurement", "adaptive", "max_pairs"): ("measurement", "adaptive", "max_replicates"),
     ("measurement", "launches"): ("measurement", "replicates"),
     ("measurement", "blocks"): ("measurement", "interleaved"),
 }
@@ -24,6 +26,8 @@ PROTOCOL: Path = ("measurement", "protocol")
 PROTOCOLS = {"epochs": "sequential", "blocks": "interleaved"}
 # Of records and of the specifications of jobs.
 FIELDS = {"launch": "replicate", "twin": "parity_run", "blocks": "turns"}
+# Of how adaptive stopping ended for a pair, in run.json.
+STOPPING = {"pairs": "replicates", "needed_pairs": "needed_replicates"}
 
 
 @dataclass(frozen=True)
@@ -115,6 +119,17 @@ def run_in_new_names(data: Any, version: int) -> Any:
     if isinstance(told, dict) and told.get("protocol") in PROTOCOLS:
         changes["measurement"] = {**told, "protocol": PROTOCOLS[told["protocol"]]}
         renamed.append(OldName(PROTOCOL, PROTOCOL, ""))
+    stopping = data.get("stopping")
+    if isinstance(stopping, list) and any(
+        isinstance(pair, dict) and pair.keys() & STOPPING.keys() for pair in stopping
+    ):
+        changes["stopping"] = [
+            {STOPPING.get(name, name): value for name, value in pair.items()}
+            if isinstance(pair, dict)
+            else pair
+            for pair in stopping
+        ]
+        renamed.append(OldName(("stopping",), ("stopping",), ""))
     return {**data, **changes, "schema_version": version} if renamed else data
 
 
@@ -134,8 +149,7 @@ def _copied(config: dict[str, Any]) -> dict[str, Any]:
     measurement = config.get("measurement")
     if not isinstance(measurement, dict):
         return dict(config)
-    parity = measurement.get("parity")
-    measurement = (
-        {**measurement, "parity": dict(parity)} if isinstance(parity, dict) else {**measurement}
-    )
-    return {**config, "measurement": measurement}
+    copied = {
+        key: dict(value) if isinstance(value, dict) else value for key, value in measurement.items()
+    }
+    return {**config, "measurement": copied}

@@ -228,7 +228,7 @@ def test_precision_of_pairs_that_are_not_selected_is_not_told(tmp_path: Path) ->
     ]
     stopping = [
         Stopping(workload=f"{model}-sst2", baseline="pytorch", candidate="onnxruntime", state="precision not reached",
-                 pairs=8, target_pp=1.0, minutes=5.0)
+                 replicates=8, target_pp=1.0, minutes=5.0)
         for model in ("tiny", "small")
     ]  # fmt: skip
     folder = write_run(tmp_path / "run", make_run(jobs, stopping=stopping))

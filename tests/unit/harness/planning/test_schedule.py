@@ -169,7 +169,7 @@ def noisy(deviation: float) -> Outcome:
     return outcome
 
 
-ADAPTIVE = Adaptive(half_width_pp=2.0, min_pairs=4, max_pairs=20)
+ADAPTIVE = Adaptive(half_width_pp=2.0, min_replicates=4, max_replicates=20)
 
 
 def test_precision_ends_a_workload_and_the_rest_is_dropped() -> None:

@@ -91,7 +91,7 @@ BAD = {
                            f"[1, 2]}}}}"), 6, "about 40000 jobs",
     ),
     "many replicates": (
-        f"suite: s\n{GOOD}".replace("replicates: 1,", "adaptive: {max_pairs: 1000000000},"),
+        f"suite: s\n{GOOD}".replace("replicates: 1,", "adaptive: {max_replicates: 1000000000},"),
         7, "less than or equal to 1000",
     ),
 }  # fmt: skip

@@ -123,7 +123,7 @@ def test_disagreement_is_symmetric_and_needs_a_gap(
 
 def stopped(state: Any, **fields: Any) -> Stopping:
     given: dict[str, Any] = {
-        "pairs": 12,
+        "replicates": 12,
         "half_width_pp": 1.234,
         "target_pp": 0.5,
         "minutes": 240.0,
@@ -133,14 +133,14 @@ def stopped(state: Any, **fields: Any) -> Stopping:
 
 
 def test_precision_not_reached_is_in_the_state_and_what_it_takes_in_a_note() -> None:
-    said = stopped("precision not reached", needed_pairs=73, needed_minutes=1460.0)
+    said = stopped("precision not reached", needed_replicates=73, needed_minutes=1460.0)
     run = make_run(four_pairs(), [PAIR], stopping=[said])
     end_to_end, steady = rows_of(run)
     assert (end_to_end["State"], steady["State"]) == ("ok", "ok; precision not reached")
     assert (
-        "precision not reached: onnxruntime over pytorch on tiny-sst2 has ±1.23 pp after 12 pairs "
+        "precision not reached: onnxruntime over pytorch on tiny-sst2 has ±1.23 pp after 12 replicates "
         "and 240 minutes, the "
-        "target is ±0.5 pp; about 73 pairs (1460 minutes) would reach it"
+        "target is ±0.5 pp; about 73 replicates (1460 minutes) would reach it"
     ) in notes_of(run)
     watched = {"measurement": {"adaptive": {"measure": "end_to_end"}}}
     run = make_run(four_pairs(), [PAIR], stopping=[said], config=watched)

@@ -37,16 +37,6 @@ class Bench:
         return Alternation(engines, range(batches), lambda: self.now).run(seconds, first)
 
 
-def turns_of(bench: Bench) -> list[tuple[int, list[int]]]:
-    """(engine, batches) of each turn after the warm-up, lead-in included."""
-    found: list[tuple[int, list[int]]] = []
-    for engine, batch in bench.calls[4 * WARM_UP :]:
-        if not found or found[-1][0] != engine:
-            found.append((engine, []))
-        found[-1][1].append(batch)
-    return found
-
-
 @pytest.mark.parametrize("first", [0, 1])
 def test_turns_come_in_the_order_a_b_b_a(first: int) -> None:
     bench = Bench((1.0, 0.5))
