@@ -306,7 +306,7 @@ def training_check() -> Iterator[Check]:
 def hub_check() -> Iterator[Check]:
     """Whether real data and weights can be had."""
     from harness.planning.hub import Hub
-    from harness.worker.tasks.sources import HUB_DATASET
+    from harness.schema.glue import HUB_DATASET
 
     hub = Hub()
     if hub.has_cached_dataset(HUB_DATASET, "sst2"):

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
 
+from harness.schema.clocks import CLOCKS_APART, clocks_apart
 from harness.schema.record import JobRecord, State, trained_length
-from report.analysis.cycles import sm_clock_mhz
 from report.analysis.published import check_samples
 from report.analysis.replicates import (
     JobStatus,
@@ -20,7 +21,6 @@ from report.labels import known
 from report.loading.runs import Run
 from report.text import MANY_RUNS, in_one_line
 
-CLOCKS_APART = 1.01  # ratio of SM clocks from which the harness runs a quad again
 MOST_NOTES = 30  # under a table of many runs
 FEW_NAMES = 3
 TOLD_PACKAGES = (
@@ -298,12 +298,12 @@ def _why_again(job: JobRecord, superseded: Sequence[JobRecord]) -> str:
     beside = [
         other
         for other in superseded
-        if (other.workload.name, other.replicate, other.attempt)
+        if other.state is State.OK
+        and (other.workload.name, other.replicate, other.attempt)
         == (job.workload.name, job.replicate, job.attempt)
     ]
-    clocks = [clock for other in beside if (clock := sm_clock_mhz(other))]
-    if clocks and max(clocks) > min(clocks) * CLOCKS_APART:
-        return "SM clocks of the arms more than 1% apart"
+    if any(clocks_apart(one, other) for one, other in itertools.combinations(beside, 2)):
+        return f"SM clocks of the arms more than {CLOCKS_APART:.0%} apart"
     return "undisturbed, but of a disturbed quad"
 
 
