@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Literal
 
-from harness.commands.options import SuiteRequest
+from harness.commands.options import DEFAULT_SUITES, SuiteRequest
 from harness.config import Suite, load_suite
 from harness.config.selection import only_pairs
 from harness.errors import BenchError
@@ -21,13 +21,13 @@ VISIBLE = "CUDA_VISIBLE_DEVICES"
 
 
 def find_suite(given: str | None, device: Device) -> Path:
-    """The file of a suite: a path, or a name in configs/ here or in the checkout. Default: what
-    fits the device.
+    """The file of a suite: a path, or a name in configs/ here or in the checkout. Default: the
+    device's of DEFAULT_SUITES.
 
     A name that is no file's may lack its end, -cpu or -gpu by the device: `matrix` is
     matrix-cpu.yaml on a CPU.
     """
-    name = given or ("glue-sst2" if device == "cuda" else "smoke")
+    name = given or DEFAULT_SUITES[device]
     candidates = [Path(name)] if name.endswith((".yaml", ".yml")) or "/" in name else []
     names = (Path(name).stem, f"{Path(name).stem}-{'gpu' if device == 'cuda' else 'cpu'}")
     candidates += [

@@ -290,7 +290,7 @@ def start(arguments: list[str], env: dict[str, str]) -> subprocess.Popen[str]:
 
 
 def run(arguments: list[str], env: dict[str, str]) -> tuple[int, str, str]:
-    """A real `report alert`; its exit code, standard output and standard error."""
+    """A real `report alert`; its exit status, standard output and standard error."""
     process = start(arguments, env)
     out, err = process.communicate(timeout=120)
     return process.returncode, out, err

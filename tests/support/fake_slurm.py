@@ -66,7 +66,7 @@ def serve(connection: socket.socket) -> None:
 
 
 def srun(path: str, words: list[str]) -> int:
-    """Run a step. The highest exit code of its tasks."""
+    """Run a step. The highest exit status of its tasks."""
     count = 0
     while words[0].startswith("--"):
         name, _, value = words.pop(0).partition("=")

@@ -4,7 +4,7 @@
 Usage: python tests/support/telemetry_recording.py --seconds N --output FILE.jsonl|FILE.parquet
                                            [--gpus 0] [--interval 0.1] [--job PID]
 
-A reading that a card refuses is in the file as an `unreadable` line. The exit code is 2 if no card
+A reading that a card refuses is in the file as an `unreadable` line. The exit status is 2 if no card
 answers.
 """
 

@@ -250,7 +250,7 @@ def check_table(text: str) -> int:
 
 
 def check_tables(
-    capsys: pytest.CaptureFixture[str], run: Path, views: tuple[str, ...] = tables.VIEWS
+    capsys: pytest.CaptureFixture[str], run: Path, views: tuple[str, ...] = tuple(tables.VIEWS)
 ) -> None:
     for view in views:
         text = said(capsys, "tables", run, "--view", view, "--format", "markdown")
