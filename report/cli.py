@@ -1,5 +1,5 @@
-"""The command line of the report. Exit status 0: done; 1: something was set aside or is stale; 2: no
-answer.
+"""The command line of the report. Exit status 0: done; 1: something was set aside or is stale; 2:
+no answer.
 """
 
 from __future__ import annotations

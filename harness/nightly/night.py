@@ -81,8 +81,8 @@ def run_nights(settings: Settings, stop: Stop, lock_fd: int) -> int:
         lock_fd: The night's lock, which every program of the night holds too.
 
     Returns:
-        The worst of the nights' exit statuses. 0: nothing worse; 1: a regression; 2: could not judge,
-        or not deliver; 130: interrupted.
+        The worst of the nights' exit statuses. 0: nothing worse; 1: a regression; 2: could not
+        judge, or not deliver; 130: interrupted.
     """
     left = pending(settings.results, settings.suite)
     tonight = left.pop() if left and _goes_on(left[-1], settings) else None

@@ -14,8 +14,8 @@ from harness.schema.glue import GLUE, TRAIN
 from harness.schema.job import JobSpec
 
 UNKNOWN_SAMPLES = 10_000  # of tasks that are not GLUE's and set no `train_samples`: a first guess
-# Rates of a small batch that the host's kernel launches limit, for a first guess only: FLOP/s of one
-# CPU core (fp32), of a GPU.
+# Rates of a small batch that the host's kernel launches limit, for a first guess only: FLOP/s of
+# one CPU core (fp32), of a GPU.
 NOMINAL_CPU_CORE_FLOPS = 2e10
 NOMINAL_GPU_FLOPS = 2e13
 NOMINAL_START_S = 12.0  # imports, data, model

@@ -34,8 +34,8 @@ def outline(plan: Plan) -> str:
         target = measurement.adaptive
         lines.append(
             f"stops at ±{target.half_width_pp:g} pp ({target.measure.replace('_', ' ')}), looked "
-            f"at every two replicates from {target.min_replicates} replicates on; at most {target.max_replicates} "
-            f"replicates or {target.budget_minutes:g} min of a workload"
+            f"at every two replicates from {target.min_replicates} replicates on; at most "
+            f"{target.max_replicates} replicates or {target.budget_minutes:g} min of a workload"
         )
     if measurement.protocol == "interleaved":
         lines.append(_interleaved(measurement.interleaved))

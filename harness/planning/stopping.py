@@ -30,7 +30,8 @@ def decide(
 
     `records` are all records of the workload in the order written (the last one of an arm's
     replicate counts); later replicates are left out, so that a resumed run decides at every look
-    what it decided then. A pair without any usable replicate after `min_replicates` is not waited for.
+    what it decided then. A pair without any usable replicate after `min_replicates` is not
+    waited for.
     """
     seen = [record for record in records if record.parity_run or record.replicate < replicates]
     minutes = sum(record.timing.wall_s or 0.0 for record in seen) / 60
@@ -46,7 +47,7 @@ def decide(
 
 
 def ratios(pair: Pair, records: Iterable[JobRecord], measure: str) -> list[float]:
-    """ln T_baseline - ln T_candidate of every replicate that ended ok in both arms, by replicate."""
+    """ln T_baseline - ln T_candidate of every replicate that ended ok in both arms, in order."""
     latest = {
         (record.arm.name, record.replicate): record
         for record in records
@@ -71,8 +72,8 @@ def half_width_pp(estimate: Estimate) -> float | None:
 
 
 def needed_replicates(estimate: Estimate, target_pp: float, at_least: int = 2) -> int | None:
-    """The smallest number of replicates whose half-width would meet the target if mean and spread stayed
-    what they are.
+    """The smallest number of replicates whose half-width would meet the target if mean and spread
+    stayed what they are.
 
     Half-width in percentage points is 100 · exp(mean) · sinh(t(n-1) · s / √n). None: not to be
     told, or absurdly many.

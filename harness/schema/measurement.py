@@ -38,12 +38,13 @@ class Adaptive(Strict):
     def _bounds_fit(self) -> Adaptive:
         if self.min_replicates > self.max_replicates:
             raise ValueError(
-                f"min_replicates ({self.min_replicates}) is more than max_replicates ({self.max_replicates})"
+                f"min_replicates ({self.min_replicates}) is more than max_replicates "
+                f"({self.max_replicates})"
             )
         if self.max_replicates % 2:
             raise ValueError(
-                f"max_replicates ({self.max_replicates}) must be even: replicates are made and judged two "
-                "at a time"
+                f"max_replicates ({self.max_replicates}) must be even: replicates are made and "
+                "judged two at a time"
             )
         return self
 

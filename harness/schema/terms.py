@@ -1,9 +1,9 @@
 """The names that suites and records had before, and those that replaced them.
 
-Only new names are written. Old ones are read: in suites and in `--set`, where the reader is told the
-new name (harness.config), and in recorded runs. What identifies a job or a configuration is computed
-over the old names, so a run that began before the names changed goes on, and nights before and after
-have the same history.
+Only new names are written. Old ones are read: in suites and in `--set`, where the reader is told
+the new name (harness.config), and in recorded runs. What identifies a job or a configuration is
+computed over the old names, so a run that began before the names changed goes on, and nights before
+and after have the same history.
 """
 
 from __future__ import annotations

@@ -73,7 +73,7 @@ class Selection:
 
         Args:
             run: The run.
-            expected: Workload and arm of everything that the run has, or should have, replicates of.
+            expected: Workload and arm of all that the run has, or should have, replicates of.
 
         Returns:
             The run with what is selected; None if that is nothing.

@@ -192,7 +192,7 @@ def disturbance_notes(run: Run) -> list[str]:
 
 
 def telemetry_notes(run: Run) -> list[str]:
-    """Of replicates that count: whether the sampler saw nothing, or not all, of the steady window."""
+    """Of replicates that count: whether the sampler saw nothing or a part of the steady window."""
 
     def unseen(job: JobRecord) -> list[str]:
         if not is_result(job) or job.source != "measured" or job.timing.steady_step_s is None:

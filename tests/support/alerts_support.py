@@ -48,16 +48,34 @@ def finding(
     history = [point(one, factor if one > night - nights else 1.0) for one in range(1, night + 1)]
     changed = state in ("regression", "improvement", "watch")
     changes = [
-        Change(series="baseline_s", level=0.0461, mean=0.0461, change=0.0, score=0.0, tail=nights, nights=28),
         Change(
-            series="candidate_s", level=0.028 * factor, mean=0.028, change=factor - 1, score=60 * (factor - 1),
-            tail=nights, nights=28,
+            series="baseline_s",
+            level=0.0461,
+            mean=0.0461,
+            change=0.0,
+            score=0.0,
+            tail=nights,
+            nights=28,
         ),
         Change(
-            series="ratio", level=0.6074 * factor, mean=0.6074, change=factor - 1, score=55 * (factor - 1),
-            tail=nights, nights=28,
+            series="candidate_s",
+            level=0.028 * factor,
+            mean=0.028,
+            change=factor - 1,
+            score=60 * (factor - 1),
+            tail=nights,
+            nights=28,
         ),
-    ]  # fmt: skip
+        Change(
+            series="ratio",
+            level=0.6074 * factor,
+            mean=0.6074,
+            change=factor - 1,
+            score=55 * (factor - 1),
+            tail=nights,
+            nights=28,
+        ),
+    ]
     cause = {"regression": "candidate regressed", "improvement": "candidate improved"}.get(
         state, ""
     )

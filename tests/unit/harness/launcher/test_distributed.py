@@ -151,7 +151,7 @@ def test_a_step_takes_as_long_as_on_its_slowest_rank() -> None:
     ranks = WithOther(size=2)
     losses = LossRecorder(Trainer(), cuda=False)
     losses.values, losses.samples = [0.7, 0.3, 0.1], [4, 4, 4]
-    clock = StepClock(None, losses, lambda step: None, cuda=False, ranks=ranks)  # type: ignore[arg-type]
+    clock = StepClock(None, losses, lambda step: None, cuda=False, ranks=ranks)
     clock._starts, clock._ends = [0.0, 0.2, 0.4], [0.2, 0.4, 0.6]
     clock._starts_ns, clock._ends_ns = [0, 1, 2], [1, 2, 3]
     clock.setup_s = 2.0

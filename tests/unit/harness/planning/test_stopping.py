@@ -181,7 +181,7 @@ def test_the_measure_is_chosen_and_the_last_attempt_counts() -> None:
 
 
 def test_a_precise_answer_costs_fewer_replicates_than_a_noisy_one() -> None:
-    """Looks every two replicates at seeded noise: how many replicates are spent follows the noise."""
+    """Looks every two replicates at seeded noise: how many are spent follows the noise."""
     draw = random.Random(4)
     target = Adaptive(half_width_pp=1.0, min_replicates=4, max_replicates=40)
     spent = []

@@ -36,7 +36,7 @@ class Handler(BaseHTTPRequestHandler):
             f"/{MODEL}/resolve/main/config.json",
             f"/datasets/{DATASET}/resolve/main/README.md",
         )
-        status = self.server.broken.get(self.path.split("/resolve/")[0].lstrip("/"))  # type: ignore[attr-defined]
+        status = self.server.broken.get(self.path.split("/resolve/")[0].lstrip("/"))
         self.send_response(status or (200 if known else 404))
         if not known and not status:
             self.send_header("X-Error-Code", "RepoNotFound")
@@ -107,7 +107,7 @@ def test_a_hub_that_answers_is_taken(tmp_path: Path, hub_server: ThreadingHTTPSe
     resolved = resolve(jobs, hub(tmp_path, url(hub_server)))
     assert resolved.as_config() == {"data": {"sst2": "hub"}, "weights": {"m": "pretrained"}}
     assert resolved.notes == []
-    assert len(hub_server.asked) == 2, "once per repository, not per job"  # type: ignore[attr-defined]
+    assert len(hub_server.asked) == 2, "once per repository, not per job"
     done = resolved.apply(jobs[0])
     assert (done.workload.task.source, done.workload.model.weights) == ("hub", "pretrained")
     assert done.id == jobs[0].id

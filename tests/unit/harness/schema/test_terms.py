@@ -89,9 +89,12 @@ def test_a_suite_with_an_old_name_is_the_suite_with_the_new_one_and_says_so_once
         ("measurement.blocks.seconds=3", "measurement.interleaved.seconds=3"),
         ("measurement.parity.twin_steps=4", "measurement.parity.steps=4"),
         ("measurement.adaptive.min_pairs=4", "measurement.adaptive.min_replicates=4"),
-        ("measurement={launches: 3, parity: {twin_steps: 4}}", "measurement={replicates: 3, parity: {steps: 4}}"),
+        (
+            "measurement={launches: 3, parity: {twin_steps: 4}}",
+            "measurement={replicates: 3, parity: {steps: 4}}",
+        ),
     ],
-)  # fmt: skip
+)
 def test_set_takes_old_names_too(capsys: pytest.CaptureFixture[str], old: str, new: str) -> None:
     before = load_suite(SMOKE, [old])
     assert capsys.readouterr().err.startswith(f"note: --set {old}: ")

@@ -138,8 +138,8 @@ def test_precision_not_reached_is_in_the_state_and_what_it_takes_in_a_note() -> 
     end_to_end, steady = rows_of(run)
     assert (end_to_end["State"], steady["State"]) == ("ok", "ok; precision not reached")
     assert (
-        "precision not reached: onnxruntime over pytorch on tiny-sst2 has ±1.23 pp after 12 replicates "
-        "and 240 minutes, the "
+        "precision not reached: onnxruntime over pytorch on tiny-sst2 has ±1.23 pp after 12 "
+        "replicates and 240 minutes, the "
         "target is ±0.5 pp; about 73 replicates (1460 minutes) would reach it"
     ) in notes_of(run)
     watched = {"measurement": {"adaptive": {"measure": "end_to_end"}}}
@@ -346,8 +346,11 @@ def test_hosts_are_told_by_their_cards_and_without_cards_by_name() -> None:
 def test_the_widest_row_says_all_of_it() -> None:
     """All columns at once, so that none hides another."""
     timing = {"setup_s": 2.0, "train_runtime_s": 100.0, "steps": 100}
-    jobs = [make_job(arm, k, timing=Timing(steady_step_s=step_s + k / 1e4, **timing))
-            for k in range(4) for arm, step_s in (("pytorch", 0.5), ("onnxruntime", 0.4))]  # fmt: skip
+    jobs = [
+        make_job(arm, k, timing=Timing(steady_step_s=step_s + k / 1e4, **timing))
+        for k in range(4)
+        for arm, step_s in (("pytorch", 0.5), ("onnxruntime", 0.4))
+    ]
     run = make_run(
         [*jobs, *a_a_jobs(NOISE)],
         [PAIR, A_A],
