@@ -15,7 +15,7 @@ from pathlib import Path
 
 from harness.errors import BenchError
 from harness.launcher.outcome import judge
-from harness.launcher.process import ReplicateOptions, RunningJob
+from harness.launcher.process import LaunchOptions, RunningJob
 from harness.launcher.srun import Part, node_log
 from harness.launcher.torchrun import Rendezvous
 from harness.schema.job import JobSpec
@@ -46,7 +46,7 @@ def main() -> int:
         job = JobSpec.model_validate(part.spec)
         address = os.environ.get("SLURMD_NODENAME", "localhost")
         log = node_log(Path(part.log), node)
-        options = ReplicateOptions(
+        options = LaunchOptions(
             interpreter=part.interpreter,
             command=part.worker,
             wake_fd=wake,

@@ -36,7 +36,7 @@ GIVE_UP_S = 20.0  # after SIGKILL; what is then still there hangs in the kernel
 
 
 @dataclass(frozen=True)
-class ReplicateOptions:
+class LaunchOptions:
     """How a job is started, apart from what it does.
 
     Attributes:
@@ -70,7 +70,7 @@ class RunningJob:
     whatever is left.
     """
 
-    def __init__(self, job: JobSpec, log: Path, options: ReplicateOptions | None = None) -> None:
+    def __init__(self, job: JobSpec, log: Path, options: LaunchOptions | None = None) -> None:
         """Start a job.
 
         Args:
@@ -81,7 +81,7 @@ class RunningJob:
         Raises:
             BenchError: The job cannot be started at all.
         """
-        options = options or ReplicateOptions()
+        options = options or LaunchOptions()
         self.job, self.log = job, log
         self.seen = Seen()
         self.done = False
@@ -107,7 +107,7 @@ class RunningJob:
             what = ": ".join(filter(None, ("cannot start a job", said.place, said.message)))
             raise BenchError(what, place=job.id, fix=said.fix) from error
 
-    def _command(self, options: ReplicateOptions) -> list[str]:
+    def _command(self, options: LaunchOptions) -> list[str]:
         """The command line of the job, whose specification is written for it."""
         spec = self._folder / "spec.json"
         # In ASCII, for the names of folders in it may be no UTF-8.
@@ -127,7 +127,7 @@ class RunningJob:
             )
         return [*words, str(spec), str(self._folder / "channel")]
 
-    def _environment(self, options: ReplicateOptions) -> dict[str, str]:
+    def _environment(self, options: LaunchOptions) -> dict[str, str]:
         return environment_for(
             self.job,
             os.environ if options.caller is None else options.caller,

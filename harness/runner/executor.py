@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from harness.launcher import srun
 from harness.launcher.outcome import Seen, judge
-from harness.launcher.process import ReplicateOptions, RunningJob, run_to_end
+from harness.launcher.process import LaunchOptions, RunningJob, run_to_end
 from harness.results.open_run import now_utc
 from harness.results.run_folder import RunFolder
 from harness.runner.display import Display
@@ -62,7 +62,7 @@ class Executor:
         return self._run_pair((jobs[0], jobs[1]), attempt)
 
     def _start(self, job: JobSpec, log: Path) -> RunningJob:
-        options = ReplicateOptions(
+        options = LaunchOptions(
             interpreter=self.plan.stacks[job.arm.stack],
             command=self.command,
             libraries=backends.get(job.arm.backend).library_path(job.device),

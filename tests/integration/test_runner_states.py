@@ -15,7 +15,7 @@ from runner_support import WORKER, make_job, make_plan, processes_of, quiet, wai
 from harness.errors import BenchError
 from harness.launcher import process
 from harness.launcher.outcome import OomCounter, judge
-from harness.launcher.process import ReplicateOptions, RunningJob, run_to_end
+from harness.launcher.process import LaunchOptions, RunningJob, run_to_end
 from harness.results import provenance
 from harness.results.run_folder import read_info, read_records
 from harness.runner.runner import RunOptions, RunOutcome, has_result, run
@@ -137,7 +137,7 @@ def test_a_sigkill_with_a_risen_oom_counter_is_out_of_memory(tmp_path: Path) -> 
     counter.write_text("low 0\noom_kill 3\n")
     log = tmp_path / "log"
     job = make_job(do="oom kill", counter=str(counter))
-    with RunningJob(job, log, ReplicateOptions(command=WORKER, oom=OomCounter(counter))) as running:
+    with RunningJob(job, log, LaunchOptions(command=WORKER, oom=OomCounter(counter))) as running:
         seen = run_to_end(running, 30, on_event=lambda event: None, stop_reason=lambda: "")
     state, reason = judge(seen, log)
     assert state is State.OUT_OF_MEMORY
@@ -164,7 +164,7 @@ def test_rank_0_speaks_for_the_job(tmp_path: Path) -> None:
 
 def test_the_runner_can_send_control_messages(tmp_path: Path) -> None:
     with RunningJob(
-        make_job(do="echo"), tmp_path / "log", ReplicateOptions(command=WORKER)
+        make_job(do="echo"), tmp_path / "log", LaunchOptions(command=WORKER)
     ) as running:
         while not (running.peers and running.peers[0].rank == 0):
             running.pump(10)
@@ -260,7 +260,7 @@ def test_the_environment_of_a_job_is_chosen(
     monkeypatch.setenv("ORTMODULE_LOG_LEVEL", "1")
     job = make_job(do="environment").replace(threads=2)
     log = tmp_path / "log"
-    with RunningJob(job, log, ReplicateOptions(command=WORKER)) as running:
+    with RunningJob(job, log, LaunchOptions(command=WORKER)) as running:
         run_to_end(running, 30, on_event=lambda event: None, stop_reason=lambda: "")
     environment = json.loads(log.read_text().splitlines()[1])
     assert "PYTHONSTARTUP" not in environment
@@ -274,7 +274,7 @@ def test_the_environment_of_a_job_is_chosen(
 
 def test_a_job_reads_nothing_from_the_terminal(tmp_path: Path) -> None:
     log = tmp_path / "log"
-    with RunningJob(make_job(do="stdin"), log, ReplicateOptions(command=WORKER)) as running:
+    with RunningJob(make_job(do="stdin"), log, LaunchOptions(command=WORKER)) as running:
         run_to_end(running, 30, on_event=lambda event: None, stop_reason=lambda: "")
     assert "stdin: ''" in log.read_text()
 

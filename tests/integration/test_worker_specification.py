@@ -8,7 +8,7 @@ from pathlib import Path
 from runner_support import make_job
 
 from harness.launcher.outcome import judge
-from harness.launcher.process import ReplicateOptions, RunningJob, run_to_end
+from harness.launcher.process import LaunchOptions, RunningJob, run_to_end
 from harness.schema.record import State
 
 DAMAGED = """
@@ -25,7 +25,7 @@ __main__.main()
 
 def test_a_specification_that_is_none_is_a_failure_with_its_reason(tmp_path: Path) -> None:
     log = tmp_path / "log"
-    options = ReplicateOptions(command=[sys.executable, "-c", DAMAGED])
+    options = LaunchOptions(command=[sys.executable, "-c", DAMAGED])
     with RunningJob(make_job(), log, options) as running:
         seen = run_to_end(running, 60, on_event=lambda event: None, stop_reason=lambda: "")
     state, reason = judge(seen, log)

@@ -12,7 +12,7 @@ import worker_helpers
 
 from harness.interleaved import Observers, PairOutcome, run_pair_replicate
 from harness.launcher.channel import Event
-from harness.launcher.process import ReplicateOptions, RunningJob
+from harness.launcher.process import LaunchOptions, RunningJob
 from harness.schema.job import JobSpec
 from harness.schema.measurement import Interleaved
 
@@ -59,7 +59,7 @@ class Replicate:
 
     def _start(self, spec: JobSpec, log: Path) -> RunningJob:
         mark = {**os.environ, "BENCH_TEST_FOLDER": str(self.folder)}
-        options = ReplicateOptions(command=self.command, caller=mark)
+        options = LaunchOptions(command=self.command, caller=mark)
         self.jobs.append(RunningJob(spec, log, options))
         return self.jobs[-1]
 
