@@ -12,6 +12,7 @@ from statistics import median
 
 from harness.schema.glue import GLUE, TRAIN
 from harness.schema.job import JobSpec
+from harness.schema.terms import SUITES
 
 UNKNOWN_SAMPLES = 10_000  # of tasks that are not GLUE's and set no `train_samples`: a first guess
 # Rates of a small batch that the host's kernel launches limit, for a first guess only: FLOP/s of
@@ -93,7 +94,9 @@ def _earlier_walls(results: Path, suite: str) -> dict[tuple[str, str, bool, int 
     Of two jobs that ran together each counts for half the time.
     """
     found: dict[tuple[str, str, bool, int | str], list[float]] = {}
-    for file in sorted(results.glob(f"{suite}-*/jobs.jsonl"))[-3:]:
+    names = [*(before for before, now in SUITES.items() if now == suite), suite]
+    files = [file for name in names for file in sorted(results.glob(f"{name}-*/jobs.jsonl"))]
+    for file in files[-3:]:
         try:
             lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
         except OSError:

@@ -24,6 +24,8 @@ SETTINGS: dict[Path, Path] = {
 }
 PROTOCOL: Path = ("measurement", "protocol")
 PROTOCOLS = {"epochs": "sequential", "blocks": "interleaved"}
+# Of suites in configs/: the name before and the name now.
+SUITES = {"glue-sst2-blocks": "glue-sst2-interleaved"}
 # Of records and of the specifications of jobs.
 FIELDS = {"launch": "replicate", "twin": "parity_run", "blocks": "turns"}
 # Of how adaptive stopping ended for a pair, in run.json.
@@ -81,6 +83,8 @@ def in_suite(data: dict[str, Any]) -> Iterator[OldName]:
 def suite_in_old_names(config: dict[str, Any]) -> dict[str, Any]:
     """A resolved suite as it was written before the names changed, for its hash."""
     config = _copied(config)
+    if "suite" in config:
+        config["suite"] = _suite_before(config["suite"])
     for was, now in SETTINGS.items():
         parent = _inside(config, now[:-1])
         if parent is not None and now[-1] in parent:
@@ -93,10 +97,21 @@ def suite_in_old_names(config: dict[str, Any]) -> dict[str, Any]:
     return config
 
 
+def suite_now(name: str) -> str:
+    """What a suite is called now; runs and nights that were recorded before have its old name."""
+    return SUITES.get(name, name)
+
+
+def _suite_before(name: Any) -> Any:
+    """What a suite was called first, for what is computed over its name."""
+    return next((before for before, now in SUITES.items() if now == name), name)
+
+
 def job_in_old_names(fields: dict[str, Any]) -> dict[str, Any]:
     """The fields of a job's specification as they were called before, for its id."""
     before = {new: old for old, new in FIELDS.items()}
-    return {before.get(name, name): value for name, value in fields.items()}
+    found = {before.get(name, name): value for name, value in fields.items()}
+    return {**found, "suite": _suite_before(found["suite"])} if "suite" in found else found
 
 
 def record_in_new_names(data: Any, version: int) -> Any:

@@ -33,3 +33,14 @@ def test_help_says_which_suites_those_are(capsys: pytest.CaptureFixture[str]) ->
 def test_a_path_is_that_file_or_none(tmp_path: Path) -> None:
     missing = str(tmp_path / "smoke.yaml")
     assert find_suite(missing, "cpu") == Path(missing)
+
+
+@pytest.mark.parametrize("given", ["glue-sst2-blocks", "configs/glue-sst2-blocks.yaml"])
+def test_the_old_name_of_a_suite_finds_it_and_the_new_one_is_told(
+    given: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(CONFIGS.parent)
+    assert find_suite(given, "cuda") == Path("configs/glue-sst2-interleaved.yaml")
+    assert capsys.readouterr().err == (
+        "note: the suite `glue-sst2-blocks` is called `glue-sst2-interleaved` now\n"
+    )

@@ -177,3 +177,11 @@ def test_the_hash_of_an_adaptive_suite_is_over_the_old_names() -> None:
     before = terms.suite_in_old_names(config)
     assert before["measurement"]["adaptive"] == {"min_pairs": 4, "max_pairs": 8}
     assert config["measurement"]["adaptive"] == {"min_replicates": 4, "max_replicates": 8}
+
+
+def test_a_renamed_suite_has_the_ids_and_the_hash_that_it_had(tmp_path: Path) -> None:
+    renamed = load_suite(CONFIGS / "glue-sst2-interleaved.yaml")
+    as_before = renamed.replace(suite="glue-sst2-blocks")
+    plans = [make_plan(suite, device="cuda", cache_dir=tmp_path) for suite in (renamed, as_before)]
+    assert plans[0].config_sha256 == plans[1].config_sha256
+    assert [job.id for job in plans[0].jobs] == [job.id for job in plans[1].jobs]
