@@ -6,18 +6,18 @@ autocorrelation of 0.4 (recorded: 8 to 10%, 0.4). On top the host drifts, for bo
 linearly, by a random walk, or both. The true log ratio is known, so an interval either covers it or
 not. Four parts, each calling the code that prints and stops:
 
-sequential  stats.mean_interval over n pairs of fresh replicates in ABBA order with a drawn start.
-Each replicate has
-          a level of its own (0.5%).
-interleaved stats.turn_interval over 2, 4 and 8 replicates of n pairs of turns in random order.
-`shared` noise is
-          the host's: it goes on in time, whoever is running; `own` noise belongs to each process and goes on in its own
-          steps, so that neighbouring pairs of turns are alike. `effect`: how far replicates differ
-          in their true ratio, in standard deviations of a replicate's noise.
-stalls    the same on a host that stops every 1.8 s for 70 to 100 ms, whoever is running (recorded on shared virtual
-          cores; steps of 50 and 34 ms). The truth is the ratio of undisturbed times, whatever the
-          length of turns.
-adaptive  epochs, stopped by the rule of planning.stopping at the first look at which the half-width meets a target.
+sequential   stats.mean_interval over n pairs of fresh replicates in ABBA order with a drawn start.
+             Each replicate has a level of its own (0.5%).
+interleaved  stats.turn_interval over 2, 4 and 8 replicates of n pairs of turns in random order.
+             `shared` noise is the host's: it goes on in time, whoever is running; `own` noise
+             belongs to each process and goes on in its own steps, so that neighbouring pairs of
+             turns are alike. `effect`: how far replicates differ in their true ratio, in standard
+             deviations of a replicate's noise.
+stalls       the same on a host that stops every 1.8 s for 70 to 100 ms, whoever is running
+             (recorded on shared virtual cores; steps of 50 and 34 ms). The truth is the ratio of
+             undisturbed times, whatever the length of turns.
+adaptive     sequential, stopped by the rule of planning.stopping at the first look at which the
+             half-width meets a target.
 
 `bias` is what the estimates are off by on average, in percent. A cell is `fair` if its coverage
 lies between 93% and 97%. 4,000 replications leave a standard error of 0.35 points: of 254 cells

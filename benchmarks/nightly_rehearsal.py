@@ -54,7 +54,7 @@ def webhook() -> Iterator[tuple[str, list[str]]]:
 
 
 def call(program: str, *arguments: str, **environment: str) -> int:
-    """Run `harness` or `report` and show what it prints; its exit code."""
+    """Run `harness` or `report` and show what it prints; its exit status."""
     print(f"\n$ {program} {' '.join(arguments)}", flush=True)
     command = [sys.executable, "-m", f"{program}.cli", *arguments]
     return subprocess.run(command, cwd=ROOT, env={**os.environ, **environment}).returncode
@@ -117,7 +117,7 @@ def rehearse(results: Path, delay_ms: float) -> None:
             f"json={results / 'nightly' / 'alerts.json'}",
         ]
         code = call("harness", *slow, *channels, BENCH_SLACK_WEBHOOK=address)
-        expect("exit code of the slowed night", code, 1)
+        expect("exit status of the slowed night", code, 1)
         folder = max(
             (results / "nightly").glob("*/nightly.json"), key=lambda file: file.stat().st_mtime
         ).parent
@@ -135,7 +135,7 @@ def rehearse(results: Path, delay_ms: float) -> None:
             *channels,
         ]
         expect(
-            "exit code of telling it again", call("report", *told, BENCH_SLACK_WEBHOOK=address), 0
+            "exit status of telling it again", call("report", *told, BENCH_SLACK_WEBHOOK=address), 0
         )
         expect("alerts that arrived", len(posted), 1)
         when = json.loads((results / folder.name / "run.json").read_text())["created_at"]

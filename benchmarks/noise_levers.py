@@ -46,7 +46,7 @@ from harness.launcher.process import RunningJob
 from harness.paths import cache_root
 from harness.planning.hub import Hub
 from harness.planning.plan import make_plan
-from harness.runner.sources import resolve
+from harness.runner.hub_or_builtin import resolve
 from harness.schema.measurement import Interleaved
 
 PRECISION_AT_S = 180.0

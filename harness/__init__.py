@@ -1,4 +1,4 @@
-"""Training Backend Bench, the launching half: reads suites, runs paired jobs, records what
+"""Training Backend Bench, the measuring half: reads suites, runs paired jobs, records what
 happened.
 """
 

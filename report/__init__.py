@@ -1,4 +1,4 @@
-"""Reads results and never runs anything. Meets the harness only in its record's schema; imports no
+"""Reads results and never runs anything. Of harness it imports schema, errors and files alone; no
 torch.
 """
 

@@ -1,5 +1,5 @@
-"""The command line of the report. Exit code 0: done; 1: something was set aside or is stale; 2: no
-answer.
+"""The command line of the report. Exit status 0: done; 1: something was set aside or is stale; 2:
+no answer.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ COMMANDS = (tables, readme, page, plot, export, compare, check, history, alert, 
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit code."""
+    """Run one command; returns the exit status."""
     if arguments is None:
         use_utf8()
     if hasattr(sys.stdout, "reconfigure"):
@@ -47,7 +47,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="report",
         description="Tabulates recorded runs. Reads results and never runs anything.",
-        epilog="exit code: 0 done, 1 something damaged was set aside (named on stderr) or "
+        epilog="exit status: 0 done, 1 something damaged was set aside (named on stderr) or "
         "is stale, "
         "2 bad input, a disk or folder that cannot be used, output that nobody reads, or a "
         "fault of "

@@ -17,10 +17,16 @@ def register(commands: Commands) -> None:
     parser = commands.add_parser(
         "doctor",
         help="check driver, cards, disk, stack and a real training step; say what to do",
+        description="Checks driver, cards, disk, stack and a real training step, and says what to "
+        "do.",
         epilog=f"exit status: 0 ready (warnings may stand); 1 a check failed; {NO_RESULT}",
     )
     parser.add_argument(
-        "--results", type=Path, default=Path("results"), metavar="DIR", help="default: results"
+        "--results",
+        type=Path,
+        default=Path("results"),
+        metavar="DIR",
+        help="folder of runs, whose disk is checked (default: %(default)s)",
     )
 
     parser.set_defaults(run=run)

@@ -64,7 +64,7 @@ def run(arguments: argparse.Namespace) -> int:
     from harness.nightly.night import Settings, run_nights
     from harness.nightly.state import night_lock
     from harness.paths import cache_root
-    from harness.runner.stop import Stop
+    from harness.runner.signals import Stop
 
     if not 0 < arguments.budget_minutes <= MOST_MINUTES:
         place = f"--budget-minutes {arguments.budget_minutes:g}"

@@ -17,12 +17,27 @@ NO_RESULT = (
 )
 
 
-def suite_arguments(parser: argparse.ArgumentParser) -> None:
+# The suite of a command line that names none, by device.
+DEFAULT_SUITES = {"cuda": "glue-sst2", "cpu": "smoke"}
+DEVICE = (
+    "default (auto): cuda where a card answers, cpu where there is none; a card that should answer "
+    "and does not is an error"
+)
+
+
+def suite_arguments(parser: argparse.ArgumentParser, *, device: str = DEVICE) -> None:
+    """Add the options that SuiteRequest holds.
+
+    Args:
+        parser: The subcommand's.
+        device: What --device does when it is not given.
+    """
     parser.add_argument(
         "suite",
         nargs="?",
         metavar="SUITE",
-        help="YAML file or name in configs/ (default: what fits the host)",
+        help="YAML file or name in configs/ "
+        f"(default: {DEFAULT_SUITES['cuda']} on a GPU, {DEFAULT_SUITES['cpu']} without one)",
     )
     parser.add_argument(
         "--set",
@@ -49,10 +64,14 @@ def suite_arguments(parser: argparse.ArgumentParser) -> None:
         "--device",
         choices=("auto", "cpu", "cuda"),
         default="auto",
-        help="default: cuda where a driver answers",
+        help=device,
     )
     parser.add_argument(
-        "--results", type=Path, default=Path("results"), metavar="DIR", help="default: results"
+        "--results",
+        type=Path,
+        default=Path("results"),
+        metavar="DIR",
+        help="folder in which runs are made, and looked up by name (default: %(default)s)",
     )
 
 
@@ -61,7 +80,7 @@ class SuiteRequest:
     """The suite that a command line asks for, with where it is to run: `suite_arguments` as values.
 
     Attributes:
-        suite: YAML file or name in configs/; None: what fits the host.
+        suite: YAML file or name in configs/; None: the default of the device.
         overrides: Settings that replace the suite's, as KEY=VALUE.
         pairs: The only ones wanted, as WORKLOAD:BASELINE:CANDIDATE; empty: all.
         stacks: Interpreters, as NAME=PATH.

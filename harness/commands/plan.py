@@ -16,6 +16,7 @@ def register(commands: Commands) -> None:
     parser = commands.add_parser(
         "plan",
         help="print what a suite would run and about how long it takes",
+        description="Prints what a suite would run, in order, and about how long it takes.",
         epilog="exit status: 0 printed; 2 bad input",
     )
     suite_arguments(parser)

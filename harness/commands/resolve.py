@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from typing import Literal
 
-from harness.commands.options import SuiteRequest
+from harness.commands.options import DEFAULT_SUITES, SuiteRequest
 from harness.config import Suite, load_suite
 from harness.config.selection import only_pairs
 from harness.errors import BenchError
 from harness.paths import CHECKOUT, cache_root
 from harness.planning.plan import Plan, check_lengths, make_plan
 from harness.runner.preflight import fix_of_lost
+from harness.schema.terms import suite_now
 from harness.setup.stacks import interpreters
 from harness.telemetry.nvml import look_at_cards
 
@@ -21,13 +23,17 @@ VISIBLE = "CUDA_VISIBLE_DEVICES"
 
 
 def find_suite(given: str | None, device: Device) -> Path:
-    """The file of a suite: a path, or a name in configs/ here or in the checkout. Default: what
-    fits the device.
+    """The file of a suite: a path, or a name in configs/ here or in the checkout. Default: the
+    device's of DEFAULT_SUITES.
 
     A name that is no file's may lack its end, -cpu or -gpu by the device: `matrix` is
-    matrix-cpu.yaml on a CPU.
+    matrix-cpu.yaml on a CPU. Of a suite that was renamed, the old name finds the new file, and a
+    note on stderr says so.
     """
-    name = given or ("glue-sst2" if device == "cuda" else "smoke")
+    name = given or DEFAULT_SUITES[device]
+    if (now := suite_now(Path(name).stem)) != Path(name).stem and not Path(name).is_file():
+        print(f"note: the suite `{Path(name).stem}` is called `{now}` now", file=sys.stderr)
+        name = str(Path(name).with_name(now + Path(name).suffix))
     candidates = [Path(name)] if name.endswith((".yaml", ".yml")) or "/" in name else []
     names = (Path(name).stem, f"{Path(name).stem}-{'gpu' if device == 'cuda' else 'cpu'}")
     candidates += [

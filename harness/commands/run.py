@@ -19,6 +19,7 @@ def register(commands: Commands) -> None:
     parser = commands.add_parser(
         "run",
         help="run a suite (or resume its unfinished run) and print the tables",
+        description="Runs a suite, or goes on with its unfinished run, and prints the tables.",
         epilog=f"exit status: 0 every pair has a result; 1 some pair has none; {NO_RESULT}",
     )
     suite_arguments(parser)

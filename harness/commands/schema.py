@@ -6,14 +6,28 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness.commands.options import NO_RESULT
+
 if TYPE_CHECKING:
     from harness.commands.options import Commands
 
 
 def register(commands: Commands) -> None:
     """Add this command."""
-    parser = commands.add_parser("schema", help="print the JSON schema of suites, for editors")
-    parser.add_argument("--output", type=Path, metavar="FILE", help="write it there instead")
+    parser = commands.add_parser(
+        "schema",
+        help="print the JSON schema of suites, for editors",
+        description="Prints the JSON schema (draft 2020-12) of suites. An editor that knows it "
+        "completes and checks configs/*.yaml while they are written; every key has its meaning "
+        "and default there.",
+        epilog=f"exit status: 0 done; {NO_RESULT}",
+    )
+    parser.add_argument(
+        "--output",
+        type=Path,
+        metavar="FILE",
+        help="write it there (default: standard output)",
+    )
 
     parser.set_defaults(run=run)
 

@@ -27,7 +27,9 @@ def register(commands: Commands) -> None:
         epilog="exit status: 0 submitted, or complete where that was waited for; 1 not complete; "
         f"{NO_RESULT}",
     )
-    suite_arguments(parser)
+    suite_arguments(
+        parser, device="default: cuda; with --executor local or debug, as for `harness run`"
+    )
     add = parser.add_argument
     add(
         "--run",

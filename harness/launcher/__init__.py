@@ -1,0 +1,1 @@
+"""One job as a child process: environment, channel, supervisor, outcome, torchrun, srun."""

@@ -38,7 +38,7 @@ from harness.nightly.state import (
 )
 from harness.results.open_run import now_utc
 from harness.runner.runner import INTERRUPTED_EXIT_CODE
-from harness.runner.stop import Stop
+from harness.runner.signals import Stop
 from harness.schema.redaction import redactor
 from harness.schema.verdict import Verdict, VerdictCode
 
@@ -81,8 +81,8 @@ def run_nights(settings: Settings, stop: Stop, lock_fd: int) -> int:
         lock_fd: The night's lock, which every program of the night holds too.
 
     Returns:
-        The worst of the nights' exit codes. 0: nothing worse; 1: a regression; 2: could not judge,
-        or not deliver; 130: interrupted.
+        The worst of the nights' exit statuses. 0: nothing worse; 1: a regression; 2: could not
+        judge, or not deliver; 130: interrupted.
     """
     left = pending(settings.results, settings.suite)
     tonight = left.pop() if left and _goes_on(left[-1], settings) else None
@@ -128,7 +128,7 @@ class _Stages:
     may_train: bool
 
     def run(self) -> int:
-        """All stages that are not done yet; the night's exit code. Raises Interrupted."""
+        """All stages that are not done yet; the night's exit status. Raises Interrupted."""
         perform = {
             Stage.BENCH: self._bench,
             Stage.CHECK: self._check,
@@ -155,7 +155,7 @@ class _Stages:
         code = VerdictCode.NO_JUDGEMENT if final is None else final.exit_code
         self.night.over, self.night.exit_code = True, code
         self._save()
-        _say(f"night {self.night.night} is over: exit code {code}")
+        _say(f"night {self.night.night} is over: exit status {code}")
         return code
 
     def _bench(self) -> StageDone:
@@ -228,7 +228,7 @@ class _Stages:
             output = str(target.relative_to(results))
             return StageDone(exit_code=ended.exit_code, seconds=ended.seconds, output=output)
         minutes = f"{CHECK_LIMIT_S / 60:.0f}"
-        how = f"took more than {minutes} min" if ended.limited else f"exit code {ended.exit_code}"
+        how = f"took more than {minutes} min" if ended.limited else f"exit status {ended.exit_code}"
         note = f"report check made no verdict ({how}): {ended.said}"
         return StageDone(exit_code=ended.exit_code, seconds=ended.seconds, note=note)
 
@@ -286,7 +286,7 @@ class Ended:
     def how(self) -> str:
         """How it ended, in words."""
         if self.exit_code >= 0:
-            return f"ended with exit code {self.exit_code}"
+            return f"ended with exit status {self.exit_code}"
         return f"was killed by {signal_name(-self.exit_code)}"
 
 

@@ -19,6 +19,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from harness.files import take_lock, write_atomically
+from harness.schema.terms import suite_now
 from harness.schema.verdict import Verdict, VerdictCode
 
 STATE_FILE = "nightly.json"
@@ -132,7 +133,7 @@ def pending(results: Path, suite: str) -> list[Night]:
                 file=sys.stderr,
             )
             continue
-        if night.suite == suite and not night.over:
+        if suite_now(night.suite) == suite and not night.over:
             found.append(night)
     return sorted(found, key=lambda night: night.started_at)
 

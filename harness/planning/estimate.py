@@ -10,24 +10,13 @@ from collections.abc import Iterable
 from pathlib import Path
 from statistics import median
 
+from harness.schema.glue import GLUE, TRAIN
 from harness.schema.job import JobSpec
+from harness.schema.terms import SUITES
 
-# Samples of GLUE's training sets (https://gluebenchmark.com/tasks, as counted in the hub's
-# nyu-mll/glue).
-TRAIN_SAMPLES = {
-    "cola": 8551,
-    "sst2": 67349,
-    "mrpc": 3668,
-    "stsb": 5749,
-    "qqp": 363846,
-    "mnli": 392702,
-    "qnli": 104743,
-    "rte": 2490,
-    "wnli": 635,
-}
 UNKNOWN_SAMPLES = 10_000  # of tasks that are not GLUE's and set no `train_samples`: a first guess
-# Rates that a launch-bound small batch reaches, for a first guess only: FLOP/s of one CPU core
-# (fp32), of a GPU.
+# Rates of a small batch that the host's kernel launches limit, for a first guess only: FLOP/s of
+# one CPU core (fp32), of a GPU.
 NOMINAL_CPU_CORE_FLOPS = 2e10
 NOMINAL_GPU_FLOPS = 2e13
 NOMINAL_START_S = 12.0  # imports, data, model
@@ -39,7 +28,8 @@ def steps_of(spec: JobSpec) -> int:
     if training.max_steps is not None:
         return training.max_steps
     samples = min(
-        task.train_samples or math.inf, TRAIN_SAMPLES.get(task.data_name, UNKNOWN_SAMPLES)
+        task.train_samples or math.inf,
+        GLUE[task.data_name].sizes[TRAIN] if task.data_name in GLUE else UNKNOWN_SAMPLES,
     )
     batches = math.ceil(samples / training.batch_size)
     return math.ceil(training.epochs * max(batches // training.gradient_accumulation_steps, 1))
@@ -116,7 +106,9 @@ def _earlier_walls(results: Path, suite: str) -> dict[tuple[str, str, bool, int 
     Of jobs that ran together each counts for its share of the time.
     """
     found: dict[tuple[str, str, bool, int | str], list[float]] = {}
-    for file in sorted(results.glob(f"{suite}-*/jobs.jsonl"))[-3:]:
+    names = [*(before for before, now in SUITES.items() if now == suite), suite]
+    files = [file for name in names for file in sorted(results.glob(f"{name}-*/jobs.jsonl"))]
+    for file in files[-3:]:
         try:
             lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
         except OSError:

@@ -35,9 +35,8 @@ def outline(plan: Plan) -> str:
         lines.append(
             f"stops at ±{target.half_width_pp:g} pp ({target.measure.replace('_', ' ')}), looked "
             f"at after every {'replicate' if measurement.is_interleaved else 'two replicates'} "
-            f"from {target.min_pairs} pairs on; at most {target.max_pairs} pairs or "
-            f"{target.budget_minutes:g} min of a "
-            "workload"
+            f"from {target.min_replicates} replicates on; at most {target.max_replicates} "
+            f"replicates or {target.budget_minutes:g} min of a workload"
         )
     if measurement.protocol == "interleaved":
         lines.append(_interleaved(measurement.interleaved))

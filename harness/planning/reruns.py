@@ -8,11 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from harness.schema.clocks import clocks_apart
 from harness.schema.job import JobSpec
 from harness.schema.record import JobRecord, Pair, State
-
-# median SM clocks of paired arms; a step's time follows the clock nearly one to one
-CLOCKS_APART = 0.01
 
 
 def quads(jobs: Sequence[JobSpec]) -> list[list[JobSpec]]:
@@ -48,7 +46,7 @@ def disturbance(records: Iterable[JobRecord], pairs: Iterable[Pair]) -> str:
     speaks against it.
 
     Disturbed: a contaminated job, or median SM clocks of two paired arms of a replicate more than
-    CLOCKS_APART apart.
+    harness.schema.clocks.CLOCKS_APART apart.
     """
     found = list(records)
     for record in found:
@@ -116,19 +114,12 @@ def _clock(record: JobRecord) -> float:
 
 
 def _clocks(baseline: JobRecord, candidate: JobRecord) -> str:
-    """Why the SM clocks of two jobs do not allow to compare them; cards without a reading are
-    passed over.
-    """
-    left, right = (
-        {g.index: g for g in r.telemetry.gpus} if r.telemetry else {} for r in (baseline, candidate)
+    """Why the SM clocks of two jobs do not allow to compare them; empty if they do."""
+    found = clocks_apart(baseline, candidate)
+    if found is None:
+        return ""
+    return (
+        f"in replicate {baseline.replicate + 1} the median SM clock of GPU {found.gpu} was "
+        f"{found.one_mhz:g} MHz under {baseline.arm.name} and {found.other_mhz:g} MHz under "
+        f"{candidate.arm.name}"
     )
-    for index in sorted(left.keys() & right.keys()):
-        one, other = left[index].sm_clock_median_mhz, right[index].sm_clock_median_mhz
-        if one and other and max(one, other) / min(one, other) - 1 > CLOCKS_APART:
-            return (
-                f"in replicate {baseline.replicate + 1} the median SM clock of GPU {index} was "
-                f"{one:g} "
-                "MHz under "
-                f"{baseline.arm.name} and {other:g} MHz under {candidate.arm.name}"
-            )
-    return ""

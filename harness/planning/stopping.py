@@ -12,7 +12,7 @@ from harness.schema.measurement import Adaptive
 from harness.schema.record import JobRecord, Pair, State, Stopping
 from harness.schema.stats import CONFIDENCE, Estimate, turn_interval, usable
 
-MOST_PAIRS = 1_000_000  # beyond this no number of replicates is worth naming
+MOST_REPLICATES = 1_000_000  # beyond this no number of replicates is worth naming
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ def decide(
     `records` are all records of the workload in the order written (the last one of an arm's
     replicate counts); replicates before number `first` and later ones are left out, so that a
     resumed run decides at every look what it decided then. A pair without any usable replicate
-    after `min_pairs` is not waited for.
+    after `min_replicates` is not waited for.
     """
     looked_at = range(first, first + replicates)
     seen = [record for record in records if record.parity_run or record.replicate in looked_at]
@@ -48,9 +48,10 @@ def decide(
     waiting = [
         s
         for s in found
-        if s.state == "precision not reached" and (s.pairs or replicates < settings.min_pairs)
+        if s.state == "precision not reached"
+        and (s.replicates or replicates < settings.min_replicates)
     ]
-    exhausted = replicates >= settings.max_pairs or minutes >= settings.budget_minutes
+    exhausted = replicates >= settings.max_replicates or minutes >= settings.budget_minutes
     return Decision(exhausted or not waiting, tuple(found))
 
 
@@ -91,9 +92,9 @@ def half_width_pp(estimate: Estimate) -> float | None:
     return 100 * (math.exp(estimate.high) - math.exp(estimate.low)) / 2
 
 
-def needed_pairs(estimate: Estimate, target_pp: float, at_least: int = 2) -> int | None:
-    """The smallest number of pairs whose half-width would meet the target if mean and spread stayed
-    what they are.
+def needed_replicates(estimate: Estimate, target_pp: float, at_least: int = 2) -> int | None:
+    """The smallest number of replicates whose half-width would meet the target if mean and spread
+    stayed what they are.
 
     Half-width in percentage points is 100 · exp(mean) · sinh(t(n-1) · s / √n). None: not to be
     told, or absurdly many.
@@ -113,7 +114,7 @@ def needed_pairs(estimate: Estimate, target_pp: float, at_least: int = 2) -> int
     low, high = 1, max(2, at_least)  # t · s / √n falls with n
     while not enough(high):
         low, high = high, 2 * high
-        if high > MOST_PAIRS:
+        if high > MOST_REPLICATES:
             return None
     low = max(low, at_least - 1)
     while high - low > 1:
@@ -129,23 +130,23 @@ def _judge(
     estimate = turn_interval(values) if values else None
     half_width = half_width_pp(estimate) if estimate else None
     reached = (
-        len(values) >= settings.min_pairs
+        len(values) >= settings.min_replicates
         and half_width is not None
         and half_width <= settings.half_width_pp
     )
     needed = None
     if estimate is not None and not reached:
-        needed = needed_pairs(estimate, settings.half_width_pp, settings.min_pairs)
+        needed = needed_replicates(estimate, settings.half_width_pp, settings.min_replicates)
     return Stopping(
         workload=pair.workload,
         baseline=pair.baseline,
         candidate=pair.candidate,
         state="precision reached" if reached else "precision not reached",
-        pairs=len(values),
+        replicates=len(values),
         half_width_pp=half_width,
         target_pp=settings.half_width_pp,
         minutes=minutes,
-        needed_pairs=needed,
+        needed_replicates=needed,
         needed_minutes=needed * minutes / len(values) if needed is not None else None,
     )
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from harness.schema.record import Host
 from harness.telemetry.nvml import NvmlSource
-from harness.telemetry.sources import Gpu, choose
+from harness.telemetry.readings import Gpu, choose
 
 
 def describe_host() -> Host:

@@ -123,14 +123,14 @@ def stopped(pair: Stopping) -> str:
     """
     text = (
         f"{pair.workload}: {pair.candidate} against {pair.baseline}: {pair.state} after "
-        f"{pair.pairs} pairs"
+        f"{pair.replicates} replicates"
     )
     text += f" and {pair.minutes:.0f} min: " + ("no interval" if pair.half_width_pp is None else "")
     text += f"±{pair.half_width_pp:.2f} pp" if pair.half_width_pp is not None else ""
     text += f" (target ±{pair.target_pp:g} pp)"
-    if pair.needed_pairs is not None:
+    if pair.needed_replicates is not None:
         minutes = f", {pair.needed_minutes:.0f} min" if pair.needed_minutes is not None else ""
-        text += f"; it would take about {pair.needed_pairs} pairs{minutes}"
+        text += f"; it would take about {pair.needed_replicates} replicates{minutes}"
     return text
 
 

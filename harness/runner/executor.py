@@ -15,7 +15,7 @@ from harness.results.open_run import now_utc
 from harness.results.run_folder import RunFolder
 from harness.runner.display import Display
 from harness.runner.record_builder import Execution, RecordBuilder, settled
-from harness.runner.stop import Stop
+from harness.runner.signals import Stop
 from harness.schema.job import JobSpec
 from harness.schema.measurement import Interleaved
 from harness.schema.record import JobRecord, State

@@ -28,7 +28,7 @@ from harness.setup.stack import (
     installed_variant,
 )
 from harness.telemetry.nvml import CardsSeen, look_at_cards
-from harness.telemetry.sources import LostGpu
+from harness.telemetry.readings import LostGpu
 
 NEEDED_DISK_BYTES = 10 << 30
 NEEDED_GPU_BYTES = 8 << 30  # roberta-base, batch 8, fp16 with its optimizer state, and room
@@ -306,7 +306,7 @@ def training_check() -> Iterator[Check]:
 def hub_check() -> Iterator[Check]:
     """Whether real data and weights can be had."""
     from harness.planning.hub import Hub
-    from harness.worker.tasks.sources import HUB_DATASET
+    from harness.schema.glue import HUB_DATASET
 
     hub = Hub()
     if hub.has_cached_dataset(HUB_DATASET, "sst2"):

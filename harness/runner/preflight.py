@@ -16,7 +16,7 @@ from typing import Any, Literal, Protocol
 
 from harness.errors import BenchError, is_text, of_the_system
 from harness.planning.hub import named_cache
-from harness.telemetry.sources import (
+from harness.telemetry.readings import (
     THROTTLING,
     CardLost,
     Gpu,

@@ -167,8 +167,8 @@ def settled(executions: Sequence[Execution], problem: str, *, stopped: bool) -> 
         # too late.
         return [replace(each, state=State.TIMEOUT, reason=problem) for each in executions]
     if states == {State.INTERRUPTED} and not stopped:
-        # Or it would be launched for ever: `interrupted` is what the user does, or another arm that
-        # failed.
+        # Otherwise it would be started again for ever: `interrupted` is what the user does, or
+        # another arm that failed.
         return [replace(each, state=State.CRASHED) for each in executions]
     return list(executions)
 

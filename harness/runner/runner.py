@@ -27,9 +27,9 @@ from harness.results.provenance import collect, prefixes
 from harness.runner import preflight
 from harness.runner.display import Display, make_display, stopped
 from harness.runner.executor import Executor
+from harness.runner.hub_or_builtin import Resolved, resolve
 from harness.runner.record_builder import RecordBuilder, without_room
-from harness.runner.sources import Resolved, resolve
-from harness.runner.stop import Stop
+from harness.runner.signals import Stop
 from harness.schema.job import JobSpec
 from harness.schema.record import JobRecord, Pair, Refusal, RunInfo, State, Stopping
 

@@ -16,13 +16,13 @@ from pydantic import ValidationError
 from harness.errors import BenchError
 from harness.files import write_text
 from harness.planning.plan import Plan, check_lengths
+from harness.schema.glue import GLUE_TASKS
 from harness.schema.input_errors import InputError, explain
 from harness.schema.job import JobSpec, digest
 from harness.schema.measurement import Measurement
 from harness.schema.record import InferenceResult, JobRecord, State, trained_length
 from harness.schema.redaction import printable
 from harness.schema.workload import (
-    GLUE_TASKS,
     Arm,
     Inference,
     Model,

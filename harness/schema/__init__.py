@@ -1,0 +1,3 @@
+"""The contract between harness and report: suites, jobs, records and verdicts, and how they are
+read and written.
+"""

@@ -445,7 +445,7 @@ class EngineTimes(Part):
 
 
 class InferencePoint(Part):
-    """Both engines at one batch size: the same batches, in alternating blocks."""
+    """Both engines at one batch size: the same batches, in turns (A B B A)."""
 
     batch_size: int
     batches: int = Field(description="timed batches of each engine")
@@ -633,14 +633,14 @@ class Stopping(Part):
     baseline: str
     candidate: str
     state: Literal["precision reached", "precision not reached"]
-    pairs: int
+    replicates: int = Field(description="replicates that both arms ended well")
     half_width_pp: Quantity | None = Field(
         None, description="of the 95% interval of the throughput gain"
     )
     target_pp: float
     minutes: float = Field(description="wall time of the workload's jobs so far")
-    needed_pairs: Count | None = Field(
-        None, description="estimated number of pairs that would reach the target"
+    needed_replicates: Count | None = Field(
+        None, description="estimated number of replicates that would reach the target"
     )
     needed_minutes: Quantity | None = None
 

@@ -11,11 +11,11 @@ from typing import Any, TypeVar
 
 from pydantic import Field, ValidationError, model_validator
 
+from harness.schema.glue import GLUE_TASKS
 from harness.schema.input_errors import InputError, Path, explain
 from harness.schema.measurement import Measurement
 from harness.schema.record import Pair
 from harness.schema.workload import (
-    GLUE_TASKS,
     MAX_WORKLOAD_NAME_BYTES,
     Arm,
     Launch,

@@ -1,9 +1,9 @@
 """The names that suites and records had before, and those that replaced them.
 
-Only new names are written. Old ones are read: in suites and in `--set`, where the reader is told the
-new name (harness.config), and in recorded runs. What identifies a job or a configuration is computed
-over the old names, so a run that began before the names changed goes on, and nights before and after
-have the same history.
+Only new names are written. Old ones are read: in suites and in `--set`, where the reader is told
+the new name (harness.config), and in recorded runs. What identifies a job or a configuration is
+computed over the old names, so a run that began before the names changed goes on, and nights before
+and after have the same history.
 """
 
 from __future__ import annotations
@@ -17,14 +17,20 @@ Path = tuple[str, ...]
 # Of suites: a path of keys and the path that replaced it; what encloses another comes last.
 SETTINGS: dict[Path, Path] = {
     ("measurement", "parity", "twin_steps"): ("measurement", "parity", "steps"),
+    ("measurement", "adaptive", "min_pairs"): ("measurement", "adaptive", "min_replicates"),
+    ("measurement", "adaptive", "max_pairs"): ("measurement", "adaptive", "max_replicates"),
     ("measurement", "launches"): ("measurement", "replicates"),
     ("measurement", "blocks"): ("measurement", "interleaved"),
 }
 PROTOCOL: Path = ("measurement", "protocol")
 PROTOCOLS = {"epochs": "sequential", "blocks": "interleaved"}
+# Of suites in configs/: the name before and the name now.
+SUITES = {"glue-sst2-blocks": "glue-sst2-interleaved"}
 # Of records and of the specifications of jobs.
 PARTNER, GROUP = "partner", "group"  # one other arm; since there are groups, all arms
 FIELDS = {"launch": "replicate", "twin": "parity_run", "blocks": "turns"}
+# Of how adaptive stopping ended for a pair, in run.json.
+STOPPING = {"pairs": "replicates", "needed_pairs": "needed_replicates"}
 
 
 @dataclass(frozen=True)
@@ -78,6 +84,8 @@ def in_suite(data: dict[str, Any]) -> Iterator[OldName]:
 def suite_in_old_names(config: dict[str, Any]) -> dict[str, Any]:
     """A resolved suite as it was written before the names changed, for its hash."""
     config = _copied(config)
+    if "suite" in config:
+        config["suite"] = _suite_before(config["suite"])
     for was, now in SETTINGS.items():
         parent = _inside(config, now[:-1])
         if parent is not None and now[-1] in parent:
@@ -90,10 +98,21 @@ def suite_in_old_names(config: dict[str, Any]) -> dict[str, Any]:
     return config
 
 
+def suite_now(name: str) -> str:
+    """What a suite is called now; runs and nights that were recorded before have its old name."""
+    return SUITES.get(name, name)
+
+
+def _suite_before(name: Any) -> Any:
+    """What a suite was called first, for what is computed over its name."""
+    return next((before for before, now in SUITES.items() if now == name), name)
+
+
 def job_in_old_names(fields: dict[str, Any]) -> dict[str, Any]:
     """The fields of a job's specification as they were called before, for its id."""
     before = {new: old for old, new in FIELDS.items()}
-    return {before.get(name, name): value for name, value in fields.items()}
+    found = {before.get(name, name): value for name, value in fields.items()}
+    return {**found, "suite": _suite_before(found["suite"])} if "suite" in found else found
 
 
 def record_in_new_names(data: Any, version: int) -> Any:
@@ -129,6 +148,17 @@ def run_in_new_names(data: Any, version: int) -> Any:
     if isinstance(told, dict) and told.get("protocol") in PROTOCOLS:
         changes["measurement"] = {**told, "protocol": PROTOCOLS[told["protocol"]]}
         renamed.append(OldName(PROTOCOL, PROTOCOL, ""))
+    stopping = data.get("stopping")
+    if isinstance(stopping, list) and any(
+        isinstance(pair, dict) and pair.keys() & STOPPING.keys() for pair in stopping
+    ):
+        changes["stopping"] = [
+            {STOPPING.get(name, name): value for name, value in pair.items()}
+            if isinstance(pair, dict)
+            else pair
+            for pair in stopping
+        ]
+        renamed.append(OldName(("stopping",), ("stopping",), ""))
     return {**data, **changes, "schema_version": version} if renamed else data
 
 
@@ -148,8 +178,7 @@ def _copied(config: dict[str, Any]) -> dict[str, Any]:
     measurement = config.get("measurement")
     if not isinstance(measurement, dict):
         return dict(config)
-    parity = measurement.get("parity")
-    measurement = (
-        {**measurement, "parity": dict(parity)} if isinstance(parity, dict) else {**measurement}
-    )
-    return {**config, "measurement": measurement}
+    copied = {
+        key: dict(value) if isinstance(value, dict) else value for key, value in measurement.items()
+    }
+    return {**config, "measurement": copied}

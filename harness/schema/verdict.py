@@ -53,7 +53,7 @@ class Series(StrEnum):
 
 
 class VerdictCode(IntEnum):
-    """The verdict on the night as a whole, and the exit code of `report check`."""
+    """The verdict on the night as a whole, and the exit status of `report check`."""
 
     NOTHING_WORSE = 0
     REGRESSION = 1

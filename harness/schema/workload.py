@@ -15,6 +15,7 @@ from pydantic import (
 )
 
 from harness.schema.base import Replaceable
+from harness.schema.glue import GlueTask
 from harness.schema.redaction import HOST_PATH
 
 Scalar = bool | int | float | str | None
@@ -24,7 +25,6 @@ LARGEST_SEED = 2**31 - 1  # NumPy takes 32 bits, and replicates count up from it
 MOST_REPLICATES = 1000
 # Ends of the keys of a model's configuration that are counts.
 SIZES = ("_size", "_layers", "_heads", "_embeddings", "n_embd", "n_layer", "n_head", "n_positions")
-GLUE_TASKS = ("cola", "sst2", "mrpc", "stsb", "qqp", "mnli", "qnli", "rte", "wnli")
 
 
 # Names become names of files and folders, which the system counts in bytes and ends at 255. What is
@@ -138,12 +138,9 @@ class Task(Strict):
     kind: Slug = Field(
         "glue", description="a registered kind of task: glue, causal-lm, token-classification, …"
     )
-    subset: Literal["cola", "sst2", "mrpc", "stsb", "qqp", "mnli", "qnli", "rte", "wnli"] | None = (
-        Field(
-            None,
-            description="GLUE task; defaults to the key in `tasks`, else sst2; only for "
-            "`kind: glue`",
-        )
+    subset: GlueTask | None = Field(
+        None,
+        description="GLUE task; defaults to the key in `tasks`, else sst2; only for `kind: glue`",
     )
     options: dict[str, Scalar] = Field(default_factory=dict, description="the kind's own settings")
     source: Literal["auto", "hub", "folder", "synthetic"] = "auto"

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.telemetry.sources import (
+from harness.telemetry.readings import (
     CardLost,
     Gpu,
     LostGpu,

@@ -7,7 +7,7 @@ S] Without --gpus every card; with `--gpus ''` none. Ends when stdin closes or i
 stdout, JSON lines (times are CLOCK_MONOTONIC nanoseconds; a field that could not be read is
 absent):
 start       t_ns, version, interval_s, slow_s, roots, cores, gpus [{index, uuid, name, and the
-            fields of sources.ONCE}]
+            fields of readings.ONCE}]
 unreadable  t_ns, gpu (null: all), field (* for the whole card), reason: once each
 tick        t_ns, gpus {index: fields}, job_cpu_s, job_rss_bytes, job_stopped (only where it is
             true); with every slow tick also host_busy_s, host_total_s, job_cores (how many CPUs
@@ -29,7 +29,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, TextIO
 
 from harness.launcher.supervisor import PR_SET_PDEATHSIG, prctl
-from harness.telemetry.sources import (
+from harness.telemetry.readings import (
     FAST,
     ONCE,
     SLOW,

@@ -10,8 +10,8 @@ from itertools import pairwise
 from typing import Any, Literal
 
 from harness.schema.record import GpuTelemetry, Telemetry, Timing
+from harness.telemetry.readings import THROTTLING, reason_names
 from harness.telemetry.series import Series
-from harness.telemetry.sources import THROTTLING, reason_names
 
 # A card may have been throttled at so large a share of the window's samples, and at one sample at
 # most besides, before the job counts as contaminated: at 1%, clocks lower by a third change the
@@ -76,7 +76,7 @@ def contamination(telemetry: Telemetry | None, *, allow_shared_gpu: bool = False
     against it.
 
     Contaminates: another process on the card (unless `allow_shared_gpu`), and a clock that heat or
-    lack of power lowered (sources.THROTTLING) at more than THROTTLED_SHARE of the samples. What
+    lack of power lowered (readings.THROTTLING) at more than THROTTLED_SHARE of the samples. What
     could not be read does not.
     """
     for gpu in telemetry.gpus if telemetry else ():

@@ -248,7 +248,7 @@ def _main_metrics(jobs: Sequence[JobRecord]) -> Sequence[str]:
 
 
 def _scores(jobs: Iterable[JobRecord], names: Sequence[str]) -> list[float]:
-    """The task's score after every replicate that counts and was evaluated; NaN where a metric is."""
+    """The task's score after every replicate that counts and was evaluated; NaN as its metrics."""
     return [
         mean_of([job.metrics[name] for name in names])
         for job in jobs

@@ -16,7 +16,7 @@ EPILOG = f"""\
 channels, each NAME or NAME=TARGET:
 {_PLACE}
 
-exit code: 0 all was delivered (or there is nothing to tell), 1 a channel failed (named on stderr;
+exit status: 0 all was delivered (or there is nothing to tell), 1 a channel failed (named on stderr;
 with --state the next call delivers what it missed), 2 bad input"""
 
 
@@ -77,7 +77,7 @@ def register(commands: Commands) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Do it; returns the exit code."""
+    """Do it; returns the exit status."""
     import os
 
     from report.alerts.pipeline import alert

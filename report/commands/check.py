@@ -22,7 +22,7 @@ other cards, drivers, stacks or with other settings are never mixed: it says so.
 trained models is judged likewise, by arm and batch size.
 States: regression, improvement, watch, steady, missing, not enough nights."""
 EPILOG = """\
-exit code:
+exit status:
   0  every pair was judged and nothing is worse
   1  a regression (see below), whatever else there is
   2  no judgement: bad input, a pair without a result tonight (state "missing"), or no pair with
@@ -87,7 +87,7 @@ def add_history_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Do it; returns the exit code."""
+    """Do it; returns the exit status."""
     from report.loading.runs import find_run, load_run, load_runs
     from report.regressions.check import check
     from report.regressions.text import as_text

@@ -26,12 +26,12 @@ def add_results(parser: argparse.ArgumentParser) -> None:
         type=Path,
         default=Path("results"),
         metavar="DIR",
-        help="where runs are by name: %(default)s",
+        help="folder in which a run is looked up by its name (default: %(default)s)",
     )
 
 
 def say_problems(problems: Sequence[str]) -> int:
-    """Print what was set aside; the exit code that goes with it."""
+    """Print what was set aside; the exit status that goes with it."""
     for problem in problems:
         print(f"report: {problem}", file=sys.stderr)
     return 1 if problems else 0

@@ -33,7 +33,7 @@ def register(commands: Commands) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Do it; returns the exit code."""
+    """Do it; returns the exit status."""
     from report.analysis.compare import compare
     from report.loading.runs import find_run, load_run
     from report.tables.comparison import FORMATS as TEXTS

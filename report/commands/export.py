@@ -48,7 +48,7 @@ def register(commands: Commands) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Do it; returns the exit code."""
+    """Do it; returns the exit status."""
     from report.exports.registry import export
     from report.loading.runs import find_run, load_runs
 

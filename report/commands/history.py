@@ -43,7 +43,7 @@ def register(commands: Commands) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Do it; returns the exit code."""
+    """Do it; returns the exit status."""
     from harness.errors import BenchError
     from report.loading.runs import load_runs
     from report.regressions.history_text import as_text

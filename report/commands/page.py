@@ -37,7 +37,7 @@ def register(commands: Commands) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Do it; returns the exit code."""
+    """Do it; returns the exit status."""
     from harness.errors import BenchError
     from harness.files import write_text
     from report.html.build import make_page

@@ -48,7 +48,7 @@ def more_kinds() -> dict[str, Draw]:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Do it; returns the exit code."""
+    """Do it; returns the exit status."""
     from report.loading.runs import find_run, load_runs
     from report.plots import write
 

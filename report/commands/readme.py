@@ -41,7 +41,7 @@ def register(commands: Commands) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Do it; returns the exit code."""
+    """Do it; returns the exit status."""
     from report.tables.markdown_files import documents, refresh
 
     files = options.files or documents(Path(), options.results)

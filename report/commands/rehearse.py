@@ -21,7 +21,7 @@ replicates where the history is shorter than 10 nights, and says so), simulates 
 with a second run, and judges them night by night.
 """
 EPILOG = (
-    "exit code: 0 the slowdown of --inject is told within 5 nights in 95% of the simulated pairs "
+    "exit status: 0 the slowdown of --inject is told within 5 nights in 95% of the simulated pairs "
     "or more, 1 it is not, 2 bad input"
 )
 
@@ -66,14 +66,14 @@ def register(commands: Commands) -> None:
         metavar="N",
         help="pairs simulated: %(default)s",
     )
-    add("--seed", type=int, default=0)
+    add("--seed", type=int, default=0, metavar="N", help="of the simulated noise: %(default)s")
     add("--json", type=Path, metavar="FILE", help="write the figures there")
     add_history_options(rehearse)
     rehearse.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Do it; returns the exit code."""
+    """Do it; returns the exit status."""
     import json
 
     for option, most in (

@@ -7,35 +7,41 @@ import sys
 from typing import TYPE_CHECKING
 
 from report.commands.common import add_runs, say_problems
+from report.text import MANY_RUNS
 
 if TYPE_CHECKING:
     from report.commands.common import Commands
 
 # Named here too, so that --help need not import them; a test compares.
 FORMATS = ("markdown", "terminal", "latex", "csv", "json")
-VIEWS = (
-    "runtimes",
-    "steady",
-    "gains",
-    "metrics",
-    "gpu",
-    "cards",
-    "scaling",
-    "inference",
-    "matrix",
-    "answer",
-    "comparison",
-    "full",
-    "prediction",
-    "summary",
-)
+VIEWS = {
+    "runtimes": "whole training of each arm: seconds, samples per second",
+    "steady": "steady state of each arm: set-up, time of a step, samples per second",
+    "gains": "gain of each pair, with its interval, parity, noise floor and break-even step",
+    "metrics": "what each arm learned: its metrics, beside the level of chance",
+    "gpu": "what the cards did under each arm, or the processors without a GPU",
+    "cards": "card by card what each did, where several trained a job together",
+    "scaling": "speed-up and efficiency of several processes",
+    "inference": "latency and throughput of the trained models by PyTorch and by ONNX Runtime",
+    "matrix": "which models train with which backend, and the error where one does not",
+    "answer": "one narrow row of each pair: its gain, and whether both arms learned alike",
+    "comparison": "gains of several runs side by side",
+    "full": "everything of each gain in one row: times, machine use, gain and its checks",
+    "prediction": "what the first steps foretell of the whole training, and what it took",
+    "summary": "one row of each pair over all runs that have it",
+}
+ON_REQUEST = ("answer", "comparison", "full", "prediction", "summary")
 GROUPS = ("model", "task", "backend", "gpu", "run")
 
 
 def register(commands: Commands) -> None:
     """Add this command."""
     tables = commands.add_parser(
-        "tables", help="print the tables of runs", description="Print the tables of runs."
+        "tables",
+        help="print the tables of runs",
+        description="Prints the tables of runs.",
+        epilog=_views(),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add_runs(tables)
     tables.add_argument(
@@ -47,9 +53,9 @@ def register(commands: Commands) -> None:
     which.add_argument(
         "--view",
         choices=VIEWS,
-        help="only this table (default: all that the runs have something for, but answer, "
-        "comparison, full, prediction and summary; of more than 30 runs the summary, except as "
-        "csv or json)",
+        metavar="VIEW",
+        help="only this table (default: every view that the runs have data for, but those on "
+        "request); the views stand below",
     )
     which.add_argument(
         "--full",
@@ -71,8 +77,23 @@ def register(commands: Commands) -> None:
     tables.set_defaults(run=run)
 
 
+def _views() -> str:
+    """The views, a line each, and which of them come unasked."""
+    lines = [f"  {name:<12}{about}" for name, about in VIEWS.items() if name not in ON_REQUEST]
+    asked = [f"  {name:<12}{VIEWS[name]}" for name in ON_REQUEST]
+    return "\n".join(
+        [
+            "views:",
+            *lines,
+            "only on request:",
+            *asked,
+            f"Of more than {MANY_RUNS} runs: the summary alone, except as csv or json.",
+        ]
+    )
+
+
 def run(options: argparse.Namespace) -> int:
-    """Do it; returns the exit code."""
+    """Do it; returns the exit status."""
     from report.loading.filters import Selection
     from report.loading.runs import collector_paused, find_run, load_runs
     from report.tables.registry import build

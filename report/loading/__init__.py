@@ -1,0 +1,1 @@
+"""Runs from disk, filters of what is shown, and runs with identical arms (A/A)."""

@@ -68,12 +68,12 @@ class Selection:
     gpu: Patterns = ()
     run: Patterns = ()
 
-    def of(self, run: Run, launched: Collection[tuple[str, str]]) -> Run | None:
+    def of(self, run: Run, expected: Collection[tuple[str, str]]) -> Run | None:
         """What is selected of a run: jobs, pairs and all that is said of them.
 
         Args:
             run: The run.
-            launched: Workload and arm of everything that the run has replicates of, or should have.
+            expected: Workload and arm of all that the run has, or should have, replicates of.
 
         Returns:
             The run with what is selected; None if that is nothing.
@@ -88,7 +88,7 @@ class Selection:
         if (
             not self.task and not self.gpu
         ):  # all that is known of a workload that nobody ran is its name
-            kept |= {name for name, _ in launched if name not in ran and _fits(self.model, name)}
+            kept |= {name for name, _ in expected if name not in ran and _fits(self.model, name)}
 
         def fits_arm(arm: str) -> bool:
             backend = backends.get(arm, arm)

@@ -231,7 +231,8 @@ def _draw_row(axes: Axes, row: GainRow, y: float, limits: tuple[float, float]) -
 def _say(axes: Axes, y: float, text: str, **how: object) -> None:
     """Text from the left edge on, over the whole width, legible where it crosses a line."""
     box = {"facecolor": "white", "edgecolor": "none", "pad": 0.6}
-    axes.text(0, y, text, transform=axes.get_yaxis_transform(), va="center", bbox=box, **how)  # type: ignore[arg-type]
+    where = axes.get_yaxis_transform()
+    axes.text(0, y, text, transform=where, va="center", bbox=box, **how)  # type: ignore[arg-type]
 
 
 def _legend(axes: Axes, rows: Sequence[GainRow]) -> None:

@@ -65,7 +65,8 @@ def _of_workload(
     for job in jobs:
         found = files.read(run, job.series, ["duration_s"])
         if found is not None and len(found["duration_s"]) >= FIRST_SHOWN:
-            series[job.series] = found["duration_s"]  # type: ignore[assignment]  # an array is as good
+            # An array is as good as a list here.
+            series[job.series] = found["duration_s"]  # type: ignore[assignment]
     title = f"Time of every step: {name(workload)}"
     if not series:
         return left_out(run, workload, title, "step times", jobs, files)

@@ -1,1 +1,3 @@
-"""Regressions between nights: history, detector, cause, verdict (DESIGN: three series per pair)."""
+"""Regressions between nights: history, detector, cause, verdict. Three series per pair: both arms'
+times and their ratio (docs/nightly.md).
+"""

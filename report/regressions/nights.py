@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Literal
 
 from harness.schema.record import JobRecord, Pair
+from harness.schema.terms import suite_now
 from harness.schema.verdict import FindingMeasure, Point
 from report.analysis.gains import END_TO_END, STEADY_STATE, Gain, gains_of, matched
 from report.analysis.inference import Comparison
@@ -127,7 +128,8 @@ def last_kin(tonight: Run, earlier: Sequence[Run]) -> Run | None:
 
 def are_kin(run: Run, other: Run) -> bool:
     """Whether both are of one suite, on one host."""
-    return run.info.suite == other.info.suite and same_host(run.info.host, other.info.host)
+    suites = [suite_now(each.info.suite) for each in (run, other)]
+    return suites[0] == suites[1] and same_host(run.info.host, other.info.host)
 
 
 def _night(

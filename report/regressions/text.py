@@ -27,7 +27,7 @@ def as_text(verdict: Verdict) -> str:
     summary = (
         ", ".join(f"{count} {state}" for state, count in counted.items() if count) or "no pair"
     )
-    return "\n".join([*lines, "", f"{summary}; exit code {verdict.exit_code}"]) + "\n"
+    return "\n".join([*lines, "", f"{summary}; exit status {verdict.exit_code}"]) + "\n"
 
 
 def _lines(finding: Finding) -> Iterator[str]:

@@ -1,0 +1,1 @@
+"""Rows, columns and footnotes of the views, and the formats that they are written in."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
 
+from harness.schema.clocks import CLOCKS_APART, clocks_apart
 from harness.schema.record import JobRecord, State, trained_length
-from report.analysis.cycles import sm_clock_mhz
 from report.analysis.published import check_samples
 from report.analysis.replicates import (
     JobStatus,
@@ -20,7 +21,6 @@ from report.labels import known
 from report.loading.runs import Run
 from report.text import MANY_RUNS, in_one_line
 
-CLOCKS_APART = 1.01  # ratio of SM clocks from which the harness runs a quad again
 MOST_NOTES = 30  # under a table of many runs
 FEW_NAMES = 3
 TOLD_PACKAGES = (
@@ -119,11 +119,11 @@ def version_notes(run: Run) -> list[str]:
 
 def source_notes(run: Run) -> list[str]:
     """Under every table: synthetic data, random weights, and heads drawn anew."""
-    launched = [
+    measured = [
         job for replicates in arms_of(run).replicates.values() for job in replicates.values()
     ]
     built_in = dict.fromkeys(
-        job.workload.task.data_name for job in launched if job.sources.data == "synthetic"
+        job.workload.task.data_name for job in measured if job.sources.data == "synthetic"
     )
     plural = "s" if len(built_in) > 1 else ""
     stand_ins = (
@@ -156,12 +156,12 @@ def disturbance_notes(run: Run) -> list[str]:
     """What else on the host disturbed replicates that count (harness.runner.contention), the worst
     of each kind.
     """
-    launched = {
+    measured = {
         key: replicates for key, replicates in arms_of(run).replicates.items() if replicates
     }
     worst: dict[str, dict[tuple[str, str], float]] = {"pauses": {}, "others": {}, "stopped": {}}
     heavy: dict[tuple[str, str], bool] = {}
-    for key, replicates in launched.items():
+    for key, replicates in measured.items():
         for job in replicates.values():
             found = job.contention if is_result(job) else None
             if found is None:
@@ -179,7 +179,7 @@ def disturbance_notes(run: Run) -> list[str]:
         "steady window",
     }
     said = [
-        texts[kind].format(max(shares.values())) + name_arms(shares, launched)
+        texts[kind].format(max(shares.values())) + name_arms(shares, measured)
         for kind, shares in worst.items()
         if shares
     ]
@@ -187,12 +187,12 @@ def disturbance_notes(run: Run) -> list[str]:
         counted = (
             "heavily disturbed replicates count, as the suite asks (measurement.contention: note)"
         )
-        said.append(counted + name_arms(heavy, launched))
+        said.append(counted + name_arms(heavy, measured))
     return said
 
 
 def telemetry_notes(run: Run) -> list[str]:
-    """Of replicates that count: whether the sampler saw nothing, or not all, of the steady window."""
+    """Of replicates that count: whether the sampler saw nothing or a part of the steady window."""
 
     def unseen(job: JobRecord) -> list[str]:
         if not is_result(job) or job.source != "measured" or job.timing.steady_step_s is None:
@@ -298,12 +298,12 @@ def _why_again(job: JobRecord, superseded: Sequence[JobRecord]) -> str:
     beside = [
         other
         for other in superseded
-        if (other.workload.name, other.replicate, other.attempt)
+        if other.state is State.OK
+        and (other.workload.name, other.replicate, other.attempt)
         == (job.workload.name, job.replicate, job.attempt)
     ]
-    clocks = [clock for other in beside if (clock := sm_clock_mhz(other))]
-    if clocks and max(clocks) > min(clocks) * CLOCKS_APART:
-        return "SM clocks of the arms more than 1% apart"
+    if any(clocks_apart(one, other) for one, other in itertools.combinations(beside, 2)):
+        return f"SM clocks of the arms more than {CLOCKS_APART:.0%} apart"
     return "undisturbed, but of a disturbed quad"
 
 
@@ -396,15 +396,15 @@ def grouped(run: Run, say: Callable[[JobRecord], Iterable[str]]) -> list[str]:
     """What `say` says of the jobs, each thing once, in the tables' order; names what it is about if
     not all.
     """
-    launched = {
+    measured = {
         key: replicates for key, replicates in arms_of(run).replicates.items() if replicates
     }
     said: dict[str, set[tuple[str, str]]] = {}
-    for key, replicates in launched.items():
+    for key, replicates in measured.items():
         for job in replicates.values():
             for text in say(job):
                 said.setdefault(text, set()).add(key)
-    return [f"{text}{name_arms(about, launched)}" for text, about in said.items()]
+    return [f"{text}{name_arms(about, measured)}" for text, about in said.items()]
 
 
 def name_arms(about: Collection[tuple[str, str]], every: Collection[tuple[str, str]]) -> str:

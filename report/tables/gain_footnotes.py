@@ -197,13 +197,13 @@ def _precision(stopping: Iterable[Stopping]) -> list[str]:
         if PrecisionTarget(pair.state) is not PrecisionTarget.NOT_REACHED:
             continue
         reached = "no interval" if pair.half_width_pp is None else f"±{pair.half_width_pp:.2f} pp"
-        needed = f"about {pair.needed_pairs} pairs" if pair.needed_pairs else ""
+        needed = f"about {pair.needed_replicates} replicates" if pair.needed_replicates else ""
         if needed and pair.needed_minutes:
             needed += f" ({pair.needed_minutes:.0f} minutes)"
         said.append(
             f"precision not reached: {pair.candidate} over {pair.baseline} on {pair.workload} has "
             f"{reached} after "
-            f"{pair.pairs} pairs and {pair.minutes:.0f} minutes, the target is "
+            f"{pair.replicates} replicates and {pair.minutes:.0f} minutes, the target is "
             f"±{pair.target_pp:g} pp" + (f"; {needed} would reach it" if needed else "")
         )
     return said

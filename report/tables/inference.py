@@ -66,8 +66,8 @@ LEGEND = (
     "and the wait for it included; mean, median and 95th percentile over the timed batches of a "
     "replicate, each averaged "
     "over replicates",
-    "both engines ran the same weights in the same precision on the same batches, in alternating "
-    "blocks (A B B A), in "
+    "both engines ran the same weights in the same precision on the same batches, in turns "
+    "(A B B A), in "
     "a process of its own after training; the interval is Student's t over replicates",
 )
 _LATENCIES = (INFERENCE_LATENCY, INFERENCE_LATENCY_P50, INFERENCE_LATENCY_P95)

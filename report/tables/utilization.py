@@ -99,12 +99,12 @@ def _clock_limits(run: Run) -> list[str]:
     """What held the clock down in replicates that count, in how much of a replicate's samples at
     most, and where.
     """
-    launched = {
+    measured = {
         key: replicates for key, replicates in arms_of(run).replicates.items() if replicates
     }
     return [
         f"clock limit {reason} in {_share(max(worst.values()))} of a replicate's samples"
-        + name_arms(worst, launched)
+        + name_arms(worst, measured)
         for reason, worst in sorted(clock_limits(run).items())
     ]
 

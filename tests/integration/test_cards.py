@@ -25,7 +25,7 @@ from harness.runner import host_checks as doctor
 from harness.runner import preflight
 from harness.schema.record import Host
 from harness.telemetry.nvml import CardsSeen, _uuid_of_lost
-from harness.telemetry.sources import Gpu, LostGpu, choose, hides_all
+from harness.telemetry.readings import Gpu, LostGpu, choose, hides_all
 
 SOURCE = SUPPORT / "fake_nvml.c"
 VISIBLE = "CUDA_VISIBLE_DEVICES"

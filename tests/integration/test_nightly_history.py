@@ -47,7 +47,7 @@ def report(*arguments: str | Path, **environment: str) -> tuple[int, str]:
 
 
 def check(results: Path, run: str) -> tuple[int, dict[str, Any]]:
-    """Exit code and the one finding of a night; the verdict is in verdict.json."""
+    """Exit status and the one finding of a night; the verdict is in verdict.json."""
     code, output = report("check", results, "--run", run, "--json", results / "verdict.json")
     (finding,) = json.loads((results / "verdict.json").read_text())["findings"]
     assert isinstance(finding, dict), output

@@ -258,7 +258,7 @@ def test_a_host_that_cannot_measure_is_told_too(tmp_path: Path) -> None:
     assert code == 2
     assert begun(tmp_path) == ["bench", "alert"]
     assert final(tmp_path, night)["problems"] == [
-        f"run {night.night} ended with exit code 2: harness: GPU 0 is in use by pid 7",
+        f"run {night.night} ended with exit status 2: harness: GPU 0 is in use by pid 7",
         f"there is no run {night.night} to judge",
     ]
     assert len(lines(tmp_path, "outbox")) == 2
@@ -275,7 +275,7 @@ def test_a_check_that_crashes_is_told_with_what_is_known(
     )
     (night,) = nights(tmp_path)
     assert final(tmp_path, night)["problems"] == [
-        "report check made no verdict (exit code 2): report: no such thing"
+        "report check made no verdict (exit status 2): report: no such thing"
     ]
 
 
@@ -285,16 +285,16 @@ def test_a_check_that_crashes_is_told_with_what_is_known(
     [
         (
             {"exit": 2, "say": "harness: no space is left on the disk"},
-            "ended with exit code 2: harness: no space",
+            "ended with exit status 2: harness: no space",
         ),
         ({"killed": True}, "was killed by SIGKILL"),
-        ({"exit": 120}, "ended with exit code 120"),
+        ({"exit": 120}, "ended with exit status 120"),
         # 1 is also how an interpreter ends that could not even begin; the run then has not ended.
         (
             {"exit": 1, "status": "incomplete", "say": "No module named harness"},
-            "ended with exit code 1: No module",
+            "ended with exit status 1: No module",
         ),
-        ({"exit": 1, "dies": True}, "ended with exit code 1"),
+        ({"exit": 1, "dies": True}, "ended with exit status 1"),
     ],
 )
 def test_a_runner_that_died_is_no_judgement(

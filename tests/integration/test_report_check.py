@@ -250,7 +250,7 @@ def test_damaged_runs_are_named_and_left_out(tmp_path: Path) -> None:
 
 
 def test_the_command(tmp_path: Path) -> None:
-    """Exit codes, text and JSON of the real process; thresholds and acknowledgements from files."""
+    """Exit status, text and JSON of a real process; thresholds and acknowledgements from files."""
     history(tmp_path / "runs", last=(1, 1.05), tail=2)
     done = report("check", tmp_path / "runs", "--json", tmp_path / "verdict.json")
     assert done.returncode == 1

@@ -82,8 +82,13 @@ def test_lines_that_are_no_record_are_named_and_the_others_count(tmp_path: Path)
 def test_a_damaged_results_folder_is_tabulated_and_every_damage_named(tmp_path: Path) -> None:
     evil = "<script>alert(1)</script>"
     config = {"suite": evil, "arms": {}}
-    good = make_run([job.model_copy(update={"series": "series/gone.parquet"}) for job in four_pairs()],
-                    run=evil, suite=evil, config=config, notes=[evil])  # fmt: skip
+    good = make_run(
+        [job.model_copy(update={"series": "series/gone.parquet"}) for job in four_pairs()],
+        run=evil,
+        suite=evil,
+        config=config,
+        notes=[evil],
+    )
     line = json.loads(make_job(replicate=7).model_dump_json())
     newer = json.dumps({**line, "schema_version": SCHEMA_VERSION + 1}).encode()
     novel = json.dumps({**line, "replicate": 8, "novelty": {"deep": [1]}}).encode()
@@ -227,10 +232,17 @@ def test_precision_of_pairs_that_are_not_selected_is_not_told(tmp_path: Path) ->
         for arm in ("pytorch", "onnxruntime")
     ]
     stopping = [
-        Stopping(workload=f"{model}-sst2", baseline="pytorch", candidate="onnxruntime", state="precision not reached",
-                 pairs=8, target_pp=1.0, minutes=5.0)
+        Stopping(
+            workload=f"{model}-sst2",
+            baseline="pytorch",
+            candidate="onnxruntime",
+            state="precision not reached",
+            replicates=8,
+            target_pp=1.0,
+            minutes=5.0,
+        )
         for model in ("tiny", "small")
-    ]  # fmt: skip
+    ]
     folder = write_run(tmp_path / "run", make_run(jobs, stopping=stopping))
     text = tabulate([folder], selection=Selection(model=("tin*",)))
     assert "tiny-sst2 has no interval" in text

@@ -130,7 +130,9 @@ def test_killed_in_a_rerun_it_finishes_the_rerun(tmp_path: Path) -> None:
 
 def adaptive(steps: list[tuple[float, float]], **settings: Any) -> Plan:
     behaviours = [{"step_s": seconds} for replicate in steps for seconds in replicate]
-    return make_plan(behaviours, adaptive=Adaptive(max_pairs=len(steps), min_pairs=2, **settings))
+    return make_plan(
+        behaviours, adaptive=Adaptive(max_replicates=len(steps), min_replicates=2, **settings)
+    )
 
 
 def test_adaptive_stopping_ends_the_run_complete_and_says_so(tmp_path: Path) -> None:
@@ -142,9 +144,9 @@ def test_adaptive_stopping_ends_the_run_complete_and_says_so(tmp_path: Path) -> 
     info = read_info(outcome.folder)
     (stopping,) = info.stopping
     assert (info.status, stopping.state) == ("complete", "precision reached")
-    assert stopping.pairs == 4
+    assert stopping.replicates == 4
     assert len(executions(tmp_path)) == 8
-    assert "onnxruntime against pytorch: precision reached after 4 pairs" in shown
+    assert "onnxruntime against pytorch: precision reached after 4 replicates" in shown
 
 
 def test_precision_that_is_not_reached_says_what_it_would_take(tmp_path: Path) -> None:
@@ -154,9 +156,9 @@ def test_precision_that_is_not_reached_says_what_it_would_take(tmp_path: Path) -
     (stopping,) = read_info(outcome.folder).stopping
     assert outcome.complete
     assert stopping.state == "precision not reached"
-    assert stopping.needed_pairs is not None
-    assert stopping.needed_pairs > 4
-    assert f"it would take about {stopping.needed_pairs} pairs" in shown
+    assert stopping.needed_replicates is not None
+    assert stopping.needed_replicates > 4
+    assert f"it would take about {stopping.needed_replicates} replicates" in shown
 
 
 def test_a_run_killed_between_looks_stops_where_it_would_have(tmp_path: Path) -> None:

@@ -67,7 +67,7 @@ def test_two_processes_train_as_one_with_twice_the_batch(backend: str, tmp_path:
     assert timing.steady_samples_per_s == pytest.approx(
         2 * 8 / timing.steady_step_s
     )  # of all ranks
-    assert sum(seen.series.duration_s[timing.steady_begin_step - 1 :]) == pytest.approx(  # type: ignore[operator]
+    assert sum(seen.series.duration_s[timing.steady_begin_step - 1 :]) == pytest.approx(
         timing.steady_step_s * (timing.steady_steps or 0)
     )
     if backend == "onnxruntime":

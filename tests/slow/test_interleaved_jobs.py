@@ -221,8 +221,12 @@ from interleaved_support import Replicate, group_of
 from harness.schema.measurement import Interleaved
 folder = Path(sys.argv[1])
 replicate = Replicate(folder)
-replicate.watch = lambda arm, event: (folder / "turns").open("a").write("x") if event["event"] == "turn" else None
-replicate.run(group_of(folder, ("a", "b"), training={"batch_size": 8, "max_seq_length": 16, "max_steps": 2000}),
+def watch(arm, event):
+    if event["event"] == "turn":
+        (folder / "turns").open("a").write("x")
+replicate.watch = watch
+training = {"batch_size": 8, "max_seq_length": 16, "max_steps": 2000}
+replicate.run(group_of(folder, ("a", "b"), training=training),
            Interleaved(seconds=300, steps=2, cores=0), 300)
 """
 

@@ -122,7 +122,7 @@ def test_a_job_that_is_ended_ends_on_every_node(cluster: Path, how: str) -> None
         if (running.seen.step or 0) < 2:
             return ""
         if how == "killed":
-            # The supervisor, and with it by the kernel what it has started: nobody is asked to stop.
+            # The supervisor, and with it by the kernel what it has started: none is asked to stop.
             os.kill(running.pid, signal.SIGKILL)
         return "told so"
 

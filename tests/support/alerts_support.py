@@ -48,16 +48,34 @@ def finding(
     history = [point(one, factor if one > night - nights else 1.0) for one in range(1, night + 1)]
     changed = state in ("regression", "improvement", "watch")
     changes = [
-        Change(series="baseline_s", level=0.0461, mean=0.0461, change=0.0, score=0.0, tail=nights, nights=28),
         Change(
-            series="candidate_s", level=0.028 * factor, mean=0.028, change=factor - 1, score=60 * (factor - 1),
-            tail=nights, nights=28,
+            series="baseline_s",
+            level=0.0461,
+            mean=0.0461,
+            change=0.0,
+            score=0.0,
+            tail=nights,
+            nights=28,
         ),
         Change(
-            series="ratio", level=0.6074 * factor, mean=0.6074, change=factor - 1, score=55 * (factor - 1),
-            tail=nights, nights=28,
+            series="candidate_s",
+            level=0.028 * factor,
+            mean=0.028,
+            change=factor - 1,
+            score=60 * (factor - 1),
+            tail=nights,
+            nights=28,
         ),
-    ]  # fmt: skip
+        Change(
+            series="ratio",
+            level=0.6074 * factor,
+            mean=0.6074,
+            change=factor - 1,
+            score=55 * (factor - 1),
+            tail=nights,
+            nights=28,
+        ),
+    ]
     cause = {"regression": "candidate regressed", "improvement": "candidate improved"}.get(
         state, ""
     )
@@ -290,7 +308,7 @@ def start(arguments: list[str], env: dict[str, str]) -> subprocess.Popen[str]:
 
 
 def run(arguments: list[str], env: dict[str, str]) -> tuple[int, str, str]:
-    """A real `report alert`; its exit code, standard output and standard error."""
+    """A real `report alert`; its exit status, standard output and standard error."""
     process = start(arguments, env)
     out, err = process.communicate(timeout=120)
     return process.returncode, out, err

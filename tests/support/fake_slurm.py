@@ -1,5 +1,5 @@
-"""A stand-in for SLURM on one host: `fake_slurm.py slurmd SOCKET` starts the tasks of a step, outside
-the process tree of whoever asks for them; `fake_slurm.py srun SOCKET …` asks for a step.
+"""A stand-in for SLURM on one host: `fake_slurm.py slurmd SOCKET` starts the tasks of a step,
+outside the process tree of whoever asks for them; `fake_slurm.py srun SOCKET …` asks for a step.
 
 As with SLURM, every task reads the standard input of srun, writes to its log and gets its signals;
 when one ends badly the others are ended, and srun says which one it was. Tasks outlive an srun that
@@ -66,7 +66,7 @@ def serve(connection: socket.socket) -> None:
 
 
 def srun(path: str, words: list[str]) -> int:
-    """Run a step. The highest exit code of its tasks."""
+    """Run a step. The highest exit status of its tasks."""
     count = 0
     while words[0].startswith("--"):
         name, _, value = words.pop(0).partition("=")

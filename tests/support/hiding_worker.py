@@ -1,5 +1,5 @@
-"""The real worker, except that ORTModule is told to hide a failed export and to go on in PyTorch, as
-it does where nobody tells it otherwise.
+"""The real worker, except that ORTModule is told to hide a failed export and to go on in PyTorch,
+as it does where nobody tells it otherwise.
 """
 
 from harness.worker import __main__

@@ -8,7 +8,7 @@ from pathlib import Path
 from harness.errors import BenchError
 from harness.nightly.night import Settings, run_nights
 from harness.nightly.state import night_lock
-from harness.runner.stop import Stop
+from harness.runner.signals import Stop
 
 if __name__ == "__main__":
     folder = Path(sys.argv[1])

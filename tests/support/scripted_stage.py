@@ -1,11 +1,11 @@
 """Stands in for the programs of a night: scripted_stage.py FOLDER harness|report ARGUMENTS…, as
 they are called.
 
-FOLDER/behaviour.json: stage → {"seconds": how long it takes, "exit": its exit code, "say": its last
-line, "dies": true: it makes nothing, "alarm": whether a check finds a regression, "status": of the
-run that is left, "killed": true: by a signal}. FOLDER/calls: a line for every call, `begin STAGE`
-and `end STAGE`. FOLDER/jobs: a line for every job executed. FOLDER/outbox: a line for every alert
-told.
+FOLDER/behaviour.json: stage → {"seconds": how long it takes, "exit": its exit status, "say": its
+last line, "dies": true: it makes nothing, "alarm": whether a check finds a regression, "status": of
+the run that is left, "killed": true: by a signal}. FOLDER/calls: a line for every call, `begin
+STAGE` and `end STAGE`. FOLDER/jobs: a line for every job executed. FOLDER/outbox: a line for every
+alert told.
 """
 
 import itertools

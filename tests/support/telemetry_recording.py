@@ -1,11 +1,12 @@
 """Record raw readings of this host's cards, every field at every tick, as a series that
-`telemetry_replay` plays back. The recordings in tests/support/data/telemetry were made with this program.
+`telemetry_replay` plays back. The recordings in tests/support/data/telemetry were made with this
+program.
 
 Usage: python tests/support/telemetry_recording.py --seconds N --output FILE.jsonl|FILE.parquet
                                            [--gpus 0] [--interval 0.1] [--job PID]
 
-A reading that a card refuses is in the file as an `unreadable` line. The exit code is 2 if no card
-answers.
+A reading that a card refuses is in the file as an `unreadable` line. The exit status is 2 if no
+card answers.
 """
 
 from __future__ import annotations

@@ -9,9 +9,7 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from harness.telemetry.sampler import Line, Sampler
-from harness.telemetry.series import Series
-from harness.telemetry.sources import (
+from harness.telemetry.readings import (
     ONCE,
     SLOW,
     CardLost,
@@ -21,6 +19,8 @@ from harness.telemetry.sources import (
     Value,
     fields_of,
 )
+from harness.telemetry.sampler import Line, Sampler
+from harness.telemetry.series import Series
 
 
 class ReplayClock:

@@ -24,7 +24,7 @@ from harness.schema.workload import Launch
 
 @dataclass
 class Ended:
-    """A worker that ended: its events, exit code and log."""
+    """A worker that ended: its events, exit status and log."""
 
     events: list[dict[str, Any]]
     exit_code: int
@@ -43,7 +43,7 @@ class Ended:
     def failure(self) -> dict[str, Any]:
         found = self.named("failure")
         assert found, (
-            f"no failure; exit code {self.exit_code}; events: "
+            f"no failure; exit status {self.exit_code}; events: "
             f"{self.events[-2:]}\n{self.log[-3000:]}"
         )
         return found[0]

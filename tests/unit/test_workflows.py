@@ -1,7 +1,7 @@
 """The workflows, and the unit files of docs/nightly.md: valid, pinned, and doing what they say.
 
-tests/support/data/github-workflow.schema.json is SchemaStore's github-workflow.json (Apache-2.0), as
-check-jsonschema has it.
+tests/support/data/github-workflow.schema.json is SchemaStore's github-workflow.json (Apache-2.0),
+as check-jsonschema has it.
 """
 
 from __future__ import annotations
@@ -203,8 +203,11 @@ def test_the_newest_nights_tables_go_into_the_summary(tmp_path: Path, has_run: b
             (tmp_path / "history" / name).mkdir()
             (tmp_path / "history" / name / "run.json").touch()
     environment = {
-        "PATH": os.environ["PATH"], "HISTORY": "history", "GITHUB_OUTPUT": "output", "GITHUB_STEP_SUMMARY": "summary",
-    }  # fmt: skip
+        "PATH": os.environ["PATH"],
+        "HISTORY": "history",
+        "GITHUB_OUTPUT": "output",
+        "GITHUB_STEP_SUMMARY": "summary",
+    }
     subprocess.run(["bash", "-c", script("Tables")], cwd=tmp_path, env=environment, check=True)
     assert (tmp_path / "output").read_text() == "night=new-2\n"
     assert (tmp_path / "summary").exists() == has_run
@@ -219,9 +222,14 @@ class Runner:
         self.folder, self.history = folder, folder / "results" / "history"
         self.history.mkdir(parents=True)
         self.environment = {
-            "PATH": os.environ["PATH"], "HOME": str(folder), "BRANCH": "bench-history", "HISTORY": "results/history",
-            "GITHUB_SERVER_URL": f"file://{server}", "GITHUB_REPOSITORY": "team/bench", "GITHUB_TOKEN": "s3cret",
-        }  # fmt: skip
+            "PATH": os.environ["PATH"],
+            "HOME": str(folder),
+            "BRANCH": "bench-history",
+            "HISTORY": "results/history",
+            "GITHUB_SERVER_URL": f"file://{server}",
+            "GITHUB_REPOSITORY": "team/bench",
+            "GITHUB_TOKEN": "s3cret",
+        }
 
     def step(self, name: str) -> None:
         done = subprocess.run(

@@ -85,7 +85,7 @@ class Measurement:
                 InferencePoint(
                     batch_size=batch_size,
                     batches=len(turns.seconds[0]),
-                    block_batches=turns.block_batches,
+                    block_batches=turns.batches,
                     torch=one,
                     onnxruntime=other,
                 )

@@ -16,18 +16,18 @@ WARM_UP = 3  # batches of each engine before anything is timed, and as many more
 # one batch at least: torch's idle threads were seen to spin for 5 ms after its last
 LEAD_IN_S = 0.02
 # of the slower engine: drift and noise are slower than that, handing over is shorter
-BLOCK_S = 0.05
-MOST_BLOCK_BATCHES = 50
-LEAST_PAIRS, MOST_PAIRS = 4, 2000  # of blocks; four are two rounds of A B B A
+TURN_S = 0.05
+MOST_TURN_BATCHES = 50
+LEAST_PAIRS, MOST_PAIRS = 4, 2000  # of turns; four are two rounds of A B B A
 
 
 @dataclass
 class Turns:
     """Seconds of every timed batch, of both engines in the order they were given; entry i is the
-    same batch in both.
+    same batch in both; a turn has `batches` of them.
     """
 
-    block_batches: int
+    batches: int
     seconds: tuple[list[float], list[float]] = field(default_factory=lambda: ([], []))
 
 
@@ -45,27 +45,27 @@ class Alternation(Generic[B]):
         self.engines, self.batches, self.clock = engines, batches, clock
 
     def run(self, seconds: float, first: int = 0) -> Turns:
-        """Alternate for about `seconds`: blocks in the order A B B A, A being engine `first`.
+        """Alternate for about `seconds`: turns in the order A B B A, A being engine `first`.
 
-        Each block begins with untimed batches, which pay for the other engine's caches and threads.
+        Each turn begins with untimed batches, which pay for the other engine's caches and threads.
         """
         pace = self._warm_up(0), self._warm_up(1)
-        size = min(MOST_BLOCK_BATCHES, max(1, math.ceil(BLOCK_S / max(pace))))
+        size = min(MOST_TURN_BATCHES, max(1, math.ceil(TURN_S / max(pace))))
         a_pair = size * sum(pace) + sum(max(LEAD_IN_S, each) for each in pace)
         pairs = 2 * round(seconds / (2 * a_pair))
         turns = Turns(size)
         for pair in range(min(MOST_PAIRS, max(LEAST_PAIRS, pairs))):
             begin = pair * size
-            block = [self.batches[(begin + index) % len(self.batches)] for index in range(size)]
+            turn = [self.batches[(begin + index) % len(self.batches)] for index in range(size)]
             order = (first, 1 - first) if pair % 2 == 0 else (1 - first, first)
             for engine in order:
-                self._lead_in(engine, block)
-                turns.seconds[engine].extend(self._timed(engine, batch) for batch in block)
+                self._lead_in(engine, turn)
+                turns.seconds[engine].extend(self._timed(engine, batch) for batch in turn)
         return turns
 
-    def _lead_in(self, engine: int, block: Sequence[B]) -> None:
+    def _lead_in(self, engine: int, turn: Sequence[B]) -> None:
         begin = self.clock()
-        for batch in itertools.cycle(block):
+        for batch in itertools.cycle(turn):
             self.engines[engine](batch)
             if self.clock() - begin >= LEAD_IN_S:
                 return

@@ -1,0 +1,1 @@
+"""What is trained: architecture, initial weights and tokenizer."""

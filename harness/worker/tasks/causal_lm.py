@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from harness.results.mfu import shape_of
+from harness.schema.glue import GLUE
 from harness.schema.record import ModelShape
 from harness.worker.model import tokenizer
 from harness.worker.tasks import synthetic
@@ -18,7 +19,7 @@ from harness.worker.tasks.splits import load_splits
 from harness.worker.tasks.store import key_of
 
 VERSION = 1  # part of the cache key
-SENTENCES = synthetic.sizes("sst2")
+SENTENCES = GLUE["sst2"].sizes
 SHORTEST = 4  # words of the shortest sentence, hence tokens without the one that ends it
 BATCH = 1000
 HEAD_IS_ONE_MATRIX = (

@@ -4,56 +4,19 @@ jobs; metrics.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
+from harness.schema.glue import GLUE, HUB_DATASET, MISMATCHED
 from harness.schema.job import JobSpec
 from harness.schema.workload import Task
 from harness.worker.model import tokenizer
 from harness.worker.tasks.base import TaskData, TaskKind
 from harness.worker.tasks.metrics import chance_levels, glue_metrics, main_metrics
-from harness.worker.tasks.sources import HUB_DATASET, Raw, Split, open_raw
+from harness.worker.tasks.sources import Raw, Split, open_raw
 from harness.worker.tasks.splits import load_splits
-from harness.worker.tasks.synthetic import MISMATCHED
 
 VERSION = 1  # part of the cache key
 BATCH = 1000
-
-
-@dataclass(frozen=True)
-class Columns:
-    """Text columns and classes as the hub names them (none: a regression), and the splits as the
-    hub calls them.
-    """
-
-    texts: tuple[str, ...]
-    classes: tuple[str, ...] = ("entailment", "not_entailment")
-    splits: Mapping[str, str] = field(
-        default_factory=lambda: {"train": "train", "validation": "validation"}
-    )
-
-    @property
-    def labels(self) -> int:
-        """Number of classes, 1 of a regression."""
-        return len(self.classes) or 1
-
-
-COLUMNS = {
-    "cola": Columns(("sentence",), ("unacceptable", "acceptable")),
-    "sst2": Columns(("sentence",), ("negative", "positive")),
-    "mrpc": Columns(("sentence1", "sentence2"), ("not_equivalent", "equivalent")),
-    "stsb": Columns(("sentence1", "sentence2"), ()),
-    "qqp": Columns(("question1", "question2"), ("not_duplicate", "duplicate")),
-    "mnli": Columns(
-        ("premise", "hypothesis"),
-        ("entailment", "neutral", "contradiction"),
-        {"train": "train", "validation": "validation_matched", MISMATCHED: "validation_mismatched"},
-    ),
-    "qnli": Columns(("question", "sentence")),
-    "rte": Columns(("sentence1", "sentence2")),
-    "wnli": Columns(("sentence1", "sentence2"), ("not_entailment", "entailment")),
-}
 
 
 class Glue(TaskKind):
@@ -70,7 +33,7 @@ class Glue(TaskKind):
         return load(self.spec)
 
     def model_config(self, data: TaskData) -> dict[str, Any]:
-        classes = COLUMNS[self.task.data_name].classes
+        classes = GLUE[self.task.data_name].classes
         if not classes:
             return {**super().model_config(data), "problem_type": "regression"}
         names = {
@@ -84,7 +47,7 @@ def load(spec: JobSpec) -> TaskData:
     """Data of a job, from the cache where it is. Raises BenchError for unusable sources."""
     task, training = spec.workload.task, spec.workload.training
     subset = task.data_name
-    columns = COLUMNS[subset]
+    columns = GLUE[subset]
     raw = open_raw(
         task, columns.texts, columns.splits, range(columns.labels) if columns.classes else None
     )

@@ -13,24 +13,18 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-METRICS = {
-    "cola": ("matthews_correlation",),
-    "sst2": ("accuracy",),
-    "mrpc": ("accuracy", "f1"),
-    "stsb": ("pearson", "spearmanr"),
-    "qqp": ("accuracy", "f1"),
-    "mnli": ("accuracy",),
-    "qnli": ("accuracy",),
-    "rte": ("accuracy",),
-    "wnli": ("accuracy",),
-}
+from harness.schema.glue import GLUE, MISMATCHED
+
+CORRELATIONS = {"matthews_correlation", "pearson", "spearmanr"}
 
 
 def main_metrics(subset: str) -> tuple[str, ...]:
     """The metrics whose mean is the task's score in GLUE; MNLI's are those of both validation
     sets.
     """
-    return ("accuracy", "accuracy_mm") if subset == "mnli" else METRICS[subset]
+    data = GLUE[subset]
+    further = data.metrics if MISMATCHED in data.sizes else ()
+    return (*data.metrics, *(f"{name}_mm" for name in further))
 
 
 def glue_metrics(subset: str, prediction: Any) -> dict[str, float]:
@@ -46,10 +40,10 @@ def glue_metrics(subset: str, prediction: Any) -> dict[str, float]:
     )
     logits, truth = np.asarray(logits, dtype=np.float64), np.asarray(prediction.label_ids)
     if not np.isfinite(logits).all():
-        return dict.fromkeys(METRICS[subset], math.nan)
-    if subset == "stsb":
+        return dict.fromkeys(GLUE[subset].metrics, math.nan)
+    if not GLUE[subset].classes:
         return _correlations(logits.reshape(len(truth)), truth.astype(np.float64))
-    return _of_classes(METRICS[subset], truth, logits.argmax(axis=-1))
+    return _of_classes(GLUE[subset].metrics, truth, logits.argmax(axis=-1))
 
 
 def _correlations(scores: Any, truth: Any) -> dict[str, float]:
@@ -84,10 +78,10 @@ def chance_levels(subset: str, labels: Sequence[float]) -> dict[str, float]:
     import numpy as np
 
     truth = np.asarray(labels)
-    if subset == "stsb" or subset == "cola":
-        return dict.fromkeys(METRICS[subset], 0.0)
+    if set(GLUE[subset].metrics) <= CORRELATIONS:
+        return dict.fromkeys(GLUE[subset].metrics, 0.0)
     always = [
-        _of_classes(METRICS[subset], truth, np.full_like(truth, answer))
+        _of_classes(GLUE[subset].metrics, truth, np.full_like(truth, answer))
         for answer in np.unique(truth)
     ]
-    return {name: max(reached[name] for reached in always) for name in METRICS[subset]}
+    return {name: max(reached[name] for reached in always) for name in GLUE[subset].metrics}

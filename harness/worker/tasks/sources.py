@@ -12,11 +12,10 @@ from typing import Any, Literal
 
 from harness.errors import BenchError
 from harness.planning.hub import LFS_POINTER, expanded
+from harness.schema.glue import GLUE, HUB_DATASET
 from harness.schema.workload import Task
 from harness.worker.tasks import synthetic
 from harness.worker.tasks.store import key_of
-
-HUB_DATASET = "nyu-mll/glue"
 
 
 @dataclass(frozen=True)
@@ -62,9 +61,7 @@ def _synthetic(task: Task, names: Mapping[str, str]) -> Raw:
     limits = {
         split: task.train_samples if split == "train" else task.eval_samples for split in names
     }
-    sizes = {
-        split: min(limits[split] or size, size) for split, size in synthetic.sizes(subset).items()
-    }
+    sizes = {split: min(limits[split] or size, size) for split, size in GLUE[subset].sizes.items()}
 
     def read(split: str) -> Split:
         return Split(*synthetic.generate(subset, split, sizes[split], task.data_seed))

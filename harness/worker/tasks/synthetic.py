@@ -19,10 +19,11 @@ the rest  Two sentences about facts. The more of their slots differ, the less al
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import Any
+
+from harness.schema.glue import MISMATCHED
 
 # Part of every cache key: raise them when the text changes, for cached data would be stale.
 SST2_VERSION = 2
@@ -30,7 +31,6 @@ VERSION = 2  # of the other tasks
 SST2_LABEL_NOISE = 0.03
 LABEL_NOISE = 0.02  # share of labels of the other tasks that are wrong
 MARKED = 0.7  # share of sentences that show their class in a single word or phrase
-MISMATCHED = "validation_mm"
 
 POSITIVE_STEMS = (
     "good great fine superb charming brilliant clever witty moving tender honest fresh funny "
@@ -143,42 +143,31 @@ SLOTS_CHANGED = (0, 2, 3)  # in the second sentence, by its distance from the fi
 
 
 @dataclass(frozen=True)
-class DataSet:
-    """Shape of a task's data.
+class StandIn:
+    """Shape of a task's built-in data.
 
     Attributes:
-        sizes: Samples by split, as in GLUE.
         shares: Share of each class; none for a regression from 0 to 5.
         alike: The class of two sentences with the same meaning.
         facts: Number of sentences in the first text of a pair.
     """
 
-    sizes: Mapping[str, int]
     shares: tuple[float, ...] = (0.5, 0.5)
     alike: int = 1
     facts: int = 1
 
 
-def _sizes(train: int, validation: int, **further: int) -> dict[str, int]:
-    return {"train": train, "validation": validation, **further}
-
-
-DATA_SETS = {
-    "cola": DataSet(_sizes(8_551, 1_043), (0.296, 0.704)),
-    "sst2": DataSet(_sizes(67_349, 872)),
-    "mrpc": DataSet(_sizes(3_668, 408), (0.326, 0.674)),
-    "stsb": DataSet(_sizes(5_749, 1_500), ()),
-    "qqp": DataSet(_sizes(363_846, 40_430), (0.631, 0.369)),
-    "mnli": DataSet(_sizes(392_702, 9_815, validation_mm=9_832), (1 / 3, 1 / 3, 1 / 3), alike=0),
-    "qnli": DataSet(_sizes(104_743, 5_463), alike=0),
-    "rte": DataSet(_sizes(2_490, 277), (0.502, 0.498), alike=0, facts=3),
-    "wnli": DataSet(_sizes(635, 71), (0.509, 0.491)),
+STAND_INS = {
+    "cola": StandIn((0.296, 0.704)),
+    "sst2": StandIn(),
+    "mrpc": StandIn((0.326, 0.674)),
+    "stsb": StandIn(()),
+    "qqp": StandIn((0.631, 0.369)),
+    "mnli": StandIn((1 / 3, 1 / 3, 1 / 3), alike=0),
+    "qnli": StandIn(alike=0),
+    "rte": StandIn((0.502, 0.498), alike=0, facts=3),
+    "wnli": StandIn((0.509, 0.491)),
 }
-
-
-def sizes(subset: str) -> Mapping[str, int]:
-    """Samples of each split of a task: train, validation and, of MNLI, validation_mm."""
-    return DATA_SETS[subset].sizes
 
 
 def version(subset: str) -> int | str:
@@ -197,7 +186,7 @@ def generate(
     if subset == "sst2":
         found, signs = reviews(split, samples, seed)
         return (found,), signs
-    data, draw = DATA_SETS[subset], random.Random(f"{subset}/{VERSION}/{seed}/{split}")
+    data, draw = STAND_INS[subset], random.Random(f"{subset}/{VERSION}/{seed}/{split}")
     genre, lexicon = "other" if split == MISMATCHED else "usual", Lexicon()
     columns: tuple[list[str], ...] = ([],) if subset == "cola" else ([], [])
     labels: list[float] = []
@@ -372,7 +361,7 @@ def _tell(draw: random.Random, fact: Fact) -> str:
 
 
 def _pair(
-    draw: random.Random, lexicon: Lexicon, fact: Fact, distance: int, data: DataSet
+    draw: random.Random, lexicon: Lexicon, fact: Fact, distance: int, data: StandIn
 ) -> tuple[str, str]:
     """Two texts; `distance`: 0 for the same meaning, up to 2."""
     facts = [fact, *(_draw_fact(draw, lexicon, fact.genre) for _ in range(data.facts - 1))]

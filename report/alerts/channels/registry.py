@@ -7,8 +7,8 @@ from report.alerts.channels.base import Channel
 from report.alerts.channels.email import Email
 from report.alerts.channels.issues import Issues
 from report.alerts.channels.json_file import JsonFile
+from report.alerts.channels.slack import Slack
 from report.alerts.channels.summary import Summary
-from report.alerts.channels.webhook import Webhook
 from report.alerts.delivery import PROXIES
 from report.alerts.secrets import SECRETS
 
@@ -16,7 +16,7 @@ CHANNELS: dict[str, type[Channel]] = {
     "summary": Summary,
     "annotations": Annotations,
     "issues": Issues,
-    "slack": Webhook,
+    "slack": Slack,
     "email": Email,
     "json": JsonFile,
 }

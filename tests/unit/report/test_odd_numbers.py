@@ -110,13 +110,27 @@ def rich_jobs() -> list[JobRecord]:
     pair that took turns.
     """
     card = GpuTelemetry(
-        index=0, samples=9, utilization_mean=90.0, utilization_p10=80.0, memory_peak_bytes=2**30, power_mean_w=300.0,
-        energy_j=1e4, energy_source="counter", sm_clock_median_mhz=1500.0, clock_limits={"sw_power_cap": 0.5},
-    )  # fmt: skip
+        index=0,
+        samples=9,
+        utilization_mean=90.0,
+        utilization_p10=80.0,
+        memory_peak_bytes=2**30,
+        power_mean_w=300.0,
+        energy_j=1e4,
+        energy_source="counter",
+        sm_clock_median_mhz=1500.0,
+        clock_limits={"sw_power_cap": 0.5},
+    )
     seen = Telemetry(
-        interval_s=0.1, window_s=40.0, samples=9, host_cpu_share_mean=0.5, job_cpu_share_mean=0.25,
-        job_rss_peak_bytes=2**30, joules_per_sample=3.0, gpus=[card],
-    )  # fmt: skip
+        interval_s=0.1,
+        window_s=40.0,
+        samples=9,
+        host_cpu_share_mean=0.5,
+        job_cpu_share_mean=0.25,
+        job_rss_peak_bytes=2**30,
+        joules_per_sample=3.0,
+        gpus=[card],
+    )
     shared: dict[str, Any] = {
         "device": "Abacus GPU",
         "telemetry": seen,
@@ -250,7 +264,7 @@ def check_table(text: str) -> int:
 
 
 def check_tables(
-    capsys: pytest.CaptureFixture[str], run: Path, views: tuple[str, ...] = tables.VIEWS
+    capsys: pytest.CaptureFixture[str], run: Path, views: tuple[str, ...] = tuple(tables.VIEWS)
 ) -> None:
     for view in views:
         text = said(capsys, "tables", run, "--view", view, "--format", "markdown")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 from pathlib import Path
 
@@ -9,7 +10,8 @@ import pytest
 from train_support import QUICK, train
 
 from harness.cli import _parser, main
-from harness.runner.single_job import _spec
+from harness.commands import train as train_command
+from harness.runner.single_job import TRAINING, _spec
 from harness.schema.workload import Training
 
 
@@ -189,3 +191,18 @@ def test_an_unknown_kind_is_told_with_the_installed_ones(tmp_path: Path) -> None
     )
     assert done.returncode == 2
     assert "one of: glue, causal-lm, token-classification, toy-task;" in done.stderr
+
+
+@pytest.mark.parametrize(("setting", "option"), TRAINING.items())
+def test_help_tells_the_default_that_the_model_declares(setting: str, option: str) -> None:
+    parser = argparse.ArgumentParser()
+    commands = parser.add_subparsers()
+    train_command.register(commands)
+    (action,) = (
+        action
+        for action in commands.choices["train"]._actions
+        if f"--{option}" in action.option_strings
+    )
+    default = Training.model_fields[setting].default
+    told = "the epochs" if setting == "max_steps" else str(default)
+    assert (action.help or "").endswith(f"(default: {told})")

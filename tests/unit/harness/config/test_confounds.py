@@ -65,10 +65,10 @@ def test_a_setting_is_compared_as_the_workload_has_it() -> None:
     ("override", "expected"),
     [
         (
-            "measurement.adaptive={min_pairs: 12, max_pairs: 10}",
-            "min_pairs (12) is more than max_pairs (10)",
+            "measurement.adaptive={min_replicates: 12, max_replicates: 10}",
+            "min_replicates (12) is more than max_replicates (10)",
         ),
-        ("measurement.adaptive={max_pairs: 9}", "max_pairs (9) must be even"),
+        ("measurement.adaptive={max_replicates: 9}", "max_replicates (9) must be even"),
         (
             "measurement={protocol: interleaved, adaptive: {measure: end_to_end}}",
             "jobs that take turns wait for each other, so they have no time end to end",

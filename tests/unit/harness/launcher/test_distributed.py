@@ -18,7 +18,7 @@ from harness.planning.plan import make_plan
 from harness.runner import preflight
 from harness.schema.record import Engagement, Memory, State
 from harness.schema.workload import Launch
-from harness.telemetry.sources import Gpu, LostGpu, Unreadable
+from harness.telemetry.readings import Gpu, LostGpu, Unreadable
 from harness.worker.ranks import Ranks, highest, proof_of_all
 
 SMOKE = ROOT / "configs" / "scaling-smoke.yaml"
@@ -151,7 +151,7 @@ def test_a_step_takes_as_long_as_on_its_slowest_rank() -> None:
     ranks = WithOther(size=2)
     losses = LossRecorder(Trainer(), cuda=False)
     losses.values, losses.samples = [0.7, 0.3, 0.1], [4, 4, 4]
-    clock = StepClock(None, losses, lambda step: None, cuda=False, ranks=ranks)  # type: ignore[arg-type]
+    clock = StepClock(None, losses, lambda step: None, cuda=False, ranks=ranks)
     clock._starts, clock._ends = [0.0, 0.2, 0.4], [0.2, 0.4, 0.6]
     clock._starts_ns, clock._ends_ns = [0, 1, 2], [1, 2, 3]
     clock.setup_s = 2.0

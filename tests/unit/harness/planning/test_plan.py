@@ -154,7 +154,9 @@ def test_parity_runs_come_before_a_workloads_jobs() -> None:
 
 def test_an_adaptive_plan_holds_the_most_replicates() -> None:
     plan = make_plan(
-        load_suite(GOOD, ["measurement.adaptive={max_pairs: 10}"]), device="cpu", cache_dir=CACHE
+        load_suite(GOOD, ["measurement.adaptive={max_replicates: 10}"]),
+        device="cpu",
+        cache_dir=CACHE,
     )
     assert plan.measurement.adaptive is not None
     assert {job.replicate for job in plan.jobs} == set(range(10))
@@ -182,12 +184,15 @@ def test_a_plan_in_words_names_parity_runs_order_and_pairs() -> None:
 
 
 def test_a_plan_in_words_says_when_it_stops() -> None:
-    text = outlined("measurement.adaptive={half_width_pp: 0.75, max_pairs: 30, budget_minutes: 90}")
+    text = outlined(
+        "measurement.adaptive={half_width_pp: 0.75, max_replicates: 30, budget_minutes: 90}"
+    )
     assert text.startswith("at most 62 jobs")
     assert (
-        "stops at ±0.75 pp (steady state), looked at after every two replicates from 8 pairs on" in text
+        "stops at ±0.75 pp (steady state), looked at after every two replicates from 8 replicates "
+        "on" in text
     )
-    assert "at most 30 pairs or 90 min" in text
+    assert "at most 30 replicates or 90 min" in text
     assert "… 36 more" in text
 
 

@@ -176,7 +176,7 @@ def noisy(deviation: float) -> Outcome:
     return outcome
 
 
-ADAPTIVE = Adaptive(half_width_pp=2.0, min_pairs=4, max_pairs=20)
+ADAPTIVE = Adaptive(half_width_pp=2.0, min_replicates=4, max_replicates=20)
 
 
 def test_precision_ends_a_workload_and_the_rest_is_dropped() -> None:
@@ -498,7 +498,7 @@ def test_a_group_too_large_by_its_parity_runs_is_split_beforehand() -> None:
 
 
 def test_adaptive_stopping_looks_at_a_group_after_every_replicate() -> None:
-    adaptive = "measurement.adaptive={min_pairs: 2, max_pairs: 6, half_width_pp: 1}"
+    adaptive = "measurement.adaptive={min_replicates: 2, max_replicates: 6, half_width_pp: 1}"
     records: list[JobRecord] = []
     items, done = play(suite_plan(*GROUP, adaptive), records)
     assert done

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from property_support import examples
 from runner_support import BASELINE, CANDIDATE, ended, make_job
 
-from harness.planning.stopping import decide, half_width_pp, needed_pairs, times
+from harness.planning.stopping import decide, half_width_pp, needed_replicates, times
 from harness.runner.display import stopped
 from harness.schema.measurement import Adaptive
 from harness.schema.record import JobRecord, Pair, State, Timing, TurnTimes
@@ -35,15 +35,15 @@ def records(log_ratios: Sequence[float], wall_s: float = 60.0) -> list[JobRecord
 
 def test_a_precise_pair_stops_at_the_minimum_and_not_before() -> None:
     found = records([0.30, 0.301, 0.299, 0.3, 0.3005, 0.2995])
-    target = Adaptive(half_width_pp=0.5, min_pairs=4, max_pairs=40)
+    target = Adaptive(half_width_pp=0.5, min_replicates=4, max_replicates=40)
     assert not decide(target, [PAIR], found, 2).stop
     decision = decide(target, [PAIR], found, 4)
     (pair,) = decision.pairs
     assert decision.stop
-    assert (pair.state, pair.pairs, pair.target_pp) == ("precision reached", 4, 0.5)
+    assert (pair.state, pair.replicates, pair.target_pp) == ("precision reached", 4, 0.5)
     assert pair.half_width_pp is not None
     assert pair.half_width_pp <= 0.5
-    assert (pair.needed_pairs, pair.minutes) == (None, 8.0)
+    assert (pair.needed_replicates, pair.minutes) == (None, 8.0)
 
 
 def test_half_width_is_that_of_the_throughput_gain() -> None:
@@ -56,35 +56,35 @@ def test_half_width_is_that_of_the_throughput_gain() -> None:
     )
 
 
-def test_noise_that_stays_ends_at_the_most_pairs_and_says_what_it_would_take() -> None:
+def test_noise_that_stays_ends_at_the_most_replicates_and_says_what_it_would_take() -> None:
     values = [0.0, 0.2, 0.1, 0.3, -0.1, 0.2]
-    target = Adaptive(half_width_pp=1, min_pairs=2, max_pairs=6)
+    target = Adaptive(half_width_pp=1, min_replicates=2, max_replicates=6)
     assert not decide(target, [PAIR], records(values), 4).stop
     decision = decide(target, [PAIR], records(values), 6)
     (pair,) = decision.pairs
     assert decision.stop
     assert pair.state == "precision not reached"
-    assert pair.needed_pairs is not None
-    assert pair.needed_minutes == pytest.approx(pair.needed_pairs * 2.0)
+    assert pair.needed_replicates is not None
+    assert pair.needed_minutes == pytest.approx(pair.needed_replicates * 2.0)
     line = stopped(pair)
     assert line.startswith(
-        "tiny: onnxruntime against pytorch: precision not reached after 6 pairs and 12 min: ±"
+        "tiny: onnxruntime against pytorch: precision not reached after 6 replicates and 12 min: ±"
     )
     assert line.endswith(
-        f"(target ±1 pp); it would take about {pair.needed_pairs} pairs, "
-        f"{2 * pair.needed_pairs} min"
+        f"(target ±1 pp); it would take about {pair.needed_replicates} replicates, "
+        f"{2 * pair.needed_replicates} min"
     )
 
 
-def test_needed_pairs_of_a_textbook_case() -> None:
+def test_needed_replicates_of_a_textbook_case() -> None:
     # s = 0.01, mean 0: a half-width of 0.5 pp needs t(n-1) · 0.01 / √n ≤ 0.005; t(17) = 2.110,
     # t(16) = 2.120
     estimate = mean_interval([0.01 * math.sqrt(3 / 4) * sign for sign in (1, -1, 1, -1)])
     assert 2.110 * 0.01 / math.sqrt(18) <= 0.005 < 2.120 * 0.01 / math.sqrt(17)
-    assert needed_pairs(estimate, 0.5) == 18
-    assert needed_pairs(estimate, 0.5, at_least=30) == 30
-    assert needed_pairs(estimate, 1e-9) is None, "more than anyone would make"
-    assert needed_pairs(mean_interval([1.0]), 0.5) is None
+    assert needed_replicates(estimate, 0.5) == 18
+    assert needed_replicates(estimate, 0.5, at_least=30) == 30
+    assert needed_replicates(estimate, 1e-9) is None, "more than anyone would make"
+    assert needed_replicates(mean_interval([1.0]), 0.5) is None
 
 
 @examples(60)
@@ -94,11 +94,13 @@ def test_needed_pairs_of_a_textbook_case() -> None:
     ),
     st.floats(0.05, 20),
 )
-def test_needed_pairs_is_the_smallest_that_suffices(values: list[float], target_pp: float) -> None:
+def test_needed_replicates_is_the_smallest_that_suffices(
+    values: list[float], target_pp: float
+) -> None:
     from scipy.stats import t
 
     estimate = mean_interval(values)
-    needed = needed_pairs(estimate, target_pp)
+    needed = needed_replicates(estimate, target_pp)
     mean, deviation = (
         sum(values) / len(values),
         math.sqrt(sum((v - sum(values) / len(values)) ** 2 for v in values) / (len(values) - 1)),
@@ -114,7 +116,7 @@ def test_needed_pairs_is_the_smallest_that_suffices(values: list[float], target_
 
 
 def test_the_budget_is_the_wall_time_of_all_the_workloads_jobs() -> None:
-    target = Adaptive(half_width_pp=0.1, min_pairs=2, max_pairs=40, budget_minutes=10)
+    target = Adaptive(half_width_pp=0.1, min_replicates=2, max_replicates=40, budget_minutes=10)
     found = records([0.0, 0.2, 0.1, 0.3], wall_s=75)  # 10 minutes
     parity_run = ended(make_job(0).model_copy(update={"id": "t", "parity_run": True}), wall_s=1)
     assert not decide(target, [PAIR], found[:-1], 4).stop
@@ -143,7 +145,7 @@ def test_every_pair_of_the_workload_must_be_precise() -> None:
         )
     ]
     other = Pair(workload="tiny", baseline=BASELINE, candidate="other")
-    target = Adaptive(half_width_pp=0.5, min_pairs=4, max_pairs=40)
+    target = Adaptive(half_width_pp=0.5, min_replicates=4, max_replicates=40)
     found = [*records([0.1] * 4), *third]
     assert decide(target, [PAIR], found, 4).stop
     decision = decide(target, [PAIR, other], found, 4)
@@ -158,11 +160,11 @@ def test_a_pair_that_never_works_is_not_waited_for() -> None:
         else record
         for record in records([0.1] * 8)
     ]
-    target = Adaptive(half_width_pp=0.5, min_pairs=4, max_pairs=40)
+    target = Adaptive(half_width_pp=0.5, min_replicates=4, max_replicates=40)
     assert not decide(target, [PAIR], found, 2).stop
     decision = decide(target, [PAIR], found, 4)
     assert decision.stop
-    assert (decision.pairs[0].pairs, decision.pairs[0].half_width_pp) == (0, None)
+    assert (decision.pairs[0].replicates, decision.pairs[0].half_width_pp) == (0, None)
     assert "no interval" in stopped(decision.pairs[0])
 
 
@@ -195,24 +197,24 @@ def test_turns_of_a_group_are_compared_round_by_round() -> None:
             turns = TurnTimes(lead_in_steps=1, steps=[2] * len(shared), step_s=step_s, pilot=4)
             record = ended(make_job(2 * replicate + arm), wall_s=90.0)
             found.append(record.model_copy(update={"turns": turns, "group": group}))
-    target = Adaptive(half_width_pp=0.5, min_pairs=2, max_pairs=8)
+    target = Adaptive(half_width_pp=0.5, min_replicates=2, max_replicates=8)
     decision = decide(target, [PAIR], found, 2)
     (pair,) = decision.pairs
     assert decision.stop
-    assert (pair.state, pair.pairs) == ("precision reached", 2)
+    assert (pair.state, pair.replicates) == ("precision reached", 2)
     assert pair.half_width_pp == pytest.approx(0, abs=1e-9)
     assert pair.minutes == pytest.approx(4 * 90 / 3 / 60)
     assert times(PAIR, found, "steady_state")[0] == [
         (pytest.approx(2.4 * slow), pytest.approx(2 * slow)) for slow in shared[4:]
     ]
     # Replicates of another group are not looked at.
-    assert decide(target, [PAIR], found, 2, first=2).pairs[0].pairs == 0
+    assert decide(target, [PAIR], found, 2, first=2).pairs[0].replicates == 0
 
 
-def test_a_precise_answer_costs_fewer_pairs_than_a_noisy_one() -> None:
-    """Looks every two replicates at seeded noise: how many pairs are spent follows the noise."""
+def test_a_precise_answer_costs_fewer_replicates_than_a_noisy_one() -> None:
+    """Looks every two replicates at seeded noise: how many are spent follows the noise."""
     draw = random.Random(4)
-    target = Adaptive(half_width_pp=1.0, min_pairs=4, max_pairs=40)
+    target = Adaptive(half_width_pp=1.0, min_replicates=4, max_replicates=40)
     spent = []
     for deviation in (0.002, 0.01, 0.02, 0.2):
         found = records([0.2 + draw.gauss(0, deviation) for _ in range(40)])

@@ -1,4 +1,4 @@
-"""The doctor names what is wrong and what to do, on this host and for cards that it does not have."""
+"""The doctor names what is wrong and what to do, here and for cards that this host has not."""
 
 from __future__ import annotations
 

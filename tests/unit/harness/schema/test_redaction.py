@@ -232,16 +232,18 @@ def test_free_text_is_redacted_wherever_it_stands_and_structured_fields_are_not(
 # field of text stands here, or its type is harness.schema.redaction's FreeText.
 STRUCTURED = set(
     """
-    JobRecord.id JobRecord.run JobRecord.suite JobRecord.device JobRecord.group JobRecord.started_at JobRecord.series
-    JobRecord.log JobRecord.main_metrics JobRecord.packages JobRecord.unpublished RunInfo.run RunInfo.suite
-    RunInfo.created_at RunInfo.finished_at RunInfo.config_sha256 RunInfo.packages RunInfo.stacks RunInfo.parts
-    Pair.workload Pair.baseline Pair.candidate Pair.differs Stopping.workload Stopping.baseline Stopping.candidate
-    Refusal.workload Refusal.baseline Refusal.candidate Host.name_sha256 Host.os Host.kernel Host.cpu Host.driver
-    Host.cuda_driver Engagement.torch_module Engagement.provider Engagement.providers Fingerprint.initial_weights_sha256
-    Fingerprint.data_order_sha256 Fingerprint.optimizer Fingerprint.attention Fingerprint.dtype_policy
-    Sources.data_sha256 GpuTelemetry.uuid GpuTelemetry.name Telemetry.series InferenceProof.provider
-    InferenceProof.providers InferenceResult.attention Workload.name Model.name Model.architecture Task.name Task.kind
-    Arm.name Arm.backend Arm.stack
+    JobRecord.id JobRecord.run JobRecord.suite JobRecord.device JobRecord.group
+    JobRecord.started_at JobRecord.series JobRecord.log JobRecord.main_metrics JobRecord.packages
+    JobRecord.unpublished RunInfo.run RunInfo.suite RunInfo.created_at RunInfo.finished_at
+    RunInfo.config_sha256 RunInfo.packages RunInfo.stacks RunInfo.parts Pair.workload Pair.baseline
+    Pair.candidate Pair.differs Stopping.workload Stopping.baseline Stopping.candidate
+    Refusal.workload Refusal.baseline Refusal.candidate Host.name_sha256 Host.os Host.kernel
+    Host.cpu Host.driver Host.cuda_driver Engagement.torch_module Engagement.provider
+    Engagement.providers Fingerprint.initial_weights_sha256 Fingerprint.data_order_sha256
+    Fingerprint.optimizer Fingerprint.attention Fingerprint.dtype_policy Sources.data_sha256
+    GpuTelemetry.uuid GpuTelemetry.name Telemetry.series InferenceProof.provider
+    InferenceProof.providers InferenceResult.attention Workload.name Model.name Model.architecture
+    Task.name Task.kind Arm.name Arm.backend Arm.stack
     """.split()
 )
 

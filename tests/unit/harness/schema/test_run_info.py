@@ -52,7 +52,7 @@ def test_what_a_suite_says_otherwise_does_not_make_the_run_unreadable() -> None:
 
 
 def test_it_is_written_and_read_again_beside_what_a_newer_version_added() -> None:
-    first = RunInfo(**RUN, config={"measurement": SETTINGS}, of_tomorrow=1)  # type: ignore[call-arg]
+    first = RunInfo(**RUN, config={"measurement": SETTINGS}, of_tomorrow=1)
     written = first.replace(status="complete").model_dump_json()
     assert json.loads(written)["measurement"]["warmup_steps"] == 20
     assert json.loads(written)["of_tomorrow"] == 1

@@ -63,6 +63,11 @@ def written(folder: Path, measurement: str) -> Path:
             "parity: {steps: 4}",
             "`measurement.parity.twin_steps` is called `measurement.parity.steps`",
         ),
+        (
+            "adaptive: {max_pairs: 10}",
+            "adaptive: {max_replicates: 10}",
+            "`measurement.adaptive.max_pairs` is called `measurement.adaptive.max_replicates`",
+        ),
     ],
 )
 def test_a_suite_with_an_old_name_is_the_suite_with_the_new_one_and_says_so_once(
@@ -83,9 +88,13 @@ def test_a_suite_with_an_old_name_is_the_suite_with_the_new_one_and_says_so_once
         ("measurement.protocol=blocks", "measurement.protocol=interleaved"),
         ("measurement.blocks.seconds=3", "measurement.interleaved.seconds=3"),
         ("measurement.parity.twin_steps=4", "measurement.parity.steps=4"),
-        ("measurement={launches: 3, parity: {twin_steps: 4}}", "measurement={replicates: 3, parity: {steps: 4}}"),
+        ("measurement.adaptive.min_pairs=4", "measurement.adaptive.min_replicates=4"),
+        (
+            "measurement={launches: 3, parity: {twin_steps: 4}}",
+            "measurement={replicates: 3, parity: {steps: 4}}",
+        ),
     ],
-)  # fmt: skip
+)
 def test_set_takes_old_names_too(capsys: pytest.CaptureFixture[str], old: str, new: str) -> None:
     before = load_suite(SMOKE, [old])
     assert capsys.readouterr().err.startswith(f"note: --set {old}: ")
@@ -148,3 +157,31 @@ def test_the_suite_of_a_recorded_run_has_the_new_names() -> None:
     assert measurement["replicates"] == before["launches"]
     assert measurement["interleaved"] == before["blocks"]
     assert measurement["parity"]["steps"] == before["parity"]["twin_steps"]
+
+
+def test_how_stopping_ended_is_read_by_its_old_names(tmp_path: Path) -> None:
+    pair = {"workload": "w", "baseline": "a", "candidate": "b", "state": "precision not reached"}
+    pair |= {"target_pp": 0.5, "minutes": 3.0}
+    info = json.loads((IN_TURNS / "run.json").read_text())
+    info["stopping"] = [{**pair, "pairs": 8, "needed_pairs": 20}]
+    info["config"]["measurement"]["adaptive"] = {"min_pairs": 4, "max_pairs": 8}
+    (tmp_path / "run.json").write_text(json.dumps(info))
+    found = read_info(tmp_path)
+    (stopping,) = found.stopping
+    assert (stopping.replicates, stopping.needed_replicates) == (8, 20)
+    assert found.config["measurement"]["adaptive"] == {"min_replicates": 4, "max_replicates": 8}
+
+
+def test_the_hash_of_an_adaptive_suite_is_over_the_old_names() -> None:
+    config = {"measurement": {"adaptive": {"min_replicates": 4, "max_replicates": 8}}}
+    before = terms.suite_in_old_names(config)
+    assert before["measurement"]["adaptive"] == {"min_pairs": 4, "max_pairs": 8}
+    assert config["measurement"]["adaptive"] == {"min_replicates": 4, "max_replicates": 8}
+
+
+def test_a_renamed_suite_has_the_ids_and_the_hash_that_it_had(tmp_path: Path) -> None:
+    renamed = load_suite(CONFIGS / "glue-sst2-interleaved.yaml")
+    as_before = renamed.replace(suite="glue-sst2-blocks")
+    plans = [make_plan(suite, device="cuda", cache_dir=tmp_path) for suite in (renamed, as_before)]
+    assert plans[0].config_sha256 == plans[1].config_sha256
+    assert [job.id for job in plans[0].jobs] == [job.id for job in plans[1].jobs]

@@ -91,7 +91,7 @@ BAD = {
                            f"[1, 2]}}}}"), 6, "about 40000 jobs",
     ),
     "many replicates": (
-        f"suite: s\n{GOOD}".replace("replicates: 1,", "adaptive: {max_pairs: 1000000000},"),
+        f"suite: s\n{GOOD}".replace("replicates: 1,", "adaptive: {max_replicates: 1000000000},"),
         7, "less than or equal to 1000",
     ),
 }  # fmt: skip
@@ -155,12 +155,33 @@ def test_what_is_no_text_is_said(tmp_path: Path, text: bytes, place: str, messag
 @pytest.mark.parametrize(
     ("written", "value"),
     [
-        ("1e-6", 1e-6), ("1E-6", 1e-6), ("2e-5", 2e-5), ("-1e+3", -1e3), ("1.e3", 1e3), (".5e1", 5.0), ("1.0e-3", 1e-3),
-        ("8", 8), ("-8", -8), ("0x1F", 31), ("0o17", 15), ("1_000", 1000), ("1_000.5", 1000.5), ("007", 7),
-        ("1:30", "1:30"), ("1e", "1e"), ("e5", "e5"), ("'1e-6'", "1e-6"), ("1.2.3", "1.2.3"),
-        ("yes", True), ("off", False), ("~", None), ("", None), ("None", "None"), ("2026-02-03", dt.date(2026, 2, 3)),
+        ("1e-6", 1e-6),
+        ("1E-6", 1e-6),
+        ("2e-5", 2e-5),
+        ("-1e+3", -1e3),
+        ("1.e3", 1e3),
+        (".5e1", 5.0),
+        ("1.0e-3", 1e-3),
+        ("8", 8),
+        ("-8", -8),
+        ("0x1F", 31),
+        ("0o17", 15),
+        ("1_000", 1000),
+        ("1_000.5", 1000.5),
+        ("007", 7),
+        ("1:30", "1:30"),
+        ("1e", "1e"),
+        ("e5", "e5"),
+        ("'1e-6'", "1e-6"),
+        ("1.2.3", "1.2.3"),
+        ("yes", True),
+        ("off", False),
+        ("~", None),
+        ("", None),
+        ("None", "None"),
+        ("2026-02-03", dt.date(2026, 2, 3)),
     ],
-)  # fmt: skip
+)
 def test_a_value_means_what_it_looks_like(written: str, value: object) -> None:
     _, found = key_and_value("--set", f"a={written}", "a=1")
     assert (type(found), found) == (type(value), value)

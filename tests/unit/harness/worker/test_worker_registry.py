@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import worker_helpers as worker
@@ -60,11 +61,11 @@ def _environment(tmp_path, **changes):  # type: ignore[no-untyped-def]
     return backends.get("onnxruntime")(spec).environment()
 
 
-def test_fallback_is_always_forbidden_and_switches_are_off_by_default(tmp_path) -> None:  # type: ignore[no-untyped-def]
+def test_fallback_is_always_forbidden_and_switches_are_off_by_default(tmp_path: Path) -> None:
     assert _environment(tmp_path) == {"ORTMODULE_FALLBACK_POLICY": "FALLBACK_DISABLE"}
 
 
-def test_switches_become_variables(tmp_path) -> None:  # type: ignore[no-untyped-def]
+def test_switches_become_variables(tmp_path: Path) -> None:
     found = _environment(
         tmp_path, arm={"options": {"triton": True, "flash_attention": True, "memory_opt_level": 1}}
     )
@@ -72,7 +73,7 @@ def test_switches_become_variables(tmp_path) -> None:  # type: ignore[no-untyped
     assert found["ORTMODULE_MEMORY_OPT_LEVEL"] == "1"
 
 
-def test_every_configuration_has_an_export_cache_of_its_own(tmp_path) -> None:  # type: ignore[no-untyped-def]
+def test_every_configuration_has_an_export_cache_of_its_own(tmp_path: Path) -> None:
     def folder(**changes: object) -> str:
         return _environment(tmp_path, arm={"options": {"export_cache": True}}, **changes)[
             "ORTMODULE_CACHE_DIR"
@@ -82,7 +83,7 @@ def test_every_configuration_has_an_export_cache_of_its_own(tmp_path) -> None:  
     assert len({folder(), folder(training={"batch_size": 4}), folder(parity_run=True)}) == 3
 
 
-def test_a_model_replaced_in_its_folder_is_exported_anew(tmp_path) -> None:  # type: ignore[no-untyped-def]
+def test_a_model_replaced_in_its_folder_is_exported_anew(tmp_path: Path) -> None:
     """Same path and shapes, another activation: the graph of the one before would train something
     else.
     """

@@ -167,9 +167,17 @@ def test_a_mail_has_our_headers_and_the_picture(text: str) -> None:
     assert content == message_email(message, {"BENCH_EMAIL_TO": "team@example.org"}).as_bytes()
     mail = message_from_bytes(content, policy=policy.default)
     assert set(mail.keys()) == {
-        "Subject", "From", "To", "Date", "Message-ID", "References", "Auto-Submitted", "X-Bench-Alert", "MIME-Version",
+        "Subject",
+        "From",
+        "To",
+        "Date",
+        "Message-ID",
+        "References",
+        "Auto-Submitted",
+        "X-Bench-Alert",
+        "MIME-Version",
         "Content-Type",
-    }  # fmt: skip
+    }
     # The standard library may fold a long line with a blank more.
     assert " ".join(mail["Subject"].split()) == f"[bench] {message.title}"
     (picture,) = mail.iter_attachments()

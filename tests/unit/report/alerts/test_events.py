@@ -88,9 +88,14 @@ def test_the_identity_is_that_of_pair_measure_host_kind_and_first_night() -> Non
     ]  # the same regression, told a night later
     assert first.identity == again.identity
     others = [
-        finding(workload="other"), finding(baseline="other"), finding(candidate="other"), finding(host="other"),
-        finding(measure="end_to_end"), finding(nights=1), finding(state="improvement"),
-    ]  # fmt: skip
+        finding(workload="other"),
+        finding(baseline="other"),
+        finding(candidate="other"),
+        finding(host="other"),
+        finding(measure="end_to_end"),
+        finding(nights=1),
+        finding(state="improvement"),
+    ]
     identities = {nights(verdict(one))[0][0].identity for one in others}
     assert len(identities | {first.identity}) == len(others) + 1
 

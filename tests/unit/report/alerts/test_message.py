@@ -26,13 +26,20 @@ def test_a_regression_has_numbers_interval_cause_changes_and_the_command() -> No
     message = told()
     for text in (message_markdown(message), message_text(message)):
         words = " ".join(text.replace("\\", "").split())
-        # fmt: off
-        for part in ("29.40 ms", "28.00 ms", "+5.0%", "+56.8%", "+55.6% to +58.0%", "since run nightly-029",
-                     "onnxruntime got slower while pytorch kept "
-                     "its time", "nightly-028", "onnxruntime-training 1.19.0",
-                     "make bench CONFIG=configs/nightly.yaml "
-                     "ONLY=roberta-base-mrpc", message.identity, "▇█"):
-        # fmt: on
+        for part in (
+            "29.40 ms",
+            "28.00 ms",
+            "+5.0%",
+            "+56.8%",
+            "+55.6% to +58.0%",
+            "since run nightly-029",
+            "onnxruntime got slower while pytorch kept its time",
+            "nightly-028",
+            "onnxruntime-training 1.19.0",
+            "make bench CONFIG=configs/nightly.yaml ONLY=roberta-base-mrpc",
+            message.identity,
+            "▇█",
+        ):
             assert part in words
     assert (
         message.title

@@ -123,7 +123,7 @@ def test_disagreement_is_symmetric_and_needs_a_gap(
 
 def stopped(state: Any, **fields: Any) -> Stopping:
     given: dict[str, Any] = {
-        "pairs": 12,
+        "replicates": 12,
         "half_width_pp": 1.234,
         "target_pp": 0.5,
         "minutes": 240.0,
@@ -133,14 +133,14 @@ def stopped(state: Any, **fields: Any) -> Stopping:
 
 
 def test_precision_not_reached_is_in_the_state_and_what_it_takes_in_a_note() -> None:
-    said = stopped("precision not reached", needed_pairs=73, needed_minutes=1460.0)
+    said = stopped("precision not reached", needed_replicates=73, needed_minutes=1460.0)
     run = make_run(four_pairs(), [PAIR], stopping=[said])
     end_to_end, steady = rows_of(run)
     assert (end_to_end["State"], steady["State"]) == ("ok", "ok; precision not reached")
     assert (
-        "precision not reached: onnxruntime over pytorch on tiny-sst2 has ±1.23 pp after 12 pairs "
-        "and 240 minutes, the "
-        "target is ±0.5 pp; about 73 pairs (1460 minutes) would reach it"
+        "precision not reached: onnxruntime over pytorch on tiny-sst2 has ±1.23 pp after 12 "
+        "replicates and 240 minutes, the "
+        "target is ±0.5 pp; about 73 replicates (1460 minutes) would reach it"
     ) in notes_of(run)
     watched = {"measurement": {"adaptive": {"measure": "end_to_end"}}}
     run = make_run(four_pairs(), [PAIR], stopping=[said], config=watched)
@@ -346,8 +346,11 @@ def test_hosts_are_told_by_their_cards_and_without_cards_by_name() -> None:
 def test_the_widest_row_says_all_of_it() -> None:
     """All columns at once, so that none hides another."""
     timing = {"setup_s": 2.0, "train_runtime_s": 100.0, "steps": 100}
-    jobs = [make_job(arm, k, timing=Timing(steady_step_s=step_s + k / 1e4, **timing))
-            for k in range(4) for arm, step_s in (("pytorch", 0.5), ("onnxruntime", 0.4))]  # fmt: skip
+    jobs = [
+        make_job(arm, k, timing=Timing(steady_step_s=step_s + k / 1e4, **timing))
+        for k in range(4)
+        for arm, step_s in (("pytorch", 0.5), ("onnxruntime", 0.4))
+    ]
     run = make_run(
         [*jobs, *a_a_jobs(NOISE)],
         [PAIR, A_A],

@@ -184,8 +184,11 @@ def test_a_pair_that_did_not_fit_goes_on_by_epochs_beside_one_that_did() -> None
             attempt=2,
         ),
     ]
-    alone = [make_job(arm, k, backend=backend, step_s=step_s, started_at="2") for k in (0, 1)
-             for arm, backend, step_s in (("eager", "pytorch", 0.5), ("onnxruntime", "onnxruntime", 0.4))]  # fmt: skip
+    alone = [
+        make_job(arm, k, backend=backend, step_s=step_s, started_at="2")
+        for k in (0, 1)
+        for arm, backend, step_s in (("eager", "pytorch", 0.5), ("onnxruntime", "onnxruntime", 0.4))
+    ]
     pairs = [
         Pair(workload="tiny-sst2", baseline="eager", candidate="onnxruntime"),
         Pair(workload="tiny-sst2", baseline="eager", candidate="sdpa"),

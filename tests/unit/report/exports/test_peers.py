@@ -44,7 +44,8 @@ def test_pyperf_loads_names_values_and_units(run, tmp_path: Path) -> None:
         for job in jobs:
             for point in job.inference.points if job.inference else []:
                 for engine in ("torch", "onnxruntime"):
-                    name = f"{workload}/{arm}/inference/batch-{point.batch_size}/{engine}/inference-latency"
+                    of = f"{workload}/{arm}/inference/batch-{point.batch_size}"
+                    name = f"{of}/{engine}/inference-latency"
                     expected.setdefault(name, []).append(getattr(point, engine).mean_s)
     found = {bench.get_name(): list(bench.get_values()) for bench in suite}
     assert found == {name: values for name, values in expected.items() if values}

@@ -183,7 +183,7 @@ def test_columns_of_numbers_are_sorted_by_what_was_measured() -> None:
                     if c[j]
                 ]
                 order = sorted(range(len(keys)), key=lambda i: float(keys[i]))
-                displayed = [float(re.match(r"-?[\d.]+", shown[i])[0]) for i in order]  # type: ignore[index]
+                displayed = [float(re.match(r"-?[\d.]+", shown[i])[0]) for i in order]
                 assert displayed == sorted(displayed), column.title
                 compared += 1
     assert compared >= 5

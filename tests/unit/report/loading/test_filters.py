@@ -153,9 +153,15 @@ def test_the_geometric_mean_by_hand(tmp_path: Path) -> None:
 
 
 def test_a_pair_without_a_gain_is_counted_but_not_averaged() -> None:
-    jobs = [make_job(arm, model=model, runtime_s=runtime_s, step_s=1.0, state=state)
-            for model, runtime_s, state in (("a", 50.0, State.OK), ("b", 200.0, State.OK), ("c", 1.0, State.CRASHED))
-            for arm, runtime_s in (("pytorch", 100.0), ("onnxruntime", runtime_s))]  # fmt: skip
+    jobs = [
+        make_job(arm, model=model, runtime_s=runtime_s, step_s=1.0, state=state)
+        for model, runtime_s, state in (
+            ("a", 50.0, State.OK),
+            ("b", 200.0, State.OK),
+            ("c", 1.0, State.CRASHED),
+        )
+        for arm, runtime_s in (("pytorch", 100.0), ("onnxruntime", runtime_s))
+    ]
     (table,) = build([make_run(jobs)], "gains").tables
     assert (
         "1.0000 end to end over 2 of 3 pairs, 1.0000 steady state over 2 of 3 pairs"

@@ -108,10 +108,18 @@ def test_a_pair_without_a_gain_is_listed_with_its_reason(tmp_path):
 def test_the_noise_floor_is_drawn_where_it_is_known(tmp_path):
     run = a_run(tmp_path)
     again = [
-        job.model_copy(update={"arm": job.arm.model_copy(update={"name": "again"}), "id": f"again-{job.replicate}",
-                               "timing": job.timing.model_copy(update={"steady_step_s": 0.05 + 1e-4 * job.replicate})})
-        for job in run.jobs if job.arm.name == "pytorch"
-    ]  # fmt: skip
+        job.model_copy(
+            update={
+                "arm": job.arm.model_copy(update={"name": "again"}),
+                "id": f"again-{job.replicate}",
+                "timing": job.timing.model_copy(
+                    update={"steady_step_s": 0.05 + 1e-4 * job.replicate}
+                ),
+            }
+        )
+        for job in run.jobs
+        if job.arm.name == "pytorch"
+    ]
     pairs = [*run.info.pairs, Pair(workload="tiny-sst2", baseline="pytorch", candidate="again")]
     run = dataclasses.replace(
         run, info=run.info.model_copy(update={"pairs": pairs}), jobs=[*run.jobs, *again]

@@ -22,7 +22,7 @@ from report.regressions.acknowledged import load_acknowledged
 from report.regressions.change_points import change_points
 from report.regressions.check import Rules
 from report.regressions.history_text import BARS, as_text, sparkline
-from report.regressions.nights import nights_among
+from report.regressions.nights import dropped, nights_among
 from report.regressions.plot import draw, drawing_of, history_figure, write
 from report.regressions.thresholds import CheckConfig, Comparable, Thresholds
 from report.regressions.time_series import Course, as_json, courses_of
@@ -227,3 +227,14 @@ def test_the_command(tmp_path: Path) -> None:
     for wrong in (["--pair", "nothing"], ["--nights", "0"]):
         done = report("history", tmp_path / "runs", *wrong)
         assert (done.returncode, "Traceback" in done.stderr) == (2, False)
+
+
+def test_nights_of_a_renamed_suite_are_kin_of_those_before(tmp_path: Path) -> None:
+    """A pair that the night before declared is missing, whatever the suite was called then."""
+    write_night(tmp_path, 0, suite="glue-sst2-blocks")
+    write_night(tmp_path, 1, suite="glue-sst2-interleaved", pairs=[])
+    write_night(tmp_path, 2, suite="another", pairs=[])
+    runs, _ = load_runs([tmp_path])
+    before, renamed, other = nights_among(runs)
+    assert [pair.workload for pair in dropped(renamed, [before])] == ["tiny-sst2"]
+    assert dropped(other, [before]) == []

@@ -108,9 +108,17 @@ def test_the_same_seed_is_the_same_rehearsal() -> None:
 
 def test_the_command_on_a_recorded_run(tmp_path: Path) -> None:
     done = report(
-        "rehearse", ROOT / "results" / "smoke-20261123-012757", "--pair", "bert-tiny-sst2", "--inject", "12%",
-        "--simulated", "40", "--json", tmp_path / "worth.json",
-    )  # fmt: skip
+        "rehearse",
+        ROOT / "results" / "smoke-20261123-012757",
+        "--pair",
+        "bert-tiny-sst2",
+        "--inject",
+        "12%",
+        "--simulated",
+        "40",
+        "--json",
+        tmp_path / "worth.json",
+    )
     assert done.returncode == 0, done.stderr
     assert "the noise between 4 recorded replicates" in done.stdout
     assert "candidate +12.0% told on the first night: " in done.stdout
@@ -125,8 +133,13 @@ def test_the_command_on_a_recorded_run(tmp_path: Path) -> None:
 
 def test_a_slowdown_that_is_not_found_ends_with_1() -> None:
     done = report(
-        "rehearse", ROOT / "results" / "smoke-20261123-012757", "--inject", "0.5%", "--simulated", "40",
-    )  # fmt: skip
+        "rehearse",
+        ROOT / "results" / "smoke-20261123-012757",
+        "--inject",
+        "0.5%",
+        "--simulated",
+        "40",
+    )
     assert done.returncode == 1, done.stderr
 
 

@@ -150,7 +150,8 @@ def test_latex_compiles(tmp_path: Path) -> None:
     run = make_run(four_pairs(), run=SPECIAL, notes=[SPECIAL])
     tables = "".join(render([run, make_run([], run="[empty]")], "latex", view) for view in VIEWS)
     (tmp_path / "paper.tex").write_text(
-        r"\documentclass{article}\usepackage[T1]{fontenc}\usepackage{textcomp}\usepackage{booktabs}\extrafloats{100}"
+        r"\documentclass{article}\usepackage[T1]{fontenc}\usepackage{textcomp}"
+        r"\usepackage{booktabs}\extrafloats{100}"
         r"\begin{document}"
         + tables.replace(r"\end{table}", "\\end{table}\\clearpage")
         + r"\end{document}"

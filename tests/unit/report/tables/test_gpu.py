@@ -254,8 +254,11 @@ def steady_suite() -> Run:
     ONNX Runtime.
     """
     jobs, pairs = [], []
-    arms = (("pytorch-eager", "pytorch", "eager", 0.052), ("pytorch-sdpa", "pytorch", "sdpa", 0.042),
-            ("onnxruntime", "onnxruntime", "eager", 0.028))  # fmt: skip
+    arms = (
+        ("pytorch-eager", "pytorch", "eager", 0.052),
+        ("pytorch-sdpa", "pytorch", "sdpa", 0.042),
+        ("onnxruntime", "onnxruntime", "eager", 0.028),
+    )
     for model, size in (
         ("roberta-base", 8),
         ("roberta-base", 512),

@@ -172,8 +172,11 @@ def test_synthetic_sources_are_told_under_each_table_and_real_ones_are_not() -> 
 
 def test_a_label_names_what_it_is_about_if_that_is_not_everything() -> None:
     real = Sources(data="hub", weights="pretrained")
-    jobs = [make_job(arm, model=model, sources=sources) for arm in ("pytorch", "onnxruntime") for model, sources in
-            (("tiny", real), ("small", make_job().sources))]  # fmt: skip
+    jobs = [
+        make_job(arm, model=model, sources=sources)
+        for arm in ("pytorch", "onnxruntime")
+        for model, sources in (("tiny", real), ("small", make_job().sources))
+    ]
     assert "not the real task (small-sst2)\n" in render([make_run(jobs)])
     mixed = [make_job(), make_job("onnxruntime", sources=real)]
     assert "not the real task (pytorch on tiny-sst2)\n" in render([make_run(mixed)])

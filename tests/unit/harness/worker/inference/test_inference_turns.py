@@ -1,4 +1,4 @@
-"""Two engines in turns: the order of blocks, what is timed, what drift does to it. No engine, no
+"""Two engines in turns: the order of turns, what is timed, what drift does to it. No engine, no
 clock of the host.
 """
 
@@ -11,7 +11,7 @@ import pytest
 from harness.worker.inference.turns import (
     LEAD_IN_S,
     LEAST_PAIRS,
-    MOST_BLOCK_BATCHES,
+    MOST_TURN_BATCHES,
     WARM_UP,
     Alternation,
     summarise,
@@ -37,23 +37,13 @@ class Bench:
         return Alternation(engines, range(batches), lambda: self.now).run(seconds, first)
 
 
-def blocks(bench: Bench) -> list[tuple[int, list[int]]]:
-    """(engine, batches) of each block after the warm-up, lead-in included."""
-    found: list[tuple[int, list[int]]] = []
-    for engine, batch in bench.calls[4 * WARM_UP :]:
-        if not found or found[-1][0] != engine:
-            found.append((engine, []))
-        found[-1][1].append(batch)
-    return found
-
-
 @pytest.mark.parametrize("first", [0, 1])
-def test_blocks_come_in_the_order_a_b_b_a(first: int) -> None:
+def test_turns_come_in_the_order_a_b_b_a(first: int) -> None:
     bench = Bench((1.0, 0.5))
     turns = bench.alternate(3, 12, first)
-    assert turns.block_batches == 1
+    assert turns.batches == 1
     assert len(turns.seconds[0]) == len(turns.seconds[1]) == LEAST_PAIRS == 4
-    # Two equal letters in a row are two blocks, each with its lead-in batch before the timed one.
+    # Two equal letters in a row are two turns, each with its lead-in batch before the timed one.
     a, b = first, 1 - first
     order = [engine for engine, _ in bench.calls[4 * WARM_UP :: 2]]
     assert order == [a, b, b, a, a, b, b, a]
@@ -75,12 +65,12 @@ def test_both_engines_are_timed_on_the_same_batches() -> None:
     assert timed[0] == timed[1] == [index % 7 for index in range(LEAST_PAIRS * size)]
 
 
-def test_short_batches_make_long_blocks_and_the_time_is_kept() -> None:
+def test_short_batches_make_long_turns_and_the_time_is_kept() -> None:
     bench = Bench((1e-4, 2e-4))
     turns = bench.alternate(64, 3.0)
-    assert turns.block_batches == MOST_BLOCK_BATCHES
+    assert turns.batches == MOST_TURN_BATCHES
     assert len(turns.seconds[0]) == len(turns.seconds[1])
-    assert len(turns.seconds[0]) % (2 * MOST_BLOCK_BATCHES) == 0  # whole rounds of A B B A
+    assert len(turns.seconds[0]) % (2 * MOST_TURN_BATCHES) == 0  # whole rounds of A B B A
     assert 2.5 < bench.now < 3.5
 
 

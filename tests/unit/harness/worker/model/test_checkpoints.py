@@ -15,10 +15,10 @@ import worker_helpers as worker
 from harness.errors import BenchError
 from harness.planning.hub import LFS_POINTER
 from harness.planning.positions import usable_positions
+from harness.schema.glue import GLUE
 from harness.schema.job import JobSpec
 from harness.schema.shapes import SHAPES
 from harness.worker.model import build, initial_weights
-from harness.worker.tasks import glue
 
 TINY = [name for name in SHAPES if name.endswith("-tiny")]
 TOKENS = type("Tokens", (), {"pad_token_id": 1, "__len__": lambda self: 100})()
@@ -46,7 +46,7 @@ def _build(spec: JobSpec, labels: int = 2, **config: Any) -> tuple[Any, list[str
 def three_classes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A classifier of three classes, as MNLI has them."""
     folder = tmp_path_factory.mktemp("checkpoints") / "mnli"
-    names = glue.COLUMNS["mnli"].classes
+    names = GLUE["mnli"].classes
     model, remarks = _build(_spec(folder.parent), 3, id2label=dict(enumerate(names)))
     assert remarks == []
     model.save_pretrained(folder)
@@ -118,7 +118,7 @@ def test_every_family_draws_its_head_from_the_seed(tmp_path: Path, architecture:
 
 
 def test_classes_in_another_order_are_told(tmp_path: Path, three_classes: Path) -> None:
-    names = glue.COLUMNS["mnli"].classes
+    names = GLUE["mnli"].classes
     turned = {index: name.upper() for index, name in enumerate(reversed(names))}
     assert _build(_spec(tmp_path, three_classes), 3, id2label=dict(enumerate(names)))[1] == []
     (remark,) = _build(_spec(tmp_path, three_classes), 3, id2label=turned)[1]

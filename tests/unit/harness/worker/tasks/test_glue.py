@@ -13,8 +13,8 @@ import pytest
 import worker_helpers as worker
 
 from harness.errors import BenchError
+from harness.schema.glue import GLUE, GLUE_TASKS
 from harness.schema.job import JobSpec
-from harness.schema.workload import GLUE_TASKS
 from harness.worker.model import build
 from harness.worker.tasks import glue, sources, synthetic
 
@@ -30,7 +30,7 @@ def _write(folder: Path, subset: str) -> None:
     """The task's splits as the hub has them: Parquet, its own column and split names, test sets
     without labels.
     """
-    columns = glue.COLUMNS[subset]
+    columns = GLUE[subset]
     folder.mkdir(parents=True)
     for split, name in columns.splits.items():
         texts, labels = synthetic.generate(subset, split, SIZES[split], 0)
@@ -118,7 +118,7 @@ def test_the_models_head_is_that_of_the_task(subset: str, tmp_path: Path) -> Non
         assert config.problem_type == "regression"
     else:
         assert [config.id2label[index] for index in range(data.labels)] == list(
-            glue.COLUMNS[subset].classes
+            GLUE[subset].classes
         )
 
 
@@ -155,7 +155,7 @@ def test_a_label_that_cannot_be_is_refused(
 
     folder = tmp_path / "wrong" / subset
     shutil.copytree(mirror / subset, folder)
-    texts = {column: ["one", "two"] for column in glue.COLUMNS[subset].texts}
+    texts = {column: ["one", "two"] for column in GLUE[subset].texts}
     pq.write_table(
         pa.table({**texts, "label": [label, label]}), folder / "train-00000-of-00001.parquet"
     )

@@ -10,7 +10,7 @@ from statistics import mean, pstdev
 
 import pytest
 
-from harness.schema.workload import GLUE_TASKS
+from harness.schema.glue import GLUE, GLUE_TASKS
 from harness.worker.tasks import synthetic
 from harness.worker.tasks.sources import open_raw
 
@@ -75,7 +75,7 @@ def test_sst2_is_found_in_caches_and_records_as_before() -> None:
 
 @pytest.mark.parametrize("subset", GLUE_TASKS)
 def test_sizes_are_those_of_the_real_sets(subset: str) -> None:
-    assert tuple(synthetic.sizes(subset).values()) == SIZES[subset]
+    assert tuple(GLUE[subset].sizes.values()) == SIZES[subset]
 
 
 @pytest.mark.parametrize("subset", GLUE_TASKS)
@@ -97,8 +97,8 @@ def test_no_validation_sample_can_be_learned_by_heart(subset: str) -> None:
     train = {
         *zip(*synthetic.generate(subset, "train", min(4000, SIZES[subset][0]), 0)[0], strict=True)
     }
-    for split in [split for split in synthetic.sizes(subset) if split != "train"]:
-        texts, _ = synthetic.generate(subset, split, min(400, synthetic.sizes(subset)[split]), 0)
+    for split in [split for split in GLUE[subset].sizes if split != "train"]:
+        texts, _ = synthetic.generate(subset, split, min(400, GLUE[subset].sizes[split]), 0)
         samples = [*zip(*texts, strict=True)]
         seen = mean(sample in train for sample in samples)
         # The small grammars of CoLA's and the schemas of WNLI's stand-in repeat themselves; their

@@ -13,6 +13,7 @@ from statistics import mean
 import pytest
 from folders import ROOT
 
+from harness.schema.glue import GLUE
 from harness.worker.tasks import synthetic
 
 # Of the first 500 training sentences of seed 0. If this changes, raise synthetic.SST2_VERSION:
@@ -54,7 +55,7 @@ def test_seeds_and_splits_differ_and_a_shorter_corpus_is_a_beginning() -> None:
 
 @pytest.fixture(scope="module")
 def whole() -> tuple[list[str], list[int]]:
-    return synthetic.reviews("train", synthetic.sizes("sst2")["train"], 0)
+    return synthetic.reviews("train", GLUE["sst2"].sizes["train"], 0)
 
 
 def test_size_vocabulary_lengths_and_balance(whole: tuple[list[str], list[int]]) -> None:

@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from harness.schema.workload import GLUE_TASKS
-from harness.worker.tasks.metrics import METRICS, chance_levels, glue_metrics, main_metrics
+from harness.schema.glue import GLUE, GLUE_TASKS
+from harness.worker.tasks.metrics import chance_levels, glue_metrics, main_metrics
 
 CLASSES = {"stsb": 1, "mnli": 3}
 
@@ -71,7 +71,7 @@ def _by_definition(subset: str, logits: Any, truth: Any) -> dict[str, float]:
     pairs = list(zip(truth.tolist(), answers, strict=True))
     tp, fp, fn, tn = (pairs.count(pair) for pair in ((1, 1), (0, 1), (1, 0), (0, 0)))
     found = {"accuracy": sum(label == answer for label, answer in pairs) / len(pairs)}
-    if "f1" in METRICS[subset]:
+    if "f1" in GLUE[subset].metrics:
         precision, recall = tp / (tp + fp), tp / (tp + fn)
         found["f1"] = 2 * precision * recall / (precision + recall)
     if subset == "cola":
@@ -159,7 +159,7 @@ def test_predictions_that_are_not_finite_have_no_metrics(subset: str, value: flo
     logits, truth = _fixed(subset, 20)
     logits[3, 0] = value
     found = glue_metrics(subset, _prediction(logits, truth))
-    assert tuple(found) == METRICS[subset]
+    assert tuple(found) == GLUE[subset].metrics
     assert all(math.isnan(each) for each in found.values())
 
 

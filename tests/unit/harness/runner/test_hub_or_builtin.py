@@ -20,8 +20,8 @@ from harness.planning import hub as hub_module
 from harness.planning.hub import Hub, folder_of
 from harness.results.run_folder import read_info
 from harness.runner.display import LineDisplay
+from harness.runner.hub_or_builtin import resolve
 from harness.runner.runner import RunOptions, run
-from harness.runner.sources import resolve
 from harness.schema.job import JobSpec
 from harness.schema.workload import Model, Task
 
@@ -36,7 +36,7 @@ class Handler(BaseHTTPRequestHandler):
             f"/{MODEL}/resolve/main/config.json",
             f"/datasets/{DATASET}/resolve/main/README.md",
         )
-        status = self.server.broken.get(self.path.split("/resolve/")[0].lstrip("/"))  # type: ignore[attr-defined]
+        status = self.server.broken.get(self.path.split("/resolve/")[0].lstrip("/"))
         self.send_response(status or (200 if known else 404))
         if not known and not status:
             self.send_header("X-Error-Code", "RepoNotFound")
@@ -107,7 +107,7 @@ def test_a_hub_that_answers_is_taken(tmp_path: Path, hub_server: ThreadingHTTPSe
     resolved = resolve(jobs, hub(tmp_path, url(hub_server)))
     assert resolved.as_config() == {"data": {"sst2": "hub"}, "weights": {"m": "pretrained"}}
     assert resolved.notes == []
-    assert len(hub_server.asked) == 2, "once per repository, not per job"  # type: ignore[attr-defined]
+    assert len(hub_server.asked) == 2, "once per repository, not per job"
     done = resolved.apply(jobs[0])
     assert (done.workload.task.source, done.workload.model.weights) == ("hub", "pretrained")
     assert done.id == jobs[0].id
@@ -396,7 +396,7 @@ def test_what_cannot_be_had_leaves_no_run(
 
 def test_help_does_not_wait_for_the_hubs_client() -> None:
     look = (
-        "import sys, harness.cli, harness.commands, harness.runner.sources; "
+        "import sys, harness.cli, harness.commands, harness.runner.hub_or_builtin; "
         "print('huggingface_hub' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, check=True)

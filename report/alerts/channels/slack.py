@@ -14,7 +14,7 @@ from report.alerts.render_slack import message_slack
 from report.alerts.secrets import WEBHOOK, split_address
 
 
-class Webhook(Channel):
+class Slack(Channel):
     """One POST per alert.
 
     A webhook cannot be asked what it has. If the process is killed, or the answer lost, between the

@@ -1,5 +1,5 @@
-"""What the sampler reads from: interfaces with a real implementation (nvml, processes) and a
-replayed one (replay).
+"""What the sampler reads, and the interfaces that it reads by: implemented by nvml and processes,
+and by tests that replay a recording.
 """
 
 from __future__ import annotations

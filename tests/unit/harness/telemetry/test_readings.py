@@ -9,8 +9,8 @@ from telemetry_replay import replay
 from telemetry_synthetic import forget, recording, tick_ns, unreadable
 
 from harness.errors import BenchError
+from harness.telemetry.readings import Gpu, choose, reason_names
 from harness.telemetry.series import Series, load
-from harness.telemetry.sources import Gpu, choose, reason_names
 
 
 def test_a_replay_is_the_recording():
