@@ -65,7 +65,7 @@ def pin(cores: Iterable[int] | None) -> None:
     others it might use.
 
     Children are the data loader's workers: on the same cores they would run in other jobs' turns
-    and slow its steps. Where there is no other core they stay. Raises OSError if the host forbids
+    and slow their steps. Where there is no other core they stay. Raises OSError if the host forbids
     the CPUs.
     """
     if not cores:
@@ -81,7 +81,7 @@ def place_threads(cores: Sequence[int], *, apart: bool = True) -> None:
     or all on all again.
 
     The kernel wakes a thread where it ran last. Left to itself, the pass forward of one job runs on
-    one core of the two for a whole replicate and that of its partner on the other, and if those are
+    one core of the two for a whole replicate and that of another on the other, and if those are
     not equally fast, equal jobs differ. The pass backward on a GPU runs in a thread of torch's own.
     Raises OSError if the host forbids the CPUs.
     """
