@@ -282,11 +282,7 @@ def main() -> None:
         options.suite, [*options.set, "measurement.replicates=1", "measurement.parity=null"]
     )
     plan = make_plan(suite, device=options.device, cache_dir=cache_root())
-    jobs = [
-        job
-        for job in plan.jobs
-        if job.workload.name == options.workload and job.partner is not None
-    ]
+    jobs = [job for job in plan.jobs if job.workload.name == options.workload and job.group]
     if len(jobs) != 2:
         sys.exit(f"{options.suite} has no one interleaved pair on a workload {options.workload!r}")
     sources = resolve(jobs, Hub(), None)

@@ -1,9 +1,10 @@
-"""The interleaved protocol on the runner's side: two resident jobs of a pair take turns on the
+"""The interleaved protocol on the runner's side: the resident jobs of a group take turns on the
 device.
 """
 
 from __future__ import annotations
 
-from harness.interleaved.pair_replicate import Observers, PairOutcome, run_pair_replicate
+from harness.interleaved.group import GroupOutcome, run_replicate
+from harness.interleaved.monitor import Observers
 
-__all__ = ["Observers", "PairOutcome", "run_pair_replicate"]
+__all__ = ["GroupOutcome", "Observers", "run_replicate"]

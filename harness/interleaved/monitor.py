@@ -1,5 +1,5 @@
-"""Two running jobs watched as one: pumps both, notices at once that one of them cannot go on, and
-stops the other.
+"""The running jobs of a group watched as one: pumps all, notices at once that one of them cannot go
+on, and stops the others when no pair is left.
 """
 
 from __future__ import annotations
@@ -8,6 +8,8 @@ import contextlib
 import selectors
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NoReturn
 
 from harness.interleaved.turns import Turn
@@ -25,11 +27,33 @@ class BrokenError(Exception):
     """
 
 
-class Arm:
-    """One job of the pair, and where it stands."""
+@dataclass(frozen=True)
+class Observers:
+    """Who watches a replicate, and who may end it.
 
-    def __init__(self, spec: JobSpec, running: RunningJob) -> None:
-        self.spec, self.running = spec, running
+    Attributes:
+        stop_reason: Why the replicate is to end now, else empty. Asked at least once a second and
+            whenever `wake_fd` is readable; if it is not empty, all jobs are stopped as
+            `interrupted`.
+        on_event: Sees every event of all jobs.
+        on_started: Gets the pids above the jobs' process trees, for a sampler.
+        wake_fd: A file descriptor that wakes up who waits; None: nobody is woken.
+    """
+
+    stop_reason: Callable[[], str]
+    on_event: Callable[[JobSpec, Event], None]
+    on_started: Callable[[tuple[int, ...]], None] | None = None
+    wake_fd: int | None = None
+
+
+class Arm:
+    """One job of the group, and where it stands."""
+
+    def __init__(self, spec: JobSpec, running: RunningJob, log: Path) -> None:
+        self.spec, self.running, self.log = spec, running, log
+        self.begun = False  # it may set itself up
+        self._connected = False  # and has been told so, if it may
+        self.left = ""  # why it left the group, as the end of a sentence about it
         self.levers: dict[str, Any] | None = None  # of its `ready`
         self.trained = False  # training is over, by `finish` or by itself
         self.turn: Turn | None = None  # of the turn under way or just over
@@ -42,11 +66,22 @@ class Arm:
         return self.spec.arm.name
 
     @property
+    def setting_up(self) -> bool:
+        """Whether it warms up and has not got to its first border."""
+        return self.begun and self.levers is None and not self.trained and not self.left
+
+    @property
     def waiting(self) -> bool:
         """Whether it is parked at a border."""
         return self.levers is not None and self._turn is None and not self.trained
 
-    def go(self, lead_in: int, steps: int, *, counts: bool) -> None:
+    def begin(self) -> None:
+        """Let it set itself up, as soon as it can be told."""
+        self.begun = True
+        if self._connected:
+            self._send("begin")
+
+    def go(self, lead_in: int, steps: int, counts: bool) -> None:
         """Start a turn."""
         self.turn, self._turn = None, (lead_in, steps)
         self._send("go", lead_in=lead_in, steps=steps, counts=counts)
@@ -67,6 +102,10 @@ class Arm:
         if event["rank"] != 0:
             return
         match event["event"]:
+            case "hello":
+                self._connected = True
+                if self.begun:
+                    self._send("begin")
             case "ready" if self.levers is None:
                 self.levers = dict(event.get("levers") or {})
             case "turn":
@@ -83,7 +122,8 @@ class Arm:
                 self.host = {
                     str(name): float(value) for name, value in dict(event.get("host") or {}).items()
                 }
-            case "series" | "result":
+            # Not `series`: a job that fails sends its steps as well, and then the failure.
+            case "result":
                 self.trained = True
 
     def refuse(self, why: str) -> None:
@@ -113,43 +153,53 @@ class Arm:
         return ""
 
 
-class Watch:
-    """Waits for both jobs at once. Use as a context manager."""
+class Monitor:
+    """Waits for all jobs of a group at once. Use as a context manager."""
 
     def __init__(
         self,
         arms: Sequence[Arm],
+        pairs: Sequence[tuple[str, str]],
         timeout_s: float,
-        on_event: Callable[[JobSpec, Event], None],
-        stop_reason: Callable[[], str],
-        wake_fd: int | None,
+        observers: Observers,
     ) -> None:
-        self.arms = arms
+        """Watch these arms.
+
+        Args:
+            arms: The group's, in the order in which they were started.
+            pairs: Names of the arms (baseline, candidate) that are to be compared.
+            timeout_s: Seconds that all of it may take.
+            observers: Who else watches.
+        """
+        self.arms, self._pairs = arms, pairs
         self._timeout_s, self._deadline = timeout_s, time.monotonic() + timeout_s
-        self._on_event, self._stop_reason = on_event, stop_reason
+        self._observers = observers
         self._selector = selectors.DefaultSelector()
         for arm in arms:
             self._selector.register(arm.running.fileno(), selectors.EVENT_READ, arm)
-        if wake_fd is not None:
-            self._selector.register(wake_fd, selectors.EVENT_READ, None)
+        if observers.wake_fd is not None:
+            self._selector.register(observers.wake_fd, selectors.EVENT_READ, None)
 
-    def __enter__(self) -> Watch:
+    def __enter__(self) -> Monitor:
         return self
 
     def __exit__(self, *_: object) -> None:
         self._selector.close()
 
     def until(self, condition: Callable[[], bool], *, together: bool = True) -> None:
-        """Pump both jobs until the condition holds.
+        """Pump all jobs until the condition holds.
 
-        Raises BrokenError if the runner is told to stop, at the time limit, or (`together`) as soon
-        as a job cannot go on; the jobs concerned have then been told to stop, and `drain` waits for
-        them.
+        With `together` a job that cannot go on leaves the group (`Arm.left`).
+
+        Raises:
+            BrokenError: The runner was told to stop, the time limit is reached, or no pair has both
+                its arms any more. The jobs concerned have then been told to stop, and `drain` waits
+                for them.
         """
         while True:
             if together:
-                self._check_partners()
-            if reason := self._stop_reason():
+                self._see_who_left()
+            if reason := self._observers.stop_reason():
                 for arm in self.arms:
                     arm.running.stop("interrupted", reason)
                 raise BrokenError(reason)
@@ -160,7 +210,7 @@ class Watch:
             self._pump(min(LOOK_EVERY_S, left))
 
     def drain(self) -> None:
-        """Wait until both jobs, finished or told to stop, are gone. Bounded by
+        """Wait until all jobs, finished or told to stop, are gone. Bounded by
         harness.launcher.process's own graces.
         """
         while not all(arm.running.done for arm in self.arms):
@@ -176,7 +226,7 @@ class Watch:
                 continue
             fd = arm.running.fileno()
             for event in arm.running.pump(0):
-                self._on_event(arm.spec, event)
+                self._observers.on_event(arm.spec, event)
                 try:
                     arm.take(event)
                 except ValueError as error:
@@ -184,28 +234,32 @@ class Watch:
             if arm.running.done:  # or the selector would return at once for ever
                 self._selector.unregister(fd)
 
-    def _check_partners(self) -> None:
-        for arm, partner in zip(self.arms, reversed(self.arms), strict=True):
-            if trouble := arm.trouble:
-                partner.running.stop(
-                    "interrupted", f"stopped because its partner {arm.name} {trouble},"
-                )
-                raise BrokenError(f"{arm.name} {trouble}")
+    def _see_who_left(self) -> None:
+        for arm in self.arms:
+            if not arm.left:
+                arm.left = arm.trouble
+        gone = [arm for arm in self.arms if arm.left]
+        names = {arm.name for arm in gone}
+        if not gone or any(names.isdisjoint(pair) for pair in self._pairs):
+            return
+        why = " and ".join(f"{arm.name} {arm.left}" for arm in gone)
+        whose = "its partner " if len(self.arms) == 2 else ""
+        for arm in self.arms:
+            if not arm.left:
+                arm.running.stop("interrupted", f"stopped because {whose}{why},")
+        raise BrokenError(why)
 
     def _time_out(self) -> NoReturn:
-        """Stop both: who still had something to do took too long, who waited is the other's
-        victim.
-        """
+        """Stop all: who still had something to do took too long, who waited is a victim of that."""
         late = [arm for arm in self.arms if not arm.waiting and not arm.running.done] or self.arms
         text = f"killed after the time limit of {self._timeout_s:g} s"
         names = " and ".join(arm.name for arm in late)
+        whose = "its partner " if len(self.arms) == 2 else ""
         for arm in self.arms:
             if arm in late:
                 arm.running.stop("timeout", text)
             else:
-                arm.running.stop(
-                    "interrupted", f"stopped because its partner {names} took too long,"
-                )
+                arm.running.stop("interrupted", f"stopped because {whose}{names} took too long,")
         raise BrokenError(
             f"the time limit of {self._timeout_s:g} s was reached, waiting for {names}"
         )

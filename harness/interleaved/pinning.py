@@ -1,4 +1,4 @@
-"""Which cores the jobs of a pair are pinned to, and who keeps off them. Best effort: it works
+"""Which cores the jobs of a group are pinned to, and who keeps off them. Best effort: it works
 without sysfs too.
 """
 
@@ -7,7 +7,6 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from harness.schema.measurement import Interleaved
@@ -16,25 +15,14 @@ SYSFS = Path("/sys")
 NVIDIA = "0x10de"
 
 
-@dataclass(frozen=True)
-class Pinning:
-    """Cores of both jobs; None: not pinned."""
-
-    baseline: list[int] | None
-    candidate: list[int] | None
-
-    @property
-    def all(self) -> set[int]:
-        return {*(self.baseline or ()), *(self.candidate or ())}
-
-
 def choose(
     settings: Interleaved,
     available: Collection[int],
     near: Collection[int],
     siblings: dict[int, int],
-) -> Pinning:
-    """Cores for a pair, out of the `available` ones.
+    jobs: int = 2,
+) -> list[list[int] | None]:
+    """Cores for the jobs of a group, out of the `available` ones; None: not pinned.
 
     Those in `near` (NUMA-local to the GPU) come first, and the highest numbers: the first cores
     take most interrupts and are left to everything else on the host. `siblings` maps a CPU to the
@@ -43,7 +31,7 @@ def choose(
     all it has.
     """
     if not settings.cores or not available:
-        return Pinning(None, None)
+        return [None] * jobs
     first = min(available)
     taken = {siblings.get(first, first)}  # the rest's core, its other thread included
     whole: list[int] = []
@@ -54,18 +42,16 @@ def choose(
         taken.add(core)
     half.sort(key=lambda cpu: (cpu == first, -cpu))  # the first CPU of all comes last of all
     order = whole + half
-    if settings.same_cores or len(order) < 2 * settings.cores:
-        shared = sorted(order[: settings.cores])
-        return Pinning(shared, shared)
-    return Pinning(
-        sorted(order[: settings.cores]), sorted(order[settings.cores : 2 * settings.cores])
-    )
+    if settings.same_cores or len(order) < jobs * settings.cores:
+        return [sorted(order[: settings.cores])] * jobs
+    return [sorted(order[job * settings.cores : (job + 1) * settings.cores]) for job in range(jobs)]
 
 
-def assign(settings: Interleaved, device: str) -> Pinning:
+def assign(settings: Interleaved, device: str, jobs: int) -> list[list[int] | None]:
     """`choose` among what this process may run on."""
     available = os.sched_getaffinity(0)
-    return choose(settings, available, near_gpu() if device == "cuda" else (), core_of(available))
+    near = near_gpu() if device == "cuda" else ()
+    return choose(settings, available, near, core_of(available), jobs)
 
 
 def core_of(cpus: Collection[int], sysfs: Path = SYSFS) -> dict[int, int]:

@@ -15,7 +15,7 @@ result    the fields of record.WorkerResult
 failure   state (record.State), reason, traceback
 bye       nothing follows: the worker is about to exit with 0
 
-Interleaved protocol (a job with `partner`), worker to runner:
+Interleaved protocol (a job with a `group`), worker to runner:
 
 ready     step, levers {..}: warmed up and parked at the border after `step`, the device idle,
           waiting for the runner
@@ -24,8 +24,9 @@ turn      step, lead_in_s [..], timed_s [..], begin_ns, end_ns, host {..}: the s
           host: what worker.instruments.os_counters counted meanwhile (may be missing). A job whose
           training ends within a turn sends none.
 
-and runner to worker, which reads them only while parked:
+and runner to worker, which reads them only before it sets itself up and while parked:
 
+begin     the job may set itself up
 go        lead_in, steps, counts: a turn of `lead_in` untimed and `steps` timed steps; counts: false
           in the pilot
 finish    end the training here

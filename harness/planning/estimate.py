@@ -41,22 +41,34 @@ def estimate_s(
     """(seconds for all jobs, how many of them were estimated from earlier runs, how many there
     are).
 
-    `turn_seconds`: measured time of a replicate of an interleaved pair, of which each of its two
-    jobs counts as half.
+    `turn_seconds`: measured time of a replicate of an interleaved group, of which each of its jobs
+    counts its share.
     """
     known = _earlier_walls(results, suite)
     total, from_runs, count = 0.0, 0, 0
     for job in jobs:
         count += 1
         earlier = known.get(
-            (job.workload.name, job.arm.name, job.device == "cpu", job.partner or steps_of(job))
+            (
+                job.workload.name,
+                job.arm.name,
+                job.device == "cpu",
+                _together(job.group) or steps_of(job),
+            )
         )
         if earlier is None:
-            earlier = _guess_s(job) if job.partner is None else NOMINAL_START_S + turn_seconds / 2
+            earlier = (
+                NOMINAL_START_S + turn_seconds / len(job.group) if job.group else _guess_s(job)
+            )
         else:
             from_runs += 1
         total += earlier
     return total, from_runs, count
+
+
+def _together(group: Iterable[str]) -> str:
+    """A group as a key; empty for a job that runs alone."""
+    return "+".join(sorted(group))
 
 
 def _guess_s(job: JobSpec) -> float:
@@ -88,10 +100,10 @@ def _number(shape: dict[str, object], names: tuple[str, ...], default: int) -> i
 def _earlier_walls(results: Path, suite: str) -> dict[tuple[str, str, bool, int | str], float]:
     """Median wall seconds of ok jobs in the newest three runs of the suite.
 
-    By (workload, arm, whether on a CPU, steps or partner): a card's times tell nothing of a host
+    By (workload, arm, whether on a CPU, steps or group): a card's times tell nothing of a host
     without one.
 
-    Of two jobs that ran together each counts for half the time.
+    Of jobs that ran together each counts for its share of the time.
     """
     found: dict[tuple[str, str, bool, int | str], list[float]] = {}
     names = [*(before for before, now in SUITES.items() if now == suite), suite]
@@ -104,17 +116,18 @@ def _earlier_walls(results: Path, suite: str) -> dict[tuple[str, str, bool, int 
         for line in lines:
             try:
                 record = json.loads(line)
-                partner = record.get("partner")
                 arm, device = record["arm"]["name"], record["device"]
+                partner = record.get("partner")  # what one other arm was called once
+                group = record.get("group") or ([arm, partner] if partner else [])
                 key = (
                     record["workload"]["name"],
                     arm,
                     device == "cpu",
-                    partner or record["timing"]["steps"],
+                    _together(group) or record["timing"]["steps"],
                 )
                 if record["state"] == "ok" and record["timing"]["wall_s"]:
                     found.setdefault(key, []).append(
-                        record["timing"]["wall_s"] / (2 if partner else 1)
+                        record["timing"]["wall_s"] / max(1, len(group))
                     )
             except (ValueError, KeyError, TypeError, AttributeError):
                 continue  # the report names damaged lines; an estimate does without them

@@ -20,7 +20,7 @@ def outline(plan: Plan) -> str:
     how = (
         "replicates of each workload in ABBA order"
         if measurement.protocol == "sequential"
-        else "interleaved pairs"
+        else "interleaved groups"
     )
     most = "at most " if measurement.adaptive is not None else ""
     lines = [f"{most}{len(plan.jobs)} jobs on {plan.jobs[0].device}: {how}"]
@@ -34,8 +34,9 @@ def outline(plan: Plan) -> str:
         target = measurement.adaptive
         lines.append(
             f"stops at ±{target.half_width_pp:g} pp ({target.measure.replace('_', ' ')}), looked "
-            f"at every two replicates from {target.min_replicates} replicates on; at most "
-            f"{target.max_replicates} replicates or {target.budget_minutes:g} min of a workload"
+            f"at after every {'replicate' if measurement.is_interleaved else 'two replicates'} "
+            f"from {target.min_replicates} replicates on; at most {target.max_replicates} "
+            f"replicates or {target.budget_minutes:g} min of a workload"
         )
     if measurement.protocol == "interleaved":
         lines.append(_interleaved(measurement.interleaved))
@@ -92,7 +93,7 @@ def _processes(job: JobSpec) -> str:
 def _workload(jobs: Sequence[JobSpec]) -> list[str]:
     measured = [job for job in jobs if not job.parity_run]
     training: Training = measured[0].workload.training
-    interleaved = measured[0].partner is not None
+    interleaved = bool(measured[0].group)
     steps = "" if interleaved else f", {steps_of(measured[0])} steps"
     lines = [
         f"  {jobs[0].workload.name}: {training.precision}, batch {training.batch_size}, "
@@ -101,14 +102,11 @@ def _workload(jobs: Sequence[JobSpec]) -> list[str]:
     if parity_runs := [job.arm.name for job in jobs if job.parity_run]:
         lines.append(f"    parity runs: {' '.join(parity_runs)}")
     if interleaved:
-        together: dict[str, list[int]] = {}
-        for job in measured[::2]:
-            together.setdefault(f"{job.arm.name} beside {job.partner}", []).append(
-                job.replicate + 1
-            )
-        lines += [
-            f"    {both}: replicates {shown[0]} to {shown[-1]}" for both, shown in together.items()
-        ]
+        group = measured[0].group
+        together = f"{', '.join(group[:-1])} and {group[-1]}"
+        last = max(job.replicate for job in measured) + 1
+        which = "replicate 1" if last == 1 else f"replicates 1 to {last}"
+        lines.append(f"    {together} in turns: {which}")
     else:
         shown = " ".join(f"{job.arm.name}#{job.replicate + 1}" for job in measured[:MOST_SHOWN])
         more = f" … {len(measured) - MOST_SHOWN} more" if len(measured) > MOST_SHOWN else ""

@@ -26,10 +26,10 @@ class Plan:
     """What one run will do at most. What `auto` sources become is the runner's to decide.
 
     `jobs` are in order of execution: of each workload first the parity runs, then the measured
-    jobs. Under the interleaved protocol two following jobs with `partner` run together, baseline
-    and candidate, and the one with the lower position is started first. What adaptive stopping
-    makes superfluous and a refused pair would have needed is not run; disturbed replicates run
-    again, up to `measurement.max_reruns` times.
+    jobs. Under the interleaved protocol following jobs with the same `group` and replicate run
+    together, and those with lower positions are started first. What adaptive stopping makes
+    superfluous and a refused pair would have needed is not run; disturbed replicates run again, up
+    to `measurement.max_reruns` times.
     """
 
     suite: str
@@ -159,8 +159,8 @@ class _JobFactory:
     def jobs(self, pairs: Sequence[Pair]) -> Iterator[JobSpec]:
         """The jobs that these pairs of the workload need, in order of execution.
 
-        Of two jobs that run together the baseline comes first, and the positions say which of them
-        is started first.
+        Jobs that run together come in the order of the pairs' arms, and the positions say which of
+        them are started first.
         """
         measurement = self.suite.measurement
         needed = {name for pair in pairs for name in (pair.baseline, pair.candidate)}
@@ -173,26 +173,22 @@ class _JobFactory:
                 yield self._job(arm, 0, place, steps=measurement.parity.steps)
         seed = f"{measurement.order_seed}/{self.workload.name}"
         if measurement.protocol == "interleaved":
-            for number, pair in enumerate(pairs):
-                yield from self._turns(pair, number, parity_runs, seed)
+            yield from self._turns(pairs, parity_runs, seed)
         else:
             order = abba(arms, measurement.most_replicates, seed)
             for place, (replicate, arm) in enumerate(order, start=parity_runs):
                 yield self._job(arm, replicate, place)
 
-    def _turns(self, pair: Pair, number: int, parity_runs: int, seed: str) -> Iterator[JobSpec]:
-        """The jobs of the pair with this number, in replicates of its own, after so many parity
-        runs.
-        """
-        measurement, arms = self.suite.measurement, self.suite.arms
-        replicates = measurement.replicates
-        both = [arms[pair.baseline], arms[pair.candidate]]
-        starts = abba(both, replicates, f"{seed}/{pair.baseline}/{pair.candidate}")
-        before = parity_runs + number * len(starts)
-        for replicate, (arm, partner) in itertools.product(range(replicates), (both, both[::-1])):
-            place = before + starts.index((replicate, arm))
-            job = self._job(arm, number * replicates + replicate, place)
-            yield job.in_turns(partner.name, measurement.interleaved)
+    def _turns(self, pairs: Sequence[Pair], parity_runs: int, seed: str) -> Iterator[JobSpec]:
+        """The jobs of the group of all arms of these pairs, after so many parity runs."""
+        measurement = self.suite.measurement
+        names = dict.fromkeys(arm for pair in pairs for arm in (pair.baseline, pair.candidate))
+        arms = [self.suite.arms[name] for name in names]
+        replicates = measurement.most_replicates
+        starts = abba(arms, replicates, "/".join([seed, *names]))
+        for replicate, arm in itertools.product(range(replicates), arms):
+            job = self._job(arm, replicate, parity_runs + starts.index((replicate, arm)))
+            yield job.in_turns(list(names), measurement.interleaved)
 
     def _job(self, arm: Arm, replicate: int, place: int, *, steps: int | None = None) -> JobSpec:
         """One job of the arm. With `steps` its parity run: no dropout, for so many steps."""

@@ -15,17 +15,16 @@ from harness.schema.record import JobRecord, Pair, Refusal, State
 if TYPE_CHECKING:
     from harness.planning.plan import Plan
 
-CRASH_RELAUNCHES = (
-    1  # of a replicate of an interleaved pair: what kills it twice will kill it again
-)
+CRASH_RETRIES = 1  # of an interleaved replicate: what kills it twice will kill it again
+# A parity run trains without dropout, whose masks took 4% more memory on an H200
+# (results/glue-sst2-full-20261129-233635).
+MORE_THAN_PARITY = 1.1
 GOOD = (State.OK, State.CONTAMINATED)
 
 
 @dataclass(frozen=True)
 class Work:
-    """To be run now: one job, or the two jobs (baseline, candidate) of one replicate of an
-    interleaved pair.
-    """
+    """To be run now: one job, or the jobs of one replicate of an interleaved group."""
 
     jobs: tuple[JobSpec, ...]
     attempt: int = 1
@@ -94,11 +93,8 @@ class Schedule:
         yield from refused
         left, jobs = _without(refused, pairs, jobs)
         yield from (Note(text) for pair in left for text in self._of_the_stacks(pair))
-        yield from self._sequential([job for job in jobs if job.partner is None], left)
-        for pair in left:
-            yield from self._interleaved(
-                pair, [job for job in jobs if job.partner is not None and _needs(pair, job)]
-            )
+        yield from self._sequential([job for job in jobs if not job.group], left)
+        yield from self._interleaved([job for job in jobs if job.group], left)
 
     def _refused(
         self, pair: Pair, pairs: Sequence[Pair], jobs: Sequence[JobSpec]
@@ -146,7 +142,7 @@ class Schedule:
             for record in self.records
             if record.workload.name == pair.workload
             and record.state is State.OK
-            and record.partner is None
+            and not record.group
         ]
         first = {
             arm: next(
@@ -216,57 +212,157 @@ class Schedule:
                 return
             attempt += 1
 
-    def _interleaved(self, pair: Pair, jobs: Sequence[JobSpec]) -> Iterator[Item]:
-        """The replicates of an interleaved pair; from the first that does not fit on the device on,
-        sequentially.
-        """
-        replicates = [
-            [job for job in jobs if job.replicate == replicate]
-            for replicate in sorted({job.replicate for job in jobs})
-        ]
-        replicates = [
-            both for both in replicates if both[0].arm.name == pair.baseline
-        ]  # the mirrored pair has its own
-        for number, both in enumerate(replicates):
-            yield from self._replicate(pair, both)
-            records = self._latest(both)
-            unfit = next(
-                (record for record in records if record.state is State.OUT_OF_MEMORY), None
-            )
-            if unfit is not None:
-                yield Note(
-                    f"{pair.workload}: {pair.baseline} and {pair.candidate} do not fit on the "
-                    "device together "
-                    f"({unfit.arm.name} ran out of memory in replicate {unfit.replicate + 1}): "
-                    "measured "
-                    "sequentially instead"
-                )
-                rest = [job for replicate in replicates[number:] for job in replicate]
-                yield from self._sequential(_abba([job.alone() for job in rest]), [pair])
-                return
+    def _interleaved(self, jobs: Sequence[JobSpec], pairs: Sequence[Pair]) -> Iterator[Item]:
+        """The groups of a workload's arms, one after the other.
 
-    def _replicate(self, pair: Pair, both: Sequence[JobSpec]) -> Iterator[Item]:
-        attempt = reruns.attempt_of(both, self.records)
+        Replicates have numbers of their own in each group, for an arm that is in several groups is
+        measured in each of them.
+        """
+        if not jobs or not pairs:
+            return
+        most = len({job.replicate for job in jobs})
+        groups, note = self._groups(pairs)
+        if note:
+            yield Note(note)
+        for number, group in enumerate(groups):
+            # Room for a group of each pair, should this one not fit on the device.
+            first = number * (len(pairs) + 1) * most
+            yield from self._group(group, jobs, first)
+
+    def _groups(self, pairs: Sequence[Pair]) -> tuple[list[list[Pair]], str]:
+        """The pairs by the groups in which their arms take turns, and a sentence if there are
+        several.
+
+        All arms are one group unless the device's memory is too small for them by their parity
+        runs. Then each pair in the order declared joins the first group that has room for its arms.
+        """
+        needs, total = self._memory(pairs)
+        if total is None or sum(needs.values()) <= total:
+            return [list(pairs)], ""
+        groups: list[list[Pair]] = []
+        for pair in pairs:
+            for group in groups:
+                if sum(needs[arm] for arm in _arms([*group, pair])) <= total:
+                    group.append(pair)
+                    break
+            else:
+                groups.append([pair])
+        named = "; ".join(", ".join(_arms(group)) for group in groups)
+        return groups, (
+            f"{pairs[0].workload}: by their parity runs the arms need "
+            f"{sum(needs.values()) / 2**30:.1f} GiB together, and the device has "
+            f"{total / 2**30:.1f} GiB: they take turns in {len(groups)} groups ({named})"
+        )
+
+    def _memory(self, pairs: Sequence[Pair]) -> tuple[dict[str, float], int | None]:
+        """Bytes of the device that each arm needs, by its parity run, and how many there are; None
+        where either is not known.
+        """
+        needs: dict[str, float] = {}
+        totals: list[int] = []
+        for arm in _arms(pairs):
+            run = next(
+                (
+                    record
+                    for record in self.records
+                    if record.parity_run
+                    and record.workload.name == pairs[0].workload
+                    and record.arm.name == arm
+                ),
+                None,
+            )
+            cards = run.telemetry.gpus if run is not None and run.telemetry is not None else []
+            peaks = [card.memory_peak_bytes for card in cards]
+            total = [card.memory_total_bytes for card in cards]
+            if len(cards) != 1 or peaks[0] is None or total[0] is None:
+                return {}, None
+            needs[arm] = MORE_THAN_PARITY * peaks[0]
+            totals.append(total[0])
+        return needs, min(totals, default=None)
+
+    def _group(
+        self, pairs: Sequence[Pair], jobs: Sequence[JobSpec], first: int, begin: int = 0
+    ) -> Iterator[Item]:
+        """The replicates of a group from `begin` on, with numbers from `first` on.
+
+        From the replicate on in which an arm runs out of memory, each pair is a group of its own,
+        and a pair is measured sequentially.
+        """
+        measurement, arms = self.plan.measurement, _arms(pairs)
+        replicates = self._of_group(arms, jobs, first)
+        for index in range(begin, len(replicates)):
+            yield from self._replicate(pairs, replicates[index])
+            records = self._latest(replicates[index])
+            unfit = [record for record in records if record.state is State.OUT_OF_MEMORY]
+            if unfit:
+                yield self._does_not_fit(arms, unfit[0], index)
+                if len(pairs) == 1:
+                    rest = [job for together in replicates[index:] for job in together]
+                    yield from self._sequential(_abba([job.alone() for job in rest]), pairs)
+                    return
+                for number, pair in enumerate(pairs, start=1):
+                    yield from self._group([pair], jobs, first + number * len(replicates), index)
+                return
+            if measurement.adaptive is not None:
+                of_workload = [r for r in self.records if r.workload.name == pairs[0].workload]
+                decision = stopping.decide(
+                    measurement.adaptive, pairs, of_workload, index + 1, first=first
+                )
+                rest = [job for together in replicates[index + 1 :] for job in together]
+                yield Looked(decision, tuple(rest) if decision.stop else ())
+                if decision.stop:
+                    return
+
+    def _of_group(
+        self, arms: Sequence[str], jobs: Sequence[JobSpec], first: int
+    ) -> list[list[JobSpec]]:
+        """The jobs of these arms by replicate, with numbers from `first` on, as planned where the
+        group is the planned one.
+        """
+        settings = self.plan.measurement.interleaved
+        planned = {(job.arm.name, job.replicate): job for job in jobs}
+        return [
+            [
+                job
+                if (job.group, job.replicate) == ([*arms], number)
+                else job.in_turns(arms, settings, number)
+                for job in (planned[arm, replicate] for arm in arms)
+            ]
+            for number, replicate in enumerate(sorted({job.replicate for job in jobs}), first)
+        ]
+
+    def _does_not_fit(self, arms: Sequence[str], unfit: JobRecord, index: int) -> Note:
+        instead = "measured sequentially" if len(arms) == 2 else "each pair takes turns by itself"
+        return Note(
+            f"{unfit.workload.name}: {' and '.join(arms)} do not fit on the device together "
+            f"({unfit.arm.name} ran out of memory in replicate {index + 1}): {instead} instead"
+        )
+
+    def _replicate(self, pairs: Sequence[Pair], jobs: Sequence[JobSpec]) -> Iterator[Item]:
+        attempt = reruns.attempt_of(jobs, self.records)
         while True:
-            while not self._ended(both, attempt):
-                yield self._work(both, attempt)
-            found = reruns.of_attempt(both, self.records, attempt)
+            while not self._ended(jobs, attempt):
+                yield self._work(jobs, attempt)
+            found = reruns.of_attempt(jobs, self.records, attempt)
             crashed = [record for record in found.values() if record.state is State.CRASHED]
-            ids = {job.id for job in both}
+            # An arm that left does not stop the others: their pairs have their replicate.
+            ok = {record.arm.name for record in found.values() if record.state is State.OK}
+            lost = not any({pair.baseline, pair.candidate} <= ok for pair in pairs)
+            ids = {job.id for job in jobs}
             crashes = len(
                 {r.attempt for r in self.records if r.id in ids and r.state is State.CRASHED}
             )
-            if crashed:
-                again = crashes <= CRASH_RELAUNCHES
+            if crashed and lost:
+                again = crashes <= CRASH_RETRIES
                 reason = (
                     f"{crashed[0].arm.name} in replicate {crashed[0].replicate + 1}: "
                     f"{crashed[0].reason}"
                 )
             else:
                 again = attempt - crashes <= self.plan.measurement.max_reruns
-                reason = reruns.disturbance(found.values(), [pair])
+                reason = reruns.disturbance(found.values(), pairs)
             if reason:
-                yield self._rerun_note(both, attempt, reason, again=again)
+                yield self._rerun_note(jobs, attempt, reason, again=again)
             if not reason or not again:
                 return
             attempt += 1
@@ -280,16 +376,26 @@ class Schedule:
     def _ended(self, jobs: Sequence[JobSpec], attempt: int) -> bool:
         """Whether these jobs, which run together, need not run (again) in this attempt.
 
-        Of two, one `interrupted` because the other failed has ended; `interrupted` by the user,
-        both run again.
+        One `interrupted` because an arm failed without which there is no pair has ended;
+        `interrupted` by the user, all run again.
         """
-        states = [
-            record.state for record in reruns.of_attempt(jobs, self.records, attempt).values()
-        ]
-        if len(states) < len(jobs) or any(job.id in self.retry for job in jobs):
+        records = reruns.of_attempt(jobs, self.records, attempt).values()
+        if len(records) < len(jobs) or any(job.id in self.retry for job in jobs):
             return False
-        failed = any(state not in (*GOOD, State.INTERRUPTED) for state in states)
-        return failed or State.INTERRUPTED not in states
+        failed = {
+            record.arm.name for record in records if record.state not in (*GOOD, State.INTERRUPTED)
+        }
+        stopped = {record.arm.name for record in records if record.state is State.INTERRUPTED}
+        if len(jobs) == 1:
+            return not stopped
+        workload = jobs[0].workload.name
+        arms = {job.arm.name for job in jobs}
+        pairs = [
+            {pair.baseline, pair.candidate}
+            for pair in self.plan.pairs
+            if pair.workload == workload and {pair.baseline, pair.candidate} <= arms
+        ]
+        return not any(pair & stopped and not pair & failed for pair in pairs)
 
     def _work(self, jobs: Sequence[JobSpec], attempt: int) -> Work:
         self.retry.difference_update(job.id for job in jobs)
@@ -303,8 +409,8 @@ class Schedule:
             f"{jobs[0].workload.name}, replicate{'s' if len(replicates) > 1 else ''} "
             f"{' and '.join(map(str, replicates))}"
         )
-        if jobs[0].partner is not None:
-            what += f" of {jobs[0].arm.name} and {jobs[0].partner}"
+        if jobs[0].group:
+            what += f" of {' and '.join(jobs[0].group)}"
         done = (
             f"run again, attempt {attempt + 1}"
             if again
@@ -325,8 +431,12 @@ def _without(
 
 def _needs(pair: Pair, job: JobSpec) -> bool:
     """Whether the pair's figures come from this job."""
-    arms = {pair.baseline, pair.candidate}
-    return job.arm.name in arms and (job.partner is None or job.partner in arms)
+    return job.arm.name in (pair.baseline, pair.candidate)
+
+
+def _arms(pairs: Iterable[Pair]) -> list[str]:
+    """The arms of these pairs, each once, in the order of the pairs."""
+    return list(dict.fromkeys(arm for pair in pairs for arm in (pair.baseline, pair.candidate)))
 
 
 def _abba(jobs: Sequence[JobSpec]) -> list[JobSpec]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from harness.schema.measurement import Adaptive
 from harness.schema.record import JobRecord, Pair, State, Stopping
-from harness.schema.stats import CONFIDENCE, Estimate, log_ratios, mean_interval, usable
+from harness.schema.stats import CONFIDENCE, Estimate, turn_interval, usable
 
 MOST_REPLICATES = 1_000_000  # beyond this no number of replicates is worth naming
 
@@ -24,17 +24,26 @@ class Decision:
 
 
 def decide(
-    settings: Adaptive, pairs: Sequence[Pair], records: Sequence[JobRecord], replicates: int
+    settings: Adaptive,
+    pairs: Sequence[Pair],
+    records: Sequence[JobRecord],
+    replicates: int,
+    *,
+    first: int = 0,
 ) -> Decision:
-    """Look at one workload after its first `replicates` replicates have ended.
+    """Look at one workload, or one group of its arms, after its first `replicates` replicates have
+    ended.
 
     `records` are all records of the workload in the order written (the last one of an arm's
-    replicate counts); later replicates are left out, so that a resumed run decides at every look
-    what it decided then. A pair without any usable replicate after `min_replicates` is not
-    waited for.
+    replicate counts); replicates before number `first` and later ones are left out, so that a
+    resumed run decides at every look what it decided then. A pair without any usable replicate
+    after `min_replicates` is not waited for.
     """
-    seen = [record for record in records if record.parity_run or record.replicate < replicates]
-    minutes = sum(record.timing.wall_s or 0.0 for record in seen) / 60
+    looked_at = range(first, first + replicates)
+    seen = [record for record in records if record.parity_run or record.replicate in looked_at]
+    # Jobs that took turns took the time of one.
+    walls = [(record.timing.wall_s or 0.0) / max(1, len(record.group)) for record in seen]
+    minutes = sum(walls) / 60
     found = [_judge(settings, pair, seen, minutes) for pair in pairs]
     waiting = [
         s
@@ -46,20 +55,32 @@ def decide(
     return Decision(exhausted or not waiting, tuple(found))
 
 
-def ratios(pair: Pair, records: Iterable[JobRecord], measure: str) -> list[float]:
-    """ln T_baseline - ln T_candidate of every replicate that ended ok in both arms, in order."""
+def times(
+    pair: Pair, records: Iterable[JobRecord], measure: str
+) -> list[list[tuple[float, float]]]:
+    """Seconds of (baseline, candidate) in every replicate that ended ok in both arms, by replicate:
+    of each round of turns, or of the whole replicate.
+    """
     latest = {
         (record.arm.name, record.replicate): record
         for record in records
         if not record.parity_run and record.workload.name == pair.workload
     }
-    times: list[tuple[float, float]] = []
+    found: list[list[tuple[float, float]]] = []
     for replicate in sorted({replicate for _, replicate in latest}):
-        both = [latest.get((arm, replicate)) for arm in (pair.baseline, pair.candidate)]
-        baseline, candidate = (_seconds(record, measure) for record in both)
-        if usable(baseline) and usable(candidate):
-            times.append((baseline, candidate))
-    return log_ratios(times)
+        baseline = latest.get((pair.baseline, replicate))
+        candidate = latest.get((pair.candidate, replicate))
+        if baseline is None or candidate is None:
+            continue
+        if baseline.state is not State.OK or candidate.state is not State.OK:
+            continue
+        both = [(_seconds(baseline, measure), _seconds(candidate, measure))]
+        if baseline.turns is not None and candidate.turns is not None:
+            both = [*baseline.turns.seconds_beside(candidate.turns)]
+        usable_times = [(a, b) for a, b in both if usable(a) and usable(b)]
+        if usable_times and len(usable_times) == len(both):
+            found.append(usable_times)
+    return found
 
 
 def half_width_pp(estimate: Estimate) -> float | None:
@@ -78,12 +99,12 @@ def needed_replicates(estimate: Estimate, target_pp: float, at_least: int = 2) -
     Half-width in percentage points is 100 · exp(mean) · sinh(t(n-1) · s / √n). None: not to be
     told, or absurdly many.
     """
-    if estimate.low is None or estimate.high is None:
+    if estimate.low is None or estimate.high is None or estimate.freedom is None:
         return None
     from scipy.special import stdtrit
 
     probability = 1 - (1 - CONFIDENCE) / 2
-    root = math.sqrt(estimate.n) / float(stdtrit(estimate.n - 1, probability))
+    root = math.sqrt(estimate.n) / float(stdtrit(estimate.freedom, probability))
     deviation = (estimate.high - estimate.low) / 2 * root
     target = math.asinh(target_pp / 100 / math.exp(estimate.mean))
 
@@ -105,8 +126,8 @@ def needed_replicates(estimate: Estimate, target_pp: float, at_least: int = 2) -
 def _judge(
     settings: Adaptive, pair: Pair, records: Sequence[JobRecord], minutes: float
 ) -> Stopping:
-    values = ratios(pair, records, settings.measure)
-    estimate = mean_interval(values) if values else None
+    values = times(pair, records, settings.measure)
+    estimate = turn_interval(values) if values else None
     half_width = half_width_pp(estimate) if estimate else None
     reached = (
         len(values) >= settings.min_replicates
@@ -130,9 +151,7 @@ def _judge(
     )
 
 
-def _seconds(record: JobRecord | None, measure: str) -> float | None:
-    if record is None or record.state is not State.OK:
-        return None
+def _seconds(record: JobRecord, measure: str) -> float | None:
     return (
         record.timing.steady_step_s if measure == "steady_state" else record.timing.train_runtime_s
     )

@@ -43,14 +43,14 @@ def observe(record: JobRecord, steps: Sequence[int], durations_s: Sequence[float
         steps: numbers of its steps, from 1.
         durations_s: seconds of each of them.
     """
-    counts, seconds = _of_turns(record) if record.partner else _of_steps(record, steps, durations_s)
+    counts, seconds = _of_turns(record) if record.group else _of_steps(record, steps, durations_s)
     stopped_s = record.telemetry.stopped_s if record.telemetry else None
     found = Contention(**_pauses(record, counts, seconds), **_others(record), stopped_s=stopped_s)
     noted, heavy = [], []
     if found.pause_share is not None and found.pause_share > NOTED_PAUSES:
         noted.append("pauses")
     if found.pause_share is not None and found.pause_share > HEAVY_PAUSES:
-        unit = "turn's mean step" if record.partner else "step"
+        unit = "turn's mean step" if record.group else "step"
         heavy.append(
             f"pauses took {found.pause_share:.1%} of the steady window: the longest {unit} lasted "
             f"{_time(found.longest_step_s)}, the median one {_time(found.median_step_s)}"

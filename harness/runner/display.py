@@ -55,8 +55,8 @@ class TimeLeft:
         self._waiting.pop(record.id, None)
         if record.timing.wall_s is not None:
             key = (record.workload.name, record.arm.name, record.parity_run)
-            # Two that run together take the time of one.
-            wall_s = record.timing.wall_s / (1 if record.partner is None else 2)
+            # Jobs that run together take the time of one.
+            wall_s = record.timing.wall_s / max(1, len(record.group))
             # A job that failed early says little about one that trains to its end: it counts only
             # if nothing else does.
             if record.state is State.OK or key not in self._walls:
@@ -87,11 +87,17 @@ def duration(seconds: float) -> str:
     return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"
 
 
+def listed(names: Sequence[str]) -> str:
+    """Names in a sentence: "a", "a and b", "a, b and c"."""
+    return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
+
+
 def title(job: JobSpec | JobRecord) -> str:
     """What a job is called in lines and panels; of a record also which attempt it was, if not the
     first.
     """
-    arm = job.arm.name + (f" beside {job.partner}" if job.partner is not None else "")
+    others = [name for name in job.group if name != job.arm.name]
+    arm = job.arm.name + (f" beside {listed(others)}" if others else "")
     if job.parity_run:
         return f"{job.workload.name} · {arm} · parity run"
     attempt = f" · attempt {job.attempt}" if isinstance(job, JobRecord) and job.attempt > 1 else ""

@@ -1,4 +1,4 @@
-"""Executes one job, or the two jobs of a replicate of an interleaved pair, to their end."""
+"""Executes one job, or the jobs of an interleaved replicate, to their end."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Executor:
     command: Sequence[str] | None = None
 
     def run(self, jobs: Sequence[JobSpec], attempt: int) -> tuple[list[JobRecord], str]:
-        """Execute one job, or the two (baseline, candidate) that share the device.
+        """Execute one job, or those of a group that share the device.
 
         Nothing is written but logs and series.
 
@@ -59,7 +59,7 @@ class Executor:
         """
         if len(jobs) == 1:
             return self._run_one(jobs[0], attempt), ""
-        return self._run_pair((jobs[0], jobs[1]), attempt)
+        return self._run_group(jobs, attempt)
 
     def _start(self, job: JobSpec, log: Path) -> RunningJob:
         options = LaunchOptions(
@@ -96,28 +96,25 @@ class Executor:
         ended = replace(ended, attempt=attempt, started_at=started_at)
         return self.builder.build(self._sampled(ended, name, sampling))
 
-    def _run_pair(self, jobs: tuple[JobSpec, JobSpec], attempt: int) -> tuple[list[JobRecord], str]:
-        from harness.interleaved import Observers, run_pair_replicate
+    def _run_group(self, jobs: Sequence[JobSpec], attempt: int) -> tuple[list[JobRecord], str]:
+        from harness.interleaved import Observers, run_replicate
 
-        baseline, candidate = jobs
-        names = (
-            self.folder.attempt_name(baseline.id, attempt),
-            self.folder.attempt_name(candidate.id, attempt),
-        )
+        names = [self.folder.attempt_name(job.id, attempt) for job in jobs]
+        logs = [self._log(name) for name in names]
         started_at, interval = now_utc(), self.plan.telemetry_interval_s
         samplings: list[Sampling] = []
         with ExitStack() as stack:
 
-            def sample(pids: tuple[int, int]) -> None:
+            def sample(pids: tuple[int, ...]) -> None:
                 if interval:
-                    log = self._log(names[0])
-                    sampling = Sampling.start(baseline, pids, interval_s=interval, log=log)
+                    sampling = Sampling.start(jobs[0], pids, interval_s=interval, log=logs[0])
                     samplings.append(stack.enter_context(sampling))
 
-            outcome = run_pair_replicate(
+            outcome = run_replicate(
                 jobs,
-                (self._log(names[0]), self._log(names[1])),
-                settings=self._with_known_length(baseline),
+                logs,
+                pairs=self._pairs(jobs),
+                settings=self._with_known_length(jobs[0]),
                 start=self._start,
                 timeout_s=self.plan.timeout_s,
                 observers=Observers(
@@ -139,21 +136,31 @@ class Executor:
             )
             executions.append(self._sampled(ended, name, samplings[0] if samplings else None))
         executions = settled(executions, outcome.problem, stopped=bool(self.stop.reason))
-        arms = f"{baseline.arm.name} and {candidate.arm.name}"
-        where = f"{baseline.workload.name}, replicate {baseline.replicate + 1} of {arms}"
+        first = jobs[0]
+        where = f"{first.workload.name}, replicate {first.replicate + 1} of "
+        where += " and ".join(first.group)
         note = f"{where}: {outcome.note}" if outcome.note else ""
         return self.builder.build(*executions), note
 
-    def _with_known_length(self, baseline: JobSpec) -> Interleaved:
-        """The settings, with the turn length that an earlier replicate of this pair has chosen by
+    def _pairs(self, jobs: Sequence[JobSpec]) -> list[tuple[str, str]]:
+        """The declared pairs both of whose arms are among these jobs."""
+        workload, arms = jobs[0].workload.name, {job.arm.name for job in jobs}
+        return [
+            (pair.baseline, pair.candidate)
+            for pair in self.plan.pairs
+            if pair.workload == workload and {pair.baseline, pair.candidate} <= arms
+        ]
+
+    def _with_known_length(self, job: JobSpec) -> Interleaved:
+        """The settings, with the turn length that an earlier replicate of this group has chosen by
         its pilot.
         """
         settings = self.plan.measurement.interleaved
         for record in self.folder.latest().values():
-            same = (record.workload.name, record.arm.name, record.partner) == (
-                baseline.workload.name,
-                baseline.arm.name,
-                baseline.partner,
+            same = (record.workload.name, record.arm.name, record.group) == (
+                job.workload.name,
+                job.arm.name,
+                job.group,
             )
             if (
                 settings.steps == "auto"

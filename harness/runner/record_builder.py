@@ -26,7 +26,7 @@ from harness.schema.record import (
 from harness.telemetry.summary import contamination
 
 SEEN_TOGETHER = (
-    "utilization, memory, power and energy: both arms of the pair were on the card, and are only "
+    "utilization, memory, power and energy: all arms of the group were on the card, and are only "
     "seen together"
 )
 
@@ -121,7 +121,7 @@ class RecordBuilder:
             seed=job.seed,
             device=device_name(job.device, self.host, cards_of(job, os.environ)),
             parity_run=job.parity_run,
-            partner=job.partner,
+            group=job.group,
             attempt=execution.attempt,
             state=execution.state,
             reason=execution.reason,
@@ -167,8 +167,8 @@ def settled(executions: Sequence[Execution], problem: str, *, stopped: bool) -> 
         # too late.
         return [replace(each, state=State.TIMEOUT, reason=problem) for each in executions]
     if states == {State.INTERRUPTED} and not stopped:
-        # Otherwise it would be started again for ever: `interrupted` is what the user does, or a
-        # partner that failed.
+        # Otherwise it would be started again for ever: `interrupted` is what the user does, or
+        # another arm that failed.
         return [replace(each, state=State.CRASHED) for each in executions]
     return list(executions)
 

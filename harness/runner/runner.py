@@ -331,12 +331,10 @@ class _Execution:
         )
 
     def _records(self) -> dict[str, JobRecord]:
-        """The last record of every job of the plan, by id; of an interleaved pair also the jobs it
-        had to run alone.
+        """The last record of every job, by id: of the plan's, and of those that a group which did
+        not fit on the device was split into.
         """
-        planned = {job.id for job in self.plan.jobs}
-        planned |= {job.alone().id for job in self.plan.jobs if job.partner is not None}
-        return {key: record for key, record in self.folder.latest().items() if key in planned}
+        return dict(self.folder.latest())
 
     def _write(self, **changes: Any) -> None:
         self.info = self.info.replace(**changes)

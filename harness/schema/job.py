@@ -38,8 +38,16 @@ def _id_of(settings: dict[str, Any]) -> str:
     decisive = {name: value for name, value in settings.items() if name not in _NOT_IN_ID}
     # Jobs once had variables of their own. The empty entry keeps the ids of runs made since, so
     # that an unfinished one can be resumed.
-    decisive = terms.job_in_old_names(decisive)
+    decisive = _without_group(terms.job_in_old_names(decisive))
     return digest({**decisive, "environment": {}})[:_ID_DIGITS]
+
+
+def _without_group(settings: dict[str, Any]) -> dict[str, Any]:
+    """The settings with `partner` for a group of two, which had no other name once."""
+    group = settings.pop("group")
+    others = [name for name in group if name != settings["arm"].name]
+    settings["partner"] = others[0] if len(others) == 1 else None
+    return {**settings, "group": group} if len(others) > 1 else settings
 
 
 class JobSpec(Strict):
@@ -60,10 +68,10 @@ class JobSpec(Strict):
     parity_run: bool = Field(
         False, description="parity run: dropout 0, losses of every step compared"
     )
-    partner: Slug | None = Field(
-        None,
-        description="interleaved protocol: the arm this job shares the device with; it waits at "
-        "borders for the runner",
+    group: list[Slug] = Field(
+        default_factory=list,
+        description="interleaved protocol: the arms that share the device, this one included; the "
+        "job waits at borders for the runner; []: it runs alone",
     )
     lead_in_steps: int = Field(
         1, ge=0, description="interleaved protocol: steps at the head of a turn that are not timed"
@@ -97,10 +105,17 @@ class JobSpec(Strict):
         description="hash of all that decides the job's result, sources as they were asked for",
     )
 
-    def in_turns(self, partner: str, settings: Interleaved) -> JobSpec:
-        """The job as it takes turns with the job of the arm `partner`, under an id of its own."""
+    def in_turns(
+        self, group: Sequence[str], settings: Interleaved, replicate: int | None = None
+    ) -> JobSpec:
+        """The job as it takes turns with the jobs of the other arms of `group`, under an id of its
+        own; with `replicate` in the replicate of this number.
+        """
+        replicate = self.replicate if replicate is None else replicate
         return self._as_another_job(
-            partner=partner,
+            group=list(group),
+            replicate=replicate,
+            seed=self.seed + replicate - self.replicate,
             lead_in_steps=settings.lead_in_steps,
             freeze_collector=settings.freeze_collector,
             realtime=settings.realtime,
@@ -108,9 +123,10 @@ class JobSpec(Strict):
 
     def alone(self) -> JobSpec:
         """A job that takes turns as one that runs by itself, under an id of its own."""
-        names = ("partner", "lead_in_steps", "cores", "freeze_collector", "realtime")
+        names = ("group", "lead_in_steps", "cores", "freeze_collector", "realtime")
+        fields = type(self).model_fields
         return self._as_another_job(
-            **{name: type(self).model_fields[name].default for name in names}
+            **{name: fields[name].get_default(call_default_factory=True) for name in names}
         )
 
     def with_cores(self, cores: Sequence[int] | None) -> JobSpec:

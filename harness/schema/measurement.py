@@ -50,17 +50,17 @@ class Adaptive(Strict):
 
 
 class Interleaved(Strict):
-    """The interleaved protocol: how the two resident jobs of a pair take turns."""
+    """The interleaved protocol: how the resident jobs of a group take turns."""
 
     seconds: float = Field(
         45,
         gt=0,
         le=MOST_SECONDS,
-        description="measured time of one replicate of the pair, both arms together",
+        description="measured time of one replicate of the group, all arms together",
     )
     steps: int | Literal["auto"] = Field(
         "auto",
-        description="timed steps per turn; auto: chosen from the noise itself, in a pair's "
+        description="timed steps per turn; auto: chosen from the noise itself, in a group's "
         "first replicate",
     )
     lead_in_steps: int = Field(
@@ -70,16 +70,16 @@ class Interleaved(Strict):
         "the figures",
     )
     cores: int = Field(
-        2, ge=0, le=4096, description="CPU cores the two jobs are pinned to; 0: not pinned"
+        2, ge=0, le=4096, description="CPU cores the jobs are pinned to; 0: not pinned"
     )
     same_cores: bool = Field(
-        True, description="both jobs on the same cores; false: each on `cores` of its own"
+        True, description="all jobs on the same cores; false: each on `cores` of its own"
     )
     freeze_collector: bool = Field(
-        True, description="Python's garbage collector frozen after the warm-up, both jobs"
+        True, description="Python's garbage collector frozen after the warm-up, all jobs"
     )
     realtime: bool = Field(
-        False, description="SCHED_FIFO for both jobs after the warm-up, where the host allows it"
+        False, description="SCHED_FIFO for all jobs after the warm-up, where the host allows it"
     )
 
 
@@ -102,10 +102,8 @@ class Measurement(Strict):
 
     protocol: Literal["sequential", "interleaved"] = Field(
         "sequential",
-        description="sequential: each job trains its whole budget, in ABBA order; interleaved: "
-        "both jobs "
-        "of a pair are resident "
-        "and take turns",
+        description="sequential: each job trains its whole budget, in ABBA order; interleaved: the "
+        "jobs of all arms of a workload are resident and take turns",
     )
     replicates: int = Field(
         4,
@@ -114,7 +112,7 @@ class Measurement(Strict):
         description="fresh processes per arm; without effect under `adaptive`",
     )
     adaptive: Adaptive | None = Field(
-        None, description="sequential protocol: as many replicates as the precision asks for"
+        None, description="as many replicates as the precision of all pairs asks for"
     )
     interleaved: Interleaved = Interleaved()
     parity: Parity | None = Field(
@@ -152,21 +150,27 @@ class Measurement(Strict):
     def _inference_is_sequential(self) -> Measurement:
         if self.inference is not None and self.protocol == "interleaved":
             raise ValueError(
-                "`inference` goes with `protocol: sequential`: in turns the other job is still "
+                "`inference` goes with `protocol: sequential`: in turns the other jobs are still "
                 "training"
             )
         return self
 
     @model_validator(mode="after")
-    def _adaptive_is_sequential(self) -> Measurement:
-        if self.adaptive is not None and self.protocol == "interleaved":
+    def _turns_have_no_end_to_end(self) -> Measurement:
+        adaptive = self.adaptive
+        if adaptive is not None and adaptive.measure == "end_to_end" and self.is_interleaved:
             raise ValueError(
-                "`adaptive` goes with `protocol: sequential`; under the interleaved protocol "
-                "`replicates` says how many"
+                "`adaptive: {measure: end_to_end}` goes with `protocol: sequential`: jobs that "
+                "take turns wait for each other, so they have no time end to end"
             )
         return self
 
     @property
+    def is_interleaved(self) -> bool:
+        """Whether the arms of a workload take turns."""
+        return self.protocol == "interleaved"
+
+    @property
     def most_replicates(self) -> int:
-        """Fresh processes per arm (and pair, under the interleaved protocol) at most."""
+        """Fresh processes per arm at most."""
         return self.adaptive.max_replicates if self.adaptive is not None else self.replicates

@@ -193,18 +193,23 @@ class Fingerprint(Part):
 
 
 class TurnTimes(Part):
-    """What a job of the interleaved protocol did, one entry per pair of turns; the partner's
-    entries have equal index.
+    """What a job of the interleaved protocol did, one entry per round of turns; entries of equal
+    index in the jobs of a replicate are of one round.
 
     Only timed steps count: a turn begins with `lead_in_steps` untimed ones. What it costs a step
-    that the partner had the device (and the cores) before it is `switch_s`: without lead-in, that
+    that another job had the device (and the cores) before it is `switch_s`: without lead-in, that
     divided by the turn's steps is in `step_s`.
     """
 
+    @model_validator(mode="before")
+    @classmethod
+    def _old_names_are_read(cls, data: Any) -> Any:
+        return terms.turns_in_new_names(data)
+
     lead_in_steps: int
     steps: list[int] = Field(default_factory=list, description="timed steps of each turn")
-    first: list[bool] = Field(
-        default_factory=list, description="whether this arm went first in the pair of turns"
+    place: list[int] = Field(
+        default_factory=list, description="0-based place of this arm's turn in the round"
     )
     step_s: list[float] = Field(
         default_factory=list, description="mean seconds of a turn's timed steps"
@@ -224,7 +229,7 @@ class TurnTimes(Part):
         "involuntary_switches, major_faults, minor_faults",
     )
     pilot: int = Field(
-        0, description="pairs of turns at the head that chose the turn length and do not count"
+        0, description="rounds at the head that chose the turn length and do not count"
     )
     switch_s: Difference | None = Field(
         None,
@@ -236,6 +241,13 @@ class TurnTimes(Part):
     levers: dict[str, Any] = Field(
         default_factory=dict, description="what was done against noise: cores, …"
     )
+
+    def seconds_beside(self, other: TurnTimes) -> list[tuple[float, float]]:
+        """The seconds that this job and `other` took for the same steps, round by round; none of
+        the pilot's.
+        """
+        rounds = list(zip(self.steps, self.step_s, other.step_s, strict=False))[self.pilot :]
+        return [(steps * own_s, steps * other_s) for steps, own_s, other_s in rounds]
 
 
 class Sources(Part):
@@ -567,8 +579,10 @@ class JobRecord(WorkerResult):
     seed: int
     device: str = Field(description="cpu, or the GPU's name")
     parity_run: bool = False
-    partner: str | None = Field(
-        None, description="interleaved protocol: the arm it was measured against"
+    group: list[str] = Field(
+        default_factory=list,
+        description="interleaved protocol: the arms that took turns, this one included; []: it ran "
+        "alone",
     )
     attempt: int = Field(
         1, description="1-based; a disturbed quad runs again, and its last attempt counts"

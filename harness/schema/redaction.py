@@ -69,7 +69,7 @@ NAMING = (
     "arm",
     "baseline",
     "candidate",
-    "partner",
+    "group",
     "path",
 )
 

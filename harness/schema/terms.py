@@ -27,6 +27,7 @@ PROTOCOLS = {"epochs": "sequential", "blocks": "interleaved"}
 # Of suites in configs/: the name before and the name now.
 SUITES = {"glue-sst2-blocks": "glue-sst2-interleaved"}
 # Of records and of the specifications of jobs.
+PARTNER, GROUP = "partner", "group"  # one other arm; since there are groups, all arms
 FIELDS = {"launch": "replicate", "twin": "parity_run", "blocks": "turns"}
 # Of how adaptive stopping ended for a pair, in run.json.
 STOPPING = {"pairs": "replicates", "needed_pairs": "needed_replicates"}
@@ -116,12 +117,25 @@ def job_in_old_names(fields: dict[str, Any]) -> dict[str, Any]:
 
 def record_in_new_names(data: Any, version: int) -> Any:
     """The fields of a record, as `version` of the schema calls them; anything else as it is."""
-    if not isinstance(data, dict) or not any(old in data for old in FIELDS):
+    if not isinstance(data, dict) or not any(old in data for old in (*FIELDS, PARTNER)):
         return data
-    renamed = {FIELDS.get(name, name): value for name, value in data.items()}
+    renamed = {FIELDS.get(name, name): value for name, value in data.items() if name != PARTNER}
     if isinstance(unpublished := data.get("unpublished"), list):
-        renamed["unpublished"] = [FIELDS.get(name, name) for name in unpublished]
+        now = {**FIELDS, PARTNER: GROUP}
+        renamed["unpublished"] = [now.get(name, name) for name in unpublished]
+    arm, partner = data.get("arm"), data.get(PARTNER)
+    if partner is not None:
+        name = arm.get("name") if isinstance(arm, dict) else getattr(arm, "name", None)
+        renamed[GROUP] = [name, partner]
     return {**renamed, "schema_version": version}
+
+
+def turns_in_new_names(data: Any) -> Any:
+    """What a job did in its turns: `first` of two jobs is the place 0, or else 1."""
+    if not isinstance(data, dict) or not isinstance(data.get("first"), list):
+        return data
+    place = [0 if first else 1 for first in data["first"]]
+    return {**{name: value for name, value in data.items() if name != "first"}, "place": place}
 
 
 def run_in_new_names(data: Any, version: int) -> Any:

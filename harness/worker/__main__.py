@@ -34,6 +34,8 @@ def _run(specification: bytes, channel: Channel, inbox: process.Inbox) -> int:
     job = None
     try:
         spec = JobSpec.model_validate(json.loads(specification))
+        if spec.group:
+            process.await_begin(inbox)
         process.limit_memory(spec.memory_limit_gib)
         process.pin(spec.cores)
         backend = backends.get(spec.arm.backend)(spec)

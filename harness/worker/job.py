@@ -117,7 +117,7 @@ class Job:
     def __init__(
         self, spec: JobSpec, backend: Backend, channel: Channel, inbox: Inbox | None = None
     ) -> None:
-        """`inbox`: where the runner's control messages arrive, which a job with a partner waits
+        """`inbox`: where the runner's control messages arrive, which a job of a group waits
         for.
         """
         self.spec, self.backend, self.channel = spec, backend, channel
@@ -233,7 +233,7 @@ class Job:
         from harness.worker.instruments.turn_clock import Gate, TurnClock
 
         cuda = self.spec.device == "cuda"
-        if self.spec.partner is None:
+        if not self.spec.group:
             return StepClock(self.channel, losses, self._prove, cuda=cuda, ranks=self._ranks)
         assert self._inbox is not None
         gate = Gate(self.spec, self.channel, self._inbox)

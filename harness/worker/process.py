@@ -51,6 +51,15 @@ def exit_with_runner(channel: Channel) -> Inbox:
     return inbox
 
 
+def await_begin(inbox: Inbox) -> None:
+    """Wait until the runner lets this job of a group set itself up. ValueError: it said something
+    else.
+    """
+    order = inbox.get()
+    if order["event"] != "begin":
+        raise ValueError(f"the runner sent {order['event']!r} to a job that has not begun")
+
+
 def pin(cores: Iterable[int] | None) -> None:
     """Keep this process, and every thread it will start, on these CPUs; forked children on the
     others it might use.

@@ -229,17 +229,8 @@ def _times(measure: Measure, one: JobRecord, other: JobRecord) -> list[tuple[flo
     one in all.
     """
     if measure is STEADY_STATE and one.turns and other.turns:
-        return _turn_times(one.turns, other.turns)
+        return one.turns.seconds_beside(other.turns)
     return [(measure.time(one) or 0.0, measure.time(other) or 0.0)]
-
-
-def _turn_times(one: TurnTimes, other: TurnTimes) -> list[tuple[float, float]]:
-    return [
-        (steps * one_s, steps * other_s)
-        for steps, one_s, other_s in list(zip(one.steps, one.step_s, other.step_s, strict=False))[
-            one.pilot :
-        ]
-    ]
 
 
 def _cycles(
@@ -288,9 +279,9 @@ def _mismatch(one: JobRecord, other: JobRecord) -> str:
         return "arms ran on different devices"
     if one.attempt != other.attempt:
         return "arms were not run again together"
-    if (one.partner is None) != (other.partner is None):
+    if bool(one.group) != bool(other.group):
         return "arms were measured by different protocols"
-    if one.partner is not None:
+    if one.group:
         return _turns_mismatch(one.turns, other.turns)
     if one.timing.steps != other.timing.steps and None not in (
         one.timing.steps,
@@ -310,7 +301,7 @@ def _turns_mismatch(one: TurnTimes | None, other: TurnTimes | None) -> str:
         return "no turn times recorded"
     if (one.steps, one.pilot, len(one.step_s)) != (other.steps, other.pilot, len(other.step_s)):
         return "arms did different turns"
-    times = _turn_times(one, other)
+    times = one.seconds_beside(other)
     return (
         ""
         if times and all(usable(s) for both in times for s in both)

@@ -129,7 +129,7 @@ def _settings(job: JobRecord) -> Settings:
         training.precision,
         training.batch_size,
         trained_length(job),
-        "interleaved" if job.partner else "sequential",
+        "interleaved" if job.group else "sequential",
     )
 
 

@@ -185,7 +185,7 @@ def _compare_metric(pair: Pair, arms: Arms) -> tuple[bool, str]:
     deviation).
     """
     both = arms.of_pair(pair)
-    if any(job.partner for side in both for job in side.values()):
+    if any(job.group for side in both for job in side.values()):
         return False, "metric not compared: jobs that take turns stop wherever their training is"
     names = _main_metrics([job for side in both for job in side.values() if is_result(job)])
     baseline, candidate = (_scores(side.values(), names) for side in both)

@@ -52,9 +52,9 @@ class Arms:
     def of_pair(self, pair: Pair) -> tuple[Replicates, Replicates]:
         """The replicates of a pair's baseline and candidate that were made for it; worked out once.
 
-        Under the interleaved protocol a job was measured against its partner, so it belongs to no
-        other pair; a pair that did not fit on the card together was measured sequentially instead,
-        in the same run.
+        Under the interleaved protocol a job belongs to the pairs of the arms that it took turns
+        with. A group that did not fit on the card was split, and a pair that did not fit was
+        measured sequentially instead, in the same run.
         """
         key = (pair.workload, pair.baseline, pair.candidate)
         if key not in self._of_pairs:
@@ -67,17 +67,15 @@ class Arms:
             {
                 k: job
                 for k, job in self.replicates[pair.workload, arm].items()
-                if job.partner in (None, other)
+                if not job.group or other in job.group
             }
             for arm, other in zip(sides, reversed(sides), strict=True)
         )
-        if any(job.partner for job in self.of_workload(pair.workload)):
-            # Replicate numbers are unique over such a workload's pairs: a job without a partner,
+        if any(job.group for job in self.of_workload(pair.workload)):
+            # Replicate numbers are unique over such a workload's groups: a job without a group,
             # alone at its number, was measured sequentially for another pair of its arm.
             for one, other in ((baseline, candidate), (candidate, baseline)):
-                for replicate in [
-                    k for k, job in one.items() if k not in other and not job.partner
-                ]:
+                for replicate in [k for k, job in one.items() if k not in other and not job.group]:
                     del one[replicate]
         return baseline, candidate
 
@@ -146,9 +144,9 @@ def is_interleaved(run: Run, jobs: Iterable[JobRecord]) -> bool:
 
     Such jobs wait for one another, so they have no time end to end.
     """
-    partners = [job.partner for job in jobs]
-    if partners:
-        return None not in partners
+    groups = [job.group for job in jobs]
+    if groups:
+        return all(groups)
     measurement = run.info.measurement
     return measurement is not None and measurement.protocol == "interleaved"
 

@@ -82,9 +82,10 @@ def _job(run: Run, job: JobRecord, beside: Path) -> Job:
 
 
 def _kind(job: JobRecord) -> str:
+    others = " and ".join(name for name in job.group if name != job.arm.name)
     said = [
         "parity run" if job.parity_run else "",
-        f"in turns with {job.partner}" if job.partner else "",
+        f"in turns with {others}" if others else "",
     ]
     said.append(f"attempt {job.attempt}" if job.attempt > 1 else "")
     return ", ".join(filter(None, said))

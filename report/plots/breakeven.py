@@ -105,7 +105,7 @@ def _figure(
         "interval."
     )
     if any(
-        job.partner for gain in gains for side in arms.of_pair(gain.pair) for job in side.values()
+        job.group for gain in gains for side in arms.of_pair(gain.pair) for job in side.values()
     ):
         caption += " Interleaved protocol: set-ups are of jobs side by side."
     alt = f"Cumulative training time against steps. {listed(said)}."

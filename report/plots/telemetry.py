@@ -165,7 +165,7 @@ def _figure(
             "CPU is the share of all cores that the job's processes had; RSS is their resident "
             "memory."
         )
-    if any(each.job.partner for each in chunk):
+    if any(each.job.group for each in chunk):
         caption += " Both arms of the pair were on the card at a time, and are seen together."
     return Drawing((run.info.run, *of), title, caption, _alt(chunk), figure, problems)
 

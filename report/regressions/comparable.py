@@ -108,7 +108,7 @@ def _work(run: Run, jobs: tuple[JobRecord, JobRecord], left_out: frozenset[str])
         "task": one.workload.task.model_dump(include={"name", "kind", "subset", "options"}),
         "data": one.sources.data,
         "training": _training(one, left_out),
-        "protocol": "interleaved" if one.partner else "sequential",
+        "protocol": "interleaved" if one.group else "sequential",
         "threads": measuring.threads,
         "warm-up steps": measuring.warmup_steps,
     }

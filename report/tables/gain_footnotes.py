@@ -124,10 +124,10 @@ def _name(gain: Gain) -> str:
 
 
 def _interleaved(run: Run, gains: list[Gain]) -> list[str]:
-    if not any(job.partner for job in run.jobs):
+    if not any(job.group for job in run.jobs):
         return []
     said = [
-        "interleaved protocol: the jobs of both arms took turns on the device; set-ups, and so the "
+        "interleaved protocol: the jobs of all arms took turns on the device; set-ups, and so the "
         "break-even, are of jobs "
         "side by side",
         *switching_notes(gains, arms_of(run)),

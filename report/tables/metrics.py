@@ -113,7 +113,7 @@ def metric_rows(run: Run) -> list[MetricRow]:
 
 
 def _counts(job: JobRecord) -> bool:
-    return is_result(job) and job.partner is None
+    return is_result(job) and not job.group
 
 
 def _row(name: str, jobs: Sequence[JobRecord], row: ArmRow) -> MetricRow:

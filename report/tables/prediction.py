@@ -155,7 +155,7 @@ def prediction_tables(parts: Sequence[Part[PredictionRow]]) -> list[Table[Predic
 
 
 def _of_job(run: Run, job: JobRecord, files: Files) -> Prediction | None:
-    if not is_result(job) or job.partner is not None or job.source != "measured":
+    if not is_result(job) or job.group or job.source != "measured":
         return None
     series = files.read(run, job.series, ["duration_s"])
     if series is None:

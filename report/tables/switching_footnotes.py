@@ -19,21 +19,26 @@ LEAST_TURNS = 8  # that follow a turn of the same arm, over all replicates; fewe
 
 
 def switching_notes(gains: Iterable[Gain], arms: Arms) -> list[str]:
-    """What the first step of a turn took more than those after it, for both arms of each pair
-    measured interleaved.
+    """What the first step of a turn took more than those after it, for every arm of each group that
+    took turns.
 
     And what of that is left in timed steps (`left_s`), whether there is a lead-in or not.
     """
-    said = []
+    groups: dict[tuple[str, ...], dict[str, list[JobRecord]]] = {}
     for gain in gains:
         sides = [
             [job for job in side.values() if is_result(job)] for side in arms.of_pair(gain.pair)
         ]
+        for side in filter(None, sides):
+            group = (gain.pair.workload, *sorted(side[0].group))
+            groups.setdefault(group, {})[side[0].arm.name] = side
+    said = []
+    for (workload, *names), by_arm in groups.items():
         costs, left = (
-            [f"{side[0].arm.name} {cost}" for side in sides if side and (cost := cost_of(side))]
+            [f"{arm} {cost}" for arm, jobs in by_arm.items() if (cost := cost_of(jobs))]
             for cost_of in (_cost_ms, _left_ms)
         )
-        lead_in = {job.turns.lead_in_steps for side in sides for job in side if job.turns}
+        lead_in = {job.turns.lead_in_steps for jobs in by_arm.values() for job in jobs if job.turns}
         if len(lead_in) != 1:
             continue
         (steps,) = lead_in
@@ -42,31 +47,33 @@ def switching_notes(gains: Iterable[Gain], arms: Arms) -> list[str]:
         )
         first = f"first step of a turn against those after it: {', '.join(costs)}; {untimed}"
         timed = (
-            "timed steps of a turn after the partner's against one after its own: "
+            "timed steps of a turn after another arm's against one after its own: "
             f"{', '.join(left)}"
         )
-        found = [text for text, whose in ((first, costs), (timed, left)) if len(whose) == 2]
+        found = [
+            text for text, whose in ((first, costs), (timed, left)) if len(whose) == len(names)
+        ]
         if found:
-            said.append(f"switching between the two jobs, {gain.pair.workload}: {'; '.join(found)}")
+            said.append(f"switching between the jobs, {workload}: {'; '.join(found)}")
     return said
 
 
-def left_s(times: TurnTimes) -> list[float]:
-    """What a timed step of a turn that followed the partner's took more than one of the turn after
+def left_s(times: TurnTimes, arms: int) -> list[float]:
+    """What a timed step of a turn that followed another arm's took more than one of the turn after
     it, seconds.
 
     An entry for each turn of this arm that the arm itself went on from, for the order of turns is
-    drawn: second in one pair of times and first in the next. Nobody else had the device in
-    between, and the two are neighbours in time, so their difference is what switching leaves in the
-    figures; it is 0 on average if nothing is left. No pilot's turns.
+    drawn: last in one round of a group of so many arms and first in the next. Nobody else had the
+    device in between, and the two are neighbours in time, so their difference is what switching
+    leaves in the figures; it is 0 on average if nothing is left. No pilot's turns.
     """
-    turns = list(zip(times.first, times.steps, times.step_s, strict=False))[
+    turns = list(zip(times.place, times.steps, times.step_s, strict=False))[
         times.pilot :
-    ]  # no `first`: none
+    ]  # no `place`: none
     return [
         step_s - next_step_s
-        for (first, steps, step_s), (next_first, next_steps, next_step_s) in pairwise(turns)
-        if not first and next_first and steps == next_steps
+        for (place, steps, step_s), (next_place, next_steps, next_step_s) in pairwise(turns)
+        if place == arms - 1 and next_place == 0 and steps == next_steps
     ]
 
 
@@ -76,7 +83,7 @@ def _left_ms(jobs: Iterable[JobRecord]) -> str:
     A replicate's level and slow drift cancel in a difference of neighbours, so the differences
     count as independent.
     """
-    found = [1e3 * more for job in jobs if job.turns for more in left_s(job.turns)]
+    found = [1e3 * more for job in jobs if job.turns for more in left_s(job.turns, len(job.group))]
     if len(found) < LEAST_TURNS:
         return ""
     estimate = mean_interval(found)

@@ -44,16 +44,16 @@ def run_replicates(
 def test_both_records_of_a_replicate_carry_the_same_turns_turned_round(tmp_path: Path) -> None:
     outcome, records = run_replicates(tmp_path, ({}, {}), ({}, {}))
     assert (outcome.exit_code, outcome.complete) == (0, True)
-    assert [(r.replicate, r.arm.name, r.partner, r.state) for r in records] == [
-        (replicate, arm, partner, State.OK)
+    assert [(r.replicate, r.arm.name, r.group, r.state) for r in records] == [
+        (replicate, arm, [BASELINE, CANDIDATE], State.OK)
         for replicate in (0, 1)
-        for arm, partner in ((BASELINE, CANDIDATE), (CANDIDATE, BASELINE))
+        for arm in (BASELINE, CANDIDATE)
     ]
     for baseline, candidate in (records[:2], records[2:]):
         assert baseline.turns is not None
         assert candidate.turns is not None
         assert len(baseline.turns.step_s) == len(candidate.turns.step_s) > 4
-        assert baseline.turns.first == [not first for first in candidate.turns.first]
+        assert baseline.turns.place == [1 - place for place in candidate.turns.place]
         assert (outcome.folder / str(baseline.log)).exists()
 
 
@@ -94,19 +94,19 @@ def test_a_replicate_whose_worker_dies_in_a_turn_is_relaunched_once_and_said(
 
 
 def test_a_pair_that_does_not_fit_goes_on_sequentially(tmp_path: Path) -> None:
-    """Only the switch is looked at: scripted_interleaved waits for turns that then never come,
-    until the time limit.
+    """Only the switch is looked at: scripted_interleaved waits for what then never comes, until
+    the time limit.
     """
     outcome, records = run_replicates(
         tmp_path, ({}, {"do": "out of memory", "at": 0}), ({}, {}), timeout_s=2.0
     )
-    assert [(r.arm.name, r.partner, r.replicate) for r in records] == [
-        (BASELINE, CANDIDATE, 0),
-        (CANDIDATE, BASELINE, 0),
-        (BASELINE, None, 0),
-        (CANDIDATE, None, 0),
-        (CANDIDATE, None, 1),
-        (BASELINE, None, 1),
+    assert [(r.arm.name, bool(r.group), r.replicate) for r in records] == [
+        (BASELINE, True, 0),
+        (CANDIDATE, True, 0),
+        (BASELINE, False, 0),
+        (CANDIDATE, False, 0),
+        (CANDIDATE, False, 1),
+        (BASELINE, False, 1),
     ]
     assert records[1].state is State.OUT_OF_MEMORY
     assert any(
@@ -121,7 +121,7 @@ def test_what_two_resident_jobs_share_is_given_to_neither(tmp_path: Path) -> Non
         assert record.telemetry.cores == os.cpu_count()
         assert record.telemetry.job_rss_peak_bytes is None
         assert any(
-            "both arms of the pair were on the card" in text for text in record.telemetry.unreadable
+            "all arms of the group were on the card" in text for text in record.telemetry.unreadable
         )
 
 

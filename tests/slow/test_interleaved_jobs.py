@@ -16,10 +16,10 @@ from typing import Any
 import pytest
 import worker_helpers
 from folders import ROOT, SUPPORT
-from interleaved_support import Replicate, pair_of
+from interleaved_support import Replicate, group_of
 from runner_support import processes_of, wait_until
 
-from harness.interleaved import PairOutcome
+from harness.interleaved import GroupOutcome
 from harness.launcher.channel import Event
 from harness.launcher.outcome import judge
 from harness.schema.measurement import Interleaved
@@ -34,14 +34,14 @@ def replicate(tmp_path_factory: pytest.TempPathFactory) -> Replicate:
 
 
 @pytest.fixture(scope="module")
-def outcome(replicate: Replicate) -> PairOutcome:
-    pair = pair_of(replicate.folder, training=TRAINING, freeze_collector=True, realtime=True)
+def outcome(replicate: Replicate) -> GroupOutcome:
+    pair = group_of(replicate.folder, training=TRAINING, freeze_collector=True, realtime=True)
     return replicate.run(pair, Interleaved(seconds=4, steps=2, cores=2, lead_in_steps=1))
 
 
-def test_trainer_beside_orttrainer(replicate: Replicate, outcome: PairOutcome) -> None:
+def test_trainer_beside_orttrainer(replicate: Replicate, outcome: GroupOutcome) -> None:
     assert outcome.problem == outcome.note == ""
-    assert [judge(seen, log) for seen, log in zip(outcome.seen, replicate.logs, strict=True)] == [
+    assert [judge(seen, log) for seen, log in zip(outcome.seen, replicate.logs(), strict=True)] == [
         (State.OK, "")
     ] * 2
     baseline, candidate = outcome.turns
@@ -57,7 +57,7 @@ def test_trainer_beside_orttrainer(replicate: Replicate, outcome: PairOutcome) -
 
 @pytest.mark.parametrize("index", [0, 1])
 def test_only_timed_steps_count_and_pauses_are_in_no_duration(
-    replicate: Replicate, outcome: PairOutcome, index: int
+    replicate: Replicate, outcome: GroupOutcome, index: int
 ) -> None:
     times, result, series = (
         outcome.turns[index],
@@ -91,13 +91,13 @@ def test_only_timed_steps_count_and_pauses_are_in_no_duration(
     assert (timing.steady_end_ns - timing.steady_begin_ns) / 1e9 > 1.5 * sum(timed)
 
 
-def test_jobs_take_turns(replicate: Replicate, outcome: PairOutcome) -> None:
+def test_jobs_take_turns(replicate: Replicate, outcome: GroupOutcome) -> None:
     turns = sorted((event["begin_ns"], event["end_ns"]) for _, event in replicate.named("turn"))
     assert len(turns) == 2 * len(outcome.turns[0].steps)
     assert all(before[1] <= after[0] for before, after in itertools.pairwise(turns))
 
 
-def test_levers_are_told_as_they_went(outcome: PairOutcome) -> None:
+def test_levers_are_told_as_they_went(outcome: GroupOutcome) -> None:
     for times in outcome.turns:
         assert times.levers["collector"] == "frozen"
         assert times.levers["same_cores"] is True
@@ -107,7 +107,7 @@ def test_levers_are_told_as_they_went(outcome: PairOutcome) -> None:
         assert (times.levers["scheduler"] == "SCHED_FIFO") != ("scheduler_refused" in times.levers)
 
 
-def test_onnx_runtime_is_proven_engaged_at_the_end_of_a_gated_job(outcome: PairOutcome) -> None:
+def test_onnx_runtime_is_proven_engaged_at_the_end_of_a_gated_job(outcome: GroupOutcome) -> None:
     result = outcome.seen[1].result
     assert result is not None
     assert result.engagement is not None
@@ -120,11 +120,11 @@ def test_training_too_short_for_the_budget_ends_by_itself(tmp_path: Path) -> Non
     measurement.
     """
     replicate = Replicate(tmp_path)
-    pair = pair_of(tmp_path, ("a", "b"), training={**TRAINING, "max_steps": 12})
+    pair = group_of(tmp_path, ("a", "b"), training={**TRAINING, "max_steps": 12})
     outcome = replicate.run(pair, Interleaved(seconds=30, steps=1, cores=0, lead_in_steps=1))
-    assert "ended by itself after 3 pairs of turns" in outcome.problem
+    assert "ended by itself after 3 rounds of turns" in outcome.problem
     assert [
-        judge(seen, log)[0] for seen, log in zip(outcome.seen, replicate.logs, strict=True)
+        judge(seen, log)[0] for seen, log in zip(outcome.seen, replicate.logs(), strict=True)
     ] == [State.OK] * 2
     assert 12 in [seen.result.timing.steps for seen in outcome.seen if seen.result]
     assert len(outcome.turns[0].steps) == 3
@@ -143,11 +143,11 @@ def test_a_worker_killed_in_its_turn_ends_the_pair(tmp_path: Path) -> None:
             os.kill(workers.pop("b"), signal.SIGKILL)
 
     replicate.watch = watch
-    pair = pair_of(tmp_path, ("a", "b"), training=TRAINING)
+    pair = group_of(tmp_path, ("a", "b"), training=TRAINING)
     outcome = replicate.run(pair, Interleaved(seconds=60, steps=4, cores=0))
     assert outcome.problem == "b was killed by SIGKILL"
     (ours, why), (theirs, _) = (
-        judge(seen, log) for seen, log in zip(outcome.seen, replicate.logs, strict=True)
+        judge(seen, log) for seen, log in zip(outcome.seen, replicate.logs(), strict=True)
     )
     assert (ours, theirs) == (State.INTERRUPTED, State.CRASHED)
     assert why.startswith(
@@ -157,10 +157,45 @@ def test_a_worker_killed_in_its_turn_ends_the_pair(tmp_path: Path) -> None:
     assert processes_of(tmp_path) == []
 
 
+def test_in_a_group_one_arm_falls_back_one_is_killed_and_the_pair_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Four real arms: the pair that is left has its measurement, and its rounds go on."""
+    # Only torch.compile heeds it, captures no graph, and so trains as plain PyTorch would.
+    monkeypatch.setenv("TORCHDYNAMO_DISABLE", "1")
+    replicate = Replicate(tmp_path)
+    workers: dict[str, int] = {}
+
+    def watch(arm: str, event: Event) -> None:
+        if event["event"] == "hello":
+            workers[arm] = event["pid"]
+        rounds = len([who for who, _ in replicate.named("turn") if who == "doomed"])
+        if event["event"] == "turn" and rounds == 4 and "doomed" in workers:
+            os.kill(workers.pop("doomed"), signal.SIGKILL)
+
+    replicate.watch = watch
+    arms = ("pytorch", "onnxruntime", "doomed", "torch-compile")
+    group = group_of(tmp_path, arms, training=TRAINING)
+    outcome = replicate.run(group, Interleaved(seconds=6, steps=1, cores=0), 300)
+    ended = [judge(seen, log)[0] for seen, log in zip(outcome.seen, replicate.logs(4), strict=True)]
+    assert ended == [State.OK, State.OK, State.CRASHED, State.FALLBACK]
+    assert outcome.problem == ""
+    assert "doomed left the group: it was killed by SIGKILL" in outcome.note
+    assert "torch-compile left the group: it ended as fallback" in outcome.note
+    baseline, candidate, doomed, _ = outcome.turns
+    assert len(baseline.steps) == len(candidate.steps) > len(doomed.steps) >= 3
+    result = outcome.seen[1].result
+    assert result is not None
+    assert result.engagement is not None
+    assert result.engagement.engaged
+    assert processes_of(tmp_path) == []
+
+
 def test_a_parked_worker_exits_with_its_runner(tmp_path: Path) -> None:
     """By itself: here nobody but the worker watches the channel."""
-    job = worker_helpers.spec(tmp_path, training=TRAINING, partner="other")
+    job = worker_helpers.spec(tmp_path, training=TRAINING, group=["pytorch", "other"])
     with worker_helpers.start(tmp_path, job) as worker:
+        worker.send("begin")
         wait_until(lambda: any(event["event"] == "ready" for event in worker.events), 60)
         time.sleep(0.5)
         assert worker.process.poll() is None  # it does wait
@@ -182,7 +217,7 @@ def _cpu_seconds(pid: int, seconds: float) -> float:
 RUNNER = """
 import sys
 from pathlib import Path
-from interleaved_support import Replicate, pair_of
+from interleaved_support import Replicate, group_of
 from harness.schema.measurement import Interleaved
 folder = Path(sys.argv[1])
 replicate = Replicate(folder)
@@ -191,7 +226,7 @@ def watch(arm, event):
         (folder / "turns").open("a").write("x")
 replicate.watch = watch
 training = {"batch_size": 8, "max_seq_length": 16, "max_steps": 2000}
-replicate.run(pair_of(folder, ("a", "b"), training=training),
+replicate.run(group_of(folder, ("a", "b"), training=training),
            Interleaved(seconds=300, steps=2, cores=0), 300)
 """
 

@@ -1,4 +1,4 @@
-"""Runs replicates of a pair, of scripted or of real jobs, and looks for what they leave behind."""
+"""Runs replicates of a group, of scripted or of real jobs, and looks for what they leave behind."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 import worker_helpers
 
-from harness.interleaved import Observers, PairOutcome, run_pair_replicate
+from harness.interleaved import GroupOutcome, Observers, run_replicate
 from harness.launcher.channel import Event
 from harness.launcher.process import LaunchOptions, RunningJob
 from harness.schema.job import JobSpec
@@ -19,21 +19,24 @@ from harness.schema.measurement import Interleaved
 SCRIPTED = (sys.executable, str(Path(__file__).parent / "scripted_interleaved.py"))
 
 
-def pair_of(
-    folder: Path, arms: Sequence[str] = ("pytorch", "onnxruntime"), **changes: Any
-) -> tuple[JobSpec, JobSpec]:
-    """The two specs of a replicate: roberta-tiny on the built-in corpus; `options`: of both
-    scripted arms.
+def group_of(
+    folder: Path,
+    arms: Sequence[str] = ("pytorch", "onnxruntime"),
+    *,
+    options: Sequence[dict[str, Any]] | None = None,
+    **changes: Any,
+) -> tuple[JobSpec, ...]:
+    """The specs of a replicate: roberta-tiny on the built-in corpus; `options`: of scripted
+    arms.
     """
-    options = changes.pop("options", ({}, {}))
     specs = []
-    for index, arm in enumerate(arms):
-        backend = arm if arm in ("pytorch", "onnxruntime") else "pytorch"
+    for arm, own in zip(arms, options or [{}] * len(arms), strict=True):
+        backend = arm if arm in ("onnxruntime", "torch-compile") else "pytorch"
         job = worker_helpers.spec(
             folder,
             backend,
-            arm={"name": arm, "options": options[index]},
-            partner=arms[1 - index],
+            arm={"name": arm, "options": own},
+            group=list(arms),
             do_eval=False,
             **{
                 key: value.copy() if isinstance(value, dict) else value
@@ -41,7 +44,7 @@ def pair_of(
             },
         )
         specs.append(JobSpec.model_validate(job))
-    return specs[0], specs[1]
+    return tuple(specs)
 
 
 class Replicate:
@@ -53,7 +56,7 @@ class Replicate:
         self.folder, self.command = folder, command
         self.jobs: list[RunningJob] = []
         self.events: list[tuple[str, Event]] = []
-        self.pids: tuple[int, int] | None = None
+        self.pids: tuple[int, ...] | None = None
         self.reason = ""
         self.watch: Callable[[str, Event], None] = lambda arm, event: None
 
@@ -67,15 +70,22 @@ class Replicate:
         self.events.append((spec.arm.name, event))
         self.watch(spec.arm.name, event)
 
-    def _started(self, pids: tuple[int, int]) -> None:
+    def _started(self, pids: tuple[int, ...]) -> None:
         self.pids = pids
 
     def run(
-        self, pair: tuple[JobSpec, JobSpec], settings: Interleaved, timeout_s: float = 120
-    ) -> PairOutcome:
-        return run_pair_replicate(
-            pair,
-            self.logs,
+        self,
+        jobs: Sequence[JobSpec],
+        settings: Interleaved,
+        timeout_s: float = 120,
+        pairs: Sequence[tuple[str, str]] | None = None,
+    ) -> GroupOutcome:
+        """Run the jobs; by default the first arm is the baseline of all others."""
+        names = [job.arm.name for job in jobs]
+        return run_replicate(
+            jobs,
+            self.logs(len(jobs)),
+            pairs=pairs or [(names[0], name) for name in names[1:]],
             settings=settings,
             start=self._start,
             timeout_s=timeout_s,
@@ -86,9 +96,8 @@ class Replicate:
             ),
         )
 
-    @property
-    def logs(self) -> tuple[Path, Path]:
-        return self.folder / "baseline.log", self.folder / "candidate.log"
+    def logs(self, jobs: int = 2) -> list[Path]:
+        return [self.folder / f"{job}.log" for job in range(jobs)]
 
     def named(self, name: str) -> list[tuple[str, Event]]:
         return [(arm, event) for arm, event in self.events if event["event"] == name]

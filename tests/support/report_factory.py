@@ -143,8 +143,8 @@ def make_interleaved_job(
     pilot: int = 0,
     **fields: Any,
 ) -> JobRecord:
-    """A job of the interleaved protocol: `steps` timed steps of `step_s[j]` seconds in pair of
-    turns j.
+    """A job of the interleaved protocol: `steps` timed steps of `step_s[j]` seconds in round
+    j.
     """
     counted = step_s[pilot:]
     times = TurnTimes(lead_in_steps=1, steps=[steps] * len(step_s), step_s=step_s, pilot=pilot)
@@ -157,7 +157,7 @@ def make_interleaved_job(
         steps=1000 + replicate,
     )
     return make_job(
-        arm, replicate, **{"partner": partner, "turns": times, "timing": timing, **fields}
+        arm, replicate, **{"group": [arm, partner], "turns": times, "timing": timing, **fields}
     )
 
 

@@ -116,7 +116,7 @@ def make_pair_plan(
     jobs = []
     for position, arm_options in enumerate(option for both in options for option in both):
         job = make_job(position, **arm_options)
-        jobs.append(job.replace(partner=(CANDIDATE, BASELINE)[position % 2], freeze_collector=True))
+        jobs.append(job.replace(group=[BASELINE, CANDIDATE], freeze_collector=True))
     turns = Interleaved(seconds=0.3, steps=1, cores=0)
     return plan_of(jobs, **{"interleaved": turns, **settings})
 

@@ -65,12 +65,14 @@ def end(channel: Channel) -> None:
 def main() -> None:
     channel = Channel(sys.argv[2])
     channel.send("hello", pid=os.getpid(), rank=0)
+    messages = channel.messages()
+    assert next(messages)["event"] == "begin"
     channel.send("phase", name="train")
     at, step = int(OPTIONS.get("at", -1)), 10
     if at == 0:
         misbehave(channel)
     channel.send("ready", step=step, levers={"collector": "frozen"})
-    for turn, message in enumerate(channel.messages(), 1):
+    for turn, message in enumerate(messages, 1):
         if message["event"] == "finish":
             break
         if turn == at:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import subprocess
@@ -85,6 +86,12 @@ class Worker:
         self.process.kill()
         self.process.wait()
         self.hang_up()
+
+    def send(self, event: str) -> None:
+        """Tell the worker something, as its runner."""
+        assert self.connected.wait(60)
+        assert self.connection is not None
+        self.connection.sendall(json.dumps({"event": event}).encode() + b"\n")
 
     def hang_up(self) -> None:
         """Close the runner's end of the channel."""

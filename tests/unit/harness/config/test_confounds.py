@@ -70,8 +70,8 @@ def test_a_setting_is_compared_as_the_workload_has_it() -> None:
         ),
         ("measurement.adaptive={max_replicates: 9}", "max_replicates (9) must be even"),
         (
-            "measurement={protocol: interleaved, adaptive: {}}",
-            "`adaptive` goes with `protocol: sequential`",
+            "measurement={protocol: interleaved, adaptive: {measure: end_to_end}}",
+            "jobs that take turns wait for each other, so they have no time end to end",
         ),
         ("measurement.adaptive={half_width_pp: 0}", "half_width_pp"),
     ],

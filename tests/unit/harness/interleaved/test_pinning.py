@@ -19,21 +19,22 @@ def settings(cores: int = 2, same: bool = True) -> Interleaved:
 
 def test_the_first_core_is_left_to_the_rest() -> None:
     chosen = pinning.choose(settings(), range(16), (), {})
-    assert chosen.baseline == chosen.candidate == [14, 15]
+    assert chosen == [[14, 15], [14, 15]]
 
 
 def test_separate_cores() -> None:
     chosen = pinning.choose(settings(same=False), range(16), (), {})
-    assert (chosen.baseline, chosen.candidate) == ([14, 15], [12, 13])
-    assert chosen.all == {12, 13, 14, 15}
+    assert chosen == [[14, 15], [12, 13]]
+    four = pinning.choose(settings(same=False), range(16), (), {}, jobs=4)
+    assert four == [[14, 15], [12, 13], [10, 11], [8, 9]]
 
 
 def test_hardware_threads_of_one_core_are_not_taken_together() -> None:
     adjacent = {cpu: cpu // 2 * 2 for cpu in range(8)}
-    assert pinning.choose(settings(), range(8), (), adjacent).baseline == [5, 7]
+    assert pinning.choose(settings(), range(8), (), adjacent)[0] == [5, 7]
     halves = {cpu: cpu % 4 for cpu in range(8)}
-    assert pinning.choose(settings(cores=3), range(8), (), halves).baseline == [5, 6, 7]
-    assert pinning.choose(settings(cores=4), range(8), (), halves).baseline == [
+    assert pinning.choose(settings(cores=3), range(8), (), halves)[0] == [5, 6, 7]
+    assert pinning.choose(settings(cores=4), range(8), (), halves)[0] == [
         4,
         5,
         6,
@@ -42,8 +43,8 @@ def test_hardware_threads_of_one_core_are_not_taken_together() -> None:
 
 
 def test_cores_near_the_gpu_come_first() -> None:
-    assert pinning.choose(settings(), range(16), range(8), {}).baseline == [6, 7]
-    assert pinning.choose(settings(cores=4), range(4, 16), (0, 1, 7), {}).baseline == [
+    assert pinning.choose(settings(), range(16), range(8), {})[0] == [6, 7]
+    assert pinning.choose(settings(cores=4), range(4, 16), (0, 1, 7), {})[0] == [
         7,
         13,
         14,
@@ -55,13 +56,13 @@ def test_cores_near_the_gpu_come_first() -> None:
     ("available", "cores"), [((0, 1), [0, 1]), ((3,), [3]), ((2, 5, 9), [5, 9])]
 )
 def test_small_hosts_give_what_they_have(available: tuple[int, ...], cores: list[int]) -> None:
-    assert pinning.choose(settings(), available, (), {}).baseline == cores
+    assert pinning.choose(settings(), available, (), {})[0] == cores
     shared = pinning.choose(settings(same=False), available, (), {})
-    assert shared.baseline == shared.candidate == cores
+    assert shared == [cores, cores]
 
 
 def test_no_cores_asked_for() -> None:
-    assert pinning.choose(settings(cores=0), range(16), (), {}).baseline is None
+    assert pinning.choose(settings(cores=0), range(16), (), {})[0] is None
 
 
 def test_lists_of_cpus() -> None:

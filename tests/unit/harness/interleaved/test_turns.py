@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import random
+from collections import Counter
 from collections.abc import Callable, Iterator
 from statistics import fmean
 
@@ -13,43 +15,61 @@ from hypothesis import strategies as st
 from property_support import examples
 
 from harness.interleaved.turns import (
-    LEAST_PAIRS,
+    LEAST_ROUNDS,
     LONGEST_TURN_S,
     PILOT_LENGTHS,
     PILOT_SHARE,
-    PairOfTurns,
+    Round,
     Schedule,
     Turn,
     predicted_variance,
+    williams_design,
 )
 from harness.schema.measurement import Interleaved
 
-MOST_TURNS = 100_000
+MOST_ROUNDS = 100_000
 
 
 def play(
-    schedule: Schedule, lead_in: int, step_s: Callable[[bool], float]
-) -> Iterator[tuple[PairOfTurns, Turn, Turn]]:
-    """Every pair of turns, with steps that take `step_s(of the baseline)`, drawn in the order they
-    are made.
+    schedule: Schedule, lead_in: int, step_s: Callable[[int], float]
+) -> Iterator[tuple[Round, dict[int, Turn]]]:
+    """Every round, with steps that take `step_s(index of the arm)`, drawn in the order they are
+    made.
     """
-    for _ in range(MOST_TURNS):
-        pair = schedule.next()
-        if pair is None:
+    for _ in range(MOST_ROUNDS):
+        round_ = schedule.next()
+        if round_ is None:
             return
-        made = {}
-        for is_baseline in (pair.baseline_first, not pair.baseline_first):
-            steps = [step_s(is_baseline) for _ in range(lead_in + pair.steps)]
-            made[is_baseline] = Turn(steps[:lead_in], steps[lead_in:])
-        schedule.add(made[True], made[False])
-        yield pair, made[True], made[False]
+        turns = {}
+        for arm in round_.order:
+            steps = [step_s(arm) for _ in range(lead_in + round_.steps)]
+            turns[arm] = Turn(steps[:lead_in], steps[lead_in:])
+        schedule.add(turns)
+        yield round_, turns
     raise AssertionError("the schedule does not end")
+
+
+def plan(settings: Interleaved, seed: str, arms: int = 2) -> Schedule:
+    """A schedule whose first arm is the baseline of all pairs."""
+    return Schedule(settings, seed, arms, [(0, arm) for arm in range(1, arms)])
 
 
 def fixed(seconds: float, steps: int | str, lead_in: int = 1) -> Interleaved:
     return Interleaved.model_validate(
         {"seconds": seconds, "steps": steps, "lead_in_steps": lead_in}
     )
+
+
+@pytest.mark.parametrize("arms", range(2, 12))
+def test_a_williams_design_balances_neighbours_and_places(arms: int) -> None:
+    rows = williams_design(arms)
+    times = 1 if arms % 2 == 0 else 2
+    assert len(rows) == times * arms
+    assert all(sorted(row) == list(range(arms)) for row in rows)
+    neighbours = Counter(pair for row in rows for pair in itertools.pairwise(row))
+    assert neighbours == dict.fromkeys(itertools.permutations(range(arms), 2), times)
+    places = Counter((arm, place) for row in rows for place, arm in enumerate(row))
+    assert set(places.values()) == {times}
 
 
 @examples(60)
@@ -59,50 +79,71 @@ def fixed(seconds: float, steps: int | str, lead_in: int = 1) -> Interleaved:
     lead_in=st.integers(0, 3),
     baseline_s=st.floats(0.005, 3),
     ratio=st.floats(0.3, 3),
+    arms=st.integers(2, 8),
     seed=st.text(max_size=5),
 )
 def test_a_replicate_fills_its_budget_in_balanced_random_order(
-    seconds: float, steps: int | str, lead_in: int, baseline_s: float, ratio: float, seed: str
+    seconds: float,
+    steps: int | str,
+    lead_in: int,
+    baseline_s: float,
+    ratio: float,
+    arms: int,
+    seed: str,
 ) -> None:
     noise = random.Random(seed)
-    schedule = Schedule(fixed(seconds, steps, lead_in), seed)
-    turns = list(
+    schedule = plan(fixed(seconds, steps, lead_in), seed, arms)
+    rounds = list(
         play(
             schedule,
             lead_in,
-            lambda first: baseline_s * (1 if first else ratio) * math.exp(noise.gauss(0, 0.05)),
+            lambda arm: baseline_s * (ratio if arm else 1) * math.exp(noise.gauss(0, 0.05)),
         )
     )
-    pilot = [turn for turn in turns if turn[0].pilot]
-    counted = [turn for turn in turns if not turn[0].pilot]
-    assert turns == pilot + counted  # the pilot comes first
-    assert (len(pilot), len(counted)) == (schedule.pilot_pairs, schedule.counted_pairs)
-    assert len(counted) >= LEAST_PAIRS
-    starts = [pair.baseline_first for pair, _, _ in counted]
-    assert all(starts[index] != starts[index + 1] for index in range(0, len(starts), 2))
-    assert {pair.steps for pair, _, _ in counted} == {schedule.steps}
-    spent = [a.seconds + b.seconds for _, a, b in turns]
+    pilot = [each for each in rounds if each[0].pilot]
+    counted = [each for each in rounds if not each[0].pilot]
+    assert rounds == pilot + counted  # the pilot comes first
+    assert (len(pilot), len(counted)) == (schedule.pilot_rounds, schedule.counted_rounds)
+    assert len(counted) >= LEAST_ROUNDS
+    design = sorted(williams_design(arms))
+    for begin in range(0, len(counted), len(design)):
+        orders = [round_.order for round_, _ in counted[begin : begin + len(design)]]
+        assert sorted(orders) == design  # whole designs, also at the end
+    assert {round_.steps for round_, _ in counted} == {schedule.steps}
+    spent = [sum(turn.seconds for turn in turns.values()) for _, turns in rounds]
     assert schedule.spent_s == pytest.approx(sum(spent))
     assert schedule.spent_s >= seconds
-    if len(counted) > LEAST_PAIRS:  # else the least number of pairs decided
-        assert sum(spent[:-2]) < seconds  # not a quad more than needed
+    if len(counted) - len(design) >= LEAST_ROUNDS:  # else the least number of rounds decided
+        assert sum(spent[: -len(design)]) < seconds  # not a design more than needed
     if steps == "auto":
         assert schedule.steps in PILOT_LENGTHS
-        # A round of the pilot that was begun is finished.
+        # Lengths of the pilot that were begun are finished.
         assert sum(spent[: len(pilot)]) <= PILOT_SHARE * seconds * 1.7 + spent[0]
-        for pair, a, b in pilot:
-            assert (
-                pair.steps == 1 or max(a.seconds, b.seconds) <= LONGEST_TURN_S * 1.4
-            )  # 5 % of noise
+        for round_, turns in pilot:
+            longest = max(turn.seconds for turn in turns.values())
+            assert round_.steps == 1 or longest <= LONGEST_TURN_S * 1.4  # 5% of noise
     else:
         assert not pilot
+
+
+def test_an_arm_that_leaves_has_no_further_turns_and_the_others_stay_balanced() -> None:
+    schedule = plan(fixed(6, 1), "x", arms=4)
+    orders = []
+    for number, (round_, _) in enumerate(play(schedule, 1, lambda _: 0.01)):
+        orders.append(round_.order)
+        if number == 9:
+            schedule.leave(2)
+    assert all(sorted(order) == [0, 1, 2, 3] for order in orders[:10])
+    assert all(sorted(order) == [0, 1, 3] for order in orders[10:])
+    design = [tuple((0, 1, 3)[place] for place in row) for row in williams_design(3)]
+    assert sorted(orders[10:16]) == sorted(design)
+    assert (len(orders) - 10) % len(design) == 0
 
 
 def test_the_order_is_drawn_by_the_seed() -> None:
     def order(seed: str) -> list[bool]:
         return [
-            pair.baseline_first
-            for pair, _, _ in play(Schedule(fixed(4, 1), seed), 1, lambda _: 0.01)
+            round_.order[0] == 0 for round_, _ in play(plan(fixed(4, 1), seed), 1, lambda _: 0.01)
         ]
 
     assert order("roberta/0") == order("roberta/0")
@@ -112,11 +153,11 @@ def test_the_order_is_drawn_by_the_seed() -> None:
 
 
 def _chosen(
-    step_s: Callable[[random.Random], Callable[[bool], float]], lead_in: int = 1
+    step_s: Callable[[random.Random], Callable[[int], float]], lead_in: int = 1
 ) -> list[int]:
     found = []
     for seed in range(60):
-        schedule = Schedule(fixed(60, "auto", lead_in), str(seed))
+        schedule = plan(fixed(60, "auto", lead_in), str(seed))
         list(play(schedule, lead_in, step_s(random.Random(seed))))
         assert schedule.steps is not None
         found.append(schedule.steps)
@@ -124,13 +165,13 @@ def _chosen(
 
 
 def test_independent_noise_asks_for_long_turns_and_drift_for_short_ones() -> None:
-    def white(draw: random.Random) -> Callable[[bool], float]:
+    def white(draw: random.Random) -> Callable[[int], float]:
         return lambda _: 0.05 * math.exp(draw.gauss(0, 0.05))
 
-    def drifting(draw: random.Random) -> Callable[[bool], float]:
+    def drifting(draw: random.Random) -> Callable[[int], float]:
         level = [0.0]
 
-        def step(_: bool) -> float:
+        def step(_: int) -> float:
             level[0] = 0.97 * level[0] + draw.gauss(0, 0.05)
             return 0.05 * math.exp(level[0])
 
@@ -143,30 +184,36 @@ def test_independent_noise_asks_for_long_turns_and_drift_for_short_ones() -> Non
 
 
 def test_without_lead_in_long_turns_have_no_advantage() -> None:
-    def white(draw: random.Random) -> Callable[[bool], float]:
+    def white(draw: random.Random) -> Callable[[int], float]:
         return lambda _: 0.05 * math.exp(draw.gauss(0, 0.05))
 
-    assert fmean(_chosen(white, lead_in=0)) < 2
+    assert fmean(_chosen(white, lead_in=0)) < 2.5
 
 
 def test_no_room_for_a_pilot() -> None:
     """Half a second a step, 45 s: a third of the time goes to the lead-in, turns of 2 s at
     most.
     """
-    schedule = Schedule(fixed(45, "auto"), "x")
-    turns = list(play(schedule, 1, lambda _: 0.5))
+    schedule = plan(fixed(45, "auto"), "x")
+    rounds = list(play(schedule, 1, lambda _: 0.5))
     assert schedule.steps == 2
-    assert schedule.pilot_pairs == 1
-    assert sum(a.seconds + b.seconds for _, a, b in turns) == pytest.approx(45, abs=6)
+    assert schedule.pilot_rounds == 1
+    assert sum(t.seconds for _, turns in rounds for t in turns.values()) == pytest.approx(45, abs=6)
 
 
 def test_steps_longer_than_a_turn_may_be_are_taken_one_by_one() -> None:
-    schedule = Schedule(fixed(45, "auto"), "x")
-    assert {pair.steps for pair, _, _ in play(schedule, 1, lambda _: 3.0)} == {1}
-    assert schedule.counted_pairs == LEAST_PAIRS
+    schedule = plan(fixed(45, "auto"), "x")
+    assert {round_.steps for round_, _ in play(schedule, 1, lambda _: 3.0)} == {1}
+    assert schedule.counted_rounds == LEAST_ROUNDS
 
 
-def test_predicted_variance_by_hand() -> None:
-    a = (Turn([0.5], [1.0]), Turn([0.5], [1.0]))  # ln ratio 0, 3 s
-    b = (Turn([0.5], [math.e, math.e]), Turn([0.5], [1.0, 1.0]))  # ln ratio 1, 2e + 3 s
-    assert predicted_variance([a, b]) == pytest.approx(0.5 * (3 + 2 * math.e + 3) / 2)
+def test_predicted_variance_is_that_of_the_noisiest_pair() -> None:
+    still, slow = Turn([0.5], [1.0]), Turn([0.5], [math.e, math.e])
+    rounds = [
+        {0: still, 1: still, 2: still},  # ln ratios 0 and 0, 4.5 s
+        {0: slow, 1: Turn([0.5], [1.0, 1.0]), 2: slow},  # 1 and 0, 4e + 3.5 s
+    ]
+    seconds = (4.5 + 4 * math.e + 3.5) / 2
+    assert predicted_variance(rounds, [(0, 1)]) == pytest.approx(0.5 * seconds)
+    assert predicted_variance(rounds, [(0, 2)]) == 0
+    assert predicted_variance(rounds, [(0, 1), (0, 2)]) == pytest.approx(0.5 * seconds)

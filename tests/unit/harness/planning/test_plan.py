@@ -189,8 +189,8 @@ def test_a_plan_in_words_says_when_it_stops() -> None:
     )
     assert text.startswith("at most 62 jobs")
     assert (
-        "stops at ±0.75 pp (steady state), looked at every two replicates from 8 replicates on"
-        in text
+        "stops at ±0.75 pp (steady state), looked at after every two replicates from 8 "
+        "replicates on" in text
     )
     assert "at most 30 replicates or 90 min" in text
     assert "… 36 more" in text
@@ -204,7 +204,7 @@ def test_a_plan_in_words_describes_turns() -> None:
         "turns of 5 steps, 1 more before each untimed, 30 s a replicate, pinned to 2 cores, the "
         "same" in text
     )
-    assert "pytorch beside onnxruntime: replicates 1 to 3" in text
+    assert "pytorch and onnxruntime in turns: replicates 1 to 3" in text
     assert "as many steps as the noise asks for" in outlined("measurement.protocol=interleaved")
 
 

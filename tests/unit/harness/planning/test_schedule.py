@@ -24,7 +24,14 @@ from harness.planning.plan import make_plan as plan_of
 from harness.planning.schedule import Item, Looked, Note, Refused, Schedule, Work
 from harness.schema.job import JobSpec
 from harness.schema.measurement import Adaptive
-from harness.schema.record import Fingerprint, JobRecord, State, Timing
+from harness.schema.record import (
+    Fingerprint,
+    GpuTelemetry,
+    JobRecord,
+    State,
+    Telemetry,
+    Timing,
+)
 
 GOOD = BAD_CONFIGS / "good.yaml"
 Outcome = Callable[[JobSpec, int], JobRecord]
@@ -283,7 +290,7 @@ def failing(states: dict[tuple[int, int], tuple[State, State]]) -> Outcome:
     """(replicate, attempt) → states of (pytorch, onnxruntime); everything else goes well."""
 
     def outcome(job: JobSpec, attempt: int) -> JobRecord:
-        if job.parity_run or job.partner is None or (job.replicate, attempt) not in states:
+        if job.parity_run or not job.group or (job.replicate, attempt) not in states:
             return well(job, attempt)
         state = states[(job.replicate, attempt)][job.arm.name == CANDIDATE]
         return ended(job, state, "" if state is State.OK else f"as told: {state}", attempt)
@@ -291,19 +298,19 @@ def failing(states: dict[tuple[int, int], tuple[State, State]]) -> Outcome:
     return outcome
 
 
-def test_a_plan_in_turns_runs_both_jobs_of_a_replicate_together() -> None:
+def test_an_interleaved_plan_runs_all_jobs_of_a_replicate_together() -> None:
     plan = suite_plan(*INTERLEAVED, *THREE_ARMS[:2], "measurement.interleaved.realtime=true")
     items, done = play(plan, [])
-    together = [item.jobs for item in items if isinstance(item, Work) and len(item.jobs) == 2]
+    together = [item.jobs for item in items if isinstance(item, Work) and len(item.jobs) > 1]
     assert done
-    assert [(a.arm.name, b.arm.name, a.replicate, b.replicate) for a, b in together] == [
-        *((BASELINE, CANDIDATE, n, n) for n in (0, 1, 2)),
-        *((BASELINE, "third", n, n) for n in (3, 4, 5)),
+    arms = [BASELINE, CANDIDATE, "third"]
+    assert [[(job.arm.name, job.replicate) for job in jobs] for jobs in together] == [
+        [(arm, replicate) for arm in arms] for replicate in (0, 1, 2)
     ]
-    for a, b in together:
-        assert (a.partner, b.partner) == (b.arm.name, a.arm.name)
-        assert a.seed == b.seed == 42 + a.replicate
-        assert (a.lead_in_steps, a.freeze_collector, a.realtime) == (1, True, True)
+    for job in (job for jobs in together for job in jobs):
+        assert job.group == arms
+        assert job.seed == 42 + job.replicate
+        assert (job.lead_in_steps, job.freeze_collector, job.realtime) == (1, True, True)
     assert len({job.id for job in plan.jobs}) == len(plan.jobs)
 
 
@@ -380,7 +387,7 @@ def test_a_pair_that_does_not_fit_is_measured_sequentially() -> None:
     assert note.startswith(
         "tiny-sst2: pytorch and onnxruntime do not fit on the device together (onnxruntime ran out"
     )
-    sequential = [record for record in records if record.partner is None and not record.parity_run]
+    sequential = [record for record in records if not record.group and not record.parity_run]
     assert [(r.arm.name, r.replicate) for r in sequential] == [
         (BASELINE, 0),
         (CANDIDATE, 0),
@@ -392,6 +399,114 @@ def test_a_pair_that_does_not_fit_is_measured_sequentially() -> None:
     resumed = records[:6]
     play(plan, resumed, failing(states))
     assert [r.id for r in resumed] == [r.id for r in records]
+
+
+GROUP = (*INTERLEAVED, *THREE_ARMS[:2])
+
+
+def group_failing(states: dict[tuple[str, int, int], State]) -> Outcome:
+    """(arm, replicate, attempt) → state; everything else goes well."""
+
+    def outcome(job: JobSpec, attempt: int) -> JobRecord:
+        state = states.get((job.arm.name, job.replicate, attempt))
+        if job.parity_run or not job.group or state is None:
+            return well(job, attempt)
+        return ended(job, state, f"as told: {state}", attempt)
+
+    return outcome
+
+
+def works(items: Sequence[Item]) -> list[tuple[str, int]]:
+    """The arms and the replicate of everything that was run together."""
+    return [
+        (" ".join(job.arm.name for job in item.jobs), item.jobs[0].replicate)
+        for item in items
+        if isinstance(item, Work) and len(item.jobs) > 1
+    ]
+
+
+def test_an_arm_that_crashed_costs_a_group_no_second_attempt() -> None:
+    records: list[JobRecord] = []
+    crash = {("third", 1, 1): State.CRASHED}
+    items, done = play(suite_plan(*GROUP), records, group_failing(crash))
+    assert done
+    assert works(items) == [(f"{BASELINE} {CANDIDATE} third", n) for n in (0, 1, 2)]
+    # Without the baseline there is no pair, and the replicate is made once more.
+    crash = {
+        (BASELINE, 1, 1): State.CRASHED,
+        (CANDIDATE, 1, 1): State.INTERRUPTED,
+        ("third", 1, 1): State.INTERRUPTED,
+    }
+    items, done = play(suite_plan(*GROUP), [], group_failing(crash))
+    assert done
+    assert [replicate for _, replicate in works(items)] == [0, 1, 1, 2]
+
+
+def test_a_group_that_the_user_interrupted_runs_again_although_an_arm_had_crashed() -> None:
+    plan = suite_plan(*GROUP)
+    records: list[JobRecord] = []
+    play(plan, records, kill_after=3)  # three parity runs
+    first = [job for job in plan.jobs if job.replicate == 0 and not job.parity_run]
+    states = {"third": State.CRASHED}
+    records += [ended(job, states.get(job.arm.name, State.INTERRUPTED)) for job in first]
+    items, _ = play(plan, records)
+    assert [replicate for _, replicate in works(items)] == [0, 1, 2]
+
+
+def test_an_arm_that_runs_out_of_memory_splits_the_group_into_its_pairs() -> None:
+    records: list[JobRecord] = []
+    unfit = {("third", 1, 1): State.OUT_OF_MEMORY}
+    items, done = play(suite_plan(*GROUP), records, group_failing(unfit))
+    assert done
+    assert works(items) == [
+        (f"{BASELINE} {CANDIDATE} third", 0),
+        (f"{BASELINE} {CANDIDATE} third", 1),
+        (f"{BASELINE} {CANDIDATE}", 4),
+        (f"{BASELINE} {CANDIDATE}", 5),
+        (f"{BASELINE} third", 7),
+        (f"{BASELINE} third", 8),
+    ]
+    assert notes(items) == [
+        "tiny-sst2: pytorch and onnxruntime and third do not fit on the device together (third ran "
+        "out of memory in replicate 2): each pair takes turns by itself instead"
+    ]
+    assert {r.seed for r in records if r.replicate == 7} == {42 + 7}
+    resumed = records[:9]
+    play(suite_plan(*GROUP), resumed, group_failing(unfit))
+    assert [r.id for r in resumed] == [r.id for r in records]
+
+
+def test_a_group_too_large_by_its_parity_runs_is_split_beforehand() -> None:
+    """Three arms need 1.1 · (4 + 3 + 3) GiB of 10."""
+
+    def outcome(job: JobSpec, attempt: int) -> JobRecord:
+        peak = (4 if job.arm.name == BASELINE else 3) * 2**30
+        card = GpuTelemetry(index=0, memory_peak_bytes=peak, memory_total_bytes=10 * 2**30)
+        telemetry = Telemetry(interval_s=0.1, gpus=[card]) if job.parity_run else None
+        return well(job, attempt).replace(telemetry=telemetry)
+
+    items, done = play(suite_plan(*GROUP), [], outcome)
+    assert done
+    assert works(items) == [
+        *((f"{BASELINE} {CANDIDATE}", n) for n in (0, 1, 2)),
+        *((f"{BASELINE} third", n) for n in (9, 10, 11)),
+    ]
+    assert notes(items) == [
+        "tiny-sst2: by their parity runs the arms need 11.0 GiB together, and the device has 10.0 "
+        "GiB: they take turns in 2 groups (pytorch, onnxruntime; pytorch, third)"
+    ]
+
+
+def test_adaptive_stopping_looks_at_a_group_after_every_replicate() -> None:
+    adaptive = "measurement.adaptive={min_replicates: 2, max_replicates: 6, half_width_pp: 1}"
+    records: list[JobRecord] = []
+    items, done = play(suite_plan(*GROUP, adaptive), records)
+    assert done
+    looked = [item for item in items if isinstance(item, Looked)]
+    assert [item.decision.stop for item in looked] == [False, True]
+    assert len(looked[-1].dropped) == 4 * 3
+    assert {pair.state for pair in looked[-1].decision.pairs} == {"precision reached"}
+    assert works(items) == [(f"{BASELINE} {CANDIDATE} third", n) for n in (0, 1)]
 
 
 def test_a_job_alone_is_the_job_of_the_epochs_protocol() -> None:

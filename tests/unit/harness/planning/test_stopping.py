@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from property_support import examples
 from runner_support import BASELINE, CANDIDATE, ended, make_job
 
-from harness.planning.stopping import decide, half_width_pp, needed_replicates, ratios
+from harness.planning.stopping import decide, half_width_pp, needed_replicates, times
 from harness.runner.display import stopped
 from harness.schema.measurement import Adaptive
-from harness.schema.record import JobRecord, Pair, State, Timing
-from harness.schema.stats import mean_interval
+from harness.schema.record import JobRecord, Pair, State, Timing, TurnTimes
+from harness.schema.stats import log_ratios, mean_interval
 
 PAIR = Pair(workload="tiny", baseline=BASELINE, candidate=CANDIDATE)
 
@@ -168,16 +168,47 @@ def test_a_pair_that_never_works_is_not_waited_for() -> None:
     assert "no interval" in stopped(decision.pairs[0])
 
 
+def log_ratios_of(found: Sequence[JobRecord], measure: str) -> list[float]:
+    return log_ratios([replicate[0] for replicate in times(PAIR, found, measure)])
+
+
 def test_the_measure_is_chosen_and_the_last_attempt_counts() -> None:
     found = records([0.1, 0.2])
-    assert ratios(PAIR, found, "steady_state") == pytest.approx([0.1, 0.2])
-    assert ratios(PAIR, found, "end_to_end") == [0.0, 0.0]
+    assert log_ratios_of(found, "steady_state") == pytest.approx([0.1, 0.2])
+    assert log_ratios_of(found, "end_to_end") == [0.0, 0.0]
     again = found[0].model_copy(
         update={"timing": Timing(steady_step_s=math.exp(0.5)), "attempt": 2}
     )
-    assert ratios(PAIR, [*found, again], "steady_state") == pytest.approx([0.5, 0.2])
+    assert log_ratios_of([*found, again], "steady_state") == pytest.approx([0.5, 0.2])
     bad = found[0].model_copy(update={"state": State.CONTAMINATED, "attempt": 2})
-    assert ratios(PAIR, [*found, bad], "steady_state") == pytest.approx([0.2])
+    assert log_ratios_of([*found, bad], "steady_state") == pytest.approx([0.2])
+
+
+def test_turns_of_a_group_are_compared_round_by_round() -> None:
+    """Rounds share what the host did, and a third arm is nobody's business; jobs of a group take
+    the time of one.
+    """
+    group = [BASELINE, CANDIDATE, "third"]
+    shared = [1.0, 1.3, 0.8, 1.1] * 6
+    found = []
+    for replicate in range(2):
+        for arm, factor in ((0, 1.2), (1, 1.0)):
+            step_s = [factor * slow for slow in shared]
+            turns = TurnTimes(lead_in_steps=1, steps=[2] * len(shared), step_s=step_s, pilot=4)
+            record = ended(make_job(2 * replicate + arm), wall_s=90.0)
+            found.append(record.model_copy(update={"turns": turns, "group": group}))
+    target = Adaptive(half_width_pp=0.5, min_replicates=2, max_replicates=8)
+    decision = decide(target, [PAIR], found, 2)
+    (pair,) = decision.pairs
+    assert decision.stop
+    assert (pair.state, pair.replicates) == ("precision reached", 2)
+    assert pair.half_width_pp == pytest.approx(0, abs=1e-9)
+    assert pair.minutes == pytest.approx(4 * 90 / 3 / 60)
+    assert times(PAIR, found, "steady_state")[0] == [
+        (pytest.approx(2.4 * slow), pytest.approx(2 * slow)) for slow in shared[4:]
+    ]
+    # Replicates of another group are not looked at.
+    assert decide(target, [PAIR], found, 2, first=2).pairs[0].replicates == 0
 
 
 def test_a_precise_answer_costs_fewer_replicates_than_a_noisy_one() -> None:

@@ -112,7 +112,7 @@ def test_what_is_no_pause() -> None:
 
 def test_turns_stand_for_steps_under_the_turns_protocol() -> None:
     """The steps of a job that waited for its turn are no pauses; a turn that was held up is."""
-    record, steps, seconds = job([1.0, *STEADY, 90.0], partner="onnxruntime")
+    record, steps, seconds = job([1.0, *STEADY, 90.0], group=["pytorch", "onnxruntime"])
     times = TurnTimes(
         lead_in_steps=1, steps=[4] * 6, step_s=[9.0, 1.0, 1.0, 1.0, 1.0, 1.0], pilot=1
     )

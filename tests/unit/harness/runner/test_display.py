@@ -94,8 +94,8 @@ def test_parity_runs_attempts_and_partners_are_named() -> None:
     job = make_job(1)
     assert title(job.model_copy(update={"parity_run": True})) == "tiny · onnxruntime · parity run"
     assert (
-        title(job.model_copy(update={"partner": "pytorch"}))
-        == "tiny · onnxruntime beside pytorch · replicate 1"
+        title(job.model_copy(update={"group": ["pytorch", "onnxruntime", "third"]}))
+        == "tiny · onnxruntime beside pytorch and third · replicate 1"
     )
     assert (
         title(ended(1, 1.0).model_copy(update={"attempt": 3}))
@@ -109,7 +109,8 @@ def test_time_left_knows_of_dropped_jobs_parity_runs_and_jobs_that_run_together(
     left.dropped(jobs[2:])
     assert left.seconds() == pytest.approx(10.0)
     together = TimeLeft(
-        jobs, [ended(p, 30.0).model_copy(update={"partner": "other"}) for p in (0, 1)]
+        jobs,
+        [ended(p, 30.0).model_copy(update={"group": ["pytorch", "onnxruntime"]}) for p in (0, 1)],
     )
     assert together.seconds() == pytest.approx(30.0), (
         "the two others take as long as these, together"

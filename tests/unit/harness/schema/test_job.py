@@ -37,7 +37,7 @@ def job(**changes: Any) -> JobSpec:
 def test_the_id_is_the_one_that_recorded_runs_know() -> None:
     """An unfinished run is resumed by the ids of its jobs: they stay from version to version."""
     assert job().id == "dcacf41ebebc641f"
-    assert job(partner="b", replicate=3).id == "b914e1e25c530525"
+    assert job(group=["a", "b"], replicate=3).id == "b914e1e25c530525"
 
 
 @pytest.mark.parametrize(
@@ -75,8 +75,8 @@ def test_a_job_is_the_same_after_its_way_to_the_worker() -> None:
 
 def test_taking_turns_makes_another_job_and_running_alone_the_first_again() -> None:
     alone = job()
-    turns = alone.in_turns("b", TURNS)
-    assert (turns.partner, turns.lead_in_steps) == ("b", 3)
+    turns = alone.in_turns(["a", "b"], TURNS)
+    assert (turns.group, turns.lead_in_steps) == (["a", "b"], 3)
     assert (turns.freeze_collector, turns.realtime) == (True, True)
     assert turns.id != alone.id
     assert turns.with_cores([4]).alone() == alone

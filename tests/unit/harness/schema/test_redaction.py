@@ -232,7 +232,7 @@ def test_free_text_is_redacted_wherever_it_stands_and_structured_fields_are_not(
 # field of text stands here, or its type is harness.schema.redaction's FreeText.
 STRUCTURED = set(
     """
-    JobRecord.id JobRecord.run JobRecord.suite JobRecord.device JobRecord.partner
+    JobRecord.id JobRecord.run JobRecord.suite JobRecord.device JobRecord.group
     JobRecord.started_at JobRecord.series JobRecord.log JobRecord.main_metrics JobRecord.packages
     JobRecord.unpublished RunInfo.run RunInfo.suite RunInfo.created_at RunInfo.finished_at
     RunInfo.config_sha256 RunInfo.packages RunInfo.stacks RunInfo.parts Pair.workload Pair.baseline

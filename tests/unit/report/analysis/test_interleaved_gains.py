@@ -82,7 +82,7 @@ def test_there_is_no_end_to_end_row_and_no_runtimes_table() -> None:
     assert [table.name for table in build([run]).tables] == ["steady", "gains"]
     text = render([run])
     assert "1000" not in text  # the recorded time from end to end has the waiting in it
-    assert "- interleaved protocol: the jobs of both arms took turns on the device" in text
+    assert "- interleaved protocol: the jobs of all arms took turns on the device" in text
     assert "(nothing recorded)" in render([run], view="runtimes")
     assert "- an interval from one replicate (n = 1) holds what varies within it" in text
     planned = make_run([], [PAIR], config={"measurement": {"protocol": "interleaved"}})
@@ -128,7 +128,11 @@ def test_what_jobs_that_were_told_to_stop_had_learned_is_not_compared() -> None:
 def test_why_a_job_failed_is_told_under_the_gains_of_such_a_run() -> None:
     jobs = both(0, [0.5] * 4, [0.4] * 4)
     jobs[1] = make_job(
-        "onnxruntime", 0, partner="pytorch", state=State.CRASHED, reason="killed by signal 9"
+        "onnxruntime",
+        0,
+        group=["pytorch", "onnxruntime"],
+        state=State.CRASHED,
+        reason="killed by signal 9",
     )
     text = render([make_run(jobs, [PAIR])], view="gains")
     assert "no result: onnxruntime: crashed in 1 of 1 replicate" in text
@@ -167,12 +171,17 @@ def test_a_pair_that_did_not_fit_goes_on_by_epochs_beside_one_that_did() -> None
             "eager",
             0,
             backend="pytorch",
-            partner="onnxruntime",
+            group=["eager", "onnxruntime"],
             state=State.INTERRUPTED,
             started_at="1",
         ),
         make_job(
-            "onnxruntime", 0, partner="eager", state=State.OUT_OF_MEMORY, started_at="1", attempt=2
+            "onnxruntime",
+            0,
+            group=["eager", "onnxruntime"],
+            state=State.OUT_OF_MEMORY,
+            started_at="1",
+            attempt=2,
         ),
     ]
     alone = [
@@ -198,7 +207,7 @@ def test_a_pair_that_did_not_fit_goes_on_by_epochs_beside_one_that_did() -> None
     ("change", "why"),
     [
         ({"turns": None}, "no turn times recorded in 1 of 1 replicate"),
-        ({"partner": None}, "arms were measured by different protocols in 1 of 1 replicate"),
+        ({"group": []}, "arms were measured by different protocols in 1 of 1 replicate"),
         ({"device": "NVIDIA Abacus"}, "arms ran on different devices in 1 of 1 replicate"),
         ({"attempt": 2}, "arms were not run again together in 1 of 1 replicate"),
     ],

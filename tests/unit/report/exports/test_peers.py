@@ -37,7 +37,7 @@ def test_pyperf_loads_names_values_and_units(run, tmp_path: Path) -> None:
         jobs = [job for job in replicates.values() if job.state == "ok"]
         expected[f"{workload}/{arm}/steady-step-time"] = [job.timing.steady_step_s for job in jobs]
         expected[f"{workload}/{arm}/setup-time"] = [job.timing.setup_s for job in jobs]
-        if not any(job.partner for job in jobs):
+        if not any(job.group for job in jobs):
             expected[f"{workload}/{arm}/end-to-end-time"] = [
                 job.timing.train_runtime_s for job in jobs
             ]

@@ -62,7 +62,7 @@ def test_jobs_that_failed_took_turns_or_were_not_evaluated_have_no_metrics() -> 
     jobs = [
         make_job("pytorch", metrics={"accuracy": 0.8}),
         make_job("onnxruntime", metrics={"accuracy": 0.9}, engagement=None),
-        make_job("third", partner="pytorch", metrics={"accuracy": 0.9}),
+        make_job("third", group=["pytorch", "third"], metrics={"accuracy": 0.9}),
     ]
     values = {row["Backend"]: row["Value"] for row in _cells(jobs)}
     assert values == {"PyTorch": "0.8000", "ONNX Runtime": "", "third": ""}

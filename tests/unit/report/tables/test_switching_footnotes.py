@@ -38,7 +38,7 @@ def note(replicates: list[tuple[float | None, float | None]], lead_in: int = 1) 
 def test_the_mean_over_replicates_with_its_interval() -> None:
     error = 1.96 * math.hypot(0.3, 0.3) / 2
     assert note([(1e-3, -5e-4), (3e-3, -1.5e-3)]) == [
-        "- switching between the two jobs, tiny-sst2: first step of a turn against those after it: "
+        "- switching between the jobs, tiny-sst2: first step of a turn against those after it: "
         f"pytorch +2.0 ±{error:.1f} ms, onnxruntime -1.0 ±{error:.1f} ms; kept out by 1 untimed "
         "at its head"
     ]
@@ -63,7 +63,9 @@ def taking_turns(
     ]
     job = make_interleaved_job(arm, partner, replicate, step_s, pilot=1)
     assert job.turns is not None
-    return job.model_copy(update={"turns": job.turns.model_copy(update={"first": first})})
+    return job.model_copy(
+        update={"turns": job.turns.model_copy(update={"place": [int(not mine) for mine in first]})}
+    )
 
 
 def test_what_is_left_in_timed_steps_comes_from_turns_that_follow_the_same_arm() -> None:
@@ -80,13 +82,13 @@ def test_what_is_left_in_timed_steps_comes_from_turns_that_follow_the_same_arm()
     assert candidate is not None
     # 1 ms of drift between the two turns; the pilot's turn begins no difference, though its
     # partner's follows itself.
-    assert left_s(baseline) == [pytest.approx(0.003)] * 7
-    assert left_s(candidate) == [pytest.approx(-0.003)] * 7
+    assert left_s(baseline, 2) == [pytest.approx(0.003)] * 7
+    assert left_s(candidate, 2) == [pytest.approx(-0.003)] * 7
     text = render([make_run(jobs, [PAIR])], view="gains")
     said = (
-        "timed steps of a turn after the partner's against one after its own: pytorch +3.0 ±0.0 ms"
+        "timed steps of a turn after another arm's against one after its own: pytorch +3.0 ±0.0 ms"
     )
-    assert f"- switching between the two jobs, tiny-sst2: {said}, onnxruntime -3.0 ±0.0 ms" in text
+    assert f"- switching between the jobs, tiny-sst2: {said}, onnxruntime -3.0 ±0.0 ms" in text
 
 
 def test_a_handful_of_turns_says_nothing() -> None:
@@ -111,7 +113,7 @@ def test_a_replicate_that_failed_says_nothing() -> None:
         "pytorch",
         1,
         backend="pytorch",
-        partner="onnxruntime",
+        group=["pytorch", "onnxruntime"],
         state=State.CRASHED,
         turns=jobs[2].turns,
     )

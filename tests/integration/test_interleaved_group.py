@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from interleaved_support import SCRIPTED, Replicate, pair_of
+from interleaved_support import SCRIPTED, Replicate, group_of
 from runner_support import processes_of
 
 from harness.errors import BenchError
-from harness.interleaved import Observers, PairOutcome, run_pair_replicate
-from harness.interleaved.pair_replicate import cost_of_switching
-from harness.interleaved.turns import LEAST_PAIRS, Turn
+from harness.interleaved import GroupOutcome, Observers, group, run_replicate
+from harness.interleaved.group import cost_of_switching
+from harness.interleaved.turns import LEAST_ROUNDS, Turn
 from harness.launcher.channel import Event
 from harness.launcher.outcome import judge
 from harness.launcher.process import RunningJob
@@ -31,8 +31,11 @@ def replicate(tmp_path: Path) -> Replicate:
     return Replicate(tmp_path, command=SCRIPTED)
 
 
-def states(replicate: Replicate, outcome: PairOutcome) -> list[State]:
-    return [judge(seen, log)[0] for seen, log in zip(outcome.seen, replicate.logs, strict=True)]
+def states(replicate: Replicate, outcome: GroupOutcome) -> list[State]:
+    return [
+        judge(seen, log)[0]
+        for seen, log in zip(outcome.seen, replicate.logs(len(outcome.seen)), strict=True)
+    ]
 
 
 def run(
@@ -40,10 +43,10 @@ def run(
     candidate: dict[str, Any],
     settings: Interleaved = SETTINGS,
     timeout_s: float = 60,
-) -> PairOutcome:
+) -> GroupOutcome:
     """A replicate whose candidate behaves as told; nothing of it may be left."""
     outcome = replicate.run(
-        pair_of(replicate.folder, ("base", "cand"), options=({}, candidate)), settings, timeout_s
+        group_of(replicate.folder, ("base", "cand"), options=({}, candidate)), settings, timeout_s
     )
     assert processes_of(replicate.folder) == []
     return outcome
@@ -57,7 +60,9 @@ def test_a_whole_replicate(replicate: Replicate) -> None:
     # A pair of turns: (1 lead-in of twice a step + 2 steps) of 10 ms and of 20 ms make 120 ms; 1 s
     # ends after 10.
     assert len(baseline.steps) == len(candidate.steps) == 10
-    assert [a != b for a, b in zip(baseline.first, candidate.first, strict=True)] == [True] * 10
+    assert [sorted(both) for both in zip(baseline.place, candidate.place, strict=True)] == [
+        [0, 1]
+    ] * 10
     assert (baseline.step_s, candidate.step_s) == (
         [pytest.approx(0.01)] * 10,
         [pytest.approx(0.02)] * 10,
@@ -67,8 +72,8 @@ def test_a_whole_replicate(replicate: Replicate) -> None:
         [pytest.approx(0.04)] * 10,
     )
     assert [
-        a < b for a, b in zip(baseline.begin_ns, candidate.begin_ns, strict=True)
-    ] == baseline.first
+        int(a > b) for a, b in zip(baseline.begin_ns, candidate.begin_ns, strict=True)
+    ] == baseline.place
     assert baseline.levers == {"collector": "frozen"}
     assert set(baseline.steps) == set(candidate.steps) == {2}
     # One at a time: a turn is over before the next begins.
@@ -117,7 +122,7 @@ def test_whatever_ends_one_job_stops_the_other(
     assert time.monotonic() - begin < 15
     assert outcome.problem == words
     assert states(replicate, outcome) == [State.INTERRUPTED, state]
-    assert judge(outcome.seen[0], replicate.logs[0])[1].startswith(
+    assert judge(outcome.seen[0], replicate.logs()[0])[1].startswith(
         f"stopped because its partner {words}, in phase"
     )
     lengths = {len(times.steps) for times in outcome.turns}
@@ -128,7 +133,7 @@ def test_whatever_ends_one_job_stops_the_other(
 def test_a_pair_that_does_not_fit(replicate: Replicate, at: int) -> None:
     outcome = run(replicate, {"do": "out of memory", "at": at})
     assert outcome.problem.startswith(
-        "the two jobs do not fit together: cand ended as out_of_memory (CUDA out of mem"
+        "the jobs do not fit together: cand ended as out_of_memory (CUDA out of mem"
     )
     assert states(replicate, outcome) == [State.INTERRUPTED, State.OUT_OF_MEMORY]
 
@@ -142,12 +147,12 @@ def test_a_job_that_hangs_is_killed_at_the_time_limit(replicate: Replicate, at: 
 
 
 def test_training_that_ends_by_itself_counts_if_there_is_enough(replicate: Replicate) -> None:
-    outcome = run(replicate, {"do": "end early", "at": LEAST_PAIRS + 3})
+    outcome = run(replicate, {"do": "end early", "at": LEAST_ROUNDS + 3})
     assert not outcome.problem
     assert (
-        "the training of cand (at step 40) ended by itself after 10 pairs of turns" in outcome.note
+        "the training of cand (at step 40) ended by itself after 10 rounds of turns" in outcome.note
     )
-    assert len(outcome.turns[0].steps) == LEAST_PAIRS + 2
+    assert len(outcome.turns[0].steps) == LEAST_ROUNDS + 2
     assert states(replicate, outcome) == [State.OK, State.OK]
 
 
@@ -180,7 +185,7 @@ def test_a_wake_up_is_heard_at_once(replicate: Replicate) -> None:
     wake, write_end = os.pipe()
     times: list[float] = []
 
-    def started(pids: tuple[int, int]) -> None:
+    def started(pids: tuple[int, ...]) -> None:
         os.write(write_end, b"x")
 
     def reason() -> str:
@@ -188,9 +193,10 @@ def test_a_wake_up_is_heard_at_once(replicate: Replicate) -> None:
         return "stopped by SIGTERM"
 
     begin = time.monotonic()
-    outcome = run_pair_replicate(
-        pair_of(replicate.folder, ("base", "cand"), options=({}, {"do": "hang", "at": 0})),
-        replicate.logs,
+    outcome = run_replicate(
+        group_of(replicate.folder, ("base", "cand"), options=({}, {"do": "hang", "at": 0})),
+        replicate.logs(),
+        pairs=[("base", "cand")],
         settings=SETTINGS,
         start=replicate._start,
         timeout_s=60,
@@ -212,7 +218,7 @@ def test_a_wake_up_is_heard_at_once(replicate: Replicate) -> None:
 def test_the_lower_position_is_started_first(
     replicate: Replicate, positions: tuple[int, int]
 ) -> None:
-    pair = pair_of(replicate.folder, ("base", "cand"))
+    pair = group_of(replicate.folder, ("base", "cand"))
     baseline, candidate = (
         job.model_copy(update={"position": at}) for job, at in zip(pair, positions, strict=True)
     )
@@ -230,9 +236,10 @@ def test_a_second_job_that_cannot_start_takes_the_first_with_it(replicate: Repli
         return replicate._start(spec, log)
 
     with pytest.raises(BenchError):
-        run_pair_replicate(
-            pair_of(replicate.folder, ("base", "cand")),
-            replicate.logs,
+        run_replicate(
+            group_of(replicate.folder, ("base", "cand")),
+            replicate.logs(),
+            pairs=[("base", "cand")],
             settings=SETTINGS,
             start=start,
             timeout_s=60,
@@ -243,10 +250,91 @@ def test_a_second_job_that_cannot_start_takes_the_first_with_it(replicate: Repli
 
 def test_cores_are_assigned_unless_the_specs_have_their_own(replicate: Replicate) -> None:
     own = {"cores": [0]}
-    pair = pair_of(replicate.folder, ("base", "cand"))
+    pair = group_of(replicate.folder, ("base", "cand"))
     settings = Interleaved(seconds=0.1, steps=1, cores=1)
     outcome = replicate.run(pair, settings)
     assert {len(spec.cores or ()) for spec in outcome.jobs} == {1}
     assert outcome.turns[0].levers["same_cores"]
-    kept = replicate.run(pair_of(replicate.folder, ("base", "cand"), **own), settings)
+    kept = replicate.run(group_of(replicate.folder, ("base", "cand"), **own), settings)
     assert [spec.cores for spec in kept.jobs] == [[0], [0]]
+
+
+def run_group(
+    replicate: Replicate, *options: dict[str, Any], settings: Interleaved = SETTINGS
+) -> GroupOutcome:
+    """A replicate of arms a, b, c … that behave as told, a the baseline of all others."""
+    arms = "abcdefgh"[: len(options)]
+    outcome = replicate.run(
+        group_of(replicate.folder, arms, options=options), settings, timeout_s=60
+    )
+    assert processes_of(replicate.folder) == []
+    return outcome
+
+
+def test_a_group_takes_turns_by_a_williams_design(replicate: Replicate) -> None:
+    outcome = run_group(replicate, {}, {"step_s": 0.02}, {"step_s": 0.015})
+    assert (outcome.problem, outcome.note) == ("", "")
+    assert states(replicate, outcome) == [State.OK] * 3
+    rounds = list(zip(*(times.place for times in outcome.turns), strict=True))
+    assert len(rounds) == 12  # whole designs of six rounds; (3 + 6 + 4.5) · 4 · 10 ms make 180 ms
+    # The place of each arm in a round is a permutation, and a design has each of them once.
+    assert sorted(rounds[:6]) == sorted(itertools.permutations(range(3)))
+    assert sorted(rounds[6:]) == sorted(itertools.permutations(range(3)))
+    turns = sorted((event["begin_ns"], event["end_ns"]) for _, event in replicate.named("turn"))
+    assert all(end <= begin for (_, end), (begin, _) in itertools.pairwise(turns))
+    assert replicate.pids == tuple(job.pid for job in replicate.jobs)
+
+
+@pytest.mark.parametrize("at", [0, 1, 5])
+@pytest.mark.parametrize(
+    ("do", "state", "words"),
+    [
+        ("die", State.CRASHED, "was killed by SIGKILL"),
+        ("diverge", State.DIVERGED, "ended as diverged (the loss became nan at step 9)"),
+        ("out of memory", State.OUT_OF_MEMORY, "ended as out_of_memory (CUDA out of memory)"),
+        ("nonsense", State.CRASHED, "broke the protocol"),
+    ],
+)
+def test_an_arm_that_ends_leaves_the_group_and_the_others_go_on(
+    replicate: Replicate, do: str, at: int, state: State, words: str
+) -> None:
+    outcome = run_group(replicate, {}, {"do": do, "at": at}, {}, {})
+    assert outcome.problem == ""
+    assert outcome.note == f"b left the group: it {words}"
+    assert states(replicate, outcome) == [State.OK, state, State.OK, State.OK]
+    rounds = [len(times.steps) for times in outcome.turns]
+    assert rounds[1] == max(0, at - 1)
+    assert rounds[0] == rounds[2] == rounds[3] >= LEAST_ROUNDS
+    # Each round that all took part in has four places, and each later one three.
+    for index in range(rounds[0]):
+        here = [times.place[index] for times in outcome.turns if len(times.place) > index]
+        assert sorted(here) == list(range(len(here)))
+    assert {times.steps[0] for times in outcome.turns if times.steps} == {2}
+
+
+def test_without_the_baseline_no_pair_is_left(replicate: Replicate) -> None:
+    outcome = run_group(replicate, {"do": "die", "at": 3}, {}, {})
+    assert outcome.problem == "a was killed by SIGKILL"
+    assert states(replicate, outcome) == [State.CRASHED, State.INTERRUPTED, State.INTERRUPTED]
+    said = judge(outcome.seen[1], replicate.logs(3)[1])[1]
+    assert said.startswith("stopped because a was killed by SIGKILL, in phase train")
+
+
+def test_arms_that_leave_one_by_one_end_the_group_with_the_last_pair(replicate: Replicate) -> None:
+    outcome = run_group(replicate, {}, {"do": "exit", "at": 2}, {"do": "die", "at": 4})
+    assert outcome.problem == ("b exited with 7 without a result and c was killed by SIGKILL")
+    assert states(replicate, outcome) == [State.INTERRUPTED, State.CRASHED, State.CRASHED]
+
+
+def test_set_ups_wait_for_one_another(
+    replicate: Replicate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a host with cores for two set-ups the third job begins when one of them is ready."""
+    monkeypatch.setattr(group, "CORES_OF_A_SET_UP", 1000)
+    order: list[tuple[str, str]] = []
+    replicate.watch = lambda arm, event: order.append((arm, event["event"]))
+    outcome = run_group(replicate, {}, {}, {}, {})
+    assert states(replicate, outcome) == [State.OK] * 4
+    for late, at_least in (("c", 1), ("d", 2)):
+        before = order[: order.index((late, "phase"))]
+        assert len([arm for arm, event in before if event == "ready"]) >= at_least
