@@ -64,7 +64,7 @@ def pin(cores: Iterable[int] | None) -> None:
     """Keep this process, and every thread it will start, on these CPUs; forked children on the
     others it might use.
 
-    Children are the data loader's workers: on the same cores they would run in the partner's turns
+    Children are the data loader's workers: on the same cores they would run in other jobs' turns
     and slow its steps. Where there is no other core they stay. Raises OSError if the host forbids
     the CPUs.
     """

@@ -113,10 +113,10 @@ class TurnClock(StepClock):
 class Gate:
     """Asked by the turn clock at every border; the first pause is after the warm-up.
 
-    Before each pause the device is synchronised, so a job that waits leaves it to the partner; the
+    Before each pause the device is synchronised, so a job that waits leaves it to the others; the
     time of a pause is in no step's duration. Borders lie where the trainer waits for the device
     anyway (TurnClock), so what the first step after a pause pays is
-    that the partner had the caches of the cores. It is measured (TurnTimes.switch_s), and a
+    that another job had the caches of the cores. It is measured (TurnTimes.switch_s), and a
     lead-in step keeps it out of the figures.
     """
 

@@ -189,8 +189,8 @@ def test_a_plan_in_words_says_when_it_stops() -> None:
     )
     assert text.startswith("at most 62 jobs")
     assert (
-        "stops at ±0.75 pp (steady state), looked at after every two replicates from 8 "
-        "replicates on" in text
+        "stops at ±0.75 pp (steady state), looked at after every two replicates from 8 replicates "
+        "on" in text
     )
     assert "at most 30 replicates or 90 min" in text
     assert "… 36 more" in text
