@@ -445,10 +445,61 @@ INFERENCE_SAMPLES_PER_S: Metric[EngineTimes] = Metric(
     series="inference-throughput",
 )
 
+
+def whole_steps(job: JobRecord) -> int | None:
+    """Optimizer steps of all epochs that the suite asks for, however early the job ended.
+
+    As `transformers.Trainer` counts them: ceil(epochs · max(⌊batches / accumulation⌋, 1)). None
+    where the number of samples is not known.
+    """
+    training, launch = job.workload.training, job.workload.launch
+    samples = job.sources.train_samples
+    if not samples:
+        return None
+    batches = math.ceil(samples / (training.batch_size * launch.world_size))
+    return math.ceil(training.epochs * max(batches // training.gradient_accumulation_steps, 1))
+
+
+def _predicted_runtime_s(job: JobRecord) -> float | None:
+    steps, setup_s, step_s = whole_steps(job), job.timing.setup_s, job.timing.steady_step_s
+    if steps is None or setup_s is None or step_s is None:
+        return None
+    return setup_s + (steps - 1) * step_s
+
+
+def _predicted_samples_per_s(job: JobRecord) -> float | None:
+    seconds, samples = _predicted_runtime_s(job), job.sources.train_samples
+    return job.workload.training.epochs * samples / seconds if seconds and samples else None
+
+
+PREDICTED_RUNTIME = JobMetric(
+    key="whole_runtime_s",
+    meaning="training time of all epochs in seconds, predicted: set-up and as many steady steps as "
+    "the epochs have after the first, mean",
+    unit=Unit.SECOND,
+    read=_predicted_runtime_s,
+    header="Runtime(s), predicted",
+    importance=ESSENTIAL,
+    better=Better.LOWER,
+    interval=True,
+    interval_header="Predicted ±95%",
+    label="predicted training time",
+)
+PREDICTED_SAMPLES_PER_S = JobMetric(
+    key="whole_samples_per_s",
+    meaning="training samples per second of all epochs, predicted, mean",
+    unit=Unit.SAMPLES_PER_SECOND,
+    read=_predicted_samples_per_s,
+    header="Train samples(/s)",
+    better=Better.HIGHER,
+    label="predicted throughput",
+)
+
 # What the views show, in the order of rows and columns. A metric that is appended here has a
 # column in the view's table if it has a header, and is in CSV, JSON, Parquet and report.frame.
 END_TO_END: tuple[JobMetric, ...] = (RUNTIME, TRAIN_SAMPLES_PER_S)
 STEADY_STATE: tuple[JobMetric, ...] = (SETUP, STEADY_STEP, STEADY_SAMPLES_PER_S)
+PREDICTED: tuple[JobMetric, ...] = (PREDICTED_RUNTIME, PREDICTED_SAMPLES_PER_S)
 GPU: tuple[JobMetric, ...] = (
     GPU_UTILIZATION,
     GPU_UTILIZATION_P10,

@@ -18,6 +18,8 @@ VIEWS = {
     "runtimes": "whole training of each arm: seconds, samples per second",
     "steady": "steady state of each arm: set-up, time of a step, samples per second",
     "gains": "gain of each pair, with its interval, parity, noise floor and break-even step",
+    "predicted": "training time of all epochs of each arm, from its set-up and steady steps",
+    "predicted-gains": "gain of each pair over all epochs, by the predicted times",
     "metrics": "what each arm learned: its metrics, beside the level of chance",
     "gpu": "what the cards did under each arm, or the processors without a GPU",
     "cards": "card by card what each did, where several trained a job together",
@@ -79,8 +81,8 @@ def register(commands: Commands) -> None:
 
 def _views() -> str:
     """The views, a line each, and which of them come unasked."""
-    lines = [f"  {name:<12}{about}" for name, about in VIEWS.items() if name not in ON_REQUEST]
-    asked = [f"  {name:<12}{VIEWS[name]}" for name in ON_REQUEST]
+    lines = [f"  {name:<16}{about}" for name, about in VIEWS.items() if name not in ON_REQUEST]
+    asked = [f"  {name:<16}{VIEWS[name]}" for name in ON_REQUEST]
     return "\n".join(
         [
             "views:",

@@ -22,6 +22,7 @@ from report.analysis.metrics import (
     LATENCY_GAIN,
     LOG_RATIO,
     NO_FIGURE,
+    PREDICTED,
     RUNTIME,
     SETUP,
     THROUGHPUT_GAIN,
@@ -278,6 +279,22 @@ class PredictionRow(ArmRow):
     runtime_s: Annotated[float, RUNTIME]
     prediction_difference: Annotated[
         float, Meaning("predicted_runtime_s over runtime_s, less 1, as a fraction", Unit.FRACTION)
+    ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PredictedRow(ArmRow):
+    """An arm with the training time of all epochs, predicted from its set-up and steady steps."""
+
+    epochs: Annotated[float, Meaning("epochs that the prediction is of")]
+    steps: Annotated[int, Meaning("optimizer steps of these epochs", Unit.STEP)]
+    cold_setup_s: Annotated[
+        float | None,
+        Meaning(
+            "set-up of the arm's parity run, its first job of the run: what is compiled or cached "
+            "on first use is in it (null: no parity run)",
+            Unit.SECOND,
+        ),
     ]
 
 
@@ -576,7 +593,7 @@ def describe_key(key: str) -> Key:
 @cache
 def _keys() -> dict[str, Key]:
     found: dict[str, Key] = {}
-    for metric in JOB_METRICS:
+    for metric in (*JOB_METRICS, *PREDICTED):
         found |= dict(_keys_of_metric(metric))
     for engine, label in ENGINE_LABELS.items():
         for of_engine in INFERENCE_METRICS:

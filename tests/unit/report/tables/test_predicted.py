@@ -1,0 +1,100 @@
+"""The training time of all epochs, predicted from set-up and steady steps."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from typing import Any
+
+import pytest
+from report_factory import make_interleaved_job, make_job, make_parity_run, make_run
+
+from harness.schema.record import JobRecord, Pair, Sources, Timing
+from report.analysis.metrics import PREDICTED_RUNTIME, whole_steps
+from report.tables.registry import build
+from report.tables.render import render
+
+PAIR = Pair(workload="tiny-sst2", baseline="pytorch", candidate="onnxruntime")
+SOURCES = Sources(data="synthetic", weights="random", train_samples=1000)
+
+
+def jobs(*steps: tuple[float, float], **fields: Any) -> list[JobRecord]:
+    """Replicates whose arms take these seconds a step, after 2 s of set-up each."""
+    return [
+        make_interleaved_job(arm, other, replicate, [step_s] * 8, sources=SOURCES, **fields)
+        for replicate, both in enumerate(steps)
+        for (arm, other), step_s in zip(
+            (("pytorch", "onnxruntime"), ("onnxruntime", "pytorch")), both, strict=True
+        )
+    ]
+
+
+def table(made: list[JobRecord], view: str) -> list[dict[str, str]]:
+    text = render([make_run(made, [PAIR])], "csv", view)
+    return list(csv.DictReader(io.StringIO(text)))
+
+
+def test_steps_are_those_of_all_epochs_whatever_the_job_did() -> None:
+    (job, *_) = jobs((0.5, 0.4))
+    training = job.workload.training.model_copy(
+        update={"batch_size": 16, "epochs": 3.0, "gradient_accumulation_steps": 2, "max_steps": 5}
+    )
+    workload = job.workload.model_copy(update={"training": training})
+    job = job.model_copy(update={"workload": workload})
+    assert whole_steps(job) == 3 * (63 // 2)  # 1000 samples are 63 batches
+    unknown = job.model_copy(update={"sources": Sources()})
+    assert whole_steps(unknown) is None
+    assert PREDICTED_RUNTIME.read(unknown) is None
+
+
+def test_each_replicate_predicts_one_time_and_the_interval_is_over_them() -> None:
+    made = jobs((0.5, 0.4), (0.52, 0.4), (0.48, 0.41))
+    steps = whole_steps(made[0])
+    assert steps is not None
+    baseline, candidate = table(made, "predicted")
+    times = [2.0 + (steps - 1) * step_s for step_s in (0.5, 0.52, 0.48)]
+    assert float(baseline["whole_runtime_s"]) == pytest.approx(sum(times) / 3)
+    assert float(baseline["whole_runtime_s_low"]) < min(times)
+    assert int(baseline["steps"]) == steps
+    epochs = made[0].workload.training.epochs
+    assert float(candidate["whole_samples_per_s"]) == pytest.approx(
+        sum(epochs * 1000 / (2.0 + (steps - 1) * step_s) for step_s in (0.4, 0.4, 0.41)) / 3
+    )
+    (gain,) = table(made, "predicted-gains")
+    ratios = [
+        math.log((2.0 + (steps - 1) * a) / (2.0 + (steps - 1) * b))
+        for a, b in ((0.5, 0.4), (0.52, 0.4), (0.48, 0.41))
+    ]
+    assert float(gain["throughput_gain"]) == pytest.approx(math.exp(sum(ratios) / 3) - 1)
+    assert (gain["measure"], gain["n"]) == ("predicted", "3")
+    assert float(gain["throughput_gain_low"]) < float(gain["throughput_gain"])
+
+
+def test_cold_set_up_is_that_of_the_parity_run_and_warm_that_of_the_replicates() -> None:
+    made = jobs((0.5, 0.4))
+    made.append(make_parity_run("onnxruntime", [0.7], timing=Timing(setup_s=95.0)))
+    baseline, candidate = table(made, "predicted")
+    assert (baseline["cold_setup_s"], candidate["cold_setup_s"]) == ("", "95.0")
+    assert float(candidate["setup_s"]) == 2.0
+    text = render([make_run(made, [PAIR])], view="predicted")
+    assert "| Cold set-up(s) | Warm set-up(s) |" in text
+    assert "epochs, predicted |" in text
+
+
+def test_runs_in_turns_show_it_unasked_and_whole_trainings_only_on_request() -> None:
+    interleaved = [made.name for made in build([make_run(jobs((0.5, 0.4)), [PAIR])]).tables]
+    assert {"predicted", "predicted-gains"} <= set(interleaved)
+    whole = [make_job(arm, sources=SOURCES) for arm in ("pytorch", "onnxruntime")]
+    assert not {"predicted", "predicted-gains"} & {
+        made.name for made in build([make_run(whole, [PAIR])]).tables
+    }
+    assert len(table(whole, "predicted")) == 2
+
+
+def test_a_pair_without_a_result_has_its_reason_instead_of_a_gain() -> None:
+    made = jobs((0.5, 0.4))
+    made[1] = made[1].model_copy(update={"engagement": None})
+    assert table(made, "predicted-gains") == []
+    (baseline,) = [row for row in table(made, "predicted") if row["arm"] == "pytorch"]
+    assert baseline["state"] == "ok"
