@@ -39,9 +39,9 @@ import psutil
 
 from harness.config import load_suite
 from harness.interleaved import pinning as levers
-from harness.interleaved.monitor import Arm, Watch
+from harness.interleaved.monitor import ResidentJob, Watch
 from harness.interleaved.pair_replicate import cost_of_switching
-from harness.interleaved.turns import Turn
+from harness.interleaved.turns import MeasuredTurn
 from harness.launcher.process import RunningJob
 from harness.paths import cache_root
 from harness.planning.hub import Hub
@@ -149,7 +149,7 @@ def kept_awake(cores: Collection[int]) -> Iterator[None]:
             spinner.wait()
 
 
-def pull(lever: Lever, arms: list[Arm], device: str) -> str:
+def pull(lever: Lever, arms: list[ResidentJob], device: str) -> str:
     """Apply a lever to both jobs; why it could not be, or nothing."""
     settings = Interleaved(cores=lever.cores, same_cores=lever.same_cores)
     pinning = levers.assign(settings, device)
@@ -176,7 +176,7 @@ def pull(lever: Lever, arms: list[Arm], device: str) -> str:
 
 
 def take_turns(
-    lever: Lever, arms: list[Arm], watch: Watch, seconds: float, draw: random.Random
+    lever: Lever, arms: list[ResidentJob], watch: Watch, seconds: float, draw: random.Random
 ) -> list[dict[str, Any]]:
     pairs: list[dict[str, Any]] = []
     spent = 0.0
@@ -199,7 +199,9 @@ def take_turns(
     return pairs
 
 
-def go_on_alone(role: str, arms: list[Arm], watch: Watch, device: str) -> dict[str, list[float]]:
+def go_on_alone(
+    role: str, arms: list[ResidentJob], watch: Watch, device: str
+) -> dict[str, list[float]]:
     """Ends the other job; seconds of each step of this one afterwards, with two cores and with all
     of them.
     """
@@ -256,7 +258,7 @@ def switch(turns: list[dict[str, Any]]) -> dict[str, float] | None:
     step.
     """
     mean_s, error_s = cost_of_switching(
-        [Turn(turn["lead_in_s"], turn["timed_s"]) for turn in turns]
+        [MeasuredTurn(turn["lead_in_s"], turn["timed_s"]) for turn in turns]
     )
     if mean_s is None or error_s is None:
         return None
@@ -297,7 +299,7 @@ def main() -> None:
         for job in jobs:
             log = Path(folder) / f"{job.arm.name}.log"
             ready = sources.apply(job)
-            arms.append(Arm(ready, stack.enter_context(RunningJob(ready, log))))
+            arms.append(ResidentJob(ready, stack.enter_context(RunningJob(ready, log))))
         watch = stack.enter_context(
             Watch(arms, 600 + 3 * options.seconds, lambda job, event: None, lambda: "", None)
         )

@@ -16,8 +16,8 @@ from pathlib import Path
 from statistics import fmean, stdev
 
 from harness.interleaved import pinning
-from harness.interleaved.monitor import Arm, BrokenError, Monitor, Observers
-from harness.interleaved.turns import LEAST_ROUNDS, Round, Schedule, Turn
+from harness.interleaved.monitor import BrokenError, Monitor, Observers, ResidentJob
+from harness.interleaved.turns import LEAST_ROUNDS, MeasuredTurn, Round, TurnSchedule
 from harness.launcher.outcome import Seen, judge
 from harness.launcher.process import RunningJob
 from harness.schema.job import JobSpec
@@ -28,7 +28,7 @@ LEAST_SET_UPS = 2  # at once, however small the host: jobs of a pair have always
 CORES_OF_A_SET_UP = 2  # that it keeps busy: imports and tokenization are mostly serial
 
 # What an arm measured in its turn, when that began, and what the host did meanwhile.
-Measured = tuple[Turn, int, dict[str, float]]
+Measured = tuple[MeasuredTurn, int, dict[str, float]]
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ def run_replicate(
         stack.enter_context(pinning.keep_off({c for spec in specs for c in spec.cores or ()}))
         in_order = sorted(zip(specs, logs, strict=True), key=lambda both: both[0].position)
         arms = {
-            spec.arm.name: Arm(spec, stack.enter_context(start(spec, log)), log)
+            spec.arm.name: ResidentJob(spec, stack.enter_context(start(spec, log)), log)
             for spec, log in in_order
         }
         if observers.on_started is not None:
@@ -111,7 +111,7 @@ def run_replicate(
 class _Replicate:
     def __init__(
         self,
-        arms: Sequence[Arm],
+        arms: Sequence[ResidentJob],
         pairs: Sequence[tuple[str, str]],
         settings: Interleaved,
         monitor: Monitor,
@@ -120,7 +120,7 @@ class _Replicate:
         index = {arm.name: place for place, arm in enumerate(arms)}
         first = arms[0].spec
         parts = (first.workload.name, *index, first.replicate, first.seed)
-        self.schedule = Schedule(
+        self.schedule = TurnSchedule(
             settings,
             "/".join(map(str, parts)),
             len(arms),
@@ -192,7 +192,7 @@ class _Replicate:
                 self._without.add(index)
                 self.schedule.leave(index)
 
-    def _ended_early(self, arms: Sequence[Arm]) -> str:
+    def _ended_early(self, arms: Sequence[ResidentJob]) -> str:
         who = " and ".join(f"{arm.name} (at step {arm.running.seen.step})" for arm in arms)
         return (
             f"the training of {who} ended by itself after {self.schedule.counted_rounds} rounds "
@@ -231,11 +231,11 @@ class _Replicate:
         )
 
 
-def _turn_is_over(arm: Arm) -> bool:
+def _turn_is_over(arm: ResidentJob) -> bool:
     return arm.turn is not None or arm.trained or bool(arm.left)
 
 
-def cost_of_switching(turns: Sequence[Turn]) -> tuple[float | None, float | None]:
+def cost_of_switching(turns: Sequence[MeasuredTurn]) -> tuple[float | None, float | None]:
     """What the first step of a turn takes more than the mean of its others: mean over turns and its
     standard error.
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
-from harness.interleaved.turns import Turn
+from harness.interleaved.turns import MeasuredTurn
 from harness.launcher.channel import Event, turn_seconds
 from harness.launcher.outcome import signal_name
 from harness.launcher.process import RunningJob
@@ -46,7 +46,7 @@ class Observers:
     wake_fd: int | None = None
 
 
-class Arm:
+class ResidentJob:
     """One job of the group, and where it stands."""
 
     def __init__(self, spec: JobSpec, running: RunningJob, log: Path) -> None:
@@ -56,7 +56,7 @@ class Arm:
         self.left = ""  # why it left the group, as the end of a sentence about it
         self.levers: dict[str, Any] | None = None  # of its `ready`
         self.trained = False  # training is over, by `finish` or by itself
-        self.turn: Turn | None = None  # of the turn under way or just over
+        self.turn: MeasuredTurn | None = None  # of the turn under way or just over
         self.begin_ns = 0
         self.host: dict[str, float] = {}
         self._turn: tuple[int, int] | None = None  # lead-in and timed steps of the turn under way
@@ -115,7 +115,7 @@ class Arm:
                         f"a turn of {len(lead_in_s)} + {len(timed_s)} steps was not asked for"
                     )
                 self.turn, self.begin_ns, self._turn = (
-                    Turn(lead_in_s, timed_s),
+                    MeasuredTurn(lead_in_s, timed_s),
                     event["begin_ns"],
                     None,
                 )
@@ -158,7 +158,7 @@ class Monitor:
 
     def __init__(
         self,
-        arms: Sequence[Arm],
+        arms: Sequence[ResidentJob],
         pairs: Sequence[tuple[str, str]],
         timeout_s: float,
         observers: Observers,

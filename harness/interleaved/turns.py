@@ -22,7 +22,7 @@ LEAST_ROUNDS = 8  # that count, whatever the budget: fewer have no variance wort
 
 
 @dataclass(frozen=True)
-class Turn:
+class MeasuredTurn:
     """What one arm measured in its turn, seconds of each step."""
 
     lead_in_s: Sequence[float]
@@ -75,7 +75,7 @@ def williams_design(arms: int) -> list[tuple[int, ...]]:
     return rows if arms % 2 == 0 else rows + [row[::-1] for row in rows]
 
 
-class Schedule:
+class TurnSchedule:
     """`next()` says what the next round is, `add()` takes what it measured; None: it is enough.
 
     In a round every arm has one turn. Rounds take their orders from the rows of a Williams design,
@@ -109,7 +109,7 @@ class Schedule:
         self._settings, self._draw = settings, random.Random(seed)
         self._arms, self._pairs = list(range(arms)), list(pairs)
         self._rows: list[tuple[int, ...]] = []
-        self._pilot: dict[int, list[dict[int, Turn]]] = {}
+        self._pilot: dict[int, list[dict[int, MeasuredTurn]]] = {}
         self._lengths: tuple[int, ...] = ()  # of the pilot; known after the first round
         self._pending: Round | None = None
         self.steps: int | None = settings.steps if isinstance(settings.steps, int) else None
@@ -137,7 +137,7 @@ class Schedule:
             self._pending = Round(length, self._order(), pilot=True)
         return self._pending
 
-    def add(self, turns: dict[int, Turn]) -> None:
+    def add(self, turns: dict[int, MeasuredTurn]) -> None:
         """What the round last asked for has measured, by the index of the arm."""
         assert self._pending is not None
         self.spent_s += math.fsum(turn.seconds for turn in turns.values())
@@ -163,7 +163,7 @@ class Schedule:
             self._draw.shuffle(self._rows)
         return tuple(self._arms[place] for place in self._rows.pop())
 
-    def _affordable(self, turns: Sequence[Turn]) -> tuple[int, ...]:
+    def _affordable(self, turns: Sequence[MeasuredTurn]) -> tuple[int, ...]:
         """The lengths worth trying; none if the budget cannot bear to try them."""
         step_s = [fmean([*turn.lead_in_s, *turn.timed_s]) for turn in turns]
         lengths = tuple(
@@ -197,7 +197,7 @@ class Schedule:
 
 
 def predicted_variance(
-    rounds: Sequence[dict[int, Turn]], pairs: Sequence[tuple[int, int]]
+    rounds: Sequence[dict[int, MeasuredTurn]], pairs: Sequence[tuple[int, int]]
 ) -> float:
     """Variance of the mean log ratio that rounds like these would give in one second (all arms,
     lead-in included), of the noisiest of these pairs.

@@ -16,7 +16,7 @@ from pathlib import Path
 from harness.errors import BenchError
 from harness.launcher.outcome import judge
 from harness.launcher.process import LaunchOptions, RunningJob
-from harness.launcher.srun import Part, node_log
+from harness.launcher.srun import NodePart, node_log
 from harness.launcher.torchrun import Rendezvous
 from harness.schema.job import JobSpec
 from harness.schema.record import State
@@ -42,7 +42,7 @@ def main() -> int:
         # SLURM's warning before the time is up goes to every step; the runner decides what follows.
         signal.signal(warning, signal.SIG_IGN)
     try:
-        part = Part.read(sys.stdin.read())
+        part = NodePart.read(sys.stdin.read())
         job = JobSpec.model_validate(part.spec)
         address = os.environ.get("SLURMD_NODENAME", "localhost")
         log = node_log(Path(part.log), node)

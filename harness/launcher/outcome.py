@@ -13,7 +13,7 @@ SERIES_COLUMNS = ("duration_s", "loss")
 
 
 @dataclass
-class Series:
+class StepSeries:
     """Per-step values of one job, in the order they came: seconds and raw loss (NaN where there is
     none).
     """
@@ -60,7 +60,7 @@ class Seen:
     leftovers: int = 0
     oom_kills: int = 0
     wall_s: float | None = None
-    series: Series = field(default_factory=Series)
+    series: StepSeries = field(default_factory=StepSeries)
 
     @property
     def where(self) -> str:

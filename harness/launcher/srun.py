@@ -42,7 +42,7 @@ class Allocation:
 
 
 @dataclass(frozen=True)
-class Part:
+class NodePart:
     """What the agent of another node is told, as JSON on its standard input.
 
     Attributes:
@@ -62,7 +62,7 @@ class Part:
     log: str
 
     @classmethod
-    def read(cls, text: str) -> Part:
+    def read(cls, text: str) -> NodePart:
         """Raises ValueError or TypeError if the text is not what `first_node_command` wrote."""
         return cls(**json.loads(text))
 
@@ -131,7 +131,7 @@ def first_node_command(
     launch = job.workload.launch
     here = allocation(launch.nodes, os.environ)
     meeting = Rendezvous(f"{here.node}:{free_port()}", private.name, True, here.node)
-    part = Part(
+    part = NodePart(
         spec=job.model_dump(mode="json"),
         interpreter=interpreter,
         worker=list(worker) if worker else None,

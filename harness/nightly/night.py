@@ -24,7 +24,7 @@ from typing import IO
 from harness.launcher.outcome import signal_name
 from harness.launcher.supervisor import PR_SET_PDEATHSIG, prctl
 from harness.nightly.state import (
-    Night,
+    NightState,
     Stage,
     StageDone,
     begin,
@@ -108,7 +108,7 @@ def run_nights(settings: Settings, stop: Stop, lock_fd: int) -> int:
     return max(codes)
 
 
-def _goes_on(night: Night, settings: Settings) -> bool:
+def _goes_on(night: NightState, settings: Settings) -> bool:
     """Past its deadline, or with another suite, a night is only brought to its end; then a new one
     begins.
     """
@@ -122,7 +122,7 @@ def _say(text: str) -> None:
 @dataclass
 class _Stages:
     settings: Settings
-    night: Night
+    night: NightState
     stop: Stop
     lock_fd: int
     may_train: bool

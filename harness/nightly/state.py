@@ -50,7 +50,7 @@ class StageDone(BaseModel):
     died: bool = Field(False, description="its program did not do its work: there is no judgement")
 
 
-class Night(BaseModel):
+class NightState(BaseModel):
     """One night of one suite. It is over when its alerts are delivered."""
 
     model_config = ConfigDict(extra="ignore", validate_assignment=True)
@@ -89,19 +89,19 @@ def nights_folder(results: Path) -> Path:
     return results / "nightly"
 
 
-def folder_of(results: Path, night: Night) -> Path:
+def folder_of(results: Path, night: NightState) -> Path:
     """Where one night keeps its state, logs and verdicts."""
     return nights_folder(results) / night.night
 
 
-def begin(results: Path, suite: str, config_sha256: str, budget_minutes: float) -> Night:
+def begin(results: Path, suite: str, config_sha256: str, budget_minutes: float) -> NightState:
     """A new night, on disk."""
     now = datetime.now(UTC)
     name, number = f"{suite}-{now:%Y%m%d-%H%M%S}", 1
     while (results / name).exists() or (nights_folder(results) / name).exists():
         number += 1
         name = f"{suite}-{now:%Y%m%d-%H%M%S}-{number}"
-    night = Night(
+    night = NightState(
         night=name,
         suite=suite,
         config_sha256=config_sha256,
@@ -112,21 +112,21 @@ def begin(results: Path, suite: str, config_sha256: str, budget_minutes: float) 
     return night
 
 
-def save(results: Path, night: Night) -> None:
+def save(results: Path, night: NightState) -> None:
     """Replace the state on disk."""
     folder = folder_of(results, night)
     folder.mkdir(parents=True, exist_ok=True)
     _write(folder / STATE_FILE, night)
 
 
-def pending(results: Path, suite: str) -> list[Night]:
+def pending(results: Path, suite: str) -> list[NightState]:
     """Nights of the suite that are not over, oldest first. A damaged state file is named on stderr
     and passed by.
     """
-    found: list[Night] = []
+    found: list[NightState] = []
     for file in nights_folder(results).glob(f"*/{STATE_FILE}"):
         try:
-            night = Night.model_validate_json(file.read_bytes())
+            night = NightState.model_validate_json(file.read_bytes())
         except (OSError, ValidationError) as error:
             print(
                 f"harness: {file}: not a night's state, passed by: {str(error).splitlines()[0]}",
@@ -176,7 +176,7 @@ def read_verdict(path: Path) -> Verdict | None:
         return None
 
 
-def write_final(path: Path, judged: Verdict | None, night: Night) -> Verdict:
+def write_final(path: Path, judged: Verdict | None, night: NightState) -> Verdict:
     """Write the verdict that `report alert` reads, and return it.
 
     Args:

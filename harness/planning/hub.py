@@ -178,7 +178,7 @@ def local_config(name: str) -> dict[str, object] | None:
 
 
 @dataclass(frozen=True)
-class Answer:
+class HubAnswer:
     """Whether the hub has something; `unclear` with the reason is neither yes nor no."""
 
     state: Literal["yes", "no", "unclear"]
@@ -209,8 +209,8 @@ class Hub:
         self._offline = constants.HF_HUB_OFFLINE if offline is None else offline
         self._datasets_offline = self._offline or _true("HF_DATASETS_OFFLINE")
         self._timeout_s = timeout_s
-        self._answers: dict[tuple[str, str], Answer] = {}
-        self.unclear: Answer | None = None
+        self._answers: dict[tuple[str, str], HubAnswer] = {}
+        self.unclear: HubAnswer | None = None
 
     def has_cached_model(self, repo: str) -> bool:
         """Whether configuration and weights of a model are whole in the cache."""
@@ -235,21 +235,21 @@ class Hub:
         prepared = self._datasets / repo.replace("/", "___") / subset
         return any(prepared.glob("*/*/*.arrow"))
 
-    def model(self, repo: str) -> Answer:
+    def model(self, repo: str) -> HubAnswer:
         """Whether the hub has a model."""
         if self._offline:
-            return Answer("no", "HF_HUB_OFFLINE is set and the cache does not have it")
+            return HubAnswer("no", "HF_HUB_OFFLINE is set and the cache does not have it")
         return self._ask("model", repo, "config.json")
 
-    def dataset(self, repo: str) -> Answer:
+    def dataset(self, repo: str) -> HubAnswer:
         """Whether the hub has a data set."""
         if self._datasets_offline:
-            return Answer(
+            return HubAnswer(
                 "no", "HF_HUB_OFFLINE or HF_DATASETS_OFFLINE is set and the cache does not have it"
             )
         return self._ask("dataset", repo, "README.md")
 
-    def _ask(self, kind: str, repo: str, file: str) -> Answer:
+    def _ask(self, kind: str, repo: str, file: str) -> HubAnswer:
         if self.unclear is not None:
             return self.unclear
         if (kind, repo) not in self._answers:
@@ -259,34 +259,34 @@ class Hub:
                 self.unclear = answer
         return self._answers[kind, repo]
 
-    def _answer(self, kind: str, repo: str, file: str) -> Answer:
+    def _answer(self, kind: str, repo: str, file: str) -> HubAnswer:
         from huggingface_hub import HfApi
         from huggingface_hub.errors import GatedRepoError
 
         try:
             if HfApi(endpoint=self._endpoint).file_exists(repo, file, repo_type=kind):
-                return Answer("yes")
-            return Answer("no", "the hub does not have it, or not for you")
+                return HubAnswer("yes")
+            return HubAnswer("no", "the hub does not have it, or not for you")
         except GatedRepoError:
-            return Answer(
+            return HubAnswer(
                 "no", "the hub gives it only to those who asked for access: log in, or set HF_TOKEN"
             )
         except Exception as error:  # the client raises dozens of kinds
             status = getattr(getattr(error, "response", None), "status_code", None)
             said = " ".join(str(error).split())[:200]
-            return Answer(
+            return HubAnswer(
                 "unclear",
                 f"status {status}" if status is not None else f"{type(error).__name__}: {said}",
             )
 
 
-def _in_time(ask: Callable[[], Answer], timeout_s: float) -> Answer:
+def _in_time(ask: Callable[[], HubAnswer], timeout_s: float) -> HubAnswer:
     """The answer; unclear when none comes in time: no time-out covers a silent name server."""
-    answers: list[Answer] = []
+    answers: list[HubAnswer] = []
     thread = threading.Thread(target=lambda: answers.append(ask()), daemon=True)
     thread.start()
     thread.join(timeout_s)
-    return answers[0] if answers else Answer("unclear", f"no answer within {timeout_s:g} s")
+    return answers[0] if answers else HubAnswer("unclear", f"no answer within {timeout_s:g} s")
 
 
 def _true(name: str) -> bool:

@@ -18,7 +18,7 @@ from pydantic import ValidationError
 
 from harness.errors import BenchError, is_no_space
 from harness.files import append_lines, check_is_file, take_lock, write_atomically
-from harness.launcher.outcome import Series
+from harness.launcher.outcome import StepSeries
 from harness.schema.record import JobRecord, RunInfo
 from harness.schema.record_io import NewerLine, UnreadableLine, read_line, written_line
 from harness.schema.redaction import redact
@@ -217,7 +217,7 @@ class RunFolder:
         number = max(attempt, 1 + max([len(mine) + of_newer, *used]))
         return job_id if number == 1 else f"{job_id}.{number}"
 
-    def write_series(self, name: str, series: Series) -> str | None:
+    def write_series(self, name: str, series: StepSeries) -> str | None:
         """Per-step values as series/NAME.parquet (step int32, duration_s and loss float64); its
         path within the run.
 

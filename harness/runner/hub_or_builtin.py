@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from harness.errors import BenchError
-from harness.planning.hub import WEIGHTS, Answer, Hub, expanded, model_folder
+from harness.planning.hub import WEIGHTS, Hub, HubAnswer, expanded, model_folder
 from harness.schema.job import JobSpec
 from harness.schema.workload import Model, Task
 from harness.worker import tasks
@@ -52,7 +52,7 @@ class _Wish:
     what: str
     place: str
     instead: str
-    ask: Callable[[], Answer]
+    ask: Callable[[], HubAnswer]
 
 
 def resolve(

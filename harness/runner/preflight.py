@@ -38,7 +38,7 @@ CPU_FOLDER = Path("/sys/devices/system/cpu")
 
 
 @dataclass(frozen=True)
-class Finding:
+class PreflightFinding:
     """One thing about the host. `shared`: an error that --allow-shared-gpu makes a warning."""
 
     severity: Literal["error", "warning"]
@@ -64,7 +64,7 @@ def inspect(
     needed: int = 1,
     cards: Cards | None = None,
     cpu_folder: Path = CPU_FOLDER,
-) -> list[Finding]:
+) -> list[PreflightFinding]:
     """Everything worth saying before a run; never raises.
 
     `folders`: where results and caches will go (need not exist yet). `visible`:
@@ -72,7 +72,7 @@ def inspect(
     with a card of its own. `cards` replaces NVML. A CPU run, and a host without a driver, has no
     findings about cards.
     """
-    findings: list[Finding] = []
+    findings: list[PreflightFinding] = []
     if device == "cuda":
         if cards is not None:
             findings += _cards(cards, needed)
@@ -83,7 +83,7 @@ def inspect(
             try:
                 findings += _cards(source, needed, look_at_cards(None).gpus if source.lost else ())
                 findings += [
-                    Finding("warning", f"{gpu}; no job uses it", fix_of_lost(gpu))
+                    PreflightFinding("warning", f"{gpu}; no job uses it", fix_of_lost(gpu))
                     for gpu in source.lost_elsewhere
                 ]
             finally:
@@ -142,7 +142,7 @@ def _hub_cache() -> tuple[Path, str]:
     return Path(home).expanduser() / "huggingface" / "hub", "HF_HOME (or HOME)"
 
 
-def unwritable(places: Iterable[Place]) -> list[Finding]:
+def unwritable(places: Iterable[Place]) -> list[PreflightFinding]:
     """A finding for each place in which no file can be made; makes no folder and leaves nothing
     behind.
     """
@@ -159,7 +159,7 @@ def unwritable(places: Iterable[Place]) -> list[Finding]:
         message = f"{place.what} cannot be written to {place.folder}: {said.message}"
         message += f"; {place.without}" if place.without else ""
         fix = "; ".join(filter(None, (said.fix, f"{place.moved_by} names the folder")))
-        found.append(Finding(place.severity, message, fix))
+        found.append(PreflightFinding(place.severity, message, fix))
     return found
 
 
@@ -193,7 +193,9 @@ def existing(folder: Path) -> Path:
             return path
 
 
-def enforce(findings: Iterable[Finding], *, allow_shared_gpu: bool = False) -> list[Finding]:
+def enforce(
+    findings: Iterable[PreflightFinding], *, allow_shared_gpu: bool = False
+) -> list[PreflightFinding]:
     """The findings to show as warnings. Raises BenchError with all errors, if any.
 
     With `allow_shared_gpu` errors about a shared card become warnings; a card that throttles or a
@@ -226,11 +228,13 @@ def fix_of_lost(gpu: LostGpu, answering: Sequence[Gpu] = ()) -> str:
     return f"{instead}{reset}; `dmesg` tells its Xid"
 
 
-def _cards(source: Cards, needed: int, answering: Sequence[Gpu] = ()) -> list[Finding]:
+def _cards(source: Cards, needed: int, answering: Sequence[Gpu] = ()) -> list[PreflightFinding]:
     findings = [finding for gpu in source.gpus for finding in _card(source, gpu)]
-    findings += [Finding("error", str(gpu), fix_of_lost(gpu, answering)) for gpu in source.lost]
     findings += [
-        Finding(
+        PreflightFinding("error", str(gpu), fix_of_lost(gpu, answering)) for gpu in source.lost
+    ]
+    findings += [
+        PreflightFinding(
             "warning",
             f"{problem}, so none of what follows it is visible",
             "name cards that are there",
@@ -247,13 +251,13 @@ def _cards(source: Cards, needed: int, answering: Sequence[Gpu] = ()) -> list[Fi
             "--set launch.processes=…, a host with more cards, or more of them in "
             "CUDA_VISIBLE_DEVICES"
         )
-        findings.append(Finding("error", message, fix))
+        findings.append(PreflightFinding("error", message, fix))
     return findings
 
 
-def _card(source: Cards, gpu: Gpu) -> list[Finding]:
+def _card(source: Cards, gpu: Gpu) -> list[PreflightFinding]:
     name = f"GPU {gpu.index} ({gpu.name})"
-    findings: list[Finding] = []
+    findings: list[PreflightFinding] = []
     pids = _read(source, gpu, "pids") or []
     if pids:
         programs = Counter(source.process_name(pid) for pid in pids)
@@ -261,7 +265,7 @@ def _card(source: Cards, gpu: Gpu) -> list[Finding]:
             program if n == 1 else f"{n} x {program}" for program, n in sorted(programs.items())
         )
         findings.append(
-            Finding(
+            PreflightFinding(
                 "error",
                 f"{name} runs other processes: {listed} (pids {_some(pids)})",
                 "end them",
@@ -272,22 +276,24 @@ def _card(source: Cards, gpu: Gpu) -> list[Finding]:
     if used > IDLE_MEMORY_BYTES and not pids:
         message = f"{name} has {used / 2**30:.1f} GiB in use by processes that are not visible here"
         findings.append(
-            Finding(
+            PreflightFinding(
                 "error", message, "look for them outside this container (nvidia-smi)", shared=True
             )
         )
     if _read(source, gpu, "mig_mode"):
         message = f"{name} is in MIG mode: a slice has no clock, power or utilization of its own"
-        findings.append(Finding("error", message, "nvidia-smi -mig 0", shared=True))
+        findings.append(PreflightFinding("error", message, "nvidia-smi -mig 0", shared=True))
     reasons = [r for r in reason_names(_read(source, gpu, "clock_reasons") or 0) if r in THROTTLING]
     if reasons:
         degrees = _read(source, gpu, "temperature_c")
         at = f" at {degrees} °C" if degrees is not None else ""
         message = f"{name} is throttled{at} before anything runs: {', '.join(reasons)}"
-        findings.append(Finding("error", message, "let it cool; check airflow and power supply"))
+        findings.append(
+            PreflightFinding("error", message, "let it cool; check airflow and power supply")
+        )
     if _read(source, gpu, "persistence_mode") == 0:
         message = f"{name} has persistence mode off: the driver may reload between jobs"
-        findings.append(Finding("warning", message, "nvidia-smi -pm 1 (as root)"))
+        findings.append(PreflightFinding("warning", message, "nvidia-smi -pm 1 (as root)"))
     return findings
 
 
@@ -302,8 +308,8 @@ def _some(pids: list[int], most: int = 8) -> str:
     return ", ".join(map(str, pids[:most])) + (", …" if len(pids) > most else "")
 
 
-def _disk(folders: Iterable[Path], device: str) -> list[Finding]:
-    findings: list[Finding] = []
+def _disk(folders: Iterable[Path], device: str) -> list[PreflightFinding]:
+    findings: list[PreflightFinding] = []
     seen: set[int] = set()
     for folder in folders:
         try:
@@ -318,15 +324,17 @@ def _disk(folders: Iterable[Path], device: str) -> list[Finding]:
         message = f"{free / 2**30:.1f} GiB free for {folder}"
         if free < MIN_FREE_BYTES:
             findings.append(
-                Finding("error", message, f"make room: at least {MIN_FREE_BYTES >> 30} GiB")
+                PreflightFinding(
+                    "error", message, f"make room: at least {MIN_FREE_BYTES >> 30} GiB"
+                )
             )
         elif free < ROOM_BYTES and device == "cuda":
             fix = f"a GPU suite with hub models and kernel caches may need {ROOM_BYTES >> 30} GiB"
-            findings.append(Finding("warning", message, fix))
+            findings.append(PreflightFinding("warning", message, fix))
     return findings
 
 
-def _governor(folder: Path) -> list[Finding]:
+def _governor(folder: Path) -> list[PreflightFinding]:
     governors: Counter[str] = Counter()
     for file in folder.glob("cpu[0-9]*/cpufreq/scaling_governor"):
         try:
@@ -338,7 +346,7 @@ def _governor(folder: Path) -> list[Finding]:
         return []  # virtual machines have no governor at all
     listed = ", ".join(f"{name} on {n} CPUs" for name, n in sorted(slow.items()))
     return [
-        Finding(
+        PreflightFinding(
             "warning",
             f"CPU frequency governor: {listed}: clocks follow the load",
             "cpupower frequency-set -g performance",

@@ -128,7 +128,7 @@ class SubmitOptions:
 
 
 @dataclass(frozen=True)
-class Task:
+class ArrayTask:
     """What a node of the cluster executes for one element. submitit pickles it, and again if SLURM
     requeues it.
     """
@@ -199,7 +199,7 @@ def submit(
         jobs = [
             job
             for alike in _alike(todo)
-            for job in _array(submitit, [Task(run, each, run_part) for each in alike], options)
+            for job in _array(submitit, [ArrayTask(run, each, run_part) for each in alike], options)
         ]
         print(
             f"{run}: submitted {len(todo)} of {len(submission.elements)} elements: "
@@ -216,7 +216,7 @@ def submit(
                 tasks_per_node=1,
                 gpus_per_node=_cards(plan, element),
             )
-            job = made.submit(Task(run, element, run_part))
+            job = made.submit(ArrayTask(run, element, run_part))
             print(f"{run}: {element.name} as {options.executor} job {job.job_id}", flush=True)
             job.wait()
             _tell(job, element)
@@ -237,7 +237,7 @@ def _alike(elements: Sequence[Element]) -> list[list[Element]]:
     return list(groups.values())
 
 
-def _array(submitit: Any, tasks: Sequence[Task], options: SubmitOptions) -> list[Any]:
+def _array(submitit: Any, tasks: Sequence[ArrayTask], options: SubmitOptions) -> list[Any]:
     """Submit one job array."""
     run, processes, nodes = tasks[0].run, tasks[0].element.processes, tasks[0].element.nodes
     made = submitit.AutoExecutor(

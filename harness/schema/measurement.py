@@ -83,7 +83,7 @@ class Interleaved(Strict):
     )
 
 
-class Parity(Strict):
+class ParitySettings(Strict):
     """The gate: both arms must learn alike before a gain counts."""
 
     steps: int = Field(
@@ -115,8 +115,8 @@ class Measurement(Strict):
         None, description="as many replicates as the precision of all pairs asks for"
     )
     interleaved: Interleaved = Interleaved()
-    parity: Parity | None = Field(
-        Parity(), description="null: no parity runs, and no gain is said to be at parity"
+    parity: ParitySettings | None = Field(
+        ParitySettings(), description="null: no parity runs, and no gain is said to be at parity"
     )
     max_reruns: int = Field(2, ge=0, le=100, description="how often a disturbed quad is run again")
     contention: Literal["refuse", "note"] = Field(

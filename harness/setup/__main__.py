@@ -41,7 +41,7 @@ DISK_GIB: dict[Variant, int] = {
 
 
 @dataclass(frozen=True)
-class Plan:
+class SetupPlan:
     """What this host needs."""
 
     variant: Variant
@@ -101,7 +101,7 @@ class Plan:
         )
 
 
-def check_host(plan: Plan) -> None:
+def check_host(plan: SetupPlan) -> None:
     """Refuse, before anything is downloaded, a host that cannot carry the stack. Raises
     BenchError.
     """
@@ -124,7 +124,7 @@ def check_host(plan: Plan) -> None:
         )
 
 
-def make_environment(plan: Plan, steps: Steps) -> None:
+def make_environment(plan: SetupPlan, steps: Steps) -> None:
     """Steps 1 to 3: uv, the environment, its packages with bytecode, and this project in editable
     form.
     """
@@ -199,7 +199,7 @@ def install_cuda11(uv: str, steps: Steps) -> None:
     half.rename(target)
 
 
-def provide_extensions_and_prove(plan: Plan, steps: Steps) -> None:
+def provide_extensions_and_prove(plan: SetupPlan, steps: Steps) -> None:
     """The last two steps: the extensions in place, and three real training steps."""
     with steps.step("ONNX Runtime's torch extensions"):
         cached = plan.extensions.provide(steps)
@@ -226,7 +226,7 @@ def provide_extensions_and_prove(plan: Plan, steps: Steps) -> None:
         )
 
 
-def prove(plan: Plan, steps: Steps) -> dict[str, list[str]]:
+def prove(plan: SetupPlan, steps: Steps) -> dict[str, list[str]]:
     """Run harness.setup.prove in the new environment. Raises BenchError when it does not train."""
     extra = {}
     provider = "CPUExecutionProvider"
@@ -267,7 +267,7 @@ def _setting(file: Path, name: str) -> str:
     )
 
 
-def set_up(plan: Plan) -> None:
+def set_up(plan: SetupPlan) -> None:
     """Bring .venv to what `plan` says, whatever state it is in. Raises BenchError."""
     check_host(plan)
     cache_root().mkdir(parents=True, exist_ok=True)
@@ -300,7 +300,7 @@ def set_up(plan: Plan) -> None:
 def main() -> int:
     try:
         driver = driver_answers()
-        plan = Plan(chosen_variant(driver=driver), driver)
+        plan = SetupPlan(chosen_variant(driver=driver), driver)
         if not plan.done():
             set_up(plan)
     except (BenchError, OSError) as error:

@@ -39,7 +39,7 @@ HOST_COLUMNS = {
 
 
 @dataclass
-class Series:
+class TelemetrySeries:
     """Lines of one sampler by kind (see sampler's docstring); `end` is None if the sampler was cut
     off.
     """
@@ -50,7 +50,7 @@ class Series:
     end: dict[str, Any] | None = None
 
     @classmethod
-    def from_lines(cls, lines: Iterable[bytes | str]) -> Series:
+    def from_lines(cls, lines: Iterable[bytes | str]) -> TelemetrySeries:
         """A torn last line (the sampler was killed while it wrote) is left out. Raises ValueError
         on other damage.
         """
@@ -112,7 +112,7 @@ class Series:
         return bytes(sink.getvalue().to_pybytes())
 
     @classmethod
-    def from_parquet(cls, path: Path) -> Series:
+    def from_parquet(cls, path: Path) -> TelemetrySeries:
         import pyarrow.parquet as pq
 
         table = pq.read_table(path)
@@ -130,13 +130,13 @@ class Series:
         return series
 
 
-def load(path: Path) -> Series:
+def load(path: Path) -> TelemetrySeries:
     """A series from *.parquet or from JSON lines. Raises BenchError if it is neither."""
     try:
         if path.suffix == ".parquet":
-            return Series.from_parquet(path)
+            return TelemetrySeries.from_parquet(path)
         with path.open("rb") as lines:
-            series = Series.from_lines(lines)
+            series = TelemetrySeries.from_lines(lines)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise BenchError(f"no telemetry series: {error}", place=str(path)) from error
     if not series.start:

@@ -21,7 +21,7 @@ from harness.telemetry.sampler import INTERVAL_S
 if TYPE_CHECKING:  # pydantic is no business of those who only start and stop a sampler
     from harness.schema.job import JobSpec
     from harness.schema.record import Telemetry, Timing
-    from harness.telemetry.series import Series
+    from harness.telemetry.series import TelemetrySeries
 
 STOP_S = 3.0  # a driver call that hangs (a card falling off the bus) must not hold up the runner
 
@@ -137,16 +137,16 @@ class Sampling:
         data = os.pread(self._output.fileno(), os.fstat(self._output.fileno()).st_size, 0)
         return data.count(b"\n")
 
-    def series(self) -> Series:
+    def series(self) -> TelemetrySeries:
         """What the sampler wrote; call after `stop`."""
-        from harness.telemetry.series import Series
+        from harness.telemetry.series import TelemetrySeries
 
         self._output.seek(0)
         try:
-            return Series.from_lines(self._output)
+            return TelemetrySeries.from_lines(self._output)
         except ValueError as error:
             self._fail(f"the sampler's output is damaged: {error}", traceback.format_exc())
-            return Series()
+            return TelemetrySeries()
 
     def summarise(
         self, timing: Timing, run_folder: Path, relative: str, *, until_ns: int | None = None

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from harness.schema.record import GpuTelemetry, Telemetry, Timing
 from harness.telemetry.readings import THROTTLING, reason_names
-from harness.telemetry.series import Series
+from harness.telemetry.series import TelemetrySeries
 
 # A card may have been throttled at so large a share of the window's samples, and at one sample at
 # most besides, before the job counts as contaminated: at 1%, clocks lower by a third change the
@@ -28,7 +28,7 @@ Tick = dict[str, Any]
 
 
 def summarise(
-    series: Series, timing: Timing, path: str | None = None, until_ns: int | None = None
+    series: TelemetrySeries, timing: Timing, path: str | None = None, until_ns: int | None = None
 ) -> Telemetry:
     """The summary of a job; `path` is where its series lies. Without a steady window only peaks are
     filled in.
@@ -90,7 +90,7 @@ def contamination(telemetry: Telemetry | None, *, allow_shared_gpu: bool = False
     return ""
 
 
-def _of(series: Series, gpu: int | None) -> list[dict[str, Any]]:
+def _of(series: TelemetrySeries, gpu: int | None) -> list[dict[str, Any]]:
     return [entry for entry in series.unreadable if entry["gpu"] == gpu]
 
 
@@ -177,7 +177,7 @@ def _stopped_s(ticks: Sequence[Tick]) -> float:
     )
 
 
-def _covered(series: Series, window: Window | None) -> float | None:
+def _covered(series: TelemetrySeries, window: Window | None) -> float | None:
     """The share of the window in which no samples are missing: none where two ticks are GAP
     intervals apart.
     """
@@ -199,7 +199,7 @@ def _around(ticks: Sequence[Tick], window: Window) -> list[Tick]:
     return [*before, *inside, *after]
 
 
-def _job_share(series: Series, window: Window | None) -> float | None:
+def _job_share(series: TelemetrySeries, window: Window | None) -> float | None:
     if window is None:
         return None
     points = [(tick["t_ns"], tick["job_cpu_s"]) for tick in series.ticks]
@@ -209,7 +209,7 @@ def _job_share(series: Series, window: Window | None) -> float | None:
 
 
 def _card(
-    series: Series, card: dict[str, Any], window: Window | None, until_ns: int | None
+    series: TelemetrySeries, card: dict[str, Any], window: Window | None, until_ns: int | None
 ) -> GpuTelemetry:
     import numpy as np
 
@@ -291,7 +291,7 @@ def _energy(
     return (None, None) if rise is None else (rise, "power")
 
 
-def _foreign(series: Series, gpu: str, window: Window | None) -> int | None:
+def _foreign(series: TelemetrySeries, gpu: str, window: Window | None) -> int | None:
     """The most processes on the card at one time, in or just around the window, that are not the
     job's.
 

@@ -10,7 +10,7 @@ from enum import StrEnum
 from harness.schema.verdict import Cause, Change, Finding, Series
 from report.alerts.escape import lines, one_line
 from report.alerts.events import Event, EventKind, leading
-from report.alerts.plot import Course, bars, course_of
+from report.alerts.plot import PlottedCourse, bars, course_of
 from report.text import signed_percent
 
 MOST_NAME, MOST_TITLE, MOST_CHANGED = 60, 220, 25
@@ -61,7 +61,7 @@ class Message:
     changed: tuple[str, ...]
     changed_since: str
     reproduce: str
-    course: Course | None
+    course: PlottedCourse | None
     bars: tuple[tuple[str, str], ...]
 
     @property

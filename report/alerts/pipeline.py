@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from harness.errors import BenchError
 from harness.schema.verdict import Verdict
-from report.alerts.channels.base import Channel, Context
+from report.alerts.channels.base import AlertChannel, Context
 from report.alerts.channels.registry import CHANNELS
 from report.alerts.delivery import Patience, Undelivered
 from report.alerts.escape import one_line, terminal
@@ -50,7 +50,7 @@ class ReadVerdict:
 
 
 @dataclass(frozen=True)
-class Plan:
+class DeliveryPlan:
     """What is new for a channel goes into its outbox. The intent is on disk before anything is
     sent.
     """
@@ -58,7 +58,7 @@ class Plan:
     state: StateFile
     say: Say
 
-    def __call__(self, channel: Channel, verdict: Verdict) -> str:
+    def __call__(self, channel: AlertChannel, verdict: Verdict) -> str:
         """Returns why the channel's own memory could not be read, empty if all went well."""
         before, failure = self.state.of(channel.name), ""
         told, asked = before.told, before.asked
@@ -93,7 +93,7 @@ class Deliver:
     state: StateFile
     say: Say
 
-    def __call__(self, channel: Channel, verdict: Verdict) -> list[str]:
+    def __call__(self, channel: AlertChannel, verdict: Verdict) -> list[str]:
         """Returns what failed, a sentence each."""
         failures: list[str] = []
         try:
@@ -166,7 +166,7 @@ def alert(
         # All intents first: a kill during the first channel's delivery loses no other's.
         for one in named:
             channel = _channel(one, environ, secrets, patience_s)
-            if failure := Plan(state, say)(channel, verdict):
+            if failure := DeliveryPlan(state, say)(channel, verdict):
                 failed.append(channel.name)
                 say(f"{channel.name}: what it was told before could not be read: {failure}")
         for one in named:
@@ -193,14 +193,16 @@ def _parse(spec: str) -> tuple[str, str]:
 
 def _channel(
     named: tuple[str, str], environ: Mapping[str, str], secrets: Secrets, patience_s: float
-) -> Channel:
+) -> AlertChannel:
     name, target = named
     kind = CHANNELS[name]
     shown = {variable: environ[variable] for variable in kind.variables if variable in environ}
     return kind(target, Context(shown, secrets, Patience(patience_s)))
 
 
-def _show(verdict: Verdict, channels: Sequence[Channel], state: StateFile, secrets: Secrets) -> int:
+def _show(
+    verdict: Verdict, channels: Sequence[AlertChannel], state: StateFile, secrets: Secrets
+) -> int:
     """What would be told, by channel. Asks nobody, so an issue that is there already is shown as if
     it were not.
     """

@@ -31,7 +31,7 @@ MERMAID = {
 
 
 @dataclass(frozen=True)
-class Course:
+class PlottedCourse:
     """Percent above the level before, per night, oldest first; `tail` is the index of the first
     night of the change.
     """
@@ -43,7 +43,7 @@ class Course:
     timed: str = "step time"
 
 
-def course_of(finding: Finding, since: str) -> Course | None:
+def course_of(finding: Finding, since: str) -> PlottedCourse | None:
     """The finding's history against the median of the nights before `since`; None with fewer than
     two nights.
     """
@@ -60,7 +60,7 @@ def course_of(finding: Finding, since: str) -> Course | None:
     def percent(values: Sequence[float], level: float) -> tuple[float, ...]:
         return tuple(100 * (value / level - 1) for value in values)
 
-    return Course(
+    return PlottedCourse(
         percent(
             [point.baseline_s for point in points],
             statistics.median(point.baseline_s for point in before),
@@ -75,7 +75,7 @@ def course_of(finding: Finding, since: str) -> Course | None:
     )
 
 
-def bars(course: Course) -> tuple[str, str]:
+def bars(course: PlottedCourse) -> tuple[str, str]:
     """Candidate and baseline as bars of text, on one scale; the newest nights, newest last."""
     shown = [values[-MOST_BARS:] for values in (course.candidate, course.baseline)]
     low = min(min(values) for values in shown)
@@ -88,7 +88,7 @@ def bars(course: Course) -> tuple[str, str]:
     return candidate, baseline
 
 
-def mermaid(course: Course) -> str:
+def mermaid(course: PlottedCourse) -> str:
     """A chart that GitHub draws in issues, comments and job summaries. No name is in it, so nothing
     has to be escaped.
 
@@ -109,7 +109,7 @@ def mermaid(course: Course) -> str:
     )
 
 
-def figure_of(finding: Finding, course: Course) -> Figure:
+def figure_of(finding: Finding, course: PlottedCourse) -> Figure:
     """The picture."""
     from report.plots.style import GREY, PALE, entry, name, new_figure, style
 
@@ -136,14 +136,14 @@ def figure_of(finding: Finding, course: Course) -> Figure:
     return figure
 
 
-def svg(finding: Finding, course: Course) -> str:
+def svg(finding: Finding, course: PlottedCourse) -> str:
     """The picture as an `<svg>` element; the same finding gives the same text."""
     from report.plots.style import to_svg
 
     return to_svg(figure_of(finding, course))
 
 
-def png(finding: Finding, course: Course) -> bytes:
+def png(finding: Finding, course: PlottedCourse) -> bytes:
     """The picture as PNG; the same finding gives the same bytes."""
     from report.plots.style import style
 

@@ -37,7 +37,7 @@ def has_inference(run: Run) -> bool:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class EngineComparison:
     """Both engines on what an arm trained, at one batch size (None: none was timed).
 
     `counted`: the replicates with a result, whose times stand; `ratio` estimates ln T_torch − ln
@@ -66,7 +66,7 @@ class Comparison:
 
 
 @once_per_run
-def comparisons_of(run: Run) -> list[Comparison]:
+def comparisons_of(run: Run) -> list[EngineComparison]:
     """Every arm of every workload by every batch size that a replicate has; of runs without
     inference nothing.
     """
@@ -84,7 +84,7 @@ def comparisons_of(run: Run) -> list[Comparison]:
     return found
 
 
-def _compare(workload: str, arm: str, replicates: Replicates, size: int | None) -> Comparison:
+def _compare(workload: str, arm: str, replicates: Replicates, size: int | None) -> EngineComparison:
     jobs = list(replicates.values())
     judged = [_judge(job, size) for job in jobs]
     counted = [
@@ -112,7 +112,7 @@ def _compare(workload: str, arm: str, replicates: Replicates, size: int | None) 
         outcome = Outcome(status, f"; {status}: ".join(differing))
     else:
         outcome = no_result(failures or "no job recorded")
-    return Comparison(
+    return EngineComparison(
         workload=workload,
         arm=arm,
         batch_size=size,

@@ -88,9 +88,9 @@ def run(options: argparse.Namespace) -> int:
             )
 
     from report.loading.runs import load_runs
-    from report.regressions.rehearsal import Plan, as_json, as_text, rehearse
+    from report.regressions.rehearsal import RehearsalPlan, as_json, as_text, rehearse
 
-    plan = Plan(
+    plan = RehearsalPlan(
         slower=fraction(options.inject),
         nights=options.nights,
         arm=options.arm,

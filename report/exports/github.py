@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from report.exports.points import Point, distinct_points, json_bytes
+from report.exports.points import ExportPoint, distinct_points, json_bytes
 from report.loading.runs import Run
 
 SYMMETRIC = 1e-9  # relative: ends of an interval that lie at equal distance but for rounding
@@ -31,7 +31,7 @@ def files(runs: Sequence[Run]) -> dict[str, bytes]:
     return {name: json_bytes(entries) for name, entries in chosen.items() if entries}
 
 
-def _entry(point: Point) -> dict[str, str | float]:
+def _entry(point: ExportPoint) -> dict[str, str | float]:
     entry: dict[str, str | float] = {
         "name": point.name,
         "unit": point.measure.unit,

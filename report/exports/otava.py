@@ -15,7 +15,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from report.exports.points import Measure, Point, nothing_to_export, points_of
+from report.exports.points import ExportedMeasure, ExportPoint, nothing_to_export, points_of
 from report.loading.runs import Run
 
 CONFIG = "otava.yaml"
@@ -24,7 +24,7 @@ HEADER = (
     "than the last year)\n"
 )
 
-Rows = dict[int, dict[Measure, Point]]  # by the run's place in time
+Rows = dict[int, dict[ExportedMeasure, ExportPoint]]  # by the run's place in time
 
 
 def files(runs: Sequence[Run]) -> dict[str, bytes]:
@@ -63,7 +63,7 @@ def files(runs: Sequence[Run]) -> dict[str, bytes]:
     return {CONFIG: _config(tests, groups), **written}
 
 
-def _tests(name: str, rows: Rows) -> list[tuple[str, list[Measure]]]:
+def _tests(name: str, rows: Rows) -> list[tuple[str, list[ExportedMeasure]]]:
     """The tests of a subject: one of the metrics that every run has, one for each that some run
     lacks.
     """
@@ -77,7 +77,7 @@ def _tests(name: str, rows: Rows) -> list[tuple[str, list[Measure]]]:
     return [*([(name, complete)] if complete else []), *alone]
 
 
-def _table(runs: Sequence[Run], rows: Rows, measures: Sequence[Measure]) -> bytes:
+def _table(runs: Sequence[Run], rows: Rows, measures: Sequence[ExportedMeasure]) -> bytes:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["time", "commit", "run", *(measure.name_with_unit for measure in measures)])
@@ -89,7 +89,7 @@ def _table(runs: Sequence[Run], rows: Rows, measures: Sequence[Measure]) -> byte
     return text.getvalue().encode()
 
 
-def _test(name: str, file: str, measures: Sequence[Measure]) -> dict[str, Any]:
+def _test(name: str, file: str, measures: Sequence[ExportedMeasure]) -> dict[str, Any]:
     metrics = {  # by names of their own: `otava validate` refuses one that two tests share
         f"{name}/{measure.name_with_unit}": {
             "column": measure.name_with_unit,
@@ -116,7 +116,7 @@ def _config(tests: dict[str, Any], groups: dict[str, list[str]]) -> bytes:
     ).encode()
 
 
-def _device(run: Run, point: Point) -> str:
+def _device(run: Run, point: ExportPoint) -> str:
     """The GPU, or the processor where there is none, as a name of letters, digits and - _ . +."""
     named = f"cpu {run.info.host.cpu or ''}" if point.device == "cpu" else point.device
     return re.sub(r"[^\w.+-]+", "-", named).strip("-") or "device"

@@ -40,7 +40,7 @@ INFERENCE = "inference"  # begins the names of the series of inference's gains
 
 
 @dataclass(frozen=True)
-class Measure:
+class ExportedMeasure:
     """What a series measures: a declared metric, and the name of the series."""
 
     name: str
@@ -68,7 +68,7 @@ class Measure:
 
 
 @dataclass(frozen=True)
-class Point:
+class ExportPoint:
     """One value of a series: of an arm, or (`baseline`) of a pair's candidate over its baseline.
 
     Of inference: of an `engine` on what the arm trained, or of it over the `baseline_engine`. `low`
@@ -82,7 +82,7 @@ class Point:
     workload: str
     arm: str
     baseline: str | None
-    measure: Measure
+    measure: ExportedMeasure
     value: float
     low: float | None
     high: float | None
@@ -111,7 +111,7 @@ class Point:
         return f"{self.subject}/{self.measure.name}"
 
 
-def points_of(run: Run) -> list[Point]:
+def points_of(run: Run) -> list[ExportPoint]:
     """Every value that a run has, arms first, in the order of tables. What is missing is left out.
 
     An arm has values if a replicate of it counts, a pair if its gain is valid, inference if its
@@ -125,7 +125,7 @@ def points_of(run: Run) -> list[Point]:
     return list(dict.fromkeys(points))  # a pair that was declared twice is one series
 
 
-def distinct_points(runs: Sequence[Run]) -> list[Point]:
+def distinct_points(runs: Sequence[Run]) -> list[ExportPoint]:
     """The points of all runs, each of another series: for formats that hold one value a series.
     Else BenchError.
     """
@@ -166,23 +166,23 @@ def json_bytes(content: Any) -> bytes:
     return (json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
 
 
-def _arm_points(row: ArmRow) -> Iterator[Point]:
+def _arm_points(row: ArmRow) -> Iterator[ExportPoint]:
     for metric in exported(JOB_METRICS):
-        yield from _point(row, Measure(metric.series, metric), row.figure(metric), row.arm)
+        yield from _point(row, ExportedMeasure(metric.series, metric), row.figure(metric), row.arm)
 
 
-def _gain_points(row: GainRow) -> Iterator[Point]:
+def _gain_points(row: GainRow) -> Iterator[ExportPoint]:
     for measure, figure in _gains(row.measure.stem, row):
         yield from _point(row, measure, figure, row.candidate, baseline=row.baseline)
 
 
-def _inference_points(row: InferenceRow) -> Iterator[Point]:
+def _inference_points(row: InferenceRow) -> Iterator[ExportPoint]:
     """Of both engines at one batch size, and the gain of ONNX Runtime."""
     size = row.inference_batch_size
     baseline, candidate = ENGINES
     for engine in ENGINES:
         for metric in INFERENCE_METRICS:
-            measure, figure = Measure(metric.series, metric), row.engines[engine][metric]
+            measure, figure = ExportedMeasure(metric.series, metric), row.engines[engine][metric]
             yield from _point(
                 row, measure, figure, row.arm, engine=engine, inference_batch_size=size
             )
@@ -198,7 +198,7 @@ def _inference_points(row: InferenceRow) -> Iterator[Point]:
         )
 
 
-def _gains(stem: str, row: GainRow | InferenceRow) -> Iterator[tuple[Measure, Figure]]:
+def _gains(stem: str, row: GainRow | InferenceRow) -> Iterator[tuple[ExportedMeasure, Figure]]:
     """The gains that are exported, and their series."""
     gain = row.throughput_gain
     ends = (
@@ -210,12 +210,12 @@ def _gains(stem: str, row: GainRow | InferenceRow) -> Iterator[tuple[Measure, Fi
         SPEED_UP: Figure(*ends),
     }
     for metric, figure in figures.items():
-        yield Measure(f"{stem}-{metric.series}", metric), figure
+        yield ExportedMeasure(f"{stem}-{metric.series}", metric), figure
 
 
 def _point(
     row: AnyRow,
-    measure: Measure,
+    measure: ExportedMeasure,
     figure: Figure,
     arm: str,
     *,
@@ -223,11 +223,11 @@ def _point(
     engine: str | None = None,
     baseline_engine: str | None = None,
     inference_batch_size: int | None = None,
-) -> Iterator[Point]:
+) -> Iterator[ExportPoint]:
     if figure.value is None or not math.isfinite(figure.value):
         return
     both = figure.low is not None and figure.high is not None
-    yield Point(
+    yield ExportPoint(
         run=row.run,
         device=row.device,
         source=row.source,

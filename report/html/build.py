@@ -21,7 +21,7 @@ from report.analysis.gains import MEASURES, Measure
 from report.analysis.replicates import is_result
 from report.html.answers import BAR_WIDTH, NO_PARITY_RUNS, Panel, panels, scale_ends
 from report.html.jobs import job_list
-from report.html.provenance import Comparison, compare_arms, compare_runs
+from report.html.provenance import ProvenanceComparison, compare_arms, compare_runs
 from report.html.sorting import sort_key
 from report.loading.runs import Run
 from report.tables.columns import device
@@ -167,7 +167,7 @@ def _facets(details: Iterable[Detail]) -> list[tuple[str, str, list[str]]]:
     return [facet for facet in found if len(facet[2]) > 1]
 
 
-def _arms(runs: Sequence[Run]) -> list[Comparison]:
+def _arms(runs: Sequence[Run]) -> list[ProvenanceComparison]:
     return [comparison for run in runs for comparison in compare_arms(run)]
 
 

@@ -19,7 +19,7 @@ MAX_JOBS = 2000  # rows: some 600 bytes each
 
 
 @dataclass(frozen=True)
-class Job:
+class JobLine:
     """One record. `log`: relative to the page's folder, percent-encoded; empty where there is
     none.
     """
@@ -49,7 +49,7 @@ class Job:
         return format_number(self.step_s, STEADY_STEP.factor)
 
 
-def job_list(runs: Sequence[Run], page: Path) -> tuple[list[Job], str]:
+def job_list(runs: Sequence[Run], page: Path) -> tuple[list[JobLine], str]:
     """The measured jobs in the order recorded, and what was left out: past MAX_JOBS all that went
     well.
     """
@@ -62,9 +62,9 @@ def job_list(runs: Sequence[Run], page: Path) -> tuple[list[Job], str]:
     return failed, f"{len(jobs):,} jobs: only the first {len(failed):,} without a result are listed"
 
 
-def _job(run: Run, job: JobRecord, beside: Path) -> Job:
+def _job(run: Run, job: JobRecord, beside: Path) -> JobLine:
     reason = job.reason or "; ".join(job.engagement.reasons if job.engagement else [])
-    return Job(
+    return JobLine(
         run=run.info.run,
         workload=job.workload.name,
         model=job.workload.model.name,

@@ -20,7 +20,7 @@ Facts = dict[tuple[str, str], str]  # (kind, dotted name) -> value
 
 
 @dataclass(frozen=True)
-class Fact:
+class ProvenanceFact:
     """One name and its value in every column; None where a column has nothing by that name."""
 
     kind: str
@@ -29,18 +29,18 @@ class Fact:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class ProvenanceComparison:
     """Facts side by side, a column each; with a single column nothing differs. `run`: that of the
     arms.
     """
 
     run: str
     columns: tuple[str, ...]
-    differing: tuple[Fact, ...]
-    same: tuple[Fact, ...]
+    differing: tuple[ProvenanceFact, ...]
+    same: tuple[ProvenanceFact, ...]
 
 
-def compare_runs(runs: Sequence[Run]) -> Comparison | None:
+def compare_runs(runs: Sequence[Run]) -> ProvenanceComparison | None:
     """Everything that report.analysis.provenance_diff compares, of the measured runs; None if none
     was measured.
     """
@@ -60,7 +60,7 @@ def compare_runs(runs: Sequence[Run]) -> Comparison | None:
     return _compare("", [run.info.run for run in measured], facts)
 
 
-def compare_arms(run: Run) -> list[Comparison]:
+def compare_arms(run: Run) -> list[ProvenanceComparison]:
     """The arms of every declared pair over all its workloads: settings, packages, and what the jobs
     resolved to.
 
@@ -125,14 +125,14 @@ def _merged(jobs: Iterable[Facts]) -> Facts:
     return {name: "; ".join(sorted(values)) for name, values in seen.items()}
 
 
-def _compare(run: str, columns: Sequence[str], facts: Sequence[Facts]) -> Comparison:
+def _compare(run: str, columns: Sequence[str], facts: Sequence[Facts]) -> ProvenanceComparison:
     kinds = list(dict.fromkeys(kind for one in facts for kind, _ in one))
     names = dict.fromkeys(name for one in facts for name in one)
     rows = [
-        Fact(kind, name, tuple(one.get((kind, name)) for one in facts))
+        ProvenanceFact(kind, name, tuple(one.get((kind, name)) for one in facts))
         for kind, name in sorted(names, key=lambda name: kinds.index(name[0]))
     ]
-    return Comparison(
+    return ProvenanceComparison(
         run,
         tuple(columns),
         tuple(row for row in rows if len(set(row.values)) > 1),

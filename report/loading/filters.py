@@ -15,7 +15,7 @@ Patterns = tuple[str, ...]
 _BACKENDS = {label: backend for backend, label in BACKEND_LABELS.items()}
 
 
-class Row(Protocol):
+class SelectableRow(Protocol):
     """What filters and groups ask of a row of a table."""
 
     @property
@@ -43,7 +43,7 @@ class Row(Protocol):
         """The name and the backend's label of its arm; None if it is of a pair."""
 
 
-GROUPS: dict[str, Callable[[Row], str]] = {
+GROUPS: dict[str, Callable[[SelectableRow], str]] = {
     "model": lambda row: row.model,
     "task": lambda row: row.task or "",
     "backend": lambda row: row.backend_shown,
@@ -125,7 +125,7 @@ class Selection:
         )
         return replace(run, info=info, jobs=jobs)
 
-    def shows(self, row: Row) -> bool:
+    def shows(self, row: SelectableRow) -> bool:
         """Whether a row of a selected run is: one of an arm needs its backend, a gain came with its
         pair.
         """
@@ -150,7 +150,7 @@ class Selection:
 EVERYTHING = Selection()
 
 
-def groups_of(rows: Iterable[Sequence[Row]], by: str) -> list[str]:
+def groups_of(rows: Iterable[Sequence[SelectableRow]], by: str) -> list[str]:
     """The groups that rows fall into, in the order in which they come."""
     return list(dict.fromkeys(GROUPS[by](row) for of_run in rows for row in of_run))
 

@@ -12,7 +12,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from harness.schema.record import ENGINES, JobRecord, Pair
-from report.analysis.inference import Comparison, comparisons_of, inference_subject
+from report.analysis.inference import EngineComparison, comparisons_of, inference_subject
 from report.analysis.replicates import arms_of, is_result
 from report.loading.runs import Run
 from report.regressions.comparable import Setting, setting_of
@@ -105,7 +105,7 @@ def _trained(run: Run) -> dict[tuple[str, str], Pair]:
     }
 
 
-def _any_ended(found: Sequence[Comparison]) -> bool:
+def _any_ended(found: Sequence[EngineComparison]) -> bool:
     jobs = [job for one in found for job in one.replicates.values()]
     return any(job.inference is not None and job.inference.state == "ok" for job in jobs)
 
@@ -121,7 +121,9 @@ def _latest(run: Run, past: Mapping[Key, Sequence[Night]], workload: str, arm: s
     return [night for night in kin if night.created_at == max(one.created_at for one in kin)]
 
 
-def _night(run: Run, found: Comparison, declared: Pair, when: datetime, rules: Comparable) -> Night:
+def _night(
+    run: Run, found: EngineComparison, declared: Pair, when: datetime, rules: Comparable
+) -> Night:
     subject = inference_subject(found.workload, found.arm, found.batch_size or 0)
     baseline, candidate = ENGINES
     point = None

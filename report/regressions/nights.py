@@ -12,7 +12,7 @@ from harness.schema.record import JobRecord, Pair
 from harness.schema.terms import suite_now
 from harness.schema.verdict import FindingMeasure, Point
 from report.analysis.gains import END_TO_END, STEADY_STATE, Gain, gains_of, matched
-from report.analysis.inference import Comparison
+from report.analysis.inference import EngineComparison
 from report.analysis.replicates import arms_of
 from report.analysis.statistics import usable
 from report.loading.aa_runs import same_host
@@ -40,7 +40,7 @@ class Night:
     created_at: datetime
     point: Point | None
     setting: Setting | None
-    gain: Gain | Comparison | None
+    gain: Gain | EngineComparison | None
     measure: FindingMeasure
     why: str = ""
     left_out: str = ""

@@ -272,7 +272,7 @@ def _flat(series: Values) -> Values:
 
 
 @dataclass(frozen=True)
-class Plan:
+class RehearsalPlan:
     """`slower`: a fraction; the change begins in the middle of `nights`; `simulated`: pairs."""
 
     slower: float
@@ -294,7 +294,7 @@ class Rehearsal:
     template: Night
     noise: Noise
     left_out: int
-    plan: Plan
+    plan: RehearsalPlan
     false_alarms: Share
     second_runs: Share
     power: dict[int, Share]
@@ -307,7 +307,7 @@ class Rehearsal:
 
 
 def rehearse(
-    runs: Sequence[Run], patterns: Sequence[str], rules: Rules, plan: Plan
+    runs: Sequence[Run], patterns: Sequence[str], rules: Rules, plan: RehearsalPlan
 ) -> list[Rehearsal]:
     """Rehearse every pair that fits.
 
@@ -348,7 +348,7 @@ def _comparable(nights: Sequence[Night]) -> list[Night]:
     return [night for night in with_result if night.setting == with_result[-1].setting]
 
 
-def _rehearse(nights: Sequence[Night], thresholds: Thresholds, plan: Plan) -> Rehearsal:
+def _rehearse(nights: Sequence[Night], thresholds: Thresholds, plan: RehearsalPlan) -> Rehearsal:
     usable_nights = without_alarm(nights, thresholds)
     noise = noise_of(usable_nights, thresholds)
     simulation = Simulation(

@@ -34,7 +34,7 @@ from report.tables.footnotes import source_notes
 from report.tables.gain_rows import gain_rows
 from report.tables.gains import OPTIONAL_BATCH, device_or_published, pair_labels
 from report.tables.rows import AnswerRow, GainRow, extended
-from report.tables.table import Part, Table, make_table, part_of
+from report.tables.table import Table, TablePart, make_table, part_of
 
 _LEGEND = (
     "gain: training samples per second of the candidate over those of the baseline, less 1; in "
@@ -46,7 +46,7 @@ _ONE_REPLICATE = "one replicate gives no interval"
 Measured = dict[Measure, GainRow]  # the rows of a pair by what they are of
 
 
-def answer(run: Run) -> Part[AnswerRow]:
+def answer(run: Run) -> TablePart[AnswerRow]:
     """One row per declared pair: that of the end-to-end gain, with the steady-state gain in it."""
     of_pair: dict[tuple[str, str, str, str], Measured] = {}
     for row in gain_rows(run):
@@ -61,7 +61,7 @@ def answer(run: Run) -> Part[AnswerRow]:
     )
 
 
-def answer_tables(parts: Sequence[Part[AnswerRow]]) -> list[Table[AnswerRow]]:
+def answer_tables(parts: Sequence[TablePart[AnswerRow]]) -> list[Table[AnswerRow]]:
     """The table of `answer`: Model | Batch | GPU | against what | gains | Parity | Replicates."""
     rows = rows_of(parts)
     label = pair_labels(parts)

@@ -46,7 +46,7 @@ from report.tables.footnotes import (
     telemetry_notes,
 )
 from report.tables.rows import ArmRow, TrainedRow, UtilizationRow
-from report.tables.table import Part, Table, make_table, part_of
+from report.tables.table import Table, TablePart, make_table, part_of
 
 R = TypeVar("R")
 T = TypeVar("T", bound=ArmRow | UtilizationRow)
@@ -54,7 +54,7 @@ ARM: Column[TrainedRow] = Column("Arm", lambda row: row.arm, importance=ESSENTIA
 BACKEND: Column[TrainedRow] = Column("Backend", lambda row: row.backend, importance=ESSENTIAL)
 
 
-def runtimes(run: Run) -> Part[ArmRow]:
+def runtimes(run: Run) -> TablePart[ArmRow]:
     """End to end, every arm of every workload; jobs that took turns on the device have no such
     time.
     """
@@ -69,7 +69,7 @@ def runtimes(run: Run) -> Part[ArmRow]:
     )
 
 
-def runtime_tables(parts: Sequence[Part[ArmRow]]) -> list[Table[ArmRow]]:
+def runtime_tables(parts: Sequence[TablePart[ArmRow]]) -> list[Table[ArmRow]]:
     """The table of `runtimes`."""
     rows = rows_of(parts)
     facts, shared = split_facts(rows, (TASK, PRECISION, BATCH, ATTENTION))
@@ -99,7 +99,7 @@ def runtime_tables(parts: Sequence[Part[ArmRow]]) -> list[Table[ArmRow]]:
     ]
 
 
-def steady(run: Run) -> Part[ArmRow]:
+def steady(run: Run) -> TablePart[ArmRow]:
     """Set-up and steady state of every measured arm; publications have neither."""
     needs = (metrics.STEADY_STEP, metrics.STEADY_SAMPLES_PER_S)
     rows = [row for row in arm_rows(run, metrics.STEADY_STATE, needs) if row.source == "measured"]
@@ -108,7 +108,7 @@ def steady(run: Run) -> Part[ArmRow]:
     return part_of(run, rows, notes, usual=usual)
 
 
-def steady_tables(parts: Sequence[Part[ArmRow]]) -> list[Table[ArmRow]]:
+def steady_tables(parts: Sequence[TablePart[ArmRow]]) -> list[Table[ArmRow]]:
     """The table of `steady`."""
     rows = rows_of(parts)
     facts, shared = arm_facts(rows)
@@ -126,7 +126,7 @@ def steady_tables(parts: Sequence[Part[ArmRow]]) -> list[Table[ArmRow]]:
     ]
 
 
-def machine_use(run: Run) -> Part[ArmRow | UtilizationRow]:
+def machine_use(run: Run) -> TablePart[ArmRow | UtilizationRow]:
     """What the cards did in the steady state, and of runs on CPU what the processors did;
     publications have neither.
     """
@@ -140,7 +140,7 @@ def machine_use(run: Run) -> Part[ArmRow | UtilizationRow]:
 
 
 def machine_use_tables(
-    parts: Sequence[Part[ArmRow | UtilizationRow]],
+    parts: Sequence[TablePart[ArmRow | UtilizationRow]],
 ) -> list[Table[ArmRow | UtilizationRow]]:
     """The tables of `machine_use`, one of runs on GPUs and one of runs on CPU."""
     on_gpu = [part for part in parts if part.kind == "gpu"]
@@ -152,7 +152,7 @@ def machine_use_tables(
 
 
 def _gpu_tables(
-    parts: Sequence[Part[ArmRow | UtilizationRow]],
+    parts: Sequence[TablePart[ArmRow | UtilizationRow]],
 ) -> list[Table[ArmRow | UtilizationRow]]:
     rows = rows_of(parts)
     facts, shared = arm_facts(rows, GPU)
@@ -175,7 +175,7 @@ def _kernels(row: ArmRow | UtilizationRow) -> str:
 
 
 def _host_tables(
-    parts: Sequence[Part[ArmRow | UtilizationRow]],
+    parts: Sequence[TablePart[ArmRow | UtilizationRow]],
 ) -> list[Table[ArmRow | UtilizationRow]]:
     rows = rows_of(parts)
     facts, shared = arm_facts(rows)
@@ -192,12 +192,12 @@ def _host_tables(
     return [make_table("host", f"CPU use in the steady state{shared}:", columns, rows, notes)]
 
 
-def rows_of(parts: Sequence[Part[R]]) -> list[R]:
+def rows_of(parts: Sequence[TablePart[R]]) -> list[R]:
     """The rows of all runs."""
     return [row for part in parts for row in part.rows]
 
 
-def notes_of(parts: Sequence[Part[R]], legend: Sequence[str] = ()) -> list[str]:
+def notes_of(parts: Sequence[TablePart[R]], legend: Sequence[str] = ()) -> list[str]:
     """The notes of all runs, with their names where they are not those of all."""
     return merge_notes([(part.run, part.notes) for part in parts], legend)
 

@@ -25,7 +25,7 @@ from report.tables.columns import (
     workload_column,
 )
 from report.tables.rows import CardRow, extended
-from report.tables.table import Part, Table, make_table, part_of
+from report.tables.table import Table, TablePart, make_table, part_of
 
 LEGEND = (
     "means over the replicates that count (n) of each replicate's steady window; peak memory is of "
@@ -35,13 +35,13 @@ LEGEND = (
 OF_CARDS = tuple(metric for metric in metrics.GPU if isinstance(metric.read, OfCards))
 
 
-def cards(run: Run) -> Part[CardRow]:
+def cards(run: Run) -> TablePart[CardRow]:
     """The cards of every arm that trained on several."""
     rows = card_rows(run)
     return part_of(run, rows, [], usual=bool(rows))
 
 
-def card_tables(parts: Sequence[Part[CardRow]]) -> list[Table[CardRow]]:
+def card_tables(parts: Sequence[TablePart[CardRow]]) -> list[Table[CardRow]]:
     """The table of `cards`."""
     rows = rows_of(parts)
     facts, shared = arm_facts(rows, GPU)

@@ -38,17 +38,17 @@ from report.tables.columns import (
 from report.tables.gain_footnotes import gain_notes, geometric_notes
 from report.tables.gain_rows import gain_rows
 from report.tables.rows import FullRow, GainRow
-from report.tables.table import Part, Table, make_table, part_of
+from report.tables.table import Table, TablePart, make_table, part_of
 
 R = TypeVar("R")
 
 
-def gains(run: Run) -> Part[GainRow]:
+def gains(run: Run) -> TablePart[GainRow]:
     """Every declared pair by every measure."""
     return part_of(run, gain_rows(run), gain_notes(run), by_name=backends_are_shared(run))
 
 
-def gain_tables(parts: Sequence[Part[GainRow]]) -> list[Table[GainRow]]:
+def gain_tables(parts: Sequence[TablePart[GainRow]]) -> list[Table[GainRow]]:
     """The table of `gains`."""
     rows = rows_of(parts)
     arms = pair_labels(parts)
@@ -78,7 +78,7 @@ def gain_tables(parts: Sequence[Part[GainRow]]) -> list[Table[GainRow]]:
     ]
 
 
-def comparison_tables(parts: Sequence[Part[GainRow]]) -> list[Table[GainRow]]:
+def comparison_tables(parts: Sequence[TablePart[GainRow]]) -> list[Table[GainRow]]:
     """Gains of several runs model by model, so that what was published stands beside what was
     measured.
     """
@@ -109,7 +109,7 @@ def comparison_tables(parts: Sequence[Part[GainRow]]) -> list[Table[GainRow]]:
     ]
 
 
-def full_gains(run: Run) -> Part[FullRow]:
+def full_gains(run: Run) -> TablePart[FullRow]:
     """Every declared pair by every measure, with the times of both arms and what the machine
     did.
     """
@@ -119,7 +119,7 @@ def full_gains(run: Run) -> Part[FullRow]:
     )
 
 
-def full_tables(parts: Sequence[Part[FullRow]]) -> list[Table[FullRow]]:
+def full_tables(parts: Sequence[TablePart[FullRow]]) -> list[Table[FullRow]]:
     """The table of `full_gains`: all that is known of a gain in one row."""
     rows = rows_of(parts)
     arms = pair_labels(parts)
@@ -219,6 +219,6 @@ class PairLabel:
         return f"{self.arms(row)[0]} over {self.baseline(row)}"
 
 
-def pair_labels(parts: Sequence[Part[R]]) -> PairLabel:
+def pair_labels(parts: Sequence[TablePart[R]]) -> PairLabel:
     """How a pair of any of the runs is called."""
     return PairLabel(frozenset(part.run for part in parts if part.by_name))

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from harness.schema.record import ENGINES, EngineTimes, InferencePoint, InferenceResult, JobRecord
-from report.analysis.inference import Comparison, comparisons_of, has_inference
+from report.analysis.inference import EngineComparison, comparisons_of, has_inference
 from report.analysis.metrics import (
     DETAIL,
     ESSENTIAL,
@@ -56,7 +56,7 @@ from report.tables.columns import (
 )
 from report.tables.footnotes import grouped, source_notes
 from report.tables.rows import ENGINE_LABELS, InferenceRow
-from report.tables.table import Part, Table, make_table, part_of
+from report.tables.table import Table, TablePart, make_table, part_of
 from report.text import four_decimals, in_one_line
 
 V = TypeVar("V")
@@ -76,14 +76,14 @@ _PRECISION: Fact[InferenceRow] = Fact(
 )
 
 
-def inference(run: Run) -> Part[InferenceRow]:
+def inference(run: Run) -> TablePart[InferenceRow]:
     """Every arm of every workload by every batch size; of runs without inference nothing."""
     asked = has_inference(run)
     notes = inference_notes(run) if asked else []
     return part_of(run, inference_rows(run), notes, usual=asked, by_name=backends_are_shared(run))
 
 
-def inference_tables(parts: Sequence[Part[InferenceRow]]) -> list[Table[InferenceRow]]:
+def inference_tables(parts: Sequence[TablePart[InferenceRow]]) -> list[Table[InferenceRow]]:
     """The table of `inference`."""
     rows = rows_of(parts)
     by_name = any(part.by_name for part in parts)
@@ -188,7 +188,7 @@ def inference_rows(run: Run) -> list[InferenceRow]:
     return [_row(run, found) for found in comparisons_of(run)]
 
 
-def _row(run: Run, found: Comparison) -> InferenceRow:
+def _row(run: Run, found: EngineComparison) -> InferenceRow:
     workload, arm = found.workload, found.arm
     jobs = list(found.replicates.values())
     points = [point for _, point in found.counted]

@@ -30,7 +30,7 @@ from report.tables.columns import (
 )
 from report.tables.footnotes import merge_notes, source_notes
 from report.tables.rows import ArmRow, MetricRow, extended
-from report.tables.table import Part, Table, make_table, part_of
+from report.tables.table import Table, TablePart, make_table, part_of
 from report.text import four_decimals
 
 LEGEND = (
@@ -43,7 +43,7 @@ LEGEND = (
 )
 
 
-def metrics(run: Run) -> Part[MetricRow]:
+def metrics(run: Run) -> TablePart[MetricRow]:
     """Every metric of every arm; of runs that did not evaluate nothing. Jobs that took turns stop
     anywhere.
     """
@@ -53,7 +53,7 @@ def metrics(run: Run) -> Part[MetricRow]:
     return part_of(run, rows, notes, usual=usual, by_name=_by_name(run))
 
 
-def metric_tables(parts: Sequence[Part[MetricRow]]) -> list[Table[MetricRow]]:
+def metric_tables(parts: Sequence[TablePart[MetricRow]]) -> list[Table[MetricRow]]:
     """The table of `metrics`."""
     rows = [row for part in parts for row in part.rows]
     by_name = any(part.by_name for part in parts)

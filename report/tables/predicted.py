@@ -55,7 +55,7 @@ from report.tables.footnotes import source_notes
 from report.tables.gain_rows import gain_rows
 from report.tables.gains import GAINS, pair_labels
 from report.tables.rows import GainRow, PredictedRow, extended
-from report.tables.table import Part, Table, make_table, part_of
+from report.tables.table import Table, TablePart, make_table, part_of
 
 WHOLE = Measure("predicted", "end to end, predicted", PREDICTED_RUNTIME.read)
 LEGEND = (
@@ -65,7 +65,7 @@ LEGEND = (
 SIDE_BY_SIDE = "the set-ups of jobs that took turns were made side by side"
 
 
-def predicted(run: Run) -> Part[PredictedRow]:
+def predicted(run: Run) -> TablePart[PredictedRow]:
     """Every measured arm whose number of samples is known."""
     rows = []
     cold = arms_of(run).parity_runs
@@ -91,7 +91,7 @@ def predicted(run: Run) -> Part[PredictedRow]:
     )
 
 
-def predicted_tables(parts: Sequence[Part[PredictedRow]]) -> list[Table[PredictedRow]]:
+def predicted_tables(parts: Sequence[TablePart[PredictedRow]]) -> list[Table[PredictedRow]]:
     """The table of `predicted`: Model | Backend | Runtime(s), predicted | Train samples(/s)."""
     rows = rows_of(parts)
     by_name = any(part.by_name for part in parts)
@@ -125,7 +125,7 @@ def predicted_tables(parts: Sequence[Part[PredictedRow]]) -> list[Table[Predicte
     return [make_table("predicted", title, columns, rows, notes_of(parts, LEGEND if rows else ()))]
 
 
-def predicted_gains(run: Run) -> Part[GainRow]:
+def predicted_gains(run: Run) -> TablePart[GainRow]:
     """Every declared pair whose predicted times can be compared."""
     arms = arms_of(run)
     rows = []
@@ -166,7 +166,7 @@ def predicted_gains(run: Run) -> Part[GainRow]:
     )
 
 
-def predicted_gain_tables(parts: Sequence[Part[GainRow]]) -> list[Table[GainRow]]:
+def predicted_gain_tables(parts: Sequence[TablePart[GainRow]]) -> list[Table[GainRow]]:
     """The table of `predicted_gains`: Model | Latency | Throughput, then the interval, n and
     state.
     """

@@ -36,7 +36,7 @@ from report.tables.columns import (
 )
 from report.tables.footnotes import source_notes
 from report.tables.rows import ArmRow, PredictionRow, extended
-from report.tables.table import Part, Table, make_table, part_of
+from report.tables.table import Table, TablePart, make_table, part_of
 
 FIRST_STEPS = 200
 WORTH_A_NOTE = 0.01  # relative difference from which a note says where it comes from
@@ -102,7 +102,7 @@ def predict(
     return Prediction(steps, first, later, setup_s + (steps - 1) * first, runtime_s)
 
 
-def prediction(run: Run) -> Part[PredictionRow]:
+def prediction(run: Run) -> TablePart[PredictionRow]:
     """Every replicate that counts, was trained without turns and has at least twice FIRST_STEPS
     steps.
     """
@@ -123,7 +123,7 @@ def prediction(run: Run) -> Part[PredictionRow]:
     return part_of(run, rows, notes, by_name=backends_are_shared(run))
 
 
-def prediction_tables(parts: Sequence[Part[PredictionRow]]) -> list[Table[PredictionRow]]:
+def prediction_tables(parts: Sequence[TablePart[PredictionRow]]) -> list[Table[PredictionRow]]:
     """The table of `prediction`: a row per job."""
     rows = rows_of(parts)
     by_name = any(part.by_name for part in parts)

@@ -28,7 +28,7 @@ from report.tables import (
 )
 from report.tables.footnotes import headlines, merge_notes, run_notes
 from report.tables.rows import AnyRow
-from report.tables.table import Document, Part, Table, View
+from report.tables.table import Document, Table, TablePart, View
 from report.text import MANY_RUNS
 
 SUMMARY = "summary"
@@ -108,17 +108,19 @@ def _views_for(view: str | None, runs: int, *, brief: bool) -> list[str]:
     return [view] if view else [name for name, made in VIEWS.items() if not made.asked_only]
 
 
-def _shown_part(part: Part[AnyRow], selection: Selection) -> Part[AnyRow]:
+def _shown_part(part: TablePart[AnyRow], selection: Selection) -> TablePart[AnyRow]:
     return replace(part, rows=[*filter(selection.shows, part.rows)])
 
 
-def _grouped(parts: Sequence[Part[AnyRow]], by: str | None) -> list[tuple[str, list[Part[AnyRow]]]]:
+def _grouped(
+    parts: Sequence[TablePart[AnyRow]], by: str | None
+) -> list[tuple[str, list[TablePart[AnyRow]]]]:
     """The parts with the rows of each group; the notes of a run stand under the last group that it
     has rows in.
     """
     if by is None:
         return [("", list(parts))]
-    groups: dict[str, list[Part[AnyRow]]] = {
+    groups: dict[str, list[TablePart[AnyRow]]] = {
         group: [] for group in groups_of([part.rows for part in parts], by)
     }
     for part in parts:

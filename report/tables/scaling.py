@@ -48,7 +48,7 @@ from report.tables.columns import (
 )
 from report.tables.footnotes import merge_notes, source_notes
 from report.tables.rows import ScalingRow, extended
-from report.tables.table import Part, Table, make_table, part_of
+from report.tables.table import Table, TablePart, make_table, part_of
 
 LEGEND = (
     "samples/s are of all processes, each step as long as on its slowest rank; the batch of each "
@@ -61,13 +61,13 @@ LEGEND = (
 _NODES: Column[ScalingRow] = Column("Nodes", text(lambda row: row.nodes), right=True)
 
 
-def scaling(run: Run) -> Part[ScalingRow]:
+def scaling(run: Run) -> TablePart[ScalingRow]:
     """Every arm that trained the same by different numbers of processes."""
     rows = scaling_rows(run)
     return part_of(run, rows, source_notes(run) if rows else [], usual=bool(rows))
 
 
-def scaling_tables(parts: Sequence[Part[ScalingRow]]) -> list[Table[ScalingRow]]:
+def scaling_tables(parts: Sequence[TablePart[ScalingRow]]) -> list[Table[ScalingRow]]:
     """The table of `scaling`."""
     rows = [row for part in parts for row in part.rows]
     seen = {(row.run, row.workload, row.processes, row.backend) for row in rows}

@@ -25,7 +25,7 @@ from report.tables.footnotes import source_notes
 from report.tables.gain_rows import gain_rows
 from report.tables.gains import CHECKS, TIME, pair_labels
 from report.tables.rows import GainRow, SummaryRow, extended
-from report.tables.table import Part, Table, make_table, part_of
+from report.tables.table import Table, TablePart, make_table, part_of
 
 LEGEND = (
     "median, lowest and highest are over the runs with a valid gain; the interval, the checks and "
@@ -33,12 +33,12 @@ LEGEND = (
 )
 
 
-def summary(run: Run) -> Part[GainRow]:
+def summary(run: Run) -> TablePart[GainRow]:
     """Every declared pair by every measure."""
     return part_of(run, gain_rows(run), source_notes(run), by_name=backends_are_shared(run))
 
 
-def summary_tables(parts: Sequence[Part[GainRow]]) -> list[Table[SummaryRow]]:
+def summary_tables(parts: Sequence[TablePart[GainRow]]) -> list[Table[SummaryRow]]:
     """One row for what is the same pair in all its runs; the latest run is the last by when it was
     made.
     """

@@ -34,7 +34,7 @@ from report.tables.columns import (
 )
 from report.tables.footnotes import merge_notes, source_notes
 from report.tables.rows import ArmRow, SupportRow, extended
-from report.tables.table import Part, Table, make_table, part_of
+from report.tables.table import Table, TablePart, make_table, part_of
 from report.text import format_percent, in_one_line
 
 SEVERAL_MODELS = 4  # a run of as many is a matrix although nobody asked
@@ -53,7 +53,7 @@ LEGEND = (
 )
 
 
-def matrix(run: Run) -> Part[SupportRow]:
+def matrix(run: Run) -> TablePart[SupportRow]:
     """Every arm of every workload that was measured here."""
     rows = matrix_rows(run)
     usual = (
@@ -63,7 +63,7 @@ def matrix(run: Run) -> Part[SupportRow]:
     return part_of(run, rows, source_notes(run) if rows else [], usual=usual)
 
 
-def matrix_tables(parts: Sequence[Part[SupportRow]]) -> list[Table[SupportRow]]:
+def matrix_tables(parts: Sequence[TablePart[SupportRow]]) -> list[Table[SupportRow]]:
     """The table of `matrix`."""
     rows = [row for part in parts for row in part.rows]
     by_name = backends_are_shared(rows)

@@ -63,7 +63,7 @@ class Document:
 
 
 @dataclass(frozen=True)
-class Part(Generic[R]):
+class TablePart(Generic[R]):
     """What one view takes of one run: rows and the notes under them.
 
     `by_name`: arms go by their names, for backends do not tell them apart. `usual`: the view has
@@ -86,8 +86,8 @@ class View(Generic[R]):
     asked for.
     """
 
-    collect: Callable[[Run], Part[R]]
-    tables: Callable[[Sequence[Part[R]]], Sequence[Table[R]]]
+    collect: Callable[[Run], TablePart[R]]
+    tables: Callable[[Sequence[TablePart[R]]], Sequence[Table[R]]]
     asked_only: bool = False
 
 
@@ -99,9 +99,9 @@ def part_of(
     by_name: bool = False,
     usual: bool = True,
     kind: str = "",
-) -> Part[R]:
+) -> TablePart[R]:
     """A part of `run`."""
-    return Part(run.info.run, run.info.created_at, rows, notes, by_name, usual, kind)
+    return TablePart(run.info.run, run.info.created_at, rows, notes, by_name, usual, kind)
 
 
 def make_table(

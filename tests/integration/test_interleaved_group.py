@@ -15,7 +15,7 @@ from runner_support import processes_of
 from harness.errors import BenchError
 from harness.interleaved import GroupOutcome, Observers, group, run_replicate
 from harness.interleaved.group import cost_of_switching
-from harness.interleaved.turns import LEAST_ROUNDS, Turn
+from harness.interleaved.turns import LEAST_ROUNDS, MeasuredTurn
 from harness.launcher.channel import Event
 from harness.launcher.outcome import judge
 from harness.launcher.process import RunningJob
@@ -97,7 +97,11 @@ def test_pilot_pairs_are_marked(replicate: Replicate) -> None:
 
 
 def test_the_cost_of_switching_is_first_step_against_the_rest_of_its_turn() -> None:
-    turns = [Turn([], [0.013, 0.010, 0.010]), Turn([0.012], [0.010]), Turn([], [0.5])]
+    turns = [
+        MeasuredTurn([], [0.013, 0.010, 0.010]),
+        MeasuredTurn([0.012], [0.010]),
+        MeasuredTurn([], [0.5]),
+    ]
     assert cost_of_switching(turns) == (pytest.approx(0.0025), pytest.approx(0.0005))
     assert cost_of_switching(turns[1:]) == (None, None)
 

@@ -20,7 +20,7 @@ import pytest
 from folders import ROOT, SUPPORT
 from runner_support import processes_of, wait_until
 
-from harness.nightly.state import STATE_FILE, Night, StageDone, pending, save
+from harness.nightly.state import STATE_FILE, NightState, StageDone, pending, save
 
 STAGES = ("bench", "check", "again", "recheck", "alert")
 SCRIPT = SUPPORT / "scripted_nightly.py"
@@ -62,12 +62,12 @@ def begun(folder: Path) -> list[str]:
     return [line.split()[1] for line in lines(folder, "calls") if line.startswith("begin")]
 
 
-def nights(folder: Path) -> list[Night]:
+def nights(folder: Path) -> list[NightState]:
     files = sorted((folder / "results" / "nightly").glob(f"*/{STATE_FILE}"))
-    return [Night.model_validate_json(file.read_bytes()) for file in files]
+    return [NightState.model_validate_json(file.read_bytes()) for file in files]
 
 
-def final(folder: Path, night: Night) -> dict[str, Any]:
+def final(folder: Path, night: NightState) -> dict[str, Any]:
     verdict: dict[str, Any] = json.loads(
         (folder / "results" / "nightly" / night.night / "final.json").read_text()
     )
@@ -320,7 +320,7 @@ def test_a_night_past_its_deadline_is_finished_without_training_before_a_new_one
     tmp_path: Path,
 ) -> None:
     results, long_ago = tmp_path / "results", datetime.now(UTC) - timedelta(hours=20)
-    old = Night(
+    old = NightState(
         night="scripted-old",
         suite="scripted",
         config_sha256="c0ffee",
@@ -362,7 +362,7 @@ def test_a_damaged_state_file_is_named_and_passed_by(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     now = datetime.now(UTC)
-    good = Night(
+    good = NightState(
         night="n2",
         suite="s",
         config_sha256="",

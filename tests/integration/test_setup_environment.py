@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from folders import ROOT
 
-from harness.setup.__main__ import Plan
+from harness.setup.__main__ import SetupPlan
 from harness.setup.steps import clean_environment
 
 # Enough to install the project in editable form, not enough to train: set-up ends at ORT's
@@ -114,7 +114,7 @@ exec {_base_python()} -c "import sys; sys.modules['ctypes'] = None; exec(sys.arg
     assert not (checkout / ".venv").exists()
 
 
-def finished(plan: Plan) -> Plan:
+def finished(plan: SetupPlan) -> SetupPlan:
     """Make what a finished set-up leaves behind, as far as `done` looks."""
     plan.python.parent.mkdir(parents=True)
     plan.python.touch()
@@ -128,10 +128,10 @@ def finished(plan: Plan) -> Plan:
 def test_stamp_says_whether_anything_changed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plan = finished(Plan("cpu", False, tmp_path / ".venv"))
+    plan = finished(SetupPlan("cpu", False, tmp_path / ".venv"))
     assert plan.done()
-    assert not Plan("cpu", True, plan.venv).done(), "a driver has appeared"
-    assert not Plan("cuda", False, plan.venv).done(), "another variant"
+    assert not SetupPlan("cpu", True, plan.venv).done(), "a driver has appeared"
+    assert not SetupPlan("cuda", False, plan.venv).done(), "another variant"
     monkeypatch.setattr(sys, "version", "3.11.99")
     assert not plan.done(), "another interpreter"
     monkeypatch.undo()

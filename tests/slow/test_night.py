@@ -15,7 +15,7 @@ from alerts_support import TOKEN, Answer, GitHub, Request, marked, served
 from folders import ROOT
 from runner_support import processes_of, wait_until
 
-from harness.nightly.state import STATE_FILE, Night
+from harness.nightly.state import STATE_FILE, NightState
 from harness.results.run_folder import read_records
 from report.alerts.delivery import PROXIES
 
@@ -152,7 +152,7 @@ def _a_night_is_killed_and_goes_on(
     # There is no earlier night, so there is no judgement; and that is told.
     assert second.returncode == 2, second.stdout + second.stderr
     (file,) = (results / "nightly").glob(f"*/{STATE_FILE}")
-    night = Night.model_validate_json(file.read_bytes())
+    night = NightState.model_validate_json(file.read_bytes())
     assert night.over
     assert night.stages["bench"].exit_code == 0
     assert len(before) == 2

@@ -11,7 +11,7 @@ from pyarrow import parquet, table
 from report_factory import make_job, make_run
 
 from harness.schema.record import JobRecord, Pair, Telemetry, Timing
-from harness.telemetry.series import Series
+from harness.telemetry.series import TelemetrySeries
 from report.loading.runs import Run, load_run
 
 HOSTILE = "<script>alert(1)</script>"
@@ -75,7 +75,7 @@ def write_telemetry(folder: Path, name: str, seconds: int, cards: int = 1) -> st
         for second in range(seconds)
     ]
     path = f"series/{name}.telemetry.parquet"
-    (folder / path).write_bytes(Series(start={"kind": "start"}, ticks=ticks).to_parquet())
+    (folder / path).write_bytes(TelemetrySeries(start={"kind": "start"}, ticks=ticks).to_parquet())
     return path
 
 

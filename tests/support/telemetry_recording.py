@@ -19,7 +19,7 @@ from pathlib import Path
 from harness.telemetry.nvml import NvmlSource
 from harness.telemetry.processes import ProcessTree
 from harness.telemetry.sampler import INTERVAL_S, Line, Sampler, StdinClock
-from harness.telemetry.series import Series
+from harness.telemetry.series import TelemetrySeries
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(problem, file=sys.stderr)
     if not source.gpus:
         return 2
-    series = Series()
+    series = TelemetrySeries()
 
     def write(line: Line) -> None:
         series.add(line)

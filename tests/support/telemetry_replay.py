@@ -20,7 +20,7 @@ from harness.telemetry.readings import (
     fields_of,
 )
 from harness.telemetry.sampler import Line, Sampler
-from harness.telemetry.series import Series
+from harness.telemetry.series import TelemetrySeries
 
 
 class ReplayClock:
@@ -28,7 +28,7 @@ class ReplayClock:
     told to stop.
     """
 
-    def __init__(self, series: Series) -> None:
+    def __init__(self, series: TelemetrySeries) -> None:
         self._times = [tick["t_ns"] for tick in series.ticks]
         self._tolerance_ns = round(0.2e9 * series.start["interval_s"])
         self.position = 0
@@ -51,7 +51,7 @@ class ReplayClock:
 class ReplayGpus:
     """Answers as the card did at the clock's tick, errors included."""
 
-    def __init__(self, series: Series, clock: ReplayClock) -> None:
+    def __init__(self, series: TelemetrySeries, clock: ReplayClock) -> None:
         self.gpus: Sequence[Gpu] = [
             Gpu(g["index"], g["uuid"], g["name"]) for g in series.start["gpus"]
         ]
@@ -90,7 +90,7 @@ class ReplayGpus:
 class ReplayHost:
     """CPU readings and process tree of the recording."""
 
-    def __init__(self, series: Series, clock: ReplayClock) -> None:
+    def __init__(self, series: TelemetrySeries, clock: ReplayClock) -> None:
         self.cores: int = series.start["cores"]
         self._series, self._clock = series, clock
 
@@ -125,10 +125,12 @@ class ReplayHost:
         return [pid for pid in pids if pid in recorded]
 
 
-def replay(series: Series, interval_s: float | None = None, slow_s: float | None = None) -> Series:
+def replay(
+    series: TelemetrySeries, interval_s: float | None = None, slow_s: float | None = None
+) -> TelemetrySeries:
     """What the sampler makes of a recording, at its own interval unless another is given."""
     clock = ReplayClock(series)
-    result = Series()
+    result = TelemetrySeries()
 
     def write(line: Line) -> None:
         result.add(line)

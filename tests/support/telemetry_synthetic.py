@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from harness.telemetry.series import Series
+from harness.telemetry.series import TelemetrySeries
 
 T0 = 5_000_000_000_000  # ns
 JOB, CHILD, STRANGER = 100, 101, 900
@@ -28,12 +28,12 @@ def card(index: int, **changes: Any) -> dict[str, Any]:
     }
 
 
-def recording(ticks: int = 101, cards: int = 1, slow_every: int = 10) -> Series:
+def recording(ticks: int = 101, cards: int = 1, slow_every: int = 10) -> TelemetrySeries:
     """A tick each 100 ms. Power is 200 W and the energy counter agrees; utilization goes 0, 1, …
     99, 0, …; memory grows by one byte a tick; the job uses one of four CPUs from the first tick on;
     half of the host is busy.
     """
-    series = Series(
+    series = TelemetrySeries(
         start={
             "kind": "start",
             "t_ns": T0 - 1000,
@@ -73,7 +73,7 @@ def recording(ticks: int = 101, cards: int = 1, slow_every: int = 10) -> Series:
     return series
 
 
-def forget(series: Series, *fields: str) -> None:
+def forget(series: TelemetrySeries, *fields: str) -> None:
     """Take fields out of every tick, as if no card told them."""
     for tick in series.ticks:
         for values in tick["gpus"].values():

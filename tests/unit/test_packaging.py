@@ -4,6 +4,7 @@ what.
 
 from __future__ import annotations
 
+import ast
 import re
 import shutil
 import subprocess
@@ -151,3 +152,15 @@ def test_installed_wheel_runs_where_there_is_no_torch(wheel: Path, tmp_path: Pat
         )
         assert done.returncode == 0, done.stderr[-2000:]
         assert "usage" in done.stdout.lower()
+
+
+def test_a_class_name_means_one_thing() -> None:
+    """Who reads `Plan` in an error or in a review should not have to ask which one."""
+    places: dict[str, list[str]] = {}
+    for folder in ("harness", "report"):
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            for node in ast.walk(ast.parse(path.read_text())):
+                if isinstance(node, ast.ClassDef):
+                    places.setdefault(node.name, []).append(str(path.relative_to(ROOT)))
+    assert len(places) > 200
+    assert {name: found for name, found in places.items() if len(found) > 1} == {}

@@ -38,7 +38,7 @@ class Request(Strict):
     first: int
 
 
-class Measurement:
+class EngineMeasurement:
     """One request on its way; `result` is what is known so far."""
 
     def __init__(self, folder: Path) -> None:
@@ -160,7 +160,7 @@ def main() -> None:
     if len(sys.argv) != 2:
         print("usage: python -m harness.worker.inference.child FOLDER", file=sys.stderr)
         sys.exit(2)
-    measurement = Measurement(Path(sys.argv[1]))
+    measurement = EngineMeasurement(Path(sys.argv[1]))
     try:
         measurement.run()
     except BaseException as error:

@@ -313,7 +313,7 @@ def _clause(draw: random.Random, lexicon: Lexicon, polarity: int) -> list[str]:
 
 
 @dataclass(frozen=True)
-class Fact:
+class SyntheticFact:
     """Who did what to which thing, where and when.
 
     Attributes:
@@ -329,8 +329,8 @@ class Fact:
     genre: str
 
 
-def _draw_fact(draw: random.Random, lexicon: Lexicon, genre: str) -> Fact:
-    return Fact(
+def _draw_fact(draw: random.Random, lexicon: Lexicon, genre: str) -> SyntheticFact:
+    return SyntheticFact(
         draw.choice(AGENTS[genre]),
         draw.randrange(len(FACT_VERBS)),
         draw.choice(THINGS[genre]),
@@ -340,7 +340,9 @@ def _draw_fact(draw: random.Random, lexicon: Lexicon, genre: str) -> Fact:
     )
 
 
-def _change(draw: random.Random, lexicon: Lexicon, fact: Fact, slots: int) -> Fact:
+def _change(
+    draw: random.Random, lexicon: Lexicon, fact: SyntheticFact, slots: int
+) -> SyntheticFact:
     """The fact with so many of its SLOTS (0 to 5) different."""
     other = _draw_fact(draw, lexicon, fact.genre)
     changed = draw.sample(SLOTS, slots)
@@ -349,7 +351,7 @@ def _change(draw: random.Random, lexicon: Lexicon, fact: Fact, slots: int) -> Fa
     return replace(fact, **{slot: getattr(other, slot) for slot in changed})
 
 
-def _tell(draw: random.Random, fact: Fact) -> str:
+def _tell(draw: random.Random, fact: SyntheticFact) -> str:
     """One of the sentences that say the fact: active or passive, with synonyms, the time first or
     last.
     """
@@ -361,7 +363,7 @@ def _tell(draw: random.Random, fact: Fact) -> str:
 
 
 def _pair(
-    draw: random.Random, lexicon: Lexicon, fact: Fact, distance: int, data: StandIn
+    draw: random.Random, lexicon: Lexicon, fact: SyntheticFact, distance: int, data: StandIn
 ) -> tuple[str, str]:
     """Two texts; `distance`: 0 for the same meaning, up to 2."""
     facts = [fact, *(_draw_fact(draw, lexicon, fact.genre) for _ in range(data.facts - 1))]
@@ -373,7 +375,7 @@ def _pair(
 
 
 def _scored_pair(
-    draw: random.Random, lexicon: Lexicon, fact: Fact
+    draw: random.Random, lexicon: Lexicon, fact: SyntheticFact
 ) -> tuple[tuple[str, str], float]:
     """Two sentences and how alike they are: about one point for each slot that they share."""
     shared = draw.choices(range(6), weights=[12, 15, 18, 20, 20, 15])[0]
@@ -384,12 +386,12 @@ def _scored_pair(
     return (_tell(draw, fact), second), round(score * 5) / 5
 
 
-def _acceptable(draw: random.Random, fact: Fact) -> str:
+def _acceptable(draw: random.Random, fact: SyntheticFact) -> str:
     past = draw.choice(FACT_VERBS[fact.verb])[1]
     return f"the {fact.agent} {past} the {fact.thing} in {fact.place} {fact.time} ."
 
 
-def _unacceptable(draw: random.Random, fact: Fact) -> str:
+def _unacceptable(draw: random.Random, fact: SyntheticFact) -> str:
     if draw.random() < MARKED:
         past = WRONG_PASTS[fact.verb]
         return f"the {fact.agent} {past} the {fact.thing} in {fact.place} {fact.time} ."

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from report.alerts.channels.base import Channel
+from report.alerts.channels.base import AlertChannel
 from report.alerts.channels.summary import append
 from report.alerts.escape import cut, workflow_data, workflow_property
 from report.alerts.message import Message
@@ -14,7 +14,7 @@ from report.alerts.message import Message
 MOST_TEXT = 2000
 
 
-class Annotations(Channel):
+class Annotations(AlertChannel):
     """One line per alert. Standard output forgets: killed right after a line, the next call prints
     it again.
     """

@@ -26,7 +26,7 @@ class Context:
     patience: Patience
 
 
-class Channel:
+class AlertChannel:
     """One place where alerts go. `target` is what follows the = of --channel NAME=TARGET, or
     empty.
     """
@@ -67,7 +67,7 @@ class Channel:
         raise NotImplementedError
 
 
-def file_from(channel: Channel, variable: str = "") -> Path:
+def file_from(channel: AlertChannel, variable: str = "") -> Path:
     """The target as a file whose folder exists, or else the file that an environment variable
     names.
     """

@@ -6,13 +6,13 @@ import sys
 from pathlib import Path
 
 from harness.files import write_atomically
-from report.alerts.channels.base import Channel
+from report.alerts.channels.base import AlertChannel
 from report.alerts.escape import terminal
 from report.alerts.message import Message
 from report.alerts.render_text import ADDRESSES, message_email, message_text
 
 
-class Email(Channel):
+class Email(AlertChannel):
     """TARGET/<identity>.eml, written whole and once; without a target subject and text go to
     standard output.
     """

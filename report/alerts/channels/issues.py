@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from harness.errors import BenchError
-from report.alerts.channels.base import Channel
+from report.alerts.channels.base import AlertChannel
 from report.alerts.delivery import Http, Undelivered
 from report.alerts.escape import cut, one_line
 from report.alerts.events import EventKind, Told
@@ -28,7 +28,7 @@ NEXT = re.compile(r'<([^<>]+)>;\s*rel="next"')
 Issue = dict[str, Any]
 
 
-class Issues(Channel):
+class Issues(AlertChannel):
     """$GITHUB_REPOSITORY's issues at $GITHUB_API_URL, as $GITHUB_TOKEN; the target is the label.
 
     An issue is found by a hidden marker in its body; so is a comment. Before anything is created it

@@ -7,14 +7,14 @@ from typing import Any
 
 from harness.errors import BenchError
 from harness.files import write_atomically
-from report.alerts.channels.base import Channel, file_from
+from report.alerts.channels.base import AlertChannel, file_from
 from report.alerts.message import Message
 from report.alerts.render_json import message_json
 
 VERSION = 1
 
 
-class JsonFile(Channel):
+class JsonFile(AlertChannel):
     """{"version": 1, "alerts": [...]}, oldest first, each identity once; the file is replaced
     whole.
     """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from report.alerts.channels.annotations import Annotations
-from report.alerts.channels.base import Channel
+from report.alerts.channels.base import AlertChannel
 from report.alerts.channels.email import Email
 from report.alerts.channels.issues import Issues
 from report.alerts.channels.json_file import JsonFile
@@ -12,7 +12,7 @@ from report.alerts.channels.summary import Summary
 from report.alerts.delivery import PROXIES
 from report.alerts.secrets import SECRETS
 
-CHANNELS: dict[str, type[Channel]] = {
+CHANNELS: dict[str, type[AlertChannel]] = {
     "summary": Summary,
     "annotations": Annotations,
     "issues": Issues,

@@ -7,14 +7,14 @@ from __future__ import annotations
 import json
 
 from harness.errors import BenchError
-from report.alerts.channels.base import Channel
+from report.alerts.channels.base import AlertChannel
 from report.alerts.delivery import Http
 from report.alerts.message import Message
 from report.alerts.render_slack import message_slack
 from report.alerts.secrets import WEBHOOK, split_address
 
 
-class Slack(Channel):
+class Slack(AlertChannel):
     """One POST per alert.
 
     A webhook cannot be asked what it has. If the process is killed, or the answer lost, between the

@@ -7,14 +7,14 @@ from pathlib import Path
 
 from harness.files import append_bytes
 from harness.schema.verdict import Verdict
-from report.alerts.channels.base import Channel, file_from
+from report.alerts.channels.base import AlertChannel, file_from
 from report.alerts.message import Message
 from report.alerts.render_markdown import message_markdown, overview_markdown
 
 FILE = "GITHUB_STEP_SUMMARY"
 
 
-class Summary(Channel):
+class Summary(AlertChannel):
     """Appends to $GITHUB_STEP_SUMMARY, or to its target. A hidden marker keeps a text from being
     there twice.
     """

@@ -19,9 +19,9 @@ from harness.interleaved.turns import (
     LONGEST_TURN_S,
     PILOT_LENGTHS,
     PILOT_SHARE,
+    MeasuredTurn,
     Round,
-    Schedule,
-    Turn,
+    TurnSchedule,
     predicted_variance,
     williams_design,
 )
@@ -31,8 +31,8 @@ MOST_ROUNDS = 100_000
 
 
 def play(
-    schedule: Schedule, lead_in: int, step_s: Callable[[int], float]
-) -> Iterator[tuple[Round, dict[int, Turn]]]:
+    schedule: TurnSchedule, lead_in: int, step_s: Callable[[int], float]
+) -> Iterator[tuple[Round, dict[int, MeasuredTurn]]]:
     """Every round, with steps that take `step_s(index of the arm)`, drawn in the order they are
     made.
     """
@@ -43,15 +43,15 @@ def play(
         turns = {}
         for arm in round_.order:
             steps = [step_s(arm) for _ in range(lead_in + round_.steps)]
-            turns[arm] = Turn(steps[:lead_in], steps[lead_in:])
+            turns[arm] = MeasuredTurn(steps[:lead_in], steps[lead_in:])
         schedule.add(turns)
         yield round_, turns
     raise AssertionError("the schedule does not end")
 
 
-def plan(settings: Interleaved, seed: str, arms: int = 2) -> Schedule:
+def plan(settings: Interleaved, seed: str, arms: int = 2) -> TurnSchedule:
     """A schedule whose first arm is the baseline of all pairs."""
-    return Schedule(settings, seed, arms, [(0, arm) for arm in range(1, arms)])
+    return TurnSchedule(settings, seed, arms, [(0, arm) for arm in range(1, arms)])
 
 
 def fixed(seconds: float, steps: int | str, lead_in: int = 1) -> Interleaved:
@@ -208,10 +208,10 @@ def test_steps_longer_than_a_turn_may_be_are_taken_one_by_one() -> None:
 
 
 def test_predicted_variance_is_that_of_the_noisiest_pair() -> None:
-    still, slow = Turn([0.5], [1.0]), Turn([0.5], [math.e, math.e])
+    still, slow = MeasuredTurn([0.5], [1.0]), MeasuredTurn([0.5], [math.e, math.e])
     rounds = [
         {0: still, 1: still, 2: still},  # ln ratios 0 and 0, 4.5 s
-        {0: slow, 1: Turn([0.5], [1.0, 1.0]), 2: slow},  # 1 and 0, 4e + 3.5 s
+        {0: slow, 1: MeasuredTurn([0.5], [1.0, 1.0]), 2: slow},  # 1 and 0, 4e + 3.5 s
     ]
     seconds = (4.5 + 4 * math.e + 3.5) / 2
     assert predicted_variance(rounds, [(0, 1)]) == pytest.approx(0.5 * seconds)

@@ -89,7 +89,7 @@ def test_this_nodes_agent_keeps_the_store_and_srun_starts_the_others(
     assert {"--nodes=2", "--ntasks=2", "--exclude=node0", "--kill-on-bad-exit=1"} <= set(step)
     own = words[words.index("python3.11") :]
     assert {"--nnodes=3", "--nproc-per-node=2", "--rdzv-conf=is_host=true"} <= set(own)
-    part = srun.Part.read((tmp_path / "part.json").read_text())
+    part = srun.NodePart.read((tmp_path / "part.json").read_text())
     assert f"--rdzv-endpoint={part.endpoint}" in own
     assert part.endpoint.startswith("node0:")
     assert part.spec == json.loads(job.model_dump_json())

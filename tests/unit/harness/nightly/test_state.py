@@ -8,15 +8,15 @@ from pathlib import Path
 import pytest
 from folders import DATA
 
-from harness.nightly.state import Night, Stage, StageDone, read_verdict, write_final
+from harness.nightly.state import NightState, Stage, StageDone, read_verdict, write_final
 from harness.schema.verdict import VerdictCode
 
 WHEN = datetime(2026, 11, 23, 2, tzinfo=UTC)
 NOTE = "the second run was stopped: the night's budget was used up"
 
 
-def night(**stages: StageDone) -> Night:
-    return Night(
+def night(**stages: StageDone) -> NightState:
+    return NightState(
         night="n1",
         suite="s",
         config_sha256="",
@@ -61,4 +61,4 @@ def test_a_state_is_read_again_as_it_was_written() -> None:
     one = night(bench=StageDone(exit_code=0, output="n1"), check=StageDone(note=NOTE))
     written = one.model_dump_json()
     assert '"bench":{"exit_code":0' in written
-    assert Night.model_validate_json(written) == one
+    assert NightState.model_validate_json(written) == one

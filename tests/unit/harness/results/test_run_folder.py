@@ -10,7 +10,7 @@ from runner_support import make_job, record_of
 
 from harness.errors import BenchError
 from harness.files import write_atomically
-from harness.launcher.outcome import Seen, Series
+from harness.launcher.outcome import Seen, StepSeries
 from harness.results.run_folder import RunFolder, read_info, read_records
 from harness.schema.record import SCHEMA_VERSION, JobRecord, RunInfo, State
 from harness.schema.record_io import written_line
@@ -107,7 +107,11 @@ def test_each_attempt_has_a_log_of_its_own(tmp_path: Path) -> None:
 def test_a_second_attempt_never_overwrites_the_series_of_the_first(
     tmp_path: Path, gone: str
 ) -> None:
-    path, first, second = tmp_path / "run", Series([1], [0.1], [2.0]), Series([1], [0.2], [1.0])
+    path, first, second = (
+        tmp_path / "run",
+        StepSeries([1], [0.1], [2.0]),
+        StepSeries([1], [0.2], [1.0]),
+    )
     with RunFolder(path) as folder:
         name = folder.attempt_name("job0")
         (path / "logs" / f"{name}.log").touch()
@@ -197,12 +201,12 @@ def test_what_a_newer_harness_says_of_a_run_is_written_again(tmp_path: Path) -> 
 
 def test_no_steps_no_series(tmp_path: Path) -> None:
     with RunFolder(tmp_path / "run") as folder:
-        assert folder.write_series("abc", Series()) is None
+        assert folder.write_series("abc", StepSeries()) is None
         assert list((folder.path / "series").iterdir()) == []
 
 
 def test_series_refuse_columns_that_do_not_fit() -> None:
-    series = Series()
+    series = StepSeries()
     for event in (
         {"first_step": 1, "duration_s": [1.0], "loss": []},
         {"first_step": None, "duration_s": [], "loss": []},

@@ -10,7 +10,7 @@ from telemetry_synthetic import forget, recording, tick_ns, unreadable
 
 from harness.errors import BenchError
 from harness.telemetry.readings import Gpu, choose, reason_names
-from harness.telemetry.series import Series, load
+from harness.telemetry.series import TelemetrySeries, load
 
 
 def test_a_replay_is_the_recording():
@@ -118,11 +118,11 @@ def test_a_series_survives_its_file(tmp_path, suffix):
 
 def test_a_torn_last_line_is_left_out_and_other_damage_is_not():
     lines = recording(ticks=3).to_lines()[:-1]
-    cut = Series.from_lines([*lines[:-1], lines[-1][:40]])
+    cut = TelemetrySeries.from_lines([*lines[:-1], lines[-1][:40]])
     assert len(cut.ticks) == 2
     assert cut.end is None
     with pytest.raises(ValueError, match="line 2"):
-        Series.from_lines([lines[0], lines[1][:40], lines[2]])
+        TelemetrySeries.from_lines([lines[0], lines[1][:40], lines[2]])
 
 
 def test_a_file_that_is_no_series_is_an_error_that_names_it(tmp_path):

@@ -7,7 +7,7 @@ from telemetry_replay import replay
 from telemetry_synthetic import CHILD, JOB, STRANGER, forget, recording, tick_ns, unreadable
 
 from harness.schema.record import Timing
-from harness.telemetry.series import Series
+from harness.telemetry.series import TelemetrySeries
 from harness.telemetry.summary import contamination, summarise
 
 # From tick 20 to tick 60, ticks 20 and 60 included
@@ -154,7 +154,7 @@ def test_others_on_the_cores_of_the_job():
 
 
 def test_nothing_at_all_is_said():
-    assert summarise(Series(), WINDOW).unreadable == ["the sampler wrote nothing"]
+    assert summarise(TelemetrySeries(), WINDOW).unreadable == ["the sampler wrote nothing"]
 
 
 def _slow(series, first, last, pids, hidden=()):
@@ -253,4 +253,4 @@ def test_a_share_below_the_bound_does_not_contaminate():
 
 def test_no_telemetry_contaminates_nothing():
     assert contamination(None) == ""
-    assert contamination(summarise(Series(), WINDOW)) == ""
+    assert contamination(summarise(TelemetrySeries(), WINDOW)) == ""
