@@ -20,6 +20,7 @@ from report.analysis.metrics import (
     Figure,
     whole_steps,
 )
+from report.analysis.outcome import no_result
 from report.analysis.replicates import arms_of, only_interleaved
 from report.analysis.statistics import (
     latency_gain,
@@ -142,19 +143,21 @@ def predicted_gains(run: Run) -> TablePart[GainRow]:
             if usable(baseline_s := PREDICTED_RUNTIME.read(baseline))
             and usable(candidate_s := PREDICTED_RUNTIME.read(candidate))
         ]
-        if not times:
-            continue
-        ratio = mean_interval(log_ratios(times)) if row.outcome.ok else None
+        outcome = row.outcome
+        if outcome.ok and not times:
+            outcome = no_result("the number of training samples is not recorded")
+        ratio = mean_interval(log_ratios(times)) if outcome.ok else None
         rows.append(
             extended(
                 row,
                 GainRow,
                 measure=WHOLE,
                 precision_target=None,
-                n=len(times),
+                n=len(times) if ratio else 0,
                 log_ratio=with_interval(ratio),
                 latency_gain=Figure.of(*transformed(ratio, latency_gain)),
                 throughput_gain=Figure.of(*transformed(ratio, throughput_gain)),
+                outcome=outcome,
             )
         )
     return part_of(
@@ -162,7 +165,7 @@ def predicted_gains(run: Run) -> TablePart[GainRow]:
         rows,
         [*source_notes(run), *([SIDE_BY_SIDE] if rows and only_interleaved(run) else [])],
         by_name=backends_are_shared(run),
-        usual=bool(rows) and only_interleaved(run),
+        usual=any(row.outcome.ok for row in rows) and only_interleaved(run),
     )
 
 

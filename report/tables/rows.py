@@ -546,8 +546,8 @@ class JobRow(Row):
 
 AnyRow = ArmRow | UtilizationRow | InferenceRow | GainRow
 ROW_KINDS: tuple[type[Row], ...] = (
-    *(ArmRow, UtilizationRow, CardRow, MetricRow, ScalingRow, PredictionRow, SupportRow),
-    *(InferenceRow, GainRow, FullRow, AnswerRow, SummaryRow, JobRow),
+    *(ArmRow, UtilizationRow, CardRow, MetricRow, ScalingRow, PredictedRow, PredictionRow),
+    *(SupportRow, InferenceRow, GainRow, FullRow, AnswerRow, SummaryRow, JobRow),
 )
 
 

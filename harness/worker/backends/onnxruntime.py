@@ -28,7 +28,7 @@ NEWEST_NATIVE_CAPABILITY = (
 )  # 1.19.2's CUDA wheel: machine code for sm_60 … sm_86, PTX for what is newer
 
 
-class OnnxRuntimeOptions(Strict):
+class Options(Strict):
     """ORTModule's switches; all of them are off by default, as in ONNX Runtime."""
 
     triton: bool = Field(
@@ -82,10 +82,10 @@ class OnnxRuntime(Backend):
     """The model's forward and backward passes as one ONNX graph; the optimizer stays torch's."""
 
     name = "onnxruntime"
-    OnnxRuntimeOptions = OnnxRuntimeOptions
+    Options = Options
 
     def environment(self) -> dict[str, str]:
-        options = cast(OnnxRuntimeOptions, self.options)
+        options = cast(Options, self.options)
         variables = {"ORTMODULE_FALLBACK_POLICY": "FALLBACK_DISABLE"}
         switches = {
             "ORTMODULE_USE_TRITON": options.triton,

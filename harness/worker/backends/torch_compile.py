@@ -28,7 +28,7 @@ PHASES = (
 COMPILERS = ("torch._dynamo", "torch._inductor", "torch._functorch")
 
 
-class TorchCompileOptions(Strict):
+class Options(Strict):
     """torch.compile's own switches, as Trainer and accelerate hand them on."""
 
     mode: Literal["default", "reduce-overhead", "max-autotune", "max-autotune-no-cudagraphs"] = (
@@ -55,7 +55,7 @@ class TorchCompile(Backend):
     """
 
     name = "torch-compile"
-    TorchCompileOptions = TorchCompileOptions
+    Options = Options
 
     def __init__(self, spec: Any) -> None:
         super().__init__(spec)
@@ -66,7 +66,7 @@ class TorchCompile(Backend):
         ] = {}  # optimizer step → graphs that had been compiled at its end
 
     def environment(self) -> dict[str, str]:
-        options = cast(TorchCompileOptions, self.options)
+        options = cast(Options, self.options)
         if options.compile_cache:
             cache = str(self.spec.cache_dir / "inductor" / self.spec.arm.stack)
         else:  # in the job's private folder, which its runner removes however it ends
@@ -116,7 +116,7 @@ class TorchCompile(Backend):
         return TrainingArguments
 
     def extra_arguments(self) -> dict[str, Any]:
-        mode = cast(TorchCompileOptions, self.options).mode
+        mode = cast(Options, self.options).mode
         return {
             "torch_compile": True,
             "torch_compile_backend": "inductor",

@@ -56,7 +56,7 @@ VOWELS = "a e i o u ai ou".split()
 CODAS = ["", "l", "n", "r", "s", "nd", "rt", "m"]
 
 
-class TokenOptions(Strict):
+class Options(Strict):
     """Which tokens of a word carry its tag."""
 
     tag_every_piece: bool = Field(
@@ -68,7 +68,7 @@ class TokenClassification(TaskKind):
     """A tag for every word; entities are what is judged."""
 
     name = "token-classification"
-    TokenOptions = TokenOptions
+    Options = Options
     auto_class = "AutoModelForTokenClassification"
 
     def load(self) -> TaskData:
@@ -88,7 +88,7 @@ class TokenClassification(TaskKind):
             )
         length = tokenizer.length_of(self.spec, tokens, tokens.num_special_tokens_to_add())
         limits = {"train": task.train_samples, "validation": task.eval_samples}
-        every_piece = cast(TokenOptions, self.options).tag_every_piece
+        every_piece = cast(Options, self.options).tag_every_piece
 
         def encode(split: str) -> Any:
             found = list(sentences(split, limits[split], task.data_seed))

@@ -79,7 +79,12 @@ def test_the_interval_is_that_of_turn_means() -> None:
 def test_there_is_no_end_to_end_row_and_no_runtimes_table() -> None:
     run = make_run(both(0, [0.5] * 4, [0.4] * 4), [PAIR])
     assert [gain.measure for gain in gains_of(run)] == [STEADY_STATE]
-    assert [table.name for table in build([run]).tables] == ["steady", "gains"]
+    assert [table.name for table in build([run]).tables] == [
+        "steady",
+        "gains",
+        "predicted",
+        "predicted-gains",
+    ]
     text = render([run])
     assert "1000" not in text  # the recorded time from end to end has the waiting in it
     assert "- interleaved protocol: the jobs of all arms took turns on the device" in text

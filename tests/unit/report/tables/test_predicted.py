@@ -95,6 +95,8 @@ def test_runs_in_turns_show_it_unasked_and_whole_trainings_only_on_request() -> 
 def test_a_pair_without_a_result_has_its_reason_instead_of_a_gain() -> None:
     made = jobs((0.5, 0.4))
     made[1] = made[1].model_copy(update={"engagement": None})
-    assert table(made, "predicted-gains") == []
+    (gain,) = table(made, "predicted-gains")
+    assert (gain["throughput_gain"], gain["n"]) == ("", "0")
+    assert "not proven engaged" in gain["state"]
     (baseline,) = [row for row in table(made, "predicted") if row["arm"] == "pytorch"]
     assert baseline["state"] == "ok"
