@@ -4,7 +4,7 @@ were recorded on.
 Noise: log step times follow an AR(1) process whose means of 10 steps scatter by 9% with a lag-1
 autocorrelation of 0.4 (recorded: 8 to 10%, 0.4). On top the host drifts, for both arms alike:
 linearly, by a random walk, or both. The true log ratio is known, so an interval either covers it or
-not. Four parts, each calling the code that prints and stops:
+not. Five parts, each calling the code that prints and stops:
 
 sequential   stats.mean_interval over n pairs of fresh replicates in ABBA order with a drawn start.
              Each replicate has a level of its own (0.5%).
@@ -13,6 +13,8 @@ interleaved  stats.turn_interval over 2, 4 and 8 replicates of n pairs of turns 
              belongs to each process and goes on in its own steps, so that neighbouring pairs of
              turns are alike. `effect`: how far replicates differ in their true ratio, in standard
              deviations of a replicate's noise.
+groups       the same of the first two of 3 to 8 arms that take turns, whose rounds follow a
+             Williams design: the arms of a pair are further apart in time than in a group of two.
 stalls       the same on a host that stops every 1.8 s for 70 to 100 ms, whoever is running
              (recorded on shared virtual cores; steps of 50 and 34 ms). The truth is the ratio of
              undisturbed times, whatever the length of turns.
@@ -20,7 +22,7 @@ adaptive     sequential, stopped by the rule of planning.stopping at the first l
              half-width meets a target.
 
 `bias` is what the estimates are off by on average, in percent. A cell is `fair` if its coverage
-lies between 93% and 97%. 4,000 replications leave a standard error of 0.35 points: of 254 cells
+lies between 93% and 97%. 4,000 replications leave a standard error of 0.35 points: of 302 cells
 two, both of stalls, come out at 92.95% and 97.15%; 20,000 other replications gave these 94.1% and
 96.8%.
 
@@ -46,6 +48,7 @@ from tabulate import tabulate
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from harness.interleaved.turns import williams_design
 from harness.planning.stopping import half_width_pp
 from harness.schema.stats import Estimate, mean_interval, turn_interval
 
@@ -77,6 +80,9 @@ INTERLEAVED = (
     (1, 200),
 )  # (steps of a turn, pairs of turns in a replicate)
 EFFECTS = (0.0, 0.5, 1.0, 2.0)
+GROUPS = (3, 4, 6, 8)  # arms
+GROUP_TURNS = (1, 48)  # steps of a turn, rounds of a replicate
+GROUP_EFFECTS = (0.0, 1.0)
 STALL_TURNS = ((1, 200), (2, 60), (8, 20))
 STALL_EVERY_S, STALL_JITTER, STALL_S = (
     1.8,
@@ -178,6 +184,30 @@ def turn_times(
             stall(rng, replicate)
         seconds = np.where(baseline_first[..., 0], in_turn, in_turn[..., ::-1])
     return np.asarray(seconds)
+
+
+def group_times(
+    rng: np.random.Generator, replicates: tuple[int, int], arms: int, own: bool
+) -> Array:
+    """Seconds of the first two of so many arms, round by round: an array (replications, replicates,
+    rounds, 2), given the first two.
+    """
+    steps, rounds = GROUP_TURNS
+    shape = (*replicates, rounds, arms)
+    host = drifting(rng, (*replicates, rounds * arms * steps), *TURN_DRIFT)
+    if not own:
+        host += autocorrelated(rng, host.shape, STEP_LAG1, STEP_SD)
+    in_turn = host.reshape(*shape, steps)
+    design = np.array(williams_design(arms))
+    # Each replicate draws the order of rows anew, and takes whole designs one after the other.
+    drawn = rng.random((*replicates, -(-rounds // len(design)), len(design))).argsort(axis=-1)
+    orders = design[drawn].reshape(*replicates, -1, arms)[..., :rounds, :]
+    places = orders.argsort(axis=-1)[..., :2]  # of the first two arms
+    by_arm = np.take_along_axis(in_turn, places[..., None], axis=-2)
+    if own:
+        noise = autocorrelated(rng, (*replicates, 2, rounds * steps), STEP_LAG1, STEP_SD)
+        by_arm = by_arm + noise.reshape(*replicates, 2, rounds, steps).swapaxes(2, 3)
+    return np.asarray(np.exp(by_arm).sum(axis=-1) * STEP_S)
 
 
 def stall(rng: np.random.Generator, turns: Array) -> None:
@@ -294,6 +324,28 @@ def interleaved(
     return cells
 
 
+def groups(replications: int, seed: int, sizes: Sequence[int] = GROUPS) -> list[Cell]:
+    """Intervals of a pair of the interleaved protocol whose arms take turns with others."""
+    cells = []
+    for arms in sizes:
+        for own in (False, True):
+            rng = np.random.default_rng([seed, 5, arms, own])
+            times = np.concatenate(
+                [group_times(rng, (r, max(REPLICATES)), arms, own) for r in chunks(replications)]
+            )
+            noise_sd = float(np.std([turn_interval(_pairs(of)).mean for of in times[:, :1]]))
+            levels = rng.standard_normal(times.shape[:2])
+            for effect in GROUP_EFFECTS:
+                shifted = times.copy()
+                shifted[..., 0] *= np.exp(effect * noise_sd * levels)[..., None]
+                kind = f"{arms} arms, {'own' if own else 'shared'} noise"
+                for replicates in REPLICATES:
+                    situation = f"{kind}, {replicates} replicates, effect {effect:g}"
+                    estimates = (turn_interval(_pairs(of)) for of in shifted[:, :replicates])
+                    cells.append(cell("groups", situation, GROUP_TURNS[1], estimates))
+    return cells
+
+
 def stalls(
     replications: int, seed: int, shapes: Sequence[tuple[int, int]] = STALL_TURNS
 ) -> list[Cell]:
@@ -319,9 +371,9 @@ def main() -> int:
     with ProcessPoolExecutor() as pool:
         parts = [
             pool.submit(part, options.replications, options.seed)
-            for part in (interleaved, stalls, sequential, adaptive)
+            for part in (interleaved, groups, stalls, sequential, adaptive)
         ]
-        cells = [part.result() for part in (*parts[2:], *parts[:2])]
+        cells = [part.result() for part in (*parts[3:], *parts[:3])]
     rows = [c for part in cells for c in part]
     print(
         tabulate(

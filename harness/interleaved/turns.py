@@ -53,9 +53,11 @@ def williams_design(arms: int) -> list[tuple[int, ...]]:
     The first row goes 0, 1, n − 1, 2, n − 2, …, so that its neighbours differ by 1, 2, 3, … modulo
     n; each further row adds 1 to every entry. With an even number of arms the n rows hold each
     ordered pair of neighbours once. With an odd number they hold half of the pairs twice, and the n
-    rows read backwards hold the others. Each arm also has each place in a row equally often. What a
-    turn leaves in caches for the next one, and linear drift within a round, is then the same for
-    all arms. Source: E. J. Williams, "Experimental designs balanced for the estimation of residual
+    rows read backwards hold the others. Each arm also has each place in a row equally often. Linear
+    drift within a round then adds the same to all arms, and so does what a turn leaves in caches
+    for the next one, whoever took it, but that an arm follows itself only from row to row.
+
+    Source: E. J. Williams, "Experimental designs balanced for the estimation of residual
     effects of treatments", Australian Journal of Scientific Research A 2 (1949) 149–168.
 
     Args:

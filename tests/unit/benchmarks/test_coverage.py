@@ -49,6 +49,13 @@ def test_adaptive_stopping_costs_no_coverage(coverage):
     )  # stricter targets take more pairs
 
 
+def test_groups(coverage):
+    cells = coverage.groups(REPLICATIONS, 1, sizes=(3, 4))
+    several = [cell for cell in cells if " 2 replicates" not in cell.situation]
+    assert len(several) == 16
+    assert [cell for cell in several if not possible(cell)] == []
+
+
 def test_turns(coverage):
     cells = coverage.interleaved(REPLICATIONS, 1, shapes=((10, 20),))
     assert {cell.situation.split(",")[0] for cell in cells} == {"shared noise", "own noise"}
