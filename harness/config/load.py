@@ -24,6 +24,8 @@ from harness.schema.input_errors import (
 from harness.schema.suite import Suite
 from harness.schema.workload import MAX_WORKLOAD_NAME_BYTES, SIZES, Model, Strict, Task, unfit_name
 
+EXAMPLE = "training.batch_size=16"  # of a `--set`
+
 Origins = dict[Path, str]  # where the value at a path was written: "file:line" or "--set key=value"
 
 
@@ -34,6 +36,8 @@ def load_suite(file: FilePath, overrides: Iterable[str] = ()) -> Suite:
     listed, the first first.
     """
     data, origins = _load(file, seen=())
+    overrides = tuple(overrides)
+    _check_names_of_overrides(overrides)
     for override in overrides:
         _apply(data, origins, override)
     try:
@@ -235,15 +239,36 @@ def _use_new_names(data: dict[str, Any], origins: Origins, otherwise: str) -> No
     for old in terms.in_suite(data):
         place = origins.get(old.was, otherwise)
         if old.clashes:
-            names = f"`{'.'.join(old.was)}` and `{'.'.join(old.now)}`"
-            raise BenchError(
-                f"{names} are two names of one setting, and both are given",
-                place=place,
-                fix=f"`{old.now[-1]}` alone",
-            )
+            raise _two_names(old, place)
         _tell(old, place)
         for path in [path for path in origins if path[: len(old.was)] == old.was]:
             origins[(*old.now, *path[len(old.was) :])] = origins.pop(path)
+
+
+def _check_names_of_overrides(overrides: Sequence[str]) -> None:
+    """Raises BenchError where the old and the new name of one key are both given by `--set`."""
+    together: dict[str, Any] = {}
+    origins: Origins = {}
+    for override in overrides:
+        key, value = key_and_value("--set", override, EXAMPLE)
+        alone: dict[str, Any] = {}
+        parts = key.split(".")
+        _put(alone, parts, value)
+        place = cut(f"--set {override}")
+        _merge(together, alone, origins, {tuple(parts): place}, ())
+    for old in terms.in_suite(together):
+        if old.clashes:
+            below = [at for at in origins if at[: len(old.was)] == old.was]
+            raise _two_names(old, origins[below[0]] if below else "--set")
+
+
+def _two_names(old: terms.OldName, place: str) -> BenchError:
+    names = f"`{'.'.join(old.was)}` and `{'.'.join(old.now)}`"
+    return BenchError(
+        f"{names} are two names of one setting, and both are given",
+        place=place,
+        fix=f"`{old.now[-1]}` alone",
+    )
 
 
 _told: set[tuple[str, str]] = set()
@@ -308,7 +333,7 @@ def key_and_value(option: str, given: str, example: str) -> tuple[str, Any]:
 def _apply(data: dict[str, Any], origins: Origins, override: str) -> None:
     """One `--set a.b.0.c=value`; the value is read as YAML."""
     place = cut(f"--set {override}")
-    key, value = key_and_value("--set", override, "training.batch_size=16")
+    key, value = key_and_value("--set", override, EXAMPLE)
     parts: list[str | int] = list(key.split("."))
     if (old := terms.old_name(tuple(parts))) is not None:
         _tell(old, place)
