@@ -46,6 +46,14 @@ def test_the_good_config_they_extend_is_good() -> None:
             "training.batch_size=none",
             "--set training.batch_size=none: training.batch_size: 'none' does not fit",
         ),
+        (
+            "training.batch_size=abc",
+            "--set training.batch_size=abc: training.batch_size: 'abc' does not fit\n"
+            "  allowed: an integer",
+        ),
+        ("training.batch_size=1.5", "1.5 does not fit\n  allowed: an integer"),
+        ("training.learning_rate=fast", "'fast' does not fit\n  allowed: a number"),
+        ("training.evaluate=often", "'often' does not fit\n  allowed: true or false"),
         ("training.batch_size", "needs KEY=VALUE"),
         ("workloads.3.model=tiny", "workloads is a list of 1"),
         ("suite.name=x", "suite holds a single value"),
