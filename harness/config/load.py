@@ -4,6 +4,7 @@ allowed.
 
 from __future__ import annotations
 
+import difflib
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path as FilePath
@@ -12,6 +13,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from harness.errors import BenchError, of_the_system
+from harness.paths import CHECKOUT
 from harness.schema import terms, yaml_text
 from harness.schema.input_errors import (
     InputError,
@@ -24,6 +26,10 @@ from harness.schema.input_errors import (
 from harness.schema.suite import Suite
 from harness.schema.workload import MAX_WORKLOAD_NAME_BYTES, SIZES, Model, Strict, Task, unfit_name
 
+# Files of configs/ that are no suites: their keys, and what they hold.
+OTHER_CONFIGS = {
+    "check": ({"thresholds", "comparable"}, "the thresholds of `report check`"),
+}
 EXAMPLE = "training.batch_size=16"  # of a `--set`
 
 Origins = dict[Path, str]  # where the value at a path was written: "file:line" or "--set key=value"
@@ -36,6 +42,7 @@ def load_suite(file: FilePath, overrides: Iterable[str] = ()) -> Suite:
     listed, the first first.
     """
     data, origins = _load(file, seen=())
+    _check_is_suite(data, file)
     overrides = tuple(overrides)
     _check_names_of_overrides(overrides)
     for override in overrides:
@@ -189,7 +196,8 @@ def _load(file: FilePath, seen: tuple[FilePath, ...]) -> tuple[dict[str, Any], O
     except FileNotFoundError:
         raise BenchError(
             f"no such suite: {file}",
-            fix="give the path of a YAML file; `ls configs` lists the ones that come along",
+            fix=f"{_meant(file)}the path of a YAML file; `ls configs` lists the ones that come "
+            "along",
         ) from None
     except OSError as error:
         raise of_the_system(error, fix="a suite is a YAML file, or a name in configs/") from None
@@ -223,6 +231,28 @@ def _load(file: FilePath, seen: tuple[FilePath, ...]) -> tuple[dict[str, Any], O
     base, base_origins = _load(file.parent / parent, (*seen, resolved))
     _merge(base, data, base_origins, origins, ())
     return base, base_origins
+
+
+def _meant(file: FilePath) -> str:
+    """The suite beside a file that is not there, or of the checkout, with the closest name."""
+    folders = [file.parent, CHECKOUT / "configs"]
+    try:
+        there = {each.stem for folder in folders for each in folder.glob("*.y*ml")}
+    except OSError:
+        return ""
+    close = difflib.get_close_matches(file.stem, sorted(there - OTHER_CONFIGS.keys()), n=1)
+    return f"did you mean {close[0]}? Or " if close else ""
+
+
+def _check_is_suite(data: dict[str, Any], file: FilePath) -> None:
+    """Raises BenchError for a file of configs/ that is for another command."""
+    for keys, what in OTHER_CONFIGS.values():
+        if data and data.keys() <= keys:
+            raise BenchError(
+                f"this file holds {what}, not a suite",
+                place=str(file),
+                fix="another file; `ls configs` lists the suites that come along",
+            )
 
 
 def _use_new_names(data: dict[str, Any], origins: Origins, otherwise: str) -> None:
