@@ -27,7 +27,6 @@ from report.tables.columns import (
     qualifications,
     split_facts,
     state_if_telling,
-    text,
     workload_column,
 )
 from report.tables.footnotes import source_notes
@@ -40,7 +39,12 @@ _LEGEND = (
     "gain: training samples per second of the candidate over those of the baseline, less 1; in "
     "brackets the 95% interval"
 )
-_ONE_REPLICATE = "one replicate gives no interval"
+_ONE_REPLICATE = "one replicate of whole trainings gives no interval"
+_WITHIN_ONE = (
+    "the interval of one replicate in turns holds what varies within it, not from replicate to "
+    "replicate"
+)
+_NO_PARITY = "parity not checked: the suite asked for no parity runs"
 
 
 Measured = dict[Measure, GainRow]  # the rows of a pair by what they are of
@@ -83,12 +87,16 @@ def answer_tables(parts: Sequence[TablePart[AnswerRow]]) -> list[Table[AnswerRow
         against,
         Column("Gain, end to end", _end_to_end, optional=True, importance=ESSENTIAL),
         Column("Gain, steady state", _steady, optional=True, importance=ESSENTIAL),
-        Column("Parity", text(lambda row: row.parity), optional=True),
+        Column("Parity", _parity, optional=True),
         count_column("Replicates", optional=True),
     ]
     legend = [_LEGEND] if rows else []
     if any(_lacks_interval(row) for row in rows):
         legend.append(_ONE_REPLICATE)
+    if any(_has_interval_of_one(row) for row in rows):
+        legend.append(_WITHIN_ONE)
+    if any(row.parity is None and _is_compared(row) for row in rows):
+        legend.append(_NO_PARITY)
     title = f"How much faster training is{shared}:"
     return [make_table("answer", title, columns, rows, notes_of(parts, legend))]
 
@@ -130,6 +138,21 @@ def _lacks_interval(row: AnswerRow) -> bool:
         gain for gain in (row.throughput_gain, row.steady_throughput_gain) if gain.value is not None
     ]
     return row.n == 1 and any(gain.high is None for gain in known)
+
+
+def _has_interval_of_one(row: AnswerRow) -> bool:
+    return row.n == 1 and row.steady_throughput_gain.high is not None
+
+
+def _is_compared(row: AnswerRow) -> bool:
+    """Whether the row is a measured gain, so that parity is a question at all."""
+    return row.source != "published" and row.outcome.ok
+
+
+def _parity(row: AnswerRow) -> str:
+    if row.parity is None:
+        return "not checked" if _is_compared(row) else ""
+    return str(row.parity)
 
 
 def _reasons(pairs: Iterable[Measured]) -> list[str]:

@@ -4,7 +4,6 @@ was not reached.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Sequence
 
 from harness.schema.record import Stopping
@@ -181,13 +180,20 @@ def _noise(run: Run, gains: list[Gain]) -> list[str]:
 
 def _break_even(gains: list[Gain]) -> list[str]:
     found = [gain.break_even for gain in gains if gain.break_even]
-    said = [
-        "break-even: the step from which the candidate has repaid its set-up, with Fieller's 95% "
-        "interval"
-    ]
-    if any(math.isinf(each.high or 0.0) and not math.isinf(each.low or 0.0) for each in found):
-        said[0] += "; ∞: these replicates leave it open whether it ever does"
-    return said if found else []
+    if not found:
+        return []
+    words = [str(each) for each in found]
+    said = "break-even: the step from which the candidate has repaid its set-up"
+    if any("(" in text for text in words):
+        said += ", with Fieller's 95% interval"
+    if any("∞" in text for text in words):
+        said += "; ∞: these replicates leave it open whether it ever does"
+    if any("never (" in text for text in words):
+        said += (
+            "; never (or from …): by the means it never does, and the interval leaves it open from "
+            "that step on"
+        )
+    return [said]
 
 
 def _precision(stopping: Iterable[Stopping]) -> list[str]:

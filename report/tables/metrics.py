@@ -49,7 +49,9 @@ def metrics(run: Run) -> TablePart[MetricRow]:
     """
     rows = metric_rows(run)
     notes = [*source_notes(run), *_scores(run)] if rows else []
-    usual = any(job.main_metrics for job in run.jobs)  # earlier records: only where it is asked for
+    usual = bool(rows) and any(
+        job.main_metrics for job in run.jobs
+    )  # earlier records: only where it is asked for
     return part_of(run, rows, notes, usual=usual, by_name=_by_name(run))
 
 

@@ -43,7 +43,11 @@ def switching_notes(gains: Iterable[Gain], arms: Arms) -> list[str]:
             continue
         (steps,) = lead_in
         untimed = (
-            f"kept out by {steps} untimed at its head" if steps else "no step was left untimed"
+            f"not in the gains, for the first {steps} of each turn are not timed"
+            if steps > 1
+            else "not in the gains, for the first step of each turn is not timed"
+            if steps
+            else "no step was left untimed"
         )
         first = f"first step of a turn against those after it: {', '.join(costs)}; {untimed}"
         timed = (

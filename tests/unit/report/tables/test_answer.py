@@ -35,14 +35,14 @@ def test_a_pair_is_one_row_with_the_gains_of_both_times() -> None:
     assert raw(table)[0]["steady_throughput_gain_high"] == steady["throughput_gain_high"]
     assert said["Replicates"] == "4"
     assert "random weights: no pretrained model was loaded" in table.notes
-    assert "one replicate gives no interval" not in table.notes
+    assert "one replicate of whole trainings gives no interval" not in table.notes
 
 
 def test_one_replicate_has_no_interval_and_the_note_says_so() -> None:
     table = answer(make_run([make_job(), make_job("onnxruntime", runtime_s=80.0)]))
     assert cells(table)["Gain, end to end"] == "25.00%"
     assert cells(table)["Replicates"] == "1"
-    assert "one replicate gives no interval" in table.notes
+    assert "one replicate of whole trainings gives no interval" in table.notes
 
 
 def test_a_pair_without_a_gain_says_none_and_the_reason_once() -> None:

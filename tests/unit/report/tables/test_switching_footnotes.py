@@ -39,8 +39,8 @@ def test_the_mean_over_replicates_with_its_interval() -> None:
     error = 1.96 * math.hypot(0.3, 0.3) / 2
     assert note([(1e-3, -5e-4), (3e-3, -1.5e-3)]) == [
         "- switching between the jobs, tiny-sst2: first step of a turn against those after it: "
-        f"pytorch +2.0 ±{error:.1f} ms, onnxruntime -1.0 ±{error:.1f} ms; kept out by 1 untimed "
-        "at its head"
+        f"pytorch +2.0 ±{error:.1f} ms, onnxruntime -1.0 ±{error:.1f} ms; not in the gains, for the "
+        "first step of each turn is not timed"
     ]
 
 
