@@ -220,7 +220,7 @@ def test_output_cut_short_by_the_reader(tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (2, "")
     done = ends("harness", "plan", "matrix", "--device", "cpu", "--json", shell="| true")
     assert (done.returncode, done.stderr) == (2, "")
-    done = ends("report", "page", run, "-o", "-", shell="| true")
+    done = ends("report", "export", run, "--format", "csv", "--out", "-", shell="| true")
     assert (done.returncode, done.stderr) == (2, "")
 
 
