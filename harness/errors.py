@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import select
 import sys
 import traceback
 from collections.abc import Callable
@@ -146,7 +147,9 @@ def run_command(program: str, body: Callable[[], int]) -> int:
         _discard_output()
         return INTERRUPTED
     except OSError as error:
-        _say(f"{program}: {of_the_system(error)}")
+        # A reader that has seen enough, such as `head`, is told nothing, as by other tools.
+        if not (isinstance(error, BrokenPipeError) and _is_unread()):
+            _say(f"{program}: {of_the_system(error)}")
     except MemoryError:
         _say(f"{program}: {of_the_system(OSError(errno.ENOMEM, ''))}")
     except ImportError as error:
@@ -197,6 +200,16 @@ def prepare_output() -> None:
 def _say(text: str) -> None:
     with contextlib.suppress(OSError, ValueError):
         print(text, file=sys.stderr, flush=True)
+
+
+def _is_unread() -> bool:
+    """Whether standard output is a pipe whose reader has closed it."""
+    try:
+        look = select.poll()
+        look.register(sys.stdout.fileno(), 0)
+        return any(event & select.POLLERR for _, event in look.poll(0))
+    except (OSError, ValueError):
+        return False
 
 
 def _discard_output() -> None:

@@ -4,6 +4,7 @@ allowed.
 
 from __future__ import annotations
 
+import difflib
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path as FilePath
@@ -12,6 +13,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from harness.errors import BenchError, of_the_system
+from harness.paths import CHECKOUT
 from harness.schema import terms, yaml_text
 from harness.schema.input_errors import (
     InputError,
@@ -24,6 +26,12 @@ from harness.schema.input_errors import (
 from harness.schema.suite import Suite
 from harness.schema.workload import MAX_WORKLOAD_NAME_BYTES, SIZES, Model, Strict, Task, unfit_name
 
+# Files of configs/ that are no suites: their keys, and what they hold.
+OTHER_CONFIGS = {
+    "check": ({"thresholds", "comparable"}, "the thresholds of `report check`"),
+}
+EXAMPLE = "training.batch_size=16"  # of a `--set`
+
 Origins = dict[Path, str]  # where the value at a path was written: "file:line" or "--set key=value"
 
 
@@ -34,6 +42,9 @@ def load_suite(file: FilePath, overrides: Iterable[str] = ()) -> Suite:
     listed, the first first.
     """
     data, origins = _load(file, seen=())
+    _check_is_suite(data, file)
+    overrides = tuple(overrides)
+    _check_names_of_overrides(overrides)
     for override in overrides:
         _apply(data, origins, override)
     try:
@@ -185,7 +196,8 @@ def _load(file: FilePath, seen: tuple[FilePath, ...]) -> tuple[dict[str, Any], O
     except FileNotFoundError:
         raise BenchError(
             f"no such suite: {file}",
-            fix="give the path of a YAML file; `ls configs` lists the ones that come along",
+            fix=f"{_meant(file)}the path of a YAML file; `ls configs` lists the ones that come "
+            "along",
         ) from None
     except OSError as error:
         raise of_the_system(error, fix="a suite is a YAML file, or a name in configs/") from None
@@ -221,6 +233,28 @@ def _load(file: FilePath, seen: tuple[FilePath, ...]) -> tuple[dict[str, Any], O
     return base, base_origins
 
 
+def _meant(file: FilePath) -> str:
+    """The suite beside a file that is not there, or of the checkout, with the closest name."""
+    folders = [file.parent, CHECKOUT / "configs"]
+    try:
+        there = {each.stem for folder in folders for each in folder.glob("*.y*ml")}
+    except OSError:
+        return ""
+    close = difflib.get_close_matches(file.stem, sorted(there - OTHER_CONFIGS.keys()), n=1)
+    return f"did you mean {close[0]}? Or " if close else ""
+
+
+def _check_is_suite(data: dict[str, Any], file: FilePath) -> None:
+    """Raises BenchError for a file of configs/ that is for another command."""
+    for keys, what in OTHER_CONFIGS.values():
+        if data and data.keys() <= keys:
+            raise BenchError(
+                f"this file holds {what}, not a suite",
+                place=str(file),
+                fix="another file; `ls configs` lists the suites that come along",
+            )
+
+
 def _use_new_names(data: dict[str, Any], origins: Origins, otherwise: str) -> None:
     """Give keys and protocols that have an old name their new one, and say so.
 
@@ -235,15 +269,36 @@ def _use_new_names(data: dict[str, Any], origins: Origins, otherwise: str) -> No
     for old in terms.in_suite(data):
         place = origins.get(old.was, otherwise)
         if old.clashes:
-            names = f"`{'.'.join(old.was)}` and `{'.'.join(old.now)}`"
-            raise BenchError(
-                f"{names} are two names of one setting, and both are given",
-                place=place,
-                fix=f"`{old.now[-1]}` alone",
-            )
+            raise _two_names(old, place)
         _tell(old, place)
         for path in [path for path in origins if path[: len(old.was)] == old.was]:
             origins[(*old.now, *path[len(old.was) :])] = origins.pop(path)
+
+
+def _check_names_of_overrides(overrides: Sequence[str]) -> None:
+    """Raises BenchError where the old and the new name of one key are both given by `--set`."""
+    together: dict[str, Any] = {}
+    origins: Origins = {}
+    for override in overrides:
+        key, value = key_and_value("--set", override, EXAMPLE)
+        alone: dict[str, Any] = {}
+        parts = key.split(".")
+        _put(alone, parts, value)
+        place = cut(f"--set {override}")
+        _merge(together, alone, origins, {tuple(parts): place}, ())
+    for old in terms.in_suite(together):
+        if old.clashes:
+            below = [at for at in origins if at[: len(old.was)] == old.was]
+            raise _two_names(old, origins[below[0]] if below else "--set")
+
+
+def _two_names(old: terms.OldName, place: str) -> BenchError:
+    names = f"`{'.'.join(old.was)}` and `{'.'.join(old.now)}`"
+    return BenchError(
+        f"{names} are two names of one setting, and both are given",
+        place=place,
+        fix=f"`{old.now[-1]}` alone",
+    )
 
 
 _told: set[tuple[str, str]] = set()
@@ -308,7 +363,7 @@ def key_and_value(option: str, given: str, example: str) -> tuple[str, Any]:
 def _apply(data: dict[str, Any], origins: Origins, override: str) -> None:
     """One `--set a.b.0.c=value`; the value is read as YAML."""
     place = cut(f"--set {override}")
-    key, value = key_and_value("--set", override, "training.batch_size=16")
+    key, value = key_and_value("--set", override, EXAMPLE)
     parts: list[str | int] = list(key.split("."))
     if (old := terms.old_name(tuple(parts))) is not None:
         _tell(old, place)

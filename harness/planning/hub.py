@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -179,10 +180,14 @@ def local_config(name: str) -> dict[str, object] | None:
 
 @dataclass(frozen=True)
 class HubAnswer:
-    """Whether the hub has something; `unclear` with the reason is neither yes nor no."""
+    """Whether the hub has something; `unclear` with the reason is neither yes nor no.
+
+    `reached`: whether the hub was asked and answered, or did not have to be asked.
+    """
 
     state: Literal["yes", "no", "unclear"]
     reason: str = ""
+    reached: bool = True
 
 
 class Hub:
@@ -273,11 +278,21 @@ class Hub:
             )
         except Exception as error:  # the client raises dozens of kinds
             status = getattr(getattr(error, "response", None), "status_code", None)
-            said = " ".join(str(error).split())[:200]
-            return HubAnswer(
-                "unclear",
-                f"status {status}" if status is not None else f"{type(error).__name__}: {said}",
-            )
+            if status is not None:
+                return HubAnswer("unclear", f"status {status}")
+            return HubAnswer("unclear", _cause(error), reached=False)
+
+
+def _cause(error: BaseException) -> str:
+    """What an error of the network comes from, in few words: the innermost exception tells it."""
+    while (inner := error.__cause__ or error.__context__) is not None:
+        error = inner
+    if isinstance(error, socket.gaierror):
+        return "name resolution failed"
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
+    said = " ".join(str(getattr(error, "strerror", None) or error).split())[:100]
+    return said[:1].lower() + said[1:] if said else type(error).__name__
 
 
 def _in_time(ask: Callable[[], HubAnswer], timeout_s: float) -> HubAnswer:
@@ -286,7 +301,11 @@ def _in_time(ask: Callable[[], HubAnswer], timeout_s: float) -> HubAnswer:
     thread = threading.Thread(target=lambda: answers.append(ask()), daemon=True)
     thread.start()
     thread.join(timeout_s)
-    return answers[0] if answers else HubAnswer("unclear", f"no answer within {timeout_s:g} s")
+    return (
+        answers[0]
+        if answers
+        else HubAnswer("unclear", f"no answer within {timeout_s:g} s", reached=False)
+    )
 
 
 def _true(name: str) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from harness.planning.estimate import steps_of
 from harness.planning.plan import Plan
 from harness.schema.job import JobSpec
-from harness.schema.measurement import Interleaved
+from harness.schema.measurement import Interleaved, Measurement
 from harness.schema.workload import Training
 
 MOST_SHOWN = 24  # jobs of a workload, listed in order
@@ -20,7 +20,7 @@ def outline(plan: Plan) -> str:
     how = (
         "replicates of each workload in ABBA order"
         if measurement.protocol == "sequential"
-        else "interleaved groups"
+        else "interleaved"
     )
     most = "at most " if measurement.adaptive is not None else ""
     lines = [f"{most}{len(plan.jobs)} jobs on {plan.jobs[0].device}: {how}"]
@@ -40,11 +40,8 @@ def outline(plan: Plan) -> str:
         )
     if measurement.protocol == "interleaved":
         lines.append(_interleaved(measurement.interleaved))
-    if measurement.max_reruns and replicates:
-        lines.append(
-            "what is disturbed (throttling, others on the card, clocks apart) runs again, "
-            f"{_times(measurement.max_reruns)}"
-        )
+    if replicates and (reruns := _reruns(measurement, plan.jobs[0].device)):
+        lines.append(reruns)
     for workload in dict.fromkeys(job.workload.name for job in plan.jobs):
         lines += ["", *_workload([job for job in plan.jobs if job.workload.name == workload])]
     lines += ["", "pairs:"]
@@ -52,6 +49,22 @@ def outline(plan: Plan) -> str:
         declared = f"  (declared differences: {', '.join(pair.differs)})" if pair.differs else ""
         lines.append(f"  {pair.workload}: {pair.candidate} against {pair.baseline}{declared}")
     return "\n".join(lines)
+
+
+def _reruns(measurement: Measurement, device: str) -> str:
+    """Which replicates run again; empty if none does."""
+    refuse = measurement.contention == "refuse"
+    if not measurement.max_reruns or (device == "cpu" and not refuse):
+        return ""
+    if device == "cpu":
+        what = "replicates that pauses or other processes disturbed heavily run again"
+    else:
+        # Other processes on the cores count on a CPU only (harness.runner.contention).
+        pauses = ", pauses" if refuse else ""
+        what = (
+            f"what is disturbed (throttling, others on the card, clocks apart{pauses}) runs again"
+        )
+    return f"{what}, {_times(measurement.max_reruns)}"
 
 
 def _times(most: int) -> str:
@@ -64,20 +77,26 @@ def _interleaved(settings: Interleaved) -> str:
         if settings.steps == "auto"
         else f"{settings.steps} steps"
     )
-    parts = [
-        f"turns of {steps}, {settings.lead_in_steps} more before each untimed",
-        f"{settings.seconds:g} s a replicate",
-    ]
+    lead_in, cores = _count(settings.lead_in_steps, "untimed step"), _count(settings.cores, "core")
+    parts = [f"turns of {steps}"]
+    if settings.lead_in_steps:
+        parts.append(f"each turn begins with {lead_in}")
+    parts.append(f"{settings.seconds:g} s a replicate")
     if settings.cores:
         parts.append(
-            f"pinned to {settings.cores} cores, "
-            f"{'the same' if settings.same_cores else 'each its own'}"
+            f"all jobs share the same {cores}"
+            if settings.same_cores
+            else f"each job has {cores} of its own"
         )
     if settings.freeze_collector:
         parts.append("garbage collector frozen")
     if settings.realtime:
         parts.append("real-time priority")
-    return ", ".join(parts)
+    return "; ".join(parts)
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'s' * (number != 1)}"
 
 
 def _processes(job: JobSpec) -> str:

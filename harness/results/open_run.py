@@ -13,6 +13,7 @@ from harness.errors import BenchError
 from harness.results.provenance import Provenance
 from harness.results.run_folder import RunFolder, read_info, read_records
 from harness.schema.record import SCHEMA_VERSION, Host, RunInfo, State
+from harness.schema.terms import suite_now
 from harness.schema.workload import MAX_RUN_NAME_BYTES, unfit_name
 
 if TYPE_CHECKING:
@@ -170,6 +171,12 @@ def _refuse_newer(info: RunInfo, folder: RunFolder) -> None:
 
 
 def _refuse_other_suite(info: RunInfo, plan: Plan, path: Path) -> None:
+    if suite_now(info.suite) != suite_now(plan.suite):
+        raise BenchError(
+            f"this run is of suite {info.suite}, not of {plan.suite}",
+            place=str(path),
+            fix="give another name, or start a new run with --new",
+        )
     if info.config_sha256 != plan.config_sha256:
         raise BenchError(
             f"this run was made with another configuration of suite {info.suite}",

@@ -314,8 +314,13 @@ def hub_check() -> Iterator[Check]:
     elif (answer := hub.dataset(HUB_DATASET)).state == "yes":
         yield Check("hub", "ok", "answers")
     else:
+        why = answer.reason
+        if answer.state == "unclear":
+            what = "gives no clear answer" if answer.reached else "cannot be reached"
+            why = f"the hub {what} ({answer.reason})"
         yield Check(
-            "hub", "warning", f"{answer.reason}: built-in data and random weights where a suite "
-                              "says `auto`",
+            "hub",
+            "warning",
+            f"{why}: suites with `auto` take built-in data and random weights",
             "a network or HF_ENDPOINT; or `source: folder` with a copy of the data",
-        )  # fmt: skip
+        )

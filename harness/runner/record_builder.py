@@ -25,9 +25,12 @@ from harness.schema.record import (
 )
 from harness.telemetry.summary import contamination
 
-SEEN_TOGETHER = (
+SEEN_TOGETHER_ON_CARD = (
     "utilization, memory, power and energy: all arms of the group were on the card, and are only "
     "seen together"
+)
+SEEN_TOGETHER_ON_CPU = (
+    "CPU time and memory: the arms of the group ran at the same time, and are only seen together"
 )
 
 
@@ -101,7 +104,7 @@ class RecordBuilder:
         job, seen, result = execution.job, execution.seen, execution.result
         telemetry, code = execution.telemetry, seen.exit_code
         if telemetry is not None and together:
-            telemetry = of_its_own(telemetry)
+            telemetry = of_its_own(telemetry, job.device)
         if telemetry is not None and job.workload.launch.nodes > 1:
             telemetry = of_first_node(telemetry, job.workload.launch.nodes)
         fields = {
@@ -199,12 +202,17 @@ def of_first_node(telemetry: Telemetry, nodes: int) -> Telemetry:
     return telemetry.replace(joules_per_sample=None, unreadable=[*telemetry.unreadable, why])
 
 
-def of_its_own(telemetry: Telemetry) -> Telemetry:
+def of_its_own(telemetry: Telemetry, device: str) -> Telemetry:
     """A job's telemetry where another job was resident: without what cannot be told apart.
 
     The series keeps it. Missing here are, of the card, utilization, memory, power and energy, and
-    of the job's process tree the CPU time and memory, which are those of both jobs.
+    of the job's process tree the CPU time and memory, which are those of all jobs of the group.
+
+    Args:
+        telemetry: What the sampler saw.
+        device: On which the jobs trained, `cpu` or `cuda`.
     """
+    together = SEEN_TOGETHER_ON_CPU if device == "cpu" else SEEN_TOGETHER_ON_CARD
     return Telemetry(
         interval_s=telemetry.interval_s,
         window_s=telemetry.window_s,
@@ -218,7 +226,7 @@ def of_its_own(telemetry: Telemetry) -> Telemetry:
         stopped_s=telemetry.stopped_s,
         covered_share=telemetry.covered_share,
         gpus=[_card_of_its_own(gpu) for gpu in telemetry.gpus],
-        unreadable=[*telemetry.unreadable, SEEN_TOGETHER],
+        unreadable=[*telemetry.unreadable, together],
         series=telemetry.series,
     )
 

@@ -13,6 +13,16 @@ from pydantic import BaseModel, ValidationError
 from harness.errors import BenchError
 
 MOST_ERRORS = 30  # told at once
+# What is allowed, for pydantic's kinds of errors whose own words speak of parsing.
+PLAIN = {
+    "int_parsing": "an integer",
+    "int_type": "an integer",
+    "int_from_float": "an integer",
+    "float_parsing": "a number",
+    "float_type": "a number",
+    "bool_parsing": "true or false",
+    "bool_type": "true or false",
+}
 Path = tuple[str | int, ...]
 
 
@@ -78,6 +88,8 @@ def explain(error: Any, root: type[BaseModel]) -> tuple[str, str]:
     shown = cut(f"{value!r}") if not isinstance(value, dict | list) else f"a {type(value).__name__}"
     if isinstance(value, date):
         return f"{value} is read as a date", "in quotes if it is a name"
+    if kind in PLAIN:
+        return f"{shown} does not fit", PLAIN[kind]
     if kind == "literal_error":
         return f"{shown} is not a choice", str(context.get("expected", ""))
     if kind in ("value_error", "assertion_error"):

@@ -21,7 +21,7 @@ class Registry:
 
     `built_in`: things by name, as `module:attribute` where they are to be imported only when asked
     for. `what`: how errors call one of them; it must be a subclass of `kind`, or an instance of it
-    if `instance` is set.
+    if `instance` is set. `in_stacks`: it is needed in the environments of stacks, where jobs run.
     """
 
     def __init__(
@@ -32,14 +32,10 @@ class Registry:
         kind: type,
         *,
         instance: bool = False,
+        in_stacks: bool = False,
     ) -> None:
-        self.group, self.what, self.built_in, self.kind, self.instance = (
-            group,
-            what,
-            built_in,
-            kind,
-            instance,
-        )
+        self.group, self.what, self.built_in, self.kind = group, what, built_in, kind
+        self.instance, self.in_stacks = instance, in_stacks
 
     def names(self) -> list[str]:
         """Built-in names, then those of installed packages. Raises BenchError if two claim the same
@@ -54,8 +50,8 @@ class Registry:
         if name not in self.names():
             raise BenchError(
                 f"no {self.what} is called {name!r}",
-                fix=f"one of: {', '.join(self.names())}; or install the package that brings it "
-                "(a backend or task: in the environment of its stack too)",
+                fix=f"one of: {', '.join(self.names())}; or install the package that brings it"
+                + (" (in the environment of its stack too)" if self.in_stacks else ""),
             )
         if name in self.built_in:
             known = self.built_in[name]

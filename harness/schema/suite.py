@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import fnmatch
 import itertools
 import math
@@ -34,6 +35,13 @@ S = TypeVar("S", bound=Strict)
 # What nobody means to measure, and what would take minutes to plan.
 MOST_WORKLOADS = 1000
 MOST_JOBS = 20_000
+# What a pair may declare in `differs`.
+DIFFERENCES = (
+    "stack",
+    "attention",
+    "options",
+    *(f"training.{setting}" for setting in Training.model_fields),
+)
 
 
 class WorkloadEntry(Strict):
@@ -278,20 +286,34 @@ class Suite(Strict):
                 if getattr(left.training, key) != getattr(right.training, key):
                     both = f"{getattr(left.training, key)} / {getattr(right.training, key)}"
                     actual.setdefault(f"training.{key}", both)
+        known = [name for name in entry.differs if name in DIFFERENCES]
         for name in sorted(actual.keys() - set(entry.differs)):
             raise InputError(
                 where,
                 f"{entry.baseline!r} and {entry.candidate!r} differ in {name} ({actual[name]})"
-                " and the pair does not say so",
-                f"equal arms, or `differs: [{', '.join([*entry.differs, name])}]`",
+                f" and the pair does not say so{_meant(entry.differs, name)}",
+                f"equal arms, or `differs: [{', '.join([*known, name])}]`",
             )
         for name in entry.differs:
+            if name not in DIFFERENCES:
+                raise InputError(
+                    (*where, "differs"),
+                    f"no difference is called {name!r}",
+                    ", ".join(sorted(actual)) or "nothing: they differ in the backend at most",
+                )
             if name not in actual:
                 raise InputError(
                     (*where, "differs"),
                     f"{name!r} is declared, but the arms do not differ in it",
                     ", ".join(sorted(actual)) or "nothing: they differ in the backend at most",
                 )
+
+
+def _meant(declared: list[str], name: str) -> str:
+    """That an unknown one of the declared differences may mean `name`; empty if none does."""
+    unknown = [each for each in declared if each not in DIFFERENCES]
+    close = difflib.get_close_matches(name, unknown, n=1)
+    return f"; it says {close[0]!r}: did you mean {name}?" if close else ""
 
 
 def _listed(names: str | list[str]) -> list[str]:

@@ -4,7 +4,7 @@ data.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,16 +14,23 @@ from report.analysis.replicates import arms_of
 from report.loading.runs import Run
 
 Facts = Mapping[str, Any]
+# Groups that list what there is: what such a list lacks was not there.
+LISTS = frozenset({"packages", "environment", "stacks"})
 
 
 @dataclass(frozen=True)
 class Difference:
-    """One fact that is not the same in both; None where a run lacks it. `key` is dotted."""
+    """One fact that is not the same in both; None where a run lacks it. `key` is dotted.
+
+    `unrecorded`: the runs (`A`, `B`) that do not say what it was, such as a run of before the
+    setting was there; a run that lacks it otherwise says that there was none.
+    """
 
     group: str
     key: str
     a: Any
     b: Any
+    unrecorded: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -41,12 +48,23 @@ def differences(a: Run, b: Run) -> Differences:
     found: list[Difference] = []
     unrecorded: list[tuple[str, str]] = []
     for group, facts_of in GROUPS.items():
-        one, other = flatten(facts_of(a)), flatten(facts_of(b))
+        trees = facts_of(a), facts_of(b)
+        one, other = map(flatten, trees)
         if bool(one) != bool(other):
             unrecorded.append((group, "B" if one else "A"))
             continue
         found += [
-            Difference(group, key, one.get(key), other.get(key))
+            Difference(
+                group,
+                key,
+                one.get(key),
+                other.get(key),
+                tuple(
+                    run
+                    for run, tree in zip("AB", trees, strict=True)
+                    if _is_unrecorded(group, tree, key)
+                ),
+            )
             for key in sorted({*one, *other})
             if one.get(key) != other.get(key)
         ]
@@ -71,6 +89,42 @@ def flatten(tree: Any, prefix: str = "") -> dict[str, Any]:
         for name, value in items
         for key, leaf in flatten(value, f"{prefix}.{name}" if prefix else name).items()
     }
+
+
+def _is_unrecorded(group: str, tree: Facts, key: str) -> bool:
+    """Whether a run does not say what a fact was, rather than that there was none.
+
+    What a package, a card, a variable or a stack is not listed among was not there. Of the
+    configuration, all settings are recorded that there were, those without a value as null.
+    """
+    if group in LISTS or key in flatten(tree):
+        return False
+    if group == "cards":
+        return key.split(".")[0] in tree
+    if group != "config":
+        return True
+    here: Any = tree
+    path: list[str] = []
+    for part in key.split("."):
+        if not isinstance(here, Mapping):
+            return False
+        if part not in here:
+            return not _has_free_keys(path)
+        here = here[part]
+        path.append(part)
+    return False
+
+
+def _has_free_keys(path: Sequence[str]) -> bool:
+    """Whether what stands below this path of a configuration is what the suite chose to give."""
+    match path:
+        case ["models" | "tasks" | "arms" | "stacks"] | ["resolved_sources", _]:
+            return True
+        case [*_, "options" | "config" | "sweep"]:
+            return True
+        case ["arms" | "workloads", _, "training" | "launch"]:
+            return True
+    return False
 
 
 def _devices(run: Run) -> Facts:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -38,13 +39,13 @@ def register(commands: Commands) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = rehearse.add_argument
-    add("--inject", default="5%", metavar="PERCENT", help="how much slower: %(default)s")
+    add("--inject", default="5%", metavar="PERCENT", help="how much slower (default: %(default)s)")
     add(
         "--nights",
         type=int,
         default=60,
         metavar="N",
-        help="nights; slower from the middle on: %(default)s",
+        help="nights; slower from the middle on (default: %(default)s)",
     )
     add(
         "--pair",
@@ -57,16 +58,22 @@ def register(commands: Commands) -> None:
         "--arm",
         choices=("baseline", "candidate"),
         default="candidate",
-        help="whose times: %(default)s",
+        help="whose times (default: %(default)s)",
     )
     add(
         "--simulated",
         type=int,
         default=600,
         metavar="N",
-        help="pairs simulated: %(default)s",
+        help="pairs simulated (default: %(default)s)",
     )
-    add("--seed", type=int, default=0, metavar="N", help="of the simulated noise: %(default)s")
+    add(
+        "--seed",
+        type=int,
+        default=0,
+        metavar="N",
+        help="of the simulated noise (default: %(default)s)",
+    )
     add("--json", type=Path, metavar="FILE", help="write the figures there")
     add_history_options(rehearse)
     rehearse.set_defaults(run=run)
@@ -98,11 +105,13 @@ def run(options: argparse.Namespace) -> int:
         seed=options.seed,
     )
     runs, problems = load_runs([options.results])
-    rehearsals = rehearse(runs, options.pair, rules_of(options), plan)
+    rehearsals, left_out = rehearse(runs, options.pair, rules_of(options), plan)
     if options.json:
         content = [as_json(one) for one in rehearsals]
         write_json(options.json, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
     print("\n".join(as_text(one) for one in rehearsals), end="")
+    for note in left_out:
+        print(f"note: {note}", file=sys.stderr)
     say_problems(problems)
     return 0 if all(one.found for one in rehearsals) else 1
 

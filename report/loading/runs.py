@@ -4,8 +4,10 @@ results.
 
 from __future__ import annotations
 
+import difflib
 import gc
 import io
+import json
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -21,6 +23,8 @@ from harness.schema.record import SCHEMA_VERSION, JobRecord, RunInfo
 from harness.schema.record_io import UnreadableLine, first_error, read_line, too_new
 from report.loading.aa_runs import Neighbours
 
+# Names of runs in an error: those like the one that was given, and those that there are.
+MOST_CLOSE, MOST_LISTED = 3, 20
 RUN_FILE, JOBS_FILE = "run.json", "jobs.jsonl"
 
 _Answer = TypeVar("_Answer")
@@ -196,20 +200,34 @@ def place_run(run: Run, neighbours: dict[Path | None, Neighbours]) -> Run:
 
 def find_run(name: str, results: Path) -> Path:
     """The folder of a run given as a folder or by its name under `results`; BenchError lists the
-    names there are.
+    closest names, and the newest runs first.
     """
     for candidate in (Path(name), results / name):
         if candidate.is_dir():
             return candidate
-    known = (
-        [child.name for child in sorted(results.iterdir()) if _is_run(child)]
-        if results.is_dir()
-        else []
-    )
-    listed = ", ".join(known[:20]) + (", …" if len(known) > 20 else "") if known else "none"
+    known = _newest_first(_runs_in(results))
+    close = [run for run in known if name and name in run]
+    close = close or difflib.get_close_matches(name, known, n=MOST_CLOSE)
+    meant = f"did you mean {' or '.join(close[:MOST_CLOSE])}? Or " if close else ""
+    more = ", …" if len(known) > MOST_LISTED else ""
+    listed = ", ".join(known[:MOST_LISTED]) + more if known else "none"
     raise BenchError(
-        "no such run", place=name, fix=f"name a folder, or a run under {results}: {listed}"
+        "no such run",
+        place=name,
+        fix=f"{meant}name a folder, or a run under {results} (newest first): {listed}",
     )
+
+
+def _newest_first(folders: Iterable[Path]) -> list[str]:
+    """The names of runs by when they were made; those that do not say it come last."""
+
+    def made(folder: Path) -> str:
+        try:
+            return str(json.loads((folder / RUN_FILE).read_bytes())["created_at"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return ""
+
+    return [folder.name for folder in sorted(folders, key=made, reverse=True)]
 
 
 def _runs_in(folder: Path) -> tuple[Path, ...]:

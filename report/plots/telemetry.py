@@ -166,7 +166,7 @@ def _figure(
             "memory."
         )
     if any(each.job.group for each in chunk):
-        caption += " Both arms of the pair were on the card at a time, and are seen together."
+        caption += " All arms of the group ran at the same time, and are seen together."
     return Drawing((run.info.run, *of), title, caption, _alt(chunk), figure, problems)
 
 

@@ -99,9 +99,10 @@ def noise_of(nights: Sequence[Night], thresholds: Thresholds) -> Noise:
         return Noise("nights", _centred(parts))
     replicates = [found for night in nights if len(found := _replicates(night)) > 1]
     if not replicates:
+        pair = nights[-1].pair
         raise BenchError(
             "a single replicate of one night says nothing of noise",
-            place=nights[-1].name if nights else "",
+            place=f"{pair.workload}: {pair.candidate} over {pair.baseline} ({nights[-1].name})",
             fix=f"record a night with two replicates or more, better {FEWEST_NIGHTS} nights",
         )
     return Noise("replicates", _centred(replicates), replicates=len(replicates[-1]))
@@ -308,7 +309,7 @@ class Rehearsal:
 
 def rehearse(
     runs: Sequence[Run], patterns: Sequence[str], rules: Rules, plan: RehearsalPlan
-) -> list[Rehearsal]:
+) -> tuple[list[Rehearsal], list[str]]:
     """Rehearse every pair that fits.
 
     Args:
@@ -316,6 +317,9 @@ def rehearse(
         patterns: Which pairs, as in `report history`; none: all pairs.
         rules: How nights are judged. Acknowledged changes play no part: simulated nights have none.
         plan: What is rehearsed.
+
+    Returns:
+        The rehearsals, and of every pair that says too little of its noise why it was left out.
 
     Raises:
         BenchError: There is nothing to rehearse with, or the plan cannot be carried out.
@@ -339,7 +343,19 @@ def rehearse(
         raise BenchError(
             "no pair with a result to rehearse with", fix="`report history` lists what there is"
         )
-    return [_rehearse(nights, rules.config.thresholds, plan) for nights in pairs]
+    rehearsals: list[Rehearsal] = []
+    left_out: list[BenchError] = []
+    for nights in pairs:
+        usable_nights = without_alarm(nights, rules.config.thresholds)
+        try:
+            noise = noise_of(usable_nights, rules.config.thresholds)
+        except BenchError as error:
+            left_out.append(error)
+            continue
+        rehearsals.append(_rehearse(nights, usable_nights, noise, rules.config.thresholds, plan))
+    if not rehearsals:
+        raise left_out[0]
+    return rehearsals, [f"{error.place}: {error.message}; left out" for error in left_out]
 
 
 def _comparable(nights: Sequence[Night]) -> list[Night]:
@@ -348,9 +364,13 @@ def _comparable(nights: Sequence[Night]) -> list[Night]:
     return [night for night in with_result if night.setting == with_result[-1].setting]
 
 
-def _rehearse(nights: Sequence[Night], thresholds: Thresholds, plan: RehearsalPlan) -> Rehearsal:
-    usable_nights = without_alarm(nights, thresholds)
-    noise = noise_of(usable_nights, thresholds)
+def _rehearse(
+    nights: Sequence[Night],
+    usable_nights: Sequence[Night],
+    noise: Noise,
+    thresholds: Thresholds,
+    plan: RehearsalPlan,
+) -> Rehearsal:
     simulation = Simulation(
         noise, thresholds, nights=plan.nights, pairs=plan.simulated, seed=plan.seed
     )

@@ -20,7 +20,8 @@ from report.tables.table import Document, Table, make_table
 
 JSON_VERSION = 1
 MAX_SHOWN = 80  # characters of a value in a cell; JSON has all of it
-NOT_THERE = "(none)"
+NOT_THERE, NOT_RECORDED = "(none)", "not recorded"
+MOST_PERCENT = 1000  # beyond it a figure says no more than that it is beyond
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -236,7 +237,11 @@ def _of_both(a: str, b: str) -> str:
 
 
 def _percent(value: float | None, sign: str = "") -> str:
-    return "" if value is None else format(value * 100, f"{sign}z.2f") + "%"
+    if value is None:
+        return ""
+    if abs(value) * 100 > MOST_PERCENT:
+        return f"{'>' if value > 0 else '<'} {math.copysign(MOST_PERCENT, value):{sign}.0f}%"
+    return format(value * 100, f"{sign}z.2f") + "%"
 
 
 def _interval(figure: Figure, sign: str = "") -> str:
@@ -284,8 +289,12 @@ def _chance(rows: Sequence[ComparedRow]) -> list[str]:
 
 def _shown(difference: Difference) -> ChangedRow:
     a, b = (
-        NOT_THERE if value is None else " ".join(str(value).split())
-        for value in (difference.a, difference.b)
+        " ".join(str(value).split())
+        if value is not None
+        else NOT_RECORDED
+        if run in difference.unrecorded
+        else NOT_THERE
+        for run, value in (("A", difference.a), ("B", difference.b))
     )
     same = 0
     if max(len(a), len(b)) > MAX_SHOWN:

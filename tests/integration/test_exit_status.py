@@ -4,6 +4,7 @@ for ends with 2.
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -216,9 +217,21 @@ def test_errors_that_cannot_be_told_keep_their_exit_status() -> None:
 def test_output_cut_short_by_the_reader(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run", make_run(four_pairs(), notes=["x" * 1000] * 1000))
     done = ends("report", "tables", run, shell="| true")
-    one_sentence(done, "report", "closed it (broken pipe)", "read its output")
+    assert (done.returncode, done.stderr) == (2, "")
     done = ends("harness", "plan", "matrix", "--device", "cpu", "--json", shell="| true")
-    one_sentence(done, "harness", "closed it (broken pipe)", "read its output")
+    assert (done.returncode, done.stderr) == (2, "")
+    done = ends("report", "export", run, "--format", "csv", "--out", "-", shell="| true")
+    assert (done.returncode, done.stderr) == (2, "")
+
+
+def test_another_broken_pipe_than_that_of_the_output_is_told(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def lost() -> int:
+        raise BrokenPipeError(errno.EPIPE, "Broken pipe")
+
+    assert run_command("harness", lost) == 2
+    assert capsys.readouterr().err.startswith("harness: ")
 
 
 def test_a_fault_of_the_program_is_no_regression(capsys: pytest.CaptureFixture[str]) -> None:

@@ -39,7 +39,7 @@ def _install(site: Path, package: str, entry: str, code: str = "", group: str = 
 
 
 def _registry() -> Registry:
-    return Registry(GROUP, "backend", backends.BACKENDS, Backend)
+    return Registry(GROUP, "backend", backends.BACKENDS, Backend, in_stacks=True)
 
 
 TOY = "from harness.worker.backends.pytorch import PyTorch\nclass Toy(PyTorch):\n    name = 'toy'\n"

@@ -304,6 +304,13 @@ def test_another_configuration_is_another_run(tmp_path: Path) -> None:
             RunOptions(worker_command=WORKER, run_name=folder.name),
             display=quiet(),
         )
+    with pytest.raises(BenchError, match=r"this run is of suite \S+, not of another"):
+        run(
+            replace(other, suite="another"),
+            tmp_path / "results",
+            RunOptions(worker_command=WORKER, run_name=folder.name),
+            display=quiet(),
+        )
     with pytest.raises(BenchError, match="this run exists"):
         run(
             other,

@@ -10,7 +10,7 @@ BACKENDS = {
     "onnxruntime": "harness.worker.backends.onnxruntime:OnnxRuntime",
     "torch-compile": "harness.worker.backends.torch_compile:TorchCompile",
 }
-REGISTRY = Registry("training_backend_bench.backends", "backend", BACKENDS, Backend)
+REGISTRY = Registry("training_backend_bench.backends", "backend", BACKENDS, Backend, in_stacks=True)
 
 
 def get(name: str) -> type[Backend]:

@@ -12,7 +12,7 @@ TASKS = {
     "causal-lm": "harness.worker.tasks.causal_lm:CausalLm",
     "token-classification": "harness.worker.tasks.token_classification:TokenClassification",
 }
-REGISTRY = Registry("training_backend_bench.tasks", "kind of task", TASKS, TaskKind)
+REGISTRY = Registry("training_backend_bench.tasks", "kind of task", TASKS, TaskKind, in_stacks=True)
 
 
 def get(kind: str) -> type[TaskKind]:

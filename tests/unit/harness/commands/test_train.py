@@ -54,7 +54,7 @@ from harness.schema.workload import Training
         (
             "--task token-classification --task-option tag_every_piece=often",
             "--task-option tag_every_piece: 'often' does not fit",
-            "a valid boolean",
+            "true or false",
         ),
         (
             "--task token-classification --task-option [",
@@ -191,6 +191,7 @@ def test_an_unknown_kind_is_told_with_the_installed_ones(tmp_path: Path) -> None
     )
     assert done.returncode == 2
     assert "one of: glue, causal-lm, token-classification, toy-task;" in done.stderr
+    assert "(in the environment of its stack too)" in done.stderr
 
 
 @pytest.mark.parametrize(("setting", "option"), TRAINING.items())

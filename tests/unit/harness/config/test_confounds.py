@@ -52,6 +52,25 @@ def test_an_undeclared_difference_is_refused_by_name(
     assert pair.differs == [name]
 
 
+@pytest.mark.parametrize(
+    ("declared", "said"),
+    [
+        ("[attn]", "; it says 'attn': did you mean attention?\n"),
+        ("[nothing]", " the pair does not say so\n"),
+    ],
+)
+def test_the_advice_repeats_no_unknown_difference(declared: str, said: str) -> None:
+    with pytest.raises(BenchError) as refused:
+        load_suite(GOOD, ["arms.pytorch.attention=sdpa", f"pairs.0.differs={declared}"])
+    assert said in str(refused.value)
+    assert "equal arms, or `differs: [attention]`" in str(refused.value)
+
+
+def test_a_declared_difference_must_be_one_that_there_is() -> None:
+    with pytest.raises(BenchError, match="no difference is called 'attn'"):
+        load_suite(GOOD, ["pairs.0.differs=[attn]"])
+
+
 def test_a_setting_is_compared_as_the_workload_has_it() -> None:
     workload = "workloads.0={model: tiny, task: sst2, training: {learning_rate: 0.001}}"
     with pytest.raises(BenchError, match=r"training.learning_rate \(0.001 / 2e-05\)"):

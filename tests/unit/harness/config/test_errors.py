@@ -8,10 +8,12 @@ import re
 from pathlib import Path
 
 import pytest
-from folders import BAD_CONFIGS
+from folders import BAD_CONFIGS, CONFIGS
 
 from harness.config import load_suite
+from harness.config.load import OTHER_CONFIGS
 from harness.errors import BenchError
+from report.regressions.thresholds import CheckConfig
 
 FOLDER = BAD_CONFIGS
 BAD = sorted(FOLDER.glob("[0-9]*.yaml"))
@@ -46,6 +48,14 @@ def test_the_good_config_they_extend_is_good() -> None:
             "training.batch_size=none",
             "--set training.batch_size=none: training.batch_size: 'none' does not fit",
         ),
+        (
+            "training.batch_size=abc",
+            "--set training.batch_size=abc: training.batch_size: 'abc' does not fit\n"
+            "  allowed: an integer",
+        ),
+        ("training.batch_size=1.5", "1.5 does not fit\n  allowed: an integer"),
+        ("training.learning_rate=fast", "'fast' does not fit\n  allowed: a number"),
+        ("training.evaluate=often", "'often' does not fit\n  allowed: true or false"),
         ("training.batch_size", "needs KEY=VALUE"),
         ("workloads.3.model=tiny", "workloads is a list of 1"),
         ("suite.name=x", "suite holds a single value"),
@@ -80,6 +90,37 @@ def test_a_named_pipe_is_no_suite(tmp_path: Path) -> None:
 def test_missing_file() -> None:
     with pytest.raises(BenchError, match="no such suite"):
         load_suite(FOLDER / "nowhere.yaml")
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("smok", "did you mean smoke? Or the path of a YAML file; `ls configs`"),
+        ("chek", "fix: the path of a YAML file; `ls configs`"),
+        ("nothing-like-it", "fix: the path of a YAML file; `ls configs`"),
+    ],
+)
+def test_a_mistyped_suite_is_told_the_closest_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: str, said: str
+) -> None:
+    with pytest.raises(BenchError, match="no such suite") as here:
+        load_suite(Path("configs") / f"{given}.yaml")
+    assert said in str(here.value)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(BenchError, match="no such suite") as elsewhere:
+        load_suite(Path("configs") / f"{given}.yaml")
+    assert said in str(elsewhere.value)
+
+
+def test_the_thresholds_of_the_check_are_no_suite() -> None:
+    with pytest.raises(BenchError) as told:
+        load_suite(CONFIGS / "check.yaml")
+    assert told.value.place == str(CONFIGS / "check.yaml")
+    assert told.value.message == "this file holds the thresholds of `report check`, not a suite"
+
+
+def test_the_keys_of_the_check_are_known() -> None:
+    assert OTHER_CONFIGS["check"][0] == CheckConfig.model_fields.keys()
 
 
 def test_every_finding_is_listed(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from harness import cli
 from harness.config import Suite, load_suite
 from harness.planning.estimate import estimate_s, steps_of
 from harness.planning.outline import outline
-from harness.planning.plan import abba, make_plan
+from harness.planning.plan import Device, abba, make_plan
 from harness.schema.workload import Arm
 
 GOOD = BAD_CONFIGS / "good.yaml"
@@ -168,9 +168,9 @@ def test_an_adaptive_plan_holds_the_most_replicates() -> None:
     )
 
 
-def outlined(*overrides: str) -> str:
+def outlined(*overrides: str, device: Device = "cuda") -> str:
     suite = load_suite(GOOD, overrides)
-    return outline(make_plan(suite, device="cuda", cache_dir=CACHE))
+    return outline(make_plan(suite, device=device, cache_dir=CACHE))
 
 
 def test_a_plan_in_words_names_parity_runs_order_and_pairs() -> None:
@@ -179,8 +179,36 @@ def test_a_plan_in_words_names_parity_runs_order_and_pairs() -> None:
     assert "parity runs: pytorch onnxruntime" in text
     assert "order: onnxruntime#1 pytorch#1 pytorch#2 onnxruntime#2" in text
     assert "tiny-sst2: onnxruntime against pytorch" in text
-    assert "runs again, up to 2 times" in text
     assert "parity_run" not in outlined("measurement.parity=null")
+
+
+@pytest.mark.parametrize(
+    ("device", "contention", "line"),
+    [
+        (
+            "cpu",
+            "refuse",
+            "replicates that pauses or other processes disturbed heavily run again, up to 2 times",
+        ),
+        ("cpu", "note", ""),
+        (
+            "cuda",
+            "refuse",
+            "what is disturbed (throttling, others on the card, clocks apart, pauses) runs again, "
+            "up to 2 times",
+        ),
+        (
+            "cuda",
+            "note",
+            "what is disturbed (throttling, others on the card, clocks apart) runs again, up to 2 "
+            "times",
+        ),
+    ],
+)
+def test_a_plan_in_words_says_what_runs_again(device: Device, contention: str, line: str) -> None:
+    text = outlined(f"measurement.contention={contention}", device=device)
+    assert [found for found in text.splitlines() if "again," in found] == [line] * bool(line)
+    assert "again," not in outlined("measurement.max_reruns=0", device=device)
 
 
 def test_a_plan_in_words_says_when_it_stops() -> None:
@@ -201,11 +229,19 @@ def test_a_plan_in_words_describes_turns() -> None:
         "measurement={protocol: interleaved, replicates: 3, interleaved: {steps: 5, seconds: 30}}"
     )
     assert (
-        "turns of 5 steps, 1 more before each untimed, 30 s a replicate, pinned to 2 cores, the "
-        "same" in text
+        "turns of 5 steps; each turn begins with 1 untimed step; 30 s a replicate; all jobs share "
+        "the same 2 cores; garbage collector frozen\n" in text
     )
+    assert "8 jobs on cuda: interleaved\n" in text
     assert "pytorch and onnxruntime in turns: replicates 1 to 3" in text
-    assert "as many steps as the noise asks for" in outlined("measurement.protocol=interleaved")
+    other = outlined(
+        "measurement.protocol=interleaved",
+        "measurement.interleaved={same_cores: false, cores: 1, lead_in_steps: 0}",
+    )
+    assert (
+        "turns of as many steps as the noise asks for; 45 s a replicate; each job has 1 core of "
+        "its own" in other
+    )
 
 
 def test_the_jobs_of_replicates_in_turns_are_started_in_abba_order() -> None:

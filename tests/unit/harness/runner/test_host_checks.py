@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.planning.hub import Hub, HubAnswer
 from harness.runner import host_checks as doctor
 from harness.runner.host_checks import Check
 from harness.schema.record import Host
@@ -93,3 +94,24 @@ def test_folders_that_cannot_be_written_are_told(
     assert [check.level for check in checks] == ["failure", "failure", "warning"]
     assert all("names the folder" in check.fix for check in checks)
     assert list(doctor.disk_checks(tmp_path / "file" / "results")) == []
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        (
+            HubAnswer("unclear", "name resolution failed", reached=False),
+            "the hub cannot be reached (name resolution failed): ",
+        ),
+        (HubAnswer("unclear", "status 503"), "the hub gives no clear answer (status 503): "),
+        (HubAnswer("no", "HF_HUB_OFFLINE is set"), "HF_HUB_OFFLINE is set: "),
+    ],
+)
+def test_a_hub_that_gives_nothing_is_a_warning_that_says_what_stands_in(
+    monkeypatch: pytest.MonkeyPatch, answer: HubAnswer, told: str
+) -> None:
+    monkeypatch.setattr(Hub, "has_cached_dataset", lambda *_: False)
+    monkeypatch.setattr(Hub, "dataset", lambda *_: answer)
+    (check,) = doctor.hub_check()
+    assert check.level == "warning"
+    assert check.detail == told + "suites with `auto` take built-in data and random weights"

@@ -201,6 +201,29 @@ def test_a_hub_that_never_answers_costs_its_timeout_once(tmp_path: Path) -> None
     assert "no answer within 1 s" in resolved.notes[0]
 
 
+@pytest.mark.parametrize(
+    ("innermost", "told"),
+    [
+        (socket.gaierror(-2, "Name or service not known"), "name resolution failed"),
+        (ConnectionRefusedError(111, "Connection refused"), "connection refused"),
+        (TimeoutError("timed out"), "no answer in time"),
+        (ValueError(), "ValueError"),
+    ],
+)
+def test_a_hub_that_cannot_be_reached_is_told_by_the_innermost_cause(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, innermost: Exception, told: str
+) -> None:
+    def fails(*_: object, **__: object) -> bool:
+        try:
+            raise innermost
+        except Exception as error:
+            raise ConnectionError(f"Max retries exceeded with url: {'x' * 300}") from error
+
+    monkeypatch.setattr("huggingface_hub.HfApi.file_exists", fails)
+    answer = hub(tmp_path, "http://127.0.0.1:9").model(MODEL)
+    assert (answer.state, answer.reason, answer.reached) == ("unclear", told, False)
+
+
 def test_a_local_cache_and_a_local_folder_need_no_hub(tmp_path: Path) -> None:
     offline = hub(tmp_path, "http://127.0.0.1:9", offline=True)
     cached(tmp_path, MODEL, "config.json")

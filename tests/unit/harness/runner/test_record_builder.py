@@ -9,7 +9,8 @@ from runner_support import make_job
 
 from harness.launcher.outcome import Seen
 from harness.runner.record_builder import (
-    SEEN_TOGETHER,
+    SEEN_TOGETHER_ON_CARD,
+    SEEN_TOGETHER_ON_CPU,
     Execution,
     RecordBuilder,
     in_run,
@@ -156,11 +157,14 @@ def filled(kind: type[Part], **given: Any) -> Any:
     return kind.model_validate({**values, **given})
 
 
-def test_what_two_jobs_on_one_card_share_is_no_ones_own() -> None:
+@pytest.mark.parametrize(
+    ("device", "note"), [("cuda", SEEN_TOGETHER_ON_CARD), ("cpu", SEEN_TOGETHER_ON_CPU)]
+)
+def test_what_two_jobs_on_one_device_share_is_no_ones_own(device: str, note: str) -> None:
     """Every field is either kept or named here: one that is added must be decided on."""
     card = filled(GpuTelemetry, energy_source="counter", clock_limits={"a": 0.5}, unreadable=["u"])
     whole = filled(Telemetry, gpus=[card], unreadable=["said before"])
-    own = of_its_own(whole)
+    own = of_its_own(whole, device)
     (of_card,) = own.gpus
     blank = {name for name in GpuTelemetry.model_fields if getattr(of_card, name) is None}
     assert blank == BLANK_OF_A_CARD
@@ -171,7 +175,7 @@ def test_what_two_jobs_on_one_card_share_is_no_ones_own() -> None:
     assert own == whole.replace(
         **dict.fromkeys(BLANK_OF_THE_JOB),
         gpus=[of_card],
-        unreadable=["said before", SEEN_TOGETHER],
+        unreadable=["said before", note],
     )
 
 
@@ -180,7 +184,7 @@ def test_only_jobs_that_ran_together_lose_what_they_share() -> None:
     (alone,) = builder().build(execution(telemetry=telemetry))
     together = builder().build(execution(0, telemetry=telemetry), execution(1, telemetry=telemetry))
     assert alone.telemetry == telemetry
-    assert [record.telemetry for record in together] == [of_its_own(telemetry)] * 2
+    assert [record.telemetry for record in together] == [of_its_own(telemetry, "cpu")] * 2
 
 
 @pytest.mark.parametrize(

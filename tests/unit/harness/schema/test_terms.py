@@ -122,6 +122,25 @@ def test_both_names_of_one_setting_are_an_error(tmp_path: Path, both: str) -> No
         load_suite(SMOKE, [f"measurement={both}"])
 
 
+@pytest.mark.parametrize(
+    ("overrides", "place"),
+    [
+        (["measurement.launches=2", "measurement.replicates=3"], "measurement.launches=2"),
+        (["measurement.replicates=3", "measurement.launches=2"], "measurement.launches=2"),
+        (
+            ["measurement.blocks.seconds=1", "measurement.interleaved={steps: 5}"],
+            "measurement.blocks.seconds=1",
+        ),
+    ],
+)
+def test_both_names_of_one_setting_by_two_overrides_are_an_error(
+    overrides: list[str], place: str
+) -> None:
+    with pytest.raises(BenchError, match="are two names of one setting, and both are") as told:
+        load_suite(SMOKE, overrides)
+    assert told.value.place == f"--set {place}"
+
+
 def test_an_error_below_an_old_name_is_told_at_the_line_where_it_stands(tmp_path: Path) -> None:
     with pytest.raises(BenchError, match=r"measurement\.interleaved\.seconds") as told:
         load_suite(written(tmp_path, "blocks: {seconds: -1}"))

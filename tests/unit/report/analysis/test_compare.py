@@ -24,7 +24,7 @@ from report.analysis.compare import Compared, Comparison, compare, joint_change
 from report.analysis.provenance_diff import differences, flatten
 from report.commands import compare as command
 from report.loading.runs import Run, load_run
-from report.tables.comparison import FORMATS, json_text, markdown
+from report.tables.comparison import FORMATS, _percent, json_text, markdown
 
 PUBLISHED = ROOT / "results" / "published"
 SMOKE = ROOT / "results" / "smoke-20261123-012757"
@@ -288,6 +288,59 @@ def test_what_changed_between_runs() -> None:
         ("host", "cores", 2, 4),
     ]
     assert found.unrecorded == (("environment", "B"),)
+
+
+@pytest.mark.parametrize(
+    ("config", "key", "shown"),
+    [
+        ({"measurement": {"threads": 1}}, "measurement.same_cores", "not recorded"),
+        ({"arms": {"a": {"name": "a"}}}, "arms.a.injected_delay_ms", "not recorded"),
+        ({"measurement": {"same_cores": None, "x": 1}}, "measurement.same_cores", "(none)"),
+        (
+            {"measurement": {"adaptive": None, "x": 1}},
+            "measurement.adaptive.budget_minutes",
+            "(none)",
+        ),
+        ({"arms": {"b": {"name": "b"}}}, "arms.a.name", "(none)"),
+        ({"arms": {"a": {"options": {"x": 1}}}}, "arms.a.options.y", "(none)"),
+        ({"workloads": [{"training": {"x": 1}}]}, "workloads.0.training.y", "(none)"),
+        ({"workloads": ["x"]}, "workloads.1", "(none)"),
+    ],
+)
+def test_what_a_run_did_not_record_is_not_taken_for_nothing(
+    config: dict[str, object], key: str, shown: str
+) -> None:
+    other: object = True
+    for part in reversed(key.split(".")):
+        other = ["x", other] if part == "1" else [other] if part == "0" else {part: other}
+    a = make_run(four_pairs(), config=config)
+    b = replace(a, info=a.info.model_copy(update={"config": other}))
+    cells = next(line for line in markdown(compare(a, b)).splitlines() if f" {key} " in line)
+    assert [cell.strip() for cell in cells.split("|")[3:5]] == [shown, "True"]
+
+
+def test_of_a_card_that_was_there_a_missing_fact_is_not_recorded() -> None:
+    cards = [{"name": "A100", "uuid": "1"}, {"name": "A100", "uuid": "2"}]
+    a = make_run(four_pairs(), host=Host(gpus=[{"name": "A100"}]))
+    b = replace(a, info=a.info.model_copy(update={"host": Host(gpus=cards)}))
+    found = {one.key: one.unrecorded for one in differences(a, b).found}
+    assert found == {"0.uuid": ("A",), "1.name": (), "1.uuid": ()}
+
+
+@pytest.mark.parametrize(
+    ("value", "sign", "shown"),
+    [
+        (0.5, "+", "+50.00%"),
+        (10.0, "+", "+1000.00%"),
+        (10.01, "+", "> +1000%"),
+        (math.inf, "", "> 1000%"),
+        (-10.01, "+", "< -1000%"),
+    ],
+)
+def test_a_change_beyond_1000_percent_is_only_said_to_be_beyond(
+    value: float, sign: str, shown: str
+) -> None:
+    assert _percent(value, sign) == shown
 
 
 def test_flatten() -> None:

@@ -263,6 +263,9 @@ def test_the_command(tmp_path: Path) -> None:
     nothing = report("export", "published", "--format", "pyperf", "--out", tmp_path)
     assert nothing.returncode == 2
     assert "nothing to export" in nothing.stderr
+    unknown = report("export", SMOKE.name, "--format", "foo", "--out", tmp_path)
+    assert unknown.returncode == 2
+    assert unknown.stderr.endswith("csv; or install the package that brings it\n")
 
 
 def test_the_choices_named_for_a_fast_help_are_those_there_are() -> None:

@@ -229,3 +229,20 @@ def test_runs_are_found_by_folder_or_by_name(tmp_path: Path) -> None:
     assert find_run(str(folder), tmp_path / "elsewhere") == folder
     with pytest.raises(BenchError, match=r"(?s)no such run.*mine"):
         find_run("yours", tmp_path)
+
+
+def test_an_unknown_run_is_told_the_closest_and_the_newest_ones(tmp_path: Path) -> None:
+    for day, name in ((3, "smoke-3"), (1, "smoke-1"), (2, "other")):
+        made = make_run([], run=name, created_at=f"2026-01-0{day}T00:00:00+00:00")
+        write_run(tmp_path / name, made)
+    (tmp_path / "torn").mkdir()
+    (tmp_path / "torn" / "run.json").write_text("{")
+    listed = f"name a folder, or a run under {tmp_path} (newest first): smoke-3, other, smoke-1, "
+    for given, meant in (
+        ("smoke", "did you mean smoke-3 or smoke-1? Or "),
+        ("othre", "did you mean other? Or "),
+        ("xyz", ""),
+    ):
+        with pytest.raises(BenchError, match="no such run") as told:
+            find_run(given, tmp_path)
+        assert told.value.fix == f"{meant}{listed}torn"

@@ -274,6 +274,16 @@ def test_a_host_without_cards_shows_cpu_and_memory(tmp_path):
     assert "CPU is the share of all cores" in drawing.caption
 
 
+def test_of_arms_that_took_turns_the_caption_says_that_they_are_seen_together(tmp_path):
+    run = a_run(tmp_path, cards=0)
+    (alone,) = drawn(run, "telemetry")
+    together = [job.replace(group=["pytorch", "onnxruntime"]) for job in run.jobs]
+    (drawing,) = drawn(dataclasses.replace(run, jobs=together), "telemetry")
+    said = "All arms of the group ran at the same time, and are seen together."
+    assert drawing.caption.endswith(said)
+    assert said not in alone.caption
+
+
 # break-even
 
 

@@ -151,6 +151,23 @@ def test_nights_in_alarm_at_the_end_are_left_out_and_said(tmp_path: Path) -> Non
     assert "made of the night-to-night noise of 18 recorded nights" in done.stdout
 
 
+def test_a_pair_that_says_nothing_of_its_noise_is_left_out_by_name(tmp_path: Path) -> None:
+    (workload,) = {night.pair.workload for night in nights(write_history(tmp_path, noisy(3)))}
+    single = write_night(tmp_path / "single", 0)
+    for file, lines in (("run.json", None), ("jobs.jsonl", 2)):
+        text = (single / file).read_text().replace(f'"{workload}"', '"other"')
+        (single / file).write_text("".join(text.splitlines(keepends=True)[:lines]))
+    done = report("rehearse", single, "--simulated", "20")
+    assert done.returncode == 2
+    single.rename(tmp_path / "single-night")
+    done = report("rehearse", tmp_path, "--simulated", "20")
+    assert "made of the noise between 6 recorded replicates" in done.stdout
+    assert done.returncode in (0, 1)
+    (note,) = done.stderr.splitlines()
+    assert note.startswith("note: other: onnxruntime over pytorch (")
+    assert note.endswith("a single replicate of one night says nothing of noise; left out")
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
