@@ -142,6 +142,7 @@ def test_the_committed_figures_are_of_the_whole_simulation(coverage):
         "sequential",
         "adaptive",
         "interleaved",
+        "groups",
         "stalls",
     }
     counts = {cell["n"] for cell in record["cells"] if cell["part"] == "sequential"}
