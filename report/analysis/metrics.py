@@ -499,7 +499,6 @@ PREDICTED_SAMPLES_PER_S = JobMetric(
 # column in the view's table if it has a header, and is in CSV, JSON, Parquet and report.frame.
 END_TO_END: tuple[JobMetric, ...] = (RUNTIME, TRAIN_SAMPLES_PER_S)
 STEADY_STATE: tuple[JobMetric, ...] = (SETUP, STEADY_STEP, STEADY_SAMPLES_PER_S)
-PREDICTED: tuple[JobMetric, ...] = (PREDICTED_RUNTIME, PREDICTED_SAMPLES_PER_S)
 GPU: tuple[JobMetric, ...] = (
     GPU_UTILIZATION,
     GPU_UTILIZATION_P10,
@@ -512,6 +511,7 @@ GPU: tuple[JobMetric, ...] = (
     SM_CLOCK,
 )
 HOST: tuple[JobMetric, ...] = (JOB_CPU_SHARE, HOST_CPU_SHARE, PROCESS_MEMORY_PEAK, JOB_MEMORY_PEAK)
+PREDICTED: tuple[JobMetric, ...] = (PREDICTED_RUNTIME, PREDICTED_SAMPLES_PER_S)
 JOB_METRICS: tuple[JobMetric, ...] = (*END_TO_END, *STEADY_STATE, *GPU, *HOST)
 INFERENCE_METRICS: tuple[Metric[EngineTimes], ...] = (
     INFERENCE_LATENCY,

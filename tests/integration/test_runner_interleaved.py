@@ -121,7 +121,8 @@ def test_what_two_resident_jobs_share_is_given_to_neither(tmp_path: Path) -> Non
         assert record.telemetry.cores == os.cpu_count()
         assert record.telemetry.job_rss_peak_bytes is None
         assert any(
-            "all arms of the group were on the card" in text for text in record.telemetry.unreadable
+            "the arms of the group ran at the same time" in text
+            for text in record.telemetry.unreadable
         )
 
 

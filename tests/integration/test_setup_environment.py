@@ -141,7 +141,9 @@ def test_stamp_says_whether_anything_changed(
 
 def test_changed_pins_ask_for_set_up(checkout: Path) -> None:
     def key() -> str:
-        script = "from harness.setup.__main__ import Plan; print(Plan('cpu', False).key())"
+        script = (
+            "from harness.setup.__main__ import SetupPlan; print(SetupPlan('cpu', False).key())"
+        )
         done = subprocess.run(
             [_base_python(), "-c", script], cwd=checkout, capture_output=True, text=True, check=True
         )
