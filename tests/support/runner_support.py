@@ -161,7 +161,9 @@ def quiet() -> LineDisplay:
 @contextmanager
 def busy_on(cpu: int) -> Iterator[subprocess.Popen[bytes]]:
     """A process that wants all of one core."""
-    process = subprocess.Popen([sys.executable, "-c", BUSY])
+    # A session of its own: Linux shares CPUs between sessions (autogroup), and in that of the tests
+    # this process would have only a part of their share.
+    process = subprocess.Popen([sys.executable, "-c", BUSY], start_new_session=True)
     try:
         os.sched_setaffinity(process.pid, {cpu})
         yield process
