@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import sys
 from typing import TYPE_CHECKING
 
@@ -113,4 +114,7 @@ def run(options: argparse.Namespace) -> int:
             group_by=options.group_by,
         )
         sys.stdout.write(written(document, form))
+        # The command is over: without this the collector walks over all records once more when it
+        # is switched on again.
+        gc.freeze()
     return say_problems(problems)
