@@ -78,8 +78,8 @@ def run_replicate(
         pairs: Names of the arms (baseline, candidate) that are to be compared.
         settings: How they take turns.
         start: Starts a job with this log (harness.launcher.process.RunningJob); called in the order
-            of `position`, for as many jobs at once as the host has cores for, and for the next one
-            when one of these is ready.
+            of `position`. The jobs then set themselves up in this order, as many at once as the
+            host has cores for.
         timeout_s: Seconds that the replicate as a whole may take.
         observers: Who watches.
 

@@ -296,7 +296,7 @@ class Schedule:
             unfit = [record for record in records if record.state is State.OUT_OF_MEMORY]
             if unfit:
                 yield self._does_not_fit(arms, unfit[0], index)
-                if len(pairs) == 1:
+                if len(arms) == 2:
                     rest = [job for together in replicates[index:] for job in together]
                     yield from self._sequential(_abba([job.alone() for job in rest]), pairs)
                     return

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from harness.schema.measurement import Adaptive
-from harness.schema.record import JobRecord, Pair, State, Stopping
+from harness.schema.record import JobRecord, Pair, State, Stopping, wall_share_s
 from harness.schema.stats import CONFIDENCE, Estimate, turn_interval, usable
 
 MOST_REPLICATES = 1_000_000  # beyond this no number of replicates is worth naming
@@ -41,9 +41,7 @@ def decide(
     """
     looked_at = range(first, first + replicates)
     seen = [record for record in records if record.parity_run or record.replicate in looked_at]
-    # Jobs that took turns took the time of one.
-    walls = [(record.timing.wall_s or 0.0) / max(1, len(record.group)) for record in seen]
-    minutes = sum(walls) / 60
+    minutes = sum(wall_share_s(record) or 0.0 for record in seen) / 60
     found = [_judge(settings, pair, seen, minutes) for pair in pairs]
     waiting = [
         s

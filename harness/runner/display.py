@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
 from harness.errors import is_no_space
 from harness.schema.job import JobSpec
-from harness.schema.record import JobRecord, State, Stopping
+from harness.schema.record import JobRecord, State, Stopping, wall_share_s
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -53,10 +53,9 @@ class TimeLeft:
 
     def ended(self, record: JobRecord) -> None:
         self._waiting.pop(record.id, None)
-        if record.timing.wall_s is not None:
+        wall_s = wall_share_s(record)
+        if wall_s is not None:
             key = (record.workload.name, record.arm.name, record.parity_run)
-            # Jobs that run together take the time of one.
-            wall_s = record.timing.wall_s / max(1, len(record.group))
             # A job that failed early says little about one that trains to its end: it counts only
             # if nothing else does.
             if record.state is State.OK or key not in self._walls:

@@ -610,6 +610,12 @@ class JobRecord(WorkerResult):
     )
 
 
+def wall_share_s(job: JobRecord) -> float | None:
+    """Wall seconds that a run spent on the job: those that took turns took the time of one."""
+    wall_s = job.timing.wall_s
+    return None if wall_s is None else wall_s / max(1, len(job.group))
+
+
 def trained_length(job: JobRecord) -> int:
     """The most tokens that a sample really had: a tokenizer may take fewer than were asked for."""
     return job.sources.max_seq_length or job.workload.training.max_seq_length

@@ -86,10 +86,14 @@ def predicted(run: Run) -> TablePart[PredictedRow]:
     return part_of(
         run,
         rows,
-        [*source_notes(run), *([SIDE_BY_SIDE] if rows and only_interleaved(run) else [])],
+        _notes(run) if rows else source_notes(run),
         by_name=backends_are_shared(run),
         usual=bool(rows) and only_interleaved(run),
     )
+
+
+def _notes(run: Run) -> list[str]:
+    return [*source_notes(run), *([SIDE_BY_SIDE] if only_interleaved(run) else [])]
 
 
 def predicted_tables(parts: Sequence[TablePart[PredictedRow]]) -> list[Table[PredictedRow]]:
@@ -163,7 +167,7 @@ def predicted_gains(run: Run) -> TablePart[GainRow]:
     return part_of(
         run,
         rows,
-        [*source_notes(run), *([SIDE_BY_SIDE] if rows and only_interleaved(run) else [])],
+        _notes(run) if rows else source_notes(run),
         by_name=backends_are_shared(run),
         usual=any(row.outcome.ok for row in rows) and only_interleaved(run),
     )

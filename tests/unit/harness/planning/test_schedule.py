@@ -476,6 +476,25 @@ def test_an_arm_that_runs_out_of_memory_splits_the_group_into_its_pairs() -> Non
     assert [r.id for r in resumed] == [r.id for r in records]
 
 
+def test_two_arms_of_a_pair_and_its_mirror_are_measured_sequentially_at_once() -> None:
+    """Splitting their group into pairs would make the same group again."""
+    mirrored = (
+        f"pairs=[{{baseline: {BASELINE}, candidate: {CANDIDATE}}}, "
+        f"{{baseline: {CANDIDATE}, candidate: {BASELINE}}}]"
+    )
+    records: list[JobRecord] = []
+    unfit = {(CANDIDATE, 0, 1): State.OUT_OF_MEMORY}
+    items, done = play(suite_plan(*INTERLEAVED, mirrored), records, group_failing(unfit))
+    assert done
+    assert works(items) == [(f"{BASELINE} {CANDIDATE}", 0)]
+    alone = [r for r in records if not r.group and not r.parity_run]
+    assert {(r.arm.name, r.replicate) for r in alone} == {
+        (arm, n) for arm in (BASELINE, CANDIDATE) for n in (0, 1, 2)
+    }
+    (note,) = [text for text in notes(items) if "do not fit" in text]
+    assert note.endswith("measured sequentially instead")
+
+
 def test_a_group_too_large_by_its_parity_runs_is_split_beforehand() -> None:
     """Three arms need 1.1 · (4 + 3 + 3) GiB of 10."""
 
