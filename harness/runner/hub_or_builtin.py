@@ -20,6 +20,7 @@ from harness.planning.hub import (
 from harness.schema.job import JobSpec
 from harness.schema.workload import ADDED_TO_MODEL, Model, Task
 from harness.worker import tasks
+from harness.worker.tasks.data_files import files_of
 
 LATER = "try again later, or with a network; HF_HUB_OFFLINE=1 takes only what the cache has"
 
@@ -149,7 +150,9 @@ def data_note(task: Task) -> str:
         BenchError: They cannot be used.
     """
     what = tasks.get(task.kind).look_at_files(task)
-    return f"data of {task.name}: {task.train_file} and {task.validation_file}; {what}"
+    # The names alone, for notes are published, and a path may be private.
+    names = " and ".join(file.name for file in files_of(task).values())
+    return f"data of {task.name}: {names}; {what}"
 
 
 def _data(task: Task, hub: Hub) -> str | _Wish:

@@ -497,9 +497,8 @@ def test_what_the_users_files_hold_is_told_first(tmp_path: Path) -> None:
     resolved = resolve([spec], hub(tmp_path, "", offline=True))
     assert resolved.data == {"own": "files"}
     assert resolved.notes[0] == (
-        f"data of own: {tmp_path}/train.csv and {tmp_path}/validation.csv; text in 'text' (the "
-        "only column beside the label); 2 classes in 'label': 0, 1; 2 train samples, 1 validation "
-        "samples"
+        "data of own: train.csv and validation.csv; text in 'text' (the only column beside the "
+        "label); 2 classes in 'label': 0, 1; 2 train samples, 1 validation samples"
     )
     files["train_file"].write_text("text,label\n,0\nb,1\n")
     with pytest.raises(BenchError, match="the text in 'text' is missing or empty"):
