@@ -190,7 +190,7 @@ def test_an_unknown_kind_is_told_with_the_installed_ones(tmp_path: Path) -> None
         tmp_path / "model", "bert-tiny", "--task tyo --do-train", PYTHONPATH=str(metadata.parent)
     )
     assert done.returncode == 2
-    assert "one of: glue, causal-lm, token-classification, toy-task;" in done.stderr
+    assert "token-classification, translation, toy-task;" in done.stderr
     assert "(in the environment of its stack too)" in done.stderr
 
 
