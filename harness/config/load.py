@@ -102,6 +102,8 @@ def _check_registered(suite: Suite) -> None:
         suite.arm_workload(suite.resolved_workloads()[0], arm)
     for name, task in suite.tasks.items():
         check_task(name, task)
+        if suite.measurement.inference is not None:
+            _check_inference(name, task)
     for name, model in suite.models.items():
         if model.architecture is not None and model.architecture not in SHAPES:
             raise InputError(
@@ -160,6 +162,20 @@ def _check_attention(suite: Suite) -> None:
                     f"transformers has no {arm.attention} attention for {model.architecture}",
                     f"eager, or `workloads` in the arm's pairs that leave {pair.workload} out",
                 )
+
+
+def _check_inference(name: str, task: Task) -> None:
+    """Raises InputError for a task whose inference cannot be measured in a suite that asks for
+    it.
+    """
+    from harness.worker import tasks
+
+    if not tasks.get(task.kind).exports_for_inference:
+        raise InputError(
+            ("measurement", "inference"),
+            f"inference of the kind {task.kind} (the task {name!r}) is not measured",
+            "no `inference`, or a suite without that task",
+        )
 
 
 def check_task(name: str, task: Task) -> None:

@@ -20,6 +20,7 @@ VERSION = 3  # part of the cache key: raise it when a trained tokenizer changes
 TRAINING_TEXTS = 20_000  # enough for a few thousand tokens
 BYTE_LEVEL = ("roberta", "gpt2")  # families with byte-level BPE; the others have WordPiece
 PAIR_FREE = ("roberta", "gpt2", "distilbert", "t5")  # families whose models take no token_type_ids
+LIKE = {"bart": "roberta"}  # families that have the tokenizer of another one
 
 
 def load(spec: JobSpec, identity: str, texts: Callable[[], list[str]]) -> tuple[Any, str]:
@@ -140,6 +141,7 @@ def _pretrained(spec: JobSpec) -> Any:
 
 def _built_in(spec: JobSpec, identity: str, texts: Callable[[], list[str]]) -> Any:
     family = build.shape(spec.workload.model)["model_type"]
+    family = LIKE.get(family, family)
     kind = family if family in PAIR_FREE else "bert"
     key = key_of(version=VERSION, kind=kind, text=identity, limit=TRAINING_TEXTS)
     folder = build_once(

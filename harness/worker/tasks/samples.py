@@ -1,0 +1,201 @@
+"""Samples that are more than text with a label: from the hub, a folder of JSON lines or Parquet, or
+a built-in corpus.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from harness.errors import BenchError
+from harness.planning.hub import LFS_POINTER, expanded
+from harness.schema.workload import Task
+from harness.worker.tasks.splits import Origin
+from harness.worker.tasks.store import key_of
+
+S = TypeVar("S")
+SPLITS = ("train", "validation")
+# In a folder, the first of these that is there; {} is a split's name. Parquet as on the hub.
+FILES = ("{}.json", "{}.jsonl", "{}-*.parquet")
+
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Samples(Generic[S]):
+    """Samples of a task. `identity` changes whenever they do; `read` may be slow.
+
+    `read(split, limit)`: the samples of a split, or the first so many of them.
+    """
+
+    origin: Origin
+    identity: str
+    read: Callable[[str, int | None], list[S]]
+
+
+def open_samples(
+    task: Task,
+    *,
+    hub: tuple[str, str],
+    columns: Sequence[str],
+    sample: Callable[[Row, str], S],
+    synthetic: Callable[[str, int | None], list[S]],
+    identity: str,
+    example: str,
+) -> Samples[S]:
+    """The samples of a task, from where its `source` says.
+
+    Args:
+        task: The task; `auto` is the built-in corpus, for the runner decides it.
+        hub: Repository and subset on the hub.
+        columns: What every row must have.
+        sample: Makes a sample of a row, and raises BenchError with the place that it is told.
+        synthetic: As Samples.read, of the built-in corpus.
+        identity: Of the built-in corpus.
+        example: A line of a file as it should be.
+
+    Raises:
+        BenchError: Files, columns or values are missing or cannot be read.
+    """
+    if task.source == "folder":
+        assert task.folder is not None
+        files = _files(expanded(task.folder), hub[1])
+
+        def read(split: str, limit: int | None) -> list[S]:
+            rows = (row for file in files[split] for row in _rows(file, example))
+            return _samples(
+                list(islice(rows, limit)), columns, sample, str(files[split][0]), example
+            )
+
+        return Samples("folder", _digest(files), read)
+    if task.source == "hub":
+        return _hub(task.name, hub, columns, sample, example)
+    return Samples("synthetic", identity, synthetic)
+
+
+def _samples(
+    rows: Sequence[tuple[Row, str]],
+    columns: Sequence[str],
+    sample: Callable[[Row, str], S],
+    where: str,
+    example: str,
+) -> list[S]:
+    for row, place in rows:
+        for name in columns:
+            if row.get(name) is None:
+                there = ", ".join(map(repr, row)) or "nothing"
+                raise BenchError(
+                    f"no {name!r}, only {there}", place=place, fix=f"samples such as {example}"
+                )
+    if not rows:
+        raise BenchError("there are no samples", place=where, fix=f"samples such as {example}")
+    return [sample(row, place) for row, place in rows]
+
+
+def _files(folder: Path, subset: str) -> dict[str, list[Path]]:
+    """The files of each split, in the folder itself or in one of it that has the subset's name."""
+    found: dict[str, list[Path]] = {}
+    for split in SPLITS:
+        patterns = [pattern.format(split) for pattern in FILES]
+        candidates = [
+            sorted(place.glob(pattern))
+            for place in (folder, folder / subset)
+            for pattern in patterns
+        ]
+        files = next((each for each in candidates if each), None)
+        if files is None:
+            raise BenchError(
+                f"no file of the split {split!r} is there",
+                place=str(folder),
+                fix=f"{split}.json with a JSON object on each line, or {split}-*.parquet",
+            )
+        found[split] = files
+    return found
+
+
+def _digest(files: Mapping[str, Sequence[Path]]) -> str:
+    digest = hashlib.sha256()
+    for file in [file for split in sorted(files) for file in files[split]]:
+        content = file.read_bytes()
+        if content.startswith(LFS_POINTER):
+            raise BenchError(
+                "is a pointer of Git LFS and not the file itself",
+                place=str(file),
+                fix="`git lfs pull` there, or copy it again",
+            )
+        digest.update(f"{file.name}\n".encode())
+        digest.update(content)
+    return digest.hexdigest()
+
+
+def _rows(file: Path, example: str) -> Iterator[tuple[Row, str]]:
+    """The rows of a file, each with its place."""
+    if file.suffix == ".parquet":
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        try:
+            rows = pq.ParquetFile(file).read().to_pylist()
+        except (pa.ArrowException, OSError) as error:
+            reason = " ".join(str(error).split())[:200]
+            raise BenchError(
+                f"cannot be read: {reason}", place=str(file), fix="a whole Parquet file"
+            ) from error
+        yield from ((row, f"{file}, row {number}") for number, row in enumerate(rows, 1))
+        return
+    for number, line in enumerate(file.read_bytes().splitlines(), 1):
+        if not line.strip():
+            continue
+        place = f"{file}:{number}"
+        try:
+            row = json.loads(line.decode("utf-8"))
+        except UnicodeDecodeError as error:
+            raise BenchError(
+                f"the line is not UTF-8: {error}", place=place, fix="text in UTF-8"
+            ) from error
+        except ValueError as error:
+            raise BenchError(
+                f"the line is no JSON: {error}", place=place, fix=f"lines such as {example}"
+            ) from error
+        if not isinstance(row, dict):
+            raise BenchError(
+                "the line is no JSON object", place=place, fix=f"lines such as {example}"
+            )
+        yield row, place
+
+
+def _hub(
+    name: str,
+    hub: tuple[str, str],
+    columns: Sequence[str],
+    sample: Callable[[Row, str], S],
+    example: str,
+) -> Samples[S]:
+    from datasets import load_dataset
+
+    repository, subset = hub
+    try:
+        data = load_dataset(repository, subset)
+        splits = {split: data[split] for split in SPLITS}
+    except Exception as error:  # the hub's client raises dozens of kinds
+        raise BenchError(
+            f"cannot load {repository} ({subset}) from the hub: {type(error).__name__}: {error}",
+            place=f"tasks.{name}.source",
+            fix="check the network, or use `source: synthetic` or `folder`",
+        ) from error
+
+    def read(split: str, limit: int | None) -> list[S]:
+        found = splits[split]
+        if limit is not None:  # WMT16 has twenty times as many as are trained on
+            found = found.select(range(min(limit, len(found))))
+        place = f"{repository} ({subset}, {split})"
+        rows = [(row, f"{place}, row {number}") for number, row in enumerate(found, 1)]
+        return _samples(rows, columns, sample, place, example)
+
+    identity = key_of(**{split: found._fingerprint for split, found in splits.items()})
+    return Samples("hub", identity, read)
