@@ -172,10 +172,51 @@ def _spec(
 def _task(arguments: argparse.Namespace) -> Task:
     """The task, checked as a suite's are. Raises BenchError naming the option that is wrong."""
     from harness.config.load import check_task, key_and_value, sealed
+
+    data, own = arguments.data, _own_data(arguments)
+    kind = _kind(arguments, own)
+    subset = (arguments.task_name or "sst2").lower() if kind == "glue" else None
+    called = arguments.train_file.stem if own == "files" else arguments.dataset_name or ""
+    given = [
+        key_and_value("--task-option", words, "tag_every_piece=true")
+        for words in arguments.task_option
+    ]
+    by_flag = _options(arguments, kind)
+    source = own or {None: "auto", "auto": "auto", "hub": "hub", "synthetic": "synthetic"}.get(
+        data, "folder"
+    )
+    task = _validated(
+        Task,
+        name=subset or _slug(called) or kind,
+        kind=kind,
+        subset=subset,
+        options={**dict(given), **by_flag},
+        source=source,
+        folder=Path(data) if source == "folder" else None,
+        **_given(arguments, TASK),
+    )
+    try:
+        check_task(task.name, task)
+    except InputError as error:
+        _, _, setting, *rest = error.path  # tasks, its name, …
+        place = _option(setting, *rest)
+        to_blame = [name for name in by_flag if setting == "options" and name in (rest or by_flag)]
+        if to_blame:
+            flags = dict.fromkeys(OF_KINDS.get(name, "text-column-name") for name in to_blame)
+            place = " ".join(f"--{flag}" for flag in flags)
+        raise BenchError(error.message, place=place, fix=error.allowed) from None
+    return sealed(task)
+
+
+def _kind(arguments: argparse.Namespace, own: str) -> str:
+    """The name of the kind of task. `own`: what `_own_data` says.
+
+    Raises:
+        BenchError: It is none, or the data that is named is of another kind.
+    """
     from harness.worker import tasks
 
-    name, data = arguments.task_name, arguments.data
-    own = _own_data(arguments)
+    name = arguments.task_name
     kind = arguments.task or ("text-classification" if own else "glue")
     try:
         found = tasks.get(kind)
@@ -197,38 +238,7 @@ def _task(arguments: argparse.Namespace) -> Task:
             fix="--task text-classification"
             + (", or --data FOLDER" if "folder" in found.sources else ""),
         )
-    source = own or (data if data in ("hub", "synthetic") else "folder" if data else "auto")
-    source = "auto" if data == "auto" else source
-    subset = (name or "sst2").lower() if kind == "glue" else None
-    by_flag = _options(arguments, kind, found.Options)
-    label = _slug(arguments.train_file.stem if own == "files" else arguments.dataset_name or "")
-    task = _validated(
-        Task,
-        name=subset or label or kind,
-        kind=kind,
-        subset=subset,
-        options={
-            **dict(
-                key_and_value("--task-option", given, "tag_every_piece=true")
-                for given in arguments.task_option
-            ),
-            **by_flag,
-        },
-        source=source,
-        folder=Path(data) if source == "folder" else None,
-        **_given(arguments, TASK),
-    )
-    try:
-        check_task(task.name, task)
-    except InputError as error:
-        _, _, setting, *rest = error.path  # tasks, its name, …
-        place = _option(setting, *rest)
-        to_blame = [name for name in by_flag if setting == "options" and name in (rest or by_flag)]
-        if to_blame:
-            flags = dict.fromkeys(OF_KINDS.get(name, "text-column-name") for name in to_blame)
-            place = " ".join(f"--{flag}" for flag in flags)
-        raise BenchError(error.message, place=place, fix=error.allowed) from None
-    return sealed(task)
+    return kind
 
 
 def _own_data(arguments: argparse.Namespace) -> str:
@@ -266,12 +276,15 @@ def _own_data(arguments: argparse.Namespace) -> str:
     return "files"
 
 
-def _options(arguments: argparse.Namespace, kind: str, options: type[Strict]) -> dict[str, Any]:
+def _options(arguments: argparse.Namespace, kind: str) -> dict[str, Any]:
     """The options of the kind of task that flags of the scripts give.
 
     Raises:
         BenchError: The kind has no such option.
     """
+    from harness.worker import tasks
+
+    known = tasks.get(kind).Options.model_fields
     given = _given(arguments, OF_KINDS)
     texts = arguments.text_column_name or []
     if len(texts) > len(TEXT_COLUMNS):
@@ -282,7 +295,7 @@ def _options(arguments: argparse.Namespace, kind: str, options: type[Strict]) ->
         )
     given |= dict(zip(TEXT_COLUMNS, texts, strict=False))
     for name in given:
-        if name not in options.model_fields:
+        if name not in known:
             raise _not_of(kind, OF_KINDS.get(name, "text-column-name"))
     return given
 

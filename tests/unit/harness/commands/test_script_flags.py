@@ -12,7 +12,7 @@ from train_support import train
 from harness.cli import _parser, main
 from harness.commands.script_flags import REFUSED
 from harness.commands.train import spelled
-from harness.runner.single_job import _spec
+from harness.runner.single_job import OF_KINDS, _spec
 from harness.schema.job import JobSpec
 from harness.schema.workload import Training
 
@@ -176,6 +176,15 @@ def test_what_says_what_happens_anyway_is_taken(tmp_path: Path) -> None:
             "--task text-classification",
             "harness: --data: text-classification has no data of its own\n",
         ),
+        (
+            "--task translation --train_file a.json --validation_file b.json",
+            "harness: --task translation --train-file a.json: translation cannot read its data "
+            "from such files\n  fix: --task text-classification, or --data FOLDER\n",
+        ),
+        (
+            "--task translation --num_beams 0",
+            "harness: --num-beams: 0 does not fit\n  fix: greater than or equal to 1\n",
+        ),
         ("--dataset_name ./tests", "harness: --dataset-name: './tests' is a file or folder here\n"),
         (
             "--model_revision v2",
@@ -230,6 +239,29 @@ def test_settings_of_training_have_the_scripts_flags(tmp_path: Path) -> None:
     )
     assert not _job(tmp_path, "--no_pad_to_max_length").workload.training.pad_to_max_length
     assert _job(tmp_path, "--task_name", "MRPC").workload.task.subset == "mrpc"
+
+
+def test_settings_of_a_kind_of_task_have_the_scripts_flags(tmp_path: Path) -> None:
+    words = (
+        "--task translation --source_lang de --target_lang en --source_prefix x: "
+        "--max_source_length 48 --max_target_length 64 --num_beams 2 --label_smoothing_factor 0.1 "
+        "--predict_with_generate False"
+    )
+    job = _job(tmp_path, *words.split())
+    assert job.workload.training.max_seq_length == 48
+    assert job.workload.task.options == {
+        "source_lang": "de",
+        "target_lang": "en",
+        "source_prefix": "x:",
+        "max_target_length": 64,
+        "num_beams": 2,
+        "label_smoothing_factor": 0.1,
+        "predict_with_generate": False,
+    }
+    tags = _job(tmp_path, "--task", "token-classification", "--label_all_tokens")
+    assert tags.workload.task.options == {"tag_every_piece": True}
+    for option, flag in OF_KINDS.items():
+        assert f"--{flag}" in _actions(), option
 
 
 def test_a_model_of_the_hub_has_a_revision_and_parts_of_its_own(tmp_path: Path) -> None:
