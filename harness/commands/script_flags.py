@@ -42,7 +42,7 @@ def with_dashes(words: Iterable[str]) -> list[str]:
 
 
 @dataclass(frozen=True)
-class Refused:
+class RefusedFlags:
     """Flags that are refused for one reason.
 
     Attributes:
@@ -60,14 +60,14 @@ class Refused:
 
 _TRUE, _FALSE, _NO = ("true",), ("false",), ("no",)
 REFUSED = (
-    Refused(
+    RefusedFlags(
         "do_predict test_file max_predict_samples prediction_loss_only use_legacy_prediction_loop "
         "past_index",
         "nothing is predicted, for a backend is measured in training and evaluation",
         "leave it out; the model in --output-dir predicts in transformers",
         {"do_predict": _FALSE, "prediction_loss_only": _FALSE},
     ),
-    Refused(
+    RefusedFlags(
         "eval_strategy evaluation_strategy eval_steps eval_delay eval_on_start "
         "eval_accumulation_steps load_best_model_at_end metric_for_best_model greater_is_better",
         "nothing but steps happens while steps are timed",
@@ -79,14 +79,14 @@ REFUSED = (
             "load_best_model_at_end": _FALSE,
         },
     ),
-    Refused(
+    RefusedFlags(
         "save_strategy save_steps save_total_limit save_safetensors save_on_each_node "
         "save_only_model resume_from_checkpoint restore_callback_states_from_checkpoint "
         "ignore_data_skip",
         "nothing but steps happens while steps are timed: the model is saved once, after training",
         means={"save_strategy": _NO, "save_safetensors": _TRUE},
     ),
-    Refused(
+    RefusedFlags(
         "log_level log_level_replica log_on_each_node logging_dir logging_strategy "
         "logging_first_step logging_nan_inf_filter report_to run_name disable_tqdm "
         "skip_memory_metrics tpu_metrics_debug debug include_tokens_per_second "
@@ -95,26 +95,26 @@ REFUSED = (
         "leave it out; the record and the log are in --output-dir",
         {"report_to": ("none",), "disable_tqdm": _TRUE, "skip_memory_metrics": _TRUE},
     ),
-    Refused(
+    RefusedFlags(
         "push_to_hub hub_model_id hub_strategy hub_private_repo hub_always_push "
         "push_to_hub_model_id push_to_hub_organization",
         "nothing is uploaded",
         "`huggingface-cli upload` of --output-dir",
         {"push_to_hub": _FALSE},
     ),
-    Refused(
+    RefusedFlags(
         "token use_auth_token hub_token push_to_hub_token",
         "every user of this host sees the words of a command, and a token is a secret",
         "the variable HF_TOKEN, or `huggingface-cli login`",
         {"use_auth_token": _FALSE},
     ),
-    Refused(
+    RefusedFlags(
         "trust_remote_code",
         "code from the hub would decide what is measured, and no version here names it",
         "a model that transformers itself has",
         {"trust_remote_code": _FALSE},
     ),
-    Refused(
+    RefusedFlags(
         "local_rank ddp_backend ddp_find_unused_parameters ddp_bucket_cap_mb ddp_broadcast_buffers "
         "ddp_timeout fsdp fsdp_min_num_params fsdp_config fsdp_transformer_layer_cls_to_wrap "
         "deepspeed accelerator_config tpu_num_cores use_mps_device mp_parameters ray_scope _n_gpu "
@@ -123,7 +123,7 @@ REFUSED = (
         "a suite with `launch: {processes: …}` (docs/several-gpus.md)",
         {"use_mps_device": _FALSE},
     ),
-    Refused(
+    RefusedFlags(
         "fp16_opt_level half_precision_backend fp16_backend bf16_full_eval fp16_full_eval tf32 "
         "jit_mode_eval use_ipex",
         "arithmetic is fp32, or mixed by PyTorch's autocast, and the same for all backends",
@@ -138,7 +138,7 @@ REFUSED = (
             "use_ipex": _FALSE,
         },
     ),
-    Refused(
+    RefusedFlags(
         "torchdynamo torch_compile torch_compile_backend torch_compile_mode use_liger_kernel "
         "use_module_with_loss save_onnx onnx_prefix onnx_log_level",
         "how the model is executed is what a backend decides",
@@ -150,7 +150,7 @@ REFUSED = (
             "save_onnx": _FALSE,
         },
     ),
-    Refused(
+    RefusedFlags(
         "adam_beta1 adam_beta2 adam_epsilon warmup_steps lr_scheduler_kwargs optim_args "
         "optim_target_modules neftune_noise_alpha "
         "gradient_checkpointing gradient_checkpointing_kwargs full_determinism "
@@ -162,13 +162,15 @@ REFUSED = (
             "auto_find_batch_size": _FALSE,
         },
     ),
-    Refused("adafactor", "`optim` names the optimizer", "--optim adafactor", {"adafactor": _FALSE}),
-    Refused(
+    RefusedFlags(
+        "adafactor", "`optim` names the optimizer", "--optim adafactor", {"adafactor": _FALSE}
+    ),
+    RefusedFlags(
         "per_gpu_train_batch_size per_gpu_eval_batch_size",
         "transformers has another name for it now",
         "--per-device-train-batch-size, --per-device-eval-batch-size",
     ),
-    Refused(
+    RefusedFlags(
         "data_seed dataloader_drop_last dataloader_prefetch_factor dataloader_pin_memory "
         "dataloader_persistent_workers remove_unused_columns label_names group_by_length "
         "length_column_name batch_eval_metrics include_inputs_for_metrics include_for_metrics "
@@ -183,33 +185,33 @@ REFUSED = (
             "sortish_sampler": _FALSE,
         },
     ),
-    Refused(
+    RefusedFlags(
         "overwrite_cache preprocessing_num_workers",
         "samples are tokenised once, before anything is timed, and cached by their content, so "
         "that no cached copy can be stale",
         means={"overwrite_cache": _FALSE},
     ),
-    Refused(
+    RefusedFlags(
         "use_fast_tokenizer",
         "tokens are made before anything is timed, by the fast tokenizer where there is one",
         means={"use_fast_tokenizer": _TRUE},
     ),
-    Refused(
+    RefusedFlags(
         "ignore_mismatched_sizes",
         "a head of another size is always drawn from the seed, and a note says so",
         means={"ignore_mismatched_sizes": _TRUE},
     ),
-    Refused(
+    RefusedFlags(
         "return_entity_level_metrics",
         "the metrics are those of all entities together",
         means={"return_entity_level_metrics": _FALSE},
     ),
-    Refused(
+    RefusedFlags(
         "ignore_pad_token_for_loss",
         "the loss is that of the text, without its padding",
         means={"ignore_pad_token_for_loss": _TRUE},
     ),
-    Refused(
+    RefusedFlags(
         "val_max_target_length generation_max_length generation_num_beams generation_config "
         "forced_bos_token",
         "no setting of a task has it",
@@ -221,7 +223,7 @@ REFUSED = (
 class _Refusal(argparse.Action):
     """Raises BenchError, unless the value says what happens anyway."""
 
-    def __init__(self, *, why: Refused, means: Sequence[str], **given: Any) -> None:
+    def __init__(self, *, why: RefusedFlags, means: Sequence[str], **given: Any) -> None:
         super().__init__(**given)
         self.why, self.means = why, means
 

@@ -33,7 +33,7 @@ MISSING_WORDS = frozenset(
 
 
 @dataclass(frozen=True)
-class Table:
+class LocatedSamples:
     """Samples as columns of one length; a missing value is None.
 
     Attributes:
@@ -103,7 +103,7 @@ def format_of(file: Path) -> str:
     return found
 
 
-def read(file: Path) -> Table:
+def read(file: Path) -> LocatedSamples:
     """The samples of a file.
 
     Raises:
@@ -136,7 +136,7 @@ def read(file: Path) -> Table:
     return table
 
 
-def _columns(table: Table) -> str:
+def _columns(table: LocatedSamples) -> str:
     names = ", ".join(map(repr, table.columns))
     return f"the names of the columns: {names}" if names else "empty objects"
 
@@ -155,7 +155,7 @@ def _checked(file: Path) -> Path:
     return path
 
 
-def _read_csv(file: Path, path: Path) -> Table:
+def _read_csv(file: Path, path: Path) -> LocatedSamples:
     import pandas as pd
 
     _check_utf8(file, path.read_bytes())
@@ -189,7 +189,7 @@ def _read_csv(file: Path, path: Path) -> Table:
         # Where the two readers count other records, pandas' own number is told.
         return starts[index + 1] if len(starts) == len(frame) else index + 2
 
-    return Table(str(file), columns, "line", number, typed=False)
+    return LocatedSamples(str(file), columns, "line", number, typed=False)
 
 
 def _csv_records(path: Path) -> Iterator[tuple[int, list[str]]]:
@@ -262,20 +262,20 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _read_json(file: Path, path: Path) -> Table:
+def _read_json(file: Path, path: Path) -> LocatedSamples:
     content = path.read_bytes().removeprefix(BYTE_ORDER_MARK)
     _check_utf8(file, content)
     text = content.decode("utf-8")
     if text.lstrip().startswith("["):  # an array, which the original scripts take as well
         rows = _json(text, str(file), 0)
         numbers = list(range(1, len(rows) + 1))
-        table = Table(str(file), {}, "row", lambda index: numbers[index])
+        table = LocatedSamples(str(file), {}, "row", lambda index: numbers[index])
     else:
         # Not splitlines(): a string of JSON may hold other ends of lines than these.
         lines = [(n, line) for n, line in enumerate(text.split("\n"), 1) if line.strip()]
         rows = [_json(line, str(file), number) for number, line in lines]
         numbers = [number for number, _ in lines]
-        table = Table(str(file), {}, "line", lambda index: numbers[index])
+        table = LocatedSamples(str(file), {}, "line", lambda index: numbers[index])
     for index, row in enumerate(rows):
         if not isinstance(row, dict):
             raise BenchError(
@@ -285,7 +285,7 @@ def _read_json(file: Path, path: Path) -> Table:
             )
     names = dict.fromkeys(name for row in rows for name in row)
     columns = {name: [row.get(name) for row in rows] for name in names}
-    return Table(table.name, columns, table.unit, table.number)
+    return LocatedSamples(table.name, columns, table.unit, table.number)
 
 
 def _json(text: str, name: str, line: int) -> Any:
@@ -316,7 +316,7 @@ def _kind(value: Any) -> str:
     return {**names, float: "a number", dict: "an object"}.get(type(value), "null")
 
 
-def _read_parquet(file: Path, path: Path) -> Table:
+def _read_parquet(file: Path, path: Path) -> LocatedSamples:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -329,4 +329,4 @@ def _read_parquet(file: Path, path: Path) -> Table:
         raise BenchError(
             f"cannot be read as Parquet: {reason}", place=str(file), fix="a whole Parquet file"
         ) from error
-    return Table(str(file), columns, "row", lambda index: index + 1)
+    return LocatedSamples(str(file), columns, "row", lambda index: index + 1)

@@ -19,7 +19,7 @@ from pydantic import Field, model_validator
 
 from harness.errors import BenchError, is_text
 from harness.schema.workload import Strict
-from harness.worker.tasks.data_files import MISSING_WORDS, Table
+from harness.worker.tasks.data_files import MISSING_WORDS, LocatedSamples
 from harness.worker.tasks.sources import Split
 
 MOST_TOLD = 5  # further lines, columns or classes that a message names
@@ -82,7 +82,7 @@ class Labelled:
         return f"text in {columns} ({self.how}); {label}; {sizes}"
 
 
-def labelled(tables: Mapping[str, Table], options: Columns) -> Labelled:
+def labelled(tables: Mapping[str, LocatedSamples], options: Columns) -> Labelled:
     """The samples of the tables `train` and `validation`.
 
     Args:
@@ -127,7 +127,7 @@ def labelled(tables: Mapping[str, Table], options: Columns) -> Labelled:
     return Labelled(splits, classes, texts, label, how)
 
 
-def _label_column(table: Table, options: Columns) -> str:
+def _label_column(table: LocatedSamples, options: Columns) -> str:
     label = options.label_column
     if label not in table.columns:
         raise BenchError(
@@ -138,7 +138,9 @@ def _label_column(table: Table, options: Columns) -> str:
     return label
 
 
-def _text_columns(table: Table, options: Columns, label: str) -> tuple[tuple[str, ...], str]:
+def _text_columns(
+    table: LocatedSamples, options: Columns, label: str
+) -> tuple[tuple[str, ...], str]:
     """The columns of text, and how they were found."""
     named = [name for name in (options.text_column, options.text_pair_column) if name is not None]
     for name in named:
@@ -165,7 +167,7 @@ def _text_columns(table: Table, options: Columns, label: str) -> tuple[tuple[str
     return tuple(others[:2]), f"the first two columns beside the label{unused}"
 
 
-def _meant(name: str, table: Table, what: str) -> str:
+def _meant(name: str, table: LocatedSamples, what: str) -> str:
     """The advice where a column has nearly the name that is not there."""
     lower = {each.lower(): each for each in table.columns}
     close = difflib.get_close_matches(name.lower(), lower, n=1, cutoff=0.8)
@@ -177,7 +179,7 @@ def _meant(name: str, table: Table, what: str) -> str:
     )
 
 
-def _check_same_columns(train: Table, other: Table) -> None:
+def _check_same_columns(train: LocatedSamples, other: LocatedSamples) -> None:
     missing = [name for name in train.columns if name not in other.columns]
     further = [name for name in other.columns if name not in train.columns]
     said = [
@@ -193,7 +195,7 @@ def _check_same_columns(train: Table, other: Table) -> None:
         )
 
 
-def _check_text(table: Table, column: str, how: str) -> None:
+def _check_text(table: LocatedSamples, column: str, how: str) -> None:
     values = table.columns[column]
     missing = f"the text in {column!r} is missing{'' if table.typed else ' or empty'}"
     _refuse(
@@ -230,7 +232,7 @@ def _check_text(table: Table, column: str, how: str) -> None:
     )
 
 
-def _labels(table: Table, column: str) -> list[Any]:
+def _labels(table: LocatedSamples, column: str) -> list[Any]:
     """The labels, none of which is missing."""
     values = table.columns[column]
     said = f"the label in {column!r} is"
@@ -305,7 +307,11 @@ def _is_regression(values: Sequence[Any]) -> bool:
 
 
 def _check_kind(
-    table: Table, column: str, values: Sequence[Any], train: Table, reference: Sequence[Any]
+    table: LocatedSamples,
+    column: str,
+    values: Sequence[Any],
+    train: LocatedSamples,
+    reference: Sequence[Any],
 ) -> None:
     """All labels are of the kind of the first one of the training samples: text, truth, number."""
 
@@ -327,7 +333,7 @@ def _check_kind(
 
 
 def _classes(
-    tables: Mapping[str, Table], column: str, values: Mapping[str, list[Any]]
+    tables: Mapping[str, LocatedSamples], column: str, values: Mapping[str, list[Any]]
 ) -> tuple[tuple[Any, ...], dict[str, list[Any]]]:
     """The classes, and every label as the index of its class."""
     hidden = "the label is -1, by which data sets mark samples whose label is hidden"
@@ -360,7 +366,7 @@ def _classes(
     return classes, {name: [index[value] for value in found] for name, found in values.items()}
 
 
-def _refuse(table: Table, wrong: Sequence[tuple[int, str]], fix: str) -> None:
+def _refuse(table: LocatedSamples, wrong: Sequence[tuple[int, str]], fix: str) -> None:
     """Raise BenchError for samples: their indices, and what is wrong with each; the first one gives
     the message.
     """
@@ -375,7 +381,7 @@ def _refuse(table: Table, wrong: Sequence[tuple[int, str]], fix: str) -> None:
     raise BenchError(what, place=table.place(first), fix=fix)
 
 
-def _names(table: Table) -> str:
+def _names(table: LocatedSamples) -> str:
     return _listed([repr(name) for name in table.columns], 20)
 
 

@@ -16,7 +16,7 @@ from harness.errors import BenchError
 from harness.schema.workload import Task
 from harness.worker.model import tokenizer
 from harness.worker.tasks.base import TaskData, TaskKind
-from harness.worker.tasks.data_files import Table, digest_of, files_of, format_of, read
+from harness.worker.tasks.data_files import LocatedSamples, digest_of, files_of, format_of, read
 from harness.worker.tasks.glue import encode_texts
 from harness.worker.tasks.labelled import Columns, Labelled, labelled
 from harness.worker.tasks.splits import load_splits
@@ -148,7 +148,7 @@ def _look(train: Path, validation: Path, options: Columns, digest: str) -> str:
     return labelled({"train": read(train), "validation": read(validation)}, options).told
 
 
-def _hub_tables(task: Task) -> Mapping[str, Table]:
+def _hub_tables(task: Task) -> Mapping[str, LocatedSamples]:
     """The splits of a data set on the hub."""
     from datasets import load_dataset
 
@@ -172,7 +172,7 @@ def _hub_tables(task: Task) -> Mapping[str, Table]:
                 fix="a data set that has it, or its samples as files of your own",
             )
         columns = {column: list(data[split][column]) for column in data[split].column_names}
-        tables[split] = Table(f"{name} {split}", columns, "row", lambda index: index + 1)
+        tables[split] = LocatedSamples(f"{name} {split}", columns, "row", lambda index: index + 1)
         if not len(tables[split]):
             raise BenchError(f"{name} has no samples in {split!r}", place=name)
     return tables

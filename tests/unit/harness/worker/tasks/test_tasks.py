@@ -265,7 +265,7 @@ pairs: [{baseline: a, candidate: b}]
             "6: tasks.sst2.options.tag_evry_piece: unknown key 'tag_evry_piece'",
         ),
         ("options: {tag_every_piece: 7}", "6: tasks.sst2.options.tag_every_piece: 7 does not fit"),
-        ("source: files", "6: tasks.sst2.source: "),
+        ("source: disk", "6: tasks.sst2.source: "),
         ("subset: sst2", "4: tasks.sst2: `subset` goes with `kind: glue`"),
     ],
 )
