@@ -266,7 +266,7 @@ class TurnTimes(Part):
 class Sources(Part):
     """Where data and weights came from; tables say so when either is synthetic."""
 
-    data: Literal["hub", "folder", "synthetic"] | None = None
+    data: Literal["hub", "folder", "files", "synthetic"] | None = None
     weights: Literal["pretrained", "random"] | None = None
     train_samples: Count | None = None
     eval_samples: Count | None = None

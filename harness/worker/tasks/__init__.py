@@ -9,6 +9,7 @@ from harness.worker.tasks.base import TaskKind
 
 TASKS = {
     "glue": "harness.worker.tasks.glue:Glue",
+    "text-classification": "harness.worker.tasks.text_classification:TextClassification",
     "causal-lm": "harness.worker.tasks.causal_lm:CausalLm",
     "token-classification": "harness.worker.tasks.token_classification:TokenClassification",
     "translation": "harness.worker.tasks.translation:Translation",

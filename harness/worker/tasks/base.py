@@ -40,8 +40,8 @@ class TaskKind:
     """One kind of task: its data, the model's head, how batches are made and judged. Lives as long
     as the job.
 
-    torch and transformers may be imported in every method but `hub_dataset`. The defaults suit
-    sequence classification.
+    torch and transformers may be imported in every method but `hub_dataset` and `look_at_files`.
+    The defaults suit sequence classification.
     """
 
     name: ClassVar[str]
@@ -56,6 +56,8 @@ class TaskKind:
     sequence_to_sequence: ClassVar[bool] = False
     # Whether the trained model's logits can be compared between engines (measurement.inference).
     exports_for_inference: ClassVar[bool] = True
+    # Whether `dataset` of the task names what `source: hub` reads.
+    takes_dataset: ClassVar[bool] = False
 
     def __init__(self, spec: JobSpec) -> None:
         self.spec = spec
@@ -68,6 +70,16 @@ class TaskKind:
         auto`.
         """
         return None
+
+    @classmethod
+    def look_at_files(cls, task: Task) -> str:
+        """What the files of `source: files` hold, in words for the reader of a run; asked in the
+        parent before any job starts.
+
+        Raises:
+            BenchError: They cannot be used.
+        """
+        raise NotImplementedError
 
     def load(self) -> TaskData:
         """The data, tokenised. Raises BenchError for sources that cannot be used."""
