@@ -31,6 +31,8 @@ PUBLISHED = {
     "t5-large": 737_668_096,
     "deberta-base": 138_601_728,
     "deberta-v3-base": 183_831_552,
+    "llama-2-7b": 6_607_343_616,
+    "llama-3.2-1b": 1_235_814_400,
 }
 TINY = [name for name in SHAPES if name.endswith("-tiny")]
 
@@ -94,9 +96,10 @@ def test_flops_are_what_torch_counts(name: str) -> None:
         model(**batch).loss.backward()
     counted = counter.get_total_flops() / samples
     shape = shape_of(model.config.to_dict(), labels=3)
-    if name.startswith("deberta"):
+    if name.startswith(("deberta", "llama")):
         assert shape is None, (
-            "relative attention has further matrix products: unknown, not approximated"
+            "relative attention has further matrix products, and Llama fewer for keys and values: "
+            "unknown, not approximated"
         )
         return
     assert shape is not None
