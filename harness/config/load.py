@@ -113,6 +113,27 @@ def _check_registered(suite: Suite) -> None:
             )
         _check_model_config(name, model)
     _check_attention(suite)
+    _check_optimizers(suite)
+
+
+def _check_optimizers(suite: Suite) -> None:
+    """Raises InputError for an arm whose backend does not know the optimizer that it is to train
+    with.
+    """
+    from harness.worker import backends
+
+    workloads = {workload.name: workload for workload in suite.resolved_workloads()}
+    for pair in suite.resolved_pairs():
+        for name in (pair.baseline, pair.candidate):
+            arm = suite.arms[name]
+            optim = suite.arm_workload(workloads[pair.workload], arm).training.optim
+            if not backends.knows_optimizer(arm.backend, optim):
+                where: Path = ("arms", name, "training", "optim")
+                raise InputError(
+                    where if "optim" in arm.training else ("arms", name, "backend"),
+                    f"{arm.backend} does not know the optimizer {optim}, which is ONNX Runtime's",
+                    "`training: {optim: adamw_torch_fused}` in this arm, or `backend: onnxruntime`",
+                )
 
 
 def _check_model_config(name: str, model: Model) -> None:

@@ -40,6 +40,13 @@ ORDER = (
     "training.epochs",
     *TOKENS,
 )
+# Which weights are trained; TrainingArguments does not have it.
+ADAPTERS = (
+    "training.lora_rank",
+    "training.lora_alpha",
+    "training.lora_dropout",
+    "training.target_modules",
+)
 ABSENT = object()
 
 
@@ -88,12 +95,19 @@ def _compared(a: JobRecord, b: JobRecord) -> Iterator[tuple[str, Any, Any, tuple
     yield "optimizer", left.optimizer, right.optimizer, ("training.optim",)
     yield "attention", left.attention, right.attention, ("attention",)
     yield "dtype policy", left.dtype_policy, right.dtype_policy, precision
-    yield "number of parameters", left.parameters, right.parameters, ()
+    for setting in ADAPTERS:
+        name = setting.removeprefix("training.")
+        settings = a.workload.training, b.workload.training
+        yield name, getattr(settings[0], name), getattr(settings[1], name), (setting,)
+    yield "number of parameters", left.parameters, right.parameters, ADAPTERS
+    trained = left.trainable_parameters, right.trainable_parameters
+    if None not in trained:  # a run that goes on may have jobs of before this was told
+        yield "number of trained parameters", *trained, ADAPTERS
     yield (
         "initial weights",
         left.initial_weights_sha256,
         right.initial_weights_sha256,
-        ("training.seed",),
+        ("training.seed", *ADAPTERS),
     )
     yield "data order", left.data_order_sha256, right.data_order_sha256, ORDER
     yield "source of the data", a.sources.data, b.sources.data, ()

@@ -201,7 +201,12 @@ class Fingerprint(Part):
     dtype_policy: str | None = Field(
         None, description="parameters' dtype, autocast dtype and whether losses are scaled"
     )
-    parameters: Count | None = None
+    parameters: Count | None = Field(
+        None, description="of the whole model, with adapters where it has some"
+    )
+    trainable_parameters: Count | None = Field(
+        None, description="those that the optimizer changes; null: a run before this was told"
+    )
     training_arguments: dict[str, Any] = Field(default_factory=dict)
 
 

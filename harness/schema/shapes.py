@@ -2,10 +2,11 @@
 imports nothing.
 
 The full-size figures are those of the configs published beside the weights
-(FacebookAI/roberta-base, google-bert/ bert-base-uncased, distilbert/distilbert-base-uncased,
+(FacebookAI/roberta-base, google-bert/bert-base-uncased, distilbert/distilbert-base-uncased,
 albert/albert-base-v2, google/electra-base-discriminator, openai-community/gpt2, google-t5/t5-base,
-microsoft/deberta-v3-base, …); what is left out equals the config class's default. The tiny shapes
-are this project's own: they learn the built-in corpus from random weights within a hundred steps.
+microsoft/deberta-v3-base, meta-llama/Llama-2-7b-hf, meta-llama/Llama-3.2-1B, …); what is left out
+equals the config class's default. The tiny shapes are this project's own: they learn the built-in
+corpus from random weights within a hundred steps.
 """
 
 from __future__ import annotations
@@ -101,6 +102,19 @@ _DEBERTA_V2 = {
 }
 _DEBERTA_V2 |= {"norm_rel_ebd": "layer_norm", "share_att_key": True}
 
+_LLAMA: dict[str, Any] = {"model_type": "llama", "rms_norm_eps": 1e-5}
+# Llama 3's rotary positions, stretched from 8,192 tokens.
+_LLAMA_3: dict[str, Any] = {**_LLAMA, "rope_theta": 500000.0}
+_LLAMA_3 |= {
+    "rope_scaling": {
+        "rope_type": "llama3",
+        "factor": 32.0,
+        "low_freq_factor": 1.0,
+        "high_freq_factor": 4.0,
+        "original_max_position_embeddings": 8192,
+    }
+}
+
 SHAPES: dict[str, dict[str, Any]] = {
     "roberta-base": {**_ROBERTA, **_BASE},
     "roberta-large": {**_ROBERTA, **_LARGE},
@@ -148,6 +162,30 @@ SHAPES: dict[str, dict[str, Any]] = {
     },
     "deberta-base": {**_DEBERTA_V1, **_BASE},
     "deberta-v3-base": {**_DEBERTA_V2, **_BASE},
+    "llama-2-7b": {
+        **_LLAMA,
+        "vocab_size": 32000,
+        "hidden_size": 4096,
+        "intermediate_size": 11008,
+        "num_hidden_layers": 32,
+        "num_attention_heads": 32,
+        "num_key_value_heads": 32,
+        "max_position_embeddings": 4096,
+    },
+    "llama-3.2-1b": {
+        **_LLAMA_3,
+        "vocab_size": 128256,
+        "hidden_size": 2048,
+        "intermediate_size": 8192,
+        "num_hidden_layers": 16,
+        "num_attention_heads": 32,
+        "num_key_value_heads": 8,
+        "head_dim": 64,
+        "max_position_embeddings": 131072,
+        "tie_word_embeddings": True,
+        "bos_token_id": 128000,
+        "eos_token_id": 128001,
+    },
     "roberta-tiny": {**_ROBERTA, **_TINY, **_SMALL_VOCABULARY},
     "bert-tiny": {**_BERT, **_TINY, **_SMALL_VOCABULARY},
     "distilbert-tiny": {
@@ -175,6 +213,13 @@ SHAPES: dict[str, dict[str, Any]] = {
         **{f"{side}_layers": 2 for side in ("encoder", "decoder")},
         **{f"{side}_attention_heads": 2 for side in ("encoder", "decoder")},
         **{f"{side}_ffn_dim": 512 for side in ("encoder", "decoder")},
+        **_SMALL_VOCABULARY,
+    },
+    "llama-tiny": {
+        **_LLAMA_3,
+        **_TINY,
+        "num_key_value_heads": 1,  # as of all Llama 3: fewer than query heads
+        "max_position_embeddings": 131072,
         **_SMALL_VOCABULARY,
     },
     "deberta-tiny": {**_DEBERTA_V1, **_TINY, **_SMALL_VOCABULARY},

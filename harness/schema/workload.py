@@ -34,6 +34,12 @@ ADDED_TO_MODEL = ("revision", "tokenizer_path", "config_path")
 ADDED_TO_TASK = ("train_file", "validation_file", "files_sha256", "dataset", "dataset_config")
 
 
+# Values of Training.optim that ONNX Runtime's trainer alone knows.
+ORT_OPTIMIZERS = ("adamw_ort_fused",)
+_OF_LORA = ("lora_alpha", "lora_dropout", "target_modules")
+# Settings of Training that runs recorded before there were such do not have.
+ADDED_SETTINGS = ("lora_rank", *_OF_LORA)
+
 # Names become names of files and folders, which the system counts in bytes and ends at 255. What is
 # put together from a name (SUITE-TIME-again, MODEL-TASK-SETTING, .NAME.tmp) has room beside it.
 MAX_NAME_BYTES, MAX_WORKLOAD_NAME_BYTES, MAX_RUN_NAME_BYTES = 100, 200, 220
@@ -281,7 +287,13 @@ class Training(Strict):
     )
     weight_decay: float = Field(0.0, ge=0)
     max_grad_norm: float = Field(1.0, ge=0)
-    optim: Literal["adamw_torch", "adamw_torch_fused", "sgd", "adafactor"] = "adamw_torch"
+    optim: Literal["adamw_torch", "adamw_torch_fused", "adamw_ort_fused", "sgd", "adafactor"] = (
+        Field(
+            "adamw_torch",
+            description="adamw_torch_fused: PyTorch's, one kernel for many parameters; "
+            "adamw_ort_fused: ONNX Runtime's, for its backend on a GPU, compiled by nvcc",
+        )
+    )
     dropout: float | None = Field(
         None, ge=0, lt=1, description="every dropout of the model; null: the model's own"
     )
@@ -291,6 +303,55 @@ class Training(Strict):
     seed: int = Field(
         42, ge=0, le=LARGEST_SEED, description="replicate k of every arm uses seed + k"
     )
+    lora_rank: int | None = Field(
+        None,
+        gt=0,
+        le=4096,
+        description="train low-rank adapters of this rank and the head, and nothing else (peft); "
+        "null: all weights",
+    )
+    lora_alpha: float | None = Field(
+        None,
+        gt=0,
+        description="adapters are scaled by lora_alpha / lora_rank; null: twice the rank",
+    )
+    lora_dropout: float | None = Field(
+        None, ge=0, lt=1, description="dropout before each adapter; null: 0"
+    )
+    target_modules: list[str] | None = Field(
+        None,
+        min_length=1,
+        description="ends of the names of the linear layers that get an adapter, such as q_proj; "
+        "null: those that peft names for the type of model",
+    )
+
+    @field_validator("target_modules")
+    @classmethod
+    def _each_is_a_name(cls, names: list[str] | None) -> list[str] | None:
+        for name in names or ():
+            if not all(part.isidentifier() or part.isdecimal() for part in name.split(".")):
+                raise ValueError(f"{name!r} is no name of a module, such as q_proj")
+        return names
+
+    @model_validator(mode="after")
+    def _adapters_have_a_rank(self) -> Training:
+        given = [name for name in _OF_LORA if getattr(self, name) is not None]
+        if given and self.lora_rank is None:
+            raise ValueError(f"`{given[0]}` goes with `lora_rank`")
+        return self
+
+    @model_serializer(mode="wrap")
+    def _without_what_came_later(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """The settings, those of ADDED_SETTINGS only where they are not the default.
+
+        What identifies a job or a suite is a hash of this, and stays as it was before there were
+        such settings.
+        """
+        written: dict[str, Any] = write(self)
+        for name in ADDED_SETTINGS:
+            if name in written and getattr(self, name) == Training.model_fields[name].default:
+                del written[name]
+        return written
 
 
 class Launch(Strict):

@@ -28,7 +28,7 @@ from harness.schema.record import (
 from harness.worker import arguments, tasks
 from harness.worker.backends.base import Backend
 from harness.worker.failures import NotEngagedError, log_hidden
-from harness.worker.model import build
+from harness.worker.model import adapters, build
 from harness.worker.process import Inbox
 from harness.worker.ranks import Ranks, highest, proof_of_all
 from harness.worker.tasks.base import TaskData, TaskKind
@@ -45,7 +45,7 @@ BOOKKEEPING = (
 PACKAGES = (
     "torch transformers optimum onnxruntime onnxruntime-training onnxruntime-training-cpu "
     "torch-ort onnx datasets "
-    "tokenizers accelerate numpy"
+    "tokenizers accelerate numpy peft"
 ).split()
 
 
@@ -62,6 +62,7 @@ class Built:
     """The model (a transformers.PreTrainedModel) as it was before training.
 
     `remarks`: what a reader must know of it, a sentence each. `shape`: what decides its FLOPs.
+    `trainable`: how many of the parameters the optimizer changes.
     """
 
     model: Any
@@ -69,6 +70,7 @@ class Built:
     weights_sha256: str
     attention: str | None
     parameters: int
+    trainable: int
     shape: ModelShape | None
 
 
@@ -173,20 +175,24 @@ class Job:
             if spec.do_eval and spec.workload.training.evaluate:
                 with self._phase("evaluate"):
                     self._evaluate(loaded, prepared)
+        inferring = spec.inference is not None and not spec.parity_run
+        model = built.model
+        if self._ranks.main and (spec.output_dir is not None or inferring):
+            model = adapters.merged(model)
         if spec.output_dir is not None and self._ranks.main:
             with self._phase("save"):
                 # Not trainer.save_model: ORTTrainer's writes no config. The module itself is
                 # trained in every arm.
-                built.model.save_pretrained(spec.output_dir)
+                model.save_pretrained(spec.output_dir)
                 loaded.data.tokenizer.save_pretrained(spec.output_dir)
         self._ranks.wait()  # one that left earlier would take the others' connections with it
-        if spec.inference is not None and not spec.parity_run and self._ranks.main:
+        if inferring and self._ranks.main:
             from harness.worker.inference import phase
 
             metrics = self._evaluated.metrics if self._evaluated else {}
             with self._phase("inference"):
                 self._inference = phase.measure(
-                    spec, prepared.trainer, built.model, loaded.data.metrics, metrics
+                    spec, prepared.trainer, model, loaded.data.metrics, metrics
                 )
         return self._result()
 
@@ -213,6 +219,7 @@ class Job:
             weights_sha256=build.weights_sha256(model),
             attention=getattr(model.config, "_attn_implementation", None),
             parameters=sum(parameter.numel() for parameter in model.parameters()),
+            trainable=adapters.trainable(model),
             shape=task.shape(model.config.to_dict(), data),
         )
 
@@ -414,6 +421,7 @@ class Job:
             attention=built.attention if built else None,
             dtype_policy=trained.dtype_policy if trained else None,
             parameters=built.parameters if built else None,
+            trainable_parameters=built.trainable if built else None,
             training_arguments=self.prepared.training_arguments if self.prepared else {},
         )
 

@@ -19,6 +19,8 @@ class Backend:
 
     name: ClassVar[str]
     Options: ClassVar[type[Strict]] = NoOptions
+    # Of the values of `training.optim` those that no other backend's trainer knows.
+    own_optimizers: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, spec: JobSpec) -> None:
         self.spec = spec

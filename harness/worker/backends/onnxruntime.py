@@ -16,7 +16,7 @@ from pydantic import Field
 from harness.planning.hub import cached_file, folder_of
 from harness.schema.job import JobSpec
 from harness.schema.record import Engagement
-from harness.schema.workload import Strict
+from harness.schema.workload import ORT_OPTIMIZERS, Strict
 from harness.worker.backends.base import Backend
 from harness.worker.failures import sentence
 from harness.worker.ranks import unwrapped
@@ -83,6 +83,7 @@ class OnnxRuntime(Backend):
 
     name = "onnxruntime"
     Options = Options
+    own_optimizers = ORT_OPTIMIZERS
 
     def __init__(self, spec: JobSpec) -> None:
         super().__init__(spec)

@@ -25,7 +25,7 @@ from harness.schema.job import JobSpec
 from harness.schema.shapes import SHAPES
 from harness.schema.workload import Model
 from harness.worker import compat
-from harness.worker.model import initial_weights
+from harness.worker.model import adapters, initial_weights
 
 
 def source(model: Model) -> Literal["pretrained", "random"]:
@@ -77,7 +77,8 @@ def shape(model: Model) -> dict[str, Any]:
 def build(
     spec: JobSpec, tokenizer: Any, auto_class: str, config_of_task: dict[str, Any]
 ) -> tuple[Any, list[str]]:
-    """A transformers model in fp32 on the CPU, the same for both arms of a replicate.
+    """A transformers model in fp32 on the CPU, the same for both arms of a replicate; with
+    adapters where the training settings ask for them.
 
     Args:
         spec: The job.
@@ -164,7 +165,7 @@ def build(
     # ORTModule it never gets that number. So that the gradients of all arms have the same scale,
     # every model takes the mean over its batch.
     built.accepts_loss_kwargs = False
-    return built, remarks
+    return adapters.attach(built, spec, auto_class), remarks
 
 
 def _class_of(factory: Any, config: Any, place: str) -> Any:

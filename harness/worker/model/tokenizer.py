@@ -18,9 +18,12 @@ from harness.worker.tasks.store import build_once, key_of
 
 VERSION = 3  # part of the cache key: raise it when a trained tokenizer changes
 TRAINING_TEXTS = 20_000  # enough for a few thousand tokens
-BYTE_LEVEL = ("roberta", "gpt2")  # families with byte-level BPE; the others have WordPiece
-PAIR_FREE = ("roberta", "gpt2", "distilbert", "t5")  # families whose models take no token_type_ids
-LIKE = {"bart": "roberta"}  # families that have the tokenizer of another one
+# Families with byte-level BPE; the others have WordPiece.
+BYTE_LEVEL = ("roberta", "gpt2", "llama")
+# Families whose models take no token_type_ids.
+PAIR_FREE = ("roberta", "gpt2", "distilbert", "t5", "llama")
+# Families that have the tokenizer of another one.
+LIKE = {"bart": "roberta"}
 
 
 def load(spec: JobSpec, identity: str, texts: Callable[[], list[str]]) -> tuple[Any, str]:
@@ -167,6 +170,13 @@ def _train(kind: str, texts: list[str], folder: Path) -> None:
             "unk_token": "<|endoftext|>",
         }
         special |= {"pad_token": "<pad>"}
+    elif kind == "llama":  # Llama 3's names, and of its tokens the one made for padding
+        special = {
+            "bos_token": "<|begin_of_text|>",
+            "eos_token": "<|end_of_text|>",
+            "unk_token": "<|end_of_text|>",
+            "pad_token": "<|finetune_right_pad_id|>",
+        }
     elif byte_level:  # in roberta's order: its config fixes pad to 1
         special = {
             "bos_token": "<s>",
@@ -216,6 +226,13 @@ def _train(kind: str, texts: list[str], folder: Path) -> None:
             single=f"$A {end}",
             pair=f"$A {end} $B {end}",
             special_tokens=[(end, tokenizer.token_to_id(end))],
+        )
+    elif kind == "llama":  # every text begins with its token, and no token ends it
+        begin = special["bos_token"]
+        tokenizer.post_processor = processors.TemplateProcessing(
+            single=f"{begin} $A",
+            pair=f"{begin} $A {begin} $B",
+            special_tokens=[(begin, tokenizer.token_to_id(begin))],
         )
     elif "cls_token" in special:
         begin, end = special["cls_token"], special["sep_token"]

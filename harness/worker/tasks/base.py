@@ -51,13 +51,13 @@ class TaskKind:
     )  # which of settings.Task.source it can read, besides auto
     # of transformers: decides the model's head
     auto_class: ClassVar[str] = "AutoModelForSequenceClassification"
-    # Whether `dataset` of the task names what `source: hub` reads.
-    takes_dataset: ClassVar[bool] = False
     # Whether the backend's trainer for sequences to sequences trains it, which can generate text
     # when it evaluates.
     sequence_to_sequence: ClassVar[bool] = False
     # Whether the trained model's logits can be compared between engines (measurement.inference).
     exports_for_inference: ClassVar[bool] = True
+    # Whether `dataset` of the task names what `source: hub` reads.
+    takes_dataset: ClassVar[bool] = False
 
     def __init__(self, spec: JobSpec) -> None:
         self.spec = spec

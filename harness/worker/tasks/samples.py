@@ -5,7 +5,6 @@ a built-in corpus.
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -13,8 +12,9 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from harness.errors import BenchError
-from harness.planning.hub import LFS_POINTER, expanded
+from harness.planning.hub import expanded
 from harness.schema.workload import Task
+from harness.worker.tasks import data_files
 from harness.worker.tasks.splits import Origin
 from harness.worker.tasks.store import key_of
 
@@ -67,7 +67,7 @@ def open_samples(
         files = _files(expanded(task.folder), hub[1])
 
         def read(split: str, limit: int | None) -> list[S]:
-            rows = (row for file in files[split] for row in _rows(file, example))
+            rows = (row for file in files[split] for row in _rows(file))
             return _samples(
                 list(islice(rows, limit)), columns, sample, str(files[split][0]), example
             )
@@ -121,52 +121,16 @@ def _files(folder: Path, subset: str) -> dict[str, list[Path]]:
 def _digest(files: Mapping[str, Sequence[Path]]) -> str:
     digest = hashlib.sha256()
     for file in [file for split in sorted(files) for file in files[split]]:
-        content = file.read_bytes()
-        if content.startswith(LFS_POINTER):
-            raise BenchError(
-                "is a pointer of Git LFS and not the file itself",
-                place=str(file),
-                fix="`git lfs pull` there, or copy it again",
-            )
         digest.update(f"{file.name}\n".encode())
-        digest.update(content)
+        digest.update(file.read_bytes())
     return digest.hexdigest()
 
 
-def _rows(file: Path, example: str) -> Iterator[tuple[Row, str]]:
+def _rows(file: Path) -> Iterator[tuple[Row, str]]:
     """The rows of a file, each with its place."""
-    if file.suffix == ".parquet":
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
-        try:
-            rows = pq.ParquetFile(file).read().to_pylist()
-        except (pa.ArrowException, OSError) as error:
-            reason = " ".join(str(error).split())[:200]
-            raise BenchError(
-                f"cannot be read: {reason}", place=str(file), fix="a whole Parquet file"
-            ) from error
-        yield from ((row, f"{file}, row {number}") for number, row in enumerate(rows, 1))
-        return
-    for number, line in enumerate(file.read_bytes().splitlines(), 1):
-        if not line.strip():
-            continue
-        place = f"{file}:{number}"
-        try:
-            row = json.loads(line.decode("utf-8"))
-        except UnicodeDecodeError as error:
-            raise BenchError(
-                f"the line is not UTF-8: {error}", place=place, fix="text in UTF-8"
-            ) from error
-        except ValueError as error:
-            raise BenchError(
-                f"the line is no JSON: {error}", place=place, fix=f"lines such as {example}"
-            ) from error
-        if not isinstance(row, dict):
-            raise BenchError(
-                "the line is no JSON object", place=place, fix=f"lines such as {example}"
-            )
-        yield row, place
+    table = data_files.read(file)
+    for index in range(len(table)):
+        yield {name: values[index] for name, values in table.columns.items()}, table.place(index)
 
 
 def _hub(

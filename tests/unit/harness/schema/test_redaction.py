@@ -244,7 +244,7 @@ STRUCTURED = set(
     GpuTelemetry.uuid GpuTelemetry.name Telemetry.series InferenceProof.provider
     InferenceProof.providers InferenceResult.attention Workload.name Model.name Model.architecture
     Task.name Task.kind Task.files_sha256 Task.dataset Task.dataset_config Model.revision Arm.name
-    Arm.backend Arm.stack
+    Training.target_modules Arm.backend Arm.stack
     """.split()
 )
 

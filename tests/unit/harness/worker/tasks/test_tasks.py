@@ -276,6 +276,14 @@ def test_mistakes_are_told_with_their_line(tmp_path: Path, line: str, said: str)
     assert f"s.yaml:{said}" in str(caught.value)
 
 
+def test_a_source_that_a_kind_cannot_read_is_told_with_its_line(tmp_path: Path) -> None:
+    text = SUITE.replace("LINE", "source: hub").replace("token-classification", "causal-lm")
+    (tmp_path / "s.yaml").write_text(text)
+    said = "6: tasks.sst2.source: causal-lm cannot read its data from hub"
+    with pytest.raises(BenchError, match=said):
+        load_suite(tmp_path / "s.yaml")
+
+
 def test_an_unknown_kind_is_told_with_its_line(tmp_path: Path) -> None:
     (tmp_path / "s.yaml").write_text(
         SUITE.replace("    LINE\n", "").replace("token-class", "tokn-class")
