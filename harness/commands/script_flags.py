@@ -151,8 +151,7 @@ REFUSED = (
         },
     ),
     RefusedFlags(
-        "adam_beta1 adam_beta2 adam_epsilon warmup_steps lr_scheduler_kwargs optim_args "
-        "optim_target_modules neftune_noise_alpha "
+        "lr_scheduler_kwargs optim_args optim_target_modules neftune_noise_alpha "
         "gradient_checkpointing gradient_checkpointing_kwargs full_determinism "
         "torch_empty_cache_steps auto_find_batch_size",
         "no backend here is measured with it",

@@ -230,6 +230,12 @@ def _training(group: Any) -> None:
         metavar="X",
         help="share of the steps over which the learning rate rises (default: 0.0)",
     )
+    add(
+        "--warmup-steps",
+        type=int,
+        metavar="N",
+        help="steps over which it rises, in place of --warmup-ratio (default: by the ratio)",
+    )
     add("--weight-decay", type=float, metavar="X", help="of the optimizer (default: 0.0)")
     add("--max-grad-norm", type=float, metavar="X", help="gradients are cut to it (default: 1.0)")
     add(
@@ -237,6 +243,9 @@ def _training(group: Any) -> None:
         metavar="NAME",
         help="adamw_torch, adamw_torch_fused, sgd or adafactor (default: adamw_torch)",
     )
+    add("--adam-beta1", type=float, metavar="X", help="of AdamW (default: 0.9)")
+    add("--adam-beta2", type=float, metavar="X", help="of AdamW (default: 0.999)")
+    add("--adam-epsilon", type=float, metavar="X", help="of AdamW (default: 1e-08)")
     add("--seed", type=int, metavar="N", help="of weights and order of the data (default: 42)")
     _flag(group, "--fp16", "train in mixed fp16; needs a GPU (default: fp32)")
     _flag(group, "--bf16", "train in mixed bf16; needs a GPU (default: fp32)")

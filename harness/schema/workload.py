@@ -28,17 +28,18 @@ LARGEST_SEED = 2**31 - 1  # NumPy takes 32 bits, and replicates count up from it
 MOST_REPLICATES = 1000
 # Ends of the keys of a model's configuration that are counts.
 SIZES = ("_size", "_layers", "_heads", "_embeddings", "n_embd", "n_layer", "n_head", "n_positions")
-# Settings that runs recorded before there were such do not have. What identifies a job or a suite
-# is a hash of what is written, and stays as it was where they are not given.
+
+# Settings of models and tasks that runs recorded before there were such do not have. What
+# identifies a job or a suite is a hash of what is written, and stays as it was where they are not
+# given.
 ADDED_TO_MODEL = ("revision", "tokenizer_path", "config_path")
 ADDED_TO_TASK = ("train_file", "validation_file", "files_sha256", "dataset", "dataset_config")
-
-
 # Values of Training.optim that ONNX Runtime's trainer alone knows.
 ORT_OPTIMIZERS = ("adamw_ort_fused",)
 _OF_LORA = ("lora_alpha", "lora_dropout", "target_modules")
 # Settings of Training that runs recorded before there were such do not have.
-ADDED_SETTINGS = ("lora_rank", *_OF_LORA)
+_OF_ADAM = ("adam_beta1", "adam_beta2", "adam_epsilon")
+ADDED_SETTINGS = ("lora_rank", *_OF_LORA, *_OF_ADAM, "warmup_steps")
 
 # Names become names of files and folders, which the system counts in bytes and ends at 255. What is
 # put together from a name (SUITE-TIME-again, MODEL-TASK-SETTING, .NAME.tmp) has room beside it.
@@ -325,6 +326,15 @@ class Training(Strict):
         "null: those that peft names for the type of model",
     )
 
+    adam_beta1: float | None = Field(None, ge=0, lt=1, description="of AdamW; null: 0.9")
+    adam_beta2: float | None = Field(None, ge=0, lt=1, description="of AdamW; null: 0.999")
+    adam_epsilon: float | None = Field(None, gt=0, le=1, description="of AdamW; null: 1e-8")
+    warmup_steps: int | None = Field(
+        None,
+        gt=0,
+        description="steps over which the learning rate rises, in place of warmup_ratio",
+    )
+
     @field_validator("target_modules")
     @classmethod
     def _each_is_a_name(cls, names: list[str] | None) -> list[str] | None:
@@ -338,6 +348,15 @@ class Training(Strict):
         given = [name for name in _OF_LORA if getattr(self, name) is not None]
         if given and self.lora_rank is None:
             raise ValueError(f"`{given[0]}` goes with `lora_rank`")
+        return self
+
+    @model_validator(mode="after")
+    def _no_setting_is_ignored(self) -> Training:
+        given = [name for name in _OF_ADAM if getattr(self, name) is not None]
+        if given and not self.optim.startswith("adamw"):
+            raise ValueError(f"`{given[0]}` goes with an `optim` of AdamW, and {self.optim} is not")
+        if self.warmup_steps is not None and self.warmup_ratio:
+            raise ValueError("`warmup_steps` and `warmup_ratio` say the same: give one of them")
         return self
 
     @model_serializer(mode="wrap")

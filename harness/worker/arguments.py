@@ -84,6 +84,9 @@ def build(spec: JobSpec, backend: Backend, folder: Path, task: TaskKind) -> Any:
         # alone
         "tf32": False,
     }
+    for name in ("adam_beta1", "adam_beta2", "adam_epsilon", "warmup_steps"):
+        if (given := getattr(training, name)) is not None:
+            values[name] = given
     return compat.training_arguments(
         backend.seq2seq_arguments_class()
         if task.sequence_to_sequence

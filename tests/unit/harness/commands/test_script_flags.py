@@ -138,6 +138,14 @@ def test_what_says_what_happens_anyway_is_taken(tmp_path: Path) -> None:
             "harness: --lr-scheduler-type: 'polynomial' is not a choice\n  fix: 'linear', 'cosine'",
         ),
         ("--warmup_ratio 2", "harness: --warmup-ratio: 2.0 does not fit\n  fix: less than 1"),
+        (
+            "--warmup_ratio 0.1 --warmup_steps 5",
+            "harness: `warmup_steps` and `warmup_ratio` say the same: give one of them\n",
+        ),
+        (
+            "--optim sgd --adam_beta1 0.8",
+            "harness: `adam_beta1` goes with an `optim` of AdamW, and sgd is not\n",
+        ),
         ("--use_cpu --device cuda", "harness: --use-cpu --device cuda: the CPU and the card are"),
         (
             "--train_file a.csv",
@@ -222,7 +230,8 @@ def test_settings_of_training_have_the_scripts_flags(tmp_path: Path) -> None:
     words = (
         "--gradient_accumulation_steps 2 --lr_scheduler_type cosine --warmup_ratio 0.1 "
         "--weight_decay 0.01 --max_grad_norm 0.5 --dataloader_num_workers 1 --logging_steps 5 "
-        "--pad_to_max_length False --max_seq_length 64 --optim sgd --num_train_epochs 1"
+        "--pad_to_max_length False --max_seq_length 64 --num_train_epochs 1 --adam_beta1 0.8 "
+        "--adam_beta2 0.99 --adam_epsilon 1e-6 --optim adamw_torch_fused"
     )
     assert _job(tmp_path, *words.split()).workload.training == Training(
         gradient_accumulation_steps=2,
@@ -234,9 +243,13 @@ def test_settings_of_training_have_the_scripts_flags(tmp_path: Path) -> None:
         logging_steps=5,
         pad_to_max_length=False,
         max_seq_length=64,
-        optim="sgd",
+        optim="adamw_torch_fused",
         epochs=1,
+        adam_beta1=0.8,
+        adam_beta2=0.99,
+        adam_epsilon=1e-6,
     )
+    assert _job(tmp_path, "--warmup_steps", "7").workload.training == Training(warmup_steps=7)
     assert not _job(tmp_path, "--no_pad_to_max_length").workload.training.pad_to_max_length
     assert _job(tmp_path, "--task_name", "MRPC").workload.task.subset == "mrpc"
 
