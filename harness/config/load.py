@@ -225,7 +225,8 @@ def check_task(name: str, task: Task) -> None:
             f"{task.kind} has a data set of its own",
             "leave it out, or `kind: text-classification`",
         )
-    if kind.takes_dataset and task.source in ("auto", "hub") and task.dataset is None:
+    needs_one = kind.takes_dataset and "synthetic" not in kind.sources
+    if needs_one and task.source in ("auto", "hub") and task.dataset is None:
         raise InputError(
             ("tasks", name, "source"),
             f"{task.kind} has no data of its own",

@@ -237,10 +237,11 @@ def _kind(arguments: argparse.Namespace, own: str) -> str:
         raise BenchError("is a kind of task", place=f"--task-name {name}", fix=f"--task {name}")
     if own == "files" and "files" not in found.sources:
         raise BenchError(
-            f"{kind} cannot read its data from such files",
+            f"{kind} cannot read its data from files that are named one by one",
             place=f"--task {kind} --train-file {arguments.train_file}",
-            fix="--task text-classification"
-            + (", or --data FOLDER" if "folder" in found.sources else ""),
+            fix="--task "
+            + " or ".join(other for other in tasks.TASKS if "files" in tasks.get(other).sources)
+            + (f", or --data FOLDER for {kind}" if "folder" in found.sources else ""),
         )
     return kind
 

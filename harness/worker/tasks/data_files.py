@@ -87,6 +87,16 @@ def digest_of(task: Task) -> str:
     return digest.hexdigest()
 
 
+def refuse_changed(task: Task) -> None:
+    """Raises BenchError where the files of a task are no longer those that it was planned with."""
+    if task.files_sha256 not in (None, digest_of(task)):
+        raise BenchError(
+            "a file has changed since the run began",
+            place=" and ".join(map(str, files_of(task).values())),
+            fix="the files as they were; or begin anew, for a run has one data set",
+        )
+
+
 def format_of(file: Path) -> str:
     """CSV, JSON lines or Parquet, by the end of the file's name.
 

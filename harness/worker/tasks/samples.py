@@ -52,7 +52,7 @@ def open_samples(
 
     Args:
         task: The task; `auto` is the built-in corpus, for the runner decides it.
-        hub: Repository and subset on the hub.
+        hub: Repository and subset on the hub, where the task names no `dataset`.
         columns: What every row must have.
         sample: Makes a sample of a row, and raises BenchError with the place that it is told.
         synthetic: As Samples.read, of the built-in corpus.
@@ -73,9 +73,33 @@ def open_samples(
             )
 
         return Samples("folder", _digest(files), read)
+    if task.source == "files":
+        data_files.refuse_changed(task)
+
+        def read_file(split: str, limit: int | None) -> list[S]:
+            file = data_files.files_of(task)[split]
+            return _samples(list(islice(_rows(file), limit)), columns, sample, str(file), example)
+
+        return Samples("files", data_files.digest_of(task), read_file)
     if task.source == "hub":
-        return _hub(task.name, hub, columns, sample, example)
+        named = (task.dataset, task.dataset_config) if task.dataset is not None else hub
+        return _hub(task.name, named, columns, sample, example)
     return Samples("synthetic", identity, synthetic)
+
+
+def told_of_files(
+    task: Task, columns: Sequence[str], sample: Callable[[Row, str], S], example: str
+) -> str:
+    """What the files of `source: files` hold, in words; the arguments are those of `open_samples`.
+
+    Raises:
+        BenchError: A file or a sample in it cannot be used.
+    """
+    counts = {
+        split: len(_samples(list(_rows(file)), columns, sample, str(file), example))
+        for split, file in data_files.files_of(task).items()
+    }
+    return ", ".join(f"{count} {split} samples" for split, count in counts.items())
 
 
 def _samples(
@@ -135,7 +159,7 @@ def _rows(file: Path) -> Iterator[tuple[Row, str]]:
 
 def _hub(
     name: str,
-    hub: tuple[str, str],
+    hub: tuple[str, str | None],
     columns: Sequence[str],
     sample: Callable[[Row, str], S],
     example: str,
@@ -148,7 +172,8 @@ def _hub(
         splits = {split: data[split] for split in SPLITS}
     except Exception as error:  # the hub's client raises dozens of kinds
         raise BenchError(
-            f"cannot load {repository} ({subset}) from the hub: {type(error).__name__}: {error}",
+            f"cannot load {repository} ({subset or 'default'}) from the hub: "
+            f"{type(error).__name__}: {error}",
             place=f"tasks.{name}.source",
             fix="check the network, or use `source: synthetic` or `folder`",
         ) from error
@@ -157,7 +182,7 @@ def _hub(
         found = splits[split]
         if limit is not None:  # WMT16 has twenty times as many as are trained on
             found = found.select(range(min(limit, len(found))))
-        place = f"{repository} ({subset}, {split})"
+        place = f"{repository} ({subset or 'default'}, {split})"
         rows = [(row, f"{place}, row {number}") for number, row in enumerate(found, 1)]
         return _samples(rows, columns, sample, place, example)
 

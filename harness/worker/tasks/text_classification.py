@@ -16,7 +16,14 @@ from harness.errors import BenchError
 from harness.schema.workload import Task
 from harness.worker.model import tokenizer
 from harness.worker.tasks.base import TaskData, TaskKind
-from harness.worker.tasks.data_files import LocatedSamples, digest_of, files_of, format_of, read
+from harness.worker.tasks.data_files import (
+    LocatedSamples,
+    digest_of,
+    files_of,
+    format_of,
+    read,
+    refuse_changed,
+)
 from harness.worker.tasks.glue import encode_texts
 from harness.worker.tasks.labelled import Columns, Labelled, labelled
 from harness.worker.tasks.splits import load_splits
@@ -104,12 +111,7 @@ class TextClassification(TaskKind):
         options = cast(Columns, self.options)
         if self.task.source == "hub":
             return labelled(_hub_tables(self.task), options)
-        if self.task.files_sha256 not in (None, digest_of(self.task)):
-            raise BenchError(
-                "a file has changed since the run began",
-                place=f"{self.task.train_file} and {self.task.validation_file}",
-                fix="the files as they were; or begin anew, for a run has one data set",
-            )
+        refuse_changed(self.task)
         return labelled({name: read(file) for name, file in files_of(self.task).items()}, options)
 
     def model_config(self, data: TaskData) -> dict[str, Any]:

@@ -22,13 +22,14 @@ from harness.worker.model import tokenizer
 from harness.worker.tasks import entity_corpus
 from harness.worker.tasks.base import TaskData, TaskKind
 from harness.worker.tasks.entity_corpus import TAGS, Tagged
-from harness.worker.tasks.samples import Samples, open_samples
+from harness.worker.tasks.samples import Samples, open_samples, told_of_files
 from harness.worker.tasks.splits import load_splits
 from harness.worker.tasks.store import key_of
 
 VERSION = 2  # part of the cache key: raise it when what is made of a sentence changes
 HUB_DATASET = ("eriktks/conll2003", "conll2003")
 COLUMNS = ("tokens", "ner_tags")
+EXAMPLE = '{"tokens": ["Lork", "won"], "ner_tags": ["B-ORG", "O"]}'
 IGNORED = -100  # torch's cross entropy leaves such labels out
 
 
@@ -45,12 +46,19 @@ class TokenClassification(TaskKind):
 
     name = "token-classification"
     Options = Options
-    sources = ("hub", "folder", "synthetic")
+    sources = ("hub", "folder", "files", "synthetic")
     auto_class = "AutoModelForTokenClassification"
+    takes_dataset = True
 
     @classmethod
     def hub_dataset(cls, task: Task) -> tuple[str, str]:
+        if task.dataset is not None:
+            return task.dataset, task.dataset_config or "default"
         return HUB_DATASET
+
+    @classmethod
+    def look_at_files(cls, task: Task) -> str:
+        return told_of_files(task, COLUMNS, _tagged, EXAMPLE)
 
     def load(self) -> TaskData:
         training, task = self.spec.workload.training, self.task
@@ -111,7 +119,7 @@ class TokenClassification(TaskKind):
                 entity_corpus.sentences(split, limit, task.data_seed)
             ),
             identity=key_of(kind=self.name, version=entity_corpus.VERSION, seed=task.data_seed),
-            example='{"tokens": ["Lork", "won"], "ner_tags": ["B-ORG", "O"]}',
+            example=EXAMPLE,
         )
 
     def model_config(self, data: TaskData) -> dict[str, Any]:

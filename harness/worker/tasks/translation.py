@@ -17,7 +17,7 @@ from harness.schema.workload import Model, Strict, Task
 from harness.worker.model import build, tokenizer
 from harness.worker.tasks import translation_corpus
 from harness.worker.tasks.base import TaskData, TaskKind
-from harness.worker.tasks.samples import Samples, open_samples
+from harness.worker.tasks.samples import Samples, open_samples, told_of_files
 from harness.worker.tasks.splits import load_splits
 from harness.worker.tasks.store import key_of
 
@@ -71,18 +71,30 @@ class Translation(TaskKind):
 
     name = "translation"
     Options = TranslationOptions
-    sources = ("hub", "folder", "synthetic")
+    sources = ("hub", "folder", "files", "synthetic")
     auto_class = "AutoModelForSeq2SeqLM"
+    takes_dataset = True
     sequence_to_sequence = True
     exports_for_inference = False
 
     @classmethod
     def hub_dataset(cls, task: Task) -> tuple[str, str]:
-        """WMT16's subset of the two languages, which is named after the other one and English."""
+        """WMT16's subset of the two languages, which is named after the other one and English;
+        or the data set that the task names.
+        """
+        if task.dataset is not None:
+            return task.dataset, task.dataset_config or "default"
         options = TranslationOptions.model_validate(task.options)
         languages = (_code(options.source_lang), _code(options.target_lang))
         other = next((code for code in languages if code != "en"), "en")
         return HUB_DATASET, f"{other}-en"
+
+    @classmethod
+    def look_at_files(cls, task: Task) -> str:
+        codes = _codes(TranslationOptions.model_validate(task.options))
+        return told_of_files(
+            task, (COLUMN,), lambda row, place: _pair(row[COLUMN], codes, place), _example(codes)
+        )
 
     @property
     def _options(self) -> TranslationOptions:
@@ -144,8 +156,7 @@ class Translation(TaskKind):
         )
 
     def _samples(self) -> Samples[Pair]:
-        options, task = self._options, self.task
-        codes = (_code(options.source_lang), _code(options.target_lang))
+        task, codes = self.task, _codes(self._options)
         repository, subset = self.hub_dataset(task)
         return open_samples(
             task,
@@ -158,7 +169,7 @@ class Translation(TaskKind):
             identity=key_of(
                 kind=self.name, version=translation_corpus.VERSION, seed=task.data_seed
             ),
-            example='{"translation": {"%s": "…", "%s": "…"}}' % codes,  # noqa: UP031
+            example=_example(codes),
         )
 
     def _prefix(self) -> str:
@@ -172,7 +183,7 @@ class Translation(TaskKind):
             return options.source_prefix
         if _model_type(self.spec.workload.model) != "t5":
             return ""
-        codes = (_code(options.source_lang), _code(options.target_lang))
+        codes = _codes(options)
         for code in codes:
             if code not in LANGUAGES:
                 raise BenchError(
@@ -231,6 +242,16 @@ class Translation(TaskKind):
         return collator
 
 
+def _codes(options: TranslationOptions) -> tuple[str, str]:
+    """The languages that are translated from and into."""
+    return _code(options.source_lang), _code(options.target_lang)
+
+
+def _example(codes: tuple[str, str]) -> str:
+    """A line of a file as it should be."""
+    return '{"translation": {"%s": "…", "%s": "…"}}' % codes  # noqa: UP031
+
+
 def _code(language: str) -> str:
     """The language of a code such as mBART's `ro_RO`."""
     return language.split("_")[0]
@@ -243,7 +264,9 @@ def _model_type(model: Model) -> Any:
     from transformers.configuration_utils import PretrainedConfig
 
     try:
-        written, _ = PretrainedConfig.get_config_dict(build.location(model), cache_dir=hub_cache())
+        written, _ = PretrainedConfig.get_config_dict(
+            build.config_location(model), cache_dir=hub_cache(), revision=model.revision or "main"
+        )
     except (OSError, ValueError) as error:
         raise BenchError(
             f"{type(error).__name__}: {error}", place=f"models.{model.name}", fix="check its `path`"

@@ -15,6 +15,7 @@ from harness.commands.train import spelled
 from harness.runner.single_job import OF_KINDS, _spec
 from harness.schema.job import JobSpec
 from harness.schema.workload import Training
+from harness.worker import tasks
 
 # Flags of run_glue.py, run_ner.py and run_translation.py beside those of TrainingArguments.
 OF_SCRIPTS = """
@@ -174,7 +175,7 @@ def test_what_says_what_happens_anyway_is_taken(tmp_path: Path) -> None:
         (
             "--task causal-lm --train_file a.csv --validation_file b.csv",
             "harness: --task causal-lm --train-file a.csv: causal-lm cannot read its data from "
-            "such files\n  fix: --task text-classification\n",
+            "files that are named one by one\n  fix: --task text-classification or ",
         ),
         (
             "--task glue --dataset_name imdb",
@@ -185,13 +186,14 @@ def test_what_says_what_happens_anyway_is_taken(tmp_path: Path) -> None:
             "harness: --data: text-classification has no data of its own\n",
         ),
         (
-            "--task translation --train_file a.json --validation_file b.json",
-            "harness: --task translation --train-file a.json: translation cannot read its data "
-            "from such files\n  fix: --task text-classification, or --data FOLDER\n",
-        ),
-        (
             "--task translation --num_beams 0",
             "harness: --num-beams: 0 does not fit\n  fix: greater than or equal to 1\n",
+        ),
+        (
+            "--task glue --train_file a.csv --validation_file b.csv",
+            "harness: --task glue --train-file a.csv: glue cannot read its data from files that "
+            "are named one by one\n  fix: --task text-classification or token-classification or "
+            "translation, or --data FOLDER for glue\n",
         ),
         ("--dataset_name ./tests", "harness: --dataset-name: './tests' is a file or folder here\n"),
         (
@@ -275,6 +277,17 @@ def test_settings_of_a_kind_of_task_have_the_scripts_flags(tmp_path: Path) -> No
     assert tags.workload.task.options == {"tag_every_piece": True}
     for option, flag in OF_KINDS.items():
         assert f"--{flag}" in _actions(), option
+
+
+def test_the_published_commands_of_the_other_examples_are_taken(tmp_path: Path) -> None:
+    words = "--task translation --dataset_name wmt16 --dataset_config_name ro-en --source_lang en"
+    task = _job(tmp_path, *words.split(), "--target_lang", "ro").workload.task
+    assert (task.kind, task.source) == ("translation", "hub")
+    assert tasks.get(task.kind).hub_dataset(task) == ("wmt16", "ro-en")
+    task = _job(
+        tmp_path, "--task", "token-classification", "--dataset_name", "conll2003"
+    ).workload.task
+    assert tasks.get(task.kind).hub_dataset(task) == ("conll2003", "default")
 
 
 def test_a_model_of_the_hub_has_a_revision_and_parts_of_its_own(tmp_path: Path) -> None:
