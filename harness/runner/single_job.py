@@ -191,7 +191,7 @@ def _task(arguments: argparse.Namespace) -> Task:
     )
     task = _validated(
         Task,
-        name=subset or _slug(called) or kind,
+        name=subset or _slug(called)[:40] or kind,
         kind=kind,
         subset=subset,
         options={**dict(given), **by_flag},

@@ -475,8 +475,18 @@ def whole_steps(job: JobRecord) -> int | None:
     return math.ceil(training.epochs * max(batches // training.gradient_accumulation_steps, 1))
 
 
+def _warm_setup_s(job: JobRecord) -> float | None:
+    """Seconds of set-up of a job that found what earlier ones compiled.
+
+    None for the first replicate of an arm that keeps compiled kernels from job to job: it compiles
+    them. (The parity run's are others, for without dropout it has another graph.)
+    """
+    compiles = job.replicate == 0 and job.arm.options.get("compile_cache")
+    return None if compiles else job.timing.setup_s
+
+
 def _predicted_runtime_s(job: JobRecord) -> float | None:
-    steps, setup_s, step_s = whole_steps(job), job.timing.setup_s, job.timing.steady_step_s
+    steps, setup_s, step_s = whole_steps(job), _warm_setup_s(job), job.timing.steady_step_s
     if steps is None or setup_s is None or step_s is None:
         return None
     return setup_s + (steps - 1) * step_s
@@ -499,6 +509,16 @@ PREDICTED_RUNTIME = JobMetric(
     interval=True,
     interval_header="Predicted ±95%",
     label="predicted training time",
+)
+WARM_SETUP = JobMetric(
+    key="warm_setup_s",
+    meaning="seconds from the call of train() to the end of the first step, mean, without the "
+    "first replicate of an arm that keeps compiled kernels from job to job",
+    unit=Unit.SECOND,
+    read=_warm_setup_s,
+    header="Warm set-up(s)",
+    better=Better.LOWER,
+    label="warm set-up time",
 )
 PREDICTED_SAMPLES_PER_S = JobMetric(
     key="whole_samples_per_s",
