@@ -32,6 +32,7 @@ class Unit(Enum):
 
     SECOND = ("s", "seconds")
     SAMPLES_PER_SECOND = ("samples/s", "samples-per-second")
+    TOKENS_PER_SECOND = ("tokens/s", "tokens-per-second")
     BYTE = ("bytes", "bytes")
     JOULE_PER_SAMPLE = ("J/sample", "joules")
     WATT = ("W", "watts")
@@ -218,6 +219,20 @@ STEADY_SAMPLES_PER_S = JobMetric(
     interval=True,
     series="steady-throughput",
     label="steady state throughput",
+)
+STEADY_TOKENS_PER_S = JobMetric(
+    key="steady_tokens_per_s",
+    meaning="tokens of the training samples, padding left out, source and target together, per "
+    "second after the warm-up, mean",
+    unit=Unit.TOKENS_PER_SECOND,
+    read=lambda job: job.timing.steady_tokens_per_s,
+    better=Better.HIGHER,
+)
+PADDING_SHARE = JobMetric(
+    key="padding_share",
+    meaning="padding among the tokens of the batches after the warm-up, mean",
+    unit=Unit.FRACTION,
+    read=lambda job: job.timing.padding_share,
 )
 GPU_UTILIZATION = JobMetric(
     key="gpu_utilization_percent",
@@ -518,7 +533,13 @@ PREDICTED_SAMPLES_PER_S = JobMetric(
 # What the views show, in the order of rows and columns. A metric that is appended here has a
 # column in the view's table if it has a header, and is in CSV, JSON, Parquet and report.frame.
 END_TO_END: tuple[JobMetric, ...] = (RUNTIME, TRAIN_SAMPLES_PER_S)
-STEADY_STATE: tuple[JobMetric, ...] = (SETUP, STEADY_STEP, STEADY_SAMPLES_PER_S)
+STEADY_STATE: tuple[JobMetric, ...] = (
+    SETUP,
+    STEADY_STEP,
+    STEADY_SAMPLES_PER_S,
+    STEADY_TOKENS_PER_S,
+    PADDING_SHARE,
+)
 GPU: tuple[JobMetric, ...] = (
     GPU_UTILIZATION,
     GPU_UTILIZATION_P10,
