@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -90,10 +90,11 @@ def run_replicate(
     if all(spec.cores is None for spec in specs):
         chosen = pinning.assign(settings, specs[0].device, len(specs))
         specs = [spec.with_cores(own) for spec, own in zip(specs, chosen, strict=True)]
+    available = os.sched_getaffinity(0)
     with ExitStack() as stack:
         # The runner, its sampler and the jobs' watchdogs wake up often: not on the cores that are
         # measured.
-        at_once = max(LEAST_SET_UPS, len(os.sched_getaffinity(0)) // CORES_OF_A_SET_UP)
+        at_once = max(LEAST_SET_UPS, len(available) // CORES_OF_A_SET_UP)
         stack.enter_context(pinning.keep_off({c for spec in specs for c in spec.cores or ()}))
         in_order = sorted(zip(specs, logs, strict=True), key=lambda both: both[0].position)
         arms = {
@@ -103,9 +104,8 @@ def run_replicate(
         if observers.on_started is not None:
             observers.on_started(tuple(arms[spec.arm.name].running.pid for spec in specs))
         monitor = stack.enter_context(Monitor(list(arms.values()), pairs, timeout_s, observers))
-        return _Replicate([arms[spec.arm.name] for spec in specs], pairs, settings, monitor).run(
-            at_once
-        )
+        resident = [arms[spec.arm.name] for spec in specs]
+        return _Replicate(resident, pairs, settings, monitor).run(at_once, available)
 
 
 class _Replicate:
@@ -129,10 +129,11 @@ class _Replicate:
         self.rounds: list[tuple[Round, dict[int, Measured]]] = []
         self._without: set[int] = set()  # arms that the schedule knows to be gone
 
-    def run(self, at_once: int) -> GroupOutcome:
+    def run(self, at_once: int, available: Collection[int]) -> GroupOutcome:
+        """Set up so many jobs at once on the available CPUs, and let all take turns."""
         problem = note = ""
         try:
-            self._set_up(at_once)
+            self._set_up(at_once, available)
             self._take_turns()
             if early := [arm for arm in self.arms if arm.trained and not arm.left]:
                 note = self._ended_early(early)
@@ -159,11 +160,17 @@ class _Replicate:
             note=note,
         )
 
-    def _set_up(self, at_once: int) -> None:
-        """Let the jobs warm up, so many at once, until each is parked or gone."""
+    def _set_up(self, at_once: int, available: Collection[int]) -> None:
+        """Let the jobs warm up, so many at once, until each is parked or gone.
+
+        On the few cores of the turns all set-ups would wait for each other.
+        """
+        wanted = [len(arm.spec.cores or ()) for arm in self.arms]
+        own = pinning.spread(wanted, available)
+        by_arm = dict(zip([arm.name for arm in self.arms], own, strict=True))
         for arm in sorted(self.arms, key=lambda arm: arm.spec.position):
             self.monitor.until(lambda: sum(a.setting_up for a in self.arms) < at_once)
-            arm.begin()
+            arm.begin(by_arm[arm.name])
         self.monitor.until(lambda: not any(arm.setting_up for arm in self.arms))
 
     def _take_turns(self) -> None:

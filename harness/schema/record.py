@@ -124,6 +124,11 @@ class Timing(Part):
         None, description="as Trainer prints it, from train_runtime_s"
     )
     eval_runtime_s: Seconds | None = None
+    injected_sleep_s: Seconds | None = Field(
+        None,
+        description="mean seconds that the sleep of an injected delay took before a batch, as "
+        "measured around it; null: no delay, or other processes load the data",
+    )
     wall_s: Seconds | None = Field(None, description="life of the process, seen by the runner")
 
 
@@ -231,7 +236,8 @@ class TurnTimes(Part):
         "(its threads waited for "
         "a core), main_run_delay_s (its main thread did), steal_s (the hypervisor had its "
         "cores), cpu_s, "
-        "involuntary_switches, major_faults, minor_faults",
+        "involuntary_switches, major_faults, minor_faults; injected_sleep_s (an injected delay "
+        "slept, measured around it)",
     )
     pilot: int = Field(
         0, description="rounds at the head that chose the turn length and do not count"

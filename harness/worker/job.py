@@ -6,7 +6,7 @@ import contextlib
 import resource
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -27,6 +27,7 @@ from harness.schema.record import (
 from harness.worker import arguments, tasks
 from harness.worker.backends.base import Backend
 from harness.worker.failures import NotEngagedError, log_hidden
+from harness.worker.instruments.injected_delay import InjectedDelay
 from harness.worker.model import adapters, build
 from harness.worker.process import Inbox
 from harness.worker.ranks import Ranks, highest, proof_of_all
@@ -125,6 +126,7 @@ class Job:
         self.spec, self.backend, self.channel = spec, backend, channel
         self._inbox = inbox
         self._ranks = Ranks()
+        self._delay = InjectedDelay(spec.arm.injected_delay_ms / 1e3)
         self._seconds: dict[str, float] = {}
         self._memory = Memory()
         self.engagement: Engagement | None = None
@@ -221,9 +223,7 @@ class Job:
             args=settings,
             train_dataset=data.train,
             eval_dataset=data.validation,
-            data_collator=_delayed(
-                loaded.task.collator(data), self.spec.arm.injected_delay_ms / 1e3
-            ),
+            data_collator=self._delay.before(loaded.task.collator(data)),
             compute_metrics=data.metrics,
             preprocess_logits_for_metrics=_logits_alone,
         )
@@ -243,7 +243,7 @@ class Job:
         if not self.spec.group:
             return StepClock(self.channel, losses, self._prove, cuda=cuda, ranks=self._ranks)
         assert self._inbox is not None
-        gate = Gate(self.spec, self.channel, self._inbox)
+        gate = Gate(self.spec, self.channel, self._inbox, self._delay)
         return TurnClock(self.channel, losses, self._prove, cuda=cuda, gate=gate)
 
     def train(self, loaded: Loaded, built: Built, prepared: Prepared) -> Trained:
@@ -372,6 +372,7 @@ class Job:
             train_runtime_s=trained.runtime_s if trained else None,
             train_samples_per_s=trained.samples_per_s if trained else None,
             eval_runtime_s=self._evaluated.runtime_s if self._evaluated else None,
+            injected_sleep_s=self._delay.mean_s,
         )
 
     def _sources(self) -> Sources:
@@ -407,16 +408,6 @@ def _logits_alone(outputs: Any, labels: Any) -> Any:
     would take GBs.
     """
     return outputs[0] if isinstance(outputs, tuple) else outputs
-
-
-def _delayed(collate: Callable[[Any], Any], seconds: float) -> Callable[[Any], Any]:
-    """The collator, with the fault that the arm asks for: a sleep before every batch."""
-
-    def slow(features: Any) -> Any:
-        time.sleep(seconds)
-        return collate(features)
-
-    return slow if seconds else collate
 
 
 def _peaks(device: str) -> Memory:
