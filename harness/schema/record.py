@@ -656,6 +656,36 @@ class Pair(Part):
     )
 
 
+class Related(Part):
+    """Measured runs that bear on a claim although they do not measure what it was made of."""
+
+    suite: str = Field(description="pattern of the names of their suites")
+    why: FreeText = Field(description="what they measure, as a phrase")
+
+
+class Claim(Part):
+    """What a publication claims, of a published run; its figures are the run's jobs and gains."""
+
+    name: str
+    source: FreeText = Field(description="the publication, as a phrase")
+    devices: FreeText = Field(description="what it was measured on, as a phrase")
+    statement: FreeText = Field(
+        "", description="the gain in the publication's words, where it has no figure for a model"
+    )
+    throughput_gain_from: Quantity | None = Field(
+        None, description="lowest claimed, a fraction, where a range is claimed and no figure"
+    )
+    throughput_gain_to: Quantity | None = Field(None, description="highest claimed, likewise")
+    versions: FreeText = Field("", description="of packages, as published; empty: not published")
+    out_of_scope: list[FreeText] = Field(
+        default_factory=list, description="what it was made with and this project does not measure"
+    )
+    measured_by: list[str] = Field(
+        default_factory=list, description="suites that measure the same, in order of preference"
+    )
+    related: list[Related] = Field(default_factory=list)
+
+
 class Stopping(Part):
     """How adaptive stopping ended for a pair."""
 
@@ -788,6 +818,7 @@ class RunInfo(Part):
     published_gains: list[dict[str, Any]] = Field(
         default_factory=list, description="only for published runs"
     )
+    claim: Claim | None = Field(None, description="only for published runs")
 
     @model_validator(mode="before")
     @classmethod

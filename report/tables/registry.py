@@ -17,6 +17,7 @@ from report.tables import (
     answer,
     arms,
     cards,
+    claims,
     gains,
     inference,
     metrics,
@@ -45,6 +46,7 @@ VIEWS: dict[str, View[Any]] = {  # in the order in which tables come
     "inference": View(inference.inference, inference.inference_tables),
     "matrix": View(support_matrix.matrix, support_matrix.matrix_tables),
     "answer": View(answer.answer, answer.answer_tables, asked_only=True),
+    "claims": View(claims.claims, claims.claim_tables, asked_only=True, footer=False),
     "comparison": View(gains.gains, gains.comparison_tables, asked_only=True),
     "full": View(gains.full_gains, gains.full_tables, asked_only=True),
     "prediction": View(prediction.prediction, prediction.prediction_tables, asked_only=True),
@@ -95,6 +97,8 @@ def build(
                 replace(table, title=f"{title}: {table.title}" if title else table.title)
                 for table in made.tables(of_group)
             ]
+    if view is not None and not VIEWS[view].footer:
+        return Document(tuple(tables), ())
     notes = merge_notes([(run.info.run, run_notes(run)) for run in shown])
     return Document(tuple(tables), (*headlines(shown), *notes))
 

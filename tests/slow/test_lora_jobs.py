@@ -73,3 +73,25 @@ def test_the_fused_optimizer_is_what_trained(tmp_path: Path, backend: str) -> No
         losses[optim] = ended.losses
     both = zip(*losses.values(), strict=True)
     assert max(abs(one - other) for one, other in both) < 1e-4
+
+
+@pytest.mark.parametrize("architecture", ["roberta-tiny", "gpt2-tiny", "t5-tiny"])
+def test_other_families_train_adapters_alike_too(tmp_path: Path, architecture: str) -> None:
+    """Layers that peft names by itself; GPT-2's are no linear ones, T5's decoder has its own."""
+    ended = {}
+    for backend in ("pytorch", "onnxruntime"):
+        job = worker.spec(
+            tmp_path,
+            backend,
+            model={"architecture": architecture},
+            training={"lora_rank": 4, "max_steps": 6, "learning_rate": 3e-4},
+            parity_run=True,
+            do_eval=False,
+        )
+        ended[backend] = worker.run(tmp_path / backend, job)
+    torch, ort = ended["pytorch"], ended["onnxruntime"]
+    assert ort.result["engagement"]["engaged"], ort.result["engagement"]["reasons"]
+    assert max(abs(a - b) for a, b in zip(torch.losses, ort.losses, strict=True)) < 1e-4
+    assert torch.result["fingerprint"] == ort.result["fingerprint"]
+    fingerprint = ort.result["fingerprint"]
+    assert 0 < fingerprint["trainable_parameters"] < fingerprint["parameters"] / 20

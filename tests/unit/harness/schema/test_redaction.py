@@ -236,6 +236,7 @@ STRUCTURED = set(
     JobRecord.started_at JobRecord.series JobRecord.log JobRecord.main_metrics JobRecord.packages
     JobRecord.unpublished RunInfo.run RunInfo.suite RunInfo.created_at RunInfo.finished_at
     RunInfo.config_sha256 RunInfo.packages RunInfo.stacks RunInfo.parts Pair.workload Pair.baseline
+    Claim.name Claim.measured_by Related.suite
     Pair.candidate Pair.differs Stopping.workload Stopping.baseline Stopping.candidate
     Refusal.workload Refusal.baseline Refusal.candidate Host.name_sha256 Host.os Host.kernel
     Host.cpu Host.driver Host.cuda_driver Engagement.torch_module Engagement.provider
