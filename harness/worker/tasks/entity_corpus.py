@@ -145,7 +145,7 @@ def _fitting(most: int, draw: random.Random, names: Mapping[str, list[str]]) -> 
 def _names(draw: random.Random) -> dict[str, list[str]]:
     """Made-up names; their pools do not overlap, but slots share them."""
     made: dict[str, None] = {}
-    while len(made) < 1500:
+    while len(made) < 12_000:
         syllables = draw.choices([1, 2, 3], weights=[1, 6, 3])[0]
         made[
             "".join(draw.choice(ONSETS) + draw.choice(VOWELS) for _ in range(syllables))
@@ -153,10 +153,10 @@ def _names(draw: random.Random) -> dict[str, list[str]]:
         ] = None
     names = [name.capitalize() for name in made]
     return {
-        "first": names[:300],
-        "family": names[300:900],
-        "place": names[900:1300],
-        "nation": names[1300:],
+        "first": names[:2000],
+        "family": names[2000:7000],
+        "place": names[7000:11_000],
+        "nation": names[11_000:],
     }
 
 

@@ -114,7 +114,7 @@ def _samples(
             if row.get(name) is None:
                 there = ", ".join(map(repr, row)) or "nothing"
                 raise BenchError(
-                    f"no {name!r}, only {there}", place=place, fix=f"samples such as {example}"
+                    f"{name!r} is missing", place=place, fix=f"samples such as {example}"
                 )
     if not rows:
         raise BenchError("there are no samples", place=where, fix=f"samples such as {example}")

@@ -134,7 +134,7 @@ def test_batches_pad_labels_with_what_the_loss_leaves_out(tmp_path: Path) -> Non
 def test_sentences_are_the_same_everywhere_and_as_many_as_conll() -> None:
     first = next(sentences("train", 1, 0))
     assert first == (
-        "Poulailese exports to Goupus rose by 4 percent".split(),
+        "Sicomese exports to Faitrous rose by 4 percent".split(),
         "B-MISC O O B-LOC O O O O".split(),
     )
     training = list(sentences("train", None, 0))
