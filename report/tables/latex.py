@@ -38,7 +38,11 @@ def latex(document: Document) -> str:
     """
     parts = [r"% needs \usepackage[T1]{fontenc}, \usepackage{textcomp} and \usepackage{booktabs}"]
     for table in document.tables:
-        parts += [_float(table), *_notes(table.notes)]
+        if table.sentences:
+            parts += [*([escape(table.title)] if table.title else []), *_notes(table.sentences)]
+        else:
+            parts.append(_float(table))
+        parts += _notes(table.notes)
     if document.footer:
         parts += ["What was run:", *_notes(document.footer)]
     return "\n\n".join(parts) + "\n"

@@ -45,8 +45,11 @@ def markdown(document: Document) -> str:
     """
     parts = []
     for table in document.tables:
-        parts.append(_escaped(table.title))
-        if table.rows:
+        if table.title:
+            parts.append(_escaped(table.title))
+        if table.sentences:
+            parts += _paragraph_or_bullets(table.sentences)
+        elif table.rows:
             parts.append(
                 tabulate.tabulate(
                     [[_escaped(cell) for cell in cells] for cells in table.cells],
@@ -108,6 +111,10 @@ FORMATS: dict[str, Callable[[Document], str]] = {
     "csv": csv_text,
     "json": json_text,
 }
+
+
+def _paragraph_or_bullets(sentences: tuple[str, ...]) -> list[str]:
+    return [_escaped(sentences[0])] if len(sentences) == 1 else _bullets(sentences)
 
 
 def _bullets(notes: tuple[str, ...]) -> list[str]:

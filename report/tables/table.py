@@ -36,6 +36,7 @@ class Table(Generic[R]):
         rows: The rows, in unrounded values.
         cells: `cells[i][j]` displays row i in `columns[j]`.
         notes: The sentences under it.
+        sentences: What is displayed in place of columns and cells, where rows are told in words.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Table(Generic[R]):
     rows: tuple[R, ...]
     cells: tuple[tuple[str, ...], ...]
     notes: tuple[str, ...]
+    sentences: tuple[str, ...] = ()
 
 
 def raw(table: Table[Any]) -> list[dict[str, Value]]:

@@ -41,8 +41,11 @@ def terminal(document: Document, width: int | None = None) -> str:
     for number, table in enumerate(document.tables):
         if number:
             console.print()
-        console.print(Text(plain(table.title), style="bold"))
-        if table.rows:
+        if table.title:
+            console.print(Text(plain(table.title), style="bold"))
+        if table.sentences:
+            _print_sentences(console, table.sentences, alone=len(document.tables) == 1)
+        elif table.rows:
             left_out = _print_rows(console, table, width)
             if left_out:
                 names = ", ".join(table.columns[index].title for index in left_out)
@@ -138,6 +141,19 @@ def _print_rows(console: object, table: Table[Any], width: int) -> list[int]:
         grid.add_row(*(Text(plain(cells[index])) for index in shown))
     console.print(grid)
     return [index for index in range(len(table.columns)) if index not in shown]
+
+
+def _print_sentences(console: object, sentences: tuple[str, ...], *, alone: bool) -> None:
+    """One sentence by itself stays one line, which is copied whole: the terminal breaks it."""
+    from rich.console import Console
+    from rich.text import Text
+
+    assert isinstance(console, Console)
+    if len(sentences) == 1:
+        console.print(Text(plain(sentences[0])), soft_wrap=alone)
+        return
+    for sentence in sentences:
+        _bullet(console, sentence)
 
 
 def _wraps(table: Table[Any], index: int) -> bool:

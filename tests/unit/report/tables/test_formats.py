@@ -48,6 +48,10 @@ def test_names_stay_text_in_markdown(name: str) -> None:
         assert "<!--" not in text
         assert "[l](" not in text
         table = [line for line in text.splitlines() if line.startswith("|")]
+        if view == "headline":  # sentences
+            assert len(text.splitlines()) == 4  # a line that counts, and one for each pair
+            assert ("a\\|b" in text) == ("|" in name)
+            continue
         if view in (
             "cards",
             "scaling",
@@ -168,6 +172,9 @@ def test_the_terminal_form_fits_its_width(width: int) -> None:
     for view in VIEWS:
         document = build([make_run(jobs), make_run([], run="empty")], view)
         text = terminal(document, width)
+        if view == "headline":  # one sentence alone is to be copied whole
+            assert len(text.splitlines()) == 1
+            continue
         assert max(map(len, text.splitlines())) <= width
         assert terminal(document, width) == text
         for table in document.tables:
