@@ -50,7 +50,7 @@ class Table(Generic[R]):
 
 
 @dataclass(frozen=True)
-class Block:
+class RunBlock:
     """Rows that stand together in a display.
 
     Attributes:
@@ -62,7 +62,7 @@ class Block:
     cells: tuple[tuple[str, ...], ...]
 
 
-def blocks(table: Table[R]) -> tuple[tuple[Column[R], ...], list[Block]]:
+def blocks(table: Table[R]) -> tuple[tuple[Column[R], ...], list[RunBlock]]:
     """The columns and rows as they are displayed: a run's name once above its rows, not in each of
     them. Where rows of runs alternate, or each run has one row, the column stays.
     """
@@ -70,9 +70,9 @@ def blocks(table: Table[R]) -> tuple[tuple[Column[R], ...], list[Block]]:
     pairs = zip(runs, table.cells, strict=False)  # without runs: none
     found = [(run, [*of_run]) for run, of_run in itertools.groupby(pairs, lambda pair: pair[0])]
     if not found or len(found) > len(set(runs)) or len(found) == len(runs):
-        return table.columns, [Block("", table.cells)]
+        return table.columns, [RunBlock("", table.cells)]
     return table.columns[1:], [
-        Block(run, tuple(cells[1:] for _, cells in of_run)) for run, of_run in found
+        RunBlock(run, tuple(cells[1:] for _, cells in of_run)) for run, of_run in found
     ]
 
 

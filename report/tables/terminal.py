@@ -13,7 +13,7 @@ from typing import Any
 
 from report.analysis.metrics import ESSENTIAL
 from report.tables.columns import Column
-from report.tables.table import Block, Document, Table, blocks
+from report.tables.table import RunBlock, Document, Table, blocks
 
 WITHOUT_A_TERMINAL = 120  # columns
 SHORT = 16  # cells: text that fits in so many is not wrapped
@@ -89,7 +89,7 @@ class _Grid:
     """A table as it is displayed: `places[i]` is the index in the table of column i."""
 
     columns: tuple[Column[Any], ...]
-    blocks: list[Block]
+    blocks: list[RunBlock]
     places: range
 
     @classmethod
