@@ -13,7 +13,7 @@ from typing import Any
 
 from report.analysis.metrics import ESSENTIAL
 from report.tables.columns import Column
-from report.tables.table import RunBlock, Document, Table, blocks
+from report.tables.table import Document, RunBlock, Table, blocks
 
 WITHOUT_A_TERMINAL = 120  # columns
 SHORT = 16  # cells: text that fits in so many is not wrapped
