@@ -35,10 +35,9 @@ from report.loading.runs import Run
 from report.tables.columns import (
     Column,
     format_number,
-    interval,
-    interval_column,
     percent,
     text,
+    with_ends,
 )
 from report.tables.footnotes import version_notes
 from report.tables.gain_rows import gain_rows
@@ -124,7 +123,6 @@ def claim_tables(parts: Sequence[TablePart[_Side]]) -> list[Table[ClaimRow]]:
         Column("Batch", text(lambda row: row.batch_size), right=True),
         Column("Pair", _pair, optional=True),
         Column("Our gain", _ours, right=True, importance=ESSENTIAL),
-        interval_column("Throughput 95%", lambda row: row.throughput_gain),
         Column("n", text(lambda row: row.n or None), right=True),
         Column(
             "Time",
@@ -386,7 +384,8 @@ def _as_published(row: ClaimRow) -> str:
 
 
 def _ours(row: ClaimRow) -> str:
-    return percent(row.latency_gain.value, row.throughput_gain.value)
+    both = percent(row.latency_gain.value), with_ends(row.throughput_gain)
+    return " / ".join(both) if all(both) else ""
 
 
 def _published_runtimes(row: ClaimRow) -> str:
@@ -458,9 +457,8 @@ def _others(
 def _told(gain: GainRow, side: _Side) -> str:
     """A measured gain as a phrase."""
     figure = gain.throughput_gain
-    within = interval(figure)
     return (
-        f"{percent(figure.value)} {f'({within})' if within else '(no interval)'} on "
+        f"{with_ends(figure)}{'' if figure.low is not None else ' (no interval)'} on "
         f"{side.device.removeprefix('NVIDIA ')}, batch {side.batch_size}, {gain.measure.label}, "
         f"n = {gain.n} ({side.run})"
     )

@@ -112,7 +112,6 @@ def _samples(
     for row, place in rows:
         for name in columns:
             if row.get(name) is None:
-                there = ", ".join(map(repr, row)) or "nothing"
                 raise BenchError(
                     f"{name!r} is missing", place=place, fix=f"samples such as {example}"
                 )
