@@ -359,10 +359,16 @@ def _devices(job: JobRecord) -> str:
     return job.device if cards == 1 else f"{cards} {job.device}"
 
 
+def _length(job: JobRecord) -> str:
+    """Tokens of a sample: of each, or the most where batches are padded to their longest."""
+    length = trained_length(job)
+    return f"{length}" if job.workload.training.pad_to_max_length else f"up to {length}"
+
+
 _COMPARED = (
     ("workload.training.precision", "precision", lambda job: job.workload.training.precision),
     ("workload.training.batch_size", "batch size", lambda job: job.workload.training.batch_size),
-    ("workload.training.max_seq_length", "length", trained_length),
+    ("workload.training.max_seq_length", "length", _length),
     ("workload.training.epochs", "epochs", lambda job: f"{job.workload.training.epochs:g}"),
     ("sources.train_samples", "samples", lambda job: f"{job.sources.train_samples or 0:,}"),
     ("arm.attention", "attention", lambda job: job.arm.attention),
