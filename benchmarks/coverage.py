@@ -49,8 +49,7 @@ from tabulate import tabulate
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from harness.interleaved.turns import williams_design
-from harness.planning.stopping import half_width_pp
-from harness.schema.stats import Estimate, mean_interval, turn_interval
+from harness.schema.stats import Estimate, half_width_pp, mean_interval, turn_interval
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
 

@@ -75,6 +75,11 @@ def suite_arguments(parser: argparse.ArgumentParser, *, device: str = DEVICE) ->
     )
 
 
+# What stands at the end of a run: the answer in words, then the tables in the form that Optimum
+# published, with predicted runtimes where the jobs took turns on the device.
+AT_THE_END = ("headline", "runtimes", "predicted", "gains")
+
+
 @dataclass(frozen=True)
 class SuiteRequest:
     """The suite that a command line asks for, with where it is to run: `suite_arguments` as values.
@@ -113,14 +118,20 @@ class SuiteRequest:
         return words + [word for stack in self.stacks for word in ("--stack", stack)]
 
 
-def print_tables(folder: Path, options: Sequence[str] = ()) -> None:
-    """Print the tables of a run. The report is a program of its own, which reads what was
-    written.
+def print_answer(folder: Path, views: Sequence[str] = ()) -> None:
+    """Print what a run came to, and how to see the rest of it. The report is a program of its own,
+    which reads what was written.
+
+    Args:
+        folder: The run's.
+        views: Views of `report tables`; none: AT_THE_END.
     """
+    import shlex
     import subprocess
     import sys
 
     sys.stdout.flush()
-    subprocess.run(
-        [sys.executable, "-m", "report.cli", "tables", str(folder), *options], check=False
-    )
+    words = [word for view in views or AT_THE_END for word in ("--view", view)]
+    subprocess.run([sys.executable, "-m", "report.cli", "tables", str(folder), *words], check=False)
+    name = shlex.quote(str(folder))
+    print(f"\nall tables: report tables {name}; one page: report page {name} -o page.html")

@@ -6,7 +6,7 @@ import argparse
 import shlex
 from typing import TYPE_CHECKING
 
-from harness.commands.options import NO_RESULT, SuiteRequest, print_tables, suite_arguments
+from harness.commands.options import NO_RESULT, SuiteRequest, print_answer, suite_arguments
 from harness.errors import BenchError
 
 if TYPE_CHECKING:
@@ -46,7 +46,10 @@ def register(commands: Commands) -> None:
         "--no-tables", action="store_true", help="do not print the tables at the end"
     )
     parser.add_argument(
-        "--view", metavar="VIEW", help="print only this table at the end, as `report tables --view`"
+        "--view",
+        metavar="VIEW",
+        help="print this table at the end, as `report tables --view` (default: the answer in "
+        "words, the runtimes and the gains)",
     )
 
     parser.set_defaults(run=run)
@@ -65,8 +68,7 @@ def run(arguments: argparse.Namespace) -> int:
     )
     if not arguments.no_tables and not outcome.interrupted:
         print()
-        view = ["--view", arguments.view] if arguments.view else []
-        print_tables(outcome.folder, view)
+        print_answer(outcome.folder, [arguments.view] if arguments.view else ())
     return outcome.exit_code
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.commands.options import NO_RESULT, SuiteRequest, print_tables, suite_arguments
+from harness.commands.options import NO_RESULT, SuiteRequest, print_answer, suite_arguments
 from harness.errors import BenchError, run_command
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ def run(arguments: argparse.Namespace) -> int:
     run_part = PartRun(request, allow_shared_gpu=arguments.allow_shared_gpu)
     folder, complete = submit_plan(plan, request.results, run_part, options)
     if complete:
-        print_tables(folder)
+        print_answer(folder)
     elif slurm and not arguments.wait:
         print(f"results: {folder}; the same command goes on with what does not finish")
         return 0

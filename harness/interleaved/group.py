@@ -15,6 +15,8 @@ from functools import partial
 from pathlib import Path
 from statistics import fmean, stdev
 
+import psutil
+
 from harness.interleaved import pinning
 from harness.interleaved.monitor import BrokenError, Monitor, Observers, ResidentJob
 from harness.interleaved.turns import LEAST_ROUNDS, MeasuredTurn, Round, TurnSchedule
@@ -26,6 +28,9 @@ from harness.schema.record import State, TurnTimes
 
 LEAST_SET_UPS = 2  # at once, however small the host: jobs of a pair have always warmed up together
 CORES_OF_A_SET_UP = 2  # that it keeps busy: imports and tokenization are mostly serial
+# Host memory, with room for what it needs for a moment: jobs of roberta-large peak at 3 GiB
+# (results/glue-sst2-today-roberta-large-20261130-030523).
+BYTES_OF_A_SET_UP = 4 << 30
 
 # What an arm measured in its turn, when that began, and what the host did meanwhile.
 Measured = tuple[MeasuredTurn, int, dict[str, float]]
@@ -79,7 +84,7 @@ def run_replicate(
         settings: How they take turns.
         start: Starts a job with this log (harness.launcher.process.RunningJob); called in the order
             of `position`. The jobs then set themselves up in this order, as many at once as the
-            host has cores for.
+            host has cores and memory for.
         timeout_s: Seconds that the replicate as a whole may take.
         observers: Who watches.
 
@@ -94,7 +99,7 @@ def run_replicate(
     with ExitStack() as stack:
         # The runner, its sampler and the jobs' watchdogs wake up often: not on the cores that are
         # measured.
-        at_once = max(LEAST_SET_UPS, len(available) // CORES_OF_A_SET_UP)
+        at_once = set_ups_at_once(len(available), psutil.virtual_memory().available)
         stack.enter_context(pinning.keep_off({c for spec in specs for c in spec.cores or ()}))
         in_order = sorted(zip(specs, logs, strict=True), key=lambda both: both[0].position)
         arms = {
@@ -106,6 +111,13 @@ def run_replicate(
         monitor = stack.enter_context(Monitor(list(arms.values()), pairs, timeout_s, observers))
         resident = [arms[spec.arm.name] for spec in specs]
         return _Replicate(resident, pairs, settings, monitor).run(at_once, available)
+
+
+def set_ups_at_once(cores: int, free_bytes: int) -> int:
+    """How many jobs of a group may set themselves up at once on a host with so many cores, and so
+    many bytes of memory that can be had without swapping.
+    """
+    return max(LEAST_SET_UPS, min(cores // CORES_OF_A_SET_UP, free_bytes // BYTES_OF_A_SET_UP))
 
 
 class _Replicate:

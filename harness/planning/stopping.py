@@ -4,15 +4,12 @@ Pure.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from harness.schema.measurement import Adaptive
 from harness.schema.record import JobRecord, Pair, State, Stopping, wall_share_s
-from harness.schema.stats import CONFIDENCE, Estimate, turn_interval, usable
-
-MOST_REPLICATES = 1_000_000  # beyond this no number of replicates is worth naming
+from harness.schema.stats import half_width_pp, needed_replicates, turn_interval, usable
 
 
 @dataclass(frozen=True)
@@ -79,46 +76,6 @@ def times(
         if usable_times and len(usable_times) == len(both):
             found.append(usable_times)
     return found
-
-
-def half_width_pp(estimate: Estimate) -> float | None:
-    """Half-width of the interval of the throughput gain, in percentage points; None where there is
-    no interval.
-    """
-    if estimate.low is None or estimate.high is None:
-        return None
-    return 100 * (math.exp(estimate.high) - math.exp(estimate.low)) / 2
-
-
-def needed_replicates(estimate: Estimate, target_pp: float, at_least: int = 2) -> int | None:
-    """The smallest number of replicates whose half-width would meet the target if mean and spread
-    stayed what they are.
-
-    Half-width in percentage points is 100 · exp(mean) · sinh(t(n-1) · s / √n). None: not to be
-    told, or absurdly many.
-    """
-    if estimate.low is None or estimate.high is None or estimate.freedom is None:
-        return None
-    from scipy.special import stdtrit
-
-    probability = 1 - (1 - CONFIDENCE) / 2
-    root = math.sqrt(estimate.n) / float(stdtrit(estimate.freedom, probability))
-    deviation = (estimate.high - estimate.low) / 2 * root
-    target = math.asinh(target_pp / 100 / math.exp(estimate.mean))
-
-    def enough(n: int) -> bool:
-        return float(stdtrit(n - 1, probability)) * deviation / math.sqrt(n) <= target
-
-    low, high = 1, max(2, at_least)  # t · s / √n falls with n
-    while not enough(high):
-        low, high = high, 2 * high
-        if high > MOST_REPLICATES:
-            return None
-    low = max(low, at_least - 1)
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (low, middle) if enough(middle) else (middle, high)
-    return high
 
 
 def _judge(

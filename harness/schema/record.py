@@ -116,6 +116,14 @@ class Timing(Part):
     steady_begin_ns: Count | None = None
     steady_end_ns: Count | None = None
     steady_samples_per_s: Quantity | None = None
+    steady_tokens_per_s: Quantity | None = Field(
+        None,
+        description="tokens of the samples, padding left out, source and target together, in the "
+        "steady window",
+    )
+    padding_share: Quantity | None = Field(
+        None, description="0 to 1, of the tokens of the steady window's batches"
+    )
     steps: Count | None = Field(None, description="optimizer steps done")
     train_runtime_s: Seconds | None = Field(
         None, description="end to end, as Trainer prints it (what is published)"
@@ -153,6 +161,11 @@ class Engagement(Part):
     )
     providers: list[str] = Field(default_factory=list)
     yield_ops: Count | None = None
+    rebuilt: bool | None = Field(
+        None,
+        description="whether ONNX Runtime built its training graph again after the first step, as "
+        "for inputs of another kind; other shapes need no other graph",
+    )
     node_counts: dict[str, int] = Field(
         default_factory=dict, description="optimized training graph, by operator type"
     )
@@ -264,7 +277,7 @@ class TurnTimes(Part):
 class Sources(Part):
     """Where data and weights came from; tables say so when either is synthetic."""
 
-    data: Literal["hub", "folder", "synthetic"] | None = None
+    data: Literal["hub", "folder", "files", "synthetic"] | None = None
     weights: Literal["pretrained", "random"] | None = None
     train_samples: Count | None = None
     eval_samples: Count | None = None

@@ -76,6 +76,16 @@ _ELECTRA = {
 _GPT2 = {"model_type": "gpt2", "vocab_size": 50257, "n_positions": 1024}
 _T5 = {"model_type": "t5", "vocab_size": 32128, "d_kv": 64, "relative_attention_num_buckets": 32}
 _T5 |= {"pad_token_id": 0, "eos_token_id": 1, "decoder_start_token_id": 0}
+_BART = {
+    "model_type": "bart",
+    "vocab_size": 50265,
+    "max_position_embeddings": 1024,
+    "pad_token_id": 1,
+    "bos_token_id": 0,
+    "eos_token_id": 2,
+    "decoder_start_token_id": 2,
+    "forced_eos_token_id": 2,
+}
 _DEBERTA: dict[str, Any] = {
     "max_position_embeddings": 512,
     "relative_attention": True,
@@ -110,6 +120,7 @@ SHAPES: dict[str, dict[str, Any]] = {
     "roberta-large": {**_ROBERTA, **_LARGE},
     "bert-base": {**_BERT, **_BASE},
     "bert-large": {**_BERT, **_LARGE},
+    "bert-large-cased": {**_BERT, **_LARGE, "vocab_size": 28996},
     "distilbert-base": {
         **_DISTILBERT,
         "dim": 768,
@@ -132,8 +143,23 @@ SHAPES: dict[str, dict[str, Any]] = {
     "gpt2": {**_GPT2, "n_embd": 768, "n_layer": 12, "n_head": 12},
     "gpt2-medium": {**_GPT2, "n_embd": 1024, "n_layer": 24, "n_head": 16},
     "gpt2-large": {**_GPT2, "n_embd": 1280, "n_layer": 36, "n_head": 20},
+    "t5-small": {**_T5, "d_model": 512, "d_ff": 2048, "num_layers": 6, "num_heads": 8},
     "t5-base": {**_T5, "d_model": 768, "d_ff": 3072, "num_layers": 12, "num_heads": 12},
     "t5-large": {**_T5, "d_model": 1024, "d_ff": 4096, "num_layers": 24, "num_heads": 16},
+    "bart-base": {
+        **_BART,
+        "d_model": 768,
+        **{f"{side}_layers": 6 for side in ("encoder", "decoder")},
+        **{f"{side}_attention_heads": 12 for side in ("encoder", "decoder")},
+        **{f"{side}_ffn_dim": 3072 for side in ("encoder", "decoder")},
+    },
+    "bart-large": {
+        **_BART,
+        "d_model": 1024,
+        **{f"{side}_layers": 12 for side in ("encoder", "decoder")},
+        **{f"{side}_attention_heads": 16 for side in ("encoder", "decoder")},
+        **{f"{side}_ffn_dim": 4096 for side in ("encoder", "decoder")},
+    },
     "deberta-base": {**_DEBERTA_V1, **_BASE},
     "deberta-v3-base": {**_DEBERTA_V2, **_BASE},
     "llama-2-7b": {
@@ -179,6 +205,14 @@ SHAPES: dict[str, dict[str, Any]] = {
         "d_ff": 512,
         "num_layers": 2,
         "num_heads": 2,
+        **_SMALL_VOCABULARY,
+    },
+    "bart-tiny": {
+        **_BART,
+        "d_model": 128,
+        **{f"{side}_layers": 2 for side in ("encoder", "decoder")},
+        **{f"{side}_attention_heads": 2 for side in ("encoder", "decoder")},
+        **{f"{side}_ffn_dim": 512 for side in ("encoder", "decoder")},
         **_SMALL_VOCABULARY,
     },
     "llama-tiny": {

@@ -25,6 +25,7 @@ POOL_FROM = 4  # replicates: fewer hardly see their own differences
 # ratio of variances; 1 covers just over 97% where replicates do not differ, 1.5 under 93% where
 # they do
 POOL_BELOW = 1.2
+MOST_REPLICATES = 1_000_000  # beyond this no number of replicates is worth naming
 SLOW = 3.0  # robust standard deviations; of normal noise alone it limits one pair in 370 at most
 MAD_TO_SD = 1.4826  # of a normal distribution
 SHORTEST_S, LONGEST_S = 1e-12, 1e12  # no clock tells less, and no job takes 30,000 years
@@ -314,6 +315,51 @@ def in_full(replicates: Sequence[Sequence[tuple[float, float]]]) -> float:
     """
     sums = [[_log_sum(arm) for arm in zip(*replicate, strict=True)] for replicate in replicates]
     return math.fsum(baseline - candidate for baseline, candidate in sums) / len(replicates)
+
+
+def half_width_pp(estimate: Estimate) -> float | None:
+    """Half-width of the interval of the throughput gain, in percentage points; None where there is
+    no interval.
+    """
+    if estimate.low is None or estimate.high is None:
+        return None
+    return 100 * (math.exp(estimate.high) - math.exp(estimate.low)) / 2
+
+
+def needed_replicates(estimate: Estimate, target_pp: float, at_least: int = 2) -> int | None:
+    """The smallest number of replicates whose half-width would meet the target if mean and spread
+    stayed what they are.
+
+    Half-width in percentage points is 100 · exp(mean) · sinh(t(n-1) · s / √n). None: not to be
+    told, or absurdly many.
+    """
+    return replicates_for(estimate, math.asinh(target_pp / 100 / math.exp(estimate.mean)), at_least)
+
+
+def replicates_for(estimate: Estimate, half_width: float, at_least: int = 2) -> int | None:
+    """The smallest number of replicates, `at_least` of them, whose interval of the log ratio would
+    reach no further than `half_width` from its mean if the spread stayed what it is.
+
+    None: not to be told, or absurdly many.
+    """
+    if estimate.low is None or estimate.high is None or estimate.freedom is None:
+        return None
+    root = math.sqrt(estimate.n) / t_quantile(estimate.freedom)
+    deviation = (estimate.high - estimate.low) / 2 * root
+
+    def enough(n: int) -> bool:
+        return t_quantile(n - 1) * deviation / math.sqrt(n) <= half_width
+
+    low, high = 1, max(2, at_least)  # t · s / √n falls with n
+    while not enough(high):
+        low, high = high, 2 * high
+        if high > MOST_REPLICATES:
+            return None
+    low = max(low, at_least - 1)
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if enough(middle) else (middle, high)
+    return high
 
 
 @lru_cache(maxsize=1024)

@@ -6,12 +6,13 @@ import contextlib
 import resource
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from harness.errors import BenchError
 from harness.launcher.channel import Channel
 from harness.schema.job import JobSpec
 from harness.schema.record import (
@@ -88,11 +89,22 @@ class Prepared:
         """Fingerprint of the samples that were trained on, in their order."""
         return self.order.sha256(sum(self.losses.samples), data.sources.data_sha256 or "")
 
+    def tokens(self, loaded: Loaded) -> Sequence[int] | None:
+        """Tokens of the samples of each step, without padding; None where they cannot be told."""
+        from harness.worker.instruments import token_counts
+
+        return token_counts.per_step(
+            loaded.data.train,
+            self.order.indices,
+            self.losses.samples,
+            labels=loaded.task.sequence_to_sequence,
+        )
+
 
 @dataclass(frozen=True)
 class Trained:
     """What Trainer says of the training, in seconds and samples per second, and what only a trainer
-    that has trained tells of itself.
+    that has trained tells of itself. `tokens`: of each step's samples, without padding.
     """
 
     runtime_s: float
@@ -100,6 +112,7 @@ class Trained:
     optimizer: str | None = None
     dtype_policy: str | None = None
     data_order_sha256: str | None = None
+    tokens: Sequence[int] | None = None
 
 
 @dataclass
@@ -152,6 +165,7 @@ class Job:
             self._import()
         with self._phase("data"):
             task = tasks.get(spec.workload.task.kind)(spec)
+            _check_inference(spec, task)
             loaded = self._loaded = Loaded(task, task.load())
         with self._phase("model"):
             built = self._built = self.build_model(loaded)
@@ -217,8 +231,9 @@ class Job:
         from harness.worker.instruments.loss_recorder import LossRecorder
 
         data = loaded.data
-        settings = arguments.build(self.spec, self.backend, folder)
-        trainer = self.backend.trainer_class()(
+        settings = arguments.build(self.spec, self.backend, folder, loaded.task)
+        loaded.task.prepare_model(built.model)
+        trainer = self._trainer_class(loaded.task)(
             model=built.model,
             args=settings,
             train_dataset=data.train,
@@ -234,6 +249,14 @@ class Job:
         for callback in self.backend.callbacks():
             trainer.add_callback(callback)
         return Prepared(trainer, arguments.decisive(settings), order, losses, clock)
+
+    def _trainer_class(self, task: TaskKind) -> Any:
+        backend = self.backend
+        return (
+            backend.seq2seq_trainer_class()
+            if task.sequence_to_sequence
+            else backend.trainer_class()
+        )
 
     def _clock(self, losses: LossRecorder) -> StepClock:
         from harness.worker.instruments.step_clock import StepClock
@@ -265,6 +288,7 @@ class Job:
             optimizer=arguments.optimizer_name(prepared.trainer),
             dtype_policy=arguments.dtype_policy(prepared.trainer),
             data_order_sha256=prepared.data_order_sha256(loaded.data),
+            tokens=prepared.tokens(loaded),
         )
         clock.send_series()
         return self._trained
@@ -363,7 +387,10 @@ class Job:
 
     def _timing(self) -> Timing:
         clock = self.prepared.clock if self.prepared else None
-        measured = clock.timing(self.spec.warmup_steps) if clock and clock.steps else Timing()
+        tokens = self._trained.tokens if self._trained else None
+        measured = (
+            clock.timing(self.spec.warmup_steps, tokens) if clock and clock.steps else Timing()
+        )
         trained = self._trained if clock and clock.end_to_end else None
         return measured.replace(
             imports_s=self._seconds.get("imports"),
@@ -378,7 +405,12 @@ class Job:
     def _sources(self) -> Sources:
         if self._loaded is None:
             return Sources()
-        remarks = self._built.remarks if self._built else []
+        remarks = list(self._built.remarks) if self._built else []
+        if self.engagement is not None and self.engagement.rebuilt:
+            remarks.append(
+                "ONNX Runtime built its training graph again after the first step, which is in the "
+                "times"
+            )
         return self._loaded.data.sources.replace(remarks=remarks)
 
     def _fingerprint(self) -> Fingerprint:
@@ -401,6 +433,16 @@ def _joined(earlier: Engagement, proof: Engagement) -> Engagement:
         checked_after_steps=[*earlier.checked_after_steps, *proof.checked_after_steps],
         reasons=[*earlier.reasons, *proof.reasons],
     )
+
+
+def _check_inference(spec: JobSpec, task: TaskKind) -> None:
+    if spec.inference is not None and not task.exports_for_inference:
+        raise BenchError(
+            f"inference of the kind {task.name} is not measured: its model generates text step by "
+            "step",
+            place="measurement.inference",
+            fix="leave it out (with `harness train`: --inference-with-ort)",
+        )
 
 
 def _logits_alone(outputs: Any, labels: Any) -> Any:

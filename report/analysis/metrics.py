@@ -18,9 +18,9 @@ from harness.schema.record import EngineTimes, GpuTelemetry, JobRecord
 from report.analysis.statistics import latency_gain, throughput_gain
 
 Subject = TypeVar("Subject", contravariant=True)
-DETAIL, NORMAL, ESSENTIAL = 0, 1, 2
+DETAIL, NORMAL, MAJOR, ESSENTIAL = 0, 1, 2, 3
 """Importance of a column: where a table is wider than a terminal, columns of DETAIL are left out
-first, those of ESSENTIAL never.
+first, those of MAJOR (how certain a figure is) last, those of ESSENTIAL never.
 """
 
 
@@ -32,6 +32,7 @@ class Unit(Enum):
 
     SECOND = ("s", "seconds")
     SAMPLES_PER_SECOND = ("samples/s", "samples-per-second")
+    TOKENS_PER_SECOND = ("tokens/s", "tokens-per-second")
     BYTE = ("bytes", "bytes")
     JOULE_PER_SAMPLE = ("J/sample", "joules")
     WATT = ("W", "watts")
@@ -101,11 +102,13 @@ class Metric(Generic[Subject]):
         header: Its column in tables; empty: no table shows it.
         factor: What a value is multiplied by to be shown, as 1000 for milliseconds.
         digits: Decimals that are shown; None: as many as four significant digits need.
-        importance: Of its column in a terminal: DETAIL, NORMAL or ESSENTIAL.
+        importance: Of its column in a terminal: DETAIL, NORMAL, MAJOR or ESSENTIAL.
         optional: Whether its column is left out where no row has a value.
         better: Which values are better; None where that is not known.
         interval: Whether its mean has a 95% interval over replicates (Student's t).
-        interval_header: The column of the interval's half-width; empty: no table shows it.
+        interval_header: The column of the interval; empty: no table shows it.
+        rate: Whether it is a number of samples over a time: its mean over replicates is that number
+            over the mean time, so that both figures of an arm agree.
         series: Its name as a series of exports; empty: exports leave it out.
         proportional: Whether halving it is twice as good or bad, whatever its size. A gain is not:
             it may be near 0, and from 0.1% to 0.2% is no doubling of anything.
@@ -124,6 +127,7 @@ class Metric(Generic[Subject]):
     better: Better | None = None
     interval: bool = False
     interval_header: str = ""
+    rate: bool = False
     series: str = ""
     proportional: bool = True
     label: str = ""
@@ -167,17 +171,18 @@ RUNTIME = JobMetric(
     importance=ESSENTIAL,
     better=Better.LOWER,
     interval=True,
-    interval_header="Runtime ±95%",
+    interval_header="Runtime 95%",
     series="end-to-end-time",
     label="end to end time",
 )
 TRAIN_SAMPLES_PER_S = JobMetric(
     key="train_samples_per_s",
-    meaning="end-to-end training samples per second, mean",
+    meaning="end-to-end training samples per second: samples over the mean time",
     unit=Unit.SAMPLES_PER_SECOND,
     read=lambda job: None if job.group else job.timing.train_samples_per_s,
     header="Train samples(/s)",
     better=Better.HIGHER,
+    rate=True,
     interval=True,
     series="end-to-end-throughput",
     label="end to end throughput",
@@ -204,20 +209,35 @@ STEADY_STEP = JobMetric(
     importance=ESSENTIAL,
     better=Better.LOWER,
     interval=True,
-    interval_header="Step ±95%",
+    interval_header="Step 95%",
     series="steady-step-time",
     label="steady state time",
 )
 STEADY_SAMPLES_PER_S = JobMetric(
     key="steady_samples_per_s",
-    meaning="training samples per second after the warm-up, mean",
+    meaning="training samples per second after the warm-up: samples over the mean time",
     unit=Unit.SAMPLES_PER_SECOND,
     read=lambda job: job.timing.steady_samples_per_s,
     header="Steady samples(/s)",
     better=Better.HIGHER,
+    rate=True,
     interval=True,
     series="steady-throughput",
     label="steady state throughput",
+)
+STEADY_TOKENS_PER_S = JobMetric(
+    key="steady_tokens_per_s",
+    meaning="tokens of the training samples, padding left out, source and target together, per "
+    "second after the warm-up, mean",
+    unit=Unit.TOKENS_PER_SECOND,
+    read=lambda job: job.timing.steady_tokens_per_s,
+    better=Better.HIGHER,
+)
+PADDING_SHARE = JobMetric(
+    key="padding_share",
+    meaning="padding among the tokens of the batches after the warm-up, mean",
+    unit=Unit.FRACTION,
+    read=lambda job: job.timing.padding_share,
 )
 GPU_UTILIZATION = JobMetric(
     key="gpu_utilization_percent",
@@ -377,7 +397,7 @@ THROUGHPUT_GAIN: Metric[float] = Metric(
     importance=ESSENTIAL,
     better=Better.HIGHER,
     interval=True,
-    interval_header="Throughput 95%",
+    interval_header="Throughput (95%)",
     series="throughput-gain",
     proportional=False,
 )
@@ -437,11 +457,12 @@ INFERENCE_LATENCY_P95: Metric[EngineTimes] = Metric(
 )
 INFERENCE_SAMPLES_PER_S: Metric[EngineTimes] = Metric(
     key="samples_per_s",
-    meaning="inference, samples per second by {engine}, mean",
+    meaning="inference, samples per second by {engine}: samples over the mean time",
     unit=Unit.SAMPLES_PER_SECOND,
     read=lambda times: times.samples_per_s,
     header="samples(/s)",
     better=Better.HIGHER,
+    rate=True,
     series="inference-throughput",
 )
 
@@ -460,8 +481,18 @@ def whole_steps(job: JobRecord) -> int | None:
     return math.ceil(training.epochs * max(batches // training.gradient_accumulation_steps, 1))
 
 
+def _warm_setup_s(job: JobRecord) -> float | None:
+    """Seconds of set-up of a job that found what earlier ones compiled.
+
+    None for the first replicate of an arm that keeps compiled kernels from job to job: it compiles
+    them. (The parity run's are others, for without dropout it has another graph.)
+    """
+    compiles = job.replicate == 0 and job.arm.options.get("compile_cache")
+    return None if compiles else job.timing.setup_s
+
+
 def _predicted_runtime_s(job: JobRecord) -> float | None:
-    steps, setup_s, step_s = whole_steps(job), job.timing.setup_s, job.timing.steady_step_s
+    steps, setup_s, step_s = whole_steps(job), _warm_setup_s(job), job.timing.steady_step_s
     if steps is None or setup_s is None or step_s is None:
         return None
     return setup_s + (steps - 1) * step_s
@@ -482,23 +513,40 @@ PREDICTED_RUNTIME = JobMetric(
     importance=ESSENTIAL,
     better=Better.LOWER,
     interval=True,
-    interval_header="Predicted ±95%",
+    interval_header="Predicted 95%",
     label="predicted training time",
+)
+WARM_SETUP = JobMetric(
+    key="warm_setup_s",
+    meaning="seconds from the call of train() to the end of the first step, mean, without the "
+    "first replicate of an arm that keeps compiled kernels from job to job",
+    unit=Unit.SECOND,
+    read=_warm_setup_s,
+    header="Warm set-up(s)",
+    better=Better.LOWER,
+    label="warm set-up time",
 )
 PREDICTED_SAMPLES_PER_S = JobMetric(
     key="whole_samples_per_s",
-    meaning="training samples per second of all epochs, predicted, mean",
+    meaning="training samples per second of all epochs, predicted: samples over the mean time",
     unit=Unit.SAMPLES_PER_SECOND,
     read=_predicted_samples_per_s,
     header="Train samples(/s)",
     better=Better.HIGHER,
+    rate=True,
     label="predicted throughput",
 )
 
 # What the views show, in the order of rows and columns. A metric that is appended here has a
 # column in the view's table if it has a header, and is in CSV, JSON, Parquet and report.frame.
 END_TO_END: tuple[JobMetric, ...] = (RUNTIME, TRAIN_SAMPLES_PER_S)
-STEADY_STATE: tuple[JobMetric, ...] = (SETUP, STEADY_STEP, STEADY_SAMPLES_PER_S)
+STEADY_STATE: tuple[JobMetric, ...] = (
+    SETUP,
+    STEADY_STEP,
+    STEADY_SAMPLES_PER_S,
+    STEADY_TOKENS_PER_S,
+    PADDING_SHARE,
+)
 GPU: tuple[JobMetric, ...] = (
     GPU_UTILIZATION,
     GPU_UTILIZATION_P10,

@@ -27,6 +27,7 @@ VIEWS = {
     "scaling": "speed-up and efficiency of several processes",
     "inference": "latency and throughput of the trained models by PyTorch and by ONNX Runtime",
     "matrix": "which models train with which backend, and the error where one does not",
+    "headline": "the answer in words, a sentence of each pair, to be pasted into a chat",
     "answer": "one narrow row of each pair: its gain, and whether both arms learned alike",
     "claims": "what was published, and what was measured of it: name published runs and yours",
     "comparison": "gains of several runs side by side",
@@ -34,7 +35,7 @@ VIEWS = {
     "prediction": "what the first steps foretell of the whole training, and what it took",
     "summary": "one row of each pair over all runs that have it",
 }
-ON_REQUEST = ("answer", "claims", "comparison", "full", "prediction", "summary")
+ON_REQUEST = ("headline", "answer", "claims", "comparison", "full", "prediction", "summary")
 GROUPS = ("model", "task", "backend", "gpu", "run")
 
 
@@ -56,14 +57,15 @@ def register(commands: Commands) -> None:
     which = tables.add_mutually_exclusive_group()
     which.add_argument(
         "--view",
+        action="append",
         choices=VIEWS,
         metavar="VIEW",
-        help="only this table (default: every view that the runs have data for, but those on "
-        "request); the views stand below",
+        help="only this table (default: the answer in words, and every view that the runs have "
+        "data for, but those on request); may be given again; the views stand below",
     )
     which.add_argument(
         "--full",
-        action="store_const",
+        action="append_const",
         const="full",
         dest="view",
         help="all of every gain in one table: --view full",

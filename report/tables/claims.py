@@ -2,14 +2,14 @@
 
 The published side comes from runs that hold a claim (harness.schema.record.Claim), the measured
 side from all other runs that are named with them. Of several measured pairs that answer a claim one
-stands in the table, and the others under it: one of a whole training, measured or predicted, with
-an interval that is not wide; then measured before predicted; then the pair whose arms differ in
-nothing but the backend, then real data, then the latest run.
+stands in the table, and the others under it: one of a whole training, measured or predicted, whose
+arms differ in nothing but the backend, with the narrowest interval.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from harness.schema.record import JobRecord, trained_length
@@ -17,7 +17,6 @@ from report.analysis.claims import (
     WIDEST,
     Placed,
     Published,
-    is_narrow,
     is_related,
     place,
     published_rows,
@@ -35,10 +34,9 @@ from report.loading.runs import Run
 from report.tables.columns import (
     Column,
     format_number,
-    interval,
-    interval_column,
     percent,
     text,
+    with_ends,
 )
 from report.tables.footnotes import version_notes
 from report.tables.gain_rows import gain_rows
@@ -124,7 +122,6 @@ def claim_tables(parts: Sequence[TablePart[_Side]]) -> list[Table[ClaimRow]]:
         Column("Batch", text(lambda row: row.batch_size), right=True),
         Column("Pair", _pair, optional=True),
         Column("Our gain", _ours, right=True, importance=ESSENTIAL),
-        interval_column("Throughput 95%", lambda row: row.throughput_gain),
         Column("n", text(lambda row: row.n or None), right=True),
         Column(
             "Time",
@@ -177,7 +174,6 @@ def _measured_sides(run: Run) -> list[_Side]:
         (pair.workload, pair.baseline, pair.candidate): arms.of_pair(pair)
         for pair in run.info.pairs
     }
-    versions = "; ".join(version_notes(run))
     sides = []
     for row in rows:
         if row.a_a:
@@ -199,7 +195,7 @@ def _measured_sides(run: Run) -> list[_Side]:
                 batch_size=row.batch_size,
                 created_at=run.info.created_at,
                 suite=run.info.suite,
-                versions=versions,
+                versions=_versions(run, {baseline[0].arm.stack, candidate[0].arm.stack}),
                 published=None,
                 gain=row,
                 baseline=baseline[0],
@@ -208,6 +204,16 @@ def _measured_sides(run: Run) -> list[_Side]:
             )
         )
     return sides
+
+
+def _versions(run: Run, stacks: Collection[str]) -> str:
+    """Of the packages of these stacks; those of `ort` stand without its name."""
+    notes = [
+        note
+        for note in version_notes(run)
+        if not note.startswith("stack ") or note[len("stack ") : note.index(":")] in stacks
+    ]
+    return "; ".join(notes)
 
 
 def _mean(metric: JobMetric | None, jobs: Iterable[JobRecord]) -> float | None:
@@ -237,8 +243,10 @@ def _rows_of(published: Published, side: _Side, measured: Sequence[_Side]) -> li
 
 
 def _answers(published: Published, measured: Sequence[_Side]) -> list[_Side]:
-    """The measured pairs that do the work of a published one."""
-    return [
+    """The measured pairs that do the work of a published one; by one time where it was measured to
+    the end, for a prediction says less.
+    """
+    answers = [
         each
         for each in measured
         if each.baseline is not None
@@ -246,6 +254,23 @@ def _answers(published: Published, measured: Sequence[_Side]) -> list[_Side]:
         and same_work(published, each.baseline, each.candidate)
         and _is_of_the_whole(published, each)
     ]
+    to_the_end = {
+        _pair_of(each)
+        for each in answers
+        if each.gain is not None and each.gain.measure is END_TO_END and each.gain.outcome.ok
+    }
+    return [
+        each
+        for each in answers
+        if _pair_of(each) not in to_the_end
+        or (each.gain is not None and each.gain.measure is END_TO_END)
+    ]
+
+
+def _pair_of(side: _Side) -> tuple[str, ...]:
+    """What is the same for a pair by every measure."""
+    assert side.gain is not None
+    return side.run, side.workload, side.gain.baseline, side.gain.candidate
 
 
 def _is_of_the_whole(published: Published, side: _Side) -> bool:
@@ -266,15 +291,15 @@ def _rank(published: Published, side: _Side) -> tuple[object, ...]:
     assert side.gain is not None
     assert side.baseline is not None
     theirs = published.baseline
+    low, high = side.gain.throughput_gain.low, side.gain.throughput_gain.high
     precision = theirs.workload.training.precision if theirs is not None else side.precision
     return (
         side.gain.outcome.ok,
         side.precision == precision,
         side.gain.measure is not STEADY_STATE,
-        is_narrow(side.gain.throughput_gain.low, side.gain.throughput_gain.high),
-        -[measure.key for measure in _MEASURES].index(side.gain.measure.key),
         not side.gain.differs and not side.baseline.arm.options,
-        side.gain.baseline_attention == side.gain.candidate_attention == "eager",
+        -math.inf if low is None or high is None else low - high,
+        -[measure.key for measure in _MEASURES].index(side.gain.measure.key),
         side.baseline.sources.data != "synthetic",
         side.created_at,
         side.run,
@@ -392,7 +417,8 @@ def _as_published(row: ClaimRow) -> str:
 
 
 def _ours(row: ClaimRow) -> str:
-    return percent(row.latency_gain.value, row.throughput_gain.value)
+    both = percent(row.latency_gain.value), with_ends(row.throughput_gain)
+    return " / ".join(both) if all(both) else ""
 
 
 def _published_runtimes(row: ClaimRow) -> str:
@@ -464,9 +490,8 @@ def _others(
 def _told(gain: GainRow, side: _Side) -> str:
     """A measured gain as a phrase."""
     figure = gain.throughput_gain
-    within = interval(figure)
     return (
-        f"{percent(figure.value)} {f'({within})' if within else '(no interval)'} on "
+        f"{with_ends(figure)}{'' if figure.low is not None else ' (no interval)'} on "
         f"{side.device.removeprefix('NVIDIA ')}, batch {side.batch_size}, {gain.measure.label}, "
         f"n = {gain.n} ({side.run})"
     )

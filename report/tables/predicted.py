@@ -17,6 +17,7 @@ from report.analysis.metrics import (
     PREDICTED,
     PREDICTED_RUNTIME,
     SETUP,
+    WARM_SETUP,
     Figure,
     whole_steps,
 )
@@ -54,14 +55,15 @@ from report.tables.columns import (
 )
 from report.tables.footnotes import source_notes
 from report.tables.gain_rows import gain_rows
-from report.tables.gains import GAINS, pair_labels
+from report.tables.gains import gain_columns, pair_labels
 from report.tables.rows import GainRow, PredictedRow, extended
 from report.tables.table import Table, TablePart, make_table, part_of
 
 WHOLE = Measure("predicted", "end to end, predicted", PREDICTED_RUNTIME.read)
 LEGEND = (
     "predicted: set-up + (steps - 1) x steady step, for all epochs that the suite asks for; cold "
-    "set-up: of the arm's parity run, with all that is compiled or cached on first use",
+    "set-up: of the arm's parity run, with all that is compiled or cached on first use; the first "
+    "replicate of an arm that keeps compiled kernels compiles them and predicts nothing",
 )
 SIDE_BY_SIDE = "the set-ups of jobs that took turns were made side by side"
 
@@ -70,7 +72,7 @@ def predicted(run: Run) -> TablePart[PredictedRow]:
     """Every measured arm whose number of samples is known."""
     rows = []
     cold = arms_of(run).parity_runs
-    for row, jobs in counted_rows(run, (*PREDICTED, SETUP), (PREDICTED_RUNTIME,)):
+    for row, jobs in counted_rows(run, (*PREDICTED, WARM_SETUP), (PREDICTED_RUNTIME,)):
         if not jobs or (steps := whole_steps(jobs[0])) is None:
             continue
         parity_run = cold.get((row.workload, row.arm))
@@ -122,7 +124,7 @@ def predicted_tables(parts: Sequence[TablePart[PredictedRow]]) -> list[Table[Pre
         *epochs_column,
         Column("Steps", text(lambda row: row.steps), right=True),
         number_column("Cold set-up(s)", lambda row: row.cold_setup_s),
-        figure_column(SETUP, "Warm set-up(s)"),
+        figure_column(WARM_SETUP),
         count_column(),
         STATE,
     ]
@@ -190,9 +192,9 @@ def predicted_gain_tables(parts: Sequence[TablePart[GainRow]]) -> list[Table[Gai
         *facts,
         *workload_column(rows),
         *([Column("Gain of", arms, importance=ESSENTIAL)] if len(labels) > 1 else []),
-        *GAINS,
-        Column("Parity", text(lambda row: row.parity), optional=True),
+        *gain_columns(rows),
         count_column(),
+        Column("Parity", text(lambda row: row.parity), optional=True),
         TELLING_STATE,
     ]
     of = f"of {labels[0]}" if len(labels) == 1 else "by pair"

@@ -19,6 +19,7 @@ from report.tables import (
     cards,
     claims,
     gains,
+    headline,
     inference,
     metrics,
     predicted,
@@ -33,6 +34,7 @@ from report.tables.table import Document, Table, TablePart, View
 from report.text import MANY_RUNS
 
 SUMMARY = "summary"
+HEADLINE = "headline"
 VIEWS: dict[str, View[Any]] = {  # in the order in which tables come
     "runtimes": View(arms.runtimes, arms.runtime_tables),
     "steady": View(arms.steady, arms.steady_tables),
@@ -45,18 +47,19 @@ VIEWS: dict[str, View[Any]] = {  # in the order in which tables come
     "scaling": View(scaling.scaling, scaling.scaling_tables),
     "inference": View(inference.inference, inference.inference_tables),
     "matrix": View(support_matrix.matrix, support_matrix.matrix_tables),
+    HEADLINE: View(headline.headline, headline.headline_tables, asked_only=True),
     "answer": View(answer.answer, answer.answer_tables, asked_only=True),
     "claims": View(claims.claims, claims.claim_tables, asked_only=True, footer=False),
     "comparison": View(gains.gains, gains.comparison_tables, asked_only=True),
     "full": View(gains.full_gains, gains.full_tables, asked_only=True),
     "prediction": View(prediction.prediction, prediction.prediction_tables, asked_only=True),
-    "summary": View(summary.summary, summary.summary_tables, asked_only=True),
+    SUMMARY: View(summary.summary, summary.summary_tables, asked_only=True),
 }
 
 
 def build(
     runs: Sequence[Run],
-    view: str | None = None,
+    view: str | Sequence[str] | None = None,
     *,
     brief: bool = False,
     selection: Selection = EVERYTHING,
@@ -66,16 +69,18 @@ def build(
 
     Args:
         runs: The runs to tabulate.
-        view: The only view to make; None: every view that has something to say, except those that
-            repeat what others hold.
-        brief: Of more than MANY_RUNS runs, make the summary alone.
+        view: The only view to make, or several, of which those with nothing to say are left out;
+            None: every view that has something to say, except those that repeat what others hold.
+        brief: For people: the answer in words comes first, and of more than MANY_RUNS runs there is
+            the summary alone.
         selection: What of the runs is shown.
         group_by: A name of filters.GROUPS: a table for each of its values.
 
     Raises:
         BenchError: There is no run, nothing is selected, or there is no such view.
     """
-    names = _views_for(view, len(runs), brief=brief)
+    asked = [view] if isinstance(view, str) else [*(view or ())]
+    names = _views_for(asked, len(runs), brief=brief)
     selected = [selection.of(run, arms_of(run).replicates) for run in runs]
     shown = [run for run in selected if run is not None]
     if not shown and str(selection):
@@ -90,26 +95,31 @@ def build(
     for name in names:
         made = VIEWS[name]
         parts = [_shown_part(made.collect(run), selection) for run in shown]
-        if view is None and name != SUMMARY and not any(part.usual for part in parts):
+        if len(names) > 1 and not any(part.usual for part in parts):
             continue
         for title, of_group in _grouped(parts, group_by):
             tables += [
                 replace(table, title=f"{title}: {table.title}" if title else table.title)
                 for table in made.tables(of_group)
             ]
-    if view is not None and not VIEWS[view].footer:
+    if not all(VIEWS[name].footer for name in names):
         return Document(tuple(tables), ())
     notes = merge_notes([(run.info.run, run_notes(run)) for run in shown])
-    return Document(tuple(tables), (*headlines(shown), *notes))
+    # The words alone are for a chat, and say what they are of.
+    return Document(tuple(tables), () if names == [HEADLINE] else (*headlines(shown), *notes))
 
 
-def _views_for(view: str | None, runs: int, *, brief: bool) -> list[str]:
+def _views_for(asked: Sequence[str], runs: int, *, brief: bool) -> list[str]:
     """The views that are made of so many runs, as far as they have something to say."""
-    if view is not None and view not in VIEWS:
-        raise BenchError("no such view", place=view, fix=f"choose one of {', '.join(VIEWS)}")
-    if view is None and brief and runs > MANY_RUNS:
+    for view in asked:
+        if view not in VIEWS:
+            raise BenchError("no such view", place=view, fix=f"choose one of {', '.join(VIEWS)}")
+    if asked:
+        return list(dict.fromkeys(asked))
+    if brief and runs > MANY_RUNS:
         return [SUMMARY]
-    return [view] if view else [name for name, made in VIEWS.items() if not made.asked_only]
+    usual = [name for name, made in VIEWS.items() if not made.asked_only]
+    return [HEADLINE, *usual] if brief else usual
 
 
 def _shown_part(part: TablePart[AnyRow], selection: Selection) -> TablePart[AnyRow]:

@@ -10,6 +10,7 @@ import io
 import json
 import re
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import tabulate
 
@@ -18,7 +19,7 @@ from report.loading.runs import Run
 from report.tables.latex import latex
 from report.tables.registry import build
 from report.tables.rows import Value, describe_key
-from report.tables.table import Document, raw
+from report.tables.table import Document, Table, blocks, notes_once, raw
 from report.tables.terminal import terminal
 
 # Of every table that tabulate writes: two more spaces per header make wide tables wider.
@@ -36,7 +37,7 @@ def written(document: Document, form: str) -> str:
     """A document in a format of FORMATS; BenchError for another."""
     if form not in FORMATS:
         raise BenchError("no such format", place=form, fix=f"choose one of {', '.join(FORMATS)}")
-    return FORMATS[form](document)
+    return FORMATS[form](notes_once(document) if form in DISPLAYS else document)
 
 
 def markdown(document: Document) -> str:
@@ -45,24 +46,35 @@ def markdown(document: Document) -> str:
     """
     parts = []
     for table in document.tables:
-        parts.append(_escaped(table.title))
-        if table.rows:
-            parts.append(
-                tabulate.tabulate(
-                    [[_escaped(cell) for cell in cells] for cells in table.cells],
-                    headers=[_escaped(column.title) for column in table.columns],
-                    # as `github`, but it keeps the alignment of numbers whatever tabulate's version
-                    tablefmt="pipe",
-                    colalign=["right" if column.right else "left" for column in table.columns],
-                    disable_numparse=True,
-                )
-            )
+        if table.title:
+            parts.append(_escaped(table.title))
+        if table.sentences:
+            parts += _paragraph_or_bullets(table.sentences)
+        elif table.rows:
+            parts.append(_pipe_table(table))
         else:
             parts.append("(nothing recorded)")
         parts += _bullets(table.notes)
     if document.footer:
         parts += ["What was run:", *_bullets(document.footer)]
     return "\n\n".join(parts) + "\n"
+
+
+def _pipe_table(table: Table[Any]) -> str:
+    columns, of_runs = blocks(table)
+    lines: list[list[str]] = []
+    for block in of_runs:
+        if block.heading:
+            lines.append([f"**{_escaped(block.heading)}**", *[""] * (len(columns) - 1)])
+        lines += [[_escaped(cell) for cell in cells] for cells in block.cells]
+    return tabulate.tabulate(
+        lines,
+        headers=[_escaped(column.title) for column in columns],
+        # as `github`, but it keeps the alignment of numbers whatever tabulate's version
+        tablefmt="pipe",
+        colalign=["right" if column.right else "left" for column in columns],
+        disable_numparse=True,
+    )
 
 
 def csv_text(document: Document) -> str:
@@ -108,6 +120,10 @@ FORMATS: dict[str, Callable[[Document], str]] = {
     "csv": csv_text,
     "json": json_text,
 }
+
+
+def _paragraph_or_bullets(sentences: tuple[str, ...]) -> list[str]:
+    return [_escaped(sentences[0])] if len(sentences) == 1 else _bullets(sentences)
 
 
 def _bullets(notes: tuple[str, ...]) -> list[str]:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_args, get_type_hi
 from harness.schema.record import ENGINES, EngineTimes
 from report.analysis.claims import Placed
 from report.analysis.gains import Measure
+from report.analysis.headline import GainVerdict
 from report.analysis.metrics import (
     CYCLES_THROUGHPUT_GAIN,
     INFERENCE_METRICS,
@@ -500,6 +501,41 @@ class AnswerRow(GainRow):
 
 
 @dataclass(frozen=True, kw_only=True)
+class HeadlineRow(GainRow):
+    """A gain with its verdict, and the sentence of its pair."""
+
+    verdict: Annotated[
+        GainVerdict,
+        Meaning(
+            "faster, slower or not distinguishable by the 95% interval; without an interval; "
+            "without a result; or identical arms"
+        ),
+    ]
+    needed_replicates: Annotated[
+        int | None,
+        Meaning(
+            "of two or three replicates: how many it would take by their spread, to tell the gain "
+            "from 0 or to bound it to needed_for_pp (null: enough, or not to be told)"
+        ),
+    ]
+    needed_for_pp: Annotated[
+        float | None,
+        Meaning(
+            "half-width of the interval in percentage points that needed_replicates would bound "
+            "the gain to (null: to tell it from 0)"
+        ),
+    ]
+    facts: Annotated[
+        list[str],
+        Meaning("what the workload is: precision, batch size, attention, device, sources"),
+    ]
+    gpu_utilization: Annotated[
+        str, Meaning("NVML's GPU utilization of the candidate against the baseline's, in words")
+    ]
+    sentence: Annotated[str, Meaning("what all measures of the pair come to, in words")]
+
+
+@dataclass(frozen=True, kw_only=True)
 class SummaryRow(GainRow):
     """The latest gain of a pair, and what its runs have in all."""
 
@@ -630,15 +666,17 @@ class JobRow(Row):
 AnyRow = ArmRow | UtilizationRow | InferenceRow | GainRow
 ROW_KINDS: tuple[type[Row], ...] = (
     *(ArmRow, UtilizationRow, CardRow, MetricRow, ScalingRow, PredictedRow, PredictionRow),
-    *(SupportRow, InferenceRow, GainRow, FullRow, AnswerRow, SummaryRow, ClaimRow, JobRow),
+    *(SupportRow, InferenceRow, GainRow, FullRow, AnswerRow, HeadlineRow, SummaryRow),
+    *(ClaimRow, JobRow),
 )
 
 
 def extended(row: Row, kind: type[_Extended], **more: Any) -> _Extended:
-    """A row of `kind` with the fields of `row` and those that `row` does not have, or `more` of
-    what it has.
+    """A row of `kind` with the fields that it shares with `row`, and `more` of those that it has
+    besides or that are to be others.
     """
-    kept = {each.name: getattr(row, each.name) for each in fields(row)}
+    shared = {each.name for each in fields(kind)}
+    kept = {each.name: getattr(row, each.name) for each in fields(row) if each.name in shared}
     return kind(**{**kept, **more})
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import BenchError
-from harness.planning.hub import hub_cache
+from harness.planning.hub import hub_cache, tokenizer_folder
 from harness.schema.job import JobSpec
 from harness.schema.shapes import TINY_VOCABULARY
 from harness.worker.model import build
@@ -22,6 +22,8 @@ TRAINING_TEXTS = 20_000  # enough for a few thousand tokens
 BYTE_LEVEL = ("roberta", "gpt2", "llama")
 # Families whose models take no token_type_ids.
 PAIR_FREE = ("roberta", "gpt2", "distilbert", "t5", "llama")
+# Families that have the tokenizer of another one.
+LIKE = {"bart": "roberta"}
 
 
 def load(spec: JobSpec, identity: str, texts: Callable[[], list[str]]) -> tuple[Any, str]:
@@ -112,21 +114,27 @@ def _pretrained(spec: JobSpec) -> Any:
 
     model = spec.workload.model
     where = build.location(model)
-    place = f"models.{model.name}.path"
+    place, named = f"models.{model.name}.path", model.path
+    if model.tokenizer_path is not None:
+        place, named = f"models.{model.name}.tokenizer_path", model.tokenizer_path
+        folder = tokenizer_folder(named, place)
+        where = named if folder is None else str(folder)
     try:
-        tokenizer = AutoTokenizer.from_pretrained(where, use_fast=True, cache_dir=hub_cache())
+        tokenizer = AutoTokenizer.from_pretrained(
+            where, use_fast=True, cache_dir=hub_cache(), revision=model.revision or "main"
+        )
     except Exception as error:  # tokenizers raises bare Exceptions, transformers whatever comes up
         build.refuse_broken_files(model)
         reason = " ".join(str(error).split())[:300]
         raise BenchError(
-            f"no tokenizer can be read from {model.path}: {type(error).__name__}: {reason}",
+            f"no tokenizer can be read from {named}: {type(error).__name__}: {reason}",
             place=place,
             fix="a complete tokenizer beside the weights, or another model",
         ) from error
     if tokenizer.pad_token is None:
         if tokenizer.eos_token is None:
             raise BenchError(
-                f"the tokenizer of {model.path} has neither a padding token nor an end token",
+                f"the tokenizer of {named} has neither a padding token nor an end token",
                 place=place,
                 fix="set pad_token in its tokenizer_config.json",
             )
@@ -136,6 +144,7 @@ def _pretrained(spec: JobSpec) -> Any:
 
 def _built_in(spec: JobSpec, identity: str, texts: Callable[[], list[str]]) -> Any:
     family = build.shape(spec.workload.model)["model_type"]
+    family = LIKE.get(family, family)
     kind = family if family in PAIR_FREE else "bert"
     key = key_of(version=VERSION, kind=kind, text=identity, limit=TRAINING_TEXTS)
     folder = build_once(

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from property_support import examples
 from runner_support import BASELINE, CANDIDATE, ended, make_job
 
-from harness.planning.stopping import decide, half_width_pp, needed_replicates, times
+from harness.planning.stopping import decide, times
 from harness.runner.display import stopped
 from harness.schema.measurement import Adaptive
 from harness.schema.record import JobRecord, Pair, State, Timing, TurnTimes
-from harness.schema.stats import log_ratios, mean_interval
+from harness.schema.stats import half_width_pp, log_ratios, mean_interval, needed_replicates
 
 PAIR = Pair(workload="tiny", baseline=BASELINE, candidate=CANDIDATE)
 

@@ -244,7 +244,8 @@ STRUCTURED = set(
     Fingerprint.optimizer Fingerprint.attention Fingerprint.dtype_policy Sources.data_sha256
     GpuTelemetry.uuid GpuTelemetry.name Telemetry.series InferenceProof.provider
     InferenceProof.providers InferenceResult.attention Workload.name Model.name Model.architecture
-    Task.name Task.kind Training.target_modules Arm.name Arm.backend Arm.stack
+    Task.name Task.kind Task.files_sha256 Task.dataset Task.dataset_config Model.revision Arm.name
+    Training.target_modules Arm.backend Arm.stack
     """.split()
 )
 

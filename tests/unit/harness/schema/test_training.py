@@ -33,3 +33,18 @@ def test_settings_that_came_later_are_written_only_where_they_are_used() -> None
 def test_what_adapters_need(settings: dict[str, Any], said: str) -> None:
     with pytest.raises(ValidationError, match=said):
         Training(**settings)
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"adam_beta1": 0.8, "optim": "adafactor"}, "`adam_beta1` goes with an `optim` of AdamW"),
+        ({"warmup_steps": 3, "warmup_ratio": 0.1}, "say the same: give one of them"),
+        ({"warmup_steps": 0}, "greater than 0"),
+        ({"adam_beta2": 1}, "less than 1"),
+        ({"adam_epsilon": 0}, "greater than 0"),
+    ],
+)
+def test_a_setting_that_would_be_ignored_is_refused(settings: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValidationError, match=said):
+        Training(**settings)
