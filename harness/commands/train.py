@@ -256,6 +256,10 @@ def _training(group: Any) -> None:
         help="processes that load data; 0: the job's own (default: 0)",
     )
     add(
+        "--dataloader-pin-memory", nargs="?", const=True, type=truth, metavar="BOOL",
+        help="batches in page-locked memory, which the card reads (default: True on a GPU)",
+    )  # fmt: skip
+    add(
         "--logging-steps",
         type=int,
         metavar="N",

@@ -55,6 +55,7 @@ TRAINING = {
     "max_grad_norm": "max-grad-norm",
     "optim": "optim",
     "dataloader_workers": "dataloader-num-workers",
+    "dataloader_pin_memory": "dataloader-pin-memory",
     "logging_steps": "logging-steps",
     "seed": "seed",
 }

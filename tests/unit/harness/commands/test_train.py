@@ -212,5 +212,10 @@ def test_help_tells_the_default_that_the_model_declares(setting: str, option: st
     if setting.startswith("adam_"):  # left to transformers
         (field,) = (f for f in dataclasses.fields(TrainingArguments) if f.name == setting)
         default = field.default
-    told = {"max_steps": "the epochs", "warmup_steps": "by the ratio"}.get(setting, str(default))
+    by_another = {
+        "max_steps": "the epochs",
+        "warmup_steps": "by the ratio",
+        "dataloader_pin_memory": "True on a GPU",
+    }
+    told = by_another.get(setting, str(default))
     assert (action.help or "").endswith(f"(default: {told})")
