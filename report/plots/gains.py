@@ -274,8 +274,11 @@ def _legend(axes: Axes, rows: Sequence[GainRow]) -> None:
 
 def _numbers(row: GainRow) -> str:
     value, low, high = _gain(row)
-    interval = "" if low is None or high is None else f" ({low:z.1f} to {high:z.1f})"
     count = "n not published" if row.n is None else f"n = {row.n}"
+    if low is not None and high is not None and (row.a_a or low <= 0 <= high):
+        # The middle of an interval that does not tell the gain from 0 is no finding.
+        return minus(f"{low:+z.1f} to {high:+z.1f}, {count}")
+    interval = "" if low is None or high is None else f" ({low:z.1f} to {high:z.1f})"
     return minus(f"{value:+z.1f}{interval}, {count}")
 
 
