@@ -18,9 +18,9 @@ from harness.schema.record import EngineTimes, GpuTelemetry, JobRecord
 from report.analysis.statistics import latency_gain, throughput_gain
 
 Subject = TypeVar("Subject", contravariant=True)
-DETAIL, NORMAL, ESSENTIAL = 0, 1, 2
+DETAIL, NORMAL, MAJOR, ESSENTIAL = 0, 1, 2, 3
 """Importance of a column: where a table is wider than a terminal, columns of DETAIL are left out
-first, those of ESSENTIAL never.
+first, those of MAJOR (how certain a figure is) last, those of ESSENTIAL never.
 """
 
 
@@ -101,11 +101,13 @@ class Metric(Generic[Subject]):
         header: Its column in tables; empty: no table shows it.
         factor: What a value is multiplied by to be shown, as 1000 for milliseconds.
         digits: Decimals that are shown; None: as many as four significant digits need.
-        importance: Of its column in a terminal: DETAIL, NORMAL or ESSENTIAL.
+        importance: Of its column in a terminal: DETAIL, NORMAL, MAJOR or ESSENTIAL.
         optional: Whether its column is left out where no row has a value.
         better: Which values are better; None where that is not known.
         interval: Whether its mean has a 95% interval over replicates (Student's t).
-        interval_header: The column of the interval's half-width; empty: no table shows it.
+        interval_header: The column of the interval; empty: no table shows it.
+        rate: Whether it is a number of samples over a time: its mean over replicates is that number
+            over the mean time, so that both figures of an arm agree.
         series: Its name as a series of exports; empty: exports leave it out.
         proportional: Whether halving it is twice as good or bad, whatever its size. A gain is not:
             it may be near 0, and from 0.1% to 0.2% is no doubling of anything.
@@ -124,6 +126,7 @@ class Metric(Generic[Subject]):
     better: Better | None = None
     interval: bool = False
     interval_header: str = ""
+    rate: bool = False
     series: str = ""
     proportional: bool = True
     label: str = ""
@@ -167,17 +170,18 @@ RUNTIME = JobMetric(
     importance=ESSENTIAL,
     better=Better.LOWER,
     interval=True,
-    interval_header="Runtime ±95%",
+    interval_header="Runtime 95%",
     series="end-to-end-time",
     label="end to end time",
 )
 TRAIN_SAMPLES_PER_S = JobMetric(
     key="train_samples_per_s",
-    meaning="end-to-end training samples per second, mean",
+    meaning="end-to-end training samples per second: samples over the mean time",
     unit=Unit.SAMPLES_PER_SECOND,
     read=lambda job: None if job.group else job.timing.train_samples_per_s,
     header="Train samples(/s)",
     better=Better.HIGHER,
+    rate=True,
     interval=True,
     series="end-to-end-throughput",
     label="end to end throughput",
@@ -204,17 +208,18 @@ STEADY_STEP = JobMetric(
     importance=ESSENTIAL,
     better=Better.LOWER,
     interval=True,
-    interval_header="Step ±95%",
+    interval_header="Step 95%",
     series="steady-step-time",
     label="steady state time",
 )
 STEADY_SAMPLES_PER_S = JobMetric(
     key="steady_samples_per_s",
-    meaning="training samples per second after the warm-up, mean",
+    meaning="training samples per second after the warm-up: samples over the mean time",
     unit=Unit.SAMPLES_PER_SECOND,
     read=lambda job: job.timing.steady_samples_per_s,
     header="Steady samples(/s)",
     better=Better.HIGHER,
+    rate=True,
     interval=True,
     series="steady-throughput",
     label="steady state throughput",
@@ -377,7 +382,7 @@ THROUGHPUT_GAIN: Metric[float] = Metric(
     importance=ESSENTIAL,
     better=Better.HIGHER,
     interval=True,
-    interval_header="Throughput 95%",
+    interval_header="Throughput (95%)",
     series="throughput-gain",
     proportional=False,
 )
@@ -437,11 +442,12 @@ INFERENCE_LATENCY_P95: Metric[EngineTimes] = Metric(
 )
 INFERENCE_SAMPLES_PER_S: Metric[EngineTimes] = Metric(
     key="samples_per_s",
-    meaning="inference, samples per second by {engine}, mean",
+    meaning="inference, samples per second by {engine}: samples over the mean time",
     unit=Unit.SAMPLES_PER_SECOND,
     read=lambda times: times.samples_per_s,
     header="samples(/s)",
     better=Better.HIGHER,
+    rate=True,
     series="inference-throughput",
 )
 
@@ -482,16 +488,17 @@ PREDICTED_RUNTIME = JobMetric(
     importance=ESSENTIAL,
     better=Better.LOWER,
     interval=True,
-    interval_header="Predicted ±95%",
+    interval_header="Predicted 95%",
     label="predicted training time",
 )
 PREDICTED_SAMPLES_PER_S = JobMetric(
     key="whole_samples_per_s",
-    meaning="training samples per second of all epochs, predicted, mean",
+    meaning="training samples per second of all epochs, predicted: samples over the mean time",
     unit=Unit.SAMPLES_PER_SECOND,
     read=_predicted_samples_per_s,
     header="Train samples(/s)",
     better=Better.HIGHER,
+    rate=True,
     label="predicted throughput",
 )
 

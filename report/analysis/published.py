@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from pydantic import BaseModel, Field, ValidationError
 
 from harness.errors import BenchError
+from report.analysis.gains import gains_of
 from report.analysis.replicates import arms_of
+from report.analysis.statistics import format_gain
 from report.loading.runs import RUN_FILE, Run
 
 
@@ -121,11 +123,18 @@ def check_gains(run: Run) -> list[str]:
             "does not reproduce the published gains within the rounding of the runtimes: "
             f"{', '.join(failed)}"
         ]
-    return (
-        ["reproduces the published gains within the rounding of the published runtimes"]
-        if gains
-        else []
-    )
+    if not gains:
+        return []
+    printed = {(gain.workload, gain.baseline, gain.candidate) for gain in gains}
+    computed = [
+        f"{format_gain(gain.ratio)} on {gain.pair.workload}"
+        for gain in gains_of(run)
+        if gain.ratio and (gain.pair.workload, gain.pair.baseline, gain.pair.candidate) in printed
+    ]
+    return [
+        "reproduces the published gains within the rounding of the published runtimes, from which "
+        f"follows a throughput gain of {', of '.join(computed)}"
+    ]
 
 
 def check_samples(run: Run) -> list[str]:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 from harness.schema.stats import (
     CONFIDENCE,
@@ -23,6 +24,7 @@ __all__ = [
     "format_gain",
     "latency_gain",
     "log_ratios",
+    "mean_above_zero",
     "mean_interval",
     "mean_of",
     "throughput_gain",
@@ -47,6 +49,30 @@ def throughput_gain(d: float) -> float:
         return math.expm1(d)
     except OverflowError:
         return math.inf
+
+
+def mean_above_zero(values: Sequence[float], *, rate: bool = False) -> Estimate:
+    """The mean of values above 0, as times and rates are, and its interval on the logarithmic
+    scale.
+
+    With the Student's t interval mean ± h, the ends are mean · exp(±h / mean): the delta method for
+    ln of the mean, so that no end is below 0. Where h is small beside the mean, they are mean ± h.
+
+    Args:
+        values: One of each independent replicate, in one unit.
+        rate: The values are rates, each the same number over a time: the mean is that number over
+            the mean time, and the ends are those of the time.
+
+    Raises:
+        ValueError: There are no values.
+    """
+    times = mean_interval([1 / value for value in values] if rate else values)
+    mean = values[0] if len(set(values)) == 1 else 1 / times.mean if rate else times.mean
+    if times.low is None or times.high is None:
+        return replace(times, mean=mean)
+    # Of values above 0, the deviation is √n means at most, so this is at most Student's t.
+    apart = (times.high - times.low) / 2 / times.mean
+    return replace(times, mean=mean, low=mean * math.exp(-apart), high=mean * math.exp(apart))
 
 
 def welch_interval(

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from report.exports.points import ExportPoint, distinct_points, json_bytes
 from report.loading.runs import Run
 
-SYMMETRIC = 1e-9  # relative: ends of an interval that lie at equal distance but for rounding
+SYMMETRIC = 0.1  # of the half-width: ends of an interval that lie at nearly equal distances
 
 
 def files(runs: Sequence[Run]) -> dict[str, bytes]:
@@ -51,9 +51,9 @@ def _entry(point: ExportPoint) -> dict[str, str | float]:
 
 
 def _range(value: float, low: float, high: float) -> str:
-    """`± 0.5`, which the action can convert to another unit, where that is true; else `1.17 to
-    1.19`.
+    """`± 0.5`, which the action can convert to another unit, where that is nearly true; else `1.17
+    to 1.19`.
     """
-    if abs((high - value) - (value - low)) <= SYMMETRIC * max(abs(value), high - low):
+    if abs((high - value) - (value - low)) <= SYMMETRIC * (high - low) / 2:
         return f"± {(high - low) / 2:.6g}"
     return f"{low:.6g} to {high:.6g}"

@@ -21,12 +21,11 @@ from report.tables.columns import (
     TASK,
     Column,
     count_column,
-    interval,
     pair_attention,
-    percent,
     qualifications,
     split_facts,
     state_if_telling,
+    with_ends,
     workload_column,
 )
 from report.tables.footnotes import source_notes
@@ -127,9 +126,8 @@ def _steady(row: AnswerRow) -> str:
 
 def _gain(row: AnswerRow, gain: Figure, published: float | None = None) -> str:
     """A gain with its interval, as printed where it was published; "none" where there is none."""
-    if said := percent(published) or percent(gain.value):
-        within = interval(gain).replace("%", "")
-        return f"{said} ({within})" if within else said
+    if said := with_ends(gain, published):
+        return said
     return "" if row.source == "published" or row.outcome.ok else "none"
 
 

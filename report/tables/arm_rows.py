@@ -9,7 +9,7 @@ from harness.schema.record import JobRecord
 from report.analysis.metrics import NO_FIGURE, Figure, JobMetric, finite
 from report.analysis.outcome import HAS_RESULT, no_result
 from report.analysis.replicates import JobStatus, arms_of, count_verdicts, is_result, verdict
-from report.analysis.statistics import Estimate, mean_interval, mean_of, usable
+from report.analysis.statistics import Estimate, mean_above_zero, mean_of, usable
 from report.labels import BACKEND_LABELS, known
 from report.loading.runs import Run
 from report.tables.rows import ArmRow, Figures
@@ -78,10 +78,10 @@ def figure_means(metrics: Sequence[JobMetric], counted: Sequence[JobRecord]) -> 
 
 def _mean(metric: JobMetric, counted: Sequence[JobRecord]) -> Figure:
     values = [value for job in counted if (value := metric.read(job)) is not None]
-    if not metric.interval:
+    if not metric.interval and not metric.rate:
         return Figure.of(mean_of(values)) if values else NO_FIGURE
     values = [value for value in values if usable(value)]
-    return with_interval(mean_interval(values) if values else None)
+    return with_interval(mean_above_zero(values, rate=metric.rate) if values else None)
 
 
 def backend_label(jobs: Sequence[JobRecord], arm: str) -> str:

@@ -9,13 +9,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from report.analysis.metrics import DETAIL, ESSENTIAL, NORMAL, AnyMetric, Figure, JobMetric
+from report.analysis.metrics import DETAIL, ESSENTIAL, MAJOR, NORMAL, Figure, JobMetric
 from report.analysis.outcome import GainStatus, PrecisionTarget
 from report.tables.rows import AnyRow, ArmRow, GainRow, InferenceRow, TrainedRow, UtilizationRow
 from report.text import format_percent
 
 R = TypeVar("R", contravariant=True)
 Shown = TypeVar("Shown", bound=AnyRow, contravariant=True)
+Row = TypeVar("Row")
 FiguresRow = ArmRow | UtilizationRow
 
 
@@ -29,7 +30,7 @@ class Column(Generic[R]):
         right: Whether its cells are numbers, aligned to the right.
         optional: Left out where no row has anything to say.
         importance: Where a table is wider than a terminal, columns of DETAIL are left out first,
-            ESSENTIAL ones never.
+            then NORMAL and then MAJOR ones, ESSENTIAL ones never.
         sort: The number that rows are sorted by on the page, so that rounding makes no two rows
             equal; None: by the number that is displayed.
     """
@@ -115,10 +116,12 @@ def split_facts(
     ], f" ({shared})" if shared else ""
 
 
+RUN: Column[AnyRow] = Column("Run", lambda row: row.run, importance=ESSENTIAL)
+
+
 def run_column(rows: Sequence[AnyRow]) -> list[Column[AnyRow]]:
     """The column of the run, where rows are of several."""
-    several = len({row.run for row in rows}) > 1
-    return [Column("Run", lambda row: row.run, importance=ESSENTIAL)] if several else []
+    return [RUN] if len({row.run for row in rows}) > 1 else []
 
 
 def workload_column(rows: Sequence[AnyRow]) -> list[Column[AnyRow]]:
@@ -179,29 +182,31 @@ def figure_columns(metrics: Sequence[JobMetric]) -> list[Column[FiguresRow]]:
         column
         for metric in metrics
         if metric.header
-        for column in (figure_column(metric), *half_width_columns([metric]))
+        for column in (figure_column(metric), *interval_columns([metric]))
     ]
 
 
-def half_width_columns(metrics: Sequence[JobMetric]) -> list[Column[FiguresRow]]:
-    """The columns of half the intervals of the metrics that tables show with one."""
-    return [_half_width(metric) for metric in metrics if metric.interval_header]
+def interval_columns(metrics: Sequence[JobMetric]) -> list[Column[FiguresRow]]:
+    """The columns of the intervals of the metrics that tables show with one."""
+    return [_interval_column(metric) for metric in metrics if metric.interval_header]
 
 
-def _half_width(metric: JobMetric) -> Column[FiguresRow]:
+def _interval_column(metric: JobMetric) -> Column[FiguresRow]:
     def show(row: FiguresRow) -> str:
         figure = row.figure(metric)
-        if figure.value is None or figure.half_width is None:
+        if figure.value is None or figure.low is None or figure.high is None:
             return ""
         digits = decimals(figure.value * metric.factor)
-        return f"{figure.half_width * metric.factor:.{digits}f}"
+        ends = (format_number(end, metric.factor, digits) for end in (figure.low, figure.high))
+        return " to ".join(ends)
 
     return Column(
         metric.interval_header,
         show,
         right=True,
         optional=True,
-        sort=lambda row: row.figure(metric).half_width,
+        importance=MAJOR,
+        sort=lambda row: row.figure(metric).low,
     )
 
 
@@ -229,36 +234,34 @@ def percent(*fractions: float | None) -> str:
     return " / ".join(map(format_percent, known)) if len(known) == len(fractions) else ""
 
 
-def interval(figure: Figure) -> str:
-    """The interval of a fraction: "1.02% to 2.99%"; empty without one."""
-    if figure.low is None or figure.high is None:
-        return ""
-    return f"{format_percent(figure.low)} to {format_percent(figure.high)}"
+def with_ends(figure: Figure, printed: float | None = None) -> str:
+    """A fraction with its interval: "1.99% (1.02 to 2.99)"; empty without a value.
+
+    `printed`: the value as it was published, which stands in the place of one that is computed from
+    published times.
+    """
+    said = percent(figure.value if printed is None else printed)
+    if not said or figure.low is None or figure.high is None:
+        return said
+    low, high = (format_percent(end).removesuffix("%") for end in (figure.low, figure.high))
+    return f"{said} ({low} to {high})"
 
 
-def gain_column(
-    metric: AnyMetric,
-    read: Callable[[R], Figure],
-    title: str = "",
-) -> Column[R]:
-    """The column of a gain, as a percentage."""
+def fraction_column(
+    title: str,
+    rows: Sequence[Row],
+    read: Callable[[Row], Figure],
+    printed: Callable[[Row], float | None] = lambda row: None,
+) -> Column[Row]:
+    """The column of a fraction with its interval, as percentages; the title says so where any of
+    `rows` has an interval. `printed`: as of `with_ends`.
+    """
     return Column(
-        title or metric.header,
-        lambda row: percent(read(row).value),
+        f"{title} (95%)" if any(read(row).high is not None for row in rows) else title,
+        lambda row: with_ends(read(row), printed(row)),
         right=True,
-        importance=metric.importance,
+        importance=ESSENTIAL,
         sort=lambda row: read(row).value,
-    )
-
-
-def interval_column(title: str, read: Callable[[R], Figure]) -> Column[R]:
-    """The column of a fraction's interval, which is left out where no row has one."""
-    return Column(
-        title,
-        lambda row: interval(read(row)),
-        right=True,
-        optional=True,
-        sort=lambda row: read(row).low,
     )
 
 
@@ -271,7 +274,9 @@ def count(row: AnyRow) -> str:
 
 def count_column(title: str = "n", *, optional: bool = False) -> Column[AnyRow]:
     """The column of the replicates that count."""
-    return Column(title, count, right=True, optional=optional, sort=lambda row: row.n)
+    return Column(
+        title, count, right=True, optional=optional, importance=MAJOR, sort=lambda row: row.n
+    )
 
 
 def qualifications(row: AnyRow) -> list[str]:

@@ -27,8 +27,7 @@ from report.tables.columns import (
     Column,
     count_column,
     device,
-    gain_column,
-    interval_column,
+    fraction_column,
     percent,
     run_column,
     split_facts,
@@ -66,10 +65,9 @@ def gain_tables(parts: Sequence[TablePart[GainRow]]) -> list[Table[GainRow]]:
         *workload_column(rows),
         *([Column("Gain of", arms, importance=ESSENTIAL)] if len(labels) > 1 else []),
         *([TIME] if len({row.measure for row in rows}) > 1 else []),
-        *GAINS,
-        _AS_PUBLISHED,
-        *CHECKS,
+        *gain_columns(rows),
         count_column(optional=True),
+        *CHECKS,
         STATE,
     ]
     title = f"Gain of {labels[0]}{shared}:" if len(labels) == 1 else f"Gains by pair{shared}:"
@@ -88,7 +86,6 @@ def comparison_tables(parts: Sequence[TablePart[GainRow]]) -> list[Table[GainRow
     arms = pair_labels(parts)
     facts, shared = split_facts(rows, (TASK, PRECISION, PAIR_ATTENTION))
     told = {(row.model, row.batch_size, arms(row), device(row), row.measure.label) for row in rows}
-    latency, throughput, within = GAINS
     columns: list[Column[GainRow]] = [
         *(run_column(rows) if len(told) < len(rows) else []),
         MODEL,
@@ -96,11 +93,9 @@ def comparison_tables(parts: Sequence[TablePart[GainRow]]) -> list[Table[GainRow
         Column("Gain of", arms, importance=ESSENTIAL),
         Column("GPU", device_or_published),
         TIME,
-        replace(latency, show=_latency_as_printed),
-        replace(throughput, show=_throughput_as_printed),
-        within,
-        *CHECKS,
+        *gain_columns(rows),
         count_column(optional=True),
+        *CHECKS,
         *facts,
         TELLING_STATE,
     ]
@@ -132,9 +127,8 @@ def full_tables(parts: Sequence[TablePart[FullRow]]) -> list[Table[FullRow]]:
         Column("Gain of", arms, importance=ESSENTIAL),
         TIME,
         *full.TIMES,
-        *GAINS,
+        *gain_columns(rows, latency=True),
         count_column(optional=True),
-        _AS_PUBLISHED,
         *CHECKS,
         *full.MACHINE,
         STATE,
@@ -145,11 +139,6 @@ def full_tables(parts: Sequence[TablePart[FullRow]]) -> list[Table[FullRow]]:
 
 TIME: Column[GainRow] = Column("Time", lambda row: row.measure.label, importance=ESSENTIAL)
 OPTIONAL_BATCH = replace(BATCH.column, optional=True, importance=NORMAL)
-GAINS: tuple[Column[GainRow], ...] = (
-    gain_column(LATENCY_GAIN, lambda row: row.latency_gain),
-    gain_column(THROUGHPUT_GAIN, lambda row: row.throughput_gain),
-    interval_column(THROUGHPUT_GAIN.interval_header, lambda row: row.throughput_gain),
-)
 CHECKS: tuple[Column[GainRow], ...] = (  # held against a gain, in every table of gains
     Column(
         "A/A",
@@ -169,29 +158,35 @@ CHECKS: tuple[Column[GainRow], ...] = (  # held against a gain, in every table o
     ),
     Column("Parity", text(lambda row: row.parity), optional=True),
 )
-_AS_PUBLISHED: Column[GainRow] = Column(
-    "As published",
-    lambda row: percent(row.published_latency_gain, row.published_throughput_gain),
-    right=True,
-    optional=True,
-    sort=lambda row: row.published_latency_gain,
-)
+
+
+def gain_columns(rows: Sequence[GainRow], *, latency: bool = False) -> list[Column[GainRow]]:
+    """The throughput gain with its interval; the latency gain before it where it was published, or
+    `latency` asks for it. What was published stands as printed.
+    """
+    throughput: Column[GainRow] = fraction_column(
+        THROUGHPUT_GAIN.header,
+        rows,
+        lambda row: row.throughput_gain,
+        lambda row: row.published_throughput_gain,
+    )
+    if not latency and all(row.published_latency_gain is None for row in rows):
+        return [throughput]
+    shown: Column[GainRow] = Column(
+        LATENCY_GAIN.header,
+        lambda row: (
+            percent(row.published_latency_gain)
+            or (percent(row.latency_gain.value) if latency else "")
+        ),
+        right=True,
+        sort=lambda row: row.latency_gain.value,
+    )
+    return [shown, throughput]
 
 
 def device_or_published(row: GainRow) -> str:
     """The card, and whether somebody else published the gain."""
     return device(row) + (" (published)" if row.source == "published" else "")
-
-
-def _latency_as_printed(row: GainRow) -> str:
-    """A gain as published where it was; the one made from published times knows them only as
-    rounded.
-    """
-    return percent(row.published_latency_gain) or percent(row.latency_gain.value)
-
-
-def _throughput_as_printed(row: GainRow) -> str:
-    return percent(row.published_throughput_gain) or percent(row.throughput_gain.value)
 
 
 @dataclass(frozen=True)

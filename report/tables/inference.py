@@ -17,7 +17,6 @@ from report.analysis.metrics import (
     INFERENCE_LATENCY_P95,
     INFERENCE_METRICS,
     INFERENCE_SAMPLES_PER_S,
-    LATENCY_GAIN,
     THROUGHPUT_GAIN,
     Figure,
     Metric,
@@ -25,7 +24,7 @@ from report.analysis.metrics import (
 )
 from report.analysis.parity import MAIN_METRICS
 from report.analysis.replicates import arms_of
-from report.analysis.statistics import mean_interval, mean_of
+from report.analysis.statistics import mean_above_zero, mean_of
 from report.loading.runs import Run
 from report.tables.arm_rows import (
     attention,
@@ -47,8 +46,7 @@ from report.tables.columns import (
     count_column,
     decimals,
     format_number,
-    gain_column,
-    interval_column,
+    fraction_column,
     run_column,
     split_facts,
     text,
@@ -107,9 +105,7 @@ def inference_tables(parts: Sequence[TablePart[InferenceRow]]) -> list[Table[Inf
         ),
         *map(_latency_column, ENGINES),
         *map(_throughput_column, ENGINES),
-        gain_column(LATENCY_GAIN, lambda row: row.latency_gain),
-        gain_column(THROUGHPUT_GAIN, lambda row: row.throughput_gain),
-        interval_column(THROUGHPUT_GAIN.interval_header, lambda row: row.throughput_gain),
+        fraction_column(THROUGHPUT_GAIN.header, rows, lambda row: row.throughput_gain),
         count_column(),
         Column("Metric", _metric, optional=True),
         Column(
@@ -224,8 +220,8 @@ def _times(engine: str, points: Sequence[InferencePoint]) -> Mapping[Metric[Engi
 
 def _figure(metric: Metric[EngineTimes], timed: Sequence[EngineTimes]) -> Figure:
     values = [value for times in timed if (value := metric.read(times)) is not None]
-    if metric.interval:
-        return with_interval(mean_interval(values) if values else None)
+    if metric.interval or metric.rate:
+        return with_interval(mean_above_zero(values, rate=metric.rate) if values else None)
     return Figure(_mean(values))
 
 

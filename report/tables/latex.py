@@ -10,7 +10,7 @@ from typing import Any
 
 from tabulate import LATEX_ESCAPE_RULES, tabulate
 
-from report.tables.table import Document, Table
+from report.tables.table import Document, Table, blocks
 
 # What tabulate escapes, and what it leaves that would not be printed as it stands.
 _BY_TABULATE = str.maketrans(LATEX_ESCAPE_RULES)
@@ -66,12 +66,17 @@ def _escape_besides(text: str) -> str:
 
 
 def _float(table: Table[Any]) -> str:
-    nothing = ["(nothing recorded)", *[""] * (len(table.columns) - 1)]
+    columns, of_runs = blocks(table)
+    nothing = [""] * (len(columns) - 1)
+    lines: list[list[str]] = []
+    for block in of_runs:
+        lines += [[_one_line(block.heading), *nothing]] if block.heading else []
+        lines += [[_one_line(cell) for cell in cells] for cells in block.cells]
     tabular = tabulate(
-        [[_one_line(cell) for cell in cells] for cells in table.cells] or [nothing],
-        [_one_line(column.title) for column in table.columns],
+        lines or [["(nothing recorded)", *nothing]],
+        [_one_line(column.title) for column in columns],
         "latex_booktabs",
-        colalign=["right" if column.right else "left" for column in table.columns],
+        colalign=["right" if column.right else "left" for column in columns],
         disable_numparse=True,
     )
     caption = escape(table.title.removesuffix(":"))

@@ -28,6 +28,7 @@ from harness.files import write_text
 from report.loading.runs import Run, find_run, load_runs
 from report.tables.registry import VIEWS, build
 from report.tables.render import written
+from report.tables.table import Document
 
 _BEGIN = re.compile(r"\s*<!--\s*(table|plot):(.*?)-->\s*")
 _MARKER = re.compile(r"^\s*<!--\s*(?:table|plot):(.*?)-->\s*$", re.MULTILINE)
@@ -91,12 +92,14 @@ def refresh(
         # must not change them.
         beside = [folder for name in sorted(named) if (folder := _folder(name, results))]
         pictures: dict[Path, str] = {}
+        said: set[tuple[tuple[str, ...], str]] = set()
 
         def make(
             marker: Marker,
             path: Path = path,
             beside: Sequence[Path] = beside,
             pictures: dict[Path, str] = pictures,
+            said: set[tuple[tuple[str, ...], str]] = said,
         ) -> str | None:
             if marker.what == "plot" and draw is None:
                 return None
@@ -111,7 +114,7 @@ def refresh(
             document = build(runs, marker.options.get("view"), brief=True)
             if marker.options.get("footer") == "no":
                 document = replace(document, footer=())
-            return written(document, "markdown")
+            return written(_not_said_before(document, marker.runs, said), "markdown")
 
         fresh = rewrite(text, make, place=str(path))
         for target, content in ((path, fresh), *pictures.items()):
@@ -121,6 +124,22 @@ def refresh(
                     target.parent.mkdir(parents=True, exist_ok=True)
                     write_text(target, content)
     return stale, list(problems)
+
+
+def _not_said_before(
+    document: Document, runs: tuple[str, ...], said: set[tuple[tuple[str, ...], str]]
+) -> Document:
+    """The tables without what stands under an earlier table of the same runs in the file, notes and
+    the list of what was run; `said` has that, and gets what stands here.
+    """
+
+    def new(notes: tuple[str, ...]) -> tuple[str, ...]:
+        kept = tuple(note for note in notes if (runs, note) not in said)
+        said.update((runs, note) for note in notes)
+        return kept
+
+    tables = tuple(replace(table, notes=new(table.notes)) for table in document.tables)
+    return Document(tables, new(document.footer))
 
 
 def rewrite(text: str, make: Callable[[Marker], str | None], *, place: str) -> str:

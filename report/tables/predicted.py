@@ -54,7 +54,7 @@ from report.tables.columns import (
 )
 from report.tables.footnotes import source_notes
 from report.tables.gain_rows import gain_rows
-from report.tables.gains import GAINS, pair_labels
+from report.tables.gains import gain_columns, pair_labels
 from report.tables.rows import GainRow, PredictedRow, extended
 from report.tables.table import Table, TablePart, make_table, part_of
 
@@ -190,9 +190,9 @@ def predicted_gain_tables(parts: Sequence[TablePart[GainRow]]) -> list[Table[Gai
         *facts,
         *workload_column(rows),
         *([Column("Gain of", arms, importance=ESSENTIAL)] if len(labels) > 1 else []),
-        *GAINS,
-        Column("Parity", text(lambda row: row.parity), optional=True),
+        *gain_columns(rows),
         count_column(),
+        Column("Parity", text(lambda row: row.parity), optional=True),
         TELLING_STATE,
     ]
     of = f"of {labels[0]}" if len(labels) == 1 else "by pair"

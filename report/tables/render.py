@@ -10,6 +10,7 @@ import io
 import json
 import re
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import tabulate
 
@@ -18,7 +19,7 @@ from report.loading.runs import Run
 from report.tables.latex import latex
 from report.tables.registry import build
 from report.tables.rows import Value, describe_key
-from report.tables.table import Document, raw
+from report.tables.table import Document, Table, blocks, notes_once, raw
 from report.tables.terminal import terminal
 
 # Of every table that tabulate writes: two more spaces per header make wide tables wider.
@@ -36,7 +37,7 @@ def written(document: Document, form: str) -> str:
     """A document in a format of FORMATS; BenchError for another."""
     if form not in FORMATS:
         raise BenchError("no such format", place=form, fix=f"choose one of {', '.join(FORMATS)}")
-    return FORMATS[form](document)
+    return FORMATS[form](notes_once(document) if form in DISPLAYS else document)
 
 
 def markdown(document: Document) -> str:
@@ -50,22 +51,30 @@ def markdown(document: Document) -> str:
         if table.sentences:
             parts += _paragraph_or_bullets(table.sentences)
         elif table.rows:
-            parts.append(
-                tabulate.tabulate(
-                    [[_escaped(cell) for cell in cells] for cells in table.cells],
-                    headers=[_escaped(column.title) for column in table.columns],
-                    # as `github`, but it keeps the alignment of numbers whatever tabulate's version
-                    tablefmt="pipe",
-                    colalign=["right" if column.right else "left" for column in table.columns],
-                    disable_numparse=True,
-                )
-            )
+            parts.append(_pipe_table(table))
         else:
             parts.append("(nothing recorded)")
         parts += _bullets(table.notes)
     if document.footer:
         parts += ["What was run:", *_bullets(document.footer)]
     return "\n\n".join(parts) + "\n"
+
+
+def _pipe_table(table: Table[Any]) -> str:
+    columns, of_runs = blocks(table)
+    lines: list[list[str]] = []
+    for block in of_runs:
+        if block.heading:
+            lines.append([f"**{_escaped(block.heading)}**", *[""] * (len(columns) - 1)])
+        lines += [[_escaped(cell) for cell in cells] for cells in block.cells]
+    return tabulate.tabulate(
+        lines,
+        headers=[_escaped(column.title) for column in columns],
+        # as `github`, but it keeps the alignment of numbers whatever tabulate's version
+        tablefmt="pipe",
+        colalign=["right" if column.right else "left" for column in columns],
+        disable_numparse=True,
+    )
 
 
 def csv_text(document: Document) -> str:

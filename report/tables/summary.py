@@ -17,7 +17,7 @@ from report.tables.columns import (
     STATE,
     TASK,
     Column,
-    interval_column,
+    fraction_column,
     percent,
     split_facts,
 )
@@ -64,13 +64,12 @@ def summary_tables(parts: Sequence[TablePart[GainRow]]) -> list[Table[SummaryRow
         ),
         Column("Lowest", lambda row: percent(row.lowest_throughput_gain), right=True),
         Column("Highest", lambda row: percent(row.highest_throughput_gain), right=True),
-        Column(
+        fraction_column(
             "Latest",
-            lambda row: percent(row.throughput_gain.value),
-            right=True,
-            importance=ESSENTIAL,
+            rows,
+            lambda row: row.throughput_gain,
+            lambda row: row.published_throughput_gain,
         ),
-        interval_column("Latest 95%", lambda row: row.throughput_gain),
         *CHECKS,
         STATE,
     ]

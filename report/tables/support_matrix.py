@@ -7,6 +7,7 @@ A job that failed is a result here: its message stands in its row.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from harness.schema.record import JobRecord
 from report.analysis.gains import STEADY_STATE, Gain, gains_of
@@ -26,16 +27,17 @@ from report.tables.columns import (
     Fact,
     backends_are_shared,
     count_column,
-    interval_column,
+    fraction_column,
     run_column,
     split_facts,
     text,
+    with_ends,
     workload_column,
 )
 from report.tables.footnotes import merge_notes, source_notes
 from report.tables.rows import ArmRow, SupportRow, extended
 from report.tables.table import Table, TablePart, make_table, part_of
-from report.text import format_percent, in_one_line
+from report.text import in_one_line
 
 SEVERAL_MODELS = 4  # a run of as many is a matrix although nobody asked
 # characters: the table says what went wrong, the jobs' own records say it whole
@@ -71,6 +73,7 @@ def matrix_tables(parts: Sequence[TablePart[SupportRow]]) -> list[Table[SupportR
         rows, (TASK, PRECISION, BATCH, *(() if by_name else (ATTENTION,)), HOST)
     )
     over = {row.baseline if by_name else row.baseline_backend for row in rows if row.baseline}
+    gain = f"Throughput over {over.pop()}" if len(over) == 1 else THROUGHPUT_GAIN.header
     columns: list[Column[SupportRow]] = [
         *run_column(rows),
         MODEL,
@@ -80,13 +83,10 @@ def matrix_tables(parts: Sequence[TablePart[SupportRow]]) -> list[Table[SupportR
         Column("Trains", lambda row: row.trains, importance=ESSENTIAL),
         Column("Proven", text(lambda row: row.proven), importance=ESSENTIAL),
         Column("Parity", text(lambda row: row.parity)),
-        Column(
-            f"Throughput over {over.pop()}" if len(over) == 1 else THROUGHPUT_GAIN.header,
-            _gain,
-            right=True,
-            sort=lambda row: row.throughput_gain.value,
+        replace(
+            fraction_column(gain, rows, lambda row: row.throughput_gain),
+            show=_gain,
         ),
-        interval_column(THROUGHPUT_GAIN.interval_header, lambda row: row.throughput_gain),
         count_column(),
         Column("Error", lambda row: row.error, optional=True, importance=ESSENTIAL),
     ]
@@ -171,6 +171,5 @@ def _short(said: str) -> str:
 def _gain(row: SupportRow) -> str:
     """A gain without an interval says of how many replicates it is."""
     gain = row.throughput_gain
-    if gain.value is None:
-        return ""
-    return format_percent(gain.value) + ("" if gain.low is not None else " (n = 1)")
+    said = with_ends(gain)
+    return f"{said} (n = 1)" if said and gain.low is None else said

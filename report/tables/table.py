@@ -6,12 +6,13 @@ A view is one kind of table (report.tables.registry); an output format is one fu
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Generic, Protocol, TypeVar
 
 from report.loading.runs import Run
-from report.tables.columns import Column
+from report.tables.columns import RUN, Column
 from report.tables.rows import Value
 
 R = TypeVar("R")
@@ -48,6 +49,33 @@ class Table(Generic[R]):
     sentences: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class RunBlock:
+    """Rows that stand together in a display.
+
+    Attributes:
+        heading: The run that they are of; empty where all rows of the table are of one.
+        cells: As of Table, without the column of the run where there is a heading.
+    """
+
+    heading: str
+    cells: tuple[tuple[str, ...], ...]
+
+
+def blocks(table: Table[R]) -> tuple[tuple[Column[R], ...], list[RunBlock]]:
+    """The columns and rows as they are displayed: a run's name once above its rows, not in each of
+    them. Where rows of runs alternate, or each run has one row, the column stays.
+    """
+    runs = [cells[0] for cells in table.cells] if table.columns[:1] == (RUN,) else []
+    pairs = zip(runs, table.cells, strict=False)  # without runs: none
+    found = [(run, [*of_run]) for run, of_run in itertools.groupby(pairs, lambda pair: pair[0])]
+    if not found or len(found) > len(set(runs)) or len(found) == len(runs):
+        return table.columns, [RunBlock("", table.cells)]
+    return table.columns[1:], [
+        RunBlock(run, tuple(cells[1:] for _, cells in of_run)) for run, of_run in found
+    ]
+
+
 def raw(table: Table[Any]) -> list[dict[str, Value]]:
     """The rows of a table in their raw form, by the names that report.tables.rows describes."""
     rows: Sequence[Flat] = table.rows
@@ -62,6 +90,16 @@ class Document:
 
     tables: tuple[Table[Any], ...]
     footer: tuple[str, ...]
+
+
+def notes_once(document: Document) -> Document:
+    """The document without the notes that stand under an earlier table of it."""
+    said: set[str] = set()
+    tables = []
+    for table in document.tables:
+        tables.append(replace(table, notes=tuple(note for note in table.notes if note not in said)))
+        said.update(table.notes)
+    return replace(document, tables=tuple(tables))
 
 
 @dataclass(frozen=True)

@@ -4,26 +4,31 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import shutil
 import sys
 import unicodedata
+from dataclasses import dataclass
 from typing import Any
 
 from report.analysis.metrics import ESSENTIAL
-from report.tables.table import Document, Table
+from report.tables.columns import Column
+from report.tables.table import Document, RunBlock, Table, blocks
 
 WITHOUT_A_TERMINAL = 120  # columns
 SHORT = 16  # cells: text that fits in so many is not wrapped
-LONG = 28  # cells: words are broken only where they are longer
 _BETWEEN = 2  # cells between columns
+_BEFORE_BRACKET = r" (?=\()"
+_HEADING = "\ue000"  # for private use: no name that is shown has it by itself
 
 
 def terminal(document: Document, width: int | None = None) -> str:
     """The tables in `width` cells, by default the terminal's (COLUMNS overrides); bold titles where
     it is one.
 
-    Columns that are least important (columns.DETAIL, then all that are not ESSENTIAL) are left out
-    from the right until the rest can stand side by side; a line under the table names them.
+    Columns that are least important (metrics.DETAIL, then NORMAL, then MAJOR) are left out
+    from the right until the rest can stand side by side; a line under the table names them. Where
+    even those cannot, each row is an entry of a list.
     """
     from rich.console import Console
     from rich.text import Text
@@ -76,71 +81,162 @@ def fitting(table: Table[Any], width: int) -> list[int]:
     """The indices of the columns that are shown in `width` cells, wrapped if need be; those of
     ESSENTIAL always.
     """
-    shown = list(range(len(table.columns)))
+    return _fitting(_Grid.of(table), width)
+
+
+@dataclass(frozen=True)
+class _Grid:
+    """A table as it is displayed: `places[i]` is the index in the table of column i."""
+
+    columns: tuple[Column[Any], ...]
+    blocks: list[RunBlock]
+    places: range
+
+    @classmethod
+    def of(cls, table: Table[Any]) -> _Grid:
+        columns, of_runs = blocks(table)
+        return cls(columns, of_runs, range(len(table.columns))[-len(columns) :])
+
+    def texts(self, place: int) -> list[str]:
+        """The cells of the column that has this index in the table."""
+        index = self.places.index(place)
+        return [plain(cells[index]) for block in self.blocks for cells in block.cells]
+
+    def column(self, place: int) -> Column[Any]:
+        """The column that has this index in the table."""
+        return self.columns[self.places.index(place)]
+
+
+def _fitting(grid: _Grid, width: int) -> list[int]:
+    shown = [*grid.places]
     droppable = sorted(
-        (index for index in shown if table.columns[index].importance < ESSENTIAL),
-        key=lambda index: (table.columns[index].importance, -index),
+        (place for place in shown if grid.column(place).importance < ESSENTIAL),
+        key=lambda place: (grid.column(place).importance, -place),
     )
-    for index in droppable:
-        if _needed(table, shown) <= width:
+    for place in droppable:
+        if _needed(grid, shown) <= width:
             break
-        shown.remove(index)
+        shown.remove(place)
     return shown
 
 
-def _needed(table: Table[Any], shown: list[int]) -> int:
-    return sum(_least_width(table, index) + _BETWEEN for index in shown)
+def _needed(grid: _Grid, shown: list[int]) -> int:
+    return sum(_least_width(grid, place) + _BETWEEN for place in shown)
 
 
-def _widths(table: Table[Any], shown: list[int], width: int) -> dict[int, int]:
-    """The widths of the columns shown, what is left over given to those that would wrap most.
-
-    Empty where they cannot fit: words and numbers have to be broken then, which rich does.
+def _widths(grid: _Grid, shown: list[int], width: int) -> dict[int, int]:
+    """The widths of the columns shown, what is left over given to those that would wrap most; empty
+    where they cannot stand side by side.
     """
     from rich.cells import cell_len
 
-    left = width - _needed(table, shown)
+    left = width - _needed(grid, shown)
     if left < 0:
         return {}
-    widths = {index: _least_width(table, index) for index in shown}
+    widths = {place: _least_width(grid, place) for place in shown}
     wanted = {
-        index: max(
-            cell_len(plain(text))
-            for text in (table.columns[index].title, *(row[index] for row in table.cells))
-        )
-        for index in shown
+        place: max(map(cell_len, (plain(grid.column(place).title), *grid.texts(place))))
+        for place in shown
     }
-    while left > 0 and any(wanted[index] > widths[index] for index in shown):
-        widths[max(shown, key=lambda index: wanted[index] - widths[index])] += 1
+    while left > 0 and any(wanted[place] > widths[place] for place in shown):
+        widths[max(shown, key=lambda place: wanted[place] - widths[place])] += 1
         left -= 1
     return widths
 
 
 def _print_rows(console: object, table: Table[Any], width: int) -> list[int]:
-    """Print the rows; returns the columns left out."""
+    """Print the rows; returns the indices of the columns left out.
+
+    Columns that cannot stand side by side without cutting words are written as a list instead,
+    which has all columns.
+    """
     from rich import box
     from rich.console import Console
-    from rich.table import Table as Grid
+    from rich.table import Table as RichTable
     from rich.text import Text
 
     assert isinstance(console, Console)
-    shown = fitting(table, width)
-    widths = _widths(table, shown, width)
-    grid = Grid(
+    grid = _Grid.of(table)
+    shown = _fitting(grid, width)
+    widths = _widths(grid, shown, width)
+    if not widths:
+        _print_list(console, grid)
+        return []
+    drawn = RichTable(
         box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, _BETWEEN - 1, 0, 0), show_edge=False
     )
-    for index in shown:
-        column = table.columns[index]
-        grid.add_column(
+    for place in shown:
+        column = grid.column(place)
+        drawn.add_column(
             Text(plain(column.title)),
             justify="right" if column.right else "left",
             overflow="fold",
-            width=widths.get(index),
+            width=widths[place],
         )
-    for cells in table.cells:
-        grid.add_row(*(Text(plain(cells[index])) for index in shown))
-    console.print(grid)
-    return [index for index in range(len(table.columns)) if index not in shown]
+
+    def lines(place: int, text: str) -> str:
+        return "\n".join(wrapped(text, widths[place], number=grid.column(place).right))
+
+    headings: list[str] = []
+    for block in grid.blocks:
+        if block.heading:
+            headings.append(plain(block.heading))
+            drawn.add_row(Text(_HEADING))  # its line is replaced, for it is wider than any column
+        for cells in block.cells:
+            texts = {place: plain(cell) for place, cell in zip(grid.places, cells, strict=True)}
+            drawn.add_row(*(Text(lines(p, texts[p])) for p in shown))
+    with console.capture() as capture:
+        console.print(drawn)
+    left = iter(headings)
+    for line in capture.get().splitlines():
+        if line.strip() == _HEADING and (heading := next(left, None)) is not None:
+            console.print(Text(heading, style="bold", overflow="fold"))
+        else:
+            console.file.write(f"{line}\n")
+    left_out = {*range(len(table.columns))} - {*shown}
+    return sorted(left_out & {*grid.places})
+
+
+def _print_list(console: object, grid: _Grid) -> None:
+    from rich.console import Console
+    from rich.text import Text
+
+    assert isinstance(console, Console)
+    for block in grid.blocks:
+        if block.heading:
+            console.print(Text(plain(block.heading), style="bold", overflow="fold"))
+        for cells in block.cells:
+            said = [
+                f"{column.title} {cell}"
+                for column, cell in zip(grid.columns, cells, strict=True)
+                if cell
+            ]
+            _bullet(console, "; ".join(said))
+
+
+def wrapped(text: str, width: int, *, number: bool = False) -> list[str]:
+    """A text in lines of `width` cells at most: between words, and in a word longer than a line
+    after a hyphen, stroke or underscore. A number is in one piece but for its interval in brackets.
+    """
+    from rich.cells import cell_len
+
+    lines = [""]
+    for word in re.split(_BEFORE_BRACKET, text) if number else text.split():
+        if lines[-1] and cell_len(f"{lines[-1]} {word}") <= width:
+            lines[-1] += f" {word}"
+        elif number or cell_len(word) <= width:
+            lines.append(word)
+        else:
+            for place, part in enumerate(_parts(word)):
+                if place and cell_len(lines[-1] + part) <= width:
+                    lines[-1] += part
+                else:
+                    lines.append(part)
+    return lines[1:] or [""]
+
+
+def _parts(word: str) -> list[str]:
+    return re.findall(r"[^-/_]*[-/_]|[^-/_]+", word)
 
 
 def _print_sentences(console: object, sentences: tuple[str, ...], *, alone: bool) -> None:
@@ -156,25 +252,21 @@ def _print_sentences(console: object, sentences: tuple[str, ...], *, alone: bool
         _bullet(console, sentence)
 
 
-def _wraps(table: Table[Any], index: int) -> bool:
-    """Whether a column may be wrapped: text may, a number is read in one piece."""
-    return not table.columns[index].right
-
-
-def _least_width(table: Table[Any], index: int) -> int:
-    """The cells that a column needs at least: all of numbers and short texts, the longest word of
-    others.
+def _least_width(grid: _Grid, place: int) -> int:
+    """The cells that a column needs at least: all of numbers and short texts, of others the longest
+    part that a word may be broken into.
     """
     from rich.cells import cell_len
 
-    texts = [plain(cells[index]) for cells in table.cells]
+    column, texts = grid.column(place), grid.texts(place)
     whole = max(map(cell_len, texts), default=0)
-    if _wraps(table, index) and whole > SHORT:
-        words = (cell_len(word) for text in texts for word in text.split())
-        whole = max(SHORT, min(LONG, max(words)))
-    return max(
-        whole, *map(cell_len, plain(table.columns[index].title).split())
-    )  # a title may be wrapped
+    if column.right:  # a number is read in one piece, or two
+        pieces = (cell_len(piece) for text in texts for piece in re.split(_BEFORE_BRACKET, text))
+        whole = max(pieces, default=0)
+    elif whole > SHORT:
+        parts = (cell_len(part) for text in texts for word in text.split() for part in _parts(word))
+        whole = max(SHORT, *parts)
+    return max(whole, *map(cell_len, plain(column.title).split()))  # a title may be wrapped
 
 
 def _bullet(console: object, note: str) -> None:

@@ -55,7 +55,7 @@ def test_a_suite_runs_and_prints_both_tables(tmp_path: Path) -> None:
     done = run("run", "smoke", *QUICK, "--results", str(tmp_path))
     assert "| roberta-tiny | PyTorch " in done.stdout
     assert "| roberta-tiny | ONNX Runtime " in done.stdout
-    assert "Latency" in done.stdout
+    assert "Throughput" in done.stdout
     assert "synthetic" in done.stdout
     folder, records = records_of(tmp_path)
     assert [r.state for r in records] == [State.OK] * 6

@@ -227,8 +227,8 @@ FIGURES = {
         "Train samples(/s)",
         "Steady step(ms)",
         "Steady samples(/s)",
-        "Latency",
         "Throughput",
+        "Throughput (95%)",
         "Value",
     ),
     *(

@@ -61,8 +61,8 @@ def test_parity_runs_that_agree_pass_and_the_gain_stays() -> None:
     (table,) = build([gated(jobs)], "gains").tables
     titles = [column.title for column in table.columns]
     rows = [dict(zip(titles, row, strict=True)) for row in table.cells]
-    assert {(row["Parity"], row["Throughput"], row["State"]) for row in rows} == {
-        ("passed", "25.00%", "ok")
+    assert {(row["Parity"], row["Throughput (95%)"], row["State"]) for row in rows} == {
+        ("passed", "25.00% (25.00 to 25.00)", "ok")
     }
     (said,) = (note for note in table.notes if note.startswith("parity passed"))
     assert said == (
@@ -88,7 +88,7 @@ def test_parity_runs_that_differ_fail_and_the_row_has_the_reason_instead_of_the_
     (table,) = build([gated(jobs)], "gains").tables
     titles = [column.title for column in table.columns]
     for row in (dict(zip(titles, cells, strict=True)) for cells in table.cells):
-        assert (row["Latency"], row["Throughput"], row["Parity"]) == ("", "", "failed")
+        assert (row["Throughput"], row["Parity"]) == ("", "failed")
         assert row["State"] == f"failed parity: {parity.reason}"
     assert raw(table)[0]["parity_loss_difference"] == pytest.approx(0.12)
 

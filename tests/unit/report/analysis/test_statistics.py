@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from report.analysis.statistics import (
     latency_gain,
     log_ratios,
+    mean_above_zero,
     mean_interval,
     throughput_gain,
     usable,
@@ -47,6 +48,46 @@ def test_two_values_by_hand() -> None:
     estimate = mean_interval([0.0, 0.02])
     assert estimate.high is not None
     assert estimate.high - estimate.mean == pytest.approx(0.01 * math.tan(0.475 * math.pi))
+
+
+def test_the_interval_of_a_time_is_on_a_logarithmic_scale() -> None:
+    # 1 and 3 s: mean 2, half-width 12.7062 · √2 / √2 = 12.7062: 2 · exp(±6.3531), never below 0.
+    estimate = mean_above_zero([1.0, 3.0])
+    half = math.tan(0.475 * math.pi)
+    assert estimate.mean == 2.0
+    assert estimate.low == pytest.approx(2 * math.exp(-half / 2))
+    assert estimate.high == pytest.approx(2 * math.exp(half / 2))
+    small = mean_above_zero([100.0, 100.1, 99.9, 100.0])
+    plain = mean_interval([100.0, 100.1, 99.9, 100.0])
+    assert small.low == pytest.approx(plain.low, rel=1e-5), "a small one is mean ± h"
+    assert mean_above_zero([5.0]).low is None
+    assert mean_above_zero([5.0]).mean == 5.0
+    widest = mean_above_zero([1e-9, 1e9])
+    assert widest.high == pytest.approx(5e8 * math.exp(half))
+
+
+def test_a_rate_is_the_samples_over_the_mean_time() -> None:
+    # 800 samples in 100 and in 60 s: 800/80, not the mean of 8 and 13.3.
+    rate = mean_above_zero([800 / 100, 800 / 60], rate=True)
+    time = mean_above_zero([100.0, 60.0])
+    assert rate.mean == pytest.approx(800 / 80)
+    assert rate.low is not None
+    assert rate.high is not None
+    assert time.low is not None
+    assert time.high is not None
+    assert (rate.low, rate.high) == (
+        pytest.approx(800 / time.high),
+        pytest.approx(800 / time.low),
+    )
+    assert mean_above_zero([0.1, 0.1, 0.1], rate=True).mean == 0.1
+
+
+@given(st.lists(times_s, min_size=2, max_size=12))
+def test_no_interval_of_times_reaches_below_zero(times: list[float]) -> None:
+    estimate = mean_above_zero(times)
+    assert estimate.low is not None
+    assert estimate.high is not None
+    assert 0 <= estimate.low <= estimate.mean <= estimate.high
 
 
 def test_one_value_has_no_interval_and_none_has_no_mean() -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -50,8 +51,9 @@ def test_values_by_hand() -> None:
     points = {one.name: one for one in points_of(inferred())}
     latency = points[f"{TRAINED}/torch/inference-latency"]
     assert (latency.value, latency.n, latency.measure.unit) == (pytest.approx(0.6), 2, "s")
-    # s = 0.4 / √2, t(0.975, 1) = 12.7062047: half-width 12.7062047 · 0.4 / 2
-    assert latency.high == pytest.approx(0.6 + 2.54124095)
+    # s = 0.4 / √2, t(0.975, 1) = 12.7062047: half-width 12.7062047 · 0.4 / 2, over the mean
+    assert latency.high == pytest.approx(0.6 * math.exp(2.54124095 / 0.6))
+    assert latency.low == pytest.approx(0.6 * math.exp(-2.54124095 / 0.6))
     assert points[f"{TRAINED}/torch/inference-latency-p50"].value == pytest.approx(0.54)
     assert points[f"{TRAINED}/torch/inference-latency-p95"].value == pytest.approx(1.2)
     assert points[f"{TRAINED}/onnxruntime/inference-latency"].value == pytest.approx(0.2)

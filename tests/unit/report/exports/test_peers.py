@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import re
 import shutil
 import statistics
@@ -105,7 +106,9 @@ def test_the_range_of_a_time_is_one_the_action_can_convert() -> None:
     half = re.search(r"(\+-|±)\s*(?P<value>\d.*)", step["range"])
     assert half is not None
     steps = [0.5 + k / 100 for k in range(4)]
-    assert float(half["value"]) == pytest.approx(3.182446 * statistics.stdev(steps) / 2, rel=1e-5)
+    mean = statistics.fmean(steps)
+    relative = 3.182446 * statistics.stdev(steps) / 2 / mean
+    assert float(half["value"]) == pytest.approx(mean * math.sinh(relative), rel=1e-5)
 
 
 def nights(folder: Path, step_s: list[float]) -> str:

@@ -111,8 +111,8 @@ def test_a_published_run_that_is_filtered_still_reproduces_its_gains() -> None:
     (table,) = build([kept], "gains").tables
     assert [row["model"] for row in raw(table)] == ["roberta-large"]
     assert (
-        "reproduces the published gains within the rounding of the published runtimes"
-        in table.notes
+        "reproduces the published gains within the rounding of the published runtimes, from which "
+        "follows a throughput gain of 17.98% on roberta-large-sst2" in table.notes
     )
 
 

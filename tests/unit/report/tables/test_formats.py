@@ -25,7 +25,7 @@ from report.tables.registry import VIEWS, build
 from report.tables.render import render
 from report.tables.rows import describe_key
 from report.tables.table import raw
-from report.tables.terminal import fitting, terminal
+from report.tables.terminal import fitting, terminal, wrapped
 
 
 @pytest.mark.parametrize(
@@ -60,10 +60,11 @@ def test_names_stay_text_in_markdown(name: str) -> None:
             assert not table
             continue
         assert len({line.replace("\\|", "").count("|") for line in table}) == 1
-        assert (
-            len(table)
-            == len(build([run, make_run([], [pair], run="other")], view).tables[0].rows) + 2
-        )
+        shown = build([run, make_run([], [pair], run="other")], view).tables[0]
+        names = [line for line in table if line.startswith("| **")]  # of the runs, above their rows
+        assert len(table) == len(shown.rows) + len(names) + 2
+        if shown.columns[0].title == "Run" and len(shown.rows) > 2:
+            assert len(names) == len({row.run for row in shown.rows}) == 2
         assert ("a\\|b" in text) == ("|" in name)
 
 
@@ -203,6 +204,71 @@ def test_a_narrow_terminal_loses_details_first_and_says_so() -> None:
     said = " ".join(terminal(document, 100).split())
     for column in left_out:
         assert column.title in said.split("left out: ")[1].split("(--format")[0]
+
+
+def test_the_interval_and_n_are_the_last_columns_to_go() -> None:
+    jobs = [
+        make_job(arm, k, timing=Timing(setup_s=2.0, train_runtime_s=seconds + k,
+                                       train_samples_per_s=800 / seconds))
+        for k in range(4)
+        for arm, seconds in (("pytorch", 100.0), ("onnxruntime", 80.0))
+    ]  # fmt: skip
+    for view, last in (("runtimes", {"n", "Runtime 95%"}), ("gains", {"n"}), ("steady", {"n"})):
+        (table,) = build([make_run(jobs)], view).tables
+        titles = [column.title for column in table.columns]
+        assert last <= {*titles} | {"Runtime 95%"}
+        left: set[str] = set()
+        for width in range(200, 20, -1):
+            shown = {titles[index] for index in fitting(table, width)}
+            gone = {*titles} - shown
+            if (gone & last) - left:
+                others = {
+                    column.title for column in table.columns if column.importance < ESSENTIAL
+                } - last
+                assert others <= gone, "they go before"
+            left = gone
+        assert (last & {*titles}) <= left
+
+
+def test_no_name_is_split_in_the_middle_of_a_word() -> None:
+    name = "efficient-attention-of-a-very-long-suite"
+    pair = Pair(workload="tiny-sst2", baseline="pytorch", candidate=name)
+    jobs = [make_job("pytorch"), make_job(name, backend="onnxruntime", engagement=PROVEN)]
+    run = make_run([*jobs, make_job("onnxruntime")], [pair], run="smoke-20010203-040506-again")
+    for width in (60, 80, 100, 120):
+        for view in ("gains", "steady", "full"):
+            text = terminal(build([run, make_run(four_pairs())], view), width)
+            words = {word for line in text.splitlines() for word in re.split(r"[\s,;:()]+", line)}
+            pieces = {piece for word in words for piece in word.split("-")}
+            assert "smoke-20010203-040506-again" in text
+            assert {"efficient", "attention", "long", "suite"} <= pieces
+            assert not {"effi", "atten", "attenti", "efficien", "sui"} & pieces
+
+
+def test_a_text_is_broken_between_words_and_in_a_long_word_after_a_hyphen() -> None:
+    assert wrapped("ONNX Runtime over PyTorch", 16) == ["ONNX Runtime", "over PyTorch"]
+    assert wrapped("over glue-sst2-steady-b8", 12) == ["over", "glue-sst2-", "steady-b8"]
+    assert wrapped("5.32% (-0.49 to 11.46)", 17, number=True) == ["5.32%", "(-0.49 to 11.46)"]
+    assert wrapped("5.32% (-0.49 to 11.46)", 30, number=True) == ["5.32% (-0.49 to 11.46)"]
+    assert wrapped("", 5) == [""]
+
+
+def test_a_runs_name_stands_once_above_its_rows() -> None:
+    runs = [make_run(four_pairs(), run=name) for name in ("one-run", "other-run")]
+    for form in ("markdown", "terminal", "latex"):
+        text = render(runs, form, "gains").split("What was run:")[0]
+        head = text.split("synthetic data")[0]
+        for name in ("one-run", "other-run"):
+            assert head.count(name) == 1, form
+        assert head.index("one-run") < head.index("tiny") < head.index("other-run")
+
+
+def test_where_even_the_essential_columns_do_not_fit_rows_are_a_list() -> None:
+    text = terminal(build([make_run(four_pairs())], "full"), 30)
+    assert "- Model tiny; Gain of ONNX" in text
+    said = " ".join(text.split())
+    assert "Throughput (95%) 25.00% (25.00 to 25.00); n 4" in said
+    assert "left out" not in text
 
 
 def test_numbers_are_never_cut_on_a_terminal() -> None:

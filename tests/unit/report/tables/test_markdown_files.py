@@ -49,9 +49,21 @@ def test_check_finds_what_is_stale_and_rewrites_nothing(tmp_path: Path, results:
     assert path.read_text() == "<!-- table: one two -->\n<!-- /table -->\n"
     refresh([path], results)
     assert refresh([path], results, check=True)[0] == []
-    assert "| two " in path.read_text()
-    path.write_text(path.read_text().replace("20.00%", "21.00%"))
+    assert "| **two** " in path.read_text()
+    path.write_text(path.read_text().replace("25.00%", "26.00%"))
     assert refresh([path], results, check=True)[0] == [path]
+
+
+def test_a_note_stands_once_for_the_same_runs_of_a_document(tmp_path: Path, results: Path) -> None:
+    markers = ("one view=runtimes", "one view=gains", "two view=gains", "one two view=steady")
+    path = write(
+        tmp_path, "".join(f"<!-- table: {each} -->\n<!-- /table -->\n" for each in markers)
+    )
+    refresh([path], results)
+    tables = path.read_text().split("<!-- /table -->\n")
+    assert ["- random weights" in table for table in tables[:4]] == [True, False, True, True]
+    assert ["What was run" in table for table in tables[:4]] == [True, False, True, True]
+    assert refresh([path], results)[0] == []
 
 
 def test_line_ends_and_texts_without_markers_stay(tmp_path: Path, results: Path) -> None:

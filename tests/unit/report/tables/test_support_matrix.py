@@ -65,11 +65,11 @@ def test_what_works_says_so_and_makes_nothing_of_one_replicate() -> None:
         r"\| one +\| ONNX Runtime \| yes +\| yes +\| passed +\| +25.00% \(n = 1\) \|", text
     )
     assert re.search(
-        r"\| two +\| ONNX Runtime \| yes +\| yes +\| passed +\| +25.00% \| 25.00% to 25.00% "
-        r"\| +2 \|",
+        r"\| two +\| ONNX Runtime \| yes +\| yes +\| passed +\| +"
+        r"25.00% \(25.00 to 25.00\) \| +2 \|",
         text,
     )
-    assert "| Throughput over PyTorch |" in text
+    assert "| Throughput over PyTorch (95%) |" in text
 
 
 def test_a_failure_is_a_row_with_its_message() -> None:

@@ -7,12 +7,13 @@ from __future__ import annotations
 import json
 
 import pytest
+from folders import PUBLISHED
 from report_factory import four_pairs, make_job, make_run
 
 from harness.errors import BenchError
 from harness.schema.record import Engagement, Host, Pair, Sources, State
 from harness.schema.workload import Training
-from report.loading.runs import Run
+from report.loading.runs import Run, load_run
 from report.tables.columns import decimals
 from report.tables.registry import VIEWS, build
 from report.tables.render import FORMATS, render
@@ -34,18 +35,14 @@ def titles(run: Run, view: str) -> list[str]:
 def test_the_published_form_comes_first() -> None:
     run = make_run(four_pairs())
     assert titles(run, "runtimes")[:4] == ["Model", "Backend", "Runtime(s)", "Train samples(/s)"]
-    assert [
-        title for title in titles(run, "gains") if title in ("Model", "Latency", "Throughput")
-    ] == [
-        "Model",
-        "Latency",
-        "Throughput",
-    ]
+    assert titles(run, "gains")[:4] == ["Model", "Time", "Throughput (95%)", "n"]
+    assert titles(load_run(PUBLISHED), "gains")[:3] == ["Model", "Latency", "Throughput"]
+    assert {"Latency", "Throughput (95%)"} < {*titles(run, "full")}
 
 
 def test_runtimes_by_hand() -> None:
-    # PyTorch: 100 and 104 s: mean 102; s/√2 = 2, t(0.975, 1) = 12.7062 -> ±25.4. 800/100 and
-    # 800/104 samples/s: 7.846.
+    # PyTorch: 100 and 104 s: mean 102; s/√2 = 2, t(0.975, 1) = 12.7062 -> 102·exp(±25.41/102).
+    # 800/102 samples/s: 7.843.
     jobs = [
         make_job("pytorch", 0, runtime_s=100, step_s=0.4),
         make_job("pytorch", 1, runtime_s=104, step_s=0.4),
@@ -55,23 +52,23 @@ def test_runtimes_by_hand() -> None:
     assert pytorch["Backend"] == "PyTorch"
     assert ort["Backend"] == "ONNX Runtime"
     assert pytorch["Runtime(s)"] == "102.0"
-    assert pytorch["Runtime ±95%"] == "25.4"
-    assert pytorch["Train samples(/s)"] == "7.846"
+    assert pytorch["Runtime 95%"] == "79.5 to 130.9"
+    assert pytorch["Train samples(/s)"] == "7.843"
     assert (pytorch["n"], pytorch["State"]) == ("2", "ok")
 
 
 def test_steady_state_by_hand() -> None:
-    # Steps of 0.4 and 0.44 s: mean 420 ms; s/√2 = 20, t(0.975, 1) = 12.7062 -> ±254.1. 8/0.4 and
-    # 8/0.44: 19.09.
+    # Steps of 0.4 and 0.44 s: mean 420 ms; s/√2 = 20, t(0.975, 1) = 12.7062 -> 420·exp(±254.1/420).
+    # 8/0.42: 19.05.
     jobs = [make_job("pytorch", 0, step_s=0.4), make_job("pytorch", 1, step_s=0.44)]
     jobs += [make_job("onnxruntime", replicate, state=State.CRASHED) for replicate in (0, 1)]
     pytorch, ort = cells(make_run(jobs), "steady")
-    assert (pytorch["Set-up(s)"], pytorch["Steady step(ms)"], pytorch["Step ±95%"]) == (
+    assert (pytorch["Set-up(s)"], pytorch["Steady step(ms)"], pytorch["Step 95%"]) == (
         "2.000",
         "420.0",
-        "254.1",
+        "229.3 to 769.2",
     )
-    assert (pytorch["Steady samples(/s)"], pytorch["n"], pytorch["State"]) == ("19.09", "2", "")
+    assert (pytorch["Steady samples(/s)"], pytorch["n"], pytorch["State"]) == ("19.05", "2", "")
     assert (ort["Steady step(ms)"], ort["State"]) == ("", "no result: crashed in 2 of 2 replicates")
 
 
@@ -90,13 +87,14 @@ def test_what_all_rows_share_is_in_the_title_and_what_varies_has_a_column() -> N
 def test_gains_by_hand() -> None:
     end_to_end, steady = cells(make_run(four_pairs(100.0, 80.0)), "gains")
     assert (end_to_end["Time"], steady["Time"]) == ("end to end", "steady state")
-    assert (end_to_end["Latency"], end_to_end["Throughput"]) == ("20.00%", "25.00%")
-    assert end_to_end["Throughput 95%"] == steady["Throughput 95%"] == "25.00% to 25.00%"
+    assert end_to_end["Throughput (95%)"] == "25.00% (25.00 to 25.00)"
+    assert steady["Throughput (95%)"] == "25.00% (25.00 to 25.00)"
+    assert cells(make_run(four_pairs(100.0, 80.0)), "full")[0]["Latency"] == "20.00%"
     assert (end_to_end["n"], end_to_end["State"]) == (steady["n"], steady["State"]) == ("4", "ok")
 
 
 def test_a_loss_is_printed_as_a_loss() -> None:
-    assert cells(make_run(four_pairs(80.0, 100.0)), "gains")[0]["Latency"] == "-25.00%"
+    assert cells(make_run(four_pairs(80.0, 100.0)), "full")[0]["Latency"] == "-25.00%"
     assert format_percent(-0.00001) == "0.00%"
 
 
@@ -116,7 +114,7 @@ def test_failed_arms_keep_their_row_with_the_reason_in_the_gains_place() -> None
     assert (ort["Runtime(s)"], ort["n"]) == ("", "0 of 4")
     assert ort["State"] == "no result: fallback in 4 of 4 replicates"
     for gain in cells(run, "gains"):
-        assert (gain["Latency"], gain["Throughput"]) == ("", "")
+        assert gain["Throughput"] == ""
         assert gain["State"] == "no result: onnxruntime: fallback in 4 of 4 replicates"
     assert "- onnxruntime on tiny-sst2, fallback: the export failed" in render(
         [run], view="runtimes"
@@ -160,10 +158,12 @@ def test_reruns_are_told() -> None:
     )
 
 
-def test_synthetic_sources_are_told_under_each_table_and_real_ones_are_not() -> None:
+def test_synthetic_sources_are_told_once_in_a_document_and_real_ones_are_not() -> None:
     told = render([make_run(four_pairs())])
-    assert told.count("- synthetic data: the built-in stand-in for sst2, not the real task") == 3
-    assert told.count("- random weights") == 3
+    assert told.count("- synthetic data: the built-in stand-in for sst2, not the real task") == 1
+    assert told.count("- random weights") == 1
+    for view in ("runtimes", "steady", "gains"):
+        assert "- random weights" in render([make_run(four_pairs())], view=view)
     real = Sources(data="hub", weights="pretrained")
     text = render([make_run([make_job(sources=real), make_job("onnxruntime", sources=real)])])
     assert "synthetic" not in text
