@@ -22,7 +22,7 @@ from report.tables.rows import GainRow
 from report.text import signed_percent
 
 PLOT_WIDTH, PLOT_MARGIN = 300.0, 8.0  # of the forest plot, in its own units, and at either end
-LINE_HEIGHT, LABEL_WIDTH = 22.0, 36.0  # of a measure's line; of a mark's label
+LINE_HEIGHT, EDGE = 22.0, 8.0  # of a measure's line; where a mark's label is not centred on it
 MEASURES = (STEADY_STATE, END_TO_END)  # the lines of a pair, from above
 SHAPES = {STEADY_STATE: "disc", END_TO_END: "box"}
 NO_PARITY_RUNS = "not checked"  # parity was not asked for
@@ -170,8 +170,7 @@ def forest_of(runs: Sequence[Run]) -> Forest:
 
 def _tick(axis: GainAxis, mark: float) -> Tick:
     x = _x(axis, math.log1p(mark))
-    outer = LABEL_WIDTH / 2
-    anchor = "start" if x < outer else "end" if x > PLOT_WIDTH - outer else "middle"
+    anchor = "start" if x < EDGE else "end" if x > PLOT_WIDTH - EDGE else "middle"
     return Tick(x, mark_label(mark), anchor)
 
 

@@ -89,7 +89,8 @@ def _which(rows: Sequence[GainRow], label: PairLabel, several: bool) -> list[str
             answers.setdefault(_best(of, measure, label), []).append(where)
         for answer, places in answers.items():
             alone = len(answers) == 1
-            said.append(answer if alone else f"{', '.join(dict.fromkeys(places))}: {answer}")
+            where_all = ", ".join(dict.fromkeys(places))
+            said.append(answer if alone else f"{where_all}: {answer[:1].lower()}{answer[1:]}")
     return said or ["No pair has a gain."]
 
 
@@ -109,8 +110,8 @@ def _best(rows: Sequence[GainRow], measure: Measure, label: PairLabel) -> str:
                 "interval: not certain."
             )
         if all(verdict is GainVerdict.NO_RESULT for _, verdict in judged):
-            return f"{when} there is no gain: the reasons stand below."
-        return f"{when} {baseline}: no other arm is shown to be faster."
+            return f"{when}, there is no gain: the reasons stand below."
+        return f"{when}, {baseline}: no other arm is shown to be faster."
     best = max(faster, key=lambda row: row.log_ratio.value or 0.0)
     gain, within = gain_in_words(best.throughput_gain), interval_in_words(best.throughput_gain)
     near = [
@@ -122,7 +123,7 @@ def _best(rows: Sequence[GainRow], measure: Measure, label: PairLabel) -> str:
         and row.log_ratio.high >= best.log_ratio.low
     ]
     also = f"; the interval of {' and '.join(near)} overlaps with its own" if near else ""
-    return f"{when} {label.arms(best)[0]}: {gain} ({within}) over {baseline}{also}."
+    return f"{when}, {label.arms(best)[0]}: {gain} ({within}) over {baseline}{also}."
 
 
 def _how_sure(rows: Sequence[GainRow]) -> list[str]:
@@ -181,7 +182,8 @@ def _batch_size(rows: Sequence[GainRow], label: PairLabel) -> list[str]:
         of_each = "of each model " if len(sizes) > 1 else ""
         return [f"Not measured: {of_each}only one batch size was trained (batch {listed})."]
     said = []
-    for (model, _, _, measure), of in several.items():
+    steady_first = sorted(several.items(), key=lambda item: item[0][3] is not STEADY_STATE)
+    for (model, _, _, measure), of in steady_first:
         ordered = [of[size] for size in sorted(of)]
         gains = ", ".join(
             f"batch {row.batch_size} {gain_in_words(row.throughput_gain)}" for row in ordered

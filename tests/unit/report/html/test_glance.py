@@ -68,15 +68,15 @@ def test_the_largest_gain_that_is_told_from_0_is_recommended_with_what_comes_nea
     )
     run = make_run(attention(jobs), pairs)
     steady, _ = answers(run)[WHICH]
-    assert steady.startswith("In the steady state fast: +100.0% (")
+    assert steady.startswith("In the steady state, fast: +100.0% (")
     assert steady.endswith("over slow; the interval of alike overlaps with its own.")
 
 
 def test_without_a_gain_that_is_told_from_0_it_is_the_baseline() -> None:
     jobs, pairs = run_of({"base": around(1.0), "unsure": [0.5, 2.0, 0.5, 2.0]})
     steady, end_to_end = answers(make_run(attention(jobs), pairs))[WHICH]
-    assert steady == "In the steady state base: no other arm is shown to be faster."
-    assert end_to_end == "End to end there is no gain: the reasons stand below."
+    assert steady == "In the steady state, base: no other arm is shown to be faster."
+    assert end_to_end == "End to end, there is no gain: the reasons stand below."
 
 
 def test_identical_arms_recommend_nothing() -> None:
@@ -141,7 +141,7 @@ def test_of_many_workloads_the_first_are_told_and_the_others_counted() -> None:
         pairs += of
     said = answers(make_run(attention(jobs), pairs))[WHICH]
     assert len(said) == 4
-    assert said[0].startswith("m0, batch 8: In the steady state one: +100.0%")
+    assert said[0].startswith("m0, batch 8: in the steady state, one: +100.0%")
     assert said[-1].endswith("more are below.")
 
 
