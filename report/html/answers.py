@@ -21,8 +21,9 @@ from report.tables.gains import PairLabel, pair_label_of
 from report.tables.rows import GainRow
 from report.text import signed_percent
 
-PLOT_WIDTH, PLOT_MARGIN = 300.0, 8.0  # of the forest plot, in its own units, and at either end
-LINE_HEIGHT, EDGE = 22.0, 8.0  # of a measure's line; where a mark's label is not centred on it
+# Of the forest plot, in its own units, and at either end: half of a mark's label fits.
+PLOT_WIDTH, PLOT_MARGIN = 300.0, 18.0
+LINE_HEIGHT = 22.0  # of a measure's line
 MEASURES = (STEADY_STATE, END_TO_END)  # the lines of a pair, from above
 SHAPES = {STEADY_STATE: "disc", END_TO_END: "box"}
 NO_PARITY_RUNS = "not checked"  # parity was not asked for
@@ -135,11 +136,10 @@ class Panel:
 
 @dataclass(frozen=True)
 class Tick:
-    """A mark of the axis: its place, its label, and how that is aligned (of SVG's text-anchor)."""
+    """A mark of the axis: its place and its label."""
 
     x: float
     label: str
-    anchor: str
 
 
 @dataclass(frozen=True)
@@ -163,15 +163,9 @@ def forest_of(runs: Sequence[Run]) -> Forest:
             _panel(run, of_run, label, axis, ids, several=several)
             for run, of_run in zip(runs, rows, strict=True)
         ),
-        tuple(_tick(axis, mark) for mark in axis.marks),
+        tuple(Tick(_x(axis, math.log1p(mark)), mark_label(mark)) for mark in axis.marks),
         _x(axis, 0.0),
     )
-
-
-def _tick(axis: GainAxis, mark: float) -> Tick:
-    x = _x(axis, math.log1p(mark))
-    anchor = "start" if x < EDGE else "end" if x > PLOT_WIDTH - EDGE else "middle"
-    return Tick(x, mark_label(mark), anchor)
 
 
 def _panel(

@@ -178,6 +178,7 @@ def make_page(
         tall=TALL,
         long=LONG,
         no_parity_runs=NO_PARITY_RUNS,
+        several_runs=len(runs) > 1,
         replicates=replicates,
         replicates_left_out=replicates_left_out,
         jobs=jobs,
