@@ -15,6 +15,7 @@ from report.analysis.gains import END_TO_END, STEADY_STATE, gains_of
 from report.analysis.metrics import SETUP
 from report.analysis.outcome import HAS_RESULT, Outcome, no_result
 from report.analysis.provenance_diff import Differences, differences
+from report.analysis.published import printed_gains
 from report.analysis.replicates import arms_of, count_verdicts, is_result, verdict
 from report.labels import known
 from report.loading.runs import Run
@@ -34,7 +35,8 @@ class Item:
 
     `name` matches it with the same in another run. Where no name does, `kind` must be equal and
     every entry of `traits` equal or unknown (None) in one of the two. `work`: how much was trained;
-    `batch`: samples per step; `length`: tokens per sample.
+    `batch`: samples per step; `length`: tokens per sample. `printed`: the throughput gain as
+    published, where it was.
     """
 
     name: tuple[str, ...]
@@ -52,6 +54,7 @@ class Item:
     length: object
     by_work: bool = False
     by_batch: bool = False
+    printed: float | None = None
 
     @property
     def state(self) -> str:
@@ -189,6 +192,10 @@ def _alike(one: Item, other: Item) -> bool:
 
 def _gain_items(run: Run) -> list[Item]:
     arms = arms_of(run)
+    printed = {
+        (said.workload, said.baseline, said.candidate): said.throughput_gain
+        for said in printed_gains(run)
+    }
     items = []
     for gain in gains_of(run, arms):
         pair = gain.pair
@@ -202,6 +209,7 @@ def _gain_items(run: Run) -> list[Item]:
                 gain.ratio,
                 gain.outcome,
                 by_work=gain.measure is END_TO_END,  # the more steps, the less set-up weighs in it
+                printed=printed.get((pair.workload, pair.baseline, pair.candidate)),
             )
         )
     return items
@@ -235,6 +243,7 @@ def _item(
     outcome: Outcome,
     by_work: bool = False,
     by_batch: bool = False,
+    printed: float | None = None,
 ) -> Item:
     of = jobs[0].workload if jobs else None
     traits: list[object] = [None, None]
@@ -263,6 +272,7 @@ def _item(
         else None,
         by_work=by_work,
         by_batch=by_batch,
+        printed=printed,
     )
 
 

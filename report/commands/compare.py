@@ -11,7 +11,7 @@ from report.commands.common import add_results, say_problems
 if TYPE_CHECKING:
     from report.commands.common import Commands
 
-FORMATS = ("markdown", "json")  # named here too, for a fast --help; a test compares
+FORMATS = ("markdown", "terminal", "json")  # named here too, for a fast --help; a test compares
 
 
 def register(commands: Commands) -> None:
@@ -26,7 +26,9 @@ def register(commands: Commands) -> None:
     compare.add_argument("a", metavar="A", help="a run's folder or its name")
     compare.add_argument("b", metavar="B", help="another")
     compare.add_argument(
-        "--format", choices=FORMATS, default="markdown", help="default: %(default)s"
+        "--format",
+        choices=FORMATS,
+        help="default: terminal where it is printed to one, else markdown",
     )
     add_results(compare)
     compare.set_defaults(run=run)
@@ -38,6 +40,7 @@ def run(options: argparse.Namespace) -> int:
     from report.loading.runs import find_run, load_run
     from report.tables.comparison import FORMATS as TEXTS
 
+    form = options.format or ("terminal" if sys.stdout.isatty() else "markdown")
     a, b = (load_run(find_run(name, options.results)) for name in (options.a, options.b))
-    sys.stdout.write(TEXTS[options.format](compare(a, b)))
+    sys.stdout.write(TEXTS[form](compare(a, b)))
     return say_problems([*a.problems, *b.problems])

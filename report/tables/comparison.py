@@ -1,4 +1,4 @@
-"""A comparison as Markdown for people and as JSON for programs."""
+"""A comparison for a terminal and as Markdown for people, and as JSON for programs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from report.analysis.compare import Compared, Comparison, Item
-from report.analysis.metrics import Figure
+from report.analysis.metrics import ESSENTIAL, NORMAL, Figure
 from report.analysis.provenance_diff import Difference
 from report.analysis.statistics import Estimate, throughput_gain
 from report.tables.columns import Column, decimals
@@ -19,6 +19,7 @@ from report.tables.rows import Value, flat
 from report.tables.table import Document, Table, make_table
 
 JSON_VERSION = 1
+FEW = 3  # gains that the verdict names
 MAX_SHOWN = 80  # characters of a value in a cell; JSON has all of it
 NOT_THERE, NOT_RECORDED = "(none)", "not recorded"
 MOST_PERCENT = 1000  # beyond it a figure says no more than that it is beyond
@@ -48,8 +49,10 @@ class ComparedRow(_FlatRow):
     what_a: str
     a: Figure
     a_n: int
+    a_published: float | None
     b: Figure
     b_n: int
+    b_published: float | None
     change: Figure
     moved: bool | None
     why: str
@@ -76,17 +79,21 @@ class AloneRow(_FlatRow):
     state: str
 
 
-def markdown(found: Comparison) -> str:
-    """Aligned tables: gains, times, what changed, what only one run has."""
+def document_of(found: Comparison) -> Document:
+    """The verdict in a line, then tables: gains, times, what changed, what only one run has."""
     gains, times = ([_row(compared, kind) for compared in of] for kind, of in _kinds(found))
-    tables: list[Table[Any]] = []
+    tables: list[Table[Any]] = [Table("verdict", "", (), (), (), (), (verdict_line(found),))]
     if gains:
         tables.append(
-            make_table("gains", "Gains, B against A:", _gain_columns(), gains, _gain_notes(gains))
+            make_table(
+                "gains", "Gains, B against A:", _gain_columns(gains), gains, _gain_notes(gains)
+            )
         )
     if times:
         tables.append(
-            make_table("times", "Times, B against A:", _time_columns(), times, _time_notes(times))
+            make_table(
+                "times", "Times, B against A:", _time_columns(times), times, _time_notes(times)
+            )
         )
     tables.append(
         _changed(found, [f"no {kind} that both runs have" for kind, of in _kinds(found) if not of])
@@ -101,7 +108,62 @@ def markdown(found: Comparison) -> str:
         ]
         tables.append(make_table("only", "Only in one of them:", columns, alone, []))
     footer = (f"A: {run_headline(found.a)}", f"B: {run_headline(found.b)}")
-    return TABLE_FORMATS["markdown"](Document(tuple(tables), footer))
+    return Document(tuple(tables), footer)
+
+
+def markdown(found: Comparison) -> str:
+    """The document as Markdown."""
+    return TABLE_FORMATS["markdown"](document_of(found))
+
+
+def terminal(found: Comparison) -> str:
+    """The document in the width of the terminal."""
+    return TABLE_FORMATS["terminal"](document_of(found))
+
+
+def verdict_line(found: Comparison) -> str:
+    """What the comparison comes to: "0 of 2 gains moved; other driver, same code"."""
+    said = [_moved(kind, of) for kind, of in _kinds(found) if of or kind == "gains"]
+    others = list(dict.fromkeys(difference.group for difference in found.differences.found))
+    unrecorded = {group for group, _ in found.differences.unrecorded}
+    code = "code"
+    changed = [group for group in others if group != code]
+    told = [f"other {_listed(changed)}"] if changed else []
+    told.append(
+        "other code"
+        if code in others
+        else "code not recorded in both"
+        if code in unrecorded
+        else "same code"
+    )
+    if not others and not unrecorded:
+        told = ["nothing else that was recorded changed"]
+    return "; ".join([*said, ", ".join(told)])
+
+
+def _moved(kind: str, of: Sequence[Compared]) -> str:
+    judged = [compared for compared in of if compared.moved is not None]
+    moved = [compared for compared in judged if compared.moved]
+    if not of:
+        return f"no {kind} that both runs have"
+    what = kind.removesuffix("s") if len(judged) == 1 else kind
+    said = f"{len(moved)} of {len(judged)} {what} moved" if judged else ""
+    if kind == "gains" and 0 < len(moved) <= FEW:
+        named = (
+            f"{one.b.what} on {one.b.workload}, {one.b.time}: "
+            f"{_percent(throughput_gain(one.change.mean if one.change else 0.0), '+')}"
+            for one in moved
+        )
+        said += f" ({'; '.join(named)})"
+    if unknown := len(of) - len(judged):
+        what = kind.removesuffix("s") if unknown == 1 else kind
+        said += f"{', ' if said else ''}{unknown} {what} cannot be judged"
+    return said
+
+
+def _listed(words: Sequence[str]) -> str:
+    *first, last = words
+    return f"{', '.join(first)} and {last}" if first else last
 
 
 def json_text(found: Comparison) -> str:
@@ -126,7 +188,11 @@ def json_text(found: Comparison) -> str:
     return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False, default=str) + "\n"
 
 
-FORMATS: dict[str, Callable[[Comparison], str]] = {"markdown": markdown, "json": json_text}
+FORMATS: dict[str, Callable[[Comparison], str]] = {
+    "markdown": markdown,
+    "terminal": terminal,
+    "json": json_text,
+}
 
 
 def _kinds(found: Comparison) -> tuple[tuple[str, tuple[Compared, ...]], ...]:
@@ -145,8 +211,10 @@ def _row(compared: Compared, kind: str) -> ComparedRow:
         what_a=a.what,
         a=_transformed(a.estimate, transform),
         a_n=a.estimate.n if a.estimate else 0,
+        a_published=a.printed,
         b=_transformed(b.estimate, transform),
         b_n=b.estimate.n if b.estimate else 0,
+        b_published=b.printed,
         change=_transformed(compared.change, throughput_gain),
         moved=compared.moved,
         why=compared.why,
@@ -190,45 +258,73 @@ def _alone(found: Comparison) -> list[AloneRow]:
     ]
 
 
-def _gain_columns() -> list[Column[ComparedRow]]:
+def _gain_columns(rows: Sequence[ComparedRow]) -> list[Column[ComparedRow]]:
     return [
         *_names("Gain of"),
-        Column("A", lambda row: _percent(row.a.value), right=True),
-        Column("A 95%", lambda row: _interval(row.a), right=True, optional=True),
-        Column("B", lambda row: _percent(row.b.value), right=True),
-        Column("B 95%", lambda row: _interval(row.b), right=True, optional=True),
-        *_change_columns("up", "down"),
+        _fraction_column("A", rows, lambda row: row.a, lambda row: row.a_published),
+        _fraction_column("B", rows, lambda row: row.b, lambda row: row.b_published),
+        *_change_columns(rows, "up", "down"),
     ]
 
 
-def _time_columns() -> list[Column[ComparedRow]]:
+def _time_columns(rows: Sequence[ComparedRow]) -> list[Column[ComparedRow]]:
     return [
         *_names("Arm"),
         Column("A", lambda row: _time(row, row.a.value), right=True),
         Column("B", lambda row: _time(row, row.b.value), right=True),
-        *_change_columns("longer", "shorter"),
+        *_change_columns(rows, "longer", "shorter"),
     ]
 
 
 def _names(what: str) -> list[Column[ComparedRow]]:
     return [
-        Column("Workload", lambda row: _of_both(row.workload_a, row.workload)),
-        Column(what, lambda row: _of_both(row.what_a, row.what)),
-        Column("Time", lambda row: row.time),
+        Column(
+            "Workload", lambda row: _of_both(row.workload_a, row.workload), importance=ESSENTIAL
+        ),
+        Column(what, lambda row: _of_both(row.what_a, row.what), importance=ESSENTIAL),
+        Column("Time", lambda row: row.time, importance=ESSENTIAL),
     ]
 
 
-def _change_columns(more: str, less: str) -> list[Column[ComparedRow]]:
-    def moved(row: ComparedRow) -> str:
+def _change_columns(rows: Sequence[ComparedRow], more: str, less: str) -> list[Column[ComparedRow]]:
+    def state(row: ComparedRow) -> str:
         if row.moved is None:
             return f"unknown: {row.why}"
-        return f"yes, {more if (row.change.value or 0) > 0 else less}" if row.moved else "no"
+        if row.moved:
+            return f"moved: {more if (row.change.value or 0) > 0 else less}"
+        same = row.change.value == row.change.low == row.change.high == 0
+        return "the same" if same else "not distinguishable"
 
     return [
-        Column("Change", lambda row: _percent(row.change.value, "+"), right=True),
-        Column("Change 95%", lambda row: _interval(row.change, "+"), right=True, optional=True),
-        Column("Moved", moved),
+        _fraction_column("Change", rows, lambda row: row.change, sign="+"),
+        Column("State", state, importance=ESSENTIAL),
     ]
+
+
+def _fraction_column(
+    title: str,
+    rows: Sequence[ComparedRow],
+    read: Callable[[ComparedRow], Figure],
+    printed: Callable[[ComparedRow], float | None] = lambda row: None,
+    *,
+    sign: str = "",
+) -> Column[ComparedRow]:
+    """A fraction with its interval: "+1.99% (+1.02 to +2.99)"."""
+
+    def show(row: ComparedRow) -> str:
+        figure = read(row)
+        low, high = _percent(figure.low, sign), _percent(figure.high, sign)
+        within = f" ({low.removesuffix('%')} to {high.removesuffix('%')})" if low and high else ""
+        published = printed(row)
+        return f"{_percent(figure.value if published is None else published, sign)}{within}"
+
+    known = any(read(row).high is not None for row in rows)
+    return Column(
+        f"{title} (95%)" if known else title,
+        show,
+        right=True,
+        importance=ESSENTIAL if sign else NORMAL,
+    )
 
 
 def _of_both(a: str, b: str) -> str:
@@ -244,11 +340,6 @@ def _percent(value: float | None, sign: str = "") -> str:
     return format(value * 100, f"{sign}z.2f") + "%"
 
 
-def _interval(figure: Figure, sign: str = "") -> str:
-    low, high = _percent(figure.low, sign), _percent(figure.high, sign)
-    return f"{low} to {high}" if low and high else ""
-
-
 def _time(row: ComparedRow, seconds: float | None) -> str:
     """In seconds, a steady step in milliseconds."""
     if seconds is None:
@@ -262,7 +353,11 @@ def _gain_notes(rows: Sequence[ComparedRow]) -> list[str]:
         "gains are of throughput; the change is of the speed-up, T baseline / T candidate, from A "
         "to B"
     )
-    return [what, *_chance(rows)]
+    notes = [what]
+    printed = [row for row in rows if (row.a_published, row.b_published) != (None, None)]
+    if any(row.change.value is not None for row in printed):
+        notes.append("published gains are as printed; changes are of those of the published times")
+    return [*notes, *_chance(rows)]
 
 
 def _time_notes(rows: Sequence[ComparedRow]) -> list[str]:

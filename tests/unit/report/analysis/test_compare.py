@@ -24,7 +24,14 @@ from report.analysis.compare import Compared, Comparison, compare, joint_change
 from report.analysis.provenance_diff import differences, flatten
 from report.commands import compare as command
 from report.loading.runs import Run, load_run
-from report.tables.comparison import FORMATS, _percent, json_text, markdown
+from report.tables.comparison import (
+    FORMATS,
+    _percent,
+    json_text,
+    markdown,
+    terminal,
+    verdict_line,
+)
 
 PUBLISHED = ROOT / "results" / "published"
 SMOKE = ROOT / "results" / "smoke-20261123-012757"
@@ -119,8 +126,8 @@ def test_a_gain_that_moved_and_what_moved_it() -> None:
     )  # the candidate got slower, not the baseline faster
     assert time_of(found, "onnxruntime").moved is True
     text = markdown(found)
-    assert "yes, down" in text
-    assert "yes, longer" in text
+    assert "| moved: down " in text
+    assert "| moved: longer " in text
 
 
 def test_a_gain_that_did_not_move() -> None:
@@ -367,7 +374,7 @@ def test_whatever_a_run_holds_stays_text() -> None:
     text = markdown(compare(run, replace(run, info=info)))
     assert "<script>" not in text
     assert "<b>" not in text
-    row = next(line for line in text.splitlines() if "environment" in line)
+    row = next(line for line in text.splitlines() if line.startswith("| environment"))
     assert row.replace("\\|", "").count("|") == 5
 
 
@@ -390,7 +397,11 @@ def test_the_command(tmp_path: Path) -> None:
 
     done = report("published", STEADY)
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.startswith("Gains, B against A:")
+    verdict, _, rest = done.stdout.partition("\n")
+    assert verdict.startswith("6 gains cannot be judged; 9 times cannot be judged; other device")
+    assert rest.lstrip().startswith("Gains, B against A:")
+    assert "  3.08% |" in done.stdout
+    assert "3.10%" not in done.stdout
     slower = report(
         *(write_run(tmp_path / run.info.run, run) for run in (noisy(1.2, 1), noisy(1.0, 2)))
     )
@@ -398,6 +409,39 @@ def test_the_command(tmp_path: Path) -> None:
     torn = write_run(tmp_path / "torn", make_run(four_pairs()), tail=b"{")
     assert report(torn, STEADY, "--format", "json").returncode == 1
     assert report("nowhere", STEADY).returncode == 2
+
+
+def test_the_first_line_is_the_verdict() -> None:
+    one, other = noisy(1.2, 1), noisy(1.1, 2)
+    change = gain(compare(one, other)).change
+    assert change is not None
+    moved = verdict_line(compare(one, other))
+    assert moved.startswith(
+        "2 of 2 gains moved (onnxruntime over pytorch on tiny-sst2, end to end: "
+    )
+    assert "steady state: " in moved
+    assert f"{100 * math.expm1(change.mean):+.2f}%" in moved
+    driver = one.info.host.model_copy(update={"driver": "9.9"})
+    newer = replace(one, info=one.info.model_copy(update={"host": driver}))
+    old = one.info.host.model_copy(update={"driver": "9.8"})
+    older = replace(one, info=one.info.model_copy(update={"host": old, "git": {"commit": "a"}}))
+    said = verdict_line(compare(older, newer))
+    assert said == "0 of 2 gains moved; 0 of 6 times moved; other driver, code not recorded in both"
+    same = replace(newer, info=newer.info.model_copy(update={"git": {"commit": "a"}}))
+    assert verdict_line(compare(older, same)).endswith("; other driver, same code")
+    again = replace(same, info=same.info.model_copy(update={"git": {"commit": "b"}}))
+    assert verdict_line(compare(same, again)).endswith("; other code")
+    assert verdict_line(compare(same, same)).endswith("; nothing else that was recorded changed")
+    assert verdict_line(compare(make_run([], []), one)).startswith("no gains that both runs have")
+
+
+def test_every_row_has_a_state() -> None:
+    found = compare(noisy(1.2, 3), noisy(1.2, 4))
+    text = terminal(found)
+    assert "not distinguishable" in text
+    assert "| not distinguishable |" in markdown(found)
+    still = make_run([make_job("pytorch", k, step_s=0.1) for k in range(3)], pairs=[])
+    assert "| the same" in markdown(compare(still, still))
 
 
 def test_the_choices_named_for_a_fast_help_are_those_there_are() -> None:
