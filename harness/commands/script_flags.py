@@ -211,10 +211,18 @@ REFUSED = (
         means={"ignore_pad_token_for_loss": _TRUE},
     ),
     RefusedFlags(
-        "val_max_target_length generation_max_length generation_num_beams generation_config "
+        "val_max_target_length generation_max_length",
+        "translations are generated up to the length that they are trained with",
+        "--max-target-length, for both",
+    ),
+    RefusedFlags(
+        "generation_num_beams generation_config",
+        "of what decides how text is generated, only the number of beams is a setting here",
+        "--num-beams",
+    ),
+    RefusedFlags(
         "forced_bos_token",
-        "no setting of a task has it",
-        "--max-target-length and --num-beams",
+        "it chooses the language of a multilingual BART, and no such model is trained here",
     ),
 )
 
@@ -242,7 +250,7 @@ class _Refusal(argparse.Action):
                 f"is not taken: {self.why.reason}",
                 place=told if told.endswith("token") else " ".join([told, *values]),
                 fix=self.why.fix
-                + (f"; taken is {told} {' or '.join(self.means)}" if self.means else ""),
+                + (f"; {told} {' or '.join(self.means)} is taken" if self.means else ""),
             )
 
 

@@ -59,6 +59,8 @@ TRAINING = {
     "logging_steps": "logging-steps",
     "seed": "seed",
 }
+# Values by which the scripts say that a setting is not given.
+UNSET = {"max_steps": -1, "warmup_steps": 0}
 TASK = {
     "train_samples": "max-train-samples",
     "eval_samples": "max-eval-samples",
@@ -145,9 +147,18 @@ def _spec(
 ) -> JobSpec:
     task = _task(arguments)
     settings = _given(arguments, TRAINING)
+    for setting, unset in UNSET.items():
+        if settings.get(setting) == unset:
+            del settings[setting]
     if arguments.max_source_length is not None:
         if task.kind != "translation":
             raise _not_of(task.kind, "max-source-length", "--max-seq-length")
+        if arguments.max_seq_length is not None:
+            raise BenchError(
+                "two names of one setting",
+                place="--max-source-length and --max-seq-length",
+                fix="leave one out",
+            )
         settings["max_seq_length"] = arguments.max_source_length
     training = _validated(
         Training,
@@ -234,7 +245,9 @@ def _kind(arguments: argparse.Namespace, own: str) -> str:
             place="--inference-with-ort",
             fix="leave it out",
         )
-    if kind != "glue" and name is not None:
+    # What run_ner.py calls its task by default, of which CoNLL-2003's tags are those of entities.
+    entities = kind == "token-classification" and name == "ner"
+    if kind != "glue" and name is not None and not entities:
         raise BenchError(
             f"tells GLUE's tasks apart, and {kind} is no task of GLUE",
             place=f"--task-name {name}",
