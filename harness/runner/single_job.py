@@ -312,11 +312,12 @@ def _options(arguments: argparse.Namespace, kind: str) -> dict[str, Any]:
     known = tasks.get(kind).Options.model_fields
     given = _given(arguments, OF_KINDS)
     texts = arguments.text_column_name or []
-    if len(texts) > len(TEXT_COLUMNS):
+    pairs = TEXT_COLUMNS[1] in known or TEXT_COLUMNS[0] not in known
+    if len(texts) > (len(TEXT_COLUMNS) if pairs else 1):
         raise BenchError(
             f"is given {len(texts)} times",
             place=f"--text-column-name {texts[-1]}",
-            fix="one column of text, or two of pairs",
+            fix="one column of text, or two of pairs" if pairs else "one column of words",
         )
     given |= dict(zip(TEXT_COLUMNS, texts, strict=False))
     for name in given:

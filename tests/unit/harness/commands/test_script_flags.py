@@ -127,7 +127,7 @@ def test_what_says_what_happens_anyway_is_taken(tmp_path: Path) -> None:
         (
             "--text_column_name text",
             "harness: --text-column-name: glue has no such setting\n"
-            "  fix: leave it out, or --task text-classification\n",
+            "  fix: leave it out, or --task text-classification or token-classification\n",
         ),
         (
             "--label_all_tokens",
