@@ -379,7 +379,8 @@ def _settings(job: JobRecord) -> list[str]:
 def _length(job: JobRecord) -> str:
     """Tokens per sample; where they are not those asked for, both."""
     asked, trained = job.workload.training.max_seq_length, trained_length(job)
-    return f"length {trained}" + (
+    most = "" if job.workload.training.pad_to_max_length else "up to "
+    return f"length {most}{trained}" + (
         "" if trained == asked else f" ({asked} asked for: the tokenizer takes no more)"
     )
 
