@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 
 import numpy as np
 import pytest
 from folders import ROOT
 from script_support import load_script
 
+from report.regressions.rehearsal import Noise
 from report.regressions.thresholds import CheckConfig, Thresholds
 
 FOLDER = ROOT / "benchmarks"
@@ -100,3 +102,36 @@ def test_a_series_is_judged_as_check_does(benchmark) -> None:
     for second_run in (False, True):
         found = benchmark.tally(history, benchmark.claims_of(history, Thresholds(), second_run))
         assert (found.false_alarms, found.within, found.missed) == (0, (1, 1, 1), 0)
+
+
+def test_the_page_shows_the_committed_figures(benchmark, committed) -> None:
+    page = (ROOT / "docs" / "nightly.md").read_text()
+    shown = [row for row in committed["rows"] if " nights" not in row["method"]]
+    assert len(shown) == 9
+    assert benchmark.printed(shown) in page
+
+
+def test_the_page_shows_what_is_told_of_injected_causes() -> None:
+    causes = load_script(FOLDER / "causes.py")
+    content = json.loads((FOLDER / "causes.json").read_text())
+    assert content["thresholds"] == CheckConfig().thresholds.model_dump()
+    page = (ROOT / "docs" / "nightly.md").read_text()
+    told = {cause: Counter(row) for cause, row in content["tables"][0]["told"].items()}
+    assert all(sum(row.values()) == 1000 for row in told.values())
+    assert causes.printed(told) in page
+    shares = [table["share"] for table in content["tables"]]
+    assert f"{shares[0]:.1%} name the cause; by 10% {shares[1]:.1%} do" in page
+    for table in content["tables"]:
+        assert causes.right({k: Counter(v) for k, v in table["told"].items()})[
+            "share"
+        ] == pytest.approx(table["share"])
+
+
+def test_an_injected_cause_is_told() -> None:
+    """By 10% in quiet nights every cause is named; nothing is told of nothing."""
+    causes = load_script(FOLDER / "causes.py")
+    residuals = 0.004 * np.random.default_rng(0).standard_normal((50, 2))
+    told = causes.score(Noise("nights", residuals), 0.10, 4, 0, Thresholds())
+    assert {cause: dict(row) for cause, row in told.items()} == {
+        cause: {cause: 4} for cause in causes.INJECTED
+    }
