@@ -1,6 +1,6 @@
 # `make` lists the targets. Variables: SUITE=configs/….yaml  ARGS="…"  PYTEST_ARGS="…"  STACK=cpu|cuda  PYTHON=…
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-latest bench matrix nightly report test lint lock clean docker docker-bench
+.PHONY: help setup setup-latest bench reproduce matrix claims nightly report test lint lock clean docker docker-bench
 export STACK PYTHON BASE
 # A test that calls make reads what it prints; called by `make test`, it would say which folder it enters.
 MAKEFLAGS += --no-print-directory
@@ -19,9 +19,15 @@ setup-latest: setup ## .venv-latest: today's PyTorch and transformers, for suite
 bench: setup ## paired jobs and their tables: the suite that fits this host, or SUITE=configs/….yaml (more options: ARGS="…")
 	@$(BIN)/harness run $(SUITE) $(ARGS)
 
+reproduce: setup ## the published experiment to its end: configs/glue-sst2-full.yaml, hours on a GPU (ARGS=…)
+	@$(BIN)/harness run glue-sst2-full $(ARGS)
+
 matrix: setup ## which models train with which backend here, proven and alike, and the errors: configs/matrix-cpu.yaml or -gpu.yaml
 	@# 1: some pair has no result, which here is what the table is for
 	@$(BIN)/harness run matrix --view matrix $(ARGS) || [ $$? -eq 1 ]
+
+claims: setup ## what was published of ONNX Runtime Training, and what the runs below results/ measured of it
+	@$(BIN)/report tables results results/published/*/ --view claims $(ARGS)
 
 report: setup ## the tables and plots in README.md, docs/ and results/ anew from the runs (ARGS=--check only says which are stale)
 	@$(BIN)/report readme $(ARGS)

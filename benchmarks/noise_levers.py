@@ -1,23 +1,24 @@
-"""What each lever against noise gives: one resident pair of jobs is taken through all of them, in
-rounds, drawn order.
+"""What each lever against noise gives: one resident group of identical arms is taken through all of
+them, in rounds, drawn order.
 
-    python benchmarks/noise_levers.py configs/aa.yaml roberta-base-b8 --seconds 120 --json
+    python benchmarks/noise_levers.py configs/aa.yaml roberta-base-b8 --seconds 300 --json
     levers.json
 
-The processes stay the same, so levers are compared on one replicate: turn lengths, which cores both
-jobs may use (the same few, cores of their own, all of them), real-time priority, cores that never
-halt. For each: sd of a pair's log ratio, the half-width that three minutes would give (batch means
-of four neighbouring pairs), how often a turn was slow (over 1.5 times its arm's median per step)
-and what the kernel's counters say of slow and of other turns. The step times by turn length show
-whether short and long turns agree, and `switch` what the first step of a turn takes more than
-those after it. With `--alone` one of the two goes on when the other has ended, in the same process:
-what the mere presence of a partner costs.
+The processes stay the same, so levers are compared on one replicate: turn lengths, lead-in steps,
+which cores the jobs may use (the same few, cores of their own, all of them), real-time priority,
+cores that never halt. A round gives each arm a turn, in the rows of a Williams design. For each
+lever: the half-width that 60 s of measuring would give (batch means of four neighbouring rounds;
+mean over all pairs of arms), sd of a pair's log ratio, how often a turn was slow (over 1.5 times
+its arm's median per step), what the first step of a turn takes more than those after it, how long
+it takes to hand over from one arm to the next, and what the kernel's counters say of slow and of
+other turns.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import itertools
 import json
 import math
 import os
@@ -30,6 +31,7 @@ from collections import Counter
 from collections.abc import Collection, Iterator
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -38,10 +40,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import psutil
 
 from harness.config import load_suite
-from harness.interleaved import pinning as levers
-from harness.interleaved.monitor import ResidentJob, Watch
-from harness.interleaved.pair_replicate import cost_of_switching
-from harness.interleaved.turns import MeasuredTurn
+from harness.interleaved import pinning
+from harness.interleaved.group import cost_of_switching
+from harness.interleaved.monitor import Monitor, Observers, ResidentJob
+from harness.interleaved.turns import MeasuredTurn, williams_design
 from harness.launcher.process import RunningJob
 from harness.paths import cache_root
 from harness.planning.hub import Hub
@@ -49,10 +51,8 @@ from harness.planning.plan import make_plan
 from harness.runner.hub_or_builtin import resolve
 from harness.schema.measurement import Interleaved
 
-PRECISION_AT_S = 180.0
-BATCH = 4  # neighbouring pairs
-ROLES = ("baseline", "candidate")
-ALONE_ROUNDS, ALONE_STEPS = 3, 64
+PRECISION_AT_S = 60.0
+BATCH = 4  # neighbouring rounds
 SLOW = 1.5
 
 
@@ -65,26 +65,23 @@ class Lever:
     same_cores: bool = True
     realtime: bool = False
     awake: bool = False
-    alike: bool = False  # the main thread on the first core, all others on the rest, in both jobs
-    spread: bool = False  # every other core: in case neighbours are threads of one
+    alike: bool = True  # all main threads on the first core, all other threads on the rest
 
 
 LEVERS = (
     Lever("1 step"),
-    Lever("threads alike", alike=True),
     Lever("2 steps", steps=2),
     Lever("4 steps", steps=4),
-    Lever("8 steps", steps=8),
-    Lever("64 steps", steps=64),  # as good as never waiting
-    Lever("64 steps not pinned", steps=64, cores=0),
     Lever("1 step without lead-in", lead_in=0),
-    Lever("one core", cores=1),
-    Lever("four cores", cores=4),
+    Lever("2 steps without lead-in", steps=2, lead_in=0),
+    Lever("4 steps without lead-in", steps=4, lead_in=0),
+    Lever("main threads on either core", alike=False),
     Lever("cores of their own", same_cores=False),
-    Lever("not pinned", cores=0),
+    Lever("cores of their own without lead-in", same_cores=False, lead_in=0),
+    Lever("one core", cores=1),
+    Lever("not pinned", cores=0, alike=False),
     Lever("real-time", realtime=True),
     Lever("awake", awake=True),
-    Lever("every other core", spread=True),
 )
 
 
@@ -102,9 +99,6 @@ def parse() -> argparse.Namespace:
     )
     parser.add_argument("--rounds", type=int, default=4)
     parser.add_argument("--levers", help="comma-separated names; default: all")
-    parser.add_argument(
-        "--alone", choices=ROLES, help="then this one goes on without the other, pinned and not"
-    )
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cuda")
     parser.add_argument("--json", type=Path)
     return parser.parse_args()
@@ -150,19 +144,15 @@ def kept_awake(cores: Collection[int]) -> Iterator[None]:
 
 
 def pull(lever: Lever, arms: list[ResidentJob], device: str) -> str:
-    """Apply a lever to both jobs; why it could not be, or nothing."""
+    """Apply a lever to all jobs; why it could not be, or nothing."""
     settings = Interleaved(cores=lever.cores, same_cores=lever.same_cores)
-    pinning = levers.assign(settings, device)
     everything = sorted(os.sched_getaffinity(0))
     refused = ""
-    chosen = [pinning.baseline, pinning.candidate]
-    if lever.spread:
-        chosen = [everything[-2 * lever.cores :: 2]] * 2
-    for arm, cores in zip(arms, chosen, strict=False):  # one of them may have ended
+    for arm, cores in zip(arms, pinning.assign(settings, device, len(arms)), strict=True):
         main_threads = {process.pid for process in processes_below(arm.running.pid)}
         for thread in threads_below(arm.running.pid):
             allowed = cores or everything
-            if lever.alike:
+            if lever.alike and len(allowed) > 1:
                 allowed = allowed[:1] if thread in main_threads else allowed[1:]
             policy, priority = (os.SCHED_FIFO, 1) if lever.realtime else (os.SCHED_OTHER, 0)
             try:
@@ -176,77 +166,92 @@ def pull(lever: Lever, arms: list[ResidentJob], device: str) -> str:
 
 
 def take_turns(
-    lever: Lever, arms: list[ResidentJob], watch: Watch, seconds: float, draw: random.Random
-) -> list[dict[str, Any]]:
-    pairs: list[dict[str, Any]] = []
+    lever: Lever, arms: list[ResidentJob], monitor: Monitor, seconds: float, draw: random.Random
+) -> list[list[dict[str, Any]]]:
+    """Rounds of turns, for so many seconds of steps; of each, what every arm did."""
+    rounds: list[list[dict[str, Any]]] = []
+    rows: list[tuple[int, ...]] = []
     spent = 0.0
-    while spent < seconds or len(pairs) < 2:
-        order = arms if draw.random() < 0.5 else arms[::-1]
-        for arm in order:
+    while spent < seconds or rows:
+        if not rows:
+            rows = williams_design(len(arms))
+            draw.shuffle(rows)
+        for index in rows.pop():
+            arm = arms[index]
             arm.go(lever.lead_in, lever.steps, counts=True)
-            watch.until(lambda arm=arm: arm.turn is not None)
-        pair = {}
-        for role, arm in zip(ROLES, arms, strict=True):
+            monitor.until(partial(has_had_its_turn, arm))
+        found = []
+        for arm in arms:
             assert arm.turn is not None
-            pair[role] = {
-                "lead_in_s": list(arm.turn.lead_in_s),
-                "timed_s": list(arm.turn.timed_s),
-                **arm.host,
-            }
-            pair[role]["begin_ns"] = arm.begin_ns
+            turn = {"lead_in_s": list(arm.turn.lead_in_s), "timed_s": list(arm.turn.timed_s)}
+            found.append({**turn, **arm.host, "begin_ns": arm.begin_ns})
             spent += arm.turn.seconds
-        pairs.append(pair)
-    return pairs
+        rounds.append(found)
+    return rounds
 
 
-def go_on_alone(
-    role: str, arms: list[ResidentJob], watch: Watch, device: str
-) -> dict[str, list[float]]:
-    """Ends the other job; seconds of each step of this one afterwards, with two cores and with all
-    of them.
-    """
-    one, other = arms if role == ROLES[0] else arms[::-1]
-    other.finish()
-    watch.until(lambda: other.running.done, together=False)
-    found: dict[str, list[float]] = {"pinned": [], "not pinned": []}
-    for _ in range(ALONE_ROUNDS):
-        for name, steps_s in found.items():
-            pull(Lever(name, cores=2 if name == "pinned" else 0), [one], device)
-            one.go(1, ALONE_STEPS, counts=True)
-            watch.until(lambda: one.turn is not None, together=False)
-            assert one.turn is not None
-            steps_s += one.turn.timed_s
-    return found
+def has_had_its_turn(arm: ResidentJob) -> bool:
+    return arm.turn is not None
 
 
-def summarise(pairs: list[dict[str, Any]]) -> dict[str, Any]:
-    ratios = [
-        math.log(sum(p["baseline"]["timed_s"]) / sum(p["candidate"]["timed_s"])) for p in pairs
+def hand_over_s(rounds: list[list[dict[str, Any]]]) -> float:
+    """Median seconds from the last step of a turn to the first step of the next."""
+    turns = sorted((turn for found in rounds for turn in found), key=lambda turn: turn["begin_ns"])
+    gaps = [
+        (after["begin_ns"] - before["begin_ns"]) / 1e9
+        - math.fsum(before["lead_in_s"] + before["timed_s"])
+        for before, after in itertools.pairwise(turns)
     ]
-    seconds = [sum(sum(p[r]["lead_in_s"] + p[r]["timed_s"]) for r in ROLES) for p in pairs]
+    return statistics.median(gaps)
+
+
+def half_width_pp(ratios: list[float], seconds: float) -> float:
+    """Of the gain of equal arms after PRECISION_AT_S, from log ratios measured in `seconds`."""
     batches = [ratios[i : i + BATCH] for i in range(0, len(ratios) - BATCH + 1, BATCH)]
-    means = [statistics.fmean(batch) for batch in batches]
+    if len(batches) < 2:
+        return math.nan
+    variance = statistics.variance(map(statistics.fmean, batches)) / len(batches)
+    return 196 * math.sqrt(variance * seconds / PRECISION_AT_S)
+
+
+def summarise(names: list[str], rounds: list[list[dict[str, Any]]]) -> dict[str, Any]:
+    per_arm = [
+        [math.log(math.fsum(found[arm]["timed_s"])) for found in rounds]
+        for arm in range(len(names))
+    ]
+    seconds = math.fsum(
+        math.fsum(turn["lead_in_s"] + turn["timed_s"]) for found in rounds for turn in found
+    )
+    pairs = {}
+    for a, b in itertools.combinations(range(len(names)), 2):
+        ratios = [x - y for x, y in zip(per_arm[a], per_arm[b], strict=True)]
+        pairs[f"{names[b]} over {names[a]}"] = {
+            "sd": statistics.stdev(ratios),
+            "half_width_pp_at_60_s": half_width_pp(ratios, seconds),
+            "gain_percent": 100 * math.expm1(statistics.fmean(ratios)),
+        }
     found: dict[str, Any] = {
-        "pairs": len(pairs),
-        "seconds": sum(seconds),
-        "sd_of_a_pair": statistics.stdev(ratios),
+        "rounds": len(rounds),
+        "seconds": seconds,
+        "hand_over_ms": 1e3 * hand_over_s(rounds),
+        "half_width_pp_at_60_s": statistics.fmean(
+            pair["half_width_pp_at_60_s"] for pair in pairs.values()
+        ),
+        "sd_of_a_pair": statistics.fmean(pair["sd"] for pair in pairs.values()),
+        "pairs": pairs,
+        "arms": {},
     }
-    if len(means) > 1:
-        variance = statistics.variance(means) / len(means)  # of the mean over `seconds`
-        found["half_width_pp_at_180_s"] = 196 * math.sqrt(variance * sum(seconds) / PRECISION_AT_S)
-    found["gain_percent"] = 100 * math.expm1(statistics.fmean(ratios))
-    for role in ROLES:
-        steps = [statistics.fmean(p[role]["timed_s"]) for p in pairs]
+    for index, name in enumerate(names):
+        turns = [each[index] for each in rounds]
+        steps = [statistics.fmean(turn["timed_s"]) for turn in turns]
         middle = statistics.median(steps)
-        slow = [p[role] for p, step in zip(pairs, steps, strict=True) if step > SLOW * middle]
-        other = [p[role] for p, step in zip(pairs, steps, strict=True) if step <= SLOW * middle]
-        lead_in = [s for p in pairs for s in p[role]["lead_in_s"]]
-        found[role] = {
-            "mean_step_ms": 1e3 * statistics.fmean(s for p in pairs for s in p[role]["timed_s"]),
+        slow = [turn for turn, step in zip(turns, steps, strict=True) if step > SLOW * middle]
+        other = [turn for turn, step in zip(turns, steps, strict=True) if step <= SLOW * middle]
+        found["arms"][name] = {
+            "mean_step_ms": 1e3 * statistics.fmean(steps),
             "median_step_ms": 1e3 * middle,
-            "mean_lead_in_ms": 1e3 * statistics.fmean(lead_in) if lead_in else None,
-            "slow_share": len(slow) / len(pairs),
-            "switch": switch([p[role] for p in pairs]),
+            "slow_share": len(slow) / len(turns),
+            "switch": switch(turns),
             "slow": counters(slow),
             "other": counters(other),
         }
@@ -285,63 +290,53 @@ def main() -> None:
     )
     plan = make_plan(suite, device=options.device, cache_dir=cache_root())
     jobs = [job for job in plan.jobs if job.workload.name == options.workload and job.group]
-    if len(jobs) != 2:
-        sys.exit(f"{options.suite} has no one interleaved pair on a workload {options.workload!r}")
+    if len(jobs) < 2:
+        sys.exit(f"{options.suite} has no interleaved group on a workload {options.workload!r}")
+    names = [job.arm.name for job in jobs]
     sources = resolve(jobs, Hub(), None)
     draw = random.Random(0)
-    measured: dict[str, list[dict[str, Any]]] = {lever.name: [] for lever in chosen}
+    measured: dict[str, list[list[dict[str, Any]]]] = {lever.name: [] for lever in chosen}
     refusals: Counter[str] = Counter()
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
-        stack.enter_context(
-            levers.keep_off(levers.assign(Interleaved(cores=4), options.device).all)
-        )
         arms = []
         for job in jobs:
             log = Path(folder) / f"{job.arm.name}.log"
             ready = sources.apply(job)
-            arms.append(ResidentJob(ready, stack.enter_context(RunningJob(ready, log))))
-        watch = stack.enter_context(
-            Watch(arms, 600 + 3 * options.seconds, lambda job, event: None, lambda: "", None)
-        )
-        watch.until(lambda: all(arm.levers is not None for arm in arms))
+            arms.append(ResidentJob(ready, stack.enter_context(RunningJob(ready, log)), log))
+        shared = pinning.assign(Interleaved(), options.device, len(jobs))
+        stack.enter_context(pinning.keep_off({core for cores in shared for core in cores or ()}))
+        pairs = list(itertools.combinations(names, 2))
+        observers = Observers(stop_reason=lambda: "", on_event=lambda job, event: None)
+        limit_s = 600 + 3 * options.seconds
+        monitor = stack.enter_context(Monitor(arms, pairs, limit_s, observers))
+        for arm in arms:
+            arm.begin()
+        monitor.until(lambda: all(arm.levers is not None for arm in arms))
         for _ in range(options.rounds):
             for lever in draw.sample(chosen, len(chosen)):
                 if refused := pull(lever, arms, options.device):
                     refusals[f"{lever.name}: {refused}"] += 1
                     continue
                 share = options.seconds / len(chosen) / options.rounds
-                awake = (
-                    levers.assign(Interleaved(cores=lever.cores), options.device).all
-                    if lever.awake
-                    else set()
-                )
-                with kept_awake(awake):
-                    measured[lever.name] += take_turns(lever, arms, watch, share, draw)
-        alone = go_on_alone(options.alone, arms, watch, options.device) if options.alone else {}
+                cores = pinning.assign(Interleaved(cores=lever.cores), options.device, 1)[0]
+                with kept_awake(cores if lever.awake and cores else ()):
+                    measured[lever.name] += take_turns(lever, arms, monitor, share, draw)
         for arm in arms:
             arm.finish()
-        watch.until(lambda: all(arm.running.done for arm in arms), together=False)
-    result = {}
-    for lever in chosen:
-        if pairs := measured[lever.name]:
-            found = result[lever.name] = {"lever": asdict(lever), **summarise(pairs)}
-            half = found.get("half_width_pp_at_180_s", math.nan)
-            steps = [found[role]["mean_step_ms"] for role in ROLES]
-            print(
-                f"{lever.name:>20}: ±{half:5.2f} pp at {PRECISION_AT_S:g} s, sd of a pair "
-                f"{found['sd_of_a_pair']:.3f}, "
-                f"slow {found['baseline']['slow_share']:.0%}, steps {steps[0]:.2f} and "
-                f"{steps[1]:.2f} ms, "
-                f"gain {found['gain_percent']:+.1f}%, {found['pairs']} pairs in "
-                f"{found['seconds']:.1f} s"
-                + "".join(
-                    f", switch {cost['ms']:+.2f} ± {1.96 * cost['standard_error_ms']:.2f} ms"
-                    for cost in (found["baseline"]["switch"], found["candidate"]["switch"])
-                    if cost
-                )
-            )
-    for name, steps_s in alone.items():
-        print(f"{options.alone} alone, {name}: {1e3 * statistics.fmean(steps_s):.2f} ms")
+        monitor.until(lambda: all(arm.running.done for arm in arms), together=False)
+    result = {
+        lever.name: {"lever": asdict(lever), **summarise(names, rounds)}
+        for lever in chosen
+        if (rounds := measured[lever.name])
+    }
+    for name, found in result.items():
+        print(
+            f"{name:>35}: ±{found['half_width_pp_at_60_s']:5.2f} pp after {PRECISION_AT_S:g} s, "
+            f"sd of a pair {found['sd_of_a_pair']:.3f}, hand-over {found['hand_over_ms']:.1f} ms, "
+            f"{found['rounds']} rounds in {found['seconds']:.1f} s, steps of "
+            + " ".join(f"{arm['mean_step_ms']:.2f}" for arm in found["arms"].values())
+            + " ms"
+        )
     for refused, times in refusals.items():
         print(f"not possible, {times} times: {refused}")
     if options.json:
@@ -350,14 +345,8 @@ def main() -> None:
             "workload": options.workload,
             "rounds": options.rounds,
         }
-        answer = {
-            "settings": settings,
-            "levers": result,
-            "refused": dict(refusals),
-            "pairs": measured,
-        }
-        answer["alone"] = {"role": options.alone, "step_s": alone}
-        options.json.write_text(json.dumps(answer) + "\n")
+        answer = {"settings": settings, "levers": result, "refused": dict(refusals)}
+        options.json.write_text(json.dumps(answer, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -1,19 +1,21 @@
 """Why a gain is what it is: kernels, GPU busy time and wall time per training step of each arm of a
 workload.
 
-    python benchmarks/profile_step.py configs/glue-sst2-steady.yaml roberta-base-b8 --json
+    python benchmarks/profile_step.py configs/glue-sst2-b128.yaml roberta-base-sst2 --json
     profile.json
 
-Each arm trains in a fresh process, by the harness's own worker code; `torch.profiler` (CUPTI) sees
-every kernel of the process, ONNX Runtime's too. Busy is the union of kernel and copy intervals, so
-overlapping streams do not count twice. Wall time is taken from steps before the profiler started:
-it slows the host down. Needs a GPU.
+Each arm of the harness's own stack trains alone in a fresh process, by the harness's own worker
+code; `torch.profiler` (CUPTI) sees every kernel of the process, ONNX Runtime's too. Busy is the
+union of kernel and copy intervals, so overlapping streams do not count twice. Kernels are told
+apart into kinds by their names, so that the time by kind sums up to the time of all kernels. Wall
+time is taken from steps before the profiler started: it slows the host down. Needs a GPU.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import re
 import subprocess
 import sys
 import tempfile
@@ -24,6 +26,28 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 BEFORE, PROFILED = 40, 10  # steps
+
+
+# The first pattern that a kernel's name holds, without regard to case, is its kind.
+KINDS = {
+    "copies and casts": r"memcpy|memset|copy_kernel|copy_device|cast",
+    "optimizer": r"multi_tensor_apply|foreach|adam",
+    "attention, softmax": r"flash|fmha|attention|softmax",
+    "matrix products": r"gemm|cutlass|xmma|cublas|nvjet|splitk",
+    "normalization": r"layer_?norm",
+    "dropout": r"dropout|philox",
+    "compiled (Triton)": r"^triton_",
+    "reductions": r"reduce",
+    "elementwise": r"elementwise|vectorized|unrolled|gelu|bias",
+}
+
+
+def kind_of(kernel: str) -> str:
+    """The kind of a kernel or copy, by its name."""
+    for kind, pattern in KINDS.items():
+        if re.search(pattern, kernel, re.IGNORECASE):
+            return kind
+    return "other"
 
 
 class Silent:
@@ -86,14 +110,18 @@ def profile_here(spec_file: Path) -> dict[str, Any]:
     events = [e for e in job.profiler.profile.events() if e.device_type == DeviceType.CUDA]
     busy = busy_us([(e.time_range.start, e.time_range.end) for e in events])
     seconds: Counter[str] = Counter()
+    kinds: Counter[str] = Counter()
     for e in events:
-        seconds[e.name[:90]] += e.time_range.elapsed_us() / 1e3 / PROFILED
+        milliseconds = e.time_range.elapsed_us() / 1e3 / PROFILED
+        seconds[e.name[:90]] += milliseconds
+        kinds[kind_of(e.name)] += milliseconds
     return {
         "arm": spec.arm.name,
         "wall_ms_per_step": 1e3 * sum(durations) / len(durations),
         "gpu_busy_ms_per_step": busy / 1e3 / PROFILED,
         "kernels_and_copies_per_step": len(events) / PROFILED,
-        "top_ms_per_step": dict(seconds.most_common(8)),
+        "kinds_ms_per_step": dict(kinds.most_common()),
+        "top_ms_per_step": dict(seconds.most_common(12)),
     }
 
 
@@ -113,15 +141,16 @@ def main() -> None:
     from harness.paths import cache_root
     from harness.planning.plan import make_plan
 
-    suite = load_suite(arguments.suite, ["measurement.replicates=1"])
+    alone = ["measurement.replicates=1", "measurement.adaptive=null", "measurement.parity=null"]
+    suite = load_suite(arguments.suite, alone)
     plan = make_plan(suite, device="cuda", cache_dir=cache_root())
     found = []
     for job in plan.jobs:
-        if job.workload.name != arguments.workload or (
-            arguments.arms and job.arm.name not in arguments.arms.split(",")
-        ):
+        if job.workload.name != arguments.workload or job.parity_run or job.arm.stack != "ort":
             continue
-        ready = job.with_sources(data="synthetic", weights="random")
+        if arguments.arms and job.arm.name not in arguments.arms.split(","):
+            continue
+        ready = job.alone().with_sources(data="synthetic", weights="random")
         training = ready.workload.training.replace(max_steps=BEFORE + PROFILED)
         ready = ready.replace(workload=ready.workload.replace(training=training))
         with tempfile.NamedTemporaryFile("w", suffix=".json") as spec:

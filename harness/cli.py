@@ -29,11 +29,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _main(argv: Sequence[str] | None) -> int:
     parser = _parser()
-    arguments = parser.parse_args(argv)
+    words = list(sys.argv[1:] if argv is None else argv)
+    arguments = parser.parse_args(train.spelled(words))
     if arguments.command is None:
         parser.print_help()
         return 2
-    for word in sys.argv[1:] if argv is None else argv:
+    for word in words:
         if not is_text(word):  # it would be a value or a path in a record
             raise BenchError("is not UTF-8 text", place=word, fix="write or name it in UTF-8")
     status: int = arguments.run(arguments)

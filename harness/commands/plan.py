@@ -52,7 +52,11 @@ def run(arguments: argparse.Namespace) -> int:
         if from_runs
         else "a rough guess: no earlier run here"
     )
-    at_most = "at most " if planned.measurement.adaptive is not None else ""
+    at_most = ""
+    if (adaptive := planned.measurement.adaptive) is not None:
+        at_most = "at most "
+        workloads = len({job.workload.name for job in planned.jobs})
+        seconds = min(seconds, 60 * adaptive.budget_minutes * workloads)
     print(f"\nestimated time: {at_most}{_duration(seconds)} ({basis})")
     return 0
 

@@ -5,6 +5,7 @@ allowed.
 from __future__ import annotations
 
 import difflib
+import os
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path as FilePath
@@ -52,6 +53,7 @@ def load_suite(file: FilePath, overrides: Iterable[str] = ()) -> Suite:
         _check_names(suite)
         suite.resolved_pairs()
         _check_registered(suite)
+        suite = suite.replace(tasks={name: sealed(task) for name, task in suite.tasks.items()})
     except ValidationError as error:
         raise as_bench_error(input_errors_of(error, Suite), origins, str(file)) from None
     except InputError as error:
@@ -100,6 +102,8 @@ def _check_registered(suite: Suite) -> None:
         suite.arm_workload(suite.resolved_workloads()[0], arm)
     for name, task in suite.tasks.items():
         check_task(name, task)
+        if suite.measurement.inference is not None:
+            _check_inference(name, task)
     for name, model in suite.models.items():
         if model.architecture is not None and model.architecture not in SHAPES:
             raise InputError(
@@ -109,6 +113,27 @@ def _check_registered(suite: Suite) -> None:
             )
         _check_model_config(name, model)
     _check_attention(suite)
+    _check_optimizers(suite)
+
+
+def _check_optimizers(suite: Suite) -> None:
+    """Raises InputError for an arm whose backend does not know the optimizer that it is to train
+    with.
+    """
+    from harness.worker import backends
+
+    workloads = {workload.name: workload for workload in suite.resolved_workloads()}
+    for pair in suite.resolved_pairs():
+        for name in (pair.baseline, pair.candidate):
+            arm = suite.arms[name]
+            optim = suite.arm_workload(workloads[pair.workload], arm).training.optim
+            if not backends.knows_optimizer(arm.backend, optim):
+                where: Path = ("arms", name, "training", "optim")
+                raise InputError(
+                    where if "optim" in arm.training else ("arms", name, "backend"),
+                    f"{arm.backend} does not know the optimizer {optim}, which is ONNX Runtime's",
+                    "`training: {optim: adamw_torch_fused}` in this arm, or `backend: onnxruntime`",
+                )
 
 
 def _check_model_config(name: str, model: Model) -> None:
@@ -160,6 +185,20 @@ def _check_attention(suite: Suite) -> None:
                 )
 
 
+def _check_inference(name: str, task: Task) -> None:
+    """Raises InputError for a task whose inference cannot be measured in a suite that asks for
+    it.
+    """
+    from harness.worker import tasks
+
+    if not tasks.get(task.kind).exports_for_inference:
+        raise InputError(
+            ("measurement", "inference"),
+            f"inference of the kind {task.kind} (the task {name!r}) is not measured",
+            "no `inference`, or a suite without that task",
+        )
+
+
 def check_task(name: str, task: Task) -> None:
     """Raises InputError for a kind that is not registered, and for options or a source that the
     kind does not take.
@@ -173,11 +212,66 @@ def check_task(name: str, task: Task) -> None:
     _check_options(("tasks", name, "options"), task.options, kind.Options)
     if task.source not in ("auto", *kind.sources):
         allowed = ", ".join(("auto", *kind.sources))
+        if task.source == "files" and task.kind == "glue":
+            allowed += "; `kind: text-classification` reads your own files"
         raise InputError(
             ("tasks", name, "source"),
             f"{task.kind} cannot read its data from {task.source}",
             allowed,
         )
+    if task.dataset is not None and not kind.takes_dataset:
+        raise InputError(
+            ("tasks", name, "dataset"),
+            f"{task.kind} has a data set of its own",
+            "leave it out, or `kind: text-classification`",
+        )
+    needs_one = kind.takes_dataset and "synthetic" not in kind.sources
+    if needs_one and task.source in ("auto", "hub") and task.dataset is None:
+        raise InputError(
+            ("tasks", name, "source"),
+            f"{task.kind} has no data of its own",
+            "`source: files` with `train_file` and `validation_file`, or `source: hub` with "
+            "`dataset`",
+        )
+    if task.dataset is not None:
+        _check_dataset(("tasks", name, "dataset"), task.dataset)
+
+
+def _check_dataset(where: Path, name: str) -> None:
+    """Raises InputError for what cannot be the name of a data set on the hub."""
+    from harness.planning.hub import is_hub_name
+
+    if FilePath(name).exists():
+        allowed = "`source: files` with `train_file` and `validation_file` for files that are here"
+        raise InputError(where, f"{name!r} is a file or folder here", allowed)
+    if not is_hub_name(name):
+        raise InputError(
+            where, f"{name!r} is no name that the hub could have", "OWNER/NAME of a data set there"
+        )
+
+
+def sealed(task: Task) -> Task:
+    """The task with the digest of its files, which then decides its identity, and the files
+    checked; a task without own files as it is.
+
+    Raises:
+        BenchError: A file is not there, cannot be used, or is not the one of `files_sha256`.
+    """
+    from harness.worker import tasks
+    from harness.worker.tasks.data_files import digest_of
+
+    if task.source != "files":
+        return task
+    digest = digest_of(task)
+    if task.files_sha256 not in (None, digest):
+        raise BenchError(
+            f"the files have the SHA-256 {digest}, not {task.files_sha256}",
+            place=f"{task.train_file} and {task.validation_file}",
+            fix="the files that `files_sha256` was written for, or leave it out",
+        )
+    task = task.replace(files_sha256=digest)
+    tasks.get(task.kind).look_at_files(task)
+    return task
 
 
 def _check_options(where: Path, options: dict[str, Any], model: type[Strict]) -> None:
@@ -206,6 +300,7 @@ def _load(file: FilePath, seen: tuple[FilePath, ...]) -> tuple[dict[str, Any], O
             "not a mapping of keys to values", place=f"{file}:1", fix="see configs/smoke.yaml"
         )
     _use_new_names(data, origins, str(file))
+    _find_files_beside(file, data)
     parent = data.pop("extends", None)
     if parent is None:
         return data, origins
@@ -231,6 +326,18 @@ def _load(file: FilePath, seen: tuple[FilePath, ...]) -> tuple[dict[str, Any], O
     base, base_origins = _load(file.parent / parent, (*seen, resolved))
     _merge(base, data, base_origins, origins, ())
     return base, base_origins
+
+
+def _find_files_beside(file: FilePath, data: dict[str, Any]) -> None:
+    """Make the paths of tasks' own files, which are relative to the suite's file, relative to the
+    current folder, in place.
+    """
+    given = data.get("tasks")
+    for task in given.values() if isinstance(given, dict) else ():
+        for key in ("train_file", "validation_file") if isinstance(task, dict) else ():
+            path = task.get(key)
+            if isinstance(path, str) and path and not path.startswith("~"):
+                task[key] = os.path.normpath(file.parent / path)
 
 
 def _meant(file: FilePath) -> str:

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from statistics import fmean, stdev
+
+import psutil
 
 from harness.interleaved import pinning
 from harness.interleaved.monitor import BrokenError, Monitor, Observers, ResidentJob
@@ -26,6 +28,9 @@ from harness.schema.record import State, TurnTimes
 
 LEAST_SET_UPS = 2  # at once, however small the host: jobs of a pair have always warmed up together
 CORES_OF_A_SET_UP = 2  # that it keeps busy: imports and tokenization are mostly serial
+# Host memory, with room for what it needs for a moment: jobs of roberta-large peak at 3 GiB
+# (results/glue-sst2-today-roberta-large-20261130-030523).
+BYTES_OF_A_SET_UP = 4 << 30
 
 # What an arm measured in its turn, when that began, and what the host did meanwhile.
 Measured = tuple[MeasuredTurn, int, dict[str, float]]
@@ -79,7 +84,7 @@ def run_replicate(
         settings: How they take turns.
         start: Starts a job with this log (harness.launcher.process.RunningJob); called in the order
             of `position`. The jobs then set themselves up in this order, as many at once as the
-            host has cores for.
+            host has cores and memory for.
         timeout_s: Seconds that the replicate as a whole may take.
         observers: Who watches.
 
@@ -90,10 +95,11 @@ def run_replicate(
     if all(spec.cores is None for spec in specs):
         chosen = pinning.assign(settings, specs[0].device, len(specs))
         specs = [spec.with_cores(own) for spec, own in zip(specs, chosen, strict=True)]
+    available = os.sched_getaffinity(0)
     with ExitStack() as stack:
         # The runner, its sampler and the jobs' watchdogs wake up often: not on the cores that are
         # measured.
-        at_once = max(LEAST_SET_UPS, len(os.sched_getaffinity(0)) // CORES_OF_A_SET_UP)
+        at_once = set_ups_at_once(len(available), psutil.virtual_memory().available)
         stack.enter_context(pinning.keep_off({c for spec in specs for c in spec.cores or ()}))
         in_order = sorted(zip(specs, logs, strict=True), key=lambda both: both[0].position)
         arms = {
@@ -103,9 +109,15 @@ def run_replicate(
         if observers.on_started is not None:
             observers.on_started(tuple(arms[spec.arm.name].running.pid for spec in specs))
         monitor = stack.enter_context(Monitor(list(arms.values()), pairs, timeout_s, observers))
-        return _Replicate([arms[spec.arm.name] for spec in specs], pairs, settings, monitor).run(
-            at_once
-        )
+        resident = [arms[spec.arm.name] for spec in specs]
+        return _Replicate(resident, pairs, settings, monitor).run(at_once, available)
+
+
+def set_ups_at_once(cores: int, free_bytes: int) -> int:
+    """How many jobs of a group may set themselves up at once on a host with so many cores, and so
+    many bytes of memory that can be had without swapping.
+    """
+    return max(LEAST_SET_UPS, min(cores // CORES_OF_A_SET_UP, free_bytes // BYTES_OF_A_SET_UP))
 
 
 class _Replicate:
@@ -129,10 +141,11 @@ class _Replicate:
         self.rounds: list[tuple[Round, dict[int, Measured]]] = []
         self._without: set[int] = set()  # arms that the schedule knows to be gone
 
-    def run(self, at_once: int) -> GroupOutcome:
+    def run(self, at_once: int, available: Collection[int]) -> GroupOutcome:
+        """Set up so many jobs at once on the available CPUs, and let all take turns."""
         problem = note = ""
         try:
-            self._set_up(at_once)
+            self._set_up(at_once, available)
             self._take_turns()
             if early := [arm for arm in self.arms if arm.trained and not arm.left]:
                 note = self._ended_early(early)
@@ -159,11 +172,17 @@ class _Replicate:
             note=note,
         )
 
-    def _set_up(self, at_once: int) -> None:
-        """Let the jobs warm up, so many at once, until each is parked or gone."""
+    def _set_up(self, at_once: int, available: Collection[int]) -> None:
+        """Let the jobs warm up, so many at once, until each is parked or gone.
+
+        On the few cores of the turns all set-ups would wait for each other.
+        """
+        wanted = [len(arm.spec.cores or ()) for arm in self.arms]
+        own = pinning.spread(wanted, available)
+        by_arm = dict(zip([arm.name for arm in self.arms], own, strict=True))
         for arm in sorted(self.arms, key=lambda arm: arm.spec.position):
             self.monitor.until(lambda: sum(a.setting_up for a in self.arms) < at_once)
-            arm.begin()
+            arm.begin(by_arm[arm.name])
         self.monitor.until(lambda: not any(arm.setting_up for arm in self.arms))
 
     def _take_turns(self) -> None:

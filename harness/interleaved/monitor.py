@@ -52,6 +52,7 @@ class ResidentJob:
     def __init__(self, spec: JobSpec, running: RunningJob, log: Path) -> None:
         self.spec, self.running, self.log = spec, running, log
         self.begun = False  # it may set itself up
+        self._set_up_on: Sequence[int] | None = None  # CPUs
         self._connected = False  # and has been told so, if it may
         self.left = ""  # why it left the group, as the end of a sentence about it
         self.levers: dict[str, Any] | None = None  # of its `ready`
@@ -75,11 +76,13 @@ class ResidentJob:
         """Whether it is parked at a border."""
         return self.levers is not None and self._turn is None and not self.trained
 
-    def begin(self) -> None:
-        """Let it set itself up, as soon as it can be told."""
-        self.begun = True
+    def begin(self, cores: Sequence[int] | None = None) -> None:
+        """Let it set itself up, as soon as it can be told; on these CPUs, or on those of its
+        turns.
+        """
+        self.begun, self._set_up_on = True, cores
         if self._connected:
-            self._send("begin")
+            self._send("begin", cores=cores)
 
     def go(self, lead_in: int, steps: int, counts: bool) -> None:
         """Start a turn."""
@@ -105,7 +108,7 @@ class ResidentJob:
             case "hello":
                 self._connected = True
                 if self.begun:
-                    self._send("begin")
+                    self._send("begin", cores=self._set_up_on)
             case "ready" if self.levers is None:
                 self.levers = dict(event.get("levers") or {})
             case "turn":

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 from harness.schema.measurement import Interleaved
@@ -52,6 +52,21 @@ def assign(settings: Interleaved, device: str, jobs: int) -> list[list[int] | No
     available = os.sched_getaffinity(0)
     near = near_gpu() if device == "cuda" else ()
     return choose(settings, available, near, core_of(available), jobs)
+
+
+def spread(wanted: Sequence[int], available: Collection[int]) -> list[list[int] | None]:
+    """CPUs for jobs that are busy at the same time: as many for each as it wants, each CPU used
+    again only when all have been. A job that wants none, or more than there are, gets None.
+    """
+    order = sorted(available, reverse=True)
+    found: list[list[int] | None] = []
+    taken = 0
+    for count in wanted:
+        fits = 0 < count <= len(order)
+        chosen = [order[(taken + place) % len(order)] for place in range(count)] if fits else None
+        found.append(sorted(chosen) if chosen else None)
+        taken += len(chosen or ())
+    return found
 
 
 def core_of(cpus: Collection[int], sysfs: Path = SYSFS) -> dict[int, int]:

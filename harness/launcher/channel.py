@@ -26,7 +26,7 @@ turn      step, lead_in_s [..], timed_s [..], begin_ns, end_ns, host {..}: the s
 
 and runner to worker, which reads them only before it sets itself up and while parked:
 
-begin     the job may set itself up
+begin     cores [..] or null: the job may set itself up, on these CPUs or on those of its turns
 go        lead_in, steps, counts: a turn of `lead_in` untimed and `steps` timed steps; counts: false
           in the pilot
 finish    end the training here

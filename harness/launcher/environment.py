@@ -50,6 +50,8 @@ PASSED_NAMES |= {
 # What programs need that decides no result: the user's folders and language, the hub and its
 # credentials, the cluster.
 PASSED_NAMES |= {"TORCH_HOME", "TORCH_LOGS"}
+# Where it is set, NVLink multicast would put the host's cards out of service.
+PASSED_NAMES |= {"TORCH_SYMM_MEM_DISABLE_MULTICAST"}
 PASSED_NAMES |= {"BENCH_TEST_FOLDER"}  # by this the tests find the processes of a job
 PASSED_PREFIXES = ("LC_", "XDG_", "SLURM_", "HF_", "TRANSFORMERS_", "TOKENIZERS_")
 

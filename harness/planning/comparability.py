@@ -19,16 +19,23 @@ SETTINGS = {
     "max_steps": "training.max_steps",
     "lr_scheduler_type": "training.lr_scheduler",
     "warmup_ratio": "training.warmup_ratio",
+    "warmup_steps": "training.warmup_steps",
+    "adam_beta1": "training.adam_beta1",
+    "adam_beta2": "training.adam_beta2",
+    "adam_epsilon": "training.adam_epsilon",
     "weight_decay": "training.weight_decay",
     "max_grad_norm": "training.max_grad_norm",
     "optim": "training.optim",
     "dataloader_num_workers": "training.dataloader_workers",
+    "dataloader_pin_memory": "training.dataloader_pin_memory",
     "logging_steps": "training.logging_steps",
     "seed": "training.seed",
     "data_seed": "training.seed",
     "fp16": "training.precision",
     "bf16": "training.precision",
 }
+# Of these, those that a suite leaves to the stack's defaults where it does not give them.
+LEFT_OPEN = frozenset({"adam_beta1", "adam_beta2", "adam_epsilon", "warmup_steps"})
 # Declared differences that cannot but change what a job sees of its data: how it is cut into
 # samples, which, how many.
 TOKENS = ("training.max_seq_length", "training.pad_to_max_length")
@@ -39,6 +46,13 @@ ORDER = (
     "training.max_steps",
     "training.epochs",
     *TOKENS,
+)
+# Which weights are trained; TrainingArguments does not have it.
+ADAPTERS = (
+    "training.lora_rank",
+    "training.lora_alpha",
+    "training.lora_dropout",
+    "training.target_modules",
 )
 ABSENT = object()
 
@@ -82,18 +96,26 @@ def _compared(a: JobRecord, b: JobRecord) -> Iterator[tuple[str, Any, Any, tuple
         # What a suite has no name for comes from the stack's defaults, or from the backend's own
         # options.
         excuses = (SETTINGS[name],) if name in SETTINGS else ("stack", "options")
-        if name in SETTINGS and (name not in one or name not in other):
+        left_open = name in LEFT_OPEN
+        if name in SETTINGS and (left_open or name not in one or name not in other):
             excuses = (*excuses, "stack")
         yield name, one.get(name, ABSENT), other.get(name, ABSENT), excuses
     yield "optimizer", left.optimizer, right.optimizer, ("training.optim",)
     yield "attention", left.attention, right.attention, ("attention",)
     yield "dtype policy", left.dtype_policy, right.dtype_policy, precision
-    yield "number of parameters", left.parameters, right.parameters, ()
+    for setting in ADAPTERS:
+        name = setting.removeprefix("training.")
+        settings = a.workload.training, b.workload.training
+        yield name, getattr(settings[0], name), getattr(settings[1], name), (setting,)
+    yield "number of parameters", left.parameters, right.parameters, ADAPTERS
+    trained = left.trainable_parameters, right.trainable_parameters
+    if None not in trained:  # a run that goes on may have jobs of before this was told
+        yield "number of trained parameters", *trained, ADAPTERS
     yield (
         "initial weights",
         left.initial_weights_sha256,
         right.initial_weights_sha256,
-        ("training.seed",),
+        ("training.seed", *ADAPTERS),
     )
     yield "data order", left.data_order_sha256, right.data_order_sha256, ORDER
     yield "source of the data", a.sources.data, b.sources.data, ()

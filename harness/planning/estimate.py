@@ -27,10 +27,11 @@ def steps_of(spec: JobSpec) -> int:
     training, task = spec.workload.training, spec.workload.task
     if training.max_steps is not None:
         return training.max_steps
-    samples = min(
-        task.train_samples or math.inf,
-        GLUE[task.data_name].sizes[TRAIN] if task.data_name in GLUE else UNKNOWN_SAMPLES,
-    )
+    if task.data_name in GLUE:
+        size = GLUE[task.data_name].sizes[TRAIN]
+        samples = min(task.train_samples or size, size)
+    else:
+        samples = task.train_samples or UNKNOWN_SAMPLES
     batches = math.ceil(samples / training.batch_size)
     return math.ceil(training.epochs * max(batches // training.gradient_accumulation_steps, 1))
 

@@ -100,17 +100,37 @@ def model_folder(name: str, place: str) -> Path | None:
     return folder
 
 
-def _check_name(name: str, place: str) -> None:
-    """Raises BenchError for what is neither a folder nor can be a name on the hub."""
+def tokenizer_folder(name: str, place: str) -> Path | None:
+    """The folder of a tokenizer; None: it is a name on the hub.
+
+    Raises:
+        BenchError: It is a path, and no folder is there; or it cannot be a name at all.
+    """
+    folder = folder_of(name)
+    if folder is None:
+        _check_name(name, place)
+    elif not folder.is_dir():
+        raise BenchError(
+            f"the folder {name} is not there", place=place, fix="the path of a folder that is"
+        )
+    return folder
+
+
+def is_hub_name(name: str) -> bool:
+    """Whether a model or a data set on the hub can have this name."""
     from huggingface_hub.errors import HFValidationError
     from huggingface_hub.utils import validate_repo_id
 
     try:
         validate_repo_id(name)
-        possible = name.isascii()  # which the hub demands and the check leaves out
     except HFValidationError:
-        possible = False
-    if not possible:
+        return False
+    return name.isascii()  # which the hub demands and the check leaves out
+
+
+def _check_name(name: str, place: str) -> None:
+    """Raises BenchError for what is neither a folder nor can be a name on the hub."""
+    if not is_hub_name(name):
         raise BenchError(
             f"{name!r} is no folder that is there, and no name that the hub could have",
             place=place,
@@ -124,6 +144,13 @@ def named_cache() -> tuple[str, Path] | None:
         if given := os.environ.get(name):
             return name, Path(os.path.expandvars(given)).expanduser()
     return None
+
+
+def use_cache(folder: Path) -> None:
+    """Keep models and data sets of the hub in this folder, in this process and its jobs."""
+    for name in CACHE_VARIABLES:
+        os.environ.pop(name, None)
+    os.environ |= {"HF_HUB_CACHE": str(folder), "HF_DATASETS_CACHE": str(folder)}
 
 
 def hub_cache() -> Path:
@@ -145,26 +172,34 @@ def datasets_cache() -> Path:
     ).expanduser()
 
 
-def cached_file(repo: str, name: str, cache: Path | None = None) -> Path | None:
-    """A model's file in the cache, of its main revision; None: it is not there."""
+def cached_file(
+    repo: str, name: str, cache: Path | None = None, revision: str | None = None
+) -> Path | None:
+    """A model's file in the cache, of a revision (None: main); None: it is not there."""
     from huggingface_hub import try_to_load_from_cache
     from huggingface_hub.errors import HFValidationError
 
     try:
-        found = try_to_load_from_cache(repo, name, cache_dir=cache or hub_cache())
+        found = try_to_load_from_cache(
+            repo, name, cache_dir=cache or hub_cache(), revision=revision
+        )
     except HFValidationError:  # no name of a model at all
         return None
     return Path(found) if isinstance(found, str) else None
 
 
-def local_config(name: str) -> dict[str, object] | None:
+def local_config(name: str, revision: str | None = None) -> dict[str, object] | None:
     """A model's config.json from its folder or the cache; None: neither has it; nobody is asked.
 
     Raises:
         BenchError: It is there and is no configuration.
     """
     folder = folder_of(name)
-    file = folder / "config.json" if folder is not None else cached_file(name, "config.json")
+    file = (
+        folder / "config.json"
+        if folder is not None
+        else cached_file(name, "config.json", revision=revision)
+    )
     try:
         if file is None or not file.is_file():
             return None
@@ -214,17 +249,17 @@ class Hub:
         self._offline = constants.HF_HUB_OFFLINE if offline is None else offline
         self._datasets_offline = self._offline or _true("HF_DATASETS_OFFLINE")
         self._timeout_s = timeout_s
-        self._answers: dict[tuple[str, str], HubAnswer] = {}
+        self._answers: dict[tuple[str, str, str | None], HubAnswer] = {}
         self.unclear: HubAnswer | None = None
 
-    def has_cached_model(self, repo: str) -> bool:
+    def has_cached_model(self, repo: str, revision: str | None = None) -> bool:
         """Whether configuration and weights of a model are whole in the cache."""
-        if cached_file(repo, "config.json", self._cache) is None:
+        if cached_file(repo, "config.json", self._cache, revision) is None:
             return False
-        return any(self._whole(repo, name) for name in WEIGHTS)
+        return any(self._whole(repo, name, revision) for name in WEIGHTS)
 
-    def _whole(self, repo: str, name: str) -> bool:
-        found = cached_file(repo, name, self._cache)
+    def _whole(self, repo: str, name: str, revision: str | None) -> bool:
+        found = cached_file(repo, name, self._cache, revision)
         if found is None or not name.endswith(".json"):
             return found is not None
         try:
@@ -232,7 +267,7 @@ class Hub:
         except (OSError, ValueError, KeyError, AttributeError, TypeError):
             return False
         return bool(parts) and all(
-            cached_file(repo, part, self._cache) is not None for part in parts
+            cached_file(repo, part, self._cache, revision) is not None for part in parts
         )
 
     def has_cached_dataset(self, repo: str, subset: str) -> bool:
@@ -240,36 +275,39 @@ class Hub:
         prepared = self._datasets / repo.replace("/", "___") / subset
         return any(prepared.glob("*/*/*.arrow"))
 
-    def model(self, repo: str) -> HubAnswer:
-        """Whether the hub has a model."""
+    def model(self, repo: str, revision: str | None = None) -> HubAnswer:
+        """Whether the hub has a model, in this revision."""
         if self._offline:
             return HubAnswer("no", "HF_HUB_OFFLINE is set and the cache does not have it")
-        return self._ask("model", repo, "config.json")
+        return self._ask("model", repo, "config.json", revision)
 
-    def dataset(self, repo: str) -> HubAnswer:
-        """Whether the hub has a data set."""
+    def dataset(self, repo: str, file: str = "README.md") -> HubAnswer:
+        """Whether the hub has a data set, which it has if it has this file of it."""
         if self._datasets_offline:
             return HubAnswer(
                 "no", "HF_HUB_OFFLINE or HF_DATASETS_OFFLINE is set and the cache does not have it"
             )
-        return self._ask("dataset", repo, "README.md")
+        return self._ask("dataset", repo, file)
 
-    def _ask(self, kind: str, repo: str, file: str) -> HubAnswer:
+    def _ask(self, kind: str, repo: str, file: str, revision: str | None = None) -> HubAnswer:
         if self.unclear is not None:
             return self.unclear
-        if (kind, repo) not in self._answers:
-            answer = _in_time(lambda: self._answer(kind, repo, file), self._timeout_s)
-            self._answers[kind, repo] = answer
+        asked = (kind, repo, revision)
+        if asked not in self._answers:
+            answer = _in_time(lambda: self._answer(kind, repo, file, revision), self._timeout_s)
+            self._answers[asked] = answer
             if answer.state == "unclear":
                 self.unclear = answer
-        return self._answers[kind, repo]
+        return self._answers[asked]
 
-    def _answer(self, kind: str, repo: str, file: str) -> HubAnswer:
+    def _answer(self, kind: str, repo: str, file: str, revision: str | None) -> HubAnswer:
         from huggingface_hub import HfApi
         from huggingface_hub.errors import GatedRepoError
 
         try:
-            if HfApi(endpoint=self._endpoint).file_exists(repo, file, repo_type=kind):
+            if HfApi(endpoint=self._endpoint).file_exists(
+                repo, file, repo_type=kind, revision=revision
+            ):
                 return HubAnswer("yes")
             return HubAnswer("no", "the hub does not have it, or not for you")
         except GatedRepoError:

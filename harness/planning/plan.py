@@ -110,7 +110,7 @@ def check_lengths(plan: Plan) -> None:
         model, asked = job.workload.model, job.workload.training.max_seq_length
         if model.name not in limits:
             written = (
-                local_config(model.path)
+                local_config(model.config_path or model.path, model.revision)
                 if model.path is not None and model.weights != "random"
                 else None
             )

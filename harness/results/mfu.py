@@ -158,11 +158,13 @@ def efficiency(record: JobRecord) -> Efficiency:
     """What can be said of a job; a figure that would have to be guessed is None.
 
     Needs the worker's `shape`, a fixed sequence length (pad_to_max_length), a known card and a
-    steady state.
+    steady state. Adapters leave out the gradients of most weights, so their FLOPs are not those of
+    the formula.
     """
     training = record.workload.training
     flops = None
-    if record.shape is not None and training.pad_to_max_length:
+    whole = training.lora_rank is None
+    if record.shape is not None and training.pad_to_max_length and whole:
         flops = float(model_flops_per_sample(record.shape, trained_length(record)))
     peak = peak_flops_per_s(record.device, training.precision)
     rate = record.timing.steady_samples_per_s

@@ -25,7 +25,9 @@ from harness.setup.stack import (
     KERNEL_CACHE_BYTES,
     REQUIREMENTS,
     cuda11_library_path,
+    extensions_folder,
     installed_variant,
+    without_fused_ops,
 )
 from harness.telemetry.nvml import CardsSeen, look_at_cards
 from harness.telemetry.readings import LostGpu
@@ -240,18 +242,20 @@ def extension_checks() -> Iterator[Check]:
     variant = installed_variant()
     if variant is None:
         return
-    import importlib.util
-
-    spec = importlib.util.find_spec("onnxruntime")
-    assert spec is not None
-    assert spec.origin is not None
-    folder = Path(spec.origin).parent / "training" / "ortmodule" / "torch_cpp_extensions"
+    folder = extensions_folder()
+    assert folder is not None
     names = CUDA_EXTENSIONS if variant == "cuda" else CPU_EXTENSIONS
     missing = [name for name in names if not (folder / f"{name}.so").exists()]
     if missing:
         yield Check("extensions", "failure", f"not compiled: {', '.join(missing)}", "make setup")
     else:
         yield Check("extensions", "ok", ", ".join(names))
+    if variant == "cuda":
+        why = without_fused_ops()
+        if why is None:
+            yield Check("fused optimizer", "ok", "adamw_ort_fused can run")
+        else:
+            yield Check("fused optimizer", "warning", f"no adamw_ort_fused: {why[0]}", why[1])
 
 
 def preflight_checks(results: Path) -> Iterator[Check]:

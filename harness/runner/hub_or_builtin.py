@@ -9,10 +9,18 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from harness.errors import BenchError
-from harness.planning.hub import WEIGHTS, Hub, HubAnswer, expanded, model_folder
+from harness.planning.hub import (
+    WEIGHTS,
+    Hub,
+    HubAnswer,
+    expanded,
+    model_folder,
+    tokenizer_folder,
+)
 from harness.schema.job import JobSpec
-from harness.schema.workload import Model, Task
+from harness.schema.workload import ADDED_TO_MODEL, Model, Task
 from harness.worker import tasks
+from harness.worker.tasks.data_files import files_of
 
 LATER = "try again later, or with a network; HF_HUB_OFFLINE=1 takes only what the cache has"
 
@@ -71,10 +79,13 @@ def resolve(
     data: dict[str, str | _Wish] = {}
     weights: dict[str, str | _Wish] = {}
     built_in: dict[str, str] = {}
+    held: dict[str, str] = {}
     for job in jobs:
         task, model = job.workload.task, job.workload.model
         if task.name not in data:
             data[task.name] = earlier.get("data", {}).get(task.name) or _data(task, hub)
+            if task.source == "files":
+                held[task.name] = data_note(task)
             built_in[task.name] = (
                 f"data of {task.name}: built-in {task.data_name}-like corpus (synthetic)"
             )
@@ -89,7 +100,9 @@ def resolve(
         for name, wish in wishes.items():
             taken, why = decided[wish.place] if isinstance(wish, _Wish) else (wish, "")
             results[name] = taken
-            if taken == "synthetic":
+            if taken == "files":
+                resolved.notes.append(held[name])
+            elif taken == "synthetic":
                 resolved.notes.append(built_in[name] + why)
             elif taken == "random":
                 resolved.notes.append(f"weights of {name}: random{why}")
@@ -130,7 +143,21 @@ def _decide(wishes: Sequence[_Wish], hub: Hub, resolved: Resolved) -> dict[str, 
     return decided
 
 
+def data_note(task: Task) -> str:
+    """What the files of a task with `source: files` hold, in words.
+
+    Raises:
+        BenchError: They cannot be used.
+    """
+    what = tasks.get(task.kind).look_at_files(task)
+    # The names alone, for notes are published, and a path may be private.
+    names = " and ".join(file.name for file in files_of(task).values())
+    return f"data of {task.name}: {names}; {what}"
+
+
 def _data(task: Task, hub: Hub) -> str | _Wish:
+    if task.source == "files":
+        return "files"
     if task.source == "folder":
         assert task.folder is not None
         if not expanded(task.folder).is_dir():
@@ -152,6 +179,17 @@ def _data(task: Task, hub: Hub) -> str | _Wish:
     repo, subset = dataset
     if hub.has_cached_dataset(repo, subset):
         return "hub"
+    if task.dataset is not None:
+        return _Wish(
+            wanted="hub",
+            stand_in=None,
+            what=f"the data set {repo}",
+            place=f"tasks.{task.name}.dataset",
+            instead="or `source: files` with `train_file` and `validation_file` (in `harness "
+            "train`: --train-file and --validation-file)",
+            # Every repository has this file; a README is not a must.
+            ask=lambda: hub.dataset(repo, ".gitattributes"),
+        )
     return _Wish(
         wanted="hub",
         stand_in="synthetic" if task.source == "auto" else None,
@@ -172,14 +210,36 @@ def _weights(model: Model, hub: Hub) -> str | _Wish:
         raise BenchError(
             message, place=place, fix="the folder of a whole model, saved by save_pretrained"
         )
-    if folder is not None or hub.has_cached_model(path):
+    _check_parts(model, folder is not None)
+    if folder is not None or hub.has_cached_model(path, model.revision):
         return "pretrained"
+    # Whoever names a revision, a tokenizer or a configuration does not mean a stand-in.
+    exactly = any(getattr(model, name) is not None for name in ADDED_TO_MODEL)
+    may_be_random = model.weights == "auto" and model.architecture is not None and not exactly
+    at = f" of revision {model.revision}" if model.revision is not None else ""
     return _Wish(
         wanted="pretrained",
-        stand_in="random" if model.weights == "auto" and model.architecture is not None else None,
-        what=f"the weights of {model.name} ({path})",
+        stand_in="random" if may_be_random else None,
+        what=f"the weights of {model.name} ({path}){at}",
         place=place,
         instead="or the path of a folder with the model, or `weights: random` with a built-in "
         "`architecture`",
-        ask=lambda: hub.model(path),
+        ask=lambda: hub.model(path, model.revision),
     )
+
+
+def _check_parts(model: Model, is_folder: bool) -> None:
+    """Raises BenchError for a revision of a folder, and for another configuration or tokenizer that
+    is a folder without one.
+    """
+    place = f"models.{model.name}"
+    if model.revision is not None and is_folder:
+        raise BenchError(
+            f"{model.path} is a folder, which has no revisions",
+            place=f"{place}.revision",
+            fix="leave it out, or a name on the hub as `path`",
+        )
+    if model.config_path is not None:
+        model_folder(model.config_path, f"{place}.config_path")
+    if model.tokenizer_path is not None:
+        tokenizer_folder(model.tokenizer_path, f"{place}.tokenizer_path")

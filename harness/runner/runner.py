@@ -24,7 +24,7 @@ from harness.planning.schedule import Looked, Note, Refused, Schedule, Work
 from harness.planning.stopping import Decision
 from harness.results.open_run import now_utc, open_run
 from harness.results.provenance import collect, prefixes
-from harness.runner import preflight
+from harness.runner import needs, preflight
 from harness.runner.display import Display, make_display, stopped
 from harness.runner.executor import Executor
 from harness.runner.hub_or_builtin import Resolved, resolve
@@ -113,6 +113,7 @@ def _run(
     plan: Plan, results_dir: Path, options: RunOptions, display: Display, stop: Stop
 ) -> RunOutcome:
     here = collect(plan.stacks)
+    _check_needs(plan, here.packages)
     warnings = _preflight(plan, results_dir, options)
     folder, info, resumed = open_run(
         results_dir,
@@ -149,6 +150,17 @@ def _run(
                 execution.end()
             raise
         return execution.end()
+
+
+def _check_needs(plan: Plan, packages: Mapping[str, str]) -> None:
+    """Raises BenchError for what jobs need and this host or their stack does not have."""
+    unmet = needs.unmet(plan.jobs, packages)
+    if unmet:
+        raise BenchError(
+            "; ".join(need.message for need in unmet),
+            place=f"suite {plan.suite}",
+            fix="; ".join(dict.fromkeys(need.fix for need in unmet)),
+        )
 
 
 def _preflight(plan: Plan, results_dir: Path, options: RunOptions) -> list[str]:

@@ -40,15 +40,54 @@ TRAINING = {
     "batch_size": "per-device-train-batch-size",
     "eval_batch_size": "per-device-eval-batch-size",
     "max_seq_length": "max-seq-length",
+    "pad_to_max_length": "pad-to-max-length",
     "epochs": "num-train-epochs",
     "max_steps": "max-steps",
+    "gradient_accumulation_steps": "gradient-accumulation-steps",
     "learning_rate": "learning-rate",
+    "lr_scheduler": "lr-scheduler-type",
+    "warmup_ratio": "warmup-ratio",
+    "warmup_steps": "warmup-steps",
+    "adam_beta1": "adam-beta1",
+    "adam_beta2": "adam-beta2",
+    "adam_epsilon": "adam-epsilon",
+    "weight_decay": "weight-decay",
+    "max_grad_norm": "max-grad-norm",
     "optim": "optim",
+    "dataloader_workers": "dataloader-num-workers",
+    "dataloader_pin_memory": "dataloader-pin-memory",
+    "logging_steps": "logging-steps",
     "seed": "seed",
 }
-TASK = {"train_samples": "max-train-samples", "eval_samples": "max-eval-samples"}
+TASK = {
+    "train_samples": "max-train-samples",
+    "eval_samples": "max-eval-samples",
+    "train_file": "train-file",
+    "validation_file": "validation-file",
+    "dataset": "dataset-name",
+    "dataset_config": "dataset-config-name",
+}
+MODEL = {
+    "config_path": "config-name",
+    "tokenizer_path": "tokenizer-name",
+    "revision": "model-revision",
+}
 # Settings that are made of what an option says, and the option.
 OPTIONS = {"kind": "task", "subset": "task-name", "options": "task-option", "source": "data"}
+# Options of the kinds of task that have a flag in the scripts: the flag, by the option.
+OF_KINDS = {
+    "label_column": "label-column-name",
+    "tag_every_piece": "label-all-tokens",
+    "source_lang": "source-lang",
+    "target_lang": "target-lang",
+    "source_prefix": "source-prefix",
+    "max_target_length": "max-target-length",
+    "num_beams": "num-beams",
+    "label_smoothing_factor": "label-smoothing-factor",
+    "predict_with_generate": "predict-with-generate",
+}
+TEXT_COLUMNS = ("text_column", "text_pair_column")  # --text-column-name, once or twice
+FILES = ("train_file", "validation_file")
 
 
 def _given(arguments: argparse.Namespace, options: dict[str, str]) -> dict[str, Any]:
@@ -104,13 +143,18 @@ def train(arguments: argparse.Namespace, device: Literal["cpu", "cuda"], cache_d
 def _spec(
     arguments: argparse.Namespace, device: Literal["cpu", "cuda"], cache_dir: Path
 ) -> JobSpec:
+    task = _task(arguments)
+    settings = _given(arguments, TRAINING)
+    if arguments.max_source_length is not None:
+        if task.kind != "translation":
+            raise _not_of(task.kind, "max-source-length", "--max-seq-length")
+        settings["max_seq_length"] = arguments.max_source_length
     training = _validated(
         Training,
         precision="fp16" if arguments.fp16 else "bf16" if arguments.bf16 else "fp32",
-        **_given(arguments, TRAINING),
+        **settings,
     )
-    task = _task(arguments)
-    model = _model(arguments.model_name_or_path)
+    model = _model(arguments.model_name_or_path, _given(arguments, MODEL))
     arm = _arm(arguments)
     return JobSpec(
         suite="train",
@@ -132,12 +176,55 @@ def _spec(
 
 def _task(arguments: argparse.Namespace) -> Task:
     """The task, checked as a suite's are. Raises BenchError naming the option that is wrong."""
-    from harness.config.load import check_task, key_and_value
+    from harness.config.load import check_task, key_and_value, sealed
+
+    data, own = arguments.data, _own_data(arguments)
+    kind = _kind(arguments, own)
+    subset = (arguments.task_name or "sst2").lower() if kind == "glue" else None
+    called = arguments.train_file.stem if own == "files" else arguments.dataset_name or ""
+    given = [
+        key_and_value("--task-option", words, "tag_every_piece=true")
+        for words in arguments.task_option
+    ]
+    by_flag = _options(arguments, kind)
+    source = own or {None: "auto", "auto": "auto", "hub": "hub", "synthetic": "synthetic"}.get(
+        data, "folder"
+    )
+    task = _validated(
+        Task,
+        name=subset or _slug(called)[:40] or kind,
+        kind=kind,
+        subset=subset,
+        options={**dict(given), **by_flag},
+        source=source,
+        folder=Path(data) if source == "folder" else None,
+        **_given(arguments, TASK),
+    )
+    try:
+        check_task(task.name, task)
+    except InputError as error:
+        _, _, setting, *rest = error.path  # tasks, its name, …
+        place = _option(setting, *rest)
+        to_blame = [name for name in by_flag if setting == "options" and name in (rest or by_flag)]
+        if to_blame:
+            flags = dict.fromkeys(OF_KINDS.get(name, "text-column-name") for name in to_blame)
+            place = " ".join(f"--{flag}" for flag in flags)
+        raise BenchError(error.message, place=place, fix=error.allowed) from None
+    return sealed(task)
+
+
+def _kind(arguments: argparse.Namespace, own: str) -> str:
+    """The name of the kind of task. `own`: what `_own_data` says.
+
+    Raises:
+        BenchError: It is none, or the data that is named is of another kind.
+    """
     from harness.worker import tasks
 
-    kind, name, data = arguments.task, arguments.task_name, arguments.data
+    name = arguments.task_name
+    kind = arguments.task or ("text-classification" if own else "glue")
     try:
-        tasks.get(kind)
+        found = tasks.get(kind)
     except BenchError as error:
         fix = f"--task-name {kind}, for it is one of GLUE's" if kind in GLUE_TASKS else error.fix
         raise BenchError(error.message, place=error.place or f"--task {kind}", fix=fix) from error
@@ -149,39 +236,99 @@ def _task(arguments: argparse.Namespace) -> Task:
         )
     if name is not None and name in tasks.REGISTRY.names():
         raise BenchError("is a kind of task", place=f"--task-name {name}", fix=f"--task {name}")
-    source = data if data in ("auto", "hub", "synthetic") else "folder"
-    subset = (name or "sst2") if kind == "glue" else None
-    task = _validated(
-        Task,
-        name=subset or kind,
-        kind=kind,
-        subset=subset,
-        options=dict(
-            key_and_value("--task-option", given, "tag_every_piece=true")
-            for given in arguments.task_option
-        ),
-        source=source,
-        folder=Path(data) if source == "folder" else None,
-        **_given(arguments, TASK),
+    if own == "files" and "files" not in found.sources:
+        raise BenchError(
+            f"{kind} cannot read its data from files that are named one by one",
+            place=f"--task {kind} --train-file {arguments.train_file}",
+            fix="--task "
+            + " or ".join(other for other in tasks.TASKS if "files" in tasks.get(other).sources)
+            + (f", or --data FOLDER for {kind}" if "folder" in found.sources else ""),
+        )
+    return kind
+
+
+def _own_data(arguments: argparse.Namespace) -> str:
+    """`files` or `hub` where the options name data of the user's own, else empty.
+
+    Raises:
+        BenchError: They name half of it, or something else too.
+    """
+    files = _given(arguments, {name: TASK[name] for name in FILES})
+    other: dict[str, Any] = {"--task-name": arguments.task_name, "--data": arguments.data}
+    if arguments.dataset_name is not None:
+        what = "--dataset-name"
+        other |= {f"--{TASK[name]}": value for name, value in files.items()}
+    elif files:
+        what = f"--{TASK[next(iter(files))]}"
+    elif arguments.dataset_config_name is not None:
+        raise BenchError(
+            "goes with --dataset-name",
+            place=f"--dataset-config-name {arguments.dataset_config_name}",
+            fix="--dataset-name too, or leave it out",
+        )
+    else:
+        return ""
+    if clash := next((f"{flag} {given}" for flag, given in other.items() if given), ""):
+        raise BenchError("two sources of data", place=f"{what} and {clash}", fix="leave one out")
+    if arguments.dataset_name is not None:
+        return "hub"
+    for name in FILES:
+        if name not in files:
+            raise BenchError(
+                f"is missing, and {what} is given",
+                place=f"--{TASK[name]}",
+                fix=f"{what} and --{TASK[name]}: a model trains on one and is judged on the other",
+            )
+    return "files"
+
+
+def _options(arguments: argparse.Namespace, kind: str) -> dict[str, Any]:
+    """The options of the kind of task that flags of the scripts give.
+
+    Raises:
+        BenchError: The kind has no such option.
+    """
+    from harness.worker import tasks
+
+    known = tasks.get(kind).Options.model_fields
+    given = _given(arguments, OF_KINDS)
+    texts = arguments.text_column_name or []
+    if len(texts) > len(TEXT_COLUMNS):
+        raise BenchError(
+            f"is given {len(texts)} times",
+            place=f"--text-column-name {texts[-1]}",
+            fix="one column of text, or two of pairs",
+        )
+    given |= dict(zip(TEXT_COLUMNS, texts, strict=False))
+    for name in given:
+        if name not in known:
+            raise _not_of(kind, OF_KINDS.get(name, "text-column-name"))
+    return given
+
+
+def _not_of(kind: str, flag: str, instead: str = "") -> BenchError:
+    """That a flag says nothing of a kind of task."""
+    from harness.worker import tasks
+
+    name = next((name for name, other in OF_KINDS.items() if other == flag), flag)
+    name = "text_column" if flag == "text-column-name" else name
+    kinds = [other for other in tasks.TASKS if name in tasks.get(other).Options.model_fields]
+    fixes = ["leave it out", instead, f"--task {' or '.join(kinds)}" if kinds else ""]
+    return BenchError(
+        f"{kind} has no such setting", place=f"--{flag}", fix=", or ".join(filter(None, fixes))
     )
-    try:
-        check_task(task.name, task)
-    except InputError as error:
-        _, _, setting, *rest = error.path  # tasks, its name, …
-        raise BenchError(error.message, place=_option(setting, *rest), fix=error.allowed) from None
-    return task
 
 
 def _option(setting: str | int, *rest: str | int) -> str:
     """The option that a setting is given by, and what is below it."""
-    options = {**TRAINING, **TASK, **OPTIONS}
+    options = {**TRAINING, **TASK, **MODEL, **OPTIONS}
     flag = options.get(str(setting), str(setting).replace("_", "-"))
     return " ".join(["--" + flag, *map(str, rest)])
 
 
-def _model(name: str) -> Model:
+def _model(name: str, more: dict[str, Any]) -> Model:
     """A local folder, a hub id, or a built-in shape; a hub id whose shape is built in can do
-    without the hub.
+    without the hub. `more`: a revision, and where tokenizer and configuration come from.
     """
     from harness.planning.hub import model_folder
     from harness.schema.shapes import SHAPES
@@ -191,14 +338,29 @@ def _model(name: str) -> Model:
             "is empty", place="--model-name-or-path", fix="a hub id, a folder or a built-in shape"
         )
     folder = model_folder(name, f"--model-name-or-path {name}")
-    if folder is not None:
-        whole = os.path.normpath(folder.absolute())
-        return _validated(Model, name=_slug(Path(whole).name), path=whole, weights="pretrained")
     last = name.rsplit("/", 1)[-1]
     shape = last if last in SHAPES else None
-    if shape == name and shape.endswith("-tiny"):
+    built_in = folder is None and shape == name and shape.endswith("-tiny")
+    for setting, given in more.items():
+        place = f"--{MODEL[setting]} {given}"
+        if built_in:
+            raise BenchError(
+                f"{name} is built in, and has no such thing of its own",
+                place=place,
+                fix="leave it out, or another --model-name-or-path",
+            )
+        if setting == "revision" and folder is not None:
+            raise BenchError(
+                f"{name} is a folder, which has no revisions", place=place, fix="leave it out"
+            )
+    if folder is not None:
+        whole = os.path.normpath(folder.absolute())
+        return _validated(
+            Model, name=_slug(Path(whole).name), path=whole, weights="pretrained", **more
+        )
+    if built_in:
         return _validated(Model, name=shape, architecture=shape, weights="random")
-    return _validated(Model, name=_slug(last), path=name, architecture=shape)
+    return _validated(Model, name=_slug(last), path=name, architecture=shape, **more)
 
 
 def _slug(name: str) -> str:

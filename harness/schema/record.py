@@ -116,6 +116,14 @@ class Timing(Part):
     steady_begin_ns: Count | None = None
     steady_end_ns: Count | None = None
     steady_samples_per_s: Quantity | None = None
+    steady_tokens_per_s: Quantity | None = Field(
+        None,
+        description="tokens of the samples, padding left out, source and target together, in the "
+        "steady window",
+    )
+    padding_share: Quantity | None = Field(
+        None, description="0 to 1, of the tokens of the steady window's batches"
+    )
     steps: Count | None = Field(None, description="optimizer steps done")
     train_runtime_s: Seconds | None = Field(
         None, description="end to end, as Trainer prints it (what is published)"
@@ -124,6 +132,11 @@ class Timing(Part):
         None, description="as Trainer prints it, from train_runtime_s"
     )
     eval_runtime_s: Seconds | None = None
+    injected_sleep_s: Seconds | None = Field(
+        None,
+        description="mean seconds that the sleep of an injected delay took before a batch, as "
+        "measured around it; null: no delay, or other processes load the data",
+    )
     wall_s: Seconds | None = Field(None, description="life of the process, seen by the runner")
 
 
@@ -148,6 +161,11 @@ class Engagement(Part):
     )
     providers: list[str] = Field(default_factory=list)
     yield_ops: Count | None = None
+    rebuilt: bool | None = Field(
+        None,
+        description="whether ONNX Runtime built its training graph again after the first step, as "
+        "for inputs of another kind; other shapes need no other graph",
+    )
     node_counts: dict[str, int] = Field(
         default_factory=dict, description="optimized training graph, by operator type"
     )
@@ -188,7 +206,12 @@ class Fingerprint(Part):
     dtype_policy: str | None = Field(
         None, description="parameters' dtype, autocast dtype and whether losses are scaled"
     )
-    parameters: Count | None = None
+    parameters: Count | None = Field(
+        None, description="of the whole model, with adapters where it has some"
+    )
+    trainable_parameters: Count | None = Field(
+        None, description="those that the optimizer changes; null: a run before this was told"
+    )
     training_arguments: dict[str, Any] = Field(default_factory=dict)
 
 
@@ -226,7 +249,8 @@ class TurnTimes(Part):
         "(its threads waited for "
         "a core), main_run_delay_s (its main thread did), steal_s (the hypervisor had its "
         "cores), cpu_s, "
-        "involuntary_switches, major_faults, minor_faults",
+        "involuntary_switches, major_faults, minor_faults; injected_sleep_s (an injected delay "
+        "slept, measured around it)",
     )
     pilot: int = Field(
         0, description="rounds at the head that chose the turn length and do not count"
@@ -253,7 +277,7 @@ class TurnTimes(Part):
 class Sources(Part):
     """Where data and weights came from; tables say so when either is synthetic."""
 
-    data: Literal["hub", "folder", "synthetic"] | None = None
+    data: Literal["hub", "folder", "files", "synthetic"] | None = None
     weights: Literal["pretrained", "random"] | None = None
     train_samples: Count | None = None
     eval_samples: Count | None = None
@@ -632,6 +656,36 @@ class Pair(Part):
     )
 
 
+class Related(Part):
+    """Measured runs that bear on a claim although they do not measure what it was made of."""
+
+    suite: str = Field(description="pattern of the names of their suites")
+    why: FreeText = Field(description="what they measure, as a phrase")
+
+
+class Claim(Part):
+    """What a publication claims, of a published run; its figures are the run's jobs and gains."""
+
+    name: str
+    source: FreeText = Field(description="the publication, as a phrase")
+    devices: FreeText = Field(description="what it was measured on, as a phrase")
+    statement: FreeText = Field(
+        "", description="the gain in the publication's words, where it has no figure for a model"
+    )
+    throughput_gain_from: Quantity | None = Field(
+        None, description="lowest claimed, a fraction, where a range is claimed and no figure"
+    )
+    throughput_gain_to: Quantity | None = Field(None, description="highest claimed, likewise")
+    versions: FreeText = Field("", description="of packages, as published; empty: not published")
+    out_of_scope: list[FreeText] = Field(
+        default_factory=list, description="what it was made with and this project does not measure"
+    )
+    measured_by: list[str] = Field(
+        default_factory=list, description="suites that measure the same, in order of preference"
+    )
+    related: list[Related] = Field(default_factory=list)
+
+
 class Stopping(Part):
     """How adaptive stopping ended for a pair."""
 
@@ -764,6 +818,7 @@ class RunInfo(Part):
     published_gains: list[dict[str, Any]] = Field(
         default_factory=list, description="only for published runs"
     )
+    claim: Claim | None = Field(None, description="only for published runs")
 
     @model_validator(mode="before")
     @classmethod

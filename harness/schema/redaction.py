@@ -73,6 +73,9 @@ NAMING = (
     "path",
 )
 
+# Keys of a workload that hold paths.
+PATHS = ("path", "tokenizer_path", "config_path", "folder", "train_file", "validation_file")
+
 # Tokens that say by their form what they are. Each is longer, and made of fewer kinds of
 # characters, than a name is.
 TOKENS = re.compile(
@@ -248,11 +251,7 @@ def redact(record: Kept, more: Mapping[str, str] | None = None) -> Kept:
     # An address is no name: it may hold a password.
     names = [name for name in _strings(content, NAMING) if "://" not in name]
     by = redactor(more, names=names)
-    paths = [
-        path
-        for path in _strings(content, ("path", "folder"))
-        if by.path(path).startswith(f"{ELSEWHERE}/")
-    ]
+    paths = [path for path in _strings(content, PATHS) if by.path(path).startswith(f"{ELSEWHERE}/")]
     if paths:  # an error that quotes one of them quotes the whole of it
         by = redactor(
             {**(more or {}), **{str(Path(path).parent): ELSEWHERE for path in paths}}, names=names

@@ -2,10 +2,11 @@
 imports nothing.
 
 The full-size figures are those of the configs published beside the weights
-(FacebookAI/roberta-base, google-bert/ bert-base-uncased, distilbert/distilbert-base-uncased,
+(FacebookAI/roberta-base, google-bert/bert-base-uncased, distilbert/distilbert-base-uncased,
 albert/albert-base-v2, google/electra-base-discriminator, openai-community/gpt2, google-t5/t5-base,
-microsoft/deberta-v3-base, …); what is left out equals the config class's default. The tiny shapes
-are this project's own: they learn the built-in corpus from random weights within a hundred steps.
+microsoft/deberta-v3-base, meta-llama/Llama-2-7b-hf, meta-llama/Llama-3.2-1B, …); what is left out
+equals the config class's default. The tiny shapes are this project's own: they learn the built-in
+corpus from random weights within a hundred steps.
 """
 
 from __future__ import annotations
@@ -75,6 +76,16 @@ _ELECTRA = {
 _GPT2 = {"model_type": "gpt2", "vocab_size": 50257, "n_positions": 1024}
 _T5 = {"model_type": "t5", "vocab_size": 32128, "d_kv": 64, "relative_attention_num_buckets": 32}
 _T5 |= {"pad_token_id": 0, "eos_token_id": 1, "decoder_start_token_id": 0}
+_BART = {
+    "model_type": "bart",
+    "vocab_size": 50265,
+    "max_position_embeddings": 1024,
+    "pad_token_id": 1,
+    "bos_token_id": 0,
+    "eos_token_id": 2,
+    "decoder_start_token_id": 2,
+    "forced_eos_token_id": 2,
+}
 _DEBERTA: dict[str, Any] = {
     "max_position_embeddings": 512,
     "relative_attention": True,
@@ -91,11 +102,25 @@ _DEBERTA_V2 = {
 }
 _DEBERTA_V2 |= {"norm_rel_ebd": "layer_norm", "share_att_key": True}
 
+_LLAMA: dict[str, Any] = {"model_type": "llama", "rms_norm_eps": 1e-5}
+# Llama 3's rotary positions, stretched from 8,192 tokens.
+_LLAMA_3: dict[str, Any] = {**_LLAMA, "rope_theta": 500000.0}
+_LLAMA_3 |= {
+    "rope_scaling": {
+        "rope_type": "llama3",
+        "factor": 32.0,
+        "low_freq_factor": 1.0,
+        "high_freq_factor": 4.0,
+        "original_max_position_embeddings": 8192,
+    }
+}
+
 SHAPES: dict[str, dict[str, Any]] = {
     "roberta-base": {**_ROBERTA, **_BASE},
     "roberta-large": {**_ROBERTA, **_LARGE},
     "bert-base": {**_BERT, **_BASE},
     "bert-large": {**_BERT, **_LARGE},
+    "bert-large-cased": {**_BERT, **_LARGE, "vocab_size": 28996},
     "distilbert-base": {
         **_DISTILBERT,
         "dim": 768,
@@ -118,10 +143,49 @@ SHAPES: dict[str, dict[str, Any]] = {
     "gpt2": {**_GPT2, "n_embd": 768, "n_layer": 12, "n_head": 12},
     "gpt2-medium": {**_GPT2, "n_embd": 1024, "n_layer": 24, "n_head": 16},
     "gpt2-large": {**_GPT2, "n_embd": 1280, "n_layer": 36, "n_head": 20},
+    "t5-small": {**_T5, "d_model": 512, "d_ff": 2048, "num_layers": 6, "num_heads": 8},
     "t5-base": {**_T5, "d_model": 768, "d_ff": 3072, "num_layers": 12, "num_heads": 12},
     "t5-large": {**_T5, "d_model": 1024, "d_ff": 4096, "num_layers": 24, "num_heads": 16},
+    "bart-base": {
+        **_BART,
+        "d_model": 768,
+        **{f"{side}_layers": 6 for side in ("encoder", "decoder")},
+        **{f"{side}_attention_heads": 12 for side in ("encoder", "decoder")},
+        **{f"{side}_ffn_dim": 3072 for side in ("encoder", "decoder")},
+    },
+    "bart-large": {
+        **_BART,
+        "d_model": 1024,
+        **{f"{side}_layers": 12 for side in ("encoder", "decoder")},
+        **{f"{side}_attention_heads": 16 for side in ("encoder", "decoder")},
+        **{f"{side}_ffn_dim": 4096 for side in ("encoder", "decoder")},
+    },
     "deberta-base": {**_DEBERTA_V1, **_BASE},
     "deberta-v3-base": {**_DEBERTA_V2, **_BASE},
+    "llama-2-7b": {
+        **_LLAMA,
+        "vocab_size": 32000,
+        "hidden_size": 4096,
+        "intermediate_size": 11008,
+        "num_hidden_layers": 32,
+        "num_attention_heads": 32,
+        "num_key_value_heads": 32,
+        "max_position_embeddings": 4096,
+    },
+    "llama-3.2-1b": {
+        **_LLAMA_3,
+        "vocab_size": 128256,
+        "hidden_size": 2048,
+        "intermediate_size": 8192,
+        "num_hidden_layers": 16,
+        "num_attention_heads": 32,
+        "num_key_value_heads": 8,
+        "head_dim": 64,
+        "max_position_embeddings": 131072,
+        "tie_word_embeddings": True,
+        "bos_token_id": 128000,
+        "eos_token_id": 128001,
+    },
     "roberta-tiny": {**_ROBERTA, **_TINY, **_SMALL_VOCABULARY},
     "bert-tiny": {**_BERT, **_TINY, **_SMALL_VOCABULARY},
     "distilbert-tiny": {
@@ -141,6 +205,21 @@ SHAPES: dict[str, dict[str, Any]] = {
         "d_ff": 512,
         "num_layers": 2,
         "num_heads": 2,
+        **_SMALL_VOCABULARY,
+    },
+    "bart-tiny": {
+        **_BART,
+        "d_model": 128,
+        **{f"{side}_layers": 2 for side in ("encoder", "decoder")},
+        **{f"{side}_attention_heads": 2 for side in ("encoder", "decoder")},
+        **{f"{side}_ffn_dim": 512 for side in ("encoder", "decoder")},
+        **_SMALL_VOCABULARY,
+    },
+    "llama-tiny": {
+        **_LLAMA_3,
+        **_TINY,
+        "num_key_value_heads": 1,  # as of all Llama 3: fewer than query heads
+        "max_position_embeddings": 131072,
         **_SMALL_VOCABULARY,
     },
     "deberta-tiny": {**_DEBERTA_V1, **_TINY, **_SMALL_VOCABULARY},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
@@ -9,8 +10,10 @@ from pydantic import (
     AfterValidator,
     ConfigDict,
     Field,
+    SerializerFunctionWrapHandler,
     ValidationInfo,
     field_validator,
+    model_serializer,
     model_validator,
 )
 
@@ -26,6 +29,17 @@ MOST_REPLICATES = 1000
 # Ends of the keys of a model's configuration that are counts.
 SIZES = ("_size", "_layers", "_heads", "_embeddings", "n_embd", "n_layer", "n_head", "n_positions")
 
+# Settings of models and tasks that runs recorded before there were such do not have. What
+# identifies a job or a suite is a hash of what is written, and stays as it was where they are not
+# given.
+ADDED_TO_MODEL = ("revision", "tokenizer_path", "config_path")
+ADDED_TO_TASK = ("train_file", "validation_file", "files_sha256", "dataset", "dataset_config")
+# Values of Training.optim that ONNX Runtime's trainer alone knows.
+ORT_OPTIMIZERS = ("adamw_ort_fused",)
+_OF_LORA = ("lora_alpha", "lora_dropout", "target_modules")
+# Settings of Training that runs recorded before there were such do not have.
+_OF_ADAM = ("adam_beta1", "adam_beta2", "adam_epsilon")
+ADDED_SETTINGS = ("lora_rank", *_OF_LORA, *_OF_ADAM, "warmup_steps", "dataloader_pin_memory")
 
 # Names become names of files and folders, which the system counts in bytes and ends at 255. What is
 # put together from a name (SUITE-TIME-again, MODEL-TASK-SETTING, .NAME.tmp) has room beside it.
@@ -74,6 +88,13 @@ class Strict(Replaceable):
         return value
 
 
+def _given(written: dict[str, Any], added: Sequence[str]) -> dict[str, Any]:
+    """What is written of a model's fields, without those of `added` that are not given."""
+    return {
+        name: value for name, value in written.items() if name not in added or value is not None
+    }
+
+
 class NoOptions(Strict):
     """Options of a backend or a kind of task that has none."""
 
@@ -102,6 +123,19 @@ class Model(Strict):
         default_factory=dict, description="overrides of the transformers config"
     )
     weights: Literal["auto", "pretrained", "random"] = "auto"
+    revision: str | None = Field(
+        None, description="branch, tag or commit of `path` on the hub; null: main"
+    )
+    tokenizer_path: Annotated[str, HOST_PATH] | None = Field(
+        None, description="hub id or folder of the tokenizer; null: that of `path`"
+    )
+    config_path: Annotated[str, HOST_PATH] | None = Field(
+        None, description="hub id or folder of the configuration; null: that of `path`"
+    )
+
+    @model_serializer(mode="wrap")
+    def _without_what_came_later(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return _given(write(self), ADDED_TO_MODEL)
 
     @field_validator("config")
     @classmethod
@@ -124,6 +158,10 @@ class Model(Strict):
             raise ValueError("`weights: pretrained` needs `path`")
         if self.weights == "random" and self.architecture is None:
             raise ValueError("`weights: random` needs `architecture`")
+        if self.weights == "random" or self.path is None:
+            for name in ADDED_TO_MODEL:
+                if getattr(self, name) is not None:
+                    raise ValueError(f"`{name}` goes with pretrained weights from `path`")
         return self
 
 
@@ -131,22 +169,41 @@ class Task(Strict):
     """A task and where its data comes from.
 
     `source: auto` is the hub where it has the data (or a cached copy), else the built-in learnable
-    stand-in. It is decided as `weights: auto` of a model is.
+    stand-in. It is decided as `weights: auto` of a model is. `source: files` is your own data, in
+    `train_file` and `validation_file`.
     """
 
     name: Slug = Field(description="label in tables; defaults to the key in `tasks`")
     kind: Slug = Field(
-        "glue", description="a registered kind of task: glue, causal-lm, token-classification, …"
+        "glue",
+        description="a registered kind of task: glue, text-classification, causal-lm, "
+        "token-classification, …; defaults to text-classification where `source: files` or "
+        "`dataset` is given",
     )
     subset: GlueTask | None = Field(
         None,
         description="GLUE task; defaults to the key in `tasks`, else sst2; only for `kind: glue`",
     )
     options: dict[str, Scalar] = Field(default_factory=dict, description="the kind's own settings")
-    source: Literal["auto", "hub", "folder", "synthetic"] = "auto"
+    source: Literal["auto", "hub", "folder", "files", "synthetic"] = "auto"
     folder: Annotated[Path, HOST_PATH] | None = Field(
         None, description="folder with the hub's Parquet layout (SUBSET/train-*.parquet, …)"
     )
+    train_file: Annotated[Path, HOST_PATH] | None = Field(
+        None,
+        description="your training samples: .csv, .json or .jsonl (JSON lines) or .parquet; "
+        "relative to the suite's file",
+    )
+    validation_file: Annotated[Path, HOST_PATH] | None = Field(
+        None, description="your validation samples, in the format of `train_file`"
+    )
+    files_sha256: str | None = Field(
+        None,
+        description="SHA-256 over both files, filled in when the suite is read; given: what it "
+        "must be",
+    )
+    dataset: str | None = Field(None, description="data set on the hub, of `source: hub`")
+    dataset_config: str | None = Field(None, description="configuration of `dataset`")
     train_samples: int | None = Field(
         None, gt=0, description="at most so many training samples (default: all)"
     )
@@ -160,9 +217,20 @@ class Task(Strict):
         """What its data is called: GLUE's subset, else the kind of task."""
         return self.subset or self.kind
 
+    @model_serializer(mode="wrap")
+    def _without_what_came_later(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return _given(write(self), ADDED_TO_TASK)
+
     @model_validator(mode="before")
     @classmethod
     def _glue_has_a_subset(cls, data: Any) -> Any:
+        if (
+            isinstance(data, dict)
+            and "kind" not in data
+            and data.get("subset") is None
+            and (data.get("source") == "files" or data.get("dataset") is not None)
+        ):
+            return {**data, "kind": "text-classification"}
         if (
             isinstance(data, dict)
             and data.get("kind", "glue") == "glue"
@@ -181,6 +249,22 @@ class Task(Strict):
     def _folder_goes_with_folder(self) -> Task:
         if (self.source == "folder") != (self.folder is not None):
             raise ValueError("`folder` and `source: folder` go together")
+        return self
+
+    @model_validator(mode="after")
+    def _own_data_has_its_source(self) -> Task:
+        of_files = {"train_file", "validation_file"}
+        given = {name for name in of_files if getattr(self, name) is not None}
+        if self.source == "files" and given != of_files:
+            missing = sorted(of_files - given)
+            raise ValueError(f"`source: files` needs `{'` and `'.join(missing)}`")
+        if self.source != "files" and (given or self.files_sha256 is not None):
+            what = sorted(given)[0] if given else "files_sha256"
+            raise ValueError(f"`{what}` goes with `source: files`")
+        if self.dataset is not None and self.source != "hub":
+            raise ValueError("`dataset` goes with `source: hub`")
+        if self.dataset_config is not None and self.dataset is None:
+            raise ValueError("`dataset_config` goes with `dataset`")
         return self
 
 
@@ -204,16 +288,92 @@ class Training(Strict):
     )
     weight_decay: float = Field(0.0, ge=0)
     max_grad_norm: float = Field(1.0, ge=0)
-    optim: Literal["adamw_torch", "adamw_torch_fused", "sgd", "adafactor"] = "adamw_torch"
+    optim: Literal["adamw_torch", "adamw_torch_fused", "adamw_ort_fused", "sgd", "adafactor"] = (
+        Field(
+            "adamw_torch",
+            description="adamw_torch_fused: PyTorch's, one kernel for many parameters; "
+            "adamw_ort_fused: ONNX Runtime's, for its backend on a GPU, compiled by nvcc",
+        )
+    )
     dropout: float | None = Field(
         None, ge=0, lt=1, description="every dropout of the model; null: the model's own"
     )
     dataloader_workers: int = Field(0, ge=0, le=1024)
+    dataloader_pin_memory: bool | None = Field(
+        None, description="batches in page-locked memory, which the card reads; null: on a GPU"
+    )
     logging_steps: int = Field(500, gt=0)
     evaluate: bool = Field(True, description="evaluate on the task's validation set after training")
     seed: int = Field(
         42, ge=0, le=LARGEST_SEED, description="replicate k of every arm uses seed + k"
     )
+    lora_rank: int | None = Field(
+        None,
+        gt=0,
+        le=4096,
+        description="train low-rank adapters of this rank and the head, and nothing else (peft); "
+        "null: all weights",
+    )
+    lora_alpha: float | None = Field(
+        None,
+        gt=0,
+        description="adapters are scaled by lora_alpha / lora_rank; null: twice the rank",
+    )
+    lora_dropout: float | None = Field(
+        None, ge=0, lt=1, description="dropout before each adapter; null: 0"
+    )
+    target_modules: list[str] | None = Field(
+        None,
+        min_length=1,
+        description="ends of the names of the linear layers that get an adapter, such as q_proj; "
+        "null: those that peft names for the type of model",
+    )
+
+    adam_beta1: float | None = Field(None, ge=0, lt=1, description="of AdamW; null: 0.9")
+    adam_beta2: float | None = Field(None, ge=0, lt=1, description="of AdamW; null: 0.999")
+    adam_epsilon: float | None = Field(None, gt=0, le=1, description="of AdamW; null: 1e-8")
+    warmup_steps: int | None = Field(
+        None,
+        gt=0,
+        description="steps over which the learning rate rises, in place of warmup_ratio",
+    )
+
+    @field_validator("target_modules")
+    @classmethod
+    def _each_is_a_name(cls, names: list[str] | None) -> list[str] | None:
+        for name in names or ():
+            if not all(part.isidentifier() or part.isdecimal() for part in name.split(".")):
+                raise ValueError(f"{name!r} is no name of a module, such as q_proj")
+        return names
+
+    @model_validator(mode="after")
+    def _adapters_have_a_rank(self) -> Training:
+        given = [name for name in _OF_LORA if getattr(self, name) is not None]
+        if given and self.lora_rank is None:
+            raise ValueError(f"`{given[0]}` goes with `lora_rank`")
+        return self
+
+    @model_validator(mode="after")
+    def _no_setting_is_ignored(self) -> Training:
+        given = [name for name in _OF_ADAM if getattr(self, name) is not None]
+        if given and not self.optim.startswith("adamw"):
+            raise ValueError(f"`{given[0]}` goes with an `optim` of AdamW, and {self.optim} is not")
+        if self.warmup_steps is not None and self.warmup_ratio:
+            raise ValueError("`warmup_steps` and `warmup_ratio` say the same: give one of them")
+        return self
+
+    @model_serializer(mode="wrap")
+    def _without_what_came_later(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """The settings, those of ADDED_SETTINGS only where they are not the default.
+
+        What identifies a job or a suite is a hash of this, and stays as it was before there were
+        such settings.
+        """
+        written: dict[str, Any] = write(self)
+        for name in ADDED_SETTINGS:
+            if name in written and getattr(self, name) == Training.model_fields[name].default:
+                del written[name]
+        return written
 
 
 class Launch(Strict):

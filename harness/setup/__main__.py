@@ -31,6 +31,7 @@ from harness.setup.stack import (
     cuda11_folder,
     cuda11_libraries,
     driver_answers,
+    nvcc,
 )
 from harness.setup.steps import Steps, clean_environment
 
@@ -84,6 +85,7 @@ class SetupPlan:
             *sorted(Path(__file__).parent.glob("*.[ps]*")),
         ]
         facts = [sys.version, sys.executable, str(CHECKOUT), self.variant, str(self.driver)]
+        facts += [str(nvcc())] if self.variant == "cuda" else []
         digest = hashlib.sha256(json.dumps(facts).encode())
         for file in files:
             if file.is_file():
@@ -203,6 +205,8 @@ def provide_extensions_and_prove(plan: SetupPlan, steps: Steps) -> None:
     """The last two steps: the extensions in place, and three real training steps."""
     with steps.step("ONNX Runtime's torch extensions"):
         cached = plan.extensions.provide(steps)
+        if plan.variant == "cuda":
+            steps.note(f"{steps.noted}; {plan.extensions.provide_fused_ops(steps)}")
     with steps.step("proof"):
         if plan.variant == "cuda" and not plan.driver:
             steps.note(

@@ -8,20 +8,27 @@ import argparse
 import sysconfig
 from pathlib import Path
 
+from harness.setup.stack import FUSED_OPS
+
 
 def compile_extension(name: str, sources_root: Path, build: Path) -> Path:
     """Compile `name` into `build` and load the result into this process; returns the file.
 
     `sources_root` is onnxruntime/training/ortmodule/torch_cpp_extensions. Raises RuntimeError when
-    g++ fails.
+    g++ or nvcc fails.
     """
     from torch.utils import cpp_extension
 
     includes: list[str] = []
     libraries: list[str] = []
+    device_code = name == FUSED_OPS
     if name == "torch_gpu_allocator":
         sources = [_gpu_allocator_source(sources_root, build)]
         includes, libraries = _bundled_cuda()
+    elif device_code:
+        folder = sources_root / "cuda" / name
+        sources = sorted([*folder.glob("*.cpp"), *folder.glob("*.cu")])
+        includes = [str(folder)]
     else:
         folder = sources_root / "cpu" / name
         sources, includes = sorted(folder.glob("*.cc")), [str(folder)]
@@ -33,7 +40,7 @@ def compile_extension(name: str, sources_root: Path, build: Path) -> Path:
         extra_ldflags=libraries,
         extra_include_paths=includes,
         build_directory=str(build),
-        with_cuda=False,  # True asks for a CUDA toolkit; these sources hold no device code
+        with_cuda=device_code,  # True asks for a CUDA toolkit
         is_python_module=False,
         verbose=True,
     )

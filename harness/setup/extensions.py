@@ -1,9 +1,10 @@
 """ONNX Runtime's torch extensions: compiled once per version without a CUDA toolkit, kept outside
 the checkout.
 
-ORT's own installer (`python -m torch_ort.configure`) insists on `fused_ops`, which needs nvcc;
-training needs only the extensions named here, and they are plain C++. Standard library only: the
-compiling child is `compile_extension`.
+ORT's own installer (`python -m torch_ort.configure`) insists on `fused_ops`, which needs nvcc.
+Training needs only the extensions named here, and they are plain C++. `fused_ops`, which one
+optimizer runs on, is compiled where nvcc is. Standard library only: the compiling child is
+`compile_extension`.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from pathlib import Path
 
 from harness.errors import BenchError
 from harness.paths import cache_root
-from harness.setup.stack import REQUIREMENTS, Variant
+from harness.setup.stack import FUSED_OPS, REQUIREMENTS, Variant, nvcc
 from harness.setup.steps import Steps, clean_environment
 
 CPU_EXTENSIONS = ("aten_op_executor", "torch_interop_utils")
@@ -94,11 +95,30 @@ class Extensions:
         )
         return not missing
 
+    def provide_fused_ops(self, steps: Steps) -> str:
+        """Put `fused_ops` in place where it is cached or can be compiled.
+
+        Returns:
+            Whether `optim: adamw_ort_fused` can run, and why not, for the step's last line.
+        """
+        cached = self.cache / f"{FUSED_OPS}.so"
+        if not cached.exists():
+            compiler = nvcc()
+            if compiler is None:
+                return f"no nvcc for {FUSED_OPS}: no adamw_ort_fused"
+            try:
+                self._compile(FUSED_OPS, steps, CUDA_HOME=str(Path(compiler).parents[1]))
+            except BenchError as error:  # another CUDA version, say; everything else goes without
+                last = error.message.strip().splitlines()[-1].strip()
+                return f"{FUSED_OPS} does not compile ({last}): no adamw_ort_fused"
+        _copy_atomically(cached, self.target / f"{FUSED_OPS}.so")
+        return f"{FUSED_OPS} for adamw_ort_fused"
+
     def forget(self) -> None:
         """Drop the cached files (made on another host, say, and unfit for this one)."""
         shutil.rmtree(self.cache, ignore_errors=True)
 
-    def _compile(self, name: str, steps: Steps) -> None:
+    def _compile(self, name: str, steps: Steps, **variables: str) -> None:
         # A fresh folder: torch's build lock survives a killed build and would stall the next one
         # for ever.
         folder = self.build / name
@@ -114,7 +134,9 @@ class Extensions:
             str(self.target),
             str(folder),
         ]
-        environment = clean_environment(PATH=path, CXX=_compiler(), PYTHONUNBUFFERED="1")
+        environment = clean_environment(
+            PATH=path, CXX=_compiler(), PYTHONUNBUFFERED="1", **variables
+        )
         print(f"      compiling {name}, which takes a minute", flush=True)
         steps.run(command, environment)
         self.cache.mkdir(parents=True, exist_ok=True)

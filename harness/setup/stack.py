@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import ctypes
 import hashlib
+import importlib.util
 import os
 import shutil
 import subprocess
@@ -22,6 +23,42 @@ CUDA11_LIBS = REQUIREMENTS / "cuda11-libs.txt"
 # ORT's CUDA 11.8 kernels reach cards newer than sm_86 as PTX: the driver's default cache (1 GiB) is
 # too small for them.
 KERNEL_CACHE_BYTES = 4 << 30
+
+
+FUSED_OPS = "fused_ops"  # ONNX Runtime's extension that `optim: adamw_ort_fused` runs on
+
+
+def nvcc() -> str | None:
+    """CUDA's compiler, where PyTorch's builder of extensions would find it too; None: not here."""
+    homes = [os.environ.get("CUDA_HOME"), os.environ.get("CUDA_PATH"), "/usr/local/cuda"]
+    named = [str(Path(home) / "bin" / "nvcc") for home in homes if home]
+    return next(filter(None, map(shutil.which, [*named[:-1], "nvcc", named[-1]])), None)
+
+
+def extensions_folder() -> Path | None:
+    """Where the ONNX Runtime of this interpreter looks for its compiled extensions; None: there is
+    no ONNX Runtime.
+    """
+    spec = importlib.util.find_spec("onnxruntime")
+    if spec is None or spec.origin is None:
+        return None
+    return Path(spec.origin).parent / "training" / "ortmodule" / "torch_cpp_extensions"
+
+
+def without_fused_ops() -> tuple[str, str] | None:
+    """Why `adamw_ort_fused` cannot run in this interpreter, and what to do; None: it can."""
+    folder = extensions_folder()
+    if folder is not None and (folder / f"{FUSED_OPS}.so").exists():
+        return None
+    if nvcc() is None:
+        return (
+            f"ONNX Runtime's {FUSED_OPS} is not compiled, and there is no nvcc to compile it",
+            "install a CUDA toolkit of the version that torch was built with, then make setup",
+        )
+    return (
+        f"ONNX Runtime's {FUSED_OPS} is not compiled",
+        "make setup, which says why where it does not compile",
+    )
 
 
 def driver_answers() -> bool:

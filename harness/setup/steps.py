@@ -43,6 +43,11 @@ class Steps:
         yield
         print(f"      {self._note}, {time.monotonic() - begin:.1f} s", flush=True)
 
+    @property
+    def noted(self) -> str:
+        """What the step's last line would say now."""
+        return self._note
+
     def note(self, text: str) -> None:
         """What the step's last line says."""
         self._note = text

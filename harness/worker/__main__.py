@@ -34,10 +34,9 @@ def _run(specification: bytes, channel: Channel, inbox: process.Inbox) -> int:
     job = None
     try:
         spec = JobSpec.model_validate(json.loads(specification))
-        if spec.group:
-            process.await_begin(inbox)
+        set_up_on = process.await_begin(inbox) if spec.group else None
         process.limit_memory(spec.memory_limit_gib)
-        process.pin(spec.cores)
+        process.pin(spec.cores, set_up_on)
         backend = backends.get(spec.arm.backend)(spec)
         # The rest is there already (harness.launcher.environment).
         os.environ.update(backend.environment())

@@ -10,6 +10,7 @@ from harness.errors import BenchError
 from harness.schema.job import JobSpec
 from harness.worker import compat
 from harness.worker.backends.base import Backend
+from harness.worker.tasks.base import TaskKind
 
 # What the fingerprint keeps: everything that changes how a model is trained, no paths.
 DECISIVE = (
@@ -42,7 +43,7 @@ def check_precision(spec: JobSpec) -> None:
         )
 
 
-def build(spec: JobSpec, backend: Backend, folder: Path) -> Any:
+def build(spec: JobSpec, backend: Backend, folder: Path, task: TaskKind) -> Any:
     """The arguments, of the class that goes with the backend's trainer. `folder` is only where
     Trainer may write.
     """
@@ -66,7 +67,9 @@ def build(spec: JobSpec, backend: Backend, folder: Path) -> Any:
         "max_grad_norm": training.max_grad_norm,
         "optim": training.optim,
         "dataloader_num_workers": training.dataloader_workers,
-        "dataloader_pin_memory": spec.device == "cuda",
+        "dataloader_pin_memory": spec.device == "cuda"
+        if training.dataloader_pin_memory is None
+        else training.dataloader_pin_memory,
         "logging_steps": training.logging_steps,
         "save_strategy": "no",
         "eval_strategy": "no",
@@ -83,7 +86,15 @@ def build(spec: JobSpec, backend: Backend, folder: Path) -> Any:
         # alone
         "tf32": False,
     }
-    return compat.training_arguments(backend.arguments_class(), values | backend.extra_arguments())
+    for name in ("adam_beta1", "adam_beta2", "adam_epsilon", "warmup_steps"):
+        if (given := getattr(training, name)) is not None:
+            values[name] = given
+    return compat.training_arguments(
+        backend.seq2seq_arguments_class()
+        if task.sequence_to_sequence
+        else backend.arguments_class(),
+        values | task.arguments() | backend.extra_arguments(),
+    )
 
 
 def decisive(arguments: Any) -> dict[str, Any]:

@@ -19,7 +19,8 @@ def training_arguments(arguments_class: Any, values: dict[str, Any]) -> Any:
     if (
         "warmup_ratio" not in known
     ):  # since 5: a number of warm-up steps below 1 is a share of all steps
-        values["warmup_steps"] = values.pop("warmup_ratio")
+        share = values.pop("warmup_ratio")
+        values.setdefault("warmup_steps", share)
     return arguments_class(**values)
 
 

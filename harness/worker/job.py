@@ -6,12 +6,13 @@ import contextlib
 import resource
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from harness.errors import BenchError
 from harness.launcher.channel import Channel
 from harness.schema.job import JobSpec
 from harness.schema.record import (
@@ -27,7 +28,8 @@ from harness.schema.record import (
 from harness.worker import arguments, tasks
 from harness.worker.backends.base import Backend
 from harness.worker.failures import NotEngagedError, log_hidden
-from harness.worker.model import build
+from harness.worker.instruments.injected_delay import InjectedDelay
+from harness.worker.model import adapters, build
 from harness.worker.process import Inbox
 from harness.worker.ranks import Ranks, highest, proof_of_all
 from harness.worker.tasks.base import TaskData, TaskKind
@@ -44,7 +46,7 @@ BOOKKEEPING = (
 PACKAGES = (
     "torch transformers optimum onnxruntime onnxruntime-training onnxruntime-training-cpu "
     "torch-ort onnx datasets "
-    "tokenizers accelerate numpy"
+    "tokenizers accelerate numpy peft"
 ).split()
 
 
@@ -61,6 +63,7 @@ class Built:
     """The model (a transformers.PreTrainedModel) as it was before training.
 
     `remarks`: what a reader must know of it, a sentence each. `shape`: what decides its FLOPs.
+    `trainable`: how many of the parameters the optimizer changes.
     """
 
     model: Any
@@ -68,6 +71,7 @@ class Built:
     weights_sha256: str
     attention: str | None
     parameters: int
+    trainable: int
     shape: ModelShape | None
 
 
@@ -85,11 +89,22 @@ class Prepared:
         """Fingerprint of the samples that were trained on, in their order."""
         return self.order.sha256(sum(self.losses.samples), data.sources.data_sha256 or "")
 
+    def tokens(self, loaded: Loaded) -> Sequence[int] | None:
+        """Tokens of the samples of each step, without padding; None where they cannot be told."""
+        from harness.worker.instruments import token_counts
+
+        return token_counts.per_step(
+            loaded.data.train,
+            self.order.indices,
+            self.losses.samples,
+            labels=loaded.task.sequence_to_sequence,
+        )
+
 
 @dataclass(frozen=True)
 class Trained:
     """What Trainer says of the training, in seconds and samples per second, and what only a trainer
-    that has trained tells of itself.
+    that has trained tells of itself. `tokens`: of each step's samples, without padding.
     """
 
     runtime_s: float
@@ -97,6 +112,7 @@ class Trained:
     optimizer: str | None = None
     dtype_policy: str | None = None
     data_order_sha256: str | None = None
+    tokens: Sequence[int] | None = None
 
 
 @dataclass
@@ -123,6 +139,7 @@ class Job:
         self.spec, self.backend, self.channel = spec, backend, channel
         self._inbox = inbox
         self._ranks = Ranks()
+        self._delay = InjectedDelay(spec.arm.injected_delay_ms / 1e3)
         self._seconds: dict[str, float] = {}
         self._memory = Memory()
         self.engagement: Engagement | None = None
@@ -148,6 +165,7 @@ class Job:
             self._import()
         with self._phase("data"):
             task = tasks.get(spec.workload.task.kind)(spec)
+            _check_inference(spec, task)
             loaded = self._loaded = Loaded(task, task.load())
         with self._phase("model"):
             built = self._built = self.build_model(loaded)
@@ -159,20 +177,24 @@ class Job:
             if spec.do_eval and spec.workload.training.evaluate:
                 with self._phase("evaluate"):
                     self._evaluate(loaded, prepared)
+        inferring = spec.inference is not None and not spec.parity_run
+        model = built.model
+        if self._ranks.main and (spec.output_dir is not None or inferring):
+            model = adapters.merged(model)
         if spec.output_dir is not None and self._ranks.main:
             with self._phase("save"):
                 # Not trainer.save_model: ORTTrainer's writes no config. The module itself is
                 # trained in every arm.
-                built.model.save_pretrained(spec.output_dir)
+                model.save_pretrained(spec.output_dir)
                 loaded.data.tokenizer.save_pretrained(spec.output_dir)
         self._ranks.wait()  # one that left earlier would take the others' connections with it
-        if spec.inference is not None and not spec.parity_run and self._ranks.main:
+        if inferring and self._ranks.main:
             from harness.worker.inference import phase
 
             metrics = self._evaluated.metrics if self._evaluated else {}
             with self._phase("inference"):
                 self._inference = phase.measure(
-                    spec, prepared.trainer, built.model, loaded.data.metrics, metrics
+                    spec, prepared.trainer, model, loaded.data.metrics, metrics
                 )
         return self._result()
 
@@ -199,6 +221,7 @@ class Job:
             weights_sha256=build.weights_sha256(model),
             attention=getattr(model.config, "_attn_implementation", None),
             parameters=sum(parameter.numel() for parameter in model.parameters()),
+            trainable=adapters.trainable(model),
             shape=task.shape(model.config.to_dict(), data),
         )
 
@@ -208,15 +231,14 @@ class Job:
         from harness.worker.instruments.loss_recorder import LossRecorder
 
         data = loaded.data
-        settings = arguments.build(self.spec, self.backend, folder)
-        trainer = self.backend.trainer_class()(
+        settings = arguments.build(self.spec, self.backend, folder, loaded.task)
+        loaded.task.prepare_model(built.model)
+        trainer = self._trainer_class(loaded.task)(
             model=built.model,
             args=settings,
             train_dataset=data.train,
             eval_dataset=data.validation,
-            data_collator=_delayed(
-                loaded.task.collator(data), self.spec.arm.injected_delay_ms / 1e3
-            ),
+            data_collator=self._delay.before(loaded.task.collator(data)),
             compute_metrics=data.metrics,
             preprocess_logits_for_metrics=_logits_alone,
         )
@@ -228,6 +250,14 @@ class Job:
             trainer.add_callback(callback)
         return Prepared(trainer, arguments.decisive(settings), order, losses, clock)
 
+    def _trainer_class(self, task: TaskKind) -> Any:
+        backend = self.backend
+        return (
+            backend.seq2seq_trainer_class()
+            if task.sequence_to_sequence
+            else backend.trainer_class()
+        )
+
     def _clock(self, losses: LossRecorder) -> StepClock:
         from harness.worker.instruments.step_clock import StepClock
         from harness.worker.instruments.turn_clock import Gate, TurnClock
@@ -236,7 +266,7 @@ class Job:
         if not self.spec.group:
             return StepClock(self.channel, losses, self._prove, cuda=cuda, ranks=self._ranks)
         assert self._inbox is not None
-        gate = Gate(self.spec, self.channel, self._inbox)
+        gate = Gate(self.spec, self.channel, self._inbox, self._delay)
         return TurnClock(self.channel, losses, self._prove, cuda=cuda, gate=gate)
 
     def train(self, loaded: Loaded, built: Built, prepared: Prepared) -> Trained:
@@ -258,6 +288,7 @@ class Job:
             optimizer=arguments.optimizer_name(prepared.trainer),
             dtype_policy=arguments.dtype_policy(prepared.trainer),
             data_order_sha256=prepared.data_order_sha256(loaded.data),
+            tokens=prepared.tokens(loaded),
         )
         clock.send_series()
         return self._trained
@@ -356,7 +387,10 @@ class Job:
 
     def _timing(self) -> Timing:
         clock = self.prepared.clock if self.prepared else None
-        measured = clock.timing(self.spec.warmup_steps) if clock and clock.steps else Timing()
+        tokens = self._trained.tokens if self._trained else None
+        measured = (
+            clock.timing(self.spec.warmup_steps, tokens) if clock and clock.steps else Timing()
+        )
         trained = self._trained if clock and clock.end_to_end else None
         return measured.replace(
             imports_s=self._seconds.get("imports"),
@@ -365,12 +399,18 @@ class Job:
             train_runtime_s=trained.runtime_s if trained else None,
             train_samples_per_s=trained.samples_per_s if trained else None,
             eval_runtime_s=self._evaluated.runtime_s if self._evaluated else None,
+            injected_sleep_s=self._delay.mean_s,
         )
 
     def _sources(self) -> Sources:
         if self._loaded is None:
             return Sources()
-        remarks = self._built.remarks if self._built else []
+        remarks = list(self._built.remarks) if self._built else []
+        if self.engagement is not None and self.engagement.rebuilt:
+            remarks.append(
+                "ONNX Runtime built its training graph again after the first step, which is in the "
+                "times"
+            )
         return self._loaded.data.sources.replace(remarks=remarks)
 
     def _fingerprint(self) -> Fingerprint:
@@ -382,6 +422,7 @@ class Job:
             attention=built.attention if built else None,
             dtype_policy=trained.dtype_policy if trained else None,
             parameters=built.parameters if built else None,
+            trainable_parameters=built.trainable if built else None,
             training_arguments=self.prepared.training_arguments if self.prepared else {},
         )
 
@@ -394,21 +435,21 @@ def _joined(earlier: Engagement, proof: Engagement) -> Engagement:
     )
 
 
+def _check_inference(spec: JobSpec, task: TaskKind) -> None:
+    if spec.inference is not None and not task.exports_for_inference:
+        raise BenchError(
+            f"inference of the kind {task.name} is not measured: its model generates text step by "
+            "step",
+            place="measurement.inference",
+            fix="leave it out (with `harness train`: --inference-with-ort)",
+        )
+
+
 def _logits_alone(outputs: Any, labels: Any) -> Any:
     """Of a model's outputs but the loss the first: T5's hidden states of a whole validation set
     would take GBs.
     """
     return outputs[0] if isinstance(outputs, tuple) else outputs
-
-
-def _delayed(collate: Callable[[Any], Any], seconds: float) -> Callable[[Any], Any]:
-    """The collator, with the fault that the arm asks for: a sleep before every batch."""
-
-    def slow(features: Any) -> Any:
-        time.sleep(seconds)
-        return collate(features)
-
-    return slow if seconds else collate
 
 
 def _peaks(device: str) -> Memory:

@@ -51,27 +51,40 @@ def exit_with_runner(channel: Channel) -> Inbox:
     return inbox
 
 
-def await_begin(inbox: Inbox) -> None:
-    """Wait until the runner lets this job of a group set itself up. ValueError: it said something
-    else.
+def await_begin(inbox: Inbox) -> list[int] | None:
+    """Wait until the runner lets this job of a group set itself up.
+
+    Returns:
+        The CPUs on which it sets itself up; None: those of its turns.
+
+    Raises:
+        ValueError: The runner said something else.
     """
     order = inbox.get()
     if order["event"] != "begin":
         raise ValueError(f"the runner sent {order['event']!r} to a job that has not begun")
+    return order.get("cores") or None
 
 
-def pin(cores: Iterable[int] | None) -> None:
-    """Keep this process, and every thread it will start, on these CPUs; forked children on the
-    others it might use.
+def pin(cores: Iterable[int] | None, set_up_on: Sequence[int] | None = None) -> None:
+    """Keep this process, and every thread it will start, on its CPUs; forked children on the others
+    it might use.
 
     Children are the data loader's workers: on the same cores they would run in other jobs' turns
-    and slow their steps. Where there is no other core they stay. Raises OSError if the host forbids
-    the CPUs.
+    and slow their steps. Where there is no other core they stay.
+
+    Args:
+        cores: CPUs of the job's turns; None or empty: it is not pinned.
+        set_up_on: CPUs until `place_threads` moves it; None: `cores` from the beginning. As many as
+            `cores`, because libraries start as many threads as they see CPUs.
+
+    Raises:
+        OSError: The host forbids the CPUs.
     """
     if not cores:
         return
     others = os.sched_getaffinity(0) - set(cores)
-    os.sched_setaffinity(0, cores)
+    os.sched_setaffinity(0, set_up_on or cores)
     if others:
         os.register_at_fork(after_in_child=lambda: os.sched_setaffinity(0, others))
 

@@ -32,6 +32,7 @@ class Unit(Enum):
 
     SECOND = ("s", "seconds")
     SAMPLES_PER_SECOND = ("samples/s", "samples-per-second")
+    TOKENS_PER_SECOND = ("tokens/s", "tokens-per-second")
     BYTE = ("bytes", "bytes")
     JOULE_PER_SAMPLE = ("J/sample", "joules")
     WATT = ("W", "watts")
@@ -223,6 +224,20 @@ STEADY_SAMPLES_PER_S = JobMetric(
     interval=True,
     series="steady-throughput",
     label="steady state throughput",
+)
+STEADY_TOKENS_PER_S = JobMetric(
+    key="steady_tokens_per_s",
+    meaning="tokens of the training samples, padding left out, source and target together, per "
+    "second after the warm-up, mean",
+    unit=Unit.TOKENS_PER_SECOND,
+    read=lambda job: job.timing.steady_tokens_per_s,
+    better=Better.HIGHER,
+)
+PADDING_SHARE = JobMetric(
+    key="padding_share",
+    meaning="padding among the tokens of the batches after the warm-up, mean",
+    unit=Unit.FRACTION,
+    read=lambda job: job.timing.padding_share,
 )
 GPU_UTILIZATION = JobMetric(
     key="gpu_utilization_percent",
@@ -466,8 +481,18 @@ def whole_steps(job: JobRecord) -> int | None:
     return math.ceil(training.epochs * max(batches // training.gradient_accumulation_steps, 1))
 
 
+def _warm_setup_s(job: JobRecord) -> float | None:
+    """Seconds of set-up of a job that found what earlier ones compiled.
+
+    None for the first replicate of an arm that keeps compiled kernels from job to job: it compiles
+    them. (The parity run's are others, for without dropout it has another graph.)
+    """
+    compiles = job.replicate == 0 and job.arm.options.get("compile_cache")
+    return None if compiles else job.timing.setup_s
+
+
 def _predicted_runtime_s(job: JobRecord) -> float | None:
-    steps, setup_s, step_s = whole_steps(job), job.timing.setup_s, job.timing.steady_step_s
+    steps, setup_s, step_s = whole_steps(job), _warm_setup_s(job), job.timing.steady_step_s
     if steps is None or setup_s is None or step_s is None:
         return None
     return setup_s + (steps - 1) * step_s
@@ -491,6 +516,16 @@ PREDICTED_RUNTIME = JobMetric(
     interval_header="Predicted 95%",
     label="predicted training time",
 )
+WARM_SETUP = JobMetric(
+    key="warm_setup_s",
+    meaning="seconds from the call of train() to the end of the first step, mean, without the "
+    "first replicate of an arm that keeps compiled kernels from job to job",
+    unit=Unit.SECOND,
+    read=_warm_setup_s,
+    header="Warm set-up(s)",
+    better=Better.LOWER,
+    label="warm set-up time",
+)
 PREDICTED_SAMPLES_PER_S = JobMetric(
     key="whole_samples_per_s",
     meaning="training samples per second of all epochs, predicted: samples over the mean time",
@@ -505,7 +540,13 @@ PREDICTED_SAMPLES_PER_S = JobMetric(
 # What the views show, in the order of rows and columns. A metric that is appended here has a
 # column in the view's table if it has a header, and is in CSV, JSON, Parquet and report.frame.
 END_TO_END: tuple[JobMetric, ...] = (RUNTIME, TRAIN_SAMPLES_PER_S)
-STEADY_STATE: tuple[JobMetric, ...] = (SETUP, STEADY_STEP, STEADY_SAMPLES_PER_S)
+STEADY_STATE: tuple[JobMetric, ...] = (
+    SETUP,
+    STEADY_STEP,
+    STEADY_SAMPLES_PER_S,
+    STEADY_TOKENS_PER_S,
+    PADDING_SHARE,
+)
 GPU: tuple[JobMetric, ...] = (
     GPU_UTILIZATION,
     GPU_UTILIZATION_P10,

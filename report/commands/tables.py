@@ -29,12 +29,13 @@ VIEWS = {
     "matrix": "which models train with which backend, and the error where one does not",
     "headline": "the answer in words, a sentence of each pair, to be pasted into a chat",
     "answer": "one narrow row of each pair: its gain, and whether both arms learned alike",
+    "claims": "what was published, and what was measured of it: name published runs and yours",
     "comparison": "gains of several runs side by side",
     "full": "everything of each gain in one row: times, machine use, gain and its checks",
     "prediction": "what the first steps foretell of the whole training, and what it took",
     "summary": "one row of each pair over all runs that have it",
 }
-ON_REQUEST = ("headline", "answer", "comparison", "full", "prediction", "summary")
+ON_REQUEST = ("headline", "answer", "claims", "comparison", "full", "prediction", "summary")
 GROUPS = ("model", "task", "backend", "gpu", "run")
 
 

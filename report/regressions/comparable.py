@@ -18,6 +18,7 @@ _NOT_IN_A_STEP = frozenset(
     {"seed", "epochs", "max_steps", "evaluate", "eval_batch_size", "logging_steps"}
 )
 _NOT_THE_WORK = frozenset({"seed"})
+_OF_TASK = {"name", "kind", "subset", "options", "files_sha256", "dataset", "dataset_config"}
 _IN_LABEL = ("torch", "onnxruntime-training", "onnxruntime-training-cpu", "transformers")
 SIDES = ("baseline", "candidate")
 
@@ -105,7 +106,7 @@ def _work(run: Run, jobs: tuple[JobRecord, JobRecord], left_out: frozenset[str])
         "device": one.device,
         "model": one.workload.model.model_dump(),
         "weights": one.sources.weights,
-        "task": one.workload.task.model_dump(include={"name", "kind", "subset", "options"}),
+        "task": one.workload.task.model_dump(include=_OF_TASK),
         "data": one.sources.data,
         "training": _training(one, left_out),
         "protocol": "interleaved" if one.group else "sequential",

@@ -92,7 +92,8 @@ def run_notes(run: Run) -> list[str]:
     ] = {}  # equal workloads are one object (report.loading.runs)
 
     def once(job: JobRecord) -> list[str]:
-        key = id(job.workload), job.sources.max_seq_length, tuple(job.unpublished)
+        trained = job.fingerprint.trainable_parameters
+        key = id(job.workload), job.sources.max_seq_length, tuple(job.unpublished), trained
         if key not in settings:
             settings[key] = _settings(job)
         return settings[key]
@@ -369,6 +370,7 @@ def _settings(job: JobRecord) -> list[str]:
         ("workload.training.max_seq_length", _length(job)),
         ("workload.training.epochs", length),
         ("workload.training.optim", training.optim),
+        ("workload.training.lora_rank", _adapters(job)),
         ("workload.launch", _processes(job)),
     ]
     return [", ".join(text for name, text in parts if text and known(job, name, text) is not None)]
@@ -380,6 +382,19 @@ def _length(job: JobRecord) -> str:
     return f"length {trained}" + (
         "" if trained == asked else f" ({asked} asked for: the tokenizer takes no more)"
     )
+
+
+def _adapters(job: JobRecord) -> str:
+    """Which adapters alone were trained, beside the head; empty: all weights were."""
+    training, fingerprint = job.workload.training, job.fingerprint
+    if training.lora_rank is None:
+        return ""
+    where = ", ".join(training.target_modules or ["peft's usual layers"])
+    said = f"LoRA of rank {training.lora_rank} on {where}"
+    trained, every = fingerprint.trainable_parameters, fingerprint.parameters
+    if trained is None or every is None:
+        return said
+    return f"{said} ({trained:,} of {every:,} parameters trained)"
 
 
 def _processes(job: JobRecord) -> str | None:

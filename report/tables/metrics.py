@@ -41,6 +41,9 @@ LEGEND = (
     "class 1 always, of "
     "entities none; correlations: 0; perplexity: every token by its frequency)",
 )
+MSE = (
+    "mse: mean squared error, lower is better; its chance: the mean of the labels for every sample"
+)
 
 
 def metrics(run: Run) -> TablePart[MetricRow]:
@@ -48,7 +51,8 @@ def metrics(run: Run) -> TablePart[MetricRow]:
     anywhere.
     """
     rows = metric_rows(run)
-    notes = [*source_notes(run), *_scores(run)] if rows else []
+    errors = [MSE] if any(row.metric == "mse" for row in rows) else []
+    notes = [*source_notes(run), *_scores(run), *errors] if rows else []
     usual = bool(rows) and any(
         job.main_metrics for job in run.jobs
     )  # earlier records: only where it is asked for

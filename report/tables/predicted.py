@@ -17,6 +17,7 @@ from report.analysis.metrics import (
     PREDICTED,
     PREDICTED_RUNTIME,
     SETUP,
+    WARM_SETUP,
     Figure,
     whole_steps,
 )
@@ -61,7 +62,8 @@ from report.tables.table import Table, TablePart, make_table, part_of
 WHOLE = Measure("predicted", "end to end, predicted", PREDICTED_RUNTIME.read)
 LEGEND = (
     "predicted: set-up + (steps - 1) x steady step, for all epochs that the suite asks for; cold "
-    "set-up: of the arm's parity run, with all that is compiled or cached on first use",
+    "set-up: of the arm's parity run, with all that is compiled or cached on first use; the first "
+    "replicate of an arm that keeps compiled kernels compiles them and predicts nothing",
 )
 SIDE_BY_SIDE = "the set-ups of jobs that took turns were made side by side"
 
@@ -70,7 +72,7 @@ def predicted(run: Run) -> TablePart[PredictedRow]:
     """Every measured arm whose number of samples is known."""
     rows = []
     cold = arms_of(run).parity_runs
-    for row, jobs in counted_rows(run, (*PREDICTED, SETUP), (PREDICTED_RUNTIME,)):
+    for row, jobs in counted_rows(run, (*PREDICTED, WARM_SETUP), (PREDICTED_RUNTIME,)):
         if not jobs or (steps := whole_steps(jobs[0])) is None:
             continue
         parity_run = cold.get((row.workload, row.arm))
@@ -122,7 +124,7 @@ def predicted_tables(parts: Sequence[TablePart[PredictedRow]]) -> list[Table[Pre
         *epochs_column,
         Column("Steps", text(lambda row: row.steps), right=True),
         number_column("Cold set-up(s)", lambda row: row.cold_setup_s),
-        figure_column(SETUP, "Warm set-up(s)"),
+        figure_column(WARM_SETUP),
         count_column(),
         STATE,
     ]

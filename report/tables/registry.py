@@ -17,6 +17,7 @@ from report.tables import (
     answer,
     arms,
     cards,
+    claims,
     gains,
     headline,
     inference,
@@ -48,6 +49,7 @@ VIEWS: dict[str, View[Any]] = {  # in the order in which tables come
     "matrix": View(support_matrix.matrix, support_matrix.matrix_tables),
     HEADLINE: View(headline.headline, headline.headline_tables, asked_only=True),
     "answer": View(answer.answer, answer.answer_tables, asked_only=True),
+    "claims": View(claims.claims, claims.claim_tables, asked_only=True, footer=False),
     "comparison": View(gains.gains, gains.comparison_tables, asked_only=True),
     "full": View(gains.full_gains, gains.full_tables, asked_only=True),
     "prediction": View(prediction.prediction, prediction.prediction_tables, asked_only=True),
@@ -100,6 +102,8 @@ def build(
                 replace(table, title=f"{title}: {table.title}" if title else table.title)
                 for table in made.tables(of_group)
             ]
+    if not all(VIEWS[name].footer for name in names):
+        return Document(tuple(tables), ())
     notes = merge_notes([(run.info.run, run_notes(run)) for run in shown])
     # The words alone are for a chat, and say what they are of.
     return Document(tuple(tables), () if names == [HEADLINE] else (*headlines(shown), *notes))

@@ -14,6 +14,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_args, get_type_hints
 
 from harness.schema.record import ENGINES, EngineTimes
+from report.analysis.claims import Placed
 from report.analysis.gains import Measure
 from report.analysis.headline import GainVerdict
 from report.analysis.metrics import (
@@ -558,6 +559,88 @@ class SummaryRow(GainRow):
 
 
 @dataclass(frozen=True, kw_only=True)
+class ClaimRow(Row):
+    """What was published of a model, and what was measured of it. `run` is the measured one, and
+    so are precision, batch size and all figures but those that are called published.
+    """
+
+    claim: Annotated[str, Meaning("name of the published claim")]
+    published_model: Annotated[
+        str | None, Meaning("the model that the claim is of (null: the claim names none)")
+    ]
+    published_task: Annotated[str | None, Meaning("the task that the claim is of (null: likewise)")]
+    published_device: Annotated[str, Meaning("what the claim was measured on")]
+    published_statement: Annotated[
+        str, Meaning("the gain in the publication's words, where it has no figure for a model")
+    ]
+    published_baseline_runtime_s: Annotated[
+        float | None, Meaning("the baseline's runtime as printed", Unit.SECOND)
+    ]
+    published_candidate_runtime_s: Annotated[
+        float | None, Meaning("the candidate's runtime as printed", Unit.SECOND)
+    ]
+    published_latency_gain: Annotated[
+        float | None,
+        Meaning("the gain as printed in the publication (published runs only)", Unit.FRACTION),
+    ]
+    published_throughput_gain: Annotated[
+        float | None,
+        Meaning("the gain as printed in the publication (published runs only)", Unit.FRACTION),
+    ]
+    baseline: Annotated[str, Meaning("arm that the candidate is compared with")]
+    candidate: Annotated[str, Meaning("arm whose gain this is")]
+    device: Device
+    measure: Annotated[
+        Measure | None,
+        Meaning("end_to_end, predicted or steady_state: the time that is compared (null: none)"),
+    ]
+    replicates: ReplicateCount
+    n: Counted
+    latency_gain: Annotated[Figure, LATENCY_GAIN]
+    throughput_gain: Annotated[Figure, THROUGHPUT_GAIN]
+    measured_baseline_runtime_s: Annotated[
+        float | None,
+        Meaning(
+            "the baseline's seconds for all epochs, measured or predicted as `measure` says",
+            Unit.SECOND,
+        ),
+    ]
+    measured_candidate_runtime_s: Annotated[
+        float | None, Meaning("the candidate's, likewise", Unit.SECOND)
+    ]
+    inside: Annotated[
+        Placed | None,
+        Meaning(
+            "yes, or no with the side: whether the 95% interval of the measured throughput gain "
+            "meets what was published; not decided: it is too wide to tell; no interval (null: no "
+            "gain, no published figure, or other work)"
+        ),
+    ]
+    related: Annotated[
+        bool, Meaning("whether the measured work is other work, which only bears on the claim")
+    ]
+    differences: Annotated[
+        list[str], Meaning("what is known to differ from the published experiment, or is unknown")
+    ]
+    outcome: State
+
+    @property
+    def source(self) -> str:
+        """Its gain is the measured one."""
+        return "measured"
+
+    @property
+    def backend_shown(self) -> str:
+        """A claim is of the candidate."""
+        return self.candidate
+
+    @property
+    def own_arm(self) -> tuple[str, str] | None:
+        """A claim is of two arms."""
+        return None
+
+
+@dataclass(frozen=True, kw_only=True)
 class JobRow(Row):
     """One job with its own figures, whatever became of it."""
 
@@ -583,7 +666,8 @@ class JobRow(Row):
 AnyRow = ArmRow | UtilizationRow | InferenceRow | GainRow
 ROW_KINDS: tuple[type[Row], ...] = (
     *(ArmRow, UtilizationRow, CardRow, MetricRow, ScalingRow, PredictedRow, PredictionRow),
-    *(SupportRow, InferenceRow, GainRow, FullRow, AnswerRow, HeadlineRow, SummaryRow, JobRow),
+    *(SupportRow, InferenceRow, GainRow, FullRow, AnswerRow, HeadlineRow, SummaryRow),
+    *(ClaimRow, JobRow),
 )
 
 

@@ -123,12 +123,13 @@ class TablePart(Generic[R]):
 @dataclass(frozen=True)
 class View(Generic[R]):
     """One kind of table. `asked_only`: it repeats what others hold, so it is made only where it is
-    asked for.
+    asked for. `footer`: what was run stands under it, where it does not say so itself.
     """
 
     collect: Callable[[Run], TablePart[R]]
     tables: Callable[[Sequence[TablePart[R]]], Sequence[Table[R]]]
     asked_only: bool = False
+    footer: bool = True
 
 
 def part_of(

@@ -53,6 +53,23 @@ print(sorted(os.sched_getaffinity(0)))"""
     assert _child(script).stdout.splitlines() == [str(others), str([first])]
 
 
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="needs two cores")
+def test_a_job_sets_itself_up_on_other_cores_than_it_is_measured_on() -> None:
+    """Its data loader keeps off the cores of the turns from the beginning."""
+    first, second, *_ = sorted(os.sched_getaffinity(0))
+    rest = sorted(os.sched_getaffinity(0) - {first})
+    script = f"""
+import multiprocessing
+process.pin([{first}], [{second}])
+def child(): print(sorted(os.sched_getaffinity(0)))
+one = multiprocessing.get_context("fork").Process(target=child)
+one.start(); one.join()
+print(sorted(os.sched_getaffinity(0)))
+process.place_threads([{first}])
+print(sorted(os.sched_getaffinity(0)))"""
+    assert _child(script).stdout.splitlines() == [str(rest), str([second]), str([first])]
+
+
 def test_cores_that_the_host_does_not_have() -> None:
     ended = _child("process.pin([100_000])")
     assert "OSError: [Errno 22]" in ended.stderr

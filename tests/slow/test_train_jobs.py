@@ -4,9 +4,11 @@ the same.
 
 from __future__ import annotations
 
+import csv
 import itertools
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -70,6 +72,56 @@ def test_a_language_model_trained_by_onnxruntime_loads_again(tmp_path: Path) -> 
     assert model(input_ids=ids, labels=ids).loss.exp().item() == pytest.approx(
         trained["eval_perplexity"], rel=1e-4
     )
+
+
+def test_both_backends_train_on_a_csv_of_the_users_own(tmp_path: Path) -> None:
+    """Both learn it from the same weights and batches; the saved models say their classes by name,
+    and score what was printed.
+    """
+    import torch
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+    words = {"positive": ["good", "great", "lovely"], "Negative": ["bad", "awful", "dull"]}
+    samples = {"train": 240, "validation": 60}
+    texts: dict[str, list[tuple[str, str]]] = {}
+    for split, count in samples.items():
+        draw = random.Random(split)
+        labels = draw.choices(list(words), k=count)
+        texts[split] = [(f'a {draw.choice(words[x])} "film",\nhe said', x) for x in labels]
+        with (tmp_path / f"{split}.csv").open("w", newline="") as file:
+            csv.writer(file).writerows([("review", "label"), *texts[split]])
+    given = f"--train_file {tmp_path}/train.csv --validation_file {tmp_path}/validation.csv"
+    how = (
+        "--device cpu --max_seq_length 32 --max_steps 60 --learning_rate 1e-3 --do_train --do_eval"
+    )
+    records = []
+    for backend in ("pytorch", "onnxruntime"):
+        output = tmp_path / backend
+        trained = _metrics(output, "bert-tiny", f"{given} {how} --backend {backend}")
+        assert (trained["state"], trained["data"], trained["train_steps"]) == ("ok", "files", 60)
+        assert trained["eval_accuracy"] == 1.0
+        model = AutoModelForSequenceClassification.from_pretrained(output)
+        assert model.config.id2label == {0: "Negative", 1: "positive"}
+        tokens = AutoTokenizer.from_pretrained(output)(
+            [text for text, _ in texts["validation"]], padding=True, return_tensors="pt"
+        )
+        with torch.no_grad():
+            found = model.eval()(**tokens).logits.argmax(-1).tolist()
+        assert [model.config.id2label[i] for i in found] == [x for _, x in texts["validation"]]
+        (folder,) = (output / "runs").iterdir()
+        (record,) = read_records(folder)[0]
+        records.append(record)
+        notes = json.loads((folder / "run.json").read_text())["notes"]
+        assert any("text in 'review' (the only column beside the label)" in note for note in notes)
+        assert any("2 classes in 'label': Negative, positive" in note for note in notes)
+    one, other = records
+    assert one.workload.task == other.workload.task
+    assert one.workload.task.files_sha256 is not None
+    assert one.sources.data_sha256 == other.sources.data_sha256
+    assert one.fingerprint.data_order_sha256 == other.fingerprint.data_order_sha256
+    assert one.fingerprint.initial_weights_sha256 == other.fingerprint.initial_weights_sha256
+    assert other.engagement is not None
+    assert other.engagement.engaged
 
 
 def test_a_token_classifier_trained_by_pytorch_loads_again(tmp_path: Path) -> None:

@@ -29,6 +29,7 @@ STACK_MODULES = {
     "datasets",
     "accelerate",
     "evaluate",
+    "peft",
 }
 # Children of set-up that run inside the stack, beside harness/worker.
 MAY_IMPORT_THE_STACK = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from harness.schema.registry import Registry
+from harness.schema.workload import ORT_OPTIMIZERS
 from harness.worker.backends.base import Backend
 
 BACKENDS = {
@@ -17,3 +18,8 @@ def get(name: str) -> type[Backend]:
     """The backend class of this name. Raises BenchError naming the known ones."""
     found: type[Backend] = REGISTRY.load(name)
     return found
+
+
+def knows_optimizer(backend: str, optim: str) -> bool:
+    """Whether the trainer of a backend knows a value of `training.optim`."""
+    return optim not in ORT_OPTIMIZERS or optim in get(backend).own_optimizers

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+from harness.errors import BenchError
 from harness.schema.job import JobSpec
 from harness.schema.record import Engagement
 from harness.schema.workload import NoOptions, Strict
@@ -18,6 +19,8 @@ class Backend:
 
     name: ClassVar[str]
     Options: ClassVar[type[Strict]] = NoOptions
+    # Of the values of `training.optim` those that no other backend's trainer knows.
+    own_optimizers: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, spec: JobSpec) -> None:
         self.spec = spec
@@ -43,6 +46,23 @@ class Backend:
 
     def arguments_class(self) -> Any:
         """The TrainingArguments class that goes with `trainer_class`."""
+        raise NotImplementedError
+
+    def seq2seq_trainer_class(self) -> Any:
+        """A transformers.Seq2SeqTrainer, or what trains sequence-to-sequence models likewise and
+        generates text when it evaluates.
+
+        Raises:
+            BenchError: The backend has none.
+        """
+        raise BenchError(
+            f"the backend {self.name} has no trainer for sequence-to-sequence tasks",
+            place=f"arms.{self.spec.arm.name}.backend",
+            fix="another backend, or another kind of task",
+        )
+
+    def seq2seq_arguments_class(self) -> Any:
+        """The TrainingArguments class that goes with `seq2seq_trainer_class`."""
         raise NotImplementedError
 
     def extra_arguments(self) -> dict[str, Any]:

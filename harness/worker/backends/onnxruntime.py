@@ -16,7 +16,7 @@ from pydantic import Field
 from harness.planning.hub import cached_file, folder_of
 from harness.schema.job import JobSpec
 from harness.schema.record import Engagement
-from harness.schema.workload import Strict
+from harness.schema.workload import ORT_OPTIMIZERS, Strict
 from harness.worker.backends.base import Backend
 from harness.worker.failures import sentence
 from harness.worker.ranks import unwrapped
@@ -83,6 +83,11 @@ class OnnxRuntime(Backend):
 
     name = "onnxruntime"
     Options = Options
+    own_optimizers = ORT_OPTIMIZERS
+
+    def __init__(self, spec: JobSpec) -> None:
+        super().__init__(spec)
+        self._first_agent: Any = None  # what runs the training graph, as the first proof saw it
 
     def environment(self) -> dict[str, str]:
         options = cast(Options, self.options)
@@ -169,6 +174,16 @@ class OnnxRuntime(Backend):
 
         return ORTTrainingArguments
 
+    def seq2seq_trainer_class(self) -> Any:
+        from harness.worker.backends.ort_seq2seq import GeneratingORTTrainer
+
+        return GeneratingORTTrainer
+
+    def seq2seq_arguments_class(self) -> Any:
+        from optimum.onnxruntime import ORTSeq2SeqTrainingArguments
+
+        return ORTSeq2SeqTrainingArguments
+
     def engagement(self, trainer: Any, after_step: int) -> Engagement:
         module = unwrapped(trainer.model_wrapped)
         reasons: list[str] = []
@@ -193,6 +208,11 @@ class OnnxRuntime(Backend):
         manager = module._torch_module._execution_manager(True)
         agent = manager._execution_agent
         providers = list(agent._inference_session.get_providers()) if agent is not None else []
+        # Every build of the graph makes another agent: the same one at the end of training shows
+        # that batches of other shapes were trained by the graph of the first step.
+        rebuilt = self._first_agent is not None and agent is not self._first_agent
+        if self._first_agent is None:
+            self._first_agent = agent
         expected = PROVIDERS[self.spec.device]
         if agent is None:
             reasons.append("no training session was created")
@@ -219,6 +239,7 @@ class OnnxRuntime(Backend):
             provider=providers[0] if providers else None,
             providers=providers,
             yield_ops=nodes["YieldOp"],
+            rebuilt=rebuilt,
             node_counts=dict(sorted(nodes.items())),
             phases_s=_phases(manager.time_tracker),
             kernels=self._kernels(),

@@ -21,3 +21,13 @@ class PyTorch(Backend):
         from transformers import TrainingArguments
 
         return TrainingArguments
+
+    def seq2seq_trainer_class(self) -> Any:
+        from transformers import Seq2SeqTrainer
+
+        return Seq2SeqTrainer
+
+    def seq2seq_arguments_class(self) -> Any:
+        from transformers import Seq2SeqTrainingArguments
+
+        return Seq2SeqTrainingArguments

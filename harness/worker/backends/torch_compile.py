@@ -115,6 +115,16 @@ class TorchCompile(Backend):
 
         return TrainingArguments
 
+    def seq2seq_trainer_class(self) -> Any:
+        from transformers import Seq2SeqTrainer
+
+        return Seq2SeqTrainer
+
+    def seq2seq_arguments_class(self) -> Any:
+        from transformers import Seq2SeqTrainingArguments
+
+        return Seq2SeqTrainingArguments
+
     def extra_arguments(self) -> dict[str, Any]:
         mode = cast(Options, self.options).mode
         return {

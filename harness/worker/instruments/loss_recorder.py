@@ -30,10 +30,12 @@ class LossRecorder:
     def __init__(self, trainer: Any, *, cuda: bool) -> None:
         self.values: list[float] = []
         self.samples: list[int] = []  # per optimizer step
+        # per optimizer step: tokens that the batches held, padding included
+        self.positions: list[int] = []
         # the module, with all that is wrapped around it, as training_step gets it
         self.trained: Any = None
         self._cuda = cuda
-        self._samples_now = 0
+        self._samples_now = self._positions_now = 0
         self._now: Any = None
         self._pending: list[Any] = []
         self._in_flight: list[tuple[Any, Any, int]] = []
@@ -47,10 +49,11 @@ class LossRecorder:
         original = trainer.training_step
 
         def training_step(model: Any, inputs: Any, *rest: Any, **named: Any) -> Any:
-            samples = len(inputs["labels"])
+            samples, positions = len(inputs["labels"]), _positions(inputs)
             self.trained = model
             loss = original(model, inputs, *rest, **named)
             self._samples_now += samples
+            self._positions_now += positions
             value = (
                 loss.clone() if cuda else loss.item()
             )  # a CUDA graph puts its next loss into the same place
@@ -69,7 +72,9 @@ class LossRecorder:
         DivergedError.
         """
         self.samples.append(self._samples_now)
-        value, self._now, self._samples_now = self._now, None, 0
+        self.positions.append(self._positions_now)
+        value, self._now = self._now, None
+        self._samples_now = self._positions_now = 0
         if not self._cuda:
             self._take([value])
             return
@@ -85,15 +90,16 @@ class LossRecorder:
         self._arrived(wait=True)
 
     def gather(self, ranks: Ranks) -> None:
-        """Make every step's loss the mean over ranks, as its gradient is, and its samples their
-        sum. After `finish`.
+        """Make every step's loss the mean over ranks, as its gradient is, and its samples and
+        positions their sums. After `finish`.
         """
-        found = ranks.exchange((self.values, self.samples))
+        found = ranks.exchange((self.values, self.samples, self.positions))
         self.values = [
             math.fsum(step) / ranks.size
-            for step in zip(*(values for values, _ in found), strict=True)
+            for step in zip(*(values for values, _, _ in found), strict=True)
         ]
-        self.samples = [sum(step) for step in zip(*(samples for _, samples in found), strict=True)]
+        self.samples = [sum(step) for step in zip(*(each[1] for each in found), strict=True)]
+        self.positions = [sum(step) for step in zip(*(each[2] for each in found), strict=True)]
 
     def _copy(self) -> None:
         import torch
@@ -122,3 +128,11 @@ class LossRecorder:
             self.values.append(value)
             if not math.isfinite(value):
                 raise DivergedError(f"the loss became {value} at step {len(self.values)}")
+
+
+def _positions(inputs: Any) -> int:
+    """Tokens of a batch, padding included: those of the source, and of the decoder's side where the
+    batch has one. Only shapes are looked at, so nothing waits for the GPU.
+    """
+    names = ("input_ids", "decoder_input_ids")
+    return sum(inputs[name].numel() for name in names if name in inputs)

@@ -59,10 +59,8 @@ def steal_s(stat: str, cpus: Collection[int]) -> float:
     )
 
 
-def since(before: dict[str, float]) -> dict[str, float]:
-    """What was added to each counter since `before`; a thread that ended takes its delay along, so
+def between(before: dict[str, float], after: dict[str, float]) -> dict[str, float]:
+    """What was added to each counter that both have; a thread that ended takes its delay along, so
     never below 0.
     """
-    return {
-        name: max(0.0, value - before[name]) for name, value in read().items() if name in before
-    }
+    return {name: max(0.0, value - before[name]) for name, value in after.items() if name in before}

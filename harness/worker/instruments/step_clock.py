@@ -167,9 +167,11 @@ class StepClock(TrainerCallback):  # type: ignore[misc]
             return [start.elapsed_time(end) / 1e3 for start, end in borders]
         return [end - start for start, end in borders]
 
-    def timing(self, warmup_steps: int) -> Timing:
+    def timing(self, warmup_steps: int, tokens: Sequence[int] | None = None) -> Timing:
         """What steps were measured to take; the steady fields are null if training was too short.
         After `finish`.
+
+        `tokens`: of each step's samples, without padding; None: not known.
         """
         durations = self.durations_s()
         window, settled = self._steady(durations, warmup_steps)
@@ -191,6 +193,13 @@ class StepClock(TrainerCallback):  # type: ignore[misc]
                 "steady_samples_per_s": sum(self._losses.samples[index] for index in window)
                 / sum(seconds),
             }
+            positions = sum(self._losses.positions[index] for index in window)
+            if tokens is not None and positions:
+                real = sum(tokens[index] for index in window)
+                fields |= {
+                    "steady_tokens_per_s": real / sum(seconds),
+                    "padding_share": max(0.0, 1 - real / positions),
+                }
         return Timing(**fields)
 
     def _steady(

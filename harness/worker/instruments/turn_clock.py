@@ -15,6 +15,7 @@ from harness.launcher.channel import Channel
 from harness.schema.job import JobSpec
 from harness.worker import process
 from harness.worker.instruments import os_counters
+from harness.worker.instruments.injected_delay import InjectedDelay
 from harness.worker.instruments.loss_recorder import LossRecorder
 from harness.worker.instruments.step_clock import StepClock
 
@@ -120,8 +121,14 @@ class Gate:
     lead-in step keeps it out of the figures.
     """
 
-    def __init__(self, spec: JobSpec, channel: Channel, inbox: process.Inbox) -> None:
-        self._spec, self._channel, self._inbox = spec, channel, inbox
+    def __init__(
+        self,
+        spec: JobSpec,
+        channel: Channel,
+        inbox: process.Inbox,
+        delay: InjectedDelay | None = None,
+    ) -> None:
+        self._spec, self._channel, self._inbox, self._delay = spec, channel, inbox, delay
         self._cuda = spec.device == "cuda"
         self._next = spec.warmup_steps  # the border to stop at
         self._settled = False
@@ -158,7 +165,7 @@ class Gate:
                 raise ValueError(f"the runner sent {unknown!r} to a parked job")
         if self._spec.cores:  # anew in each turn, for the threads that came meanwhile
             process.place_threads(sorted(self._spec.cores))
-        self._pressure = os_counters.read()
+        self._pressure = self._counters()
         self._prime()
         self._begin_ns = time.monotonic_ns()
         return True
@@ -182,7 +189,8 @@ class Gate:
             torch.cuda.synchronize()
 
     def _end_turn(self, clock: StepClock) -> None:
-        end_ns, host = time.monotonic_ns(), os_counters.since(self._pressure)
+        end_ns, now = time.monotonic_ns(), self._counters()
+        host = os_counters.between(self._pressure, now)
         lead_in, steps = self._order["lead_in"], self._order["steps"]
         turn = Turn(
             clock.steps - lead_in - steps,
@@ -207,13 +215,17 @@ class Gate:
             host=host,
         )
 
+    def _counters(self) -> dict[str, float]:
+        injected = self._delay.slept_s if self._delay and self._delay.asked_s else None
+        return os_counters.read() | ({} if injected is None else {"injected_sleep_s": injected})
+
     def _pull_levers(self) -> dict[str, Any]:
         """What is done against noise from here on, as it went."""
-        levers: dict[str, Any] = {
-            "cores": sorted(os.sched_getaffinity(0)) if self._spec.cores else None
-        }
-        if levers["cores"]:
-            levers["main_thread_on"] = levers["cores"][0]
+        levers: dict[str, Any] = {"cores": None}
+        if self._spec.cores:  # until now it may have been on others (process.pin)
+            process.place_threads(sorted(self._spec.cores))
+            levers["main_thread_on"] = min(os.sched_getaffinity(0))
+            levers["cores"] = sorted(self._spec.cores)
         if self._spec.freeze_collector:
             gc.collect()
             gc.freeze()

@@ -25,7 +25,7 @@ from harness.schema.job import JobSpec
 from harness.schema.shapes import SHAPES
 from harness.schema.workload import Model
 from harness.worker import compat
-from harness.worker.model import initial_weights
+from harness.worker.model import adapters, initial_weights
 
 
 def source(model: Model) -> Literal["pretrained", "random"]:
@@ -49,6 +49,18 @@ def location(model: Model) -> str:
     return model.path if folder is None else str(folder)
 
 
+def config_location(model: Model) -> str:
+    """What transformers is to load the configuration of a pretrained model from.
+
+    Raises:
+        BenchError: It is a folder, and no model is there.
+    """
+    if model.config_path is None:
+        return location(model)
+    folder = model_folder(model.config_path, f"models.{model.name}.config_path")
+    return model.config_path if folder is None else str(folder)
+
+
 def shape(model: Model) -> dict[str, Any]:
     """Config arguments of the model's architecture with its own overrides. Raises BenchError if
     there is none.
@@ -65,7 +77,8 @@ def shape(model: Model) -> dict[str, Any]:
 def build(
     spec: JobSpec, tokenizer: Any, auto_class: str, config_of_task: dict[str, Any]
 ) -> tuple[Any, list[str]]:
-    """A transformers model in fp32 on the CPU, the same for both arms of a replicate.
+    """A transformers model in fp32 on the CPU, the same for both arms of a replicate; with
+    adapters where the training settings ask for them.
 
     Args:
         spec: The job.
@@ -92,11 +105,19 @@ def build(
     try:
         if pretrained:
             refuse_broken_files(model)
-            written, _ = PretrainedConfig.get_config_dict(location(model), cache_dir=hub_cache())
+            of_hub = {"cache_dir": hub_cache(), "revision": model.revision or "main"}
+            written, _ = PretrainedConfig.get_config_dict(config_location(model), **of_hub)
             _check_types(written.get("model_type"), model)
             config = AutoConfig.from_pretrained(
-                location(model), cache_dir=hub_cache(), **{**config_of_task, **model.config}
+                config_location(model), **of_hub, **{**config_of_task, **model.config}
             )
+            if model.tokenizer_path is not None and config.vocab_size < len(tokenizer):
+                raise BenchError(
+                    f"the tokenizer has {len(tokenizer)} tokens, and {model.path} knows "
+                    f"{config.vocab_size}",
+                    place=f"{place}.tokenizer_path",
+                    fix="the tokenizer that belongs to the weights",
+                )
         else:
             _check_types(shape(model)["model_type"], model)
             config = AutoConfig.for_model(**{**config_of_task, **shape(model)})
@@ -117,7 +138,7 @@ def build(
             built, report = factory.from_pretrained(
                 location(model),
                 config=config,
-                cache_dir=hub_cache(),
+                **of_hub,
                 attn_implementation=spec.arm.attention,
                 output_loading_info=True,
                 ignore_mismatched_sizes=True,
@@ -144,7 +165,7 @@ def build(
     # ORTModule it never gets that number. So that the gradients of all arms have the same scale,
     # every model takes the mean over its batch.
     built.accepts_loss_kwargs = False
-    return built, remarks
+    return adapters.attach(built, spec, auto_class), remarks
 
 
 def _class_of(factory: Any, config: Any, place: str) -> Any:
@@ -232,7 +253,9 @@ def refuse_broken_files(model: Model) -> None:
             "spiece.model",
         )
         files = [
-            file for name in names if (file := cached_file(model.path or "", name)) is not None
+            file
+            for name in names
+            if (file := cached_file(model.path or "", name, revision=model.revision)) is not None
         ]
         files += sorted(
             part

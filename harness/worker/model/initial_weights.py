@@ -37,10 +37,11 @@ def draw(model: Any, seed: int, missing: Collection[str] | None = None) -> None:
                     parameter.__dict__.pop(
                         "_is_hf_initialized", None
                     )  # transformers 5 leaves alone what it has marked
-                torch.manual_seed(_seed_of(seed, name))
+                torch.manual_seed(seed_of(seed, name))
                 owners[name]._init_weights(module)
     torch.manual_seed(seed)
 
 
-def _seed_of(seed: int, name: str) -> int:
+def seed_of(seed: int, name: str) -> int:
+    """The seed of a module's own generator, from the job's seed and the module's name."""
     return int.from_bytes(hashlib.sha256(f"{seed} {name}".encode()).digest()[:7], "big")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import BenchError
-from harness.planning.hub import hub_cache
+from harness.planning.hub import hub_cache, tokenizer_folder
 from harness.schema.job import JobSpec
 from harness.schema.shapes import TINY_VOCABULARY
 from harness.worker.model import build
@@ -18,8 +18,12 @@ from harness.worker.tasks.store import build_once, key_of
 
 VERSION = 3  # part of the cache key: raise it when a trained tokenizer changes
 TRAINING_TEXTS = 20_000  # enough for a few thousand tokens
-BYTE_LEVEL = ("roberta", "gpt2")  # families with byte-level BPE; the others have WordPiece
-PAIR_FREE = ("roberta", "gpt2", "distilbert", "t5")  # families whose models take no token_type_ids
+# Families with byte-level BPE; the others have WordPiece.
+BYTE_LEVEL = ("roberta", "gpt2", "llama")
+# Families whose models take no token_type_ids.
+PAIR_FREE = ("roberta", "gpt2", "distilbert", "t5", "llama")
+# Families that have the tokenizer of another one.
+LIKE = {"bart": "roberta"}
 
 
 def load(spec: JobSpec, identity: str, texts: Callable[[], list[str]]) -> tuple[Any, str]:
@@ -110,21 +114,27 @@ def _pretrained(spec: JobSpec) -> Any:
 
     model = spec.workload.model
     where = build.location(model)
-    place = f"models.{model.name}.path"
+    place, named = f"models.{model.name}.path", model.path
+    if model.tokenizer_path is not None:
+        place, named = f"models.{model.name}.tokenizer_path", model.tokenizer_path
+        folder = tokenizer_folder(named, place)
+        where = named if folder is None else str(folder)
     try:
-        tokenizer = AutoTokenizer.from_pretrained(where, use_fast=True, cache_dir=hub_cache())
+        tokenizer = AutoTokenizer.from_pretrained(
+            where, use_fast=True, cache_dir=hub_cache(), revision=model.revision or "main"
+        )
     except Exception as error:  # tokenizers raises bare Exceptions, transformers whatever comes up
         build.refuse_broken_files(model)
         reason = " ".join(str(error).split())[:300]
         raise BenchError(
-            f"no tokenizer can be read from {model.path}: {type(error).__name__}: {reason}",
+            f"no tokenizer can be read from {named}: {type(error).__name__}: {reason}",
             place=place,
             fix="a complete tokenizer beside the weights, or another model",
         ) from error
     if tokenizer.pad_token is None:
         if tokenizer.eos_token is None:
             raise BenchError(
-                f"the tokenizer of {model.path} has neither a padding token nor an end token",
+                f"the tokenizer of {named} has neither a padding token nor an end token",
                 place=place,
                 fix="set pad_token in its tokenizer_config.json",
             )
@@ -134,6 +144,7 @@ def _pretrained(spec: JobSpec) -> Any:
 
 def _built_in(spec: JobSpec, identity: str, texts: Callable[[], list[str]]) -> Any:
     family = build.shape(spec.workload.model)["model_type"]
+    family = LIKE.get(family, family)
     kind = family if family in PAIR_FREE else "bert"
     key = key_of(version=VERSION, kind=kind, text=identity, limit=TRAINING_TEXTS)
     folder = build_once(
@@ -159,6 +170,13 @@ def _train(kind: str, texts: list[str], folder: Path) -> None:
             "unk_token": "<|endoftext|>",
         }
         special |= {"pad_token": "<pad>"}
+    elif kind == "llama":  # Llama 3's names, and of its tokens the one made for padding
+        special = {
+            "bos_token": "<|begin_of_text|>",
+            "eos_token": "<|end_of_text|>",
+            "unk_token": "<|end_of_text|>",
+            "pad_token": "<|finetune_right_pad_id|>",
+        }
     elif byte_level:  # in roberta's order: its config fixes pad to 1
         special = {
             "bos_token": "<s>",
@@ -208,6 +226,13 @@ def _train(kind: str, texts: list[str], folder: Path) -> None:
             single=f"$A {end}",
             pair=f"$A {end} $B {end}",
             special_tokens=[(end, tokenizer.token_to_id(end))],
+        )
+    elif kind == "llama":  # every text begins with its token, and no token ends it
+        begin = special["bos_token"]
+        tokenizer.post_processor = processors.TemplateProcessing(
+            single=f"{begin} $A",
+            pair=f"{begin} $A {begin} $B",
+            special_tokens=[(begin, tokenizer.token_to_id(begin))],
         )
     elif "cls_token" in special:
         begin, end = special["cls_token"], special["sep_token"]

@@ -9,8 +9,10 @@ from harness.worker.tasks.base import TaskKind
 
 TASKS = {
     "glue": "harness.worker.tasks.glue:Glue",
+    "text-classification": "harness.worker.tasks.text_classification:TextClassification",
     "causal-lm": "harness.worker.tasks.causal_lm:CausalLm",
     "token-classification": "harness.worker.tasks.token_classification:TokenClassification",
+    "translation": "harness.worker.tasks.translation:Translation",
 }
 REGISTRY = Registry("training_backend_bench.tasks", "kind of task", TASKS, TaskKind, in_stacks=True)
 

@@ -40,8 +40,8 @@ class TaskKind:
     """One kind of task: its data, the model's head, how batches are made and judged. Lives as long
     as the job.
 
-    torch and transformers may be imported in every method but `hub_dataset`. The defaults suit
-    sequence classification.
+    torch and transformers may be imported in every method but `hub_dataset` and `look_at_files`.
+    The defaults suit sequence classification.
     """
 
     name: ClassVar[str]
@@ -51,6 +51,13 @@ class TaskKind:
     )  # which of settings.Task.source it can read, besides auto
     # of transformers: decides the model's head
     auto_class: ClassVar[str] = "AutoModelForSequenceClassification"
+    # Whether the backend's trainer for sequences to sequences trains it, which can generate text
+    # when it evaluates.
+    sequence_to_sequence: ClassVar[bool] = False
+    # Whether the trained model's logits can be compared between engines (measurement.inference).
+    exports_for_inference: ClassVar[bool] = True
+    # Whether `dataset` of the task names what `source: hub` reads.
+    takes_dataset: ClassVar[bool] = False
 
     def __init__(self, spec: JobSpec) -> None:
         self.spec = spec
@@ -64,6 +71,16 @@ class TaskKind:
         """
         return None
 
+    @classmethod
+    def look_at_files(cls, task: Task) -> str:
+        """What the files of `source: files` hold, in words for the reader of a run; asked in the
+        parent before any job starts.
+
+        Raises:
+            BenchError: They cannot be used.
+        """
+        raise NotImplementedError
+
     def load(self) -> TaskData:
         """The data, tokenised. Raises BenchError for sources that cannot be used."""
         raise NotImplementedError
@@ -75,6 +92,20 @@ class TaskKind:
         problem = "regression" if data.labels == 1 else "single_label_classification"
         # And what is cached is for generating text.
         return {"num_labels": data.labels, "problem_type": problem, "use_cache": False}
+
+    def arguments(self) -> dict[str, Any]:
+        """TrainingArguments that the task decides, the same for every arm."""
+        return {}
+
+    def prepare_model(self, model: Any) -> None:
+        """Called once with the built model, before the trainer and the collator are made."""
+
+    @property
+    def pad_to_multiple_of(self) -> int | None:
+        """What batches that are padded to their longest sample are rounded up to, as in
+        transformers' example scripts: 8 tokens in fp16.
+        """
+        return 8 if self.spec.workload.training.precision == "fp16" else None
 
     def collator(self, data: TaskData) -> Callable[[Any], Any]:
         """Makes a batch of samples; pads them unless the data is padded already."""

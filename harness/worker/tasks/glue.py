@@ -60,7 +60,7 @@ def load(spec: JobSpec) -> TaskData:
     }
 
     def encode(split: str) -> Any:
-        return _encode(
+        return encode_texts(
             raw.read(split),
             tokens,
             length,
@@ -106,9 +106,19 @@ def _training_texts(raw: Raw) -> list[str]:
     return [text for texts in raw.read("train").texts for text in texts]
 
 
-def _encode(
+def encode_texts(
     split: Split, tokens: Any, length: int, pad: bool, limit: int | None, labels: int
 ) -> Any:
+    """A datasets.Dataset of the first `limit` samples of a split: their tokens, and `labels`.
+
+    Args:
+        split: Texts and labels; labels of classes are indices.
+        tokens: The tokenizer.
+        length: Tokens that a sample is cut to.
+        pad: Whether every sample is padded to `length`.
+        limit: None: all samples.
+        labels: Number of classes, 1 of a regression.
+    """
     from datasets import Dataset, concatenate_datasets
 
     count = min(limit or len(split.labels), len(split.labels))

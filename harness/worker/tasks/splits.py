@@ -16,7 +16,7 @@ from harness.worker import compat
 from harness.worker.model import build as models
 from harness.worker.tasks.store import build_once, key_of
 
-Origin = Literal["hub", "folder", "synthetic"]
+Origin = Literal["hub", "folder", "files", "synthetic"]
 
 
 def load_splits(

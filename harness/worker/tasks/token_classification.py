@@ -1,17 +1,14 @@
-"""Token classification: persons, organizations, places and nationalities in sentences from a
-template grammar.
+"""Token classification: a tag for every word, of CoNLL-2003's named entities; whole entities are
+judged.
 
-Built in, and of CoNLL-2003's shape (Tjong Kim Sang and De Meulder 2003: four types, BIO tags,
-14,041 and 3,250 sentences). A word alone does not tell: family names are companies' too (`Torvin
-said`, `Torvin Holdings`), places are teams where they play (`Lork beat Vand`), and names have one
-to four words.
+Batches are padded to their longest sentence where `pad_to_max_length` is off, as transformers'
+run_ner.py does by default.
 """
 
 from __future__ import annotations
 
-import random
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import accumulate
 from typing import Any, cast
 
@@ -20,40 +17,20 @@ from pydantic import Field
 from harness.errors import BenchError
 from harness.results.mfu import shape_of
 from harness.schema.record import ModelShape
-from harness.schema.workload import Strict
+from harness.schema.workload import Strict, Task
 from harness.worker.model import tokenizer
+from harness.worker.tasks import entity_corpus
 from harness.worker.tasks.base import TaskData, TaskKind
+from harness.worker.tasks.entity_corpus import TAGS, Tagged
+from harness.worker.tasks.samples import Samples, open_samples, told_of_files
 from harness.worker.tasks.splits import load_splits
 from harness.worker.tasks.store import key_of
 
-VERSION = 1  # part of every cache key: raise it when sentences or tags change
-SIZES = {"train": 14_041, "validation": 3_250}
-TAGS = ["O", *(f"{prefix}-{kind}" for kind in ("PER", "ORG", "LOC", "MISC") for prefix in "BI")]
+VERSION = 2  # part of the cache key: raise it when what is made of a sentence changes
+HUB_DATASET = ("eriktks/conll2003", "conll2003")
+COLUMNS = ("tokens", "ner_tags")
+EXAMPLE = '{"tokens": ["Lork", "won"], "ner_tags": ["B-ORG", "O"]}'
 IGNORED = -100  # torch's cross entropy leaves such labels out
-
-# Slots in capitals are filled; everything else is outside of any entity.
-TEMPLATES = """PER said on DAY that ORG would cut NUMBER jobs in LOC
-PER of ORG met PER in LOC on DAY
-shares of ORG fell NUMBER percent after PER left
-TEAM beat TEAM NUMBER - NUMBER in LOC
-PER scored twice as TEAM lost to TEAM
-the MISC government will talk to ORG about the plant in LOC
-PER , a MISC lawyer , moved from LOC to LOC last year
-ORG bought ORG from its MISC owner for NUMBER million dollars
-police in LOC arrested a MISC driver on DAY
-PER and PER will run ORG until DAY
-MISC exports to LOC rose by NUMBER percent
-the mayor of LOC , PER , opened the new hall of ORG
-nothing was said about the talks on DAY
-TEAM signed the MISC striker PER from TEAM
-ORG named PER as its head for LOC""".splitlines()
-DAYS = "Monday Tuesday Wednesday Thursday Friday Saturday Sunday".split()
-COMPANY_ENDS = ["Holdings", "Group", "Bank", "and Sons", "Motors", "Airlines", "Steel"]
-TEAM_ENDS = ["", "", "", "United", "City", "Rovers"]
-PLACE_HEADS = ["", "", "", "", "New", "South", "Port", "Lake"]
-ONSETS = "b br c d f g gr h k l m n p r s st t tr v w z".split()
-VOWELS = "a e i o u ai ou".split()
-CODAS = ["", "l", "n", "r", "s", "nd", "rt", "m"]
 
 
 class Options(Strict):
@@ -69,15 +46,27 @@ class TokenClassification(TaskKind):
 
     name = "token-classification"
     Options = Options
+    sources = ("hub", "folder", "files", "synthetic")
     auto_class = "AutoModelForTokenClassification"
+    takes_dataset = True
+
+    @classmethod
+    def hub_dataset(cls, task: Task) -> tuple[str, str]:
+        if task.dataset is not None:
+            return task.dataset, task.dataset_config or "default"
+        return HUB_DATASET
+
+    @classmethod
+    def look_at_files(cls, task: Task) -> str:
+        return told_of_files(task, COLUMNS, _tagged, EXAMPLE)
 
     def load(self) -> TaskData:
         training, task = self.spec.workload.training, self.task
-        identity = key_of(kind=self.name, version=VERSION, seed=task.data_seed)
+        samples = self._samples()
         tokens, tokenizer_key = tokenizer.load(
             self.spec,
-            identity,
-            lambda: [" ".join(words) for words, _ in sentences("train", None, task.data_seed)],
+            samples.identity,
+            lambda: [" ".join(words) for words, _ in samples.read("train", None)],
         )
         if not tokens.is_fast:
             raise BenchError(
@@ -91,14 +80,17 @@ class TokenClassification(TaskKind):
         every_piece = cast(Options, self.options).tag_every_piece
 
         def encode(split: str) -> Any:
-            found = list(sentences(split, limits[split], task.data_seed))
+            found = samples.read(split, limits[split])
             return _encode(found, tokens, length, pad=training.pad_to_max_length, every=every_piece)
 
         splits, sources = load_splits(
             self.spec,
             ("train", "validation"),
             encode,
-            text=identity,
+            data=samples.origin,
+            kind=self.name,
+            version=VERSION,
+            text=samples.identity,
             tokenizer=tokenizer_key,
             length=length,
             pad=training.pad_to_max_length,
@@ -116,6 +108,20 @@ class TokenClassification(TaskKind):
             chance=_no_entities(splits["validation"]["labels"]),
         )
 
+    def _samples(self) -> Samples[Tagged]:
+        task = self.task
+        return open_samples(
+            task,
+            hub=HUB_DATASET,
+            columns=COLUMNS,
+            sample=_tagged,
+            synthetic=lambda split, limit: list(
+                entity_corpus.sentences(split, limit, task.data_seed)
+            ),
+            identity=key_of(kind=self.name, version=entity_corpus.VERSION, seed=task.data_seed),
+            example=EXAMPLE,
+        )
+
     def model_config(self, data: TaskData) -> dict[str, Any]:
         """With the tags' names, so that a saved model says them."""
         return {
@@ -128,7 +134,9 @@ class TokenClassification(TaskKind):
         from transformers import DataCollatorForTokenClassification
 
         collator: Callable[[Any], Any] = DataCollatorForTokenClassification(
-            data.tokenizer, label_pad_token_id=IGNORED
+            data.tokenizer,
+            label_pad_token_id=IGNORED,
+            pad_to_multiple_of=self.pad_to_multiple_of,
         )
         return collator
 
@@ -136,68 +144,34 @@ class TokenClassification(TaskKind):
         return shape_of(config, data.labels, every_token=True)
 
 
-def sentences(split: str, limit: int | None, seed: int) -> Iterator[tuple[list[str], list[str]]]:
-    """Words and their tags, sentence by sentence: all of a split or the first `limit`; the same on
-    every host.
-    """
-    names = _names(random.Random(f"entities/{VERSION}/{seed}/names"))
-    draw = random.Random(f"entities/{VERSION}/{seed}/{split}")
-    for _ in range(min(limit or SIZES[split], SIZES[split])):
-        words: list[str] = []
-        tags: list[str] = []
-        for slot in draw.choice(TEMPLATES).split():
-            kind, filled = _fill(slot, draw, names)
-            words += filled
-            tags += (
-                ["O"] * len(filled)
-                if kind is None
-                else [f"B-{kind}", *[f"I-{kind}"] * (len(filled) - 1)]
-            )
-        yield [words[0][0].upper() + words[0][1:], *words[1:], "."], [*tags, "O"]
+def _tagged(row: Mapping[str, Any], place: str) -> Tagged:
+    """A sentence of a file or of the hub. Raises BenchError for one that cannot be used."""
+    words, tags = row["tokens"], row["ner_tags"]
+    if not isinstance(words, list) or not all(isinstance(w, str) and w.strip() for w in words):
+        raise BenchError(
+            "'tokens' is no list of words", place=place, fix='a list such as ["Lork", "won"]'
+        )
+    if not isinstance(tags, list) or len(tags) != len(words):
+        count = len(tags) if isinstance(tags, list) else 0
+        raise BenchError(
+            f"{len(words)} words have {count} tags", place=place, fix="a tag for every word"
+        )
+    if not words:
+        raise BenchError("the sentence has no word", place=place, fix="leave it out")
+    return words, [_tag(tag, place) for tag in tags]
 
 
-def _names(draw: random.Random) -> dict[str, list[str]]:
-    """Made-up names; their pools do not overlap, but slots share them."""
-    made: dict[str, None] = {}
-    while len(made) < 1500:
-        syllables = draw.choices([1, 2, 3], weights=[1, 6, 3])[0]
-        made[
-            "".join(draw.choice(ONSETS) + draw.choice(VOWELS) for _ in range(syllables))
-            + draw.choice(CODAS)
-        ] = None
-    names = [name.capitalize() for name in made]
-    return {
-        "first": names[:300],
-        "family": names[300:900],
-        "place": names[900:1300],
-        "nation": names[1300:],
-    }
-
-
-def _fill(
-    slot: str, draw: random.Random, names: Mapping[str, list[str]]
-) -> tuple[str | None, list[str]]:
-    """What a slot of a template holds: type of entity or None, and its words."""
-
-    def one(pool: str) -> str:  # frequencies fall like a power of the rank, as those of names do
-        return names[pool][int(len(names[pool]) * draw.random() ** 2.5)]
-
-    match slot:
-        case "PER":
-            return "PER", [*([one("first")] if draw.random() < 0.6 else []), one("family")]
-        case "ORG":
-            return "ORG", [one("family"), *draw.choice(COMPANY_ENDS).split()]
-        case "TEAM":
-            return "ORG", [one("place"), *draw.choice(TEAM_ENDS).split()]
-        case "LOC":
-            return "LOC", [*draw.choice(PLACE_HEADS).split(), one("place")]
-        case "MISC":
-            return "MISC", [one("nation") + draw.choice(["ian", "ese", "ish"])]
-        case "DAY":
-            return None, [draw.choice(DAYS)]
-        case "NUMBER":
-            return None, [str(draw.randrange(1, 100))]
-    return None, [slot]
+def _tag(tag: Any, place: str) -> str:
+    """A tag by its name or by its number on the hub."""
+    if isinstance(tag, int) and not isinstance(tag, bool) and 0 <= tag < len(TAGS):
+        return TAGS[tag]
+    if tag not in TAGS:
+        raise BenchError(
+            f"the tag {tag!r} is none of CoNLL-2003's",
+            place=place,
+            fix=f"{', '.join(TAGS)}, or their numbers from 0",
+        )
+    return str(tag)
 
 
 def _encode(

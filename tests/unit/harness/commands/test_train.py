@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import os
 from pathlib import Path
 
@@ -190,12 +191,15 @@ def test_an_unknown_kind_is_told_with_the_installed_ones(tmp_path: Path) -> None
         tmp_path / "model", "bert-tiny", "--task tyo --do-train", PYTHONPATH=str(metadata.parent)
     )
     assert done.returncode == 2
-    assert "one of: glue, causal-lm, token-classification, toy-task;" in done.stderr
+    assert "one of: glue, " in done.stderr
+    assert ", toy-task; or install" in done.stderr
     assert "(in the environment of its stack too)" in done.stderr
 
 
 @pytest.mark.parametrize(("setting", "option"), TRAINING.items())
 def test_help_tells_the_default_that_the_model_declares(setting: str, option: str) -> None:
+    from transformers import TrainingArguments
+
     parser = argparse.ArgumentParser()
     commands = parser.add_subparsers()
     train_command.register(commands)
@@ -205,5 +209,13 @@ def test_help_tells_the_default_that_the_model_declares(setting: str, option: st
         if f"--{option}" in action.option_strings
     )
     default = Training.model_fields[setting].default
-    told = "the epochs" if setting == "max_steps" else str(default)
+    if setting.startswith("adam_"):  # left to transformers
+        (field,) = (f for f in dataclasses.fields(TrainingArguments) if f.name == setting)
+        default = field.default
+    by_another = {
+        "max_steps": "the epochs",
+        "warmup_steps": "by the ratio",
+        "dataloader_pin_memory": "True on a GPU",
+    }
+    told = by_another.get(setting, str(default))
     assert (action.help or "").endswith(f"(default: {told})")

@@ -53,6 +53,29 @@ def test_an_undeclared_difference_is_refused_by_name(
 
 
 @pytest.mark.parametrize(
+    ("overrides", "where"),
+    [
+        (["training.optim=adamw_ort_fused"], "good.yaml:11: arms.pytorch.backend"),
+        (
+            ["arms.pytorch.training={optim: adamw_ort_fused}", "pairs.0.differs=[training.optim]"],
+            "arms.pytorch.training.optim",
+        ),
+    ],
+)
+def test_an_optimizer_of_another_backend_is_refused(overrides: list[str], where: str) -> None:
+    with pytest.raises(BenchError) as refused:
+        load_suite(GOOD, overrides)
+    said = "pytorch does not know the optimizer adamw_ort_fused, which is ONNX Runtime's"
+    assert f"{where}: {said}" in str(refused.value)
+
+
+def test_the_fused_adam_of_onnx_runtime_is_a_declared_difference() -> None:
+    ort = "arms.onnxruntime.training={optim: adamw_ort_fused}"
+    (pair,) = load_suite(GOOD, [ort, "pairs.0.differs=[training.optim]"]).resolved_pairs()
+    assert pair.differs == ["training.optim"]
+
+
+@pytest.mark.parametrize(
     ("declared", "said"),
     [
         ("[attn]", "; it says 'attn': did you mean attention?\n"),

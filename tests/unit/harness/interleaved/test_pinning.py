@@ -71,6 +71,14 @@ def test_lists_of_cpus() -> None:
         pinning.parse_cpus("\n")
 
 
+def test_set_ups_are_spread_over_the_cores() -> None:
+    """Each job has as many as it wants, and none is shared before all are taken."""
+    assert pinning.spread([2, 2, 2], range(6)) == [[4, 5], [2, 3], [0, 1]]
+    assert pinning.spread([2, 2, 2], range(5)) == [[3, 4], [1, 2], [0, 4]]
+    assert pinning.spread([0, 1, 9], range(2)) == [None, [1], None]
+    assert pinning.spread([1], []) == [None]
+
+
 def _device(folder: Path, name: str, kind: str, vendor: str, cpus: str) -> None:
     device = folder / "bus/pci/devices" / name
     device.mkdir(parents=True)

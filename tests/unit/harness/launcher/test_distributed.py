@@ -143,7 +143,7 @@ def test_a_step_takes_as_long_as_on_its_slowest_rank() -> None:
                 case ([*_], float()):
                     return [value, ([0.1, 0.5, 0.1], 3.0)]
                 case _:
-                    return [value, ([0.5, 0.1, 0.3], [4, 4, 2])]
+                    return [value, ([0.5, 0.1, 0.3], [4, 4, 2], [40, 36, 20])]
 
     class Trainer:
         training_step = staticmethod(lambda model, inputs: None)
@@ -151,6 +151,7 @@ def test_a_step_takes_as_long_as_on_its_slowest_rank() -> None:
     ranks = WithOther(size=2)
     losses = LossRecorder(Trainer(), cuda=False)
     losses.values, losses.samples = [0.7, 0.3, 0.1], [4, 4, 4]
+    losses.positions = [32, 40, 24]
     clock = StepClock(None, losses, lambda step: None, cuda=False, ranks=ranks)
     clock._starts, clock._ends = [0.0, 0.2, 0.4], [0.2, 0.4, 0.6]
     clock._starts_ns, clock._ends_ns = [0, 1, 2], [1, 2, 3]
@@ -158,6 +159,7 @@ def test_a_step_takes_as_long_as_on_its_slowest_rank() -> None:
     clock.gather()
     losses.gather(ranks)
     assert clock.durations_s() == pytest.approx([0.2, 0.5, 0.2])
+    assert losses.positions == [72, 76, 44]
     assert (losses.values, losses.samples) == (pytest.approx([0.6, 0.2, 0.2]), [8, 8, 6])
     timing = clock.timing(warmup_steps=1)
     assert timing.setup_s == 3.0

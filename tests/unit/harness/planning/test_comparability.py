@@ -28,6 +28,7 @@ FINGERPRINT = {
     "attention": "eager",
     "dtype_policy": "parameters float32, no autocast, no loss scaling",
     "parameters": 1000,
+    "trainable_parameters": 100,
     "training_arguments": ARGUMENTS,
 }
 SOURCES = {"data": "synthetic", "weights": "random", "train_samples": 100, "data_sha256": "c" * 64}
@@ -103,7 +104,12 @@ def test_equal_jobs_have_no_confound() -> None:
         (
             {"parameters": 1001},
             "number of parameters is 1000 in pytorch and 1001 in onnxruntime",
-            None,
+            "training.lora_rank",
+        ),
+        (
+            {"trainable_parameters": 90},
+            "number of trained parameters is 100 in pytorch and 90 in onnxruntime",
+            "training.target_modules",
         ),
         (
             {"sources": {"weights": "pretrained"}},
@@ -127,6 +133,22 @@ def test_each_difference_is_a_sentence_with_both_values(
     )
     if declared is not None:
         assert undeclared(job(0), other, [declared]) == []
+
+
+def test_adapters_are_compared_as_they_were_asked_for() -> None:
+    """Their scaling and dropout change no number of parameters and no initial weight."""
+    one, other = job(0), job(1)
+    workload = other.workload.replace(training=Training(lora_rank=4, lora_dropout=0.1))
+    adapted = other.replace(workload=workload)
+    assert undeclared(one, adapted, []) == [
+        "lora_rank is not reported in pytorch and 4 in onnxruntime",
+        "lora_dropout is not reported in pytorch and 0.1 in onnxruntime",
+    ]
+    assert undeclared(one, adapted, ["training.lora_rank", "training.lora_dropout"]) == []
+
+
+def test_what_an_earlier_job_did_not_tell_is_no_difference() -> None:
+    assert undeclared(job(0, trainable_parameters=None), job(1), []) == []
 
 
 def test_a_declared_batch_size_may_change_the_data_order_and_nothing_else() -> None:

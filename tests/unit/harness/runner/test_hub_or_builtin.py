@@ -425,3 +425,81 @@ def test_help_does_not_wait_for_the_hubs_client() -> None:
     done = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
     assert hub_module.HUB_TIMEOUT_S <= 10
+
+
+def test_a_revision_is_asked_for_and_has_no_stand_in(
+    tmp_path: Path, hub_server: ThreadingHTTPServer
+) -> None:
+    there = hub(tmp_path, url(hub_server))
+    with pytest.raises(BenchError) as caught:
+        resolve([job(revision="v2", source="synthetic")], there)
+    assert caught.value.message.startswith(
+        "cannot have the weights of m (org/model) of revision v2: the hub does not have it"
+    )
+    assert hub_server.asked == [f"/{MODEL}/resolve/v2/config.json"]  # type: ignore[attr-defined]
+    snapshot = cached(tmp_path, MODEL, "config.json", "model.safetensors")
+    (snapshot.parents[1] / "refs" / "v2").write_text(COMMIT)
+    asked = resolve([job(revision="v2", source="synthetic")], hub(tmp_path, "", offline=True))
+    assert asked.weights == {"m": "pretrained"}
+    assert not hub(tmp_path, "", offline=True).has_cached_model(MODEL, "v3")
+
+
+@pytest.mark.parametrize(
+    ("changes", "place", "message"),
+    [
+        ({"revision": "v2"}, "models.m.revision", "is a folder, which has no revisions"),
+        ({"tokenizer_path": "./t"}, "models.m.tokenizer_path", "the folder ./t is not there"),
+        ({"config_path": "./c"}, "models.m.config_path", "the folder ./c is not there"),
+        ({"config_path": "a b"}, "models.m.config_path", "no name that the hub could have"),
+    ],
+)
+def test_parts_of_a_model_that_cannot_be(
+    changes: dict[str, str], place: str, message: str, tmp_path: Path
+) -> None:
+    (tmp_path / "mine").mkdir()
+    for name in ("config.json", "model.safetensors"):
+        (tmp_path / "mine" / name).touch()
+    with pytest.raises(BenchError) as caught:
+        resolve([job(str(tmp_path / "mine"), **changes)], hub(tmp_path, "", offline=True))
+    assert caught.value.place == place
+    assert message in caught.value.message
+
+
+def test_a_data_set_of_the_users_choice_has_no_stand_in(
+    tmp_path: Path, hub_server: ThreadingHTTPServer
+) -> None:
+    spec, task = job(weights="random"), Task(name="own", source="hub", dataset="org/set")
+    spec = spec.model_copy(update={"workload": spec.workload.model_copy(update={"task": task})})
+    with pytest.raises(BenchError, match="cannot have the data set org/set: the hub does not"):
+        resolve([spec], hub(tmp_path, url(hub_server)))
+    asked = ["/datasets/org/set/resolve/main/.gitattributes"]
+    assert hub_server.asked == asked  # type: ignore[attr-defined]
+    with pytest.raises(BenchError, match="HF_HUB_OFFLINE or HF_DATASETS_OFFLINE is set") as caught:
+        resolve([spec], hub(tmp_path, "", offline=True))
+    assert caught.value.place == "tasks.own.dataset"
+    prepared = tmp_path / "hf/datasets/org___set/default/0.0.0/abc/set-train.arrow"
+    prepared.parent.mkdir(parents=True)
+    prepared.touch()
+    resolved = resolve([spec], hub(tmp_path, "", offline=True))
+    assert resolved.apply(spec).workload.task == task
+
+
+def test_what_the_users_files_hold_is_told_first(tmp_path: Path) -> None:
+    files = {}
+    for split, content in (
+        ("train", "text,label\na,0\nb,1\n"),
+        ("validation", "text,label\na,1\n"),
+    ):
+        files[f"{split}_file"] = tmp_path / f"{split}.csv"
+        files[f"{split}_file"].write_text(content)
+    spec, task = job(weights="random"), Task(name="own", source="files", **files)
+    spec = spec.model_copy(update={"workload": spec.workload.model_copy(update={"task": task})})
+    resolved = resolve([spec], hub(tmp_path, "", offline=True))
+    assert resolved.data == {"own": "files"}
+    assert resolved.notes[0] == (
+        "data of own: train.csv and validation.csv; text in 'text' (the only column beside the "
+        "label); 2 classes in 'label': 0, 1; 2 train samples, 1 validation samples"
+    )
+    files["train_file"].write_text("text,label\n,0\nb,1\n")
+    with pytest.raises(BenchError, match="the text in 'text' is missing or empty"):
+        resolve([spec], hub(tmp_path, "", offline=True))

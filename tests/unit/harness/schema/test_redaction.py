@@ -236,6 +236,7 @@ STRUCTURED = set(
     JobRecord.started_at JobRecord.series JobRecord.log JobRecord.main_metrics JobRecord.packages
     JobRecord.unpublished RunInfo.run RunInfo.suite RunInfo.created_at RunInfo.finished_at
     RunInfo.config_sha256 RunInfo.packages RunInfo.stacks RunInfo.parts Pair.workload Pair.baseline
+    Claim.name Claim.measured_by Related.suite
     Pair.candidate Pair.differs Stopping.workload Stopping.baseline Stopping.candidate
     Refusal.workload Refusal.baseline Refusal.candidate Host.name_sha256 Host.os Host.kernel
     Host.cpu Host.driver Host.cuda_driver Engagement.torch_module Engagement.provider
@@ -243,7 +244,8 @@ STRUCTURED = set(
     Fingerprint.optimizer Fingerprint.attention Fingerprint.dtype_policy Sources.data_sha256
     GpuTelemetry.uuid GpuTelemetry.name Telemetry.series InferenceProof.provider
     InferenceProof.providers InferenceResult.attention Workload.name Model.name Model.architecture
-    Task.name Task.kind Arm.name Arm.backend Arm.stack
+    Task.name Task.kind Task.files_sha256 Task.dataset Task.dataset_config Model.revision Arm.name
+    Training.target_modules Arm.backend Arm.stack
     """.split()
 )
 

@@ -177,6 +177,15 @@ def test_arguments_of_both_versions_resolve_alike(ratio: float) -> None:
     assert compat.plain_arguments(five)["group_by_length"] is True
 
 
+def test_a_number_of_warm_up_steps_is_the_same_in_both_versions() -> None:
+    given = {"warmup_ratio": 0.0, "warmup_steps": 7}
+    four, five = (compat.training_arguments(kind, given) for kind in (Arguments4, Arguments5))
+    assert (four.warmup_steps, five.warmup_steps) == (7, 7)
+    resolved = compat.plain_arguments(four)
+    assert (resolved["warmup_ratio"], resolved["warmup_steps"]) == (0.0, 7)
+    assert resolved == {name: compat.plain_arguments(five)[name] for name in resolved}
+
+
 def test_what_only_the_stack_excuses_is_said() -> None:
     def job(position: int, **arguments: Any) -> Any:
         return ended(

@@ -17,6 +17,7 @@ from report_process import report
 
 from harness.schema.record import Sources, State
 from harness.schema.verdict import FindingState
+from harness.schema.workload import Task
 from report.loading.runs import load_runs
 from report.plots.style import to_svg
 from report.regressions.acknowledged import load_acknowledged
@@ -115,6 +116,21 @@ def test_nights_of_another_length_are_never_mixed(tmp_path: Path) -> None:
     old, new = courses(tmp_path)
     assert [len(old.points), len(new.points)] == [2, 1]
     assert new.changed == ["training.max_seq_length: 128 → 16"]
+
+
+def test_nights_on_other_files_of_the_users_own_are_never_mixed(tmp_path: Path) -> None:
+    """The paths are the same; what the files hold tells."""
+    task = Task(name="own", source="files", train_file="a.csv", validation_file="b.csv")
+    for night, digest in enumerate(("aa", "aa", "bb")):
+        path = write_night(tmp_path, night, jobs={"sources": Sources(data="files")})
+        own = task.replace(files_sha256=digest).model_dump(mode="json")
+        lines = [json.loads(line) for line in (path / "jobs.jsonl").read_text().splitlines()]
+        for line in lines:
+            line["workload"]["task"] = own
+        (path / "jobs.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    old, new = courses(tmp_path)
+    assert [len(old.points), len(new.points)] == [2, 1]
+    assert new.changed == ["task.files_sha256: aa → bb"]
 
 
 def test_what_is_no_night(tmp_path: Path) -> None:

@@ -359,8 +359,9 @@ def test_two_runs_on_one_card_are_told_apart() -> None:
     assert build(runs, "comparison").tables[0].columns[0].title == "Run"
 
 
-# Of runs on one card, without inference, metrics, numbers of samples or series.
-NOTHING_TO_SHOW = {"cards", "scaling", "inference", "metrics", "predicted", "prediction"}
+# Of runs on one card, without inference, metrics, numbers of samples or series. Claims have a row
+# for each published pair alone: test_claims.py.
+NOTHING_TO_SHOW = {"cards", "claims", "scaling", "inference", "metrics", "predicted", "prediction"}
 IN_WORDS = {"headline"}
 
 

@@ -52,6 +52,15 @@ def test_a_row_for_every_metric_and_arm_beside_chance() -> None:
     assert "- score of sst2: mean of accuracy and f1" in text
 
 
+def test_an_error_says_which_way_is_better() -> None:
+    jobs = _jobs("pytorch", [{"mse": 0.8}], main_metrics=["mse"], chance={"mse": 2.0})
+    row = _cells(jobs)[0]  # its loss follows
+    assert (row["Metric"], row["Value"], row["Chance"]) == ("mse", "0.8000", "2.0000")
+    said = "- mse: mean squared error, lower is better; its chance: the mean of the labels"
+    assert said in render([make_run(jobs)])
+    assert said not in render([make_run(_jobs("pytorch", [{"accuracy": 0.8}]))])
+
+
 def test_a_metric_that_is_not_defined_has_no_value_and_says_so() -> None:
     rows = _cells(_jobs("pytorch", [{"pearson": 0.8}, {"pearson": math.nan}]))
     assert (rows[0]["Value"], rows[0]["n"]) == ("", "2")

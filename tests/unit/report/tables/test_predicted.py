@@ -76,10 +76,28 @@ def test_cold_set_up_is_that_of_the_parity_run_and_warm_that_of_the_replicates()
     made.append(make_parity_run("onnxruntime", [0.7], timing=Timing(setup_s=95.0)))
     baseline, candidate = table(made, "predicted")
     assert (baseline["cold_setup_s"], candidate["cold_setup_s"]) == ("", "95.0")
-    assert float(candidate["setup_s"]) == 2.0
+    assert float(candidate["warm_setup_s"]) == 2.0
     text = render([make_run(made, [PAIR])], view="predicted")
     assert "| Cold set-up(s) | Warm set-up(s) |" in text
     assert "epochs, predicted |" in text
+
+
+def test_the_replicate_that_compiles_what_the_others_find_predicts_nothing() -> None:
+    made = [
+        job.replace(
+            arm=job.arm.replace(options={"compile_cache": True}),
+            timing=job.timing.replace(setup_s=30.0 if job.replicate == 0 else 4.0),
+        )
+        if job.arm.name == "onnxruntime"
+        else job
+        for job in jobs((0.5, 0.4), (0.5, 0.4), (0.5, 0.4))
+    ]
+    _, candidate = table(made, "predicted")
+    assert float(candidate["warm_setup_s"]) == 4.0
+    steps = int(candidate["steps"])
+    assert float(candidate["whole_runtime_s"]) == pytest.approx(4.0 + (steps - 1) * 0.4)
+    (gain,) = table(made, "predicted-gains")
+    assert gain["n"] == "2"
 
 
 def test_runs_in_turns_show_it_unasked_and_whole_trainings_only_on_request() -> None:

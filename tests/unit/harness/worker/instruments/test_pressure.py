@@ -37,7 +37,7 @@ if sys.argv[1] == "main":
 else:  # which stays: an ended thread takes its counters along
     threading.Thread(target=lambda: (work(), time.sleep(9)), daemon=True).start()
     time.sleep(0.65)
-print(json.dumps({**pressure.since(before), "wall_s": time.monotonic() - begin}))
+print(json.dumps({**pressure.between(before, pressure.read()), "wall_s": time.monotonic() - begin}))
 """
     done = subprocess.run(
         [sys.executable, "-c", code, where], capture_output=True, text=True, check=True
@@ -56,7 +56,7 @@ print(json.dumps({**pressure.since(before), "wall_s": time.monotonic() - begin})
 def test_an_idle_process_waits_for_nothing() -> None:
     before = os_counters.read()
     time.sleep(0.05)
-    found = os_counters.since(before)
+    found = os_counters.between(before, os_counters.read())
     assert set(found) == set(before)
     assert found["cpu_s"] < 0.05
     assert all(value >= 0 for value in found.values())

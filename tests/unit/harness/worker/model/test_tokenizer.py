@@ -20,7 +20,7 @@ from folders import ROOT
 
 from harness.errors import BenchError
 from harness.schema.job import JobSpec
-from harness.worker.model import tokenizer
+from harness.worker.model import build, tokenizer
 from harness.worker.tasks import glue
 
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "good", "bad", "film", "a", "##s", "."]
@@ -154,7 +154,7 @@ def test_a_model_gets_its_own_tokens_whoever_tokenised_first(bert: Path) -> None
 TRAIN = """
 import hashlib, sys
 from pathlib import Path
-from harness.worker.model import tokenizer
+from harness.worker.model import build, tokenizer
 from harness.worker.tasks import synthetic
 texts = synthetic.reviews("train", 300, 0)[0]
 tokenizer._train(sys.argv[1], texts, Path(sys.argv[2]))
@@ -240,3 +240,32 @@ def test_a_tokenizer_that_cannot_be_read_is_one_sentence(bert: Path, content: st
         assert (
             caught.value.message == "tokenizer.json is a pointer of Git LFS and not the file itself"
         )
+
+
+def test_another_tokenizer_and_another_configuration_than_the_models_own(
+    bert: Path, tmp_path: Path
+) -> None:
+    """As --tokenizer_name and --config_name of transformers' example scripts."""
+    from transformers import BertConfig, BertForSequenceClassification
+
+    sizes = json.loads((bert / "config.json").read_text())
+    BertForSequenceClassification(BertConfig(**sizes)).save_pretrained(tmp_path / "weights")
+    other = tmp_path / "other"
+    shutil.copytree(bert, other)
+    (other / "config.json").write_text(json.dumps({**sizes, "hidden_dropout_prob": 0.3}))
+    model = {"tokenizer_path": str(other), "config_path": str(other)}
+    spec = _spec(tmp_path, tmp_path / "weights")
+    spec = spec.replace(workload=spec.workload.replace(model=spec.workload.model.replace(**model)))
+    tokens, key = tokenizer.load(spec, "text", list)
+    assert (tokens("good film")["input_ids"], key) == ([2, 5, 7, 3], _key(bert))
+    auto = "AutoModelForSequenceClassification"
+    built, _ = build.build(spec, tokens, auto, {"num_labels": 2})
+    assert built.config.hidden_dropout_prob == 0.3
+    tokens.add_tokens([f"word{i}" for i in range(64)])
+    with pytest.raises(BenchError, match="the tokenizer has 75 tokens, and .* knows 64") as caught:
+        build.build(spec, tokens, auto, {"num_labels": 2})
+    assert caught.value.place == "models.m.tokenizer_path"
+    broken = spec.workload.model.replace(tokenizer_path=str(tmp_path))
+    spec = spec.replace(workload=spec.workload.replace(model=broken))
+    with pytest.raises(BenchError, match=f"no tokenizer can be read from {tmp_path}"):
+        tokenizer.load(spec, "text", list)

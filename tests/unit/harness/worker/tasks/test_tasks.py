@@ -5,6 +5,8 @@ from __future__ import annotations
 import itertools
 import math
 import random
+import statistics
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +23,12 @@ from harness.schema.workload import Task
 from harness.worker import tasks
 from harness.worker.model import build
 from harness.worker.tasks.base import TaskData
+from harness.worker.tasks.entity_corpus import LENGTHS, sentences
 from harness.worker.tasks.token_classification import (
     IGNORED,
     TAGS,
     entities,
     entity_metrics,
-    sentences,
 )
 
 
@@ -89,7 +91,7 @@ def test_tags_lie_on_the_tokens_of_their_words(tmp_path: Path, shape: str, every
     """
     options = {"options": {"tag_every_piece": True}} if every else {}
     data = _load(
-        tmp_path, "token-classification", shape, task=options, training={"max_seq_length": 64}
+        tmp_path, "token-classification", shape, task=options, training={"max_seq_length": 512}
     )
     expected = list(sentences("train", 300, 0))
     for (words, tags), row in zip(expected, data.train, strict=True):
@@ -132,11 +134,13 @@ def test_batches_pad_labels_with_what_the_loss_leaves_out(tmp_path: Path) -> Non
 def test_sentences_are_the_same_everywhere_and_as_many_as_conll() -> None:
     first = next(sentences("train", 1, 0))
     assert first == (
-        "Coukacou Tounoun said on Wednesday that Kaigrert Motors would cut 58 jobs in "
-        "Kikond .".split(),
-        "B-PER I-PER O O O O B-ORG I-ORG O O O O O B-LOC O".split(),
+        "Sicomese exports to Faitrous rose by 4 percent".split(),
+        "B-MISC O O B-LOC O O O O".split(),
     )
-    assert sum(1 for _ in sentences("train", None, 0)) == 14_041
+    training = list(sentences("train", None, 0))
+    assert len(training) == 14_041
+    assert training[:5] == list(sentences("train", 5, 0))
+    assert training[0] != next(sentences("train", 1, 1))
     validation = list(sentences("validation", None, 0))
     assert len(validation) == 3_250
     assert all(len(words) == len(tags) for words, tags in validation)
@@ -147,6 +151,21 @@ def test_sentences_are_the_same_everywhere_and_as_many_as_conll() -> None:
         for word, tag in zip(words, tags, strict=True):
             by_word.setdefault(word, set()).add(tag[2:])
     assert sum(len(found) > 1 for found in by_word.values()) > 300  # a word alone does not tell
+
+
+def test_sentences_have_as_many_words_as_those_of_conll() -> None:
+    """All of its training set, sentence for sentence; those for validation by the same
+    distribution.
+    """
+    training = Counter(len(words) for words, _ in sentences("train", None, 0))
+    assert training == +Counter(LENGTHS)
+    assert training.total() == 14_041
+    assert sum(length * count for length, count in training.items()) == 203_621
+    assert (training[1], training[2], training[9], max(training)) == (179, 1_129, 894, 113)
+    validation = [len(words) for words, _ in sentences("validation", None, 0)]
+    assert statistics.mean(validation) == pytest.approx(203_621 / 14_041, abs=0.01)
+    short = sum(count for length, count in training.items() if length <= 8) / 14_041
+    assert sum(length <= 8 for length in validation) / 3_250 == pytest.approx(short, abs=0.001)
 
 
 @pytest.mark.parametrize(
@@ -246,7 +265,7 @@ pairs: [{baseline: a, candidate: b}]
             "6: tasks.sst2.options.tag_evry_piece: unknown key 'tag_evry_piece'",
         ),
         ("options: {tag_every_piece: 7}", "6: tasks.sst2.options.tag_every_piece: 7 does not fit"),
-        ("source: hub", "6: tasks.sst2.source: token-classification cannot read its data from hub"),
+        ("source: disk", "6: tasks.sst2.source: "),
         ("subset: sst2", "4: tasks.sst2: `subset` goes with `kind: glue`"),
     ],
 )
@@ -255,6 +274,14 @@ def test_mistakes_are_told_with_their_line(tmp_path: Path, line: str, said: str)
     with pytest.raises(BenchError) as caught:
         load_suite(tmp_path / "s.yaml")
     assert f"s.yaml:{said}" in str(caught.value)
+
+
+def test_a_source_that_a_kind_cannot_read_is_told_with_its_line(tmp_path: Path) -> None:
+    text = SUITE.replace("LINE", "source: hub").replace("token-classification", "causal-lm")
+    (tmp_path / "s.yaml").write_text(text)
+    said = "6: tasks.sst2.source: causal-lm cannot read its data from hub"
+    with pytest.raises(BenchError, match=said):
+        load_suite(tmp_path / "s.yaml")
 
 
 def test_an_unknown_kind_is_told_with_its_line(tmp_path: Path) -> None:

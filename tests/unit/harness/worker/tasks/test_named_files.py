@@ -1,0 +1,78 @@
+"""Sentences with tags, and translations, in files that a user names one by one."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.cli import _parser, main
+from harness.commands.train import spelled
+from harness.runner.single_job import _spec
+from harness.worker import tasks
+
+TAGGED = [
+    {"tokens": ["Torvin", "won", "in", "Lork"], "ner_tags": ["B-PER", "O", "O", "B-LOC"]},
+    {"tokens": ["rain"], "ner_tags": [0]},
+]
+PAIRS = [{"translation": {"en": f"good day {i}", "ro": f"buna ziua {i}"}} for i in range(3)]
+SAMPLES = {
+    "token-classification": ("bert-tiny", TAGGED),
+    "translation": ("t5-tiny", PAIRS),
+}
+
+
+def _lines(file: Path, rows: list[Any]) -> Path:
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return file
+
+
+def _words(folder: Path, kind: str, validation: list[Any] | None = None) -> list[str]:
+    model, rows = SAMPLES[kind]
+    train = _lines(folder / "train.json", rows)
+    other = _lines(folder / "validation.json", rows[:1] if validation is None else validation)
+    words = f"train --task {kind} --model_name_or_path {model} --output_dir {folder / 'out'} "
+    words += f"--train_file {train} --validation_file {other} --do_train --device cpu "
+    return f"{words} --max_seq_length 32 --pad_to_max_length no".split()
+
+
+@pytest.mark.parametrize("kind", SAMPLES)
+def test_samples_of_named_files_are_those_of_a_folder_of_them(kind: str, tmp_path: Path) -> None:
+    words = _words(tmp_path, kind)
+    spec = _spec(_parser().parse_args(spelled(words)), "cpu", tmp_path / "cache")
+    data = tasks.get(kind)(spec).load()
+    assert data.sources.data == "files"
+    assert (len(data.train), len(data.validation)) == (len(SAMPLES[kind][1]), 1)
+    at = words.index("--train_file")
+    by_folder = [*words[:at], "--data", str(tmp_path), *words[at + 4 :]]
+    spec = _spec(_parser().parse_args(spelled(by_folder)), "cpu", tmp_path / "cache")
+    folder = tasks.get(kind)(spec).load()
+    assert folder.sources.data == "folder"
+    assert folder.train["labels"] == data.train["labels"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "row", "message"),
+    [
+        ("token-classification", {"tokens": ["a"]}, "'ner_tags' is missing"),
+        ("token-classification", {"tokens": ["a"], "ner_tags": ["B-X"]}, "the tag 'B-X' is none"),
+        ("token-classification", {"tokens": ["a"], "ner_tags": []}, "1 words have 0 tags"),
+        ("translation", {"translation": {"en": "a"}}, "'translation' has no text in 'ro', only"),
+        ("translation", {"translation": {"en": "a", "ro": " "}}, "the text in 'ro' is empty"),
+    ],
+)
+def test_a_bad_sample_is_told_with_its_line_before_anything_runs(
+    kind: str,
+    row: dict[str, Any],
+    message: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    words = _words(tmp_path, kind, [SAMPLES[kind][1][0], row])
+    assert main(words) == 2
+    told = capsys.readouterr().err
+    assert told.startswith(f"harness: {tmp_path}/validation.json:2: {message}")
+    assert "\n  fix: " in told
+    assert not (tmp_path / "out").exists()
