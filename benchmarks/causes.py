@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tabulate import tabulate
+import tabulate
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -32,6 +32,7 @@ from report.regressions.nights import histories, nights_among
 from report.regressions.rehearsal import Noise, binomial_interval, noise_of
 from report.regressions.thresholds import CheckConfig, Thresholds, load_config
 
+tabulate.MIN_PADDING = 0  # a column is as wide as its widest cell
 ROOT = Path(__file__).resolve().parents[1]
 # One on an H100 80GB, four replicates that took turns; one on the CPU of a small host, twelve.
 RECORDED = ("glue-sst2-blocks-20261123-055130", "aa-smoke-20261123-130234")
@@ -98,7 +99,7 @@ def score(
 def printed(told: dict[str, Counter[str]]) -> str:
     """The table of one recorded pair and size, in Markdown."""
     seen = [one for one in TOLD if any(row[one] for row in told.values())]
-    return tabulate(
+    return tabulate.tabulate(
         [[cause, *(row[one] or "" for one in seen)] for cause, row in told.items()],
         headers=["injected", *(f"told: {one}" for one in seen)],
         tablefmt="github",

@@ -46,7 +46,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tabulate import tabulate
+import tabulate
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -54,6 +54,7 @@ from harness.schema.verdict import FindingState, Point
 from report.regressions.judge import judge
 from report.regressions.thresholds import Thresholds, load_config
 
+tabulate.MIN_PADDING = 0  # a column is as wide as its widest cell
 ROOT = Path(__file__).resolve().parents[1]
 FILE = "histories.json"
 LEFT_OUT = ("edr-noisy", "TCPD-drift")
@@ -256,7 +257,7 @@ def rows_of(method: str, parts: Sequence[Tally]) -> list[dict[str, Any]]:
 
 def printed(rows: Sequence[dict[str, Any]]) -> str:
     """The table, in Markdown."""
-    return tabulate(
+    return tabulate.tabulate(
         [
             [
                 row["method"],
