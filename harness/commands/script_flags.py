@@ -170,7 +170,7 @@ REFUSED = (
         "--per-device-train-batch-size, --per-device-eval-batch-size",
     ),
     RefusedFlags(
-        "data_seed dataloader_drop_last dataloader_prefetch_factor dataloader_pin_memory "
+        "data_seed dataloader_drop_last dataloader_prefetch_factor "
         "dataloader_persistent_workers remove_unused_columns label_names group_by_length "
         "length_column_name batch_eval_metrics include_inputs_for_metrics include_for_metrics "
         "eval_do_concat_batches eval_use_gather_object average_tokens_across_devices "

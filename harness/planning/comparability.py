@@ -27,6 +27,7 @@ SETTINGS = {
     "max_grad_norm": "training.max_grad_norm",
     "optim": "training.optim",
     "dataloader_num_workers": "training.dataloader_workers",
+    "dataloader_pin_memory": "training.dataloader_pin_memory",
     "logging_steps": "training.logging_steps",
     "seed": "training.seed",
     "data_seed": "training.seed",

@@ -39,7 +39,7 @@ ORT_OPTIMIZERS = ("adamw_ort_fused",)
 _OF_LORA = ("lora_alpha", "lora_dropout", "target_modules")
 # Settings of Training that runs recorded before there were such do not have.
 _OF_ADAM = ("adam_beta1", "adam_beta2", "adam_epsilon")
-ADDED_SETTINGS = ("lora_rank", *_OF_LORA, *_OF_ADAM, "warmup_steps")
+ADDED_SETTINGS = ("lora_rank", *_OF_LORA, *_OF_ADAM, "warmup_steps", "dataloader_pin_memory")
 
 # Names become names of files and folders, which the system counts in bytes and ends at 255. What is
 # put together from a name (SUITE-TIME-again, MODEL-TASK-SETTING, .NAME.tmp) has room beside it.
@@ -299,6 +299,9 @@ class Training(Strict):
         None, ge=0, lt=1, description="every dropout of the model; null: the model's own"
     )
     dataloader_workers: int = Field(0, ge=0, le=1024)
+    dataloader_pin_memory: bool | None = Field(
+        None, description="batches in page-locked memory, which the card reads; null: on a GPU"
+    )
     logging_steps: int = Field(500, gt=0)
     evaluate: bool = Field(True, description="evaluate on the task's validation set after training")
     seed: int = Field(

@@ -67,7 +67,9 @@ def build(spec: JobSpec, backend: Backend, folder: Path, task: TaskKind) -> Any:
         "max_grad_norm": training.max_grad_norm,
         "optim": training.optim,
         "dataloader_num_workers": training.dataloader_workers,
-        "dataloader_pin_memory": spec.device == "cuda",
+        "dataloader_pin_memory": spec.device == "cuda"
+        if training.dataloader_pin_memory is None
+        else training.dataloader_pin_memory,
         "logging_steps": training.logging_steps,
         "save_strategy": "no",
         "eval_strategy": "no",

@@ -2,14 +2,14 @@
 
 The published side comes from runs that hold a claim (harness.schema.record.Claim), the measured
 side from all other runs that are named with them. Of several measured pairs that answer a claim one
-stands in the table, and the others under it: one of a whole training, measured or predicted, with
-an interval that is not wide; then measured before predicted; then the pair whose arms differ in
-nothing but the backend, then real data, then the latest run.
+stands in the table, and the others under it: one of a whole training, measured or predicted, whose
+arms differ in nothing but the backend, with the narrowest interval.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from harness.schema.record import JobRecord, trained_length
@@ -17,7 +17,6 @@ from report.analysis.claims import (
     WIDEST,
     Placed,
     Published,
-    is_narrow,
     is_related,
     place,
     published_rows,
@@ -175,7 +174,6 @@ def _measured_sides(run: Run) -> list[_Side]:
         (pair.workload, pair.baseline, pair.candidate): arms.of_pair(pair)
         for pair in run.info.pairs
     }
-    versions = "; ".join(version_notes(run))
     sides = []
     for row in rows:
         if row.a_a:
@@ -197,7 +195,7 @@ def _measured_sides(run: Run) -> list[_Side]:
                 batch_size=row.batch_size,
                 created_at=run.info.created_at,
                 suite=run.info.suite,
-                versions=versions,
+                versions=_versions(run, {baseline[0].arm.stack, candidate[0].arm.stack}),
                 published=None,
                 gain=row,
                 baseline=baseline[0],
@@ -206,6 +204,16 @@ def _measured_sides(run: Run) -> list[_Side]:
             )
         )
     return sides
+
+
+def _versions(run: Run, stacks: Collection[str]) -> str:
+    """Of the packages of these stacks; those of `ort` stand without its name."""
+    notes = [
+        note
+        for note in version_notes(run)
+        if not note.startswith("stack ") or note[len("stack ") : note.index(":")] in stacks
+    ]
+    return "; ".join(notes)
 
 
 def _mean(metric: JobMetric | None, jobs: Iterable[JobRecord]) -> float | None:
@@ -235,8 +243,10 @@ def _rows_of(published: Published, side: _Side, measured: Sequence[_Side]) -> li
 
 
 def _answers(published: Published, measured: Sequence[_Side]) -> list[_Side]:
-    """The measured pairs that do the work of a published one."""
-    return [
+    """The measured pairs that do the work of a published one; by one time where it was measured to
+    the end, for a prediction says less.
+    """
+    answers = [
         each
         for each in measured
         if each.baseline is not None
@@ -244,6 +254,23 @@ def _answers(published: Published, measured: Sequence[_Side]) -> list[_Side]:
         and same_work(published, each.baseline, each.candidate)
         and _is_of_the_whole(published, each)
     ]
+    to_the_end = {
+        _pair_of(each)
+        for each in answers
+        if each.gain is not None and each.gain.measure is END_TO_END and each.gain.outcome.ok
+    }
+    return [
+        each
+        for each in answers
+        if _pair_of(each) not in to_the_end
+        or (each.gain is not None and each.gain.measure is END_TO_END)
+    ]
+
+
+def _pair_of(side: _Side) -> tuple[str, ...]:
+    """What is the same for a pair by every measure."""
+    assert side.gain is not None
+    return side.run, side.workload, side.gain.baseline, side.gain.candidate
 
 
 def _is_of_the_whole(published: Published, side: _Side) -> bool:
@@ -264,15 +291,15 @@ def _rank(published: Published, side: _Side) -> tuple[object, ...]:
     assert side.gain is not None
     assert side.baseline is not None
     theirs = published.baseline
+    low, high = side.gain.throughput_gain.low, side.gain.throughput_gain.high
     precision = theirs.workload.training.precision if theirs is not None else side.precision
     return (
         side.gain.outcome.ok,
         side.precision == precision,
         side.gain.measure is not STEADY_STATE,
-        is_narrow(side.gain.throughput_gain.low, side.gain.throughput_gain.high),
-        -[measure.key for measure in _MEASURES].index(side.gain.measure.key),
         not side.gain.differs and not side.baseline.arm.options,
-        side.gain.baseline_attention == side.gain.candidate_attention == "eager",
+        -math.inf if low is None or high is None else low - high,
+        -[measure.key for measure in _MEASURES].index(side.gain.measure.key),
         side.baseline.sources.data != "synthetic",
         side.created_at,
         side.run,
@@ -357,10 +384,16 @@ def _devices(job: JobRecord) -> str:
     return job.device if cards == 1 else f"{cards} {job.device}"
 
 
+def _length(job: JobRecord) -> str:
+    """Tokens of a sample: of each, or the most where batches are padded to their longest."""
+    length = trained_length(job)
+    return f"{length}" if job.workload.training.pad_to_max_length else f"up to {length}"
+
+
 _COMPARED = (
     ("workload.training.precision", "precision", lambda job: job.workload.training.precision),
     ("workload.training.batch_size", "batch size", lambda job: job.workload.training.batch_size),
-    ("workload.training.max_seq_length", "length", trained_length),
+    ("workload.training.max_seq_length", "length", _length),
     ("workload.training.epochs", "epochs", lambda job: f"{job.workload.training.epochs:g}"),
     ("sources.train_samples", "samples", lambda job: f"{job.sources.train_samples or 0:,}"),
     ("arm.attention", "attention", lambda job: job.arm.attention),

@@ -65,7 +65,10 @@ def _suite_jobs(workload: str, folder: Path, *, parity: bool) -> dict[str, JobSp
     suite = load_suite(ROOT / "configs" / "tasks-smoke.yaml")
     plan = make_plan(suite, device="cpu", cache_dir=folder / "cache")
     return {
-        job.arm.backend: job.replace(do_eval=True)
+        job.arm.backend: job.replace(
+            do_eval=True,
+            workload=job.workload.replace(training=job.workload.training.replace(evaluate=True)),
+        )
         for job in plan.jobs
         if job.workload.name == workload and job.parity_run == parity
     }

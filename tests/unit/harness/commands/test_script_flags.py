@@ -233,7 +233,8 @@ def test_settings_of_training_have_the_scripts_flags(tmp_path: Path) -> None:
         "--gradient_accumulation_steps 2 --lr_scheduler_type cosine --warmup_ratio 0.1 "
         "--weight_decay 0.01 --max_grad_norm 0.5 --dataloader_num_workers 1 --logging_steps 5 "
         "--pad_to_max_length False --max_seq_length 64 --num_train_epochs 1 --adam_beta1 0.8 "
-        "--adam_beta2 0.99 --adam_epsilon 1e-6 --optim adamw_torch_fused"
+        "--adam_beta2 0.99 --adam_epsilon 1e-6 --optim adamw_torch_fused "
+        "--dataloader_pin_memory False"
     )
     assert _job(tmp_path, *words.split()).workload.training == Training(
         gradient_accumulation_steps=2,
@@ -242,6 +243,7 @@ def test_settings_of_training_have_the_scripts_flags(tmp_path: Path) -> None:
         weight_decay=0.01,
         max_grad_norm=0.5,
         dataloader_workers=1,
+        dataloader_pin_memory=False,
         logging_steps=5,
         pad_to_max_length=False,
         max_seq_length=64,

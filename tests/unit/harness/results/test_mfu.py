@@ -136,6 +136,7 @@ def test_the_length_that_was_trained_counts_and_not_the_one_asked_for():
 
 def test_what_would_be_guessed_is_none():
     assert efficiency(_record(training={"pad_to_max_length": False})).flops_per_sample is None
+    assert efficiency(_record(training={"lora_rank": 8})).flops_per_sample is None
     assert efficiency(_record(shape=None)).model_flops_utilization is None
     unknown = efficiency(_record(device="NVIDIA Something New"))
     assert unknown.flops_per_sample is not None

@@ -10,6 +10,7 @@ from harness.planning.hub import Hub, HubAnswer
 from harness.runner import host_checks as doctor
 from harness.runner.host_checks import Check
 from harness.schema.record import Host
+from harness.setup.extensions import CUDA_EXTENSIONS
 
 
 def gpu(capability: str, memory_gib: int = 80) -> Host:
@@ -115,3 +116,21 @@ def test_a_hub_that_gives_nothing_is_a_warning_that_says_what_stands_in(
     (check,) = doctor.hub_check()
     assert check.level == "warning"
     assert check.detail == told + "suites with `auto` take built-in data and random weights"
+
+
+def test_the_optimizer_that_has_to_be_compiled_is_told_where_there_is_a_gpu(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(doctor, "installed_variant", lambda: "cuda")
+    monkeypatch.setattr(doctor, "extensions_folder", lambda: tmp_path)
+    for name in CUDA_EXTENSIONS:
+        (tmp_path / f"{name}.so").touch()
+    missing = ("ONNX Runtime's fused_ops is not compiled", "make setup")
+    monkeypatch.setattr(doctor, "without_fused_ops", lambda: missing)
+    extensions, fused = doctor.extension_checks()
+    assert (extensions.level, fused.level, fused.fix) == ("ok", "warning", "make setup")
+    assert fused.detail == f"no adamw_ort_fused: {missing[0]}"
+    monkeypatch.setattr(doctor, "without_fused_ops", lambda: None)
+    assert levels(list(doctor.extension_checks()))["fused optimizer"] == "ok"
+    monkeypatch.setattr(doctor, "installed_variant", lambda: "cpu")
+    assert levels(list(doctor.extension_checks())) == {"extensions": "ok"}

@@ -145,29 +145,40 @@ def test_a_gain_like_the_published_one_is_inside() -> None:
     assert _cells(_table(*_published(""), make_run(jobs)))[0]["Inside"] == "yes"
 
 
-def test_of_several_answers_whole_trainings_with_an_interval_come_first() -> None:
-    once = make_run(_jobs(replicates=1), run="once")
-    short = make_run(
-        _jobs(training=TRAINING.replace(max_steps=300)), run="short", created_at="2030-01-01"
-    )
-    wide = make_run(
-        [
-            job
-            for replicate, factor in enumerate((0.5, 1.0, 1.7))
-            for job in _jobs(400, 300 * factor, replicates=replicate + 1)[2 * replicate :]
-        ],
-        run="wide",
-    )
+def _spread(*factors: float) -> list[JobRecord]:
+    """Whole trainings whose candidates take `factors` of 300 s, a replicate each."""
+    return [
+        job
+        for replicate, factor in enumerate(factors)
+        for job in _jobs(400, 300 * factor, replicates=replicate + 1)[2 * replicate :]
+    ]
+
+
+def test_of_several_answers_the_one_with_the_narrowest_interval_stands_in_the_table() -> None:
+    once = make_run(_jobs(replicates=1), run="once", created_at="2030-01-01T00:00:00Z")
+    wide = make_run(_spread(0.5, 1.0, 1.7), run="wide")
     narrow = make_run(_jobs(), run="narrow")
     published = _published("")
     assert _table(*published, once, wide).rows[0].run == "wide"
-    table = _table(*published, once, short, wide, narrow)
+    table = _table(*published, once, wide, narrow)
     assert table.rows[0].run == "narrow"
-    (others,) = (note for note in table.notes if note.startswith("sst2 roberta-base, also"))
-    assert others.count("; ") == 0  # of one device and batch size, what was predicted alone
-    assert "end to end, predicted, n = 4 (" in others
-    table = _table(*published, once)
-    assert _cells(table)[0]["Inside"] == "no interval"
+    assert not any("also" in note for note in table.notes)  # of one device and batch size
+    other = make_run(_jobs(device="NVIDIA A100"), run="other", created_at="2000-01-01T00:00:00Z")
+    (also,) = (note for note in _table(*published, narrow, other).notes if "also: " in note)
+    assert also.startswith("sst2 roberta-base, also: ")
+    assert also.endswith(" on A100, batch 32, end to end, n = 4 (other)")
+
+
+def test_one_replicate_has_no_interval_to_be_placed_by() -> None:
+    once = make_run(_jobs(replicates=1))
+    assert _cells(_table(*_published(""), once))[0]["Inside"] == "no interval"
+
+
+def test_a_training_to_its_end_is_not_predicted_too() -> None:
+    """Its prediction, of equal steps, has the narrower interval."""
+    row = _table(*_published(""), make_run(_spread(0.9, 1.0, 1.1))).rows[0]
+    assert row.measure is not None
+    assert row.measure.key == "end_to_end"
 
 
 def test_a_time_of_some_steps_is_no_time_of_a_training_but_foretells_one() -> None:

@@ -11,7 +11,7 @@ from folders import PUBLISHED
 from report_factory import four_pairs, make_job, make_run
 
 from harness.errors import BenchError
-from harness.schema.record import Engagement, Host, Pair, Sources, State
+from harness.schema.record import Engagement, Fingerprint, Host, Pair, Sources, State
 from harness.schema.workload import Training
 from report.loading.runs import Run, load_run
 from report.tables.columns import decimals
@@ -383,3 +383,13 @@ def test_bad_requests_are_told() -> None:
 )
 def test_four_significant_digits(value: float, shown: int) -> None:
     assert decimals(value) == shown
+
+
+def test_adapters_and_how_much_is_trained_stand_under_what_was_run() -> None:
+    training = Training(lora_rank=8, target_modules=["q_proj", "v_proj"])
+    told = Fingerprint(parameters=1_024_128, trainable_parameters=7_424)
+    text = render([make_run([make_job(training=training, fingerprint=told)])])
+    assert "adamw_torch, LoRA of rank 8 on q_proj, v_proj (7,424 of 1,024,128 parameters" in text
+    untold = render([make_run([make_job(training=Training(lora_rank=8))])])
+    assert ", LoRA of rank 8 on peft's usual layers\n" in untold
+    assert "LoRA" not in render([make_run([make_job()])])

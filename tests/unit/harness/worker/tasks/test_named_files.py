@@ -56,7 +56,7 @@ def test_samples_of_named_files_are_those_of_a_folder_of_them(kind: str, tmp_pat
 @pytest.mark.parametrize(
     ("kind", "row", "message"),
     [
-        ("token-classification", {"tokens": ["a"]}, "no 'ner_tags', only 'tokens'"),
+        ("token-classification", {"tokens": ["a"]}, "'ner_tags' is missing"),
         ("token-classification", {"tokens": ["a"], "ner_tags": ["B-X"]}, "the tag 'B-X' is none"),
         ("token-classification", {"tokens": ["a"], "ner_tags": []}, "1 words have 0 tags"),
         ("translation", {"translation": {"en": "a"}}, "'translation' has no text in 'ro', only"),
