@@ -15,6 +15,7 @@ from report.commands import (
     compare,
     export,
     history,
+    index,
     page,
     plot,
     readme,
@@ -23,7 +24,7 @@ from report.commands import (
 )
 
 # In the order of --help; heavy imports are inside their handlers.
-COMMANDS = (tables, readme, page, plot, export, compare, check, history, alert, rehearse)
+COMMANDS = (tables, readme, page, index, plot, export, compare, check, history, alert, rehearse)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -241,7 +241,8 @@ def _training(group: Any) -> None:
     add(
         "--optim",
         metavar="NAME",
-        help="adamw_torch, adamw_torch_fused, sgd or adafactor (default: adamw_torch)",
+        help="adamw_torch, adamw_torch_fused, adamw_ort_fused (of ONNX Runtime, on a GPU), sgd or "
+        "adafactor (default: adamw_torch)",
     )
     add("--adam-beta1", type=float, metavar="X", help="of AdamW (default: 0.9)")
     add("--adam-beta2", type=float, metavar="X", help="of AdamW (default: 0.999)")

@@ -228,6 +228,12 @@ def _kind(arguments: argparse.Namespace, own: str) -> str:
     except BenchError as error:
         fix = f"--task-name {kind}, for it is one of GLUE's" if kind in GLUE_TASKS else error.fix
         raise BenchError(error.message, place=error.place or f"--task {kind}", fix=fix) from error
+    if arguments.inference_with_ort and not found.exports_for_inference:
+        raise BenchError(
+            f"the kind {kind} generates text step by step, which inference does not measure",
+            place="--inference-with-ort",
+            fix="leave it out",
+        )
     if kind != "glue" and name is not None:
         raise BenchError(
             f"tells GLUE's tasks apart, and {kind} is no task of GLUE",

@@ -157,6 +157,27 @@ def matched(baseline: Replicates, candidate: Replicates) -> Iterator[tuple[JobRe
             yield one, other
 
 
+@dataclass(frozen=True)
+class ReplicateGain:
+    """One replicate of a pair that counts: its jobs, and its ln T_baseline − ln T_candidate."""
+
+    replicate: int
+    baseline: JobRecord
+    candidate: JobRecord
+    log_ratio: float
+
+
+def replicate_gains(
+    measure: Measure, baseline: Replicates, candidate: Replicates
+) -> list[ReplicateGain]:
+    """What the mean and the interval of a pair's gain are of, a value for each replicate."""
+    return [
+        ReplicateGain(one.replicate, one, other, turn_interval([_times(measure, one, other)]).mean)
+        for one, other in matched(baseline, candidate)
+        if usable(measure.time(one)) and usable(measure.time(other))
+    ]
+
+
 def _published(jobs: Sequence[JobRecord]) -> bool:
     return {job.source for job in jobs} == {"published"}
 

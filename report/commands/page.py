@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from report.commands.common import add_runs, say_problems
-from report.commands.plot import more_kinds
 
 if TYPE_CHECKING:
     from report.commands.common import Commands
@@ -18,8 +18,10 @@ def register(commands: Commands) -> None:
     page = commands.add_parser(
         "page",
         help="write runs as one HTML page",
-        description="One HTML file that needs no network: gains, tables, plots, what differs "
-        "between arms and runs.",
+        description="One HTML file that needs no network: the verdict, the gains as a forest "
+        "plot, and folded below them tables, plots, replicates, and what differs between arms and "
+        "runs. Of several nights of a suite the verdict on the last one and its history come "
+        "first.",
     )
     add_runs(page)
     page.add_argument(
@@ -28,34 +30,55 @@ def register(commands: Commands) -> None:
         type=Path,
         default=Path("page.html"),
         metavar="FILE",
-        help="default: %(default)s",
+        help="default: %(default)s; - is standard output",
     )
-    page.add_argument(
+    add_page_options(page)
+    page.set_defaults(run=run)
+
+
+def add_page_options(parser: argparse.ArgumentParser) -> None:
+    """What every command that makes pages takes."""
+    parser.add_argument(
         "--no-plots", action="store_true", help="leave the plots out: quicker to make and to load"
     )
-    page.set_defaults(run=run)
+    parser.add_argument(
+        "--commit-url",
+        default="",
+        metavar="URL",
+        help="where a commit is to be seen, with {commit} in its place, as in "
+        "https://github.com/OWNER/NAME/commit/{commit}",
+    )
 
 
 def run(options: argparse.Namespace) -> int:
     """Do it; returns the exit status."""
-    from harness.errors import BenchError
-    from harness.files import write_text
-    from report.html.build import make_page
+    from report.html.build import PageOptions, make_page
+    from report.html.files import pictures_of, rules_beside, write_page
     from report.loading.runs import find_run, load_runs
-    from report.plots import render
 
+    check_commit_url(options.commit_url)
     runs, problems = load_runs(find_run(name, options.results) for name in options.runs)
-    pictures = [] if options.no_plots else render(runs, more=more_kinds())
-    made = make_page(runs, options.out, problems=problems, pictures=pictures)
-    try:
-        options.out.parent.mkdir(parents=True, exist_ok=True)
-        # A path in bytes that are no text may stand in a problem; the page itself is always UTF-8.
-        write_text(options.out, made)
-    except OSError as error:
-        raise BenchError(
-            f"cannot be written: {error.strerror}",
-            place=str(options.out),
-            fix="name another file with -o",
-        ) from None
-    print(options.out)
+    made_for = PageOptions(rules_beside(runs), options.commit_url)
+    pictures = [] if options.no_plots else pictures_of(runs, made_for.rules)
+    to_stdout = options.out == Path("-")
+    # What is printed stands in the folder that the command is called in.
+    page = Path("page.html") if to_stdout else options.out
+    made = make_page(runs, page, problems=problems, pictures=pictures, options=made_for)
+    if to_stdout:
+        sys.stdout.write(made)
+    else:
+        write_page(options.out, made)
+        print(options.out)
     return say_problems(problems)
+
+
+def check_commit_url(address: str) -> None:
+    """BenchError for an address that no commit can be seen at."""
+    from harness.errors import BenchError
+
+    if address and not (address.startswith(("https://", "http://")) and "{commit}" in address):
+        raise BenchError(
+            "is no web address with {commit} in it",
+            place=f"--commit-url {address}",
+            fix="for example https://github.com/OWNER/NAME/commit/{commit}",
+        )

@@ -1,64 +1,109 @@
-"""The answer of every pair, for the head of the page: its gains with their intervals, parity and
-state.
+"""The answer of every pair, for the head of the page: its gains on the axis of the forest plot,
+with their intervals, verdicts, parity and state.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
-from report.analysis.statistics import throughput_gain
+from report.analysis.gains import END_TO_END, STEADY_STATE, Measure
+from report.analysis.headline import GainVerdict, judged
+from report.analysis.metrics import Figure
+from report.html.links import pair_id, replicates_id, run_id
 from report.loading.runs import Run
 from report.tables.columns import count, device, percent, state
 from report.tables.footnotes import source_notes, where_and_when
-from report.tables.gains import PairLabel, gains, pair_labels
+from report.tables.gain_axis import GainAxis, gain_axis, mark_label
+from report.tables.gain_rows import gain_rows
+from report.tables.gains import PairLabel, pair_label_of
 from report.tables.rows import GainRow
-from report.text import format_percent
+from report.text import signed_percent
 
-BAR_WIDTH, BAR_MARGIN = 200.0, 6.0  # in the bar's own units
-LEAST_REACH, BEYOND = (
-    0.05,
-    1.1,
-)  # of the bars' scale, in ln of the ratio of throughputs; and past the largest gain
-NO_PARITY_RUNS = "no parity runs"  # parity was not asked for
+# Of the forest plot, in its own units, and at either end: half of a mark's label fits.
+PLOT_WIDTH, PLOT_MARGIN = 300.0, 18.0
+LINE_HEIGHT = 22.0  # of a measure's line
+MEASURES = (STEADY_STATE, END_TO_END)  # the lines of a pair, from above
+SHAPES = {STEADY_STATE: "disc", END_TO_END: "box"}
+NO_PARITY_RUNS = "not checked"  # parity was not asked for
+NOISE_FLOOR = "noise floor"
+VERDICTS = {  # the words beside a gain, and its class
+    GainVerdict.FASTER: ("faster", "faster"),
+    GainVerdict.SLOWER: ("slower", "slower"),
+    GainVerdict.NOT_DISTINGUISHABLE: ("not distinguishable", "plain"),
+    GainVerdict.IDENTICAL: (NOISE_FLOOR, "plain"),
+    GainVerdict.NO_INTERVAL: ("no interval", "plain"),
+}
+FINE = 0.004  # width of an interval, as a fraction, below which two decimals are written
 
 
 @dataclass(frozen=True)
-class Bar:
-    """Where a gain and its interval are drawn, in units of BAR_WIDTH.
+class Mark:
+    """A gain and its interval on the forest plot, in the plot's units.
 
-    `ends`: the ends of the interval that are on the scale, to be marked; one past it is cut off at
-    its border.
+    Attributes:
+        y: The middle of the line.
+        value: The gain.
+        low: The left end of the interval, and `high` the right one; None without an interval.
+        ends: The ends of the interval that are on the axis, to be marked.
+        beyond: Arrows where the interval goes on beyond the axis: (x, "left" or "right").
+        floor: Both ends of the noise floor's band; None where it is not known.
+        shape: "disc" or "box", by the measure.
+        colour: The class of the verdict.
     """
 
-    zero: float
+    y: float
     value: float
     low: float | None
     high: float | None
     ends: tuple[float, ...]
+    beyond: tuple[tuple[float, str], ...]
+    floor: tuple[float, float] | None
+    shape: str
+    colour: str
 
 
 @dataclass(frozen=True)
 class Answer:
-    """A pair's throughput gain by one measure. `verdict`: faster, slower or undecided by its
-    interval; else empty.
+    """A pair's throughput gain by one measure.
+
+    Attributes:
+        gain: What is read first: the gain, or the interval alone where it does not tell the gain
+            from 0.
+        interval: The interval beside the gain; empty where `gain` is the interval.
+        verdict: In words: faster, slower, not distinguishable, noise floor or no interval.
+        colour: The class of the verdict.
+        sort: The raw gain, as text.
+        mark: Where it lies on the forest plot.
     """
 
     gain: str
     interval: str
     verdict: str
+    colour: str
     sort: str
-    bar: Bar | None
+    mark: Mark | None
 
 
 @dataclass(frozen=True)
 class Line:
-    """One pair on one workload. `facets`: what the page's choosers compare (run, model, device)."""
+    """One pair on one workload.
 
+    Attributes:
+        id: Of the row: a link to it stays valid when the page is made anew.
+        replicates: The id of its replicates.
+        height: Of its part of the forest plot, in the plot's units.
+        facets: What the page's choosers compare (run, model, device).
+    """
+
+    id: str
+    replicates: str
     model: str
     detail: str
     pair: str
     answers: dict[str, Answer]
+    height: float
     break_even: str
     break_even_sort: str
     noise_floor: str
@@ -66,132 +111,219 @@ class Line:
     n: str
     n_sort: str
     parity: str
+    parity_reason: str
     state: str
     facets: dict[str, str]
+
+    @property
+    def marks(self) -> list[Mark]:
+        """What is drawn of it."""
+        return [answer.mark for answer in self.answers.values() if answer.mark]
 
 
 @dataclass(frozen=True)
 class Panel:
-    """The answers of one run."""
+    """The answers of one run. `id`: of the panel."""
 
+    id: str
     run: str
     description: str
     headline: str
     warnings: tuple[str, ...]
+    commit: str
     lines: tuple[Line, ...]
 
 
-def panels(runs: Sequence[Run]) -> tuple[list[Panel], float]:
-    """A panel a run, and how far the bars of all reach from zero, in ln of the ratio of
-    throughputs.
-    """
-    parts = [gains(run) for run in runs]
-    label = pair_labels(parts)
-    rows = [part.rows for part in parts]
-    reach = _reach(row for of_run in rows for row in of_run)
-    return [
-        _panel(run, of_run, label, reach) for run, of_run in zip(runs, rows, strict=True)
-    ], reach
+@dataclass(frozen=True)
+class Tick:
+    """A mark of the axis: its place and its label."""
+
+    x: float
+    label: str
 
 
-def scale_ends(reach: float) -> tuple[str, str]:
-    """The throughput gains at both ends of the bars, in whole percent."""
-    low, high = throughput_gain(-reach), throughput_gain(reach)
-    return f"−{-low:.0%}", f"+{high:.0%}"
+@dataclass(frozen=True)
+class Forest:
+    """The answers of several runs on one axis."""
+
+    panels: tuple[Panel, ...]
+    ticks: tuple[Tick, ...]
+    zero: float
 
 
-def _panel(run: Run, rows: Sequence[GainRow], label: PairLabel, reach: float) -> Panel:
+def forest_of(runs: Sequence[Run]) -> Forest:
+    """The panels of `runs`, on one axis."""
+    rows = [gain_rows(run) for run in runs]
+    label = pair_label_of(runs)
+    axis = gain_axis(row for of_run in rows for row in of_run)
+    several = len(runs) > 1
+    ids: set[str] = set()
+    return Forest(
+        tuple(
+            _panel(run, of_run, label, axis, ids, several=several)
+            for run, of_run in zip(runs, rows, strict=True)
+        ),
+        tuple(Tick(_x(axis, math.log1p(mark)), mark_label(mark)) for mark in axis.marks),
+        _x(axis, 0.0),
+    )
+
+
+def _panel(
+    run: Run,
+    rows: Sequence[GainRow],
+    label: PairLabel,
+    axis: GainAxis,
+    ids: set[str],
+    *,
+    several: bool,
+) -> Panel:
     pairs: dict[tuple[str, str, str], list[GainRow]] = {}
     for row in rows:
         pairs.setdefault((row.workload, row.baseline, row.candidate), []).append(row)
     warnings = source_notes(run)
     if run.info.status != "complete":
         warnings.append("not finished: rows may still change")
+    lines = []
+    for of_pair in pairs.values():
+        line = _line(of_pair, label, axis, several=several)
+        # Names that are cut or joined may look alike in an id.
+        lines.append(replace(line, id=f"{line.id}-{line.replicates}") if line.id in ids else line)
+        ids.add(lines[-1].id)
+    panel = run_id(run.info.run)
+    panel = f"{panel}-{len(ids)}" if panel in ids else panel
+    ids.add(panel)
     return Panel(
+        panel,
         run.info.run,
         run.info.description,
-        where_and_when(run),
+        where_and_when(run).partition(", commit ")[0],
         tuple(warnings),
-        tuple(_line(of_pair, label, reach) for of_pair in pairs.values()),
+        str(run.info.git.get("commit") or ""),
+        tuple(lines),
     )
 
 
-def _line(rows: Sequence[GainRow], label: PairLabel, reach: float) -> Line:
+def _line(rows: Sequence[GainRow], label: PairLabel, axis: GainAxis, *, several: bool) -> Line:
     first = rows[0]
     batch = "" if first.batch_size is None else f"batch {first.batch_size}"
     facts = [first.task, first.precision, batch]
-    last = rows[
-        -1
-    ]  # the steady state where there is one: what break-even and noise floor belong to
+    of_measure = {row.measure: row for row in rows}
+    present = [measure for measure in MEASURES if measure in of_measure]
+    # Break-even and noise floor belong to the steady state where there is one.
+    main = of_measure[present[0]]
     return Line(
+        id=pair_id(first.run if several else "", first.workload, first.candidate, first.baseline),
+        replicates=replicates_id(first.run, first.workload, first.candidate, first.baseline),
         model=first.model,
         detail=" · ".join(str(fact) for fact in facts if fact),
         pair=label(first),
-        answers={row.measure.key: _answer(row, reach) for row in rows},
-        break_even=last.break_even,
-        break_even_sort=_key(last.break_even_step),
-        noise_floor=last.noise_floor,
-        noise_floor_sort=_key(last.noise_floor_throughput_gain_high),
+        answers={
+            measure.key: _answer(of_measure[measure], axis, place)
+            for place, measure in enumerate(present)
+        },
+        height=LINE_HEIGHT * len(present),
+        # Identical arms have nothing to repay.
+        break_even="" if main.a_a else main.break_even,
+        break_even_sort="" if main.a_a else _key(main.break_even_step),
+        noise_floor=main.noise_floor,
+        noise_floor_sort=_key(main.noise_floor_throughput_gain_high),
         n=", ".join(dict.fromkeys(count(row) for row in rows)),
-        n_sort=_key(last.n),
+        n_sort=_key(main.n),
         parity=str(first.parity or ("" if first.source == "published" else NO_PARITY_RUNS)),
-        state=_states(rows),
+        parity_reason=first.parity_reason,
+        state=_states(of_measure),
         facets={"run": first.run, "model": first.model, "device": device(first)},
     )
 
 
-def _states(rows: Sequence[GainRow]) -> str:
+def _states(rows: Mapping[Measure, GainRow]) -> str:
     """The state of all measures if it is one, else that of each."""
-    states = {row.measure.key.replace("_", " "): state(row) for row in rows}
+    states = {measure.label: state(row) for measure, row in rows.items()}
     if len(set(states.values())) == 1:
-        return state(rows[0])
+        return next(iter(states.values()))
     return "; ".join(f"{measure}: {said}" for measure, said in states.items())
 
 
-def _answer(row: GainRow, reach: float) -> Answer:
+def verdict_of(row: GainRow) -> GainVerdict:
+    """What a gain comes to; identical arms are neither faster nor slower."""
+    return judged(row.log_ratio, ok=row.outcome.ok, a_a=row.a_a)
+
+
+def _answer(row: GainRow, axis: GainAxis, place: int) -> Answer:
     ratio, gain = row.log_ratio, row.throughput_gain
-    if ratio.value is None:
-        return Answer("", "", "", "", None)
-    known = gain.low is not None and gain.high is not None
+    verdict = verdict_of(row)
+    if ratio.value is None or verdict not in VERDICTS:
+        return Answer("", "", "", "", "", None)
+    words, colour = VERDICTS[verdict]
+    within = interval_in_words(gain)
     printed = row.published_throughput_gain
+    # A published gain has the digits that were printed.
+    as_printed = percent(printed)
+    value = f"+{as_printed}" if printed and printed > 0 else as_printed.replace("-", "−")
+    value = value or gain_in_words(gain)
+    told_apart = verdict not in (GainVerdict.NOT_DISTINGUISHABLE, GainVerdict.IDENTICAL)
     return Answer(
-        gain=_signed(printed if printed is not None else gain.value) or percent(gain.value),
-        interval=f"{_signed(gain.low)} to {_signed(gain.high)}" if known else "",
-        verdict=_verdict(ratio.low, ratio.high),
+        gain=value if told_apart or not within else within,
+        interval=within if told_apart else "",
+        verdict=words,
+        colour=colour,
         sort=_key(gain.value),
-        bar=_bar(ratio.value, ratio.low, ratio.high, reach),
+        mark=_mark(row, axis, place, colour),
     )
 
 
-def _verdict(low: float | None, high: float | None) -> str:
-    if low is None or high is None:
+def gain_in_words(gain: Figure) -> str:
+    """A gain with its sign: "+29.8%"; two decimals where its interval is narrow."""
+    return "" if gain.value is None else signed_percent(gain.value, _digits(gain))
+
+
+def interval_in_words(gain: Figure) -> str:
+    """Its interval: "+10.6 to +52.3%"; empty without one."""
+    if gain.low is None or gain.high is None:
         return ""
-    return "faster" if low > 0 else "slower" if high < 0 else "undecided"
+    low, high = (signed_percent(end, _digits(gain)) for end in (gain.low, gain.high))
+    return f"{low.removesuffix('%')} to {high}"
 
 
-def _reach(rows: Iterable[GainRow]) -> float:
-    """By the gains alone: the interval of two replicates can be so wide that nothing else would be
-    seen.
-    """
-    ratios = [abs(value) * BEYOND for row in rows if (value := row.log_ratio.value) is not None]
-    return max([LEAST_REACH, *ratios])
+def _digits(gain: Figure) -> int:
+    narrow = gain.low is not None and gain.high is not None and gain.high - gain.low < FINE
+    return 2 if narrow else 1
 
 
-def _bar(ratio: float, low: float | None, high: float | None, reach: float) -> Bar:
-    marked = tuple(_x(end, reach) for end in (low, high) if end is not None and abs(end) <= reach)
-    low_x, high_x = (None if end is None else _x(end, reach) for end in (low, high))
-    return Bar(_x(0.0, reach), _x(ratio, reach), low_x, high_x, marked)
-
-
-def _x(log_ratio: float, reach: float) -> float:
-    share = max(-1.0, min(1.0, log_ratio / reach))
-    return round(BAR_WIDTH / 2 + share * (BAR_WIDTH / 2 - BAR_MARGIN), 1)
-
-
-def _signed(gain: float | None) -> str:
-    return (
-        "" if gain is None else ("+" if gain > 0 else "") + format_percent(gain).replace("-", "−")
+def _mark(row: GainRow, axis: GainAxis, place: int, colour: str) -> Mark:
+    ratio = row.log_ratio
+    low, high = (None if end is None else _x(axis, end) for end in (ratio.low, ratio.high))
+    ends = tuple(
+        _x(axis, end)
+        for end in (ratio.low, ratio.high)
+        if end is not None and axis.low <= end <= axis.high
     )
+    beyond = []
+    if ratio.low is not None and ratio.low < axis.low:
+        beyond.append((_x(axis, axis.low), "left"))
+    if ratio.high is not None and ratio.high > axis.high:
+        beyond.append((_x(axis, axis.high), "right"))
+    floor = (row.noise_floor_throughput_gain_low, row.noise_floor_throughput_gain_high)
+    band = (
+        (_x(axis, math.log1p(floor[0])), _x(axis, math.log1p(floor[1])))
+        if floor[0] is not None and floor[1] is not None and floor[0] > -1
+        else None
+    )
+    return Mark(
+        y=LINE_HEIGHT * (place + 0.5),
+        value=_x(axis, ratio.value or 0.0),
+        low=low,
+        high=high,
+        ends=ends,
+        beyond=tuple(beyond),
+        floor=band,
+        shape=SHAPES[row.measure],
+        colour=colour,
+    )
+
+
+def _x(axis: GainAxis, log_ratio: float) -> float:
+    return round(PLOT_MARGIN + axis.place(log_ratio) * (PLOT_WIDTH - 2 * PLOT_MARGIN), 1)
 
 
 def _key(value: object) -> str:

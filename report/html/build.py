@@ -9,21 +9,27 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, field
 from importlib import resources
-from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from report.analysis.gains import MEASURES, Measure
+from report.analysis.gains import Measure
 from report.analysis.replicates import is_result
-from report.html.answers import BAR_WIDTH, NO_PARITY_RUNS, Panel, panels, scale_ends
+from report.html.answers import MEASURES, NO_PARITY_RUNS, PLOT_WIDTH, Forest, forest_of
+from report.html.glance import questions
+from report.html.history import SuiteHistory, courses_among
 from report.html.jobs import job_list
+from report.html.links import jobs_id, replicates_id
 from report.html.provenance import ProvenanceComparison, compare_arms, compare_runs
+from report.html.replicates import replicate_list
 from report.html.sorting import sort_key
+from report.html.terms import TERMS, meaning
 from report.loading.runs import Run
+from report.regressions.check import Rules
 from report.tables.columns import device
 from report.tables.registry import build
 from report.tables.rows import AnyRow
@@ -40,14 +46,43 @@ _PLAIN = " /:;,.=()-_!*@$+?"
 FACETS = {"run": "Run", "model": "Model", "device": "Device"}
 TALL = 15  # rows of provenance up to which they are all shown; more scroll in their place
 LONG = 40  # characters from which a cell's text may break into lines
+FEW_SENTENCES = 3  # that are shown; more are folded
+SHORT_COMMIT = 12  # digits
+# Kinds of plots that the page has in a form of its own.
+DRAWN_BY_PAGE = frozenset({"gains"})
+_WIDTH = re.compile(r'<svg\b[^>]*?\bwidth="([\d.]+)pt"[^>]*?\bheight="([\d.]+)pt"|'
+                    r'<svg\b[^>]*?\bheight="([\d.]+)pt"[^>]*?\bwidth="([\d.]+)pt"')  # fmt: skip
+_PIXELS = 4 / 3  # for each point
+
+
+@dataclass(frozen=True)
+class PageOptions:
+    """What a page is made for.
+
+    Attributes:
+        rules: How the last night of several is judged.
+        commit_url: Where a commit is to be seen, with `{commit}` in its place; empty: not known.
+        logs: Whether logs beside the runs are linked to.
+        index: The address of the index that the page belongs to; empty without one.
+        history: The address of the page with the history of the run's suite; empty without one.
+    """
+
+    rules: Rules = field(default_factory=Rules)
+    commit_url: str = ""
+    logs: bool = True
+    index: str = ""
+    history: str = ""
 
 
 @dataclass(frozen=True)
 class Cell:
-    """A displayed cell; `sort` is its number, empty in columns of text."""
+    """A displayed cell; `sort` is its number, empty in columns of text. `link`: the id of what the
+    number comes from, empty where that is not on the page.
+    """
 
     text: str
     sort: str
+    link: str = ""
 
 
 @dataclass(frozen=True)
@@ -61,12 +96,32 @@ class Detail:
     rows: tuple[tuple[dict[str, str], tuple[Cell, ...]], ...]
 
 
+@dataclass(frozen=True)
+class Commit:
+    """A commit as it is shown, and where to see it."""
+
+    short: str
+    full: str
+    address: str
+
+
+@dataclass(frozen=True)
+class Image:
+    """A picture with its address and its natural size in pixels; None where it is not known."""
+
+    picture: Picture
+    address: str
+    width: int | None
+    height: int | None
+
+
 def make_page(
     runs: Sequence[Run],
     page: Path,
     *,
     problems: Sequence[str] = (),
     pictures: Sequence[Picture] = (),
+    options: PageOptions | None = None,
 ) -> str:
     """The page of `runs`, to be written to `page`: links to logs are relative to its folder. No
     run: BenchError.
@@ -74,47 +129,83 @@ def make_page(
     `problems` were met while the runs were read (report.loading.runs); pictures without a drawing
     are named with their reason.
     """
+    made_for = options or PageOptions()
     document = build(runs)
-    answers, reach = panels(runs)
+    courses = courses_among(runs, made_for.rules)
+    shown = main_runs(runs, courses)
+    forest = forest_of(runs)
+    jobs, jobs_left_out = job_list(runs, page if made_for.logs else None)
+    replicates, replicates_left_out = replicate_list(runs)
+    targets = {job.id for job in jobs} | {line.id for line in replicates}
     details = [
-        _detail(table) for table in sorted(document.tables, key=lambda table: table.name != "gains")
+        _detail(table, targets)
+        for table in sorted(document.tables, key=lambda table: table.name != "gains")
     ]
-    jobs, jobs_left_out = job_list(runs, page)
-    script, style = _text("page.js"), _text("page.css")
-    names = [run.info.run for run in runs]
-    made = _template().render(
-        title=names[0] if len(names) == 1 else f"{len(names)} runs",
-        names=names,
+    script, style = text_of("page.js"), text_of("page.css")
+    names = {run.info.run for run in shown}
+    images = [_image(picture) for picture in pictures if picture.svg]
+    in_words = build(shown, "headline").tables
+    made = template("page.html.jinja").render(
+        title=title_of(runs, courses),
         summary=_summary(runs),
-        policy=_policy(script, style),
-        script=_verbatim(script),
-        style=_verbatim(style),
+        policy=policy(script, style),
+        script=verbatim(script),
+        style=verbatim(style),
+        index=made_for.index,
+        history=made_for.history,
         problems=problems,
-        panels=answers,
-        measures=_measures(answers),
-        with_noise_floor=any(line.noise_floor for panel in answers for line in panel.lines),
-        bar_width=BAR_WIDTH,
-        scale=scale_ends(reach),
+        courses=courses,
+        tally=next((table.title for table in in_words), ""),
+        sentences=[said for table in in_words for said in table.sentences],
+        few_sentences=FEW_SENTENCES,
+        questions=questions(shown, courses, bool(made_for.history)),
+        panels=[panel for panel in forest.panels if panel.run in names],
+        earlier=[panel for panel in reversed(forest.panels) if panel.run not in names],
+        forest=forest,
+        measures=_measures(forest),
+        with_noise_floor=any(line.noise_floor for panel in forest.panels for line in panel.lines),
+        plot_width=PLOT_WIDTH,
+        targets=targets,
         facets=_facets(details),
         details=[detail for detail in details if detail.table.name != "inference"],
         inference=[detail for detail in details if detail.table.name == "inference"],
         footer=document.footer,
-        pictures=[
-            (kind, [(picture, _data_uri(picture.svg)) for picture in of_kind])
-            for kind, of_kind in groupby(
-                (each for each in pictures if each.svg), key=lambda each: each.kind
-            )
-        ],
+        histories=[image for image in images if image.picture.kind == "history"],
+        pictures=[image for image in images if image.picture.kind != "history"],
         not_drawn=[picture for picture in pictures if not picture.svg],
         runs_compared=compare_runs(runs),
-        arms_compared=_arms(runs),
+        arms_compared=_arms(shown),
         tall=TALL,
         long=LONG,
         no_parity_runs=NO_PARITY_RUNS,
+        several_runs=len(runs) > 1,
+        replicates=replicates,
+        replicates_left_out=replicates_left_out,
         jobs=jobs,
         jobs_left_out=jobs_left_out,
+        commit_of=lambda commit: _commit(commit, made_for.commit_url),
+        meaning=meaning,
+        terms=sorted(TERMS.items(), key=lambda term: term[0].lower()),
     )
-    return made.rstrip("\n") + "\n"
+    return made.strip("\n") + "\n"
+
+
+def main_runs(runs: Sequence[Run], courses: Sequence[SuiteHistory]) -> list[Run]:
+    """The runs that the head of the page answers for: of every history the last night, and those
+    that are in none.
+    """
+    of_history = frozenset[str]().union(*(course.runs for course in courses))
+    last = {course.tonight.info.run for course in courses}
+    return [run for run in runs if run.info.run in last or run.info.run not in of_history]
+
+
+def title_of(runs: Sequence[Run], courses: Sequence[SuiteHistory]) -> str:
+    """What the page is of: a run, the nights of a suite, or several runs."""
+    if len(runs) == 1:
+        return runs[0].info.run
+    if len(courses) == 1 and all(run.info.run in courses[0].runs for run in runs):
+        return f"{courses[0].suite}: {courses[0].nights} nights"
+    return f"{len(runs)} runs"
 
 
 def _summary(runs: Sequence[Run]) -> str:
@@ -130,13 +221,13 @@ def _summary(runs: Sequence[Run]) -> str:
     )
 
 
-def _measures(answers: Iterable[Panel]) -> list[Measure]:
+def _measures(forest: Forest) -> list[Measure]:
     """Those that any pair has: the columns of all runs, so that they stand under one another."""
-    there = {key for panel in answers for line in panel.lines for key in line.answers}
+    there = {key for panel in forest.panels for line in panel.lines for key in line.answers}
     return [measure for measure in MEASURES if measure.key in there]
 
 
-def _detail(table: Table[AnyRow]) -> Detail:
+def _detail(table: Table[AnyRow], targets: Collection[str]) -> Detail:
     return Detail(
         table,
         table.title.rstrip(":"),
@@ -144,13 +235,31 @@ def _detail(table: Table[AnyRow]) -> Detail:
             (
                 _row_facets(row),
                 tuple(
-                    Cell(cell, sort_key(column, row, cell) if column.right else "")
+                    Cell(cell, sort_key(column, row, cell), link if cell else "")
+                    if column.right
+                    else Cell(cell, "")
                     for column, cell in zip(table.columns, cells, strict=True)
                 ),
             )
             for row, cells in zip(table.rows, table.cells, strict=True)
+            for link in [_origin(row, targets)]
         ),
     )
+
+
+def _origin(row: Any, targets: Collection[str]) -> str:
+    """The id of the replicates that a row's numbers come from; empty if they are not on the
+    page.
+    """
+    baseline, candidate, arm = (
+        getattr(row, name, "") or "" for name in ("baseline", "candidate", "arm")
+    )
+    found = (
+        replicates_id(row.run, row.workload, candidate, baseline)
+        if candidate
+        else jobs_id(row.run, row.workload, arm)
+    )
+    return found if found in targets else ""
 
 
 def _row_facets(row: AnyRow) -> dict[str, str]:
@@ -171,7 +280,27 @@ def _arms(runs: Sequence[Run]) -> list[ProvenanceComparison]:
     return [comparison for run in runs for comparison in compare_arms(run)]
 
 
-def _policy(script: str, style: str) -> str:
+def _commit(commit: str, address: str) -> Commit:
+    known = re.fullmatch(r"[0-9a-fA-F]{7,64}", commit) is not None
+    where = address.replace("{commit}", commit) if address and known else "#provenance"
+    return Commit(commit[:SHORT_COMMIT], commit, where)
+
+
+def _image(picture: Picture) -> Image:
+    found = _WIDTH.search(picture.svg)
+    if found is None:
+        return Image(picture, _data_uri(picture.svg), None, None)
+    width, height = (found[1], found[2]) if found[1] else (found[4], found[3])
+    return Image(
+        picture,
+        _data_uri(picture.svg),
+        round(float(width) * _PIXELS),
+        round(float(height) * _PIXELS),
+    )
+
+
+def policy(script: str, style: str) -> str:
+    """What a page may do: run this script and this style, and show images that it holds."""
     return (
         f"default-src 'none'; script-src {_hash(script)}; style-src {_hash(style)}; img-src data:; "
         "base-uri 'none'; form-action 'none'"
@@ -189,11 +318,12 @@ def _data_uri(svg: str) -> str:
     return "data:image/svg+xml," + quote(svg.replace("\n", " "), safe=_PLAIN)
 
 
-def _text(name: str) -> str:
+def text_of(name: str) -> str:
+    """A file of this package."""
     return resources.files("report.html").joinpath(name).read_text(encoding="utf-8")
 
 
-def _verbatim(text: str) -> Markup:
+def verbatim(text: str) -> Markup:
     """This package's own script or style, which is the only text that goes into the page
     unescaped.
     """
@@ -202,14 +332,15 @@ def _verbatim(text: str) -> Markup:
     return Markup(text)
 
 
-def _template() -> Template:
+def template(name: str) -> Template:
+    """A template of this package, in which everything is escaped."""
     from jinja2 import Environment, FunctionLoader, StrictUndefined
 
     environment = Environment(
-        loader=FunctionLoader(_text),
+        loader=FunctionLoader(text_of),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template("page.html.jinja")
+    return environment.get_template(name)

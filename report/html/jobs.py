@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import quote
 
 from harness.schema.record import JobRecord
 from report.analysis.metrics import RUNTIME, STEADY_STEP, finite
 from report.analysis.replicates import JobStatus, verdict
+from report.html.links import jobs_id
 from report.loading.runs import Run
 from report.tables.columns import format_number
 from report.text import in_one_line
@@ -21,9 +22,11 @@ MAX_JOBS = 2000  # rows: some 600 bytes each
 @dataclass(frozen=True)
 class JobLine:
     """One record. `log`: relative to the page's folder, percent-encoded; empty where there is
-    none.
+    none. `of`: the id that numbers of its arm link to; `id`: the same where the job is its first.
     """
 
+    id: str
+    of: str
     run: str
     workload: str
     model: str
@@ -49,22 +52,35 @@ class JobLine:
         return format_number(self.step_s, STEADY_STEP.factor)
 
 
-def job_list(runs: Sequence[Run], page: Path) -> tuple[list[JobLine], str]:
+def job_list(runs: Sequence[Run], page: Path | None) -> tuple[list[JobLine], str]:
     """The measured jobs in the order recorded, and what was left out: past MAX_JOBS all that went
-    well.
+    well. `page`: None for one that is published without the logs, which are not linked to then.
     """
-    jobs = [
-        _job(run, job, page.parent) for run in runs for job in run.jobs if job.source == "measured"
-    ]
+    beside = None if page is None else page.parent
+    jobs = [_job(run, job, beside) for run in runs for job in run.jobs if job.source == "measured"]
     if len(jobs) <= MAX_JOBS:
-        return jobs, ""
+        return _with_ids(jobs), ""
     failed = [job for job in jobs if job.state is not JobStatus.OK][:MAX_JOBS]
-    return failed, f"{len(jobs):,} jobs: only the first {len(failed):,} without a result are listed"
+    return _with_ids(
+        failed
+    ), f"{len(jobs):,} jobs: only the first {len(failed):,} without a result are listed"
 
 
-def _job(run: Run, job: JobRecord, beside: Path) -> JobLine:
+def _with_ids(jobs: Sequence[JobLine]) -> list[JobLine]:
+    """The jobs, of which the first of each arm has its id."""
+    seen: set[str] = set()
+    lines = []
+    for job in jobs:
+        lines.append(job if job.of in seen else replace(job, id=job.of))
+        seen.add(job.of)
+    return lines
+
+
+def _job(run: Run, job: JobRecord, beside: Path | None) -> JobLine:
     reason = job.reason or "; ".join(job.engagement.reasons if job.engagement else [])
     return JobLine(
+        id="",
+        of=jobs_id(run.info.run, job.workload.name, job.arm.name),
         run=run.info.run,
         workload=job.workload.name,
         model=job.workload.model.name,
@@ -77,7 +93,7 @@ def _job(run: Run, job: JobRecord, beside: Path) -> JobLine:
         step_s=finite(STEADY_STEP.read(job)),
         state=verdict(job),
         reason=in_one_line(reason),
-        log=_link(run.folder, job.log, beside),
+        log="" if beside is None else _link(run.folder, job.log, beside),
     )
 
 

@@ -22,6 +22,7 @@
     const asWritten = [...body.rows];
     const headers = [...table.tHead.rows[0].cells];
     headers.forEach((header, column) => {
+      if ("unsorted" in header.dataset) return;
       const isNumber = "number" in header.dataset;
       const button = document.createElement("button");
       button.type = "button";
@@ -74,6 +75,64 @@
     filter(block);
   }
   for (const chooser of choosers) chooser.addEventListener("change", () => blocks.forEach(filter));
+
+  // What a link leads to is unfolded; of replicates and jobs all rows of the same pair or arm are marked.
+  function reveal() {
+    for (const row of document.querySelectorAll("tr.lit")) row.classList.remove("lit");
+    let target = null;
+    try {
+      target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
+    } catch {
+      return; // not an id of this page
+    }
+    if (target === null) return;
+    for (let at = target; at !== null; at = at.parentElement) if (at.tagName === "DETAILS") at.open = true;
+    const of = target.dataset.of;
+    if (of) for (const row of target.parentElement.rows) row.classList.toggle("lit", row.dataset.of === of);
+    target.scrollIntoView({ block: target.tagName === "TR" ? "center" : "start" });
+  }
+  addEventListener("hashchange", reveal);
+  document.addEventListener("click", (event) => {
+    // The same link a second time changes no hash.
+    const link = event.target.closest("a[href^='#']");
+    if (link !== null && link.getAttribute("href") === location.hash) reveal();
+  });
+  if (location.hash) reveal();
+  addEventListener("beforeprint", () => {
+    for (const details of document.querySelectorAll("details")) details.open = true;
+  });
+
+  // What a term means, beside it: for a pointer, a finger and the keyboard.
+  const tip = document.createElement("div");
+  tip.id = "tip";
+  tip.setAttribute("role", "tooltip");
+  tip.hidden = true;
+  document.body.append(tip);
+  function showTip(host) {
+    tip.textContent = host.dataset.tip;
+    tip.hidden = false;
+    host.setAttribute("aria-describedby", "tip");
+    const at = host.getBoundingClientRect();
+    const { width, height } = tip.getBoundingClientRect();
+    tip.style.left = `${Math.max(12, Math.min(at.left, innerWidth - width - 12))}px`;
+    tip.style.top = `${at.top > height + 16 ? at.top - height - 8 : at.bottom + 8}px`;
+  }
+  function hideTip() {
+    tip.hidden = true;
+    document.querySelector("[aria-describedby=tip]")?.removeAttribute("aria-describedby");
+  }
+  for (const term of document.querySelectorAll("abbr.term")) {
+    const host = term.closest("button") ?? term; // a sorting header takes the focus already
+    host.dataset.tip = term.title;
+    term.removeAttribute("title");
+    if (host === term) term.tabIndex = 0;
+    for (const event of ["pointerenter", "focus"]) host.addEventListener(event, () => showTip(host));
+    for (const event of ["pointerleave", "blur"]) host.addEventListener(event, hideTip);
+  }
+  addEventListener("keydown", (event) => {
+    if (event.key === "Escape") hideTip();
+  });
+  addEventListener("scroll", hideTip, { passive: true, capture: true });
 
   // Light and dark: as the system is until the reader chooses; the choice is kept where the browser keeps anything.
   const root = document.documentElement;

@@ -39,9 +39,9 @@ class Picture:
     """One drawn plot, or, with an empty `svg`, one that is left out: then `caption` says why.
 
     All but `svg` are plain text, not escaped. `svg` is one `<svg>` element, its ids unique among
-    pictures (they begin with `name`), on a white ground, text as paths; the same bytes at every
-    call. `name` is unique among pictures and good as a file's name. `alt` says in a sentence or two
-    what is seen. `problems`: a sentence for every series file that is missing or damaged.
+    pictures (they begin with `name`), on a white ground, with letters as text; the same bytes at
+    every call. `name` is unique among pictures and good as a file's name. `alt` says in a sentence
+    or two what is seen. `problems`: a sentence for every series file that is missing or damaged.
     """
 
     kind: str
@@ -79,7 +79,7 @@ def render(
             name=name,
             title=drawing.title,
             caption=drawing.caption,
-            svg=to_svg(drawing.figure, name) if drawing.figure else "",
+            svg=to_svg(drawing.figure, name, outlines=False) if drawing.figure else "",
             alt=drawing.alt,
             problems=drawing.problems,
         )

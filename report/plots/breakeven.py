@@ -92,7 +92,8 @@ def _figure(
     said = []
     for axes, gain in zip(grid, gains, strict=True):
         _panel(axes, gain, costs_of(gain, arms), looks)
-        said.append(f"{gain.pair.candidate} over {gain.pair.baseline}: {in_words(gain.break_even)}")
+        arms_named = f"{looks[gain.pair.candidate].label} over {looks[gain.pair.baseline].label}"
+        said.append(f"{arms_named}: {in_words(gain.break_even)}")
     grid[-1].set_xlabel("optimizer step")
     heading(figure, title, [run])
     caption = (
@@ -132,7 +133,7 @@ def _panel(axes: Axes, gain: Gain, costs: tuple[Cost, Cost], looks: Mapping[str,
     )  # none at the edges, which would cut them
     for arm, cost in zip((gain.pair.baseline, gain.pair.candidate), costs, strict=True):
         look = looks[arm]
-        label = entry(arm)
+        label = entry(look.label)
         axes.plot(
             steps,
             [cost.at(step) for step in steps],
@@ -179,8 +180,9 @@ def _panel(axes: Axes, gain: Gain, costs: tuple[Cost, Cost], looks: Mapping[str,
     axes.locator_params(axis="x", integer=True)
     axes.grid(True)
     axes.set_ylabel("seconds")
+    baseline, candidate = (looks[arm].label for arm in (gain.pair.baseline, gain.pair.candidate))
     pair, ahead = (
-        f"{name(gain.pair.candidate, 27)} over {name(gain.pair.baseline, 27)}:",
+        f"{name(candidate, 27)} over {name(baseline, 27)}:",
         in_words(found),
     )
     axes.set_title(f"{pair}{' ' if len(pair) + len(ahead) < TITLE_WIDTH else chr(10)}{ahead}")

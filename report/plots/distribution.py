@@ -85,7 +85,9 @@ def _of_workload(
     figure = new_figure(2.75)
     axes = figure.subplots()
     for arm, replicates in steps.items():
-        _draw_arm(axes, f"{entry(arm)} ({_replicates(replicates)})", replicates, looks[arm])
+        _draw_arm(
+            axes, f"{entry(looks[arm].label)} ({_replicates(replicates)})", replicates, looks[arm]
+        )
     edge = _scale(axes, steps)
     axes.set_ylim(0, 1.02)
     axes.grid(True)
@@ -105,7 +107,9 @@ def _of_workload(
     caption += "Bold: all replicates of an arm together, faint: each replicate."
     caption += f" Up to {beyond:.1%} of an arm's steps are beyond the right edge." if beyond else ""
     caption += missing(arms, drawn)
-    return Drawing((run.info.run, workload), title, caption, _alt(steps), figure, files.take())
+    return Drawing(
+        (run.info.run, workload), title, caption, _alt(steps, looks), figure, files.take()
+    )
 
 
 def _draw_arm(axes: Axes, label: str, replicates: Sequence[Values], look: Look) -> None:
@@ -166,11 +170,13 @@ def _replicates(replicates: Sequence[Values]) -> str:
     return f"{len(replicates)} replicate{'s' if len(replicates) > 1 else ''}"
 
 
-def _alt(steps: Mapping[str, Sequence[Values]]) -> str:
+def _alt(steps: Mapping[str, Sequence[Values]], looks: Mapping[str, Look]) -> str:
     import numpy as np
 
     said = []
     for arm, replicates in steps.items():
         low, middle, high = np.quantile(_pooled(replicates), MARKS)
-        said.append(f"{arm}: median {middle:.4g} ms, 10% below {low:.4g}, 10% above {high:.4g}")
+        said.append(
+            f"{looks[arm].label}: median {middle:.4g} ms, 10% below {low:.4g}, 10% above {high:.4g}"
+        )
     return f"Distribution of step times. {listed(said)}."

@@ -7,7 +7,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from report.analysis.gains import END_TO_END, STEADY_STATE, Measure
 from report.loading.runs import Run
@@ -27,7 +27,9 @@ from report.plots.style import (
     style,
     wrapped,
 )
+from report.tables.gain_axis import GainAxis, gain_axis, mark_label
 from report.tables.gain_rows import gain_rows
+from report.tables.gains import PairLabel, pair_label_of
 from report.tables.rows import GainRow
 
 if TYPE_CHECKING:
@@ -39,7 +41,7 @@ LOOKS = {
     STEADY_STATE: (COLOURS[0], "o", COLOURS[0]),
     END_TO_END: (COLOURS[1], "s", "white"),
 }
-FLOOR = "identical arms (A/A), 95%"
+FLOOR = "noise floor (A/A), 95%"
 ROW, GAP = 1.0, 0.55  # heights of a line and between pairs, in lines
 LINE_INCHES = 0.175
 REASON_WIDTH = 76  # letters of small print that fit
@@ -77,12 +79,13 @@ def draw(runs: Sequence[Run], looks: Mapping[str, Look]) -> list[Drawing]:
     if not rows:
         return [Drawing((), title, "Left out: no run declares a pair.")]
     pairs = _by_pair(rows)
-    limits = _limits(rows)
+    axis = gain_axis(rows)
+    label = pair_label_of(runs)
     chunks = [pairs[begin : begin + PAIRS] for begin in range(0, len(pairs), PAIRS)]
     drawings = []
     for number, chunk in enumerate(chunks, start=1):
         of = f" ({number} of {len(chunks)})" if len(chunks) > 1 else ""
-        drawings.append(_figure(runs, chunk, limits, title + of, str(number) if of else ""))
+        drawings.append(_figure(runs, chunk, axis, label, title + of, str(number) if of else ""))
     return drawings
 
 
@@ -105,16 +108,17 @@ def _merged(rows: list[GainRow]) -> list[GainRow]:
     return [replace(rows[0], measure=ANY)]
 
 
-def _blocks(pairs: Iterable[list[GainRow]], several: bool) -> list[Block]:
+def _blocks(pairs: Iterable[list[GainRow]], label: PairLabel, several: bool) -> list[Block]:
     """Where everything is; runs are named where there are `several`."""
     blocks: list[Block] = []
     previous, top = None, 0.0
     for rows in pairs:
         first = rows[0]
-        arms = f"{name(first.candidate, 28)} over {name(first.baseline, 28)}"
-        label = f"{name(first.workload, 36)}: {arms}" + (" (identical)" if first.a_a else "")
+        candidate, baseline = label.arms(first)
+        arms = f"{name(candidate, 28)} over {name(baseline, 28)}"
+        pair = f"{name(first.workload, 36)}: {arms}" + (" (A/A)" if first.a_a else "")
         run = name(first.run, 50) if several and first.run != previous else ""
-        blocks.append(Block(top, run, label, rows))
+        blocks.append(Block(top, run, pair, rows))
         previous, top = first.run, blocks[-1].bottom
     return blocks
 
@@ -122,16 +126,22 @@ def _blocks(pairs: Iterable[list[GainRow]], several: bool) -> list[Block]:
 def _figure(
     runs: Sequence[Run],
     pairs: Sequence[list[GainRow]],
-    limits: tuple[float, float],
+    axis: GainAxis,
+    label: PairLabel,
     title: str,
     part: str,
 ) -> Drawing:
     shown = [row for rows in pairs for row in rows]
     names = {row.run for row in shown}
     of_runs = [run for run in runs if run.info.run in names]
-    blocks = _blocks(pairs, several=len(runs) > 1)
+    limits = (100 * axis.ends[0], 100 * axis.ends[1])
+    blocks = _blocks(pairs, label, several=len(runs) > 1)
     figure = new_figure(0.95 + LINE_INCHES * blocks[-1].bottom)
     axes = figure.subplots()
+    axes.set_xscale("function", functions=(_to_log, _from_log))
+    axes.set_xticks(
+        [100 * mark for mark in axis.marks], [mark_label(mark) for mark in axis.marks], minor=False
+    )
     axes.set_xlim(*limits)
     axes.set_ylim(blocks[-1].bottom, -0.4)
     axes.axvline(0, color=INK, linewidth=0.9, label="_zero")
@@ -144,11 +154,11 @@ def _figure(
     axes.set_yticks([])
     axes.spines["left"].set_visible(False)
     axes.xaxis.grid(True)
-    axes.set_xlabel("throughput gain of the candidate, % (95% interval)", loc="left")
+    axes.set_xlabel("throughput gain of the candidate with its 95% interval", loc="left")
     _legend(axes, shown)
     heading(figure, title, of_runs)
     of = (of_runs[0].info.run if len(runs) == 1 else "of-runs", part)
-    return Drawing(of, title, _caption(shown, limits), _alt(shown), figure)
+    return Drawing(of, title, _caption(shown, limits), _alt(shown, label), figure)
 
 
 def _lines(row: GainRow) -> float:
@@ -264,8 +274,11 @@ def _legend(axes: Axes, rows: Sequence[GainRow]) -> None:
 
 def _numbers(row: GainRow) -> str:
     value, low, high = _gain(row)
-    interval = "" if low is None or high is None else f" ({low:z.1f} to {high:z.1f})"
     count = "n not published" if row.n is None else f"n = {row.n}"
+    if low is not None and high is not None and (row.a_a or low <= 0 <= high):
+        # The middle of an interval that does not tell the gain from 0 is no finding.
+        return minus(f"{low:+z.1f} to {high:+z.1f}, {count}")
+    interval = "" if low is None or high is None else f" ({low:z.1f} to {high:z.1f})"
     return minus(f"{value:+z.1f}{interval}, {count}")
 
 
@@ -288,33 +301,23 @@ def _percent(fraction: float | None) -> float | None:
     return None if fraction is None else fraction * 100
 
 
-def _limits(rows: Sequence[GainRow]) -> tuple[float, float]:
-    """Of the axis, in percent: all gains and zero; of an interval no more than as much again on
-    either side.
-    """
-    points = [0.0, *(value for row in rows if (value := _value(row)) is not None)]
-    shown = [row for row in rows if _value(row) is not None]
-    gains = [_gain(row) for row in shown]
-    floors = [_percent(row.noise_floor_throughput_gain_low) for row in shown]
-    ends = [
-        end
-        for end in (*floors, *(end for _, low, high in gains for end in (low, high)))
-        if end is not None
-    ]
-    widths = sorted(end - value for value, _, end in gains if value is not None and end is not None)
-    low, high = min(points), max(points)
-    room = max(
-        [high - low, 1.0, *(1.05 * width for width in widths[len(widths) // 2 :][:1])]
-    )  # the median one's
-    low, high = max(min([low, *ends]), low - room), min(max([high, *ends]), high + room)
-    margin = 0.04 * (high - low or 1.0)
-    return low - margin, high + margin
+def _to_log(percent: Any) -> Any:
+    """The logarithm of the ratio of throughputs, of gains in percent; −100% has none."""
+    import numpy as np
+
+    return np.log1p(np.maximum(np.asarray(percent, dtype=np.float64) / 100, -1 + 1e-12))
+
+
+def _from_log(log_ratio: Any) -> Any:
+    import numpy as np
+
+    return 100 * np.expm1(log_ratio)
 
 
 def _caption(rows: Sequence[GainRow], limits: tuple[float, float]) -> str:
     said = (
         "Gain in samples per second of the candidate over the baseline, with its 95% interval over "
-        "replicates"
+        "replicates, on a logarithmic scale"
     )
     said += (
         "; right of zero the candidate is faster."
@@ -322,7 +325,7 @@ def _caption(rows: Sequence[GainRow], limits: tuple[float, float]) -> str:
         else "."
     )
     if any(row.noise_floor for row in rows):
-        said += " Hatched: what identical arms differ by on the same host."
+        said += " Hatched: the noise floor, what identical arms differ by on the same host."
     if any(_value(row) is not None and row.n is None for row in rows):
         said += " Published gains have no interval."
     ends = [end for row in rows for end in _gain(row)[1:]]
@@ -331,9 +334,9 @@ def _caption(rows: Sequence[GainRow], limits: tuple[float, float]) -> str:
     return said
 
 
-def _alt(rows: Sequence[GainRow]) -> str:
+def _alt(rows: Sequence[GainRow], label: PairLabel) -> str:
     said = [
-        f"{row.workload}, {row.candidate} over {row.baseline}, "
+        f"{row.workload}, {label(row)}, "
         f"{row.measure.label}: " + (_numbers(row) if _value(row) is not None else "no gain")
         for row in rows
     ]

@@ -94,8 +94,15 @@ def _of_workload(
             max(len(losses) for replicates in curves.values() for losses in replicates)
         )
         for number, (arm, replicates) in enumerate(curves.items()):
-            _draw_arm(grid[0], entry(arm), replicates, looks[arm], window, number / len(curves))
-            said.append(f"{arm} from {_ends(replicates, window)}")
+            _draw_arm(
+                grid[0],
+                entry(looks[arm].label),
+                replicates,
+                looks[arm],
+                window,
+                number / len(curves),
+            )
+            said.append(f"{looks[arm].label} from {_ends(replicates, window)}")
         caption = (
             "Loss of every step, " if window == 1 else f"Loss, running mean of {window} steps, "
         )
@@ -106,9 +113,11 @@ def _of_workload(
         _finish(grid[0], "replicates, dropout as configured" if parity_runs else "")
     if parity_runs:
         for number, (arm, losses) in enumerate(parity_runs.items()):
-            _draw_line(grid[-1], entry(arm), losses, looks[arm], number / len(parity_runs))
+            _draw_line(
+                grid[-1], entry(looks[arm].label), losses, looks[arm], number / len(parity_runs)
+            )
         _finish(grid[-1], "parity runs, dropout 0, the same weights and batches")
-        caption += " " * bool(caption) + _parity_runs_caption(run, arms, workload)
+        caption += " " * bool(caption) + _parity_runs_caption(run, arms, workload, looks)
     heading(figure, title, [run])
     alt = (
         f"Loss against optimizer steps. {listed(said)}."
@@ -184,19 +193,20 @@ def _finish(axes: Axes, title: str) -> None:
     legend_above(axes, title)
 
 
-def _parity_runs_caption(run: Run, arms: Arms, workload: str) -> str:
+def _parity_runs_caption(run: Run, arms: Arms, workload: str, looks: Mapping[str, Look]) -> str:
     """What the parity gate says of the workload's pairs."""
     said = []
     for pair in run.info.pairs:
+        both = f"{looks[pair.candidate].label} and {looks[pair.baseline].label}"
         parity = check_parity(run, pair, arms) if pair.workload == workload else None
         if parity and parity.difference is not None and parity.tolerance is not None:
             numbers = (
                 f"{parity.difference:.2g} apart at most, {parity.tolerance:.2g} allowed: "
                 f"{parity.outcome}"
             )
-            said.append(f"{pair.candidate} and {pair.baseline} {numbers}")
+            said.append(f"{both} {numbers}")
         elif parity:
-            said.append(f"{pair.candidate} and {pair.baseline} {parity.outcome}: {parity.reason}")
+            said.append(f"{both} {parity.outcome}: {parity.reason}")
     return f"Parity runs: {'; '.join(said)}." if said else "Parity runs as recorded."
 
 

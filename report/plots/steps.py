@@ -79,7 +79,8 @@ def _of_workload(
     for arm, of_arm in arms.items():
         cuts = _cuts(of_arm)
         said.append(
-            f"{arm}: {_jobs(len(of_arm))}" + (f", steady from {_steps(cuts)}" if cuts else "")
+            f"{looks[arm].label}: {_jobs(len(of_arm))}"
+            + (f", steady from {_steps(cuts)}" if cuts else "")
         )
     alt = f"Step times of every job. {listed(said)}."
     figure = steps_figure(workload, arms, series, looks)
@@ -97,11 +98,11 @@ def steps_figure(
     """One panel per arm, all on the same scales: step times, a running median, and the recorded cut
     of every job.
     """
-    looks = looks or {arm: look(number) for number, arm in enumerate(arms)}
+    looks = looks or {arm: look(number, arm) for number, arm in enumerate(arms)}
     figure = new_figure(0.75 + 1.6 * len(arms))
     panels = figure.subplots(len(arms), 1, sharex=True, sharey=True, squeeze=False)[:, 0]
     for axes, (arm, jobs) in zip(panels, arms.items(), strict=True):
-        _draw_arm(axes, arm, jobs, series, looks[arm].colour)
+        _draw_arm(axes, looks[arm].label, jobs, series, looks[arm].colour)
     _scale(
         panels[0],
         [series[job.series] for jobs in arms.values() for job in jobs if job.series in series],

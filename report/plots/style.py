@@ -10,7 +10,7 @@ import hashlib
 import io
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.files import write_atomically, write_text
 from report.loading.runs import Run
+from report.tables.arm_rows import arm_labels
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -26,10 +27,22 @@ if TYPE_CHECKING:
 Entries = Sequence[tuple[Any, str]]  # handles and labels
 
 # Okabe and Ito's colours, told apart with any kind of colour vision; their yellow is too pale for
-# lines on white.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
-# As many of each as have no divisor with the colours' number in common only by accident: the first
-# 6 differ in all.
+# lines on white. Then Tol's indigo and wine, and a dark olive, each as far from all others as two
+# of Okabe and Ito's are from each other.
+COLOURS = (
+    "#0072B2",
+    "#D55E00",
+    "#009E73",
+    "#CC79A7",
+    "#56B4E9",
+    "#E69F00",
+    "#332288",
+    "#882255",
+    "#4D4D00",
+    "#000000",
+)
+# As many markers as colours, and a number of lines and hatches that repeats later: ten arms differ
+# in colour and in marker, and all that share a line differ in both.
 LINES: tuple[object, ...] = (
     "-",
     (0, (5, 1.6)),
@@ -37,7 +50,7 @@ LINES: tuple[object, ...] = (
     (0, (6, 1.4, 1.2, 1.4)),
     (0, (2.5, 1.2)),
 )
-MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "p", "*", "h")
 HATCHES = ("", "////", "||||", "\\\\\\\\", "xxxx")
 INK, GREY, PALE = "#222222", "#666666", "#dddddd"
 DARK_MODE = {  # what colours become on a dark page; the ground goes with them
@@ -48,7 +61,12 @@ DARK_MODE = {  # what colours become on a dark page; the ground goes with them
     PALE: "#3d444d",
     COLOURS[0]: "#4ba3e3",
     COLOURS[1]: "#f0883e",
+    COLOURS[6]: "#a79bf2",
+    COLOURS[7]: "#e68ab4",
+    COLOURS[8]: "#cbc86f",
+    COLOURS[9]: "#f6f8fa",
 }
+FONT = "DejaVu Sans"  # matplotlib's own
 WIDTH = 4.4  # inches
 SMALL = 7.0  # points
 DPI = 220  # of PNG
@@ -107,15 +125,18 @@ def style() -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Look:
-    """How an arm is drawn: in colour, in grey and with a marker of its own."""
+    """How an arm is drawn: in colour, in grey and with a marker of its own. `label`: the name that
+    tables and the page give the arm.
+    """
 
     colour: str
     line: object
     marker: str
     hatch: str
+    label: str = ""
 
 
-def looks_of(runs: Iterable[Run]) -> dict[str, Look]:
+def looks_of(runs: Sequence[Run]) -> dict[str, Look]:
     """A look for every arm, the same in all plots of `runs`, in the order in which pairs name the
     arms.
     """
@@ -124,14 +145,15 @@ def looks_of(runs: Iterable[Run]) -> dict[str, Look]:
     ]
     recorded = [job.arm.name for run in runs for job in run.jobs]
     names = list(dict.fromkeys([*declared, *recorded]))
-    return {name: look(number) for number, name in enumerate(names)}
+    labels = arm_labels(runs)
+    return {arm: look(number, labels.get(arm, arm)) for number, arm in enumerate(names)}
 
 
-def look(number: int) -> Look:
+def look(number: int, label: str = "") -> Look:
     """The look of the arm of this number, from 0."""
     one_of = (COLOURS, LINES, MARKERS, HATCHES)
     colour, line, marker, hatch = (choices[number % len(choices)] for choices in one_of)
-    return Look(str(colour), line, str(marker), str(hatch))
+    return Look(str(colour), line, str(marker), str(hatch), label)
 
 
 def new_figure(height: float) -> Figure:
@@ -236,10 +258,19 @@ def listed(said: Sequence[str], most: int = 30) -> str:
     return "; ".join([*said[:most], f"{len(said) - most} more"] if len(said) > most else said)
 
 
-def to_svg(figure: Figure, prefix: str = "") -> str:
-    """The figure as one `<svg>` element; ids begin with `prefix`, for a page may hold several."""
+def to_svg(figure: Figure, prefix: str = "", *, outlines: bool = True) -> str:
+    """The figure as one `<svg>` element.
+
+    Args:
+        figure: The figure.
+        prefix: What ids begin with, for a page may hold several figures.
+        outlines: Letters as outlines, which look the same everywhere; else as text, which takes a
+            sixth of the bytes and is drawn in the reader's own font.
+    """
+    import matplotlib
+
     text = io.StringIO()
-    with style():
+    with style(), matplotlib.rc_context({"svg.fonttype": "path" if outlines else "none"}):
         figure.savefig(
             text, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type"))
         )
@@ -251,7 +282,12 @@ def to_svg(figure: Figure, prefix: str = "") -> str:
     svg = re.sub(
         r' d="[^"]*"', lambda path: re.sub(r"(\.\d\d)\d+", r"\1", path[0]).replace("\n", ""), svg
     )
-    svg = svg.replace("<svg ", '<svg style="stroke-linejoin: round; stroke-linecap: butt" ', 1)
+    # The font is said once, and for hosts without it one with the same widths.
+    svg = svg.replace(f"font-family: '{FONT}'; ", "")
+    inherited = "stroke-linejoin: round; stroke-linecap: butt"
+    if not outlines:
+        inherited += f"; font-family: '{FONT}', Verdana, sans-serif"
+    svg = svg.replace("<svg ", f'<svg style="{inherited}" ', 1)
     return re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{prefix}-", svg) if prefix else svg
 
 

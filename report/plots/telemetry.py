@@ -143,7 +143,7 @@ def _figure(
     for column, each in zip(grid.T, chunk, strict=True):
         for axes, quantity in zip(column, quantities, strict=True):
             _panel(axes, each, quantity, looks[each.job.arm.name])
-        column[0].set_title(wrapped(each.job.arm.name, 54 // len(chunk)), fontsize=7.5)
+        column[0].set_title(wrapped(looks[each.job.arm.name].label, 54 // len(chunk)), fontsize=7.5)
     grid[0, 0].set_xlim(0, max(_end(each) for each in chunk))
     for row, quantity in zip(grid, quantities, strict=True):
         row[0].set_ylabel(quantity.label, fontsize=7.5)
@@ -167,7 +167,7 @@ def _figure(
         )
     if any(each.job.group for each in chunk):
         caption += " All arms of the group ran at the same time, and are seen together."
-    return Drawing((run.info.run, *of), title, caption, _alt(chunk), figure, problems)
+    return Drawing((run.info.run, *of), title, caption, _alt(chunk, looks), figure, problems)
 
 
 def _panel(axes: Axes, each: Timeline, quantity: Quantity, look: Look) -> None:
@@ -230,7 +230,7 @@ def _thinned(seconds: Values, values: Values) -> Line:
     return np.add.reduceat(seconds, edges) / counts, np.add.reduceat(values, edges) / counts
 
 
-def _alt(chunk: Sequence[Timeline]) -> str:
+def _alt(chunk: Sequence[Timeline], looks: Mapping[str, Look]) -> str:
     import numpy as np
 
     said = []
@@ -248,5 +248,6 @@ def _alt(chunk: Sequence[Timeline]) -> str:
                 what, unit = quantity.label.split("\n")
                 mean = float(values.mean())
                 means.append(f"{what} {mean:.{0 if mean >= 100 else 1}f} {unit}")
-        said.append(f"{each.job.arm.name}: {', '.join(means)}" if means else each.job.arm.name)
+        label = looks[each.job.arm.name].label
+        said.append(f"{label}: {', '.join(means)}" if means else label)
     return f"Timelines of a job of each arm. Means of the steady window: {listed(said)}."

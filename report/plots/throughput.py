@@ -84,7 +84,7 @@ def _figure(
         if len(panels) > 1
         else "The scale begins at 0."
     )
-    said = [f"{row.workload}, {row.arm}: {_numbers(row)}" for row in everything]
+    said = [f"{row.workload}, {looks[row.arm].label}: {_numbers(row)}" for row in everything]
     alt = f"Bars of steady training samples per second. {listed(said)}."
     return Drawing((run.info.run, part), title, caption, alt, figure)
 
@@ -125,7 +125,7 @@ def _panel(axes: Axes, workload: str, rows: Sequence[ArmRow], looks: Mapping[str
             fontsize=SMALL,
             color=INK if value is not None else GREY,
         )
-    axes.set_yticks(range(len(rows)), [wrapped(row.arm, 18) for row in rows])
+    axes.set_yticks(range(len(rows)), [wrapped(looks[row.arm].label, 18) for row in rows])
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.set_xlim(0, 1.5 * (most or 1.0))  # the numbers stand behind the bars
     axes.tick_params(axis="y", length=0)

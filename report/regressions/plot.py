@@ -79,6 +79,7 @@ def write(courses: Sequence[Course], out: Path) -> list[Path]:
 def drawing_of(course: Course, looks: Mapping[str, Look] | None = None) -> Drawing:
     """The figure of one course with what is said of it. `course` must have a night."""
     pair = course.pair
+    baseline, candidate = (_label(arm, looks) for arm in (pair.baseline, pair.candidate))
     timed = TIMED.get(course.measure, "step")
     caption = (
         f"Mean time of a {timed} of both {'engines' if timed == 'batch' else 'arms'} and "
@@ -96,11 +97,11 @@ def drawing_of(course: Course, looks: Mapping[str, Look] | None = None) -> Drawi
     alt = (
         f"{len(course.points)} nights, {course.points[0].created_at[:10]} to "
         f"{last.created_at[:10]}; the last one "
-        f"{pair.baseline} {seconds(last.baseline_s)}, {pair.candidate} "
+        f"{baseline} {seconds(last.baseline_s)}, {candidate} "
         f"{seconds(last.candidate_s)}. "
         f"Changes: {'; '.join(said) or 'none'}."
     )
-    title = f"History: {name(course.heading, 70)}"
+    title = f"History: {name(_title(course, looks), 70)}"
     of = (pair.workload, pair.candidate, "over", pair.baseline, course.points[0].run)
     return Drawing(of, title, caption, alt, history_figure(course, looks))
 
@@ -120,8 +121,8 @@ def history_figure(course: Course, looks: Mapping[str, Look] | None = None) -> F
     everything: list[float] = []
     for place, (arm, key) in enumerate(arms):
         values = [factor * getattr(point, key) for point in course.points]
-        looked = looks[arm] if looks and arm in looks else look(place)
-        entries.append((_line(times, dates, values, looked), entry(arm)))
+        looked = looks[arm] if looks and arm in looks else look(place, arm)
+        entries.append((_line(times, dates, values, looked), entry(looked.label)))
         everything += values
     times.set_ylabel(f"{TIMED.get(course.measure, 'step')} ({unit})")
     _scale(times, everything)
@@ -136,8 +137,21 @@ def history_figure(course: Course, looks: Mapping[str, Look] | None = None) -> F
     for axes in (times, ratio):
         axes.yaxis.grid(True)
     _date_axis(ratio, dates)
-    _heading(figure, course)
+    _heading(figure, course, _title(course, looks))
     return figure
+
+
+def _label(arm: str, looks: Mapping[str, Look] | None) -> str:
+    """What tables call an arm."""
+    return (looks[arm].label if looks and arm in looks else "") or arm
+
+
+def _title(course: Course, looks: Mapping[str, Look] | None) -> str:
+    """The course's heading, with the arms as tables call them."""
+    if course.measure == "inference":
+        return course.heading
+    pair = course.pair
+    return f"{pair.workload}: {_label(pair.candidate, looks)} over {_label(pair.baseline, looks)}"
 
 
 def _line(axes: Axes, dates: Sequence[float], values: Sequence[float], looked: Look) -> Any:
@@ -220,8 +234,8 @@ def _date_axis(axes: Axes, dates: Sequence[float]) -> None:
     axes.set_xlim(dates[0] - span, dates[-1] + span * 3)
 
 
-def _heading(figure: Figure, course: Course) -> None:
-    figure.suptitle(f"{name(course.heading, 60)}\n", x=0.012, ha="left", linespacing=1.3)
+def _heading(figure: Figure, course: Course, title: str) -> None:
+    figure.suptitle(f"{name(title, 60)}\n", x=0.012, ha="left", linespacing=1.3)
     below = 1 - 0.2 / float(figure.get_size_inches()[1])
     said = f"{len(course.points)} nights; {course.setting.label}"
     figure.text(0.012, below, name(said, 76), va="top", fontsize=SMALL, color=GREY)

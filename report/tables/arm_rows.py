@@ -105,6 +105,19 @@ def backends_are_shared(run: Run) -> bool:
     return len(labels) < len(replicates)
 
 
+def arm_labels(runs: Sequence[Run]) -> dict[str, str]:
+    """What tables of `runs` call each arm: the label of its backend where that tells the arms of
+    every run apart and is the arm's in all of them, else the arm's own name.
+    """
+    labels: dict[str, set[str]] = {}
+    for run in runs:
+        by_name = backends_are_shared(run)
+        for (_, arm), jobs in arms_of(run).replicates.items():
+            label = arm if by_name else backend_label([*jobs.values()], arm)
+            labels.setdefault(arm, set()).add(label)
+    return {arm: found.pop() if len(found) == 1 else arm for arm, found in labels.items()}
+
+
 def identity(jobs: Sequence[JobRecord], workload: str) -> dict[str, Any]:
     """The fields of `Row` but for the run: the workload and what it is made of."""
     if not jobs:

@@ -214,6 +214,11 @@ class PairLabel:
         return f"{self.arms(row)[0]} over {self.baseline(row)}"
 
 
+def pair_label_of(runs: Sequence[Run]) -> PairLabel:
+    """How a pair of any of the runs is called, where no table of gains was made of them."""
+    return PairLabel(frozenset(run.info.run for run in runs if backends_are_shared(run)))
+
+
 def pair_labels(parts: Sequence[TablePart[R]]) -> PairLabel:
     """How a pair of any of the runs is called."""
     return PairLabel(frozenset(part.run for part in parts if part.by_name))

@@ -17,10 +17,12 @@ from typing import Any
 
 import pytest
 from folders import ROOT
+from history_support import noisy, write_history
 from hostile import hostile_picture, hostile_run
 from report_factory import four_pairs, make_job, make_run, write_run
 
 from report.html.build import make_page
+from report.html.site import SiteOptions, make_site
 from report.loading.runs import load_runs
 from report.plots import render
 
@@ -38,6 +40,8 @@ const place = (block, title) =>
   all(block + " thead th").findIndex((cell) => cell.textContent.trim() === title);
 const header = (block, at) => all(block + " thead th")[at];
 const sortBy = (block, at) => header(block, at).querySelector("button").click();
+const unfold = () => all("details").forEach((details) => { details.open = true; });
+const settled = () => new Promise((done) => setTimeout(done, 50));
 """
 
 pytestmark = pytest.mark.skipif(
@@ -90,12 +94,15 @@ def result(document: str) -> Any:
     return json.loads(html.unescape(found[1]))
 
 
-def with_script(page: str, script: str) -> str:
-    """The page without its policy and with a script, whose result is written into the document."""
+def with_script(page: str, script: str, *, unfolded: bool = True) -> str:
+    """The page without its policy and with a script, whose result is written into the document.
+    `unfolded`: the script finds everything unfolded.
+    """
     text, removed = POLICY.subn("", page)
     assert removed == 1
     added = f"""<script>{HELPERS}
 (async () => {{
+  {"unfold();" if unfolded else ""}
   const value = await (async () => {{ {script} }})();
   const output = document.createElement("pre");
   output.id = "result";
@@ -107,9 +114,9 @@ def with_script(page: str, script: str) -> str:
     return text.replace("</body>", f"{added}</body>")
 
 
-def seen(folder: Path, page: str, script: str, *flags: str) -> Any:
+def seen(folder: Path, page: str, script: str, *flags: str, unfolded: bool = True) -> Any:
     """What a script returns in the page."""
-    document, complaints = browse(folder, with_script(page, script), *flags)
+    document, complaints = browse(folder, with_script(page, script, unfolded=unfolded), *flags)
     assert complaints == []
     return result(document)
 
@@ -159,20 +166,20 @@ def test_rows_without_a_value_stay_last(page: str, tmp_path: Path) -> None:
 
 
 def test_text_and_answers_sort_too(page: str, tmp_path: Path) -> None:
-    run = f"run-{NAMES.index('glue-sst2-steady-20261123-003540') + 1}"
+    run = "run-glue-sst2-steady-20261123-003540"
     script = f"""
     const block = "{RUNTIMES}", at = place(block, "Model");
     sortBy(block, at);
     const answers = "article[aria-labelledby={run}]";
-    sortBy(answers, 2);
-    return [column(block, at), column(answers, 2)];
+    const gain = place(answers, "Steady state");
+    sortBy(answers, gain);
+    return [column(block, at), shown(answers).map((row) => Number(row.cells[gain].dataset.sort))];
     """
     models, answers = seen(tmp_path, page, script)
     assert models == sorted(models)
     assert len(set(models)) > 2
-    gains = [float(cell.split("%")[0].replace("−", "-")) for cell in answers]
-    assert gains == sorted(gains)
-    assert len(gains) == 6
+    assert answers == sorted(answers)
+    assert len(set(answers)) == 6
 
 
 def test_typing_filters_one_table_and_says_how_many(page: str, tmp_path: Path) -> None:
@@ -233,6 +240,101 @@ def test_nothing_is_wider_than_the_window(page: str, tmp_path: Path) -> None:
         if width < 700:  # the answers are cards, with nothing cut off
             assert each["cards"] > 0
             assert each["cut"] == 0
+
+
+def test_a_link_unfolds_what_it_leads_to_and_marks_the_rows(page: str, tmp_path: Path) -> None:
+    script = """
+    const folded = all("section > details").filter((details) => !details.open).length;
+    const number = document.querySelector("#gains .gain a");
+    const before = document.getElementById("replicates").open;
+    number.click();
+    await settled();
+    const target = document.querySelector(number.getAttribute("href"));
+    const lit = all("tr.lit");
+    const box = target.getBoundingClientRect();
+    return {folded, before, open: document.getElementById("replicates").open,
+            others: document.getElementById("jobs").open,
+            inView: box.top >= 0 && box.bottom <= innerHeight,
+            same: lit.every((row) => row.dataset.of === target.dataset.of), lit: lit.length};
+    """
+    found = seen(tmp_path, page, script, unfolded=False)
+    assert found["folded"] >= 6
+    assert (found["before"], found["open"], found["others"]) == (False, True, False)
+    assert found["inView"]
+    assert found["same"]
+    assert found["lit"] > 1
+
+
+def test_a_permalink_in_the_address_leads_to_its_pair(page: str, tmp_path: Path) -> None:
+    script = """
+    const link = all(".permalink")[3];
+    location.hash = link.getAttribute("href");
+    await settled();
+    const box = link.closest("tr").getBoundingClientRect();
+    return [box.top >= 0 && box.bottom <= innerHeight,
+            getComputedStyle(link.closest("tr").cells[1]).backgroundColor !== "rgba(0, 0, 0, 0)"];
+    """
+    assert seen(tmp_path, page, script, unfolded=False) == [True, True]
+
+
+def test_a_term_is_explained_to_pointer_and_keyboard(page: str, tmp_path: Path) -> None:
+    script = """
+    const tip = document.getElementById("tip"), found = [];
+    const hosts = [document.querySelector("#gains .lead .term"),
+                   header("#gains article", place("#gains article", "Parity"))
+                     .querySelector("button")];
+    for (const host of hosts) {
+      host.focus();
+      const box = tip.getBoundingClientRect();
+      found.push([document.activeElement === host, tip.hidden, tip.textContent,
+                  host.getAttribute("aria-describedby"),
+                  box.left >= 0 && box.right <= innerWidth && box.top >= 0]);
+      dispatchEvent(new KeyboardEvent("keydown", {key: "Escape"}));
+      found.push([tip.hidden, host.hasAttribute("aria-describedby")]);
+      host.dispatchEvent(new PointerEvent("pointerenter"));
+      found.push([tip.hidden]);
+      host.dispatchEvent(new PointerEvent("pointerleave"));
+      found.push([tip.hidden]);
+    }
+    return found;
+    """
+    found = seen(tmp_path, page, script, unfolded=False)
+    for said, escaped, over, left in (found[:4], found[4:]):
+        assert said[:2] == [True, False]
+        assert said[2].endswith(".")
+        assert said[3:] == ["tip", True]
+        assert (escaped, over, left) == ([True, False], [False], [True])
+    assert "learned alike" in found[4][2]
+
+
+def test_the_index_filters_its_runs_and_fits_a_phone(tmp_path: Path) -> None:
+    results = tmp_path / "results"
+    write_history(results, noisy(3))
+    write_run(results / "other", make_run(four_pairs(), run="other", suite="another"))
+    make_site([results], tmp_path / "site", SiteOptions(plots=False))
+    text = (tmp_path / "site" / "index.html").read_text()
+    script = """
+    const before = shown("#runs").length;
+    const chooser = document.querySelector("select[data-facet=suite]");
+    chooser.value = "another";
+    chooser.dispatchEvent(new Event("change", {bubbles: true}));
+    return [before, column("#runs", 1), shown("#histories").length];
+    """
+    before, runs, histories = seen(tmp_path, text, script)
+    assert before == 4
+    assert [run.split()[0] for run in runs] == ["other"]
+    assert histories == 0, "the history is of the other suite"
+    (tmp_path / "framed.html").write_text(
+        with_script(text, "return document.documentElement.scrollWidth"), encoding="utf-8"
+    )
+    around = """<body><script>addEventListener("message", (message) => {
+    const output = document.createElement("pre");
+    output.id = "result";
+    output.textContent = JSON.stringify(message.data);
+    document.body.append(output);
+    });</script><iframe src="framed.html" width="390" style="border: 0"></iframe></body>"""
+    document, _ = browse(tmp_path, around)
+    assert result(document) == 390
 
 
 def test_light_and_dark_by_system_and_by_choice(page: str, tmp_path: Path) -> None:

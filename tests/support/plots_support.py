@@ -84,13 +84,14 @@ def a_run(
     name: str = "made-up",
     arms: Sequence[str] = ("pytorch", "onnxruntime"),
     cards: int = 1,
+    backends: Sequence[str] = ("pytorch", "onnxruntime"),
 ) -> Run:
     """Three replicates of two arms on one workload, with everything that plots can show."""
     jobs, series = [], {}
     (folder / "series").mkdir(parents=True)
     for replicate in range(3):
         for arm, backend, step_s, setup_s in zip(
-            arms, ("pytorch", "onnxruntime"), (0.05, 0.04), (1.0, 5.0), strict=True
+            arms, backends, (0.05, 0.04), (1.0, 5.0), strict=True
         ):
             noise = 1 + 0.01 * replicate
             timing = Timing(

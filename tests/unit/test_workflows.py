@@ -24,6 +24,8 @@ from hypothesis import settings
 from property_support import NIGHTLY, REPEATABLE
 
 from harness import cli
+from report import cli as report_cli
+from report.commands.page import check_commit_url
 
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 SCHEMA = DATA / "github-workflow.schema.json"
@@ -213,6 +215,56 @@ def test_the_newest_nights_tables_go_into_the_summary(tmp_path: Path, has_run: b
     assert (tmp_path / "summary").exists() == has_run
     if has_run:
         assert (tmp_path / "summary").read_text() == "tables history/new-2\n"
+
+
+@pytest.mark.parametrize(("status", "made"), [(0, True), (1, True), (2, False)])
+def test_the_site_is_brought_up_to_date_with_options_that_exist(
+    tmp_path: Path, status: int, made: bool
+) -> None:
+    """A run that was set aside, status 1, is named in the index and does not stop it."""
+    program = tmp_path / ".venv" / "bin" / "report"
+    program.parent.mkdir(parents=True)
+    program.write_text(f'#!/bin/sh\nprintf "%s\\n" "$@" > called\nexit {status}\n')
+    program.chmod(0o755)
+    environment = {
+        "PATH": os.environ["PATH"],
+        "HISTORY": "history",
+        "SITE": "build/site",
+        "GITHUB_OUTPUT": "output",
+        "GITHUB_SERVER_URL": "https://forge.example",
+        "GITHUB_REPOSITORY": "team/bench",
+    }
+    command = ["bash", "-c", script("Site")]
+    assert subprocess.run(command, cwd=tmp_path, env=environment).returncode == 0
+    assert not (tmp_path / "called").exists(), "there is no night yet"
+    (tmp_path / "history" / "night-1").mkdir(parents=True)
+    (tmp_path / "history" / "night-1" / "run.json").write_text("{}")
+    done = subprocess.run(command, cwd=tmp_path, env=environment)
+    assert done.returncode == (0 if made else 2)
+    options = report_cli._parser().parse_args((tmp_path / "called").read_text().splitlines())
+    assert (options.results, options.out) == ([Path("history")], Path("build/site"))
+    assert options.commit_url == "https://forge.example/team/bench/commit/{commit}"
+    check_commit_url(options.commit_url)
+    assert (tmp_path / "output").exists() == made
+
+
+def test_the_site_is_an_artifact_and_a_page_only_where_that_is_switched_on() -> None:
+    nightly = load("nightly.yml")
+    job, pages = nightly["jobs"]["nightly"], nightly["jobs"]["pages"]
+    uploads = [step for step in job["steps"] if step.get("with", {}).get("path") == "build/site"]
+    assert job["env"]["SITE"] == "build/site"
+    assert [step["uses"].partition("@")[0] for step in uploads] == [
+        "actions/upload-artifact",
+        "actions/upload-pages-artifact",
+    ]
+    switch = "vars.BENCH_PAGES == 'true'"
+    assert [switch in step["if"] for step in uploads] == [False, True]
+    assert switch in pages["if"]
+    assert pages["needs"] == "nightly"
+    assert pages["permissions"] == {"pages": "write", "id-token": "write"}
+    assert "self-hosted" not in pages["runs-on"]
+    ignored = subprocess.run(["git", "check-ignore", "--quiet", "build/site"], cwd=ROOT)
+    assert ignored.returncode == 0, "a site in the checkout must not make the code count as changed"
 
 
 class Runner:

@@ -412,6 +412,6 @@ def test_what_was_no_number_is_named_with_its_line(
 def test_a_bar_without_a_throughput_says_why(rich: Path, tmp_path: Path) -> None:
     run = load_run(spoil(rich, tmp_path / "run", [("timing", "steady_samples_per_s")], -1.0))
     (picture,) = render([run], ["throughput"])
-    assert "onnxruntime: no steady state throughput in 3 of 3 replicates" in " ".join(
+    assert "ONNX Runtime: no steady state throughput in 3 of 3 replicates" in " ".join(
         picture.alt.split()
     )

@@ -180,6 +180,14 @@ def test_a_relative_folder_below_one_whose_name_is_no_text_is_refused_before_it_
     assert list(odd.iterdir()) == []
 
 
+def test_inference_of_a_translation_is_refused_before_anything_runs(tmp_path: Path) -> None:
+    options = "--task translation --do-train --inference-with-ort"
+    done = train(tmp_path / "model", "t5-tiny", options)
+    assert done.returncode == 2
+    assert "--inference-with-ort: the kind translation generates text" in done.stderr
+    assert not (tmp_path / "model").exists()
+
+
 def test_an_unknown_kind_is_told_with_the_installed_ones(tmp_path: Path) -> None:
     metadata = tmp_path / "site" / "toy-1.0.dist-info"
     metadata.mkdir(parents=True)

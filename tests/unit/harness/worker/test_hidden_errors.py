@@ -22,7 +22,7 @@ class Refusing:
 
 
 def test_a_partial_result_that_cannot_be_read(capfd: pytest.CaptureFixture[str]) -> None:
-    spec: Any = SimpleNamespace(warmup_steps=0)
+    spec: Any = SimpleNamespace(warmup_steps=0, arm=SimpleNamespace(injected_delay_ms=0.0))
     job = Job(spec, Refusing(), Refusing())  # type: ignore[arg-type]
     clock, losses = Refusing(), SimpleNamespace(values=[])
     job.prepared = Prepared(None, {}, Refusing(), losses, clock)  # type: ignore[arg-type]

@@ -10,21 +10,27 @@ import os
 import re
 import subprocess
 import sys
+import time
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 from folders import ROOT
+from history_support import noisy, write_history
 from hostile import HOSTILE, hostile_picture, hostile_run
 from report_factory import four_pairs, make_job, make_run, write_run
 
-from harness.schema.record import Host, State
+from harness.schema.record import Host, Pair, State
 from report.html import jobs as page_jobs
-from report.html.build import make_page
+from report.html.build import PageOptions, make_page
+from report.html.files import pictures_of, rules_beside
+from report.html.history import courses_among, slower_since
 from report.html.provenance import compare_arms, compare_runs
 from report.html.sorting import sort_key
-from report.loading.runs import load_runs
-from report.plots import Picture
+from report.html.terms import meaning
+from report.loading.runs import Run, load_runs
+from report.plots import Picture, render
+from report.regressions.check import Rules
 from report.tables.registry import build
 
 COMMITTED = [ROOT / "results" / name for name in ("published", "smoke-20261123-012757")]
@@ -130,27 +136,276 @@ def test_every_fragment_that_is_linked_to_exists() -> None:
     assert named <= set(ids)
 
 
-def test_the_answers_come_first_with_interval_and_verdict(tmp_path: Path) -> None:
+def answers_of(text: str) -> list[list[str]]:
+    """The cells of gains on a page: per row the steady state and end to end, in words."""
+    main = text[text.index('id="gains"') : text.index('id="tables"')]
+    rows = re.findall(r'<tr id="pair-.*?</tr>', main, re.DOTALL)
+    return [
+        [
+            " ".join(re.sub(r"<[^>]+>", " ", cell).split())
+            for cell in re.findall(r'<td class="answer .*?</td>', row, re.DOTALL)
+        ]
+        for row in rows
+    ]
+
+
+def run_of_times(
+    baseline: list[float],
+    candidate: list[float],
+    name: str = "onnxruntime",
+    backend: str = "onnxruntime",
+) -> Run:
+    """A run of one pair with these seconds for each steady step, and nothing end to end."""
+    jobs = [
+        make_job(arm, replicate, runtime_s=None, step_s=seconds, backend=of)
+        for replicate, both in enumerate(zip(baseline, candidate, strict=True))
+        for arm, seconds, of in zip(("pytorch", name), both, ("pytorch", backend), strict=True)
+    ]
+    pair = Pair(workload="tiny-sst2", baseline="pytorch", candidate=name)
+    return make_run(jobs, [pair])
+
+
+def test_the_verdict_comes_first_then_the_forest_plot_and_the_rest_is_folded(
+    tmp_path: Path,
+) -> None:
     jobs = [
         make_job(arm, replicate, runtime_s=seconds + replicate * 0.1, step_s=0.5)
         for replicate in range(4)
         for arm, seconds in (("pytorch", 100.0), ("onnxruntime", 80.0))
     ]
     text = make_page([make_run(jobs)], tmp_path / "page.html")
-    answers = text[text.index('class="data answers"') : text.index('id="tables"')]
-    cells = re.findall(r'<td class="answer".*?</td>', answers, re.DOTALL)
-    end_to_end, steady = (
-        re.sub(r"<svg.*?</svg>|<[^>]+>", "", cell, flags=re.DOTALL).split() for cell in cells
+    assert answers_of(text) == [
+        ["+0.00 to +0.00% not distinguishable", "+24.95% faster +24.89 to +25.02%"]
+    ]
+    names = ("verdict", "gains", "tables", "replicates", "provenance", "jobs", "terms", "notes")
+    places = [text.index(f'id="{name}"') for name in names]
+    assert places == sorted(places)
+    page = Parsed(text)
+    folded = [each.get("id") for each in page.all("details") if "id" in each]
+    assert folded == [*names[2:]]
+    assert not any("open" in each for each in page.all("details"))
+    said = " ".join(page.texts)
+    for word in ("Which backend", "How sure", "batch size", "learn the same", "become slower"):
+        assert said.index(word) < said.index("Throughput gain")
+    assert text.startswith("<!DOCTYPE html>")
+
+
+@pytest.mark.parametrize(
+    ("candidate", "words"),
+    [
+        ([0.50, 0.51, 0.50, 0.51], "faster"),
+        ([2.00, 2.01, 2.00, 2.01], "slower"),
+        ([0.50, 2.00, 0.50, 2.00], "not distinguishable"),
+    ],
+)
+def test_a_gain_that_is_not_told_from_0_is_its_interval_and_no_number(
+    tmp_path: Path, candidate: list[float], words: str
+) -> None:
+    text = make_page([run_of_times([1.0] * 4, candidate)], tmp_path / "page.html")
+    ((answer, _),) = answers_of(text)
+    number = re.match(r"[+−]\d+\.\d+%", answer)
+    assert words in answer
+    assert bool(number) == (words != "not distinguishable")
+
+
+def test_identical_arms_are_the_noise_floor_even_where_0_is_outside(tmp_path: Path) -> None:
+    run = run_of_times([1.0] * 4, [1.1, 1.11, 1.1, 1.11], "again", "pytorch")
+    text = make_page([run], tmp_path / "page.html")
+    ((answer, _),) = answers_of(text)
+    assert answer.endswith("noise floor")
+    head = text[: text.index('id="tables"')]
+    words = re.sub(r"<style>.*?</style>|<[^>]+>", " ", head, flags=re.DOTALL)
+    assert "slower" not in words.replace("Did anything become slower?", "")
+    assert "faster" not in words.replace("the first arm is faster", "")
+    assert "the arms are identical" in words
+
+
+def test_every_pair_has_a_permalink_that_stays(tmp_path: Path) -> None:
+    one = make_run(four_pairs(), run="one")
+    more = make_run(
+        [*four_pairs(), *(job for job in [make_job("extra", 0), make_job("extra", 1)])],
+        [
+            Pair(workload="tiny-sst2", baseline="pytorch", candidate="extra"),
+            Pair(workload="tiny-sst2", baseline="pytorch", candidate="onnxruntime"),
+        ],
+        run="one",
     )
-    assert end_to_end[:2] == ["+24.95%", "faster"]
-    assert end_to_end[3] == "to"
-    assert steady[:2] == ["0.00%", "undecided"]
-    assert (
-        text.index('id="gains"')
-        < text.index('id="tables"')
-        < text.index('id="provenance"')
-        < text.index('id="jobs"')
+    link = "pair-tiny-sst2-onnxruntime-over-pytorch"
+    for run in (one, more):
+        page = Parsed(make_page([run], tmp_path / "page.html"))
+        assert link in [row.get("id") for row in page.all("tr")]
+        assert f"#{link}" in [each["href"] for each in page.all("a")]
+    other = make_run(four_pairs(), run="other")
+    page = Parsed(make_page([one, other], tmp_path / "page.html"))
+    found = {row["id"] for row in page.all("tr") if (row.get("id") or "").startswith("pair-")}
+    assert found == {f"pair-{run}-tiny-sst2-onnxruntime-over-pytorch" for run in ("one", "other")}
+
+
+def test_pairs_whose_names_look_alike_in_a_link_have_links_of_their_own(tmp_path: Path) -> None:
+    """A name of one pair may be cut where another's goes on."""
+    pairs = [
+        Pair(workload="w", baseline="a-over-b", candidate="c"),
+        Pair(workload="w", baseline="b", candidate="c-over-a"),
+    ]
+    page = Parsed(make_page([make_run([], pairs)], tmp_path / "page.html"))
+    ids = [row["id"] for row in page.all("tr") if "id" in row]
+    assert len(ids) == len(set(ids)) == 2
+
+
+def test_numbers_lead_to_the_replicates_they_come_from(tmp_path: Path) -> None:
+    run = make_run(four_pairs(), git={"commit": "0123456789abcdef0123"})
+    text = make_page(
+        [run],
+        tmp_path / "page.html",
+        options=PageOptions(commit_url="https://forge.example/x/commit/{commit}"),
     )
+    tables = text[text.index('id="tables"') : text.index('id="replicates"')]
+    linked = re.findall(r'<td class="number"[^>]*><a href="#([gj]-[0-9a-f]+)">([^<]+)</a>', tables)
+    plain = re.findall(r'<td class="number"[^>]*>([^<]+)</td>', tables)
+    assert len(linked) > 10
+    assert plain == []
+    for target, _ in linked:
+        rows = re.findall(rf'<tr[^>]* data-of="{target}".*?</tr>', text)
+        assert len(rows) == 4, "a replicate each"
+        assert text.count(f'id="{target}"') == 1
+    gain = re.search(r'<td class="answer end_to_end".*?<a href="#(g-\w+)">\+25.00%', text)
+    assert gain is not None
+    of_pair = re.findall(rf'<tr[^>]* data-of="{gain[1]}".*?</tr>', text)
+    assert all("+25.0%" in row and "forge.example" in row for row in of_pair)
+    commits = [each["href"] for each in Parsed(text).all("a") if "forge" in (each["href"] or "")]
+    assert set(commits) == {"https://forge.example/x/commit/0123456789abcdef0123"}
+    assert len(commits) == 1 + 4, "of the run, and of every replicate"
+
+
+def test_what_is_no_commit_is_no_address(tmp_path: Path) -> None:
+    run = make_run(four_pairs(), git={"commit": "javascript:alert(1)"})
+    options = PageOptions(commit_url="https://forge.example/{commit}")
+    page = Parsed(make_page([run], tmp_path / "page.html", options=options))
+    assert {(link["href"] or "")[0] for link in page.all("a")} == {"#"}
+
+
+def test_every_column_says_what_it_means() -> None:
+    """Of every committed run, in the words of the metric's declaration or of the page's terms."""
+    folders = [folder.parent for folder in sorted((ROOT / "results").glob("*/run.json"))]
+    seen: set[str] = set()
+    for folder in folders:
+        runs, _ = load_runs([folder])
+        for table in build(runs).tables:
+            for column in table.columns:
+                seen.add(column.title)
+                assert meaning(column.title).endswith("."), f"{column.title} of {table.name}"
+    assert len(seen) > 40
+    assert meaning("no such word") == ""
+    text = make_page(load_runs(folders[:1])[0], ROOT / "page.html")
+    headers = re.findall(r'<th scope="col"[^>]*>(.*?)</th>', text[text.index("<main") :])
+    bare = [header for header in headers if "<abbr" not in header and "Forest plot" not in header]
+    assert [header for header in bare if header not in ("Name", "Value")] == [], "no tooltip"
+
+
+def test_pictures_stand_at_their_natural_size() -> None:
+    runs, _ = load_runs(COMMITTED)
+    pictures = render(runs, ["throughput", "losses"])
+    page = Parsed(make_page(runs, ROOT / "page.html", pictures=pictures))
+    sizes = [(int(image["width"] or 0), int(image["height"] or 0)) for image in page.all("img")]
+    drawn = [picture.svg for picture in pictures if picture.svg]
+    points = [re.search(r'width="([\d.]+)pt" height="([\d.]+)pt"', svg) for svg in drawn]
+    assert sizes == [
+        (round(float(found[1]) * 4 / 3), round(float(found[2]) * 4 / 3))
+        for found in points
+        if found
+    ]
+    assert len(sizes) > 2
+
+
+def luminance(colour: str) -> float:
+    """The relative luminance of #rrggbb, by WCAG 2."""
+    parts = [int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)]
+    linear = [
+        part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts
+    ]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def test_text_has_contrast_in_light_and_dark() -> None:
+    """At least 4.5 to 1 on every ground that it stands on: level AA of WCAG 2."""
+    style = (ROOT / "report/html/page.css").read_text()
+    colours = {
+        name: (light, dark)
+        for name, light, dark in re.findall(
+            r"--([\w-]+): light-dark\((#[0-9a-f]{6}), (#[0-9a-f]{6})\)", style
+        )
+    }
+    on = {
+        ("card", "ground", "lit", "hover"): ("ink", "quiet", "accent"),
+        ("card",): ("faster", "slower", "plain"),
+        ("good",): ("good-ink",),
+        ("bad",): ("bad-ink",),
+        ("telling",): ("telling-ink",),
+    }
+    compared = 0
+    for grounds, inks in on.items():
+        for ground in grounds:
+            for ink in inks:
+                for mode in (0, 1):
+                    one, other = sorted(luminance(colours[name][mode]) for name in (ground, ink))
+                    assert (other + 0.05) / (one + 0.05) >= 4.5, (ground, ink, mode)
+                    compared += 1
+    assert compared == 36
+
+
+# several nights
+
+
+def test_the_last_nights_verdict_and_the_history_come_first(tmp_path: Path) -> None:
+    factors = noisy(14)
+    factors[-2:, 1] *= 1.4
+    runs, _ = load_runs([write_history(tmp_path / "results", factors)])
+    text = make_page(runs, tmp_path / "page.html", pictures=pictures_of(runs, Rules()))
+    page = Parsed(text)
+    head = text[: text.index('id="gains"')]
+    words = " ".join(re.sub(r"<style>.*?</style>|<[^>]+>", " ", head, flags=re.DOTALL).split())
+    assert "Last night: 1 regression" in words
+    assert words.index("candidate regressed") < words.index("Which backend should I use?")
+    assert "Yes: tiny-sst2: ONNX Runtime over PyTorch, candidate regressed since" in words
+    assert 'id="plot-history-' in head, "the picture stands before the gains"
+    main = text[text.index('id="gains"') : text.index('id="earlier"')]
+    assert re.findall(r'<h3 id="(run-[^"]+)"', main) == ["run-night-013"]
+    earlier = text[text.index('id="earlier"') : text.index('id="tables"')]
+    assert len(re.findall(r'<h3 id="run-', earlier)) == 13
+    nights = text[text.index("Every night of") : text.index('id="gains"')]
+    assert nights.count("<tr>") == 1 + 14, "the head and a row for every night"
+    assert nights.index("night-013") < nights.index("night-000")
+    assert page.texts.count(f"{runs[0].info.suite}: 14 nights") == 1
+
+
+def test_a_steady_history_says_no_and_two_nights_are_too_few(tmp_path: Path) -> None:
+    for nights, answer in ((14, "No: 1 steady, against the 13 nights"), (2, "Not known yet")):
+        results = write_history(tmp_path / str(nights), noisy(nights))
+        runs, _ = load_runs([results])
+        (course,) = courses_among(runs, Rules())
+        assert slower_since([course], elsewhere=False)[0].startswith(answer)
+        assert (course.nights, course.worst) == (nights, "good" if nights > 2 else "telling")
+    alone, _ = load_runs([tmp_path / "14" / "night-003"])
+    assert courses_among(alone, Rules()) == []
+    assert slower_since([], elsewhere=False)[0].startswith("Not known from one run")
+
+
+def test_fourteen_nights_are_quick_to_make_and_light(tmp_path: Path) -> None:
+    """With all plots, of the committed nights; in processor time, for a busy host is slower."""
+    runs, _ = load_runs([ROOT / "results" / "nightly-history"])
+    assert len(runs) == 14
+    begin = time.process_time()
+    rules = rules_beside(runs)
+    text = make_page(
+        runs,
+        tmp_path / "page.html",
+        pictures=pictures_of(runs, rules),
+        options=PageOptions(rules),
+    )
+    assert time.process_time() - begin < 10
+    assert len(text.encode()) < 1_000_000
+    assert "Last night: 1 regression" in text
+    assert text.count("<img") > 2
 
 
 def test_cells_are_those_of_the_tables_and_notes_stand_under_them() -> None:
@@ -218,6 +473,9 @@ def test_logs_are_linked_to_where_they_are_and_nowhere_else(tmp_path: Path) -> N
     runs, _ = load_runs([folder])
     page = Parsed(make_page(runs, tmp_path / "pages" / "page.html"))
     links = [link["href"] for link in page.all("a") if not (link["href"] or "").startswith("#")]
+    assert "logs" not in make_page(
+        runs, tmp_path / "pages" / "page.html", options=PageOptions(logs=False)
+    ).replace("logs/missing.log", "")
     assert links == ["../results/mine/logs/a%20b.log", "../results/mine/javascript%3Aalert%281%29"]
 
 
@@ -268,6 +526,8 @@ def test_publications_have_no_provenance_and_no_jobs() -> None:
     assert 'id="provenance"' not in text
     assert 'id="jobs"' not in text
     assert "+17.98%" in text
+    assert "no interval" in text
+    assert "#g-" not in text, "a published number comes from no replicate that is known"
 
 
 def test_of_very_many_jobs_those_without_a_result_are_listed(
@@ -326,6 +586,23 @@ def test_what_was_set_aside_is_on_the_page_and_in_the_exit_code(tmp_path: Path) 
     assert done.returncode == 1
     assert "jobs.jsonl:9: not JSON" in done.stderr
     assert "jobs.jsonl:9: not JSON" in (tmp_path / "page.html").read_text()
+
+
+def test_a_dash_is_standard_output(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "results" / "mine", make_run(four_pairs()))
+    done = page_command(folder, "--no-plots", "-o", "-", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("<!DOCTYPE html>")
+    assert done.stdout.endswith("</html>\n")
+    assert [file.name for file in tmp_path.iterdir()] == ["results"], "no file called -"
+
+
+@pytest.mark.parametrize("address", ["https://forge.example/commit/", "javascript:{commit}"])
+def test_an_address_without_a_place_for_the_commit_is_refused(tmp_path: Path, address: str) -> None:
+    done = page_command(COMMITTED[0], "-o", tmp_path / "page.html", "--commit-url", address)
+    assert done.returncode == 2
+    assert "--commit-url" in done.stderr
+    assert not (tmp_path / "page.html").exists()
 
 
 def test_a_file_that_cannot_be_written_is_one_message(tmp_path: Path) -> None:

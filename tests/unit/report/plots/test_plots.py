@@ -102,7 +102,7 @@ def test_a_pair_without_a_gain_is_listed_with_its_reason(tmp_path):
     )
     (drawing,) = drawn(run, "gains")
     assert texts(drawing.figure).count("no gain: gone: no job recorded") == 1
-    assert "gone over pytorch, any time: no gain" in drawing.alt
+    assert "gone over PyTorch, any time: no gain" in drawing.alt
 
 
 def test_the_noise_floor_is_drawn_where_it_is_known(tmp_path):
@@ -138,7 +138,8 @@ def test_the_noise_floor_is_drawn_where_it_is_known(tmp_path):
     ][:1]
     low, high = (100 * end for end in floor.throughput[1:])
     assert (band.get_x(), band.get_x() + band.get_width()) == pytest.approx((low, high))
-    assert "again over pytorch (identical)" in " ".join(texts(drawing.figure))
+    assert "again over pytorch (A/A)" in " ".join(texts(drawing.figure)), "arms go by name here"
+    assert "noise floor (A/A), 95%" in texts(drawing.figure)
 
 
 def test_an_interval_beyond_the_axis_ends_in_an_arrow():
@@ -169,6 +170,51 @@ def test_many_pairs_go_into_several_figures_on_one_scale():
     assert (
         sum(len(labelled(each.figure.axes[0], "_steady_state")) for each in (first, second)) == 20
     )
+
+
+@pytest.mark.parametrize(
+    ("gains", "marks"),
+    [
+        ((0.1, 3.0), ["−75%", "−50%", "0", "+100%", "+300%"]),
+        ((0.01, 0.02), ["−1%", "0", "+1%", "+2%"]),
+    ],
+)
+def test_gains_lie_on_a_logarithmic_axis(gains, marks):
+    """Twice as fast is as far from 0 as half as fast, and marks are round."""
+    jobs = [
+        make_job(arm, 0, step_s=seconds, runtime_s=None, workload=f"w{n}")
+        for n, gain in enumerate(gains)
+        for arm, seconds in (("pytorch", 1.0), ("onnxruntime", 1 / (1 + gain)))
+    ]
+    (drawing,) = drawn(make_run(jobs), "gains")
+    (axes,) = drawing.figure.axes
+    drawing.figure.draw_without_rendering()
+    twice, zero, half = axes.transData.transform([(100, 0), (0, 0), (-50, 0)])[:, 0]
+    assert twice - zero == pytest.approx(zero - half)
+    low, high = axes.get_xlim()
+    shown = [
+        label.get_text()
+        for place, label in zip(axes.get_xticks(), axes.get_xticklabels(), strict=True)
+        if low <= place <= high
+    ]
+    assert set(shown) >= {"0"}
+    assert shown == sorted(shown, key=lambda text: float(text.replace("−", "-").rstrip("%")))
+    assert set(marks) & set(shown) >= {"0"}
+    assert len(shown) >= 3
+
+
+def test_arms_are_named_as_in_the_tables(tmp_path):
+    """By their backends where these tell them apart, else by their own names, in every plot."""
+    for folder, backends, names in (
+        ("apart", ("pytorch", "onnxruntime"), ("PyTorch", "ONNX Runtime")),
+        ("alike", ("pytorch", "pytorch"), ("pytorch", "onnxruntime")),
+    ):
+        run = a_run(tmp_path / folder, backends=backends)
+        for kind in KINDS:
+            (drawing,) = drawn(run, kind)
+            said = " ".join(texts(drawing.figure))
+            assert all(name in said for name in names), kind
+            assert all(name in drawing.alt for name in names), kind
 
 
 # throughput
@@ -202,13 +248,13 @@ def test_the_distribution_is_of_the_steady_steps_of_all_replicates(tmp_path):
     run = a_run(tmp_path)
     (drawing,) = drawn(run, "distribution")
     (axes,) = drawing.figure.axes
-    (line,) = labelled(axes, "pytorch (3 replicates)")
+    (line,) = labelled(axes, "PyTorch (3 replicates)")
     steady = np.concatenate(
         [50 * (1 + 0.01 * k) * np.linspace(0.9, 1.1, STEPS - 1)[9:] for k in range(3)]
     )
     assert line.get_xdata() == pytest.approx(np.sort(steady))
     assert line.get_ydata()[-1] == 1
-    assert f"pytorch: median {np.median(steady):.4g} ms" in drawing.alt
+    assert f"PyTorch: median {np.median(steady):.4g} ms" in drawing.alt
 
 
 def test_steps_that_hand_the_device_over_are_not_in_the_distribution():
@@ -234,12 +280,12 @@ def test_losses_are_means_over_replicates_and_parity_runs_are_drawn_as_recorded(
     )
     (drawing,) = drawn(run, "losses")
     replicates, of_parity_runs = drawing.figure.axes
-    (line,) = labelled(replicates, "onnxruntime (n = 3)")
+    (line,) = labelled(replicates, "ONNX Runtime (n = 3)")
     assert line.get_ydata() == pytest.approx(smoothed(losses_of(STEPS), 11))
     assert [list(line.get_ydata()) for line in of_parity_runs.lines] == [
         run.losses for run in parity_runs
     ]
-    assert "onnxruntime and pytorch 1e-05 apart at most, 0.0001 allowed: passed" in drawing.caption
+    assert "ONNX Runtime and PyTorch 1e-05 apart at most, 0.0001 allowed: passed" in drawing.caption
 
 
 def test_the_running_mean_is_of_the_steps_there_are():
@@ -355,8 +401,10 @@ def test_pictures_are_whole_svg_elements_with_ids_of_their_own(tmp_path):
         used = re.findall(r'(?:href="#|url\(#)([^")]+)', picture.svg)
         assert set(used) <= ids
         assert not re.search(
-            r"<(style|metadata|script|text|image)\b|https?://(?!www\.w3\.org)", picture.svg
+            r"<(style|metadata|script|image)\b|https?://(?!www\.w3\.org)", picture.svg
         )
+        assert "<text" in picture.svg, "letters as outlines would be most of a page"
+        assert "Verdana" in picture.svg, "which has the widths that the layout was made for"
         assert picture.title
         assert picture.alt
         assert picture.caption.endswith(".")
@@ -375,7 +423,7 @@ def test_dollars_are_no_mathtext(tmp_path):
     """Settings refuse such names, records of pairs and runs do not: a plot must bear them
     anywhere.
     """
-    run = a_run(tmp_path, "run $5")
+    run = a_run(tmp_path, "run $5", backends=("pytorch", "pytorch"))
     model = Model.model_construct(**{**dict(run.jobs[0].workload.model), "name": "a $b_2$ c"})
     arms = {"pytorch": "py$x_1$torch", "onnxruntime": "$\\frac{onnx$"}
     jobs = [
@@ -398,20 +446,20 @@ def test_dollars_are_no_mathtext(tmp_path):
 
 
 def test_an_arm_that_begins_with_an_underscore_is_in_the_legends(tmp_path):
-    run = a_run(tmp_path, arms=("_one", "__other"))
+    run = a_run(tmp_path, arms=("_one", "__other"), backends=("pytorch", "pytorch"))
     for kind in ("distribution", "losses", "breakeven"):
         legend = drawn(run, kind)[0].figure.axes[0].get_legend()
         assert [text.get_text().split()[0] for text in legend.get_texts()] == ["_one", "__other"]
 
 
 def test_arms_keep_their_look_in_all_plots_and_differ_without_colour(tmp_path):
-    looks = looks_of([make_run([make_job(f"arm{n}", 0) for n in range(6)], [])])
-    assert len({look.colour for look in looks.values()}) == 6 == len(COLOURS)
-    assert len({look.marker for look in looks.values()}) == 6 < len(MARKERS)
-    assert len({(str(look.line), look.hatch, look.marker) for look in looks.values()}) == 6
+    looks = looks_of([make_run([make_job(f"arm{n}", 0) for n in range(10)], [])])
+    assert len({look.colour for look in looks.values()}) == 10 == len(COLOURS)
+    assert len({look.marker for look in looks.values()}) == 10 == len(MARKERS)
+    assert {look.label for look in looks.values()} == {f"arm{n}" for n in range(10)}
     run = a_run(tmp_path)
-    curve = labelled(drawn(run, "losses")[0].figure.axes[0], "onnxruntime (n = 3)")[0]
-    other = labelled(drawn(run, "distribution")[0].figure.axes[0], "onnxruntime (3 replicates)")[0]
+    curve = labelled(drawn(run, "losses")[0].figure.axes[0], "ONNX Runtime (n = 3)")[0]
+    other = labelled(drawn(run, "distribution")[0].figure.axes[0], "ONNX Runtime (3 replicates)")[0]
     assert (
         (curve.get_color(), curve.get_marker())
         == (other.get_color(), other.get_marker())
@@ -469,7 +517,7 @@ def test_one_missing_series_of_many_is_said_in_the_caption(tmp_path):
     (tmp_path / "series" / "b1.parquet").unlink()
     (drawing,) = drawn(run, "distribution")
     assert "Not drawn: 1 of 6 jobs, whose series is missing." in drawing.caption
-    assert drawing.figure.axes[0].get_legend().get_texts()[0].get_text() == "pytorch (2 replicates)"
+    assert drawing.figure.axes[0].get_legend().get_texts()[0].get_text() == "PyTorch (2 replicates)"
     assert len(drawing.problems) == 1
 
 

@@ -169,7 +169,7 @@ def test_csv_and_the_page_have_it(tmp_path: Path) -> None:
     assert float(row["throughput_gain"]) == pytest.approx(1.0)
     assert (row["inference_batch_size"], row["provider"]) == ("1", "CPUExecutionProvider")
     page = make_page([run], tmp_path / "page.html")
-    assert page.index('<section id="inference"') < page.index("Inference, gain of ONNX Runtime")
+    assert page.index('<details id="inference"') < page.index("Inference, gain of ONNX Runtime")
     assert page.count("Inference, gain of ONNX Runtime over PyTorch") > 0
     assert '<a href="#inference">' in page
     assert 'id="inference"' not in make_page([make_run([make_job()], [])], tmp_path / "page.html")

@@ -137,6 +137,23 @@ def test_the_prefix_is_the_models_own_or_what_is_given(
     assert first.replace(" ", "") == text.replace(" ", "")
 
 
+def test_a_pretrained_model_has_its_own_prefix_and_tokens(tmp_path: Path) -> None:
+    """From a folder, whose configuration says that it is a T5."""
+    built_in = _kind(tmp_path, "t5-tiny")
+    tokens = built_in.load().tokenizer
+    folder = tmp_path / "model"
+    tokens.save_pretrained(folder)
+    sizes = {"d_model": 16, "d_ff": 16, "num_layers": 1, "num_heads": 2, "vocab_size": 4096}
+    (folder / "config.json").write_text(json.dumps({"model_type": "t5", **sizes}))
+    model = {"name": "m", "path": str(folder), "architecture": None, "weights": "pretrained"}
+    task = {"name": "t", "kind": "translation", "train_samples": 9, "eval_samples": 3}
+    job = worker.spec(tmp_path, model=model, task=task, training=DYNAMIC)
+    data = tasks.get("translation")(JobSpec.model_validate(job)).load()
+    assert tokens.decode(data.train[0]["input_ids"]).startswith("translate english to romanian")
+    assert data.train[0]["labels"] == built_in.load().train[0]["labels"]
+    assert data.sources.weights == "pretrained"
+
+
 def test_a_language_that_t5_has_no_name_for_needs_a_prefix(tmp_path: Path) -> None:
     kind = _kind(tmp_path, "t5-tiny", task={"options": {"target_lang": "xx"}})
     with pytest.raises(BenchError, match="what T5 calls the language 'xx'") as caught:
