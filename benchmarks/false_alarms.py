@@ -9,6 +9,10 @@ the alarms that the second run confirms: only these are told. An alarm counts wh
 is, when there was none the night before; a month is 30 nights. Power: the share of series in which
 a step on night 31 is told on that night, or on that or the next.
 
+First nights: series of 10 nights with 2% noise from night to night, four replicates each. The share
+that is told a regression on any night, second runs or not: where the noise is that of the
+replicates, and where replicates and second run agree and the nights do not.
+
 Outlying measurements: 4% of them, the second runs included, are 3% to 10% slow. (An outlier that
 holds for the whole night, second run included, is no false alarm but a slow night: no second run
 can tell; the last row shows its price.)
@@ -32,6 +36,7 @@ from tabulate import tabulate
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from report.regressions.detector import confirms, detect, replicates_allow
 from report.regressions.rehearsal import binomial_interval, new_alarms, walk
 from report.regressions.thresholds import CheckConfig, Thresholds, load_config
 
@@ -40,6 +45,7 @@ Array = np.ndarray[Any, np.dtype[np.float64]]
 CONFIG = Path(__file__).resolve().parents[1] / "configs" / "check.yaml"
 NIGHTS, STEP_NIGHT, MONTH = 60, 30, 30
 FIRST_JUDGED = 10  # nights before it
+FIRST_NOISE, REPLICATES, FALSE_FIRST = 0.02, 4, 0.01
 OUTLIERS, OUTLIER_RANGE = 0.04, (0.03, 0.10)
 
 
@@ -132,6 +138,33 @@ def power_rows(
     return rows
 
 
+def first_night_rows(
+    name: str, rng: np.random.Generator, series: int, thresholds: Thresholds, between_nights: bool
+) -> list[Row]:
+    """The share of series that are told a regression in their first FIRST_JUDGED nights."""
+    shape = (2, series, FIRST_JUDGED, REPLICATES)  # first run and second run
+    apart = FIRST_NOISE * np.sqrt(REPLICATES) * rng.standard_normal(shape)
+    if between_nights:
+        night = FIRST_NOISE * rng.standard_normal((1, series, FIRST_JUDGED, 1))
+        apart = np.broadcast_to(night, shape)
+    first, again = np.exp(apart.mean(axis=-1))
+    spread = apart[0].std(axis=-1, ddof=1)
+    told = {"with second runs": False, "without": False}
+    counts = [REPLICATES] * FIRST_JUDGED
+    for night in range(1, FIRST_JUDGED):
+        allowed = replicates_allow(spread[:, : night + 1], counts[: night + 1])
+        found = detect(first[:, : night + 1], thresholds, allowed)
+        told["with second runs"] |= confirms(found, again[:, night], thresholds) & (found.alarm > 0)
+        told["without"] |= found.alone > 1
+    rows = []
+    for how, of_series in told.items():
+        seen = int(np.sum(of_series))
+        low, high = binomial_interval(seen, series)
+        what = f"first nights, noise 2% {name}: regressions {how}"
+        rows.append(Row(what, seen / series, low, high, "of series", FALSE_FIRST))
+    return rows
+
+
 def simulate(series: int, seed: int, thresholds: Thresholds) -> list[Row]:
     """Every row; the same for the same arguments."""
 
@@ -153,6 +186,12 @@ def simulate(series: int, seed: int, thresholds: Thresholds) -> list[Row]:
             None,
             told_only=True,
         ),
+        *first_night_rows(
+            "between replicates", np.random.default_rng([seed, 8]), series, thresholds, False
+        ),
+        *first_night_rows(
+            "between nights", np.random.default_rng([seed, 9]), series, thresholds, True
+        ),
         *power_rows("noise 0.5%: a 2% step", *made(5, 0.005, 0.02), thresholds, {2: 0.95}),
         *power_rows("noise 0.5%: a 5% step", *made(6, 0.005, 0.05), thresholds, {1: 0.99}),
         *power_rows("noise 1%: a 5% step", *made(7, 0.01, 0.05), thresholds, {1: 0.95}),
@@ -164,7 +203,7 @@ def printed(rows: Sequence[Row]) -> str:
     marks = {None: "", True: "met", False: "MISSED"}
 
     def number(value: float, row: Row) -> str:
-        return f"{100 * value:.1f}%" if row.power else f"{value:.4f}"
+        return f"{100 * value:.1f}%" if row.unit == "of series" else f"{value:.4f}"
 
     return tabulate(
         [

@@ -69,7 +69,9 @@ class Frozen(BaseModel):
 class Point(Frozen):
     """One night of one pair: mean seconds per step of both arms over the replicates that count.
 
-    Of inference: mean seconds per batch of both engines.
+    Of inference: mean seconds per batch of both engines. `spread` is of a replicate: the standard
+    deviations of the logarithms of baseline's time, candidate's time and their ratio; None where
+    there is one replicate, or it was not recorded.
     """
 
     run: str
@@ -77,6 +79,8 @@ class Point(Frozen):
     commit: str = ""
     baseline_s: float
     candidate_s: float
+    replicates: int = Field(1, description="that count")
+    spread: tuple[float, float, float] | None = None
 
 
 class Change(Frozen):
@@ -86,13 +90,13 @@ class Change(Frozen):
 
     series: Series
     level: float = Field(description="of the tail")
-    mean: float = Field(description="of the nights before the tail, winsorised")
+    mean: float = Field(description="of the level before the tail, winsorised")
     change: float = Field(
         description="level / mean - 1; above 0 is slower (ratio: the candidate lost ground)"
     )
     score: float = Field(description="alarm above 1 (slower), below -1 (faster)")
     tail: int = Field(description="nights in the tail that scored highest")
-    nights: int = Field(description="nights before the tail")
+    nights: int = Field(description="nights of the level before the tail")
 
 
 class Finding(Frozen):
@@ -118,6 +122,19 @@ class Finding(Frozen):
     run: str = Field(description="tonight's run")
     since: str | None = Field(None, description="first run of the tail")
     last_good: str | None = Field(None, description="last run before the tail")
+    level_from: str = Field(
+        "",
+        description="when the first night of the level before the tail was, as created_at",
+    )
+    level_to: str = Field("", description="the same of its last night")
+    accepted_since: str = Field(
+        "",
+        description="from when on an acknowledgement counts, UTC, ISO 8601; empty: none does",
+    )
+    flips: str = Field(
+        "",
+        description="which arm's time flips between which levels, a sentence; empty: none does",
+    )
     gain: float | None = Field(None, description="tonight's throughput gain, fraction")
     gain_low: float | None = None
     gain_high: float | None = None

@@ -25,6 +25,7 @@ from harness.schema.verdict import (
     VerdictCode,
 )
 
+STILL = 0.5  # a change is still there where this share of it is left
 WORSE = 1.5  # told again when it moved half as far again as when it was told
 LEADING = {
     Cause.CANDIDATE_REGRESSED: Series.CANDIDATE,
@@ -44,6 +45,8 @@ class EventKind(StrEnum):
     NO_JUDGEMENT = "no judgement"
     STEADY = "steady"
     MOVED = "moved"
+    USUAL = "usual level"
+    FLIPPING = "flipping"
 
     @property
     def is_change(self) -> bool:
@@ -57,7 +60,9 @@ class EventKind(StrEnum):
 
     @property
     def closes(self) -> bool:
-        """Whether nothing is left to watch after it."""
+        """Whether nothing is left to watch after it. A slowdown that has become the usual level is
+        still there.
+        """
         return self in (EventKind.STEADY, EventKind.MOVED)
 
 
@@ -108,7 +113,7 @@ def new_events(verdict: Verdict, told: dict[str, Told]) -> tuple[list[Event], di
     """
     events, after = [], dict(told)
     whole_night = _whole_night(verdict)
-    for finding in [*verdict.findings, whole_night]:
+    for finding in [*verdict.findings, whole_night, *_hosts(verdict)]:
         before = told.get(subject_of(finding))
         kind = _kind(finding, before, is_night=finding is whole_night)
         if kind is not None:
@@ -119,7 +124,10 @@ def new_events(verdict: Verdict, told: dict[str, Told]) -> tuple[list[Event], di
         if not event.kind.closes:
             run = event.finding.run
             # The history is needed to draw the event, not to remember it.
-            kept = event.finding.model_copy(update={"history": [], "different": []})
+            of = event.finding
+            if event.kind is EventKind.USUAL and event.before and event.before.finding:
+                of = event.before.finding  # the level from before the change is what counts on
+            kept = of.model_copy(update={"history": [], "different": []})
             after[event.subject] = Told(
                 identity=event.identity, kind=event.kind, run=run, finding=kept
             )
@@ -133,11 +141,65 @@ def _kind(finding: Finding, told: Told | None, *, is_night: bool) -> EventKind |
         kind = EventKind.NO_JUDGEMENT if is_night else EventKind(state.value)
         is_new = told is None or told.kind is not kind or _farther(finding, told)
         return kind if is_new else None
+    if _is_host(finding):
+        if finding.flips:
+            return EventKind.FLIPPING if told is None else None
+        return EventKind.STEADY if told is not None else None
     # A pair that was missing and has any result runs again; what became slower is not steady while
     # it is watched.
-    if told is not None and (state is FindingState.STEADY or told.kind.is_absence):
-        return EventKind.STEADY
-    return None
+    if told is None or not (state is FindingState.STEADY or told.kind.is_absence):
+        return None
+    slowdown = told.kind in (EventKind.REGRESSION, EventKind.USUAL)
+    if slowdown and not _is_accepted(finding, told) and _is_still(finding, told):
+        return EventKind.USUAL if told.kind is EventKind.REGRESSION else None
+    return EventKind.STEADY
+
+
+def _is_accepted(finding: Finding, told: Told) -> bool:
+    """Whether an acknowledgement counts from after the level before the change on."""
+    if not finding.accepted_since:
+        return False
+    try:
+        since, before = (
+            datetime.fromisoformat(text)
+            for text in (finding.accepted_since, told.finding.level_to if told.finding else "")
+        )
+        return since > before
+    except (ValueError, TypeError):  # told by a version that did not date levels
+        return True
+
+
+def _is_still(finding: Finding, told: Told) -> bool:
+    """Whether a slowdown that was told is still there. Of one that only the channel remembers
+    nobody knows; it is what it was told to be.
+    """
+    if told.finding is None:
+        return told.kind is EventKind.USUAL
+    change, rest = leading(told.finding), left_of(finding, told.finding)
+    return change is not None and rest is not None and rest / change.change >= STILL
+
+
+def left_of(finding: Finding, told: Finding) -> float | None:
+    """How far the series that was told of is off its level before the change tonight, a fraction;
+    None: it is not known.
+
+    A steady night's level is that of the nights it is one of, not its own noisy value.
+    """
+    before = leading(told)
+    if before is None or not before.mean or not before.change:
+        return None
+    now = next((change for change in finding.changes if change.series == before.series), None)
+    if now is not None:
+        return (now.mean if finding.state is FindingState.STEADY else now.level) / before.mean - 1
+    if not finding.history or not finding.history[-1].baseline_s:
+        return None
+    newest = finding.history[-1]
+    values = {
+        Series.BASELINE: newest.baseline_s,
+        Series.CANDIDATE: newest.candidate_s,
+        Series.RATIO: newest.candidate_s / newest.baseline_s,
+    }
+    return values[before.series] / before.mean - 1
 
 
 def _farther(finding: Finding, told: Told) -> bool:
@@ -212,6 +274,36 @@ def _whole_night(verdict: Verdict) -> Finding:
         state=FindingState.MISSING if failed else FindingState.STEADY,
         reason=" ".join(verdict.problems) if failed else "",
     )
+
+
+def _hosts(verdict: Verdict) -> list[Finding]:
+    """Each host that tonight's pairs ran on, as a finding of its own: it flips where a pair of it
+    does, which is told once and not of every pair.
+    """
+    found = []
+    for host in dict.fromkeys(one.host for one in verdict.findings if one.host and one.changes):
+        flipping = [
+            f"{one.workload}, {one.candidate} against {one.baseline}: {one.flips}"
+            for one in verdict.findings
+            if one.host == host and one.flips
+        ]
+        found.append(
+            Finding(
+                workload="",
+                baseline="",
+                candidate="",
+                host=host,
+                run=verdict.run,
+                state=FindingState.WATCH if flipping else FindingState.STEADY,
+                flips="; ".join(flipping),
+            )
+        )
+    return found
+
+
+def _is_host(finding: Finding) -> bool:
+    """Whether it is of a host, not of a pair or the whole night."""
+    return not finding.workload and bool(finding.host)
 
 
 def is_older(verdict: Verdict, newest: str) -> bool:

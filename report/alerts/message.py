@@ -9,7 +9,7 @@ from enum import StrEnum
 
 from harness.schema.verdict import Cause, Change, Finding, Series
 from report.alerts.escape import lines, one_line
-from report.alerts.events import Event, EventKind, leading
+from report.alerts.events import STILL, Event, EventKind, leading, left_of
 from report.alerts.plot import PlottedCourse, bars, course_of
 from report.text import signed_percent
 
@@ -23,6 +23,7 @@ HEADINGS = {
     EventKind.STEADY: "Steady again",
     EventKind.MISSING: "Stopped running",
     EventKind.MOVED: "No longer comparable",
+    EventKind.FLIPPING: "This host flips between two levels",
 }
 
 
@@ -108,12 +109,16 @@ def pair_name(finding: Finding) -> str:
         one_line(finding.candidate, MOST_NAME),
         one_line(finding.baseline, MOST_NAME),
     )
-    return f"{workload}, {candidate} against {baseline}" if finding.workload else "the whole night"
+    if finding.workload:
+        return f"{workload}, {candidate} against {baseline}"
+    return one_line(finding.host, 2 * MOST_NAME) or "the whole night"
 
 
 def _title(event: Event) -> str:
     finding = event.finding
     heading = HEADINGS.get(event.kind, event.kind.capitalize())
+    if event.kind is EventKind.USUAL:
+        heading = _usual(event)
     if event.kind is EventKind.STEADY and event.before and event.before.kind.is_absence:
         heading = "Runs again"
     if event.before and event.before.kind is event.kind:
@@ -142,6 +147,13 @@ def _summary(event: Event) -> str:
         sentences.append(f"Run {finding.run} could not be judged.")
     elif event.kind is EventKind.MOVED:
         sentences.append(_moved(event))
+    elif event.kind is EventKind.USUAL:
+        sentences.append(_still(event))
+    elif event.kind is EventKind.FLIPPING:
+        sentences.append(
+            f"{finding.flips}. A change between these levels is not told of any pair; one beyond "
+            "them is. Look for what else runs on the host, its clocks and its temperature."
+        )
     else:
         sentences.append(_recovered(event))
     if finding.gain is not None and event.kind is not EventKind.MISSING:
@@ -181,29 +193,58 @@ def _confirmed(finding: Finding) -> str:
 def _recovered(event: Event) -> str:
     """What `steady` means: back where it was, or used to the new level. The levels say which."""
     before = event.before
+    if before and before.kind is EventKind.FLIPPING:
+        return f"In run {event.finding.run} no pair flips between two levels any more."
     if before and before.kind.is_absence:
         return f"Run {event.finding.run} has results again."
     told = leading(before.finding) if before and before.finding else None
-    newest = event.finding.history[-1] if event.finding.history else None
-    if told is None or newest is None or not told.mean or not told.change:
+    rest = left_of(event.finding, before.finding) if before and before.finding else None
+    if told is None or rest is None:
         return f"Run {event.finding.run} is steady."
-    values = {Series.BASELINE: newest.baseline_s, Series.CANDIDATE: newest.candidate_s}
-    now = values.get(
-        told.series, newest.candidate_s / newest.baseline_s if newest.baseline_s else told.mean
-    )
-    rest = now / told.mean - 1
     name = SERIES[told.series]
-    if rest / told.change >= 0.5:
+    if rest / told.change >= STILL and told.change < 0:
+        return (
+            f"It is steady at the new level: the {name} is {signed_percent(rest)} against the "
+            "level before the change."
+        )
+    if rest / told.change >= STILL:
+        because = (
+            "An acknowledgement has set the nights before aside."
+            if event.finding.accepted_since
+            else "The nights since then have become what it is compared with."
+        )
         return (
             f"It is steady, yet not where it was: the {name} is {signed_percent(rest)} against the "
-            f"level "
-            "before the change. "
-            "The nights since then, or an acknowledgement, have become what it is compared with."
+            f"level before the change. {because}"
         )
     return (
         f"The {name} is back: {signed_percent(rest)} against the level before the change, which "
-        f"had been "
-        "told as " + (f"{signed_percent(told.change)}.")
+        f"had been told as {signed_percent(told.change)}."
+    )
+
+
+def _usual(event: Event) -> str:
+    """ "Now the usual level: still +23.0% over 2026-01-28"."""
+    told = event.before.finding if event.before else None
+    rest = left_of(event.finding, told) if told else None
+    if told is None or rest is None:
+        return "Now the usual level"
+    over = told.level_to[:10] or told.last_good or "before"
+    return f"Now the usual level: still {signed_percent(rest)} over {one_line(over, MOST_NAME)}"
+
+
+def _still(event: Event) -> str:
+    """A slowdown that the nights have absorbed."""
+    told = event.before.finding if event.before else None
+    change = leading(told) if told else None
+    if told is None or change is None:
+        return f"Run {event.finding.run} is steady, and as slow as it was told."
+    since = f", slower since run {told.since}" if told.since else ""
+    return (
+        f"The {SERIES[change.series]} has not come back{since}; the level before was "
+        f"{_value(change, change.mean)}. The nights since then are what tonight is compared with, "
+        "so no further alarm comes of it. It stays open until the level is back or an "
+        "acknowledgement accepts it."
     )
 
 

@@ -19,6 +19,8 @@ SIGNS: dict[str, str] = {
     FindingState.NOT_ENOUGH_NIGHTS: "⚪",
     EventKind.NO_JUDGEMENT: "⚫",
     EventKind.MOVED: "⚪",
+    EventKind.USUAL: "🟠",
+    EventKind.FLIPPING: "🟡",
 }
 MOST_ROWS = 300  # GitHub takes 1 MiB per step
 

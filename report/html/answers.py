@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from report.analysis.gains import END_TO_END, STEADY_STATE, Measure
 from report.analysis.headline import GainVerdict, judged
 from report.analysis.metrics import Figure
+from report.analysis.replicates import only_interleaved
 from report.html.links import pair_id, replicates_id, run_id
 from report.loading.runs import Run
 from report.tables.columns import count, device, percent, state
@@ -18,14 +19,16 @@ from report.tables.footnotes import source_notes, where_and_when
 from report.tables.gain_axis import GainAxis, gain_axis, mark_label
 from report.tables.gain_rows import gain_rows
 from report.tables.gains import PairLabel, pair_label_of
+from report.tables.predicted import WHOLE, predicted_gains
 from report.tables.rows import GainRow
 from report.text import signed_percent
 
 # Of the forest plot, in its own units, and at either end: half of a mark's label fits.
 PLOT_WIDTH, PLOT_MARGIN = 300.0, 18.0
 LINE_HEIGHT = 22.0  # of a measure's line
-MEASURES = (STEADY_STATE, END_TO_END)  # the lines of a pair, from above
-SHAPES = {STEADY_STATE: "disc", END_TO_END: "box"}
+# The lines of a pair, from above. Where end to end is predicted, it was not measured.
+MEASURES = (STEADY_STATE, END_TO_END, WHOLE)
+SHAPES = {STEADY_STATE: "disc", END_TO_END: "box", WHOLE: "box"}
 NO_PARITY_RUNS = "not checked"  # parity was not asked for
 NOISE_FLOOR = "noise floor"
 VERDICTS = {  # the words beside a gain, and its class
@@ -153,7 +156,7 @@ class Forest:
 
 def forest_of(runs: Sequence[Run]) -> Forest:
     """The panels of `runs`, on one axis."""
-    rows = [gain_rows(run) for run in runs]
+    rows = [measured_and_predicted(run) for run in runs]
     label = pair_label_of(runs)
     axis = gain_axis(row for of_run in rows for row in of_run)
     several = len(runs) > 1
@@ -166,6 +169,16 @@ def forest_of(runs: Sequence[Run]) -> Forest:
         tuple(Tick(_x(axis, math.log1p(mark)), mark_label(mark)) for mark in axis.marks),
         _x(axis, 0.0),
     )
+
+
+def measured_and_predicted(run: Run) -> list[GainRow]:
+    """The gains of a run; of arms that took turns, which have no time end to end, that over all
+    epochs as predicted too.
+    """
+    rows = gain_rows(run)
+    if only_interleaved(run):
+        rows += [row for row in predicted_gains(run).rows if row.outcome.ok]
+    return rows
 
 
 def _panel(

@@ -31,6 +31,7 @@ from report.html.terms import TERMS, meaning
 from report.loading.runs import Run
 from report.regressions.check import Rules
 from report.tables.columns import device
+from report.tables.predicted import WHOLE
 from report.tables.registry import build
 from report.tables.rows import AnyRow
 from report.tables.table import Table
@@ -178,6 +179,7 @@ def make_page(
         tall=TALL,
         long=LONG,
         no_parity_runs=NO_PARITY_RUNS,
+        timed_measures=[measure for measure in _measures(forest) if measure is not WHOLE],
         several_runs=len(runs) > 1,
         replicates=replicates,
         replicates_left_out=replicates_left_out,

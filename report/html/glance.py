@@ -13,16 +13,25 @@ from dataclasses import dataclass
 from report.analysis.gains import END_TO_END, STEADY_STATE, Measure
 from report.analysis.headline import USEFUL, GainVerdict
 from report.analysis.parity import ParityOutcome
-from report.html.answers import gain_in_words, interval_in_words, verdict_of
+from report.html.answers import (
+    gain_in_words,
+    interval_in_words,
+    measured_and_predicted,
+    verdict_of,
+)
 from report.html.history import SuiteHistory, slower_since
 from report.loading.runs import Run
-from report.tables.gain_rows import gain_rows
 from report.tables.gains import PairLabel, pair_label_of
+from report.tables.predicted import WHOLE
 from report.tables.rows import GainRow
 from report.text import in_one_line
 
 MOST_SAID = 4  # sentences of an answer
-WHEN = {STEADY_STATE: "in the steady state", END_TO_END: "end to end"}
+WHEN = {
+    STEADY_STATE: "in the steady state",
+    END_TO_END: "end to end",
+    WHOLE: "over all epochs as predicted",
+}
 
 
 @dataclass(frozen=True)
@@ -44,7 +53,7 @@ def questions(
         courses: The histories on the page.
         elsewhere: Whether the history of a single run is on a page of its own.
     """
-    rows = [row for run in runs for row in gain_rows(run)]
+    rows = [row for run in runs for row in measured_and_predicted(run)]
     label = pair_label_of(runs)
     several = len({row.run for row in rows}) > 1
     return [
@@ -72,7 +81,7 @@ def _which(rows: Sequence[GainRow], label: PairLabel, several: bool) -> list[str
     if not rows:
         return ["No pair of arms is declared here."]
     said = []
-    for measure in (STEADY_STATE, END_TO_END):
+    for measure in WHEN:
         groups: dict[tuple[str, str, str], list[GainRow]] = {}
         for row in rows:
             if row.measure is measure:
@@ -136,7 +145,7 @@ def _how_sure(rows: Sequence[GainRow]) -> list[str]:
     counts = sorted({row.n for row in measured if row.n is not None})
     replicates = f"{counts[0]} to {counts[-1]}" if len(counts) > 1 else f"{counts[0]}"
     plural = "s" if counts[-1] > 1 else ""
-    for measure in (STEADY_STATE, END_TO_END):
+    for measure in WHEN:
         widths = [
             100 * (row.throughput_gain.high - row.throughput_gain.low) / 2
             for row in measured

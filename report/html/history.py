@@ -170,7 +170,7 @@ def _finding(finding: Finding, labels: dict[tuple[str, str, str], str]) -> Findi
         colour=COLOURS.get(finding.state, "telling"),
         pair=_name(finding.workload, finding.baseline, finding.candidate, labels),
         cause=finding.cause,
-        reason=in_one_line(finding.reason),
+        reason=in_one_line("; ".join(filter(None, [finding.reason, finding.flips]))),
         since=since,
         since_id=run_id(since) if since else "",
         replicates=replicates_id(

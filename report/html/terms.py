@@ -30,6 +30,7 @@ TERMS: dict[str, str] = {
     "Date (UTC)": "When the run was started, in universal time.",
     "Efficiency": "The speed-up over the number of processes.",
     "End to end": "The time of a whole job as Trainer reports it, set-up included.",
+    "End to end, predicted": "The time of a whole job, predicted from set-up and steady steps.",
     "Error": "Why there is no result.",
     "Export + session(s)": "Seconds for the export to ONNX and for making the session.",
     "GPU": "The device that trained.",

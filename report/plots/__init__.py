@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
@@ -39,9 +40,9 @@ class Picture:
     """One drawn plot, or, with an empty `svg`, one that is left out: then `caption` says why.
 
     All but `svg` are plain text, not escaped. `svg` is one `<svg>` element, its ids unique among
-    pictures (they begin with `name`), on a white ground, with letters as text; the same bytes at
-    every call. `name` is unique among pictures and good as a file's name. `alt` says in a sentence
-    or two what is seen. `problems`: a sentence for every series file that is missing or damaged.
+    pictures, on a white ground, with letters as text; the same bytes at every call. `name` is
+    unique among pictures and good as a file's name. `alt` says in a sentence or two what is seen.
+    `problems`: a sentence for every series file that is missing or damaged.
     """
 
     kind: str
@@ -79,12 +80,17 @@ def render(
             name=name,
             title=drawing.title,
             caption=drawing.caption,
-            svg=to_svg(drawing.figure, name, outlines=False) if drawing.figure else "",
+            svg=to_svg(drawing.figure, _prefix(name), outlines=False) if drawing.figure else "",
             alt=drawing.alt,
             problems=drawing.problems,
         )
         for kind, name, drawing in drawings(runs, kinds, more)
     ]
+
+
+def _prefix(name: str) -> str:
+    """What the ids of the picture of this name begin with: short, for there are thousands."""
+    return f"p{hashlib.sha256(name.encode()).hexdigest()[:6]}"
 
 
 def write(

@@ -8,8 +8,8 @@ and up to `min_nights` of them a change is beyond the fixed bound, too.
 
 The walk has no second runs, but hindsight: once a level has lasted SEEN nights, a change to it that
 is not there any more (`least_change_percent` between the medians of a series that fired, and p < P
-by Welch's t) is taken out, the weakest first. Sources: report.regressions.detector; Welch,
-Biometrika 34 (1947) 28-35.
+by Welch's t) is taken out, the weakest first. What is left is marked where both levels fit best, at
+most NEAR nights off. Sources: report.regressions.detector; Welch, Biometrika 34 (1947) 28-35.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from report.regressions.judge import series_of
 from report.regressions.thresholds import Thresholds
 
 PERSISTS = 2  # nights
+NEAR = 3  # nights
 SEEN = 5  # nights
 P = 0.001
 
@@ -57,7 +58,7 @@ def change_points(points: Sequence[Point], thresholds: Thresholds) -> list[Chang
         if tail:
             start = end - tail
             found.append((start, fired))
-    found = _still_there(series, found, thresholds)
+    found = _placed(series, _still_there(series, found, thresholds))
     edges = [0, *(index for index, _ in found), len(points)]
     changes = []
     for place, (index, fired) in enumerate(found):
@@ -91,6 +92,33 @@ def _still_there(
         if weakest is None:
             return found
         del found[weakest]
+
+
+def _placed(
+    series: Values, found: list[tuple[int, list[Direction]]]
+) -> list[tuple[int, list[Direction]]]:
+    """Each change where, at most NEAR nights off, the levels on both sides fit best now that both
+    are known; by the series that fired and moved most.
+    """
+    placed: list[tuple[int, list[Direction]]] = []
+    for place, (index, fired) in enumerate(found):
+        begin = placed[-1][0] if placed else 0
+        end = found[place + 1][0] if place + 1 < len(found) else series.shape[1]
+        window, at = series[:, begin:end], index - begin
+        moved = np.abs(
+            np.log(np.median(window[:, at:], axis=1) / np.median(window[:, :at], axis=1))
+        )
+        values = window[int(np.argmax(np.where(np.array(fired) != 0, moved, -1.0)))]
+
+        def misfit(split: int, values: Values = values) -> float:
+            parts = (values[:split], values[split:])
+            return float(sum(np.abs(part - np.median(part)).sum() for part in parts))
+
+        near = range(max(PERSISTS, at - NEAR), min(at + NEAR, len(values) - PERSISTS) + 1)
+        # The night that it was found on where both fit equally well.
+        best = min(near, key=lambda split: (misfit(split), abs(split - at)), default=at)
+        placed.append((begin + best, fired))
+    return placed
 
 
 def _strength(before: Values, after: Values, thresholds: Thresholds) -> float:

@@ -161,6 +161,7 @@ def _finding(checking: _Check, tonight: Night) -> Finding:
     points = [one.point for one in (*kept, tonight) if one.point is not None]
     others = [one for one in past if one.point is not None and one.setting != tonight.setting]
     said = _of_others(tonight, others, alike)
+    accepted_since = accepted.since.isoformat(timespec="seconds") if accepted else ""
     if accepted is not None and len(kept) < len(alike):
         said.append(
             f"{len(alike) - len(kept)} nights before {accepted.since:%Y-%m-%d} are set aside: "
@@ -174,6 +175,7 @@ def _finding(checking: _Check, tonight: Night) -> Finding:
             FindingState.NOT_ENOUGH_NIGHTS,
             reason,
             history=points,
+            accepted_since=accepted_since,
             different=_in_words(last.run, tonight.run) if last else [],
         )
     second = _second(checking, tonight)
@@ -190,6 +192,10 @@ def _finding(checking: _Check, tonight: Night) -> Finding:
         last_good=last_good.name,
         changes=found.changes,
         confirmed=found.confirmed,
+        level_from=found.level[0].created_at if found.level else "",
+        level_to=found.level[1].created_at if found.level else "",
+        accepted_since=accepted_since,
+        flips=found.flips,
         measure_again=found.alarm and checking.again is None,
         history=points,
         different=[] if steady else _in_words(last_good.run, tonight.run),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -159,7 +160,9 @@ def _night(
 
 
 def point_of(run: Run, seconds: Sequence[tuple[float, float]]) -> Point:
-    """The night's point: the means over replicates of what (baseline, candidate) took."""
+    """The night's point: the means over replicates of what (baseline, candidate) took, and how far
+    the replicates are apart.
+    """
     baseline_s, candidate_s = (math.fsum(arm) / len(seconds) for arm in zip(*seconds, strict=True))
     return Point(
         run=run.info.run,
@@ -167,6 +170,19 @@ def point_of(run: Run, seconds: Sequence[tuple[float, float]]) -> Point:
         commit=str(run.info.git.get("commit") or ""),
         baseline_s=baseline_s,
         candidate_s=candidate_s,
+        replicates=len(seconds),
+        spread=_spread(seconds),
+    )
+
+
+def _spread(seconds: Sequence[tuple[float, float]]) -> tuple[float, float, float] | None:
+    if len(seconds) < 2 or not all(usable(time) for both in seconds for time in both):
+        return None
+    logs = [(math.log(one), math.log(other)) for one, other in seconds]
+    return (
+        statistics.stdev(one for one, _ in logs),
+        statistics.stdev(other for _, other in logs),
+        statistics.stdev(other - one for one, other in logs),
     )
 
 

@@ -29,13 +29,16 @@ class Thresholds(Strict):
     """
 
     sigmas: float = Field(
-        2.7, gt=0, description="alarm of one or two nights; a second run the same night decides"
+        2.3, gt=0, description="alarm of one or two nights; a second run the same night decides"
     )
-    sigmas_long: float = Field(3.5, gt=0, description="the same for tails of 3 nights and more")
+    sigmas_long: float = Field(2.7, gt=0, description="the same for tails of 3 nights and more")
     sigmas_again: float = Field(
-        2.0, gt=0, description="the second run alone must be so far off, to the same side"
+        2.1, gt=0, description="the second run alone must be so far off, to the same side"
     )
-    sigmas_alone: float = Field(3.5, gt=0, description="an alarm that no second run was made for")
+    sigmas_alone: float = Field(2.8, gt=0, description="an alarm that no second run was made for")
+    sigmas_few: float = Field(
+        3.1, gt=0, description="an alarm after fewer than min_nights, with a second run or without"
+    )
     least_change_percent: float = Field(
         1.0, ge=0, description="percent of the level: what is less is never an alarm"
     )
@@ -43,11 +46,16 @@ class Thresholds(Strict):
         0.2, gt=0, description="percent: the noise is never taken to be less"
     )
     fixed_bound_percent: float = Field(
-        5.0, gt=0, description="percent: what is an alarm after fewer than min_nights"
+        5.0, gt=0, description="percent: what is less is no alarm after fewer than min_nights"
     )
-    min_nights: int = Field(10, ge=3, description="nights before the tail that the detector needs")
-    baseline_nights: int = Field(30, ge=3, description="nights before the tail at most")
-    longest_tail: int = Field(10, ge=1, description="nights")
+    first_bound_percent: float = Field(
+        10.0, gt=0, description="percent: the same after fewer than five nights"
+    )
+    min_nights: int = Field(
+        10, ge=3, description="nights before the tail from which on the bounds above are not needed"
+    )
+    baseline_nights: int = Field(60, ge=3, description="nights before tonight that are looked at")
+    longest_tail: int = Field(8, ge=1, description="nights")
     watch_score: float = Field(
         0.85, gt=0, le=1, description="share of an alarm's threshold from which a pair is on watch"
     )

@@ -256,7 +256,7 @@ def _would_take(rows: Sequence[HeadlineRow]) -> list[str]:
         to = "tell the gain from 0" if target is None else f"bound the gain to ±{target:g} pp"
         said.setdefault(f"{number} replicates would {to}", []).append(row)
     return [
-        text if len(of) == len(few) else f"{text} {_and(_WHEN[row.measure] for row in of)}"
+        text if len(of) == len(rows) else f"{text} {_and(_WHEN[row.measure] for row in of)}"
         for text, of in said.items()
     ]
 

@@ -28,6 +28,7 @@ from report.analysis.metrics import (
     RUNTIME,
     SETUP,
     THROUGHPUT_GAIN,
+    WARM_SETUP,
     AnyMetric,
     Figure,
     JobMetric,
@@ -714,7 +715,7 @@ def describe_key(key: str) -> Key:
 @cache
 def _keys() -> dict[str, Key]:
     found: dict[str, Key] = {}
-    for metric in (*JOB_METRICS, *PREDICTED):
+    for metric in (*JOB_METRICS, *PREDICTED, WARM_SETUP):
         found |= dict(_keys_of_metric(metric))
     for engine, label in ENGINE_LABELS.items():
         for of_engine in INFERENCE_METRICS:

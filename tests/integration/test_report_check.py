@@ -175,12 +175,38 @@ def test_other_packages_and_an_injected_fault_do_not_part_nights(tmp_path: Path)
 
 
 @pytest.mark.parametrize(
-    ("last", "state", "code"), [(1.06, "regression", 1), (1.04, "not enough nights", 0)]
+    ("nights", "last", "state", "bound"),
+    [
+        (5, 1.11, "regression", "10%"),
+        (5, 1.09, "not enough nights", "10%"),
+        (8, 1.06, "regression", "5%"),
+        (8, 1.04, "not enough nights", "5%"),
+    ],
 )
-def test_few_nights(tmp_path: Path, last: float, state: str, code: int) -> None:
-    verdict = verdict_of(history(tmp_path, nights=5, last=(1, last)))
-    assert (verdict.findings[0].state, verdict.exit_code) == (state, code)
-    assert "5%" in verdict.findings[0].reason
+def test_few_nights(tmp_path: Path, nights: int, last: float, state: str, bound: str) -> None:
+    verdict = verdict_of(history(tmp_path, nights=nights, last=(1, last)))
+    assert verdict.findings[0].state == state
+    assert verdict.exit_code == (state == "regression")
+    assert f"fixed bound of {bound}" in verdict.findings[0].reason
+
+
+@pytest.mark.parametrize(("apart", "state"), [(1.0, "regression"), (1.3, "not enough nights")])
+def test_replicates_that_are_far_apart_widen_the_bound_of_the_first_nights(
+    tmp_path: Path, apart: float, state: str
+) -> None:
+    """The candidate's second replicate of each night is `apart` times as slow as the first one; the
+    last night is 12% slower.
+    """
+    for night in range(4):
+        path = write_night(tmp_path, night, (1, 1.12 if night == 3 else 1.0))
+        lines = [json.loads(line) for line in (path / "jobs.jsonl").read_text().splitlines()]
+        for line in lines:
+            if line["replicate"] == 1 and line["arm"]["name"] == "onnxruntime":
+                line["timing"]["steady_step_s"] *= apart
+        (path / "jobs.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    finding = finding_of(tmp_path)
+    assert finding.state == state
+    assert finding.history[0].replicates == 2
 
 
 def test_the_first_night_cannot_be_judged(tmp_path: Path) -> None:

@@ -249,7 +249,9 @@ class GitHub:
             self.comments[number].append(content)
             return Answer(201, content)
         if request.method == "PATCH":
-            self.issues[number - 1].update(content)
+            labels = [{"name": name} for name in content.get("labels", [])]
+            changed = {**content, **({"labels": labels} if "labels" in content else {})}
+            self.issues[number - 1].update(changed)
             return Answer(200, self.issues[number - 1])
         if comments:
             return self._paged(request, self.comments[number])

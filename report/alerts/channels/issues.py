@@ -19,6 +19,7 @@ from report.alerts.render_markdown import body_markdown, message_markdown
 from report.alerts.secrets import TOKEN, split_address
 
 LABEL = "bench-alert"
+USUAL_LABEL = "bench-usual-level"  # of an issue that stays open, for nothing changes any more
 REPOSITORY, API = "GITHUB_REPOSITORY", "GITHUB_API_URL"
 MOST_TITLE, MOST_BODY = 250, 65_000  # GitHub takes 256 and 65536 characters
 PAGE, MOST_PAGES = 100, 100
@@ -69,7 +70,7 @@ class Issues(AlertChannel):
         number = "closed" if message.event.kind.closes else "open"
         return (
             f"{cut(message.title, MOST_TITLE)}\n({number}, label "
-            f"{self._label()})\n\n{self._body(message)}"
+            f"{', '.join(self._labels(message))})\n\n{self._body(message)}"
         )
 
     def _step(self, message: Message) -> str:
@@ -81,7 +82,7 @@ class Issues(AlertChannel):
             content = {
                 "title": cut(message.title, MOST_TITLE),
                 "body": self._body(message),
-                "labels": [self._label()],
+                "labels": self._labels(message),
             }
             created, _ = self._call("POST", "issues", content)
             return f"issue #{created['number']} opened"
@@ -134,16 +135,21 @@ class Issues(AlertChannel):
         comments = self._pages(f"issues/{issue['number']}/comments?per_page={PAGE}", MOST_PAGES)
         return any(mark in (comment.get("body") or "") for comment in comments)
 
-    def _wanted(self, issue: Issue, message: Message) -> dict[str, str]:
+    def _wanted(self, issue: Issue, message: Message) -> dict[str, Any]:
         """What has to change of the issue itself. Its body stays as a person may have edited it,
         but for the marker.
         """
         closing = message.event.kind.closes
-        wanted: dict[str, str] = {}
+        wanted: dict[str, Any] = {}
         body = SUBJECT.sub(_subject_mark(message), issue["body"])
         title = cut(message.title, MOST_TITLE)
         wanted |= {"body": body} if body != issue["body"] else {}
         wanted |= {"title": title} if title != issue["title"] else {}
+        labels = [str(label["name"]) for label in issue.get("labels", [])]
+        usual = message.event.kind is EventKind.USUAL
+        if usual != (USUAL_LABEL in labels):
+            kept = [name for name in labels if name != USUAL_LABEL]
+            wanted |= {"labels": [*kept, USUAL_LABEL] if usual else kept}
         if closing and issue["state"] != "closed":
             wanted |= {"state": "closed", "state_reason": "completed"}
         if not closing and issue["state"] != "open":
@@ -157,6 +163,10 @@ class Issues(AlertChannel):
     def _comment(self, message: Message) -> str:
         mark = f"\n<!-- bench-alert {message.identity} -->\n"
         return cut(message_markdown(message), MOST_BODY - len(mark)) + mark
+
+    def _labels(self, message: Message) -> list[str]:
+        usual = message.event.kind is EventKind.USUAL
+        return [self._label(), *([USUAL_LABEL] if usual else [])]
 
     def _label(self) -> str:
         return one_line(self.target) or LABEL

@@ -16,7 +16,7 @@ from report.regressions.rehearsal import binomial_interval, new_alarms, walk
 from report.regressions.thresholds import CheckConfig, Thresholds
 
 FOLDER = ROOT / "benchmarks"
-TARGETS = 5
+TARGETS = 9
 
 
 @pytest.fixture(scope="module")
@@ -50,14 +50,18 @@ def test_a_small_simulation_agrees(benchmark, committed) -> None:
         for row in rows
         if row.high < by_name[row.what]["low"] or by_name[row.what]["high"] < row.low
     ]
-    assert len(apart) <= 1  # of 19 intervals at 95% each
+    assert len(apart) <= 1  # of 23 intervals at 95% each
 
 
 def test_it_can_miss_its_targets(benchmark) -> None:
     """Deaf thresholds see no step, nervous ones see ghosts."""
     deaf = benchmark.simulate(60, 0, Thresholds(sigmas=9, sigmas_long=9, sigmas_alone=9))
     assert [row.met for row in deaf if row.power and row.target].count(False) >= 2
-    nervous = benchmark.simulate(60, 0, Thresholds(sigmas=1.5, sigmas_long=1.5, sigmas_again=0.5))
+    nervous = benchmark.simulate(
+        60,
+        0,
+        Thresholds(sigmas=1, sigmas_long=1, sigmas_again=0.2, least_change_percent=0.1),
+    )
     assert not next(row for row in nervous if row.target == 0.01).met
     assert "MISSED" in benchmark.printed(nervous)
 

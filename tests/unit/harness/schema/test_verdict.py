@@ -13,15 +13,21 @@ from harness.schema.verdict import Cause, FindingState, Series, Verdict, Verdict
 RECORDED = (DATA / "verdict.json").read_text(encoding="utf-8")
 
 
-def test_a_verdict_of_an_earlier_version_is_read_and_written_byte_by_byte() -> None:
-    """The file was written when states were plain texts."""
+def test_a_verdict_of_an_earlier_version_is_read_and_what_it_says_is_written_as_it_was() -> None:
+    """The file was written when states were plain texts, and before levels had dates."""
     verdict = Verdict.model_validate_json(RECORDED)
     assert verdict.exit_code is VerdictCode.REGRESSION
     (finding,) = verdict.findings
     assert finding.state is FindingState.REGRESSION
     assert finding.cause is Cause.CANDIDATE_REGRESSED
     assert [change.series for change in finding.changes] == list(Series)
-    assert verdict.model_dump_json(indent=2) + "\n" == RECORDED
+    assert finding.history[0].spread is None
+    written = verdict.model_dump(mode="json")
+    for name in ("level_from", "level_to", "accepted_since", "flips"):
+        assert written["findings"][0].pop(name) == ""
+    for point in written["findings"][0]["history"]:
+        assert (point.pop("replicates"), point.pop("spread")) == (1, None)
+    assert json.dumps(written, indent=2, ensure_ascii=False) + "\n" == RECORDED
 
 
 @pytest.mark.parametrize(

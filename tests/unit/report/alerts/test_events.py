@@ -43,6 +43,47 @@ def test_recovery_follows_an_alarm_only() -> None:
     assert kinds(verdict(finding()), steady, steady) == [["regression"], ["steady"], []]
 
 
+def test_a_slowdown_that_stays_is_the_usual_level_until_it_is_back_or_accepted() -> None:
+    absorbed = [verdict(finding(night, "steady", 1.05, 16), night=night) for night in (45, 46)]
+    slower = verdict(finding())
+    back = verdict(finding(47, "steady", 1.0, 0), night=47)
+    assert kinds(slower, *absorbed, back) == [["regression"], ["usual level"], [], ["steady"]]
+    since = {"accepted_since": "2025-07-01T00:00:00+00:00"}
+    accepted = verdict(finding(47, "steady", 1.05, 18, **since), night=47)
+    assert kinds(slower, *absorbed, accepted) == [["regression"], ["usual level"], [], ["steady"]]
+    assert kinds(slower, accepted) == [["regression"], ["steady"]]
+    dated = verdict(finding(level_to="2025-07-02T00:00:00+00:00"))  # accepted before it became slow
+    assert kinds(dated, accepted) == [["regression"], ["usual level"]]
+    worse = verdict(finding(48, factor=1.2), night=48)
+    assert kinds(slower, *absorbed, worse)[-1] == ["regression"]
+
+
+def test_a_usual_level_that_only_the_channel_remembers_stays_open() -> None:
+    steady = verdict(finding(45, "steady", 1.05, 16), night=45)
+    subject = subject_of(finding())
+    for kind, found in (("usual level", []), ("regression", ["steady"])):
+        told = {subject: Told(identity="0" * 16, kind=kind)}
+        assert [event.kind for event in new_events(steady, told)[0]] == found
+
+
+def test_an_improvement_that_stays_is_steady() -> None:
+    faster = verdict(finding(state="improvement", factor=0.9))
+    absorbed = verdict(finding(45, "steady", 0.9, 16), night=45)
+    assert kinds(faster, absorbed) == [["improvement"], ["steady"]]
+
+
+def test_a_host_that_flips_is_told_once_and_not_of_every_pair() -> None:
+    flips = [
+        finding(31, "watch", 1.0, workload=name, flips="candidate's time flips between a and b")
+        for name in ("one", "other")
+    ]
+    steady = [finding(33, "watch", 1.0, workload=name) for name in ("one", "other")]
+    found = nights(verdict(*flips, night=31), verdict(*flips, night=32), verdict(*steady, night=33))
+    assert [[event.kind for event in events] for events in found] == [["flipping"], [], ["steady"]]
+    assert "one, onnxruntime against pytorch" in found[0][0].finding.flips
+    assert "other, onnxruntime against pytorch" in found[0][0].finding.flips
+
+
 def test_a_pair_that_was_missing_runs_again_whatever_its_state() -> None:
     for state in ("steady", "watch", "not enough nights"):
         assert kinds(verdict(finding(state="missing")), verdict(finding(31, state), night=31)) == [

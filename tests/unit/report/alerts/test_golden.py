@@ -95,7 +95,16 @@ def cases() -> Iterator[tuple[str, Verdict, dict[str, Told]]]:
     yield "missing", gone, {}
     yield "runs-again", steady, told_of(gone)
     yield "steady-where-it-was", steady, slower
-    yield "steady-elsewhere", verdict(finding(45, "steady", 1.05, 16), night=45), slower
+    dated = told_of(verdict(finding(level_to="2025-06-28T02:00:00Z")))
+    absorbed = finding(45, "steady", 1.05, 16)
+    accepted = finding(45, "steady", 1.05, 16, accepted_since="2025-07-01T00:00:00+00:00")
+    faster = told_of(verdict(finding(state="improvement", factor=0.95)))
+    flips = finding(31, "watch", 1.0, flips="candidate's time flips between 28 ms and 29.5 ms")
+    yield "usual-level", verdict(absorbed, night=45), dated
+    yield "steady-accepted", verdict(accepted, night=45), slower
+    yield "steady-faster", verdict(finding(45, "steady", 0.95, 16), night=45), faster
+    yield "flipping", verdict(flips, night=31), {}
+    yield "flips-no-more", verdict(finding(32, "watch", 1.0), night=32), told_of(verdict(flips))
     yield "moved", verdict(elsewhere, night=31), slower
     yield "no-judgement", failed, {}
     for cause, state, baseline, candidate in CHANGES:

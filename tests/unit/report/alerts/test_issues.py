@@ -76,6 +76,23 @@ def test_opened_commented_on_closed_and_opened_again(tmp_path: Path) -> None:
     assert len(github.comments[1]) == 3
 
 
+def test_a_slowdown_that_has_become_usual_stays_open_under_a_label(tmp_path: Path) -> None:
+    github = GitHub()
+    with served(github) as server:
+        tell(tmp_path, server, verdict(finding()))
+        absorbed = verdict(finding(45, "steady", 1.05, 16), night=45)
+        tell(tmp_path, server, absorbed)
+        (issue,) = github.issues
+        assert issue["state"] == "open"
+        assert issue["labels"] == [{"name": "bench-alert"}, {"name": "bench-usual-level"}]
+        assert issue["title"].startswith("Now the usual level: still +5.6% over ")
+        (tmp_path / "state.json").unlink()  # the issue remembers
+        tell(tmp_path, server, verdict(finding(46, "steady", 1.05, 17), night=46))
+        assert (issue["state"], len(github.comments[1])) == ("open", 1)
+        tell(tmp_path, server, verdict(finding(47, factor=1.2), night=47))
+        assert issue["labels"] == [{"name": "bench-alert"}]
+
+
 def test_one_issue_per_pair_among_many_pages(tmp_path: Path) -> None:
     github = GitHub(page=2)
     pairs = [finding(workload=f"model-{number}") for number in range(9)]

@@ -71,8 +71,11 @@ def test_steady_says_whether_it_is_back_or_only_used_to_it() -> None:
     _, before = new_events(verdict(finding()), {})
     back = new_events(verdict(finding(31, "steady", 1.0, 0), night=31), before)[0][0]
     assert "is back" in compose(back).summary
-    used = new_events(verdict(finding(45, "steady", 1.05, 16), night=45), before)[0][0]
-    assert "yet not where it was: the candidate time is +5.6%" in compose(used).summary
+    used = finding(45, "steady", 1.05, 16, accepted_since="2025-07-01T00:00:00+00:00")
+    (event,) = new_events(verdict(used, night=45), before)[0]
+    assert "yet not where it was: the candidate time is +5.6%" in compose(event).summary
+    (event,) = new_events(verdict(finding(45, "steady", 1.05, 16), night=45), before)[0]
+    assert compose(event).title.startswith("Now the usual level: still +5.6% over nightly-028: ")
     assert compose(back).title.startswith("Steady again: roberta-base-mrpc")
 
 

@@ -90,17 +90,25 @@ def test_a_score_by_hand() -> None:
     """Ten nights, the eleventh 3% slower: mean, spread and quantile written out."""
     before = np.array([1.00, 1.01, 0.99, 1.00, 1.02, 0.98, 1.00, 1.01, 0.99, 1.00])
     found = detect([*before, 1.03], THRESHOLDS)
-    spread = 1.4826 * 0.01 * (1 + 1.2 / 10)
-    sigma = max(before.std(ddof=1), 0.8 * spread)
-    quantile = t.isf(norm.sf(2.7), 9)
-    assert float(found.noise) == pytest.approx(sigma)
-    assert float(found.score) == pytest.approx(0.03 / (sigma * np.sqrt(1 + 1 / 10) * quantile))
-    assert (int(found.tail), int(found.nights)) == (1, 10)
+    logs = np.log(before)
+    # Neighbours are close enough for nothing to be clipped; the tenth night's are the ninth and
+    # tonight.
+    residuals = logs - logs.mean()
+    spread = 1.4826 * np.median(np.abs(residuals)) * (1 + 1.2 / 10)
+    sigma = max(residuals.std(ddof=1), 0.9 * spread)
+    quantile = t.isf(norm.sf(THRESHOLDS.sigmas), 9)
+    d = min(np.log(1.03) - logs.mean(), np.log(1.03) - np.median(logs))
+    assert float(found.noise) == pytest.approx(sigma * np.exp(logs.mean()))
+    assert float(found.score) == pytest.approx(d / (sigma * np.sqrt(1 + 1 / 10) * quantile))
+    assert (int(found.tail), int(found.nights), int(found.freedom)) == (1, 10, 9)
     assert float(found.alone) == pytest.approx(
-        float(found.score) * quantile / t.isf(norm.sf(3.5), 9)
+        float(found.score) * quantile / t.isf(norm.sf(THRESHOLDS.sigmas_alone), 9)
     )
     again = float(again_score(found, 1.03, THRESHOLDS))
-    assert again == pytest.approx(0.03 / (sigma * np.sqrt(1 + 1 / 10) * t.isf(norm.sf(2.0), 9)))
+    assert again == pytest.approx(
+        (np.log(1.03) - logs.mean())
+        / (sigma * np.sqrt(1 + 1 / 10) * t.isf(norm.sf(THRESHOLDS.sigmas_again), 9))
+    )
 
 
 def test_both_nights_of_a_tail_of_two_must_be_off() -> None:
@@ -120,13 +128,18 @@ def test_one_outlying_night_does_not_blind() -> None:
     with_outlier[10] = 3.0
     clean, spoilt = (detect([*nights, 1.05], THRESHOLDS) for nights in (steady, with_outlier))
     assert float(spoilt.mean) == pytest.approx(float(clean.mean), rel=0.002)
-    assert int(spoilt.alarm) == 1
+    assert float(spoilt.noise) == pytest.approx(float(clean.noise), rel=0.25)
+    # Slow nights of any size have been seen now; the same on the next night is a change.
+    assert [int(clean.alarm), int(spoilt.alarm)] == [1, 0]
+    assert int(detect([*with_outlier, 1.05, 1.05], THRESHOLDS).alarm) == 1
 
 
 def test_faster_is_the_mirror_of_slower() -> None:
     nights = 1 + 0.005 * np.random.default_rng(2).standard_normal(30)
-    mirrored = 2 - nights
-    slower, faster = detect([*nights, 1.05], THRESHOLDS), detect([*mirrored, 0.95], THRESHOLDS)
+    slower, faster = (
+        detect([*nights, 1.05], THRESHOLDS),
+        detect([*1 / nights, 1 / 1.05], THRESHOLDS),
+    )
     assert float(faster.score) == pytest.approx(-float(slower.score))
     assert int(faster.alarm) == -1
 
@@ -136,13 +149,91 @@ def test_less_than_the_least_change_is_no_alarm_however_quiet_the_host() -> None
     assert float(detect([1.0] * 30 + [1.0101], THRESHOLDS).score) > 1
 
 
-@pytest.mark.parametrize(("tonight", "alarm"), [(1.051, 1), (1.049, 0), (0.949, -1)])
-def test_few_nights_have_a_fixed_bound(tonight: float, alarm: int) -> None:
+@pytest.mark.parametrize(("tonight", "alarm"), [(1.101, 1), (1.099, 0), (0.899, -1)])
+def test_the_first_nights_have_a_fixed_bound(tonight: float, alarm: int) -> None:
     found = detect([1.0, 0.97, 1.04, tonight], THRESHOLDS)
     assert int(found.alarm) == alarm
     assert int(found.nights) == 3
     assert bool(confirms(found, 1.0, THRESHOLDS)) is False
     assert bool(confirms(found, tonight, THRESHOLDS)) is (alarm != 0)
+    assert int(detect([1.0, 0.97, 1.04, tonight], THRESHOLDS, replicates=0.2).alarm) == 0
+
+
+@pytest.mark.parametrize(
+    ("noise", "tonight", "alarm"), [(0.002, 1.049, 0), (0.002, 1.06, 1), (0.03, 1.06, 0)]
+)
+def test_from_the_fifth_night_on_both_the_fixed_bound_and_the_noise_are_exceeded(
+    noise: float, tonight: float, alarm: int
+) -> None:
+    before = 1 + noise * np.array([1, -1, 0.5, -0.5, 1, -1])
+    assert int(detect([*before, tonight], THRESHOLDS).alarm) == alarm
+
+
+def staircase(seed: int, *levels: tuple[float, int], noise: float = 0.005) -> np.ndarray:
+    """Nights on levels, each (level, nights)."""
+    values = np.concatenate([np.full(nights, level) for level, nights in levels])
+    return values * np.exp(noise * np.random.default_rng(seed).standard_normal(len(values)))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_recovery_is_told_on_its_first_night_against_the_level_it_left(seed: int) -> None:
+    """The nights before the slow ones do not count: what is compared with is the last level."""
+    found = detect(staircase(seed, (1.0, 30), (1.2, 6), (1.0, 1)), THRESHOLDS)
+    assert (int(found.alarm), int(found.tail), int(found.nights)) == (-1, 1, 6)
+    assert float(found.mean) == pytest.approx(1.2, rel=0.01)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_change_larger_than_the_newest_one_does_not_speak_for_it(seed: int) -> None:
+    found = detect(staircase(seed, (1.0, 30), (20.0, 5), (10.0, 2)), THRESHOLDS)
+    assert (int(found.alarm), int(found.tail)) == (-1, 2)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_an_absorbed_level_is_what_the_next_nights_are_compared_with(seed: int) -> None:
+    longest = THRESHOLDS.longest_tail
+    during, after = (
+        detect(staircase(seed, (1.0, 30), (1.1, nights)), THRESHOLDS)
+        for nights in (longest, longest + 1)
+    )
+    assert (int(during.alarm), int(during.tail)) == (1, longest)
+    assert int(after.alarm) == 0
+    assert float(after.mean) == pytest.approx(1.1, rel=0.01)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_nights_that_flip_between_two_levels_are_no_change(seed: int) -> None:
+    levels = [(1.0, 7), (1.05, 8)] * 3
+    flipping = detect(staircase(seed, *levels, (1.0, 3)), THRESHOLDS)
+    assert bool(flipping.flips)
+    assert int(flipping.alarm) == 0
+    beyond = detect(staircase(seed, *levels, (1.25, 3)), THRESHOLDS)
+    assert (bool(beyond.flips), int(beyond.alarm)) == (True, 1)
+    # A recovery, and the same regression once more, are news.
+    for few in (levels[:3], levels[:4]):
+        again = detect(staircase(seed, (1.0, 20), *few[1:-1], (few[-1][0], 2)), THRESHOLDS)
+        assert (bool(again.flips), int(again.alarm)) == (False, 1 if few[-1][0] > 1 else -1)
+
+
+def test_a_slow_night_as_there_were_before_is_no_alarm_alone() -> None:
+    nights = staircase(0, (1.0, 30))
+    nights[[5, 20]] *= 1.06
+    assert int(detect([*nights, 1.05], THRESHOLDS).alarm) == 0
+    assert int(detect([*nights, 1.08], THRESHOLDS).alarm) == 1
+
+
+def test_equal_nights_have_no_deviation_and_are_judged_by_the_least_noise() -> None:
+    nights = [1.0] * 20 + [1.003] + [1.0] * 9  # the median absolute deviation is 0
+    for tonight, alarm in ((1.0, 0), (1.02, 1), (0.98, -1)):
+        found = detect([*nights, tonight], THRESHOLDS)
+        assert int(found.alarm) == alarm
+        assert np.isfinite(float(found.score))
+
+
+@pytest.mark.parametrize("wrong", [0.0, -1.0, float("nan"), float("inf")])
+def test_what_is_no_time_is_refused(wrong: float) -> None:
+    with pytest.raises(ValueError, match="not above 0 and finite"):
+        detect([1.0] * 20 + [wrong], THRESHOLDS)
 
 
 def test_a_second_run_to_the_other_side_confirms_nothing() -> None:

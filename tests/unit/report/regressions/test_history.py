@@ -16,13 +16,14 @@ from property_support import examples
 from report_process import report
 
 from harness.schema.record import Sources, State
+from harness.schema.verdict import FindingState
 from harness.schema.workload import Task
 from report.loading.runs import load_runs
 from report.plots.style import to_svg
 from report.regressions.acknowledged import load_acknowledged
 from report.regressions.change_points import change_points
-from report.regressions.check import Rules
-from report.regressions.history_text import BARS, as_text, sparkline
+from report.regressions.check import Rules, check
+from report.regressions.history_text import BARS, as_markdown, as_text, sparkline
 from report.regressions.nights import dropped, nights_among
 from report.regressions.plot import draw, drawing_of, history_figure, write
 from report.regressions.thresholds import CheckConfig, Comparable, Thresholds
@@ -167,6 +168,35 @@ def full(results: Path) -> Course:
     return course
 
 
+def test_the_first_line_is_what_the_last_night_came_to(tmp_path: Path) -> None:
+    course = full(tmp_path)
+    runs, _ = load_runs([tmp_path])
+    last = check(runs, Rules())
+    (finding,) = last.findings
+    assert finding.state is FindingState.MISSING
+    head = "last night, 2026-02-10 (night-040): 1 missing (tiny-sst2: onnxruntime over pytorch)"
+    text = as_text([course], 30, last)
+    assert text.splitlines()[0] == head
+    assert f"  last night: missing; {finding.reason}" in text.splitlines()
+    times = [point.baseline_s for point in course.points[-30:]]
+    assert f"({1e3 * min(times):.4g} ms to {1e3 * max(times):.4g} ms)" in text
+    table = as_markdown([course], 30, last)
+    assert table.splitlines()[0] == head
+    assert "| tiny-sst2: onnxruntime over pytorch | " in table
+    assert " | missing " in table
+    assert as_text([], 30, last) == as_markdown([], 30, last) == "no night\n"
+    elsewhere = replace(course, pair=course.pair.model_copy(update={"workload": "other"}))
+    assert "none of these pairs is part of it" in as_text([elsewhere], 30, last)
+
+
+def test_a_steady_last_night_is_counted_and_not_named(tmp_path: Path) -> None:
+    write_history(tmp_path, noisy(20))
+    runs, _ = load_runs([tmp_path])
+    text = as_text(courses(tmp_path), 60, check(runs, Rules()))
+    assert text.startswith("last night, 2026-01-20 (night-019): 1 steady\n\n")
+    assert "  last night: steady; " in text
+
+
 def test_text_and_json(tmp_path: Path) -> None:
     course = full(tmp_path)
     text = as_text([course], width=30)
@@ -240,6 +270,9 @@ def test_the_command(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "h.json").read_text())[0]["workload"] == "tiny-sst2"
     assert json.loads(report("history", tmp_path / "runs", "--json", "-").stdout)
     assert report("history", tmp_path / "runs", "--pair", "tiny-*/onnx*/over/*").returncode == 0
+    assert done.stdout.startswith("last night, 2026-02-10 (night-040): 1 missing")
+    table = report("history", tmp_path / "runs", "--format", "markdown").stdout
+    assert table.splitlines()[2].startswith("| Pair ")
     for wrong in (["--pair", "nothing"], ["--nights", "0"]):
         done = report("history", tmp_path / "runs", *wrong)
         assert (done.returncode, "Traceback" in done.stderr) == (2, False)
