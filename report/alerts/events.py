@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from pydantic import Field
@@ -27,6 +27,8 @@ from harness.schema.verdict import (
 
 STILL = 0.5  # a change is still there where this share of it is left
 WORSE = 1.5  # told again when it moved half as far again as when it was told
+# A host flips no more when no night said so for so long: between two flips some nights look calm.
+CALM = timedelta(days=14)
 LEADING = {
     Cause.CANDIDATE_REGRESSED: Series.CANDIDATE,
     Cause.CANDIDATE_IMPROVED: Series.CANDIDATE,
@@ -75,6 +77,11 @@ class Told(Frozen):
     finding: Finding | None = Field(
         None, description="as told; null where only the channel itself remembers it"
     )
+    calm_since: str = Field(
+        "",
+        description="of a host that flips: since when no night says so, UTC, ISO 8601; empty: the "
+        "last one did",
+    )
 
 
 class Event(Frozen):
@@ -113,9 +120,14 @@ def new_events(verdict: Verdict, told: dict[str, Told]) -> tuple[list[Event], di
     """
     events, after = [], dict(told)
     whole_night = _whole_night(verdict)
-    for finding in [*verdict.findings, whole_night, *_hosts(verdict)]:
-        before = told.get(subject_of(finding))
-        kind = _kind(finding, before, is_night=finding is whole_night)
+    hosts = _hosts(verdict)
+    for host in hosts:
+        if before := told.get(subject_of(host)):
+            calm_since = "" if host.flips else before.calm_since or verdict.created_at
+            after[subject_of(host)] = before.model_copy(update={"calm_since": calm_since})
+    for finding in [*verdict.findings, whole_night, *hosts]:
+        before = after.get(subject_of(finding))
+        kind = _kind(finding, before, verdict.created_at, is_night=finding is whole_night)
         if kind is not None:
             events.append(_event(verdict, finding, kind, before))
     events += _moved(verdict, told)
@@ -134,7 +146,9 @@ def new_events(verdict: Verdict, told: dict[str, Told]) -> tuple[list[Event], di
     return events, after
 
 
-def _kind(finding: Finding, told: Told | None, *, is_night: bool) -> EventKind | None:
+def _kind(
+    finding: Finding, told: Told | None, tonight: str, *, is_night: bool
+) -> EventKind | None:
     """What there is to tell of a finding; None: nothing new."""
     state = finding.state
     if state.is_change or state is FindingState.MISSING:
@@ -144,7 +158,7 @@ def _kind(finding: Finding, told: Told | None, *, is_night: bool) -> EventKind |
     if _is_host(finding):
         if finding.flips:
             return EventKind.FLIPPING if told is None else None
-        return EventKind.STEADY if told is not None else None
+        return EventKind.STEADY if told is not None and _is_calm(told, tonight) else None
     # A pair that was missing and has any result runs again; what became slower is not steady while
     # it is watched.
     if told is None or not (state is FindingState.STEADY or told.kind.is_absence):
@@ -153,6 +167,15 @@ def _kind(finding: Finding, told: Told | None, *, is_night: bool) -> EventKind |
     if slowdown and not _is_accepted(finding, told) and _is_still(finding, told):
         return EventKind.USUAL if told.kind is EventKind.REGRESSION else None
     return EventKind.STEADY
+
+
+def _is_calm(told: Told, tonight: str) -> bool:
+    """Whether a host that was told to flip has not done so for CALM."""
+    try:
+        since, now = (datetime.fromisoformat(text) for text in (told.calm_since, tonight))
+        return now - since >= CALM
+    except (ValueError, TypeError):  # no date, or one without its time zone
+        return False
 
 
 def _is_accepted(finding: Finding, told: Told) -> bool:
@@ -249,7 +272,10 @@ def _moved(verdict: Verdict, told: dict[str, Told]) -> list[Event]:
         for finding in verdict.findings
         if finding.state is not FindingState.MISSING
     }
-    present = {subject_of(finding) for finding in verdict.findings}
+    hosts = _hosts(verdict)
+    measured |= {_pair(host): host for host in hosts}
+    present = {subject_of(finding) for finding in [*verdict.findings, *hosts]}
+    present |= {subject_of(_host(one.host, verdict)) for one in verdict.findings}
     events = []
     for subject, one in told.items():
         tonight = measured.get(_pair(one.finding)) if one.finding else None
@@ -287,18 +313,20 @@ def _hosts(verdict: Verdict) -> list[Finding]:
             for one in verdict.findings
             if one.host == host and one.flips
         ]
-        found.append(
-            Finding(
-                workload="",
-                baseline="",
-                candidate="",
-                host=host,
-                run=verdict.run,
-                state=FindingState.WATCH if flipping else FindingState.STEADY,
-                flips="; ".join(flipping),
-            )
-        )
+        found.append(_host(host, verdict, "; ".join(flipping)))
     return found
+
+
+def _host(host: str, verdict: Verdict, flips: str = "") -> Finding:
+    return Finding(
+        workload="",
+        baseline="",
+        candidate="",
+        host=host,
+        run=verdict.run,
+        state=FindingState.WATCH if flips else FindingState.STEADY,
+        flips=flips,
+    )
 
 
 def _is_host(finding: Finding) -> bool:

@@ -9,7 +9,7 @@ from enum import StrEnum
 
 from harness.schema.verdict import Cause, Change, Finding, Series
 from report.alerts.escape import lines, one_line
-from report.alerts.events import STILL, Event, EventKind, leading, left_of
+from report.alerts.events import CALM, STILL, Event, EventKind, leading, left_of
 from report.alerts.plot import PlottedCourse, bars, course_of
 from report.text import signed_percent
 
@@ -123,6 +123,8 @@ def _title(event: Event) -> str:
         heading = "Runs again"
     if event.before and event.before.kind is event.kind:
         heading = "Went on: " + heading.lower()
+    if event.kind is EventKind.IMPROVEMENT and _undone(event):
+        heading = "Recovered"
     change = leading(finding) if event.kind.is_change else None
     moved = f": {SERIES[change.series]} {signed_percent(change.change)}" if change else ""
     return one_line(f"{heading}: {pair_name(finding)}{moved}", MOST_TITLE)
@@ -140,6 +142,8 @@ def _summary(event: Event) -> str:
             f"for {nights}"
             f"{f', since run {finding.since}' if finding.since else ''}."
         )
+        if undone := _undone(event):
+            sentences.append(undone)
     elif event.kind is EventKind.MISSING:
         last = f" It last had one in run {finding.last_good}." if finding.last_good else ""
         sentences.append(f"Run {finding.run} has no result of this pair.{last}")
@@ -194,7 +198,7 @@ def _recovered(event: Event) -> str:
     """What `steady` means: back where it was, or used to the new level. The levels say which."""
     before = event.before
     if before and before.kind is EventKind.FLIPPING:
-        return f"In run {event.finding.run} no pair flips between two levels any more."
+        return f"No pair has flipped between two levels for {CALM.days} days."
     if before and before.kind.is_absence:
         return f"Run {event.finding.run} has results again."
     told = leading(before.finding) if before and before.finding else None
@@ -223,6 +227,22 @@ def _recovered(event: Event) -> str:
     )
 
 
+def _undone(event: Event) -> str:
+    """Of a change that brings a pair back from one that was told: that it does; else empty."""
+    before = event.before
+    if before is None or before.finding is None or before.kind is event.kind:
+        return ""
+    told, rest = leading(before.finding), left_of(event.finding, before.finding)
+    if told is None or rest is None or abs(rest / told.change) >= STILL:
+        return ""
+    return (
+        f"This undoes the {before.finding.state.value} of run "
+        f"{before.finding.since or before.run}, told as "
+        f"{signed_percent(told.change)}: the {SERIES[told.series]} is {signed_percent(rest)} "
+        "against the level before that."
+    )
+
+
 def _usual(event: Event) -> str:
     """ "Now the usual level: still +23.0% over 2026-01-28"."""
     told = event.before.finding if event.before else None
@@ -239,11 +259,13 @@ def _still(event: Event) -> str:
     change = leading(told) if told else None
     if told is None or change is None:
         return f"Run {event.finding.run} is steady, and as slow as it was told."
-    since = f", slower since run {told.since}" if told.since else ""
+    since = f" since run {told.since}" if told.since else ""
+    rest = left_of(event.finding, told) or change.change
     return (
-        f"The {SERIES[change.series]} has not come back{since}; the level before was "
-        f"{_value(change, change.mean)}. The nights since then are what tonight is compared with, "
-        "so no further alarm comes of it. It stays open until the level is back or an "
+        f"The {SERIES[change.series]} has stayed slow{since}: "
+        f"{_value(change, change.mean * (1 + rest))}, {signed_percent(rest)} against "
+        f"{_value(change, change.mean)} before. Tonight is compared with the slow nights, so no "
+        "further alarm comes of it. This alert stays open until the level is back or an "
         "acknowledgement accepts it."
     )
 

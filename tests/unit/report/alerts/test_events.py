@@ -78,10 +78,29 @@ def test_a_host_that_flips_is_told_once_and_not_of_every_pair() -> None:
         for name in ("one", "other")
     ]
     steady = [finding(33, "watch", 1.0, workload=name) for name in ("one", "other")]
-    found = nights(verdict(*flips, night=31), verdict(*flips, night=32), verdict(*steady, night=33))
-    assert [[event.kind for event in events] for events in found] == [["flipping"], [], ["steady"]]
+    found = nights(
+        verdict(*flips, night=31),
+        *(verdict(*steady, night=night) for night in (32, 33, 40)),
+        verdict(*flips, night=41),
+        *(verdict(*steady, night=night) for night in (42, 55, 56)),
+    )
+    assert [[event.kind for event in events] for events in found] == [
+        ["flipping"],
+        *[[]] * 6,
+        ["steady"],  # 14 days after the first night that looked calm and was followed by no flip
+    ]
     assert "one, onnxruntime against pytorch" in found[0][0].finding.flips
     assert "other, onnxruntime against pytorch" in found[0][0].finding.flips
+
+
+def test_what_was_told_of_a_host_ends_with_its_driver_and_not_with_a_failed_night() -> None:
+    flips = finding(31, "watch", 1.0, flips="candidate's time flips between a and b")
+    failed = verdict(finding(32, "missing"), night=32)
+    elsewhere = verdict(finding(33, "watch", 1.0, host="another driver"), night=33)
+    assert kinds(verdict(flips, night=31), failed, elsewhere)[1:] == [
+        ["missing"],
+        ["moved", "steady"],
+    ]
 
 
 def test_a_pair_that_was_missing_runs_again_whatever_its_state() -> None:

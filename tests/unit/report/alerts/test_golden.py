@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from alerts_support import finding, verdict
+from alerts_support import finding, point, verdict
 from golden import assert_golden
 
 from harness.schema.verdict import (
@@ -76,6 +76,34 @@ def changed(cause: Cause, state: FindingState, baseline: float, candidate: float
     return finding(state=state, cause=cause, changes=changes, history=[*usual.history[:-2], *tail])
 
 
+def back_after(nights: int) -> Finding:
+    """A pair that is as fast again tonight as before so many slow nights."""
+    slow = finding(29 + nights, "regression", nights=nights)
+    changes = [
+        change.model_copy(
+            update={
+                "mean": change.level,
+                "level": change.mean,
+                "change": change.mean / change.level - 1,
+                "score": -change.score,
+                "tail": 1,
+                "nights": nights,
+            }
+        )
+        for change in slow.changes
+    ]
+    return finding(
+        30 + nights,
+        "improvement",
+        1.0,
+        cause=Cause.CANDIDATE_IMPROVED,
+        changes=changes,
+        history=[*slow.history, point(30 + nights)],
+        since=f"nightly-{30 + nights:03}",
+        last_good=slow.run,
+    )
+
+
 def told_of(judged: Verdict) -> dict[str, Told]:
     """What a channel remembers after it was told of a verdict."""
     return new_events(judged, {})[1]
@@ -104,7 +132,10 @@ def cases() -> Iterator[tuple[str, Verdict, dict[str, Told]]]:
     yield "steady-accepted", verdict(accepted, night=45), slower
     yield "steady-faster", verdict(finding(45, "steady", 0.95, 16), night=45), faster
     yield "flipping", verdict(flips, night=31), {}
-    yield "flips-no-more", verdict(finding(32, "watch", 1.0), night=32), told_of(verdict(flips))
+    flipped = told_of(verdict(flips, night=31))
+    _, calm = new_events(verdict(finding(32, "watch", 1.0), night=32), flipped)
+    yield "flips-no-more", verdict(finding(46, "watch", 1.0), night=46), calm
+    yield "recovered", verdict(back_after(16), night=46), slower
     yield "moved", verdict(elsewhere, night=31), slower
     yield "no-judgement", failed, {}
     for cause, state, baseline, candidate in CHANGES:
