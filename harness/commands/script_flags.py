@@ -70,7 +70,7 @@ REFUSED = (
     RefusedFlags(
         "eval_strategy evaluation_strategy eval_steps eval_delay eval_on_start "
         "eval_accumulation_steps load_best_model_at_end metric_for_best_model greater_is_better",
-        "nothing but steps happens while steps are timed",
+        "while steps are timed, nothing is evaluated or saved",
         "--do-eval, which evaluates once after training",
         {
             "eval_strategy": _NO,
@@ -83,7 +83,7 @@ REFUSED = (
         "save_strategy save_steps save_total_limit save_safetensors save_on_each_node "
         "save_only_model resume_from_checkpoint restore_callback_states_from_checkpoint "
         "ignore_data_skip",
-        "nothing but steps happens while steps are timed: the model is saved once, after training",
+        "while steps are timed, nothing is saved: the model is saved once, after training",
         means={"save_strategy": _NO, "save_safetensors": _TRUE},
     ),
     RefusedFlags(
