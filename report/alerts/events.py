@@ -146,9 +146,7 @@ def new_events(verdict: Verdict, told: dict[str, Told]) -> tuple[list[Event], di
     return events, after
 
 
-def _kind(
-    finding: Finding, told: Told | None, tonight: str, *, is_night: bool
-) -> EventKind | None:
+def _kind(finding: Finding, told: Told | None, tonight: str, *, is_night: bool) -> EventKind | None:
     """What there is to tell of a finding; None: nothing new."""
     state = finding.state
     if state.is_change or state is FindingState.MISSING:

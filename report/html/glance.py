@@ -159,11 +159,13 @@ def _how_sure(rows: Sequence[GainRow]) -> list[str]:
             said.append(f"{span} percentage points {WHEN[measure]}")
     if not said:
         return [f"Not known: {replicates} replicate{plural} of whole trainings give no interval."]
-    found = [f"95% intervals over {replicates} replicate{plural}: {', '.join(said)}."]
+    over = f"over {replicates} replicate{plural}: {', '.join(said)}."
     compared = [row for row in measured if not row.a_a]
     told = [row for row in compared if verdict_of(row) in (GainVerdict.FASTER, GainVerdict.SLOWER)]
+    found = [f"95% intervals {over}"]
     if compared:
-        found[0] = f"{len(told)} of {len(compared)} gains are told from 0. {found[0]}"
+        clear = f"The 95% interval excludes 0 in {len(told)} of {len(compared)} gains."
+        found = [f"{clear} Intervals {over}"]
     if counts[0] < USEFUL:
         found.append(
             f"Fewer than {USEFUL} replicates make wide intervals; more of them would narrow these."

@@ -224,7 +224,10 @@ def slower_since(courses: Sequence[SuiteHistory], elsewhere: bool) -> list[str]:
             since = f" since {each.since}" if each.since else ""
             said.append(f"{whose}Yes: {each.pair}, {each.cause}{since}.")
         if missing:
-            said.append(f"{whose}Not known of {len(missing)} pairs, which have no result.")
+            pairs = (
+                "1 pair, which has" if len(missing) == 1 else f"{len(missing)} pairs, which have"
+            )
+            said.append(f"{whose}Not known of {pairs} no result in the last night.")
         if not slower and not missing:
             few = all(each.state == FindingState.NOT_ENOUGH_NIGHTS for each in course.findings)
             said.append(

@@ -84,9 +84,9 @@ def drawing_of(course: Course, looks: Mapping[str, Look] | None = None) -> Drawi
     caption = (
         f"Mean time of a {timed} of both {'engines' if timed == 'batch' else 'arms'} and "
         "their ratio "
-        "(below 1: the candidate is faster) of each night on one comparable host. Dashed: the "
-        "level changed; dotted: "
-        "from here on a change is accepted. Scales do not begin at 0."
+        "(below 1: the candidate is faster) of each night on one comparable host. Vertical lines: "
+        "the level changed (dashed), or a change is accepted from here on (dotted). A scale need "
+        "not begin at 0."
     )
     said = [
         f"from {change.created_at[:10]} on {change.cause or 'unclear'} (ratio "

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from report.analysis.compare import Compared, Comparison, Item
-from report.analysis.metrics import ESSENTIAL, NORMAL, Figure
+from report.analysis.metrics import DETAIL, ESSENTIAL, NORMAL, Figure
 from report.analysis.provenance_diff import Difference
 from report.analysis.statistics import Estimate, throughput_gain
 from report.tables.columns import Column, decimals
@@ -233,9 +233,9 @@ def _named(item: Item) -> dict[str, str]:
 def _changed(found: Comparison, notes: Sequence[str]) -> Table[ChangedRow]:
     columns: list[Column[ChangedRow]] = [
         Column("Of", lambda row: row.group),
-        Column("What", lambda row: row.key),
-        Column("A", lambda row: row.a),
-        Column("B", lambda row: row.b),
+        Column("What", lambda row: row.key, importance=ESSENTIAL),
+        Column("A", lambda row: row.a, importance=ESSENTIAL),
+        Column("B", lambda row: row.b, importance=ESSENTIAL),
     ]
     unrecorded: dict[str, list[str]] = {}
     for group, run in found.differences.unrecorded:
@@ -270,7 +270,7 @@ def _gain_columns(rows: Sequence[ComparedRow]) -> list[Column[ComparedRow]]:
 def _time_columns(rows: Sequence[ComparedRow]) -> list[Column[ComparedRow]]:
     return [
         *_names("Arm"),
-        Column("A", lambda row: _time(row, row.a.value), right=True),
+        Column("A", lambda row: _time(row, row.a.value), right=True, importance=DETAIL),
         Column("B", lambda row: _time(row, row.b.value), right=True),
         *_change_columns(rows, "longer", "shorter"),
     ]
@@ -323,7 +323,8 @@ def _fraction_column(
         f"{title} (95%)" if known else title,
         show,
         right=True,
-        importance=ESSENTIAL if sign else NORMAL,
+        # In a narrow terminal the change stays, and what is now stays longer than what was.
+        importance={"A": DETAIL, "B": NORMAL}.get(title, ESSENTIAL),
     )
 
 

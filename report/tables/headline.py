@@ -204,9 +204,9 @@ def _sentence(
             f"{candidate} and {baseline} are not distinguishable in training {what} {ranges}"
         )
     if without and len(without) == len(rows):
-        said.append(f"There is no gain of {candidate} over {baseline} in training {what}")
+        said.append(f"Whether {candidate} trains {what} faster than {baseline} is not known")
     elif without:
-        said.append(f"there is no gain {_and(_WHEN[row.measure] for row in without)}")
+        said.append(f"there is no result {_and(_WHEN[row.measure] for row in without)}")
     said += dict.fromkeys(in_one_line(str(row.outcome)) for row in without)
     said += _would_take(rows)
     measured = [row for row in rows if row.outcome.ok and row.source != "published"]

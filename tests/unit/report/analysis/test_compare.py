@@ -446,3 +446,20 @@ def test_every_row_has_a_state() -> None:
 
 def test_the_choices_named_for_a_fast_help_are_those_there_are() -> None:
     assert tuple(FORMATS) == command.FORMATS
+
+
+@pytest.mark.parametrize("width", (60, 80, 110))
+def test_a_narrow_terminal_keeps_what_is_now_and_both_sides_of_what_changed(
+    width: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    before, now = (
+        load_run(STEADY.with_name(f"glue-sst2-steady-20261123-{time}"))
+        for time in ("003540", "021821")
+    )
+    shown = terminal(compare(before, now))
+    gains = shown.split("Times, B against A:")[0]
+    assert "40.55%" in gains and "-6.67%" in gains  # of B, and the change
+    changed = " ".join(shown.split("What changed:")[1].split("Only in one")[0].split())
+    assert "192" in changed and "320" in changed
+    assert "left out" not in changed

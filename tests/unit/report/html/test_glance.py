@@ -96,7 +96,9 @@ def test_a_published_gain_without_an_interval_is_not_certain() -> None:
 def test_how_sure_counts_what_is_told_from_0_and_gives_the_widths() -> None:
     jobs, pairs = run_of({"base": around(1.0), "one": around(0.5), "other": [0.5, 2.0, 0.5, 2.0]})
     first, *rest = answers(make_run(attention(jobs), pairs))[SURE]
-    assert first.startswith("1 of 2 gains are told from 0. 95% intervals over 4 replicates: ±")
+    assert first.startswith(
+        "The 95% interval excludes 0 in 1 of 2 gains. Intervals over 4 replicates: ±"
+    )
     assert first.endswith("percentage points in the steady state.")
     assert rest == []
     jobs, pairs = run_of({"base": [1.0, 1.1], "one": [0.5, 0.51]})
