@@ -12,6 +12,11 @@ def in_one_line(reason: str) -> str:
     return one_line if len(one_line) <= MAX_REASON else one_line[:MAX_REASON] + "…"
 
 
+def epochs_of(number: float) -> str:
+    """A number of epochs in words: "3 epochs", "1 epoch"."""
+    return f"{number:g} epoch{'' if number == 1 else 's'}"
+
+
 def four_decimals(value: float) -> str:
     """0.8432; four digits of what would have more than nine before the point."""
     return f"{value:z.4f}" if abs(value) < 1e9 else f"{value:.4g}"

@@ -37,7 +37,7 @@ def run(arguments: argparse.Namespace) -> int:
         for job in planned.jobs:
             print(job.model_dump_json(exclude={"cache_dir"}))
         return 0
-    print(f"{suite.suite} ({file}): {suite.description}")
+    print(f"{suite.suite} ({file})" + (f": {suite.description}" if suite.description else ""))
     print(outline(planned))
     for said in missing_cards() if planned.jobs[0].device == "cuda" else ():
         print(f"\nwarning: {said}")

@@ -70,7 +70,7 @@ REFUSED = (
     RefusedFlags(
         "eval_strategy evaluation_strategy eval_steps eval_delay eval_on_start "
         "eval_accumulation_steps load_best_model_at_end metric_for_best_model greater_is_better",
-        "nothing but steps happens while steps are timed",
+        "while steps are timed, nothing is evaluated or saved",
         "--do-eval, which evaluates once after training",
         {
             "eval_strategy": _NO,
@@ -83,7 +83,7 @@ REFUSED = (
         "save_strategy save_steps save_total_limit save_safetensors save_on_each_node "
         "save_only_model resume_from_checkpoint restore_callback_states_from_checkpoint "
         "ignore_data_skip",
-        "nothing but steps happens while steps are timed: the model is saved once, after training",
+        "while steps are timed, nothing is saved: the model is saved once, after training",
         means={"save_strategy": _NO, "save_safetensors": _TRUE},
     ),
     RefusedFlags(
@@ -211,10 +211,18 @@ REFUSED = (
         means={"ignore_pad_token_for_loss": _TRUE},
     ),
     RefusedFlags(
-        "val_max_target_length generation_max_length generation_num_beams generation_config "
+        "val_max_target_length generation_max_length",
+        "translations are generated up to the length that they are trained with",
+        "--max-target-length, for both",
+    ),
+    RefusedFlags(
+        "generation_num_beams generation_config",
+        "of what decides how text is generated, only the number of beams is a setting here",
+        "--num-beams",
+    ),
+    RefusedFlags(
         "forced_bos_token",
-        "no setting of a task has it",
-        "--max-target-length and --num-beams",
+        "it chooses the language of a multilingual BART, and no such model is trained here",
     ),
 )
 
@@ -242,7 +250,7 @@ class _Refusal(argparse.Action):
                 f"is not taken: {self.why.reason}",
                 place=told if told.endswith("token") else " ".join([told, *values]),
                 fix=self.why.fix
-                + (f"; taken is {told} {' or '.join(self.means)}" if self.means else ""),
+                + (f"; {told} {' or '.join(self.means)} is taken" if self.means else ""),
             )
 
 

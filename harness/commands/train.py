@@ -92,8 +92,8 @@ def _data(group: Any) -> None:
     add(
         "--task", metavar="KIND",
         help="kind of task: glue, text-classification (own files, or any data set on the hub), "
-        "causal-lm, token-classification, or one that an installed package brings (default: glue, "
-        "or text-classification where files or a data set are named)",
+        "causal-lm, token-classification, translation, or one that an installed package brings "
+        "(default: glue, or text-classification where files or a data set are named)",
     )  # fmt: skip
     add(
         "--task-name",

@@ -114,9 +114,10 @@ def _workload(jobs: Sequence[JobSpec]) -> list[str]:
     training: Training = measured[0].workload.training
     interleaved = bool(measured[0].group)
     steps = "" if interleaved else f", {steps_of(measured[0])} steps"
+    most = "" if training.pad_to_max_length else "up to "  # else each batch has a length of its own
     lines = [
         f"  {jobs[0].workload.name}: {training.precision}, batch {training.batch_size}, "
-        f"length {training.max_seq_length}{steps}{_processes(measured[0])}"
+        f"length {most}{training.max_seq_length}{steps}{_processes(measured[0])}"
     ]
     if parity_runs := [job.arm.name for job in jobs if job.parity_run]:
         lines.append(f"    parity runs: {' '.join(parity_runs)}")

@@ -59,6 +59,8 @@ TRAINING = {
     "logging_steps": "logging-steps",
     "seed": "seed",
 }
+# Values by which the scripts say that a setting is not given.
+UNSET = {"max_steps": -1, "warmup_steps": 0}
 TASK = {
     "train_samples": "max-train-samples",
     "eval_samples": "max-eval-samples",
@@ -145,9 +147,18 @@ def _spec(
 ) -> JobSpec:
     task = _task(arguments)
     settings = _given(arguments, TRAINING)
+    for setting, unset in UNSET.items():
+        if settings.get(setting) == unset:
+            del settings[setting]
     if arguments.max_source_length is not None:
         if task.kind != "translation":
             raise _not_of(task.kind, "max-source-length", "--max-seq-length")
+        if arguments.max_seq_length is not None:
+            raise BenchError(
+                "two names of one setting",
+                place="--max-source-length and --max-seq-length",
+                fix="leave one out",
+            )
         settings["max_seq_length"] = arguments.max_source_length
     training = _validated(
         Training,
@@ -234,7 +245,9 @@ def _kind(arguments: argparse.Namespace, own: str) -> str:
             place="--inference-with-ort",
             fix="leave it out",
         )
-    if kind != "glue" and name is not None:
+    # What run_ner.py calls its task by default, of which CoNLL-2003's tags are those of entities.
+    entities = kind == "token-classification" and name == "ner"
+    if kind != "glue" and name is not None and not entities:
         raise BenchError(
             f"tells GLUE's tasks apart, and {kind} is no task of GLUE",
             place=f"--task-name {name}",
@@ -299,11 +312,12 @@ def _options(arguments: argparse.Namespace, kind: str) -> dict[str, Any]:
     known = tasks.get(kind).Options.model_fields
     given = _given(arguments, OF_KINDS)
     texts = arguments.text_column_name or []
-    if len(texts) > len(TEXT_COLUMNS):
+    pairs = TEXT_COLUMNS[1] in known or TEXT_COLUMNS[0] not in known
+    if len(texts) > (len(TEXT_COLUMNS) if pairs else 1):
         raise BenchError(
             f"is given {len(texts)} times",
             place=f"--text-column-name {texts[-1]}",
-            fix="one column of text, or two of pairs",
+            fix="one column of text, or two of pairs" if pairs else "one column of words",
         )
     given |= dict(zip(TEXT_COLUMNS, texts, strict=False))
     for name in given:

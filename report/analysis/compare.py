@@ -19,6 +19,7 @@ from report.analysis.published import printed_gains
 from report.analysis.replicates import arms_of, count_verdicts, is_result, verdict
 from report.labels import known
 from report.loading.runs import Run
+from report.text import epochs_of
 
 # label, how it is read, whether it depends on how much was trained, whether on the batch size
 TIMES = (
@@ -281,4 +282,4 @@ def _work(job: JobRecord) -> str | None:
     training, samples = job.workload.training, job.sources.train_samples
     if training.max_steps is not None:
         return f"{training.max_steps} steps"
-    return None if samples is None else f"{training.epochs:g} epochs of {samples:,} samples"
+    return None if samples is None else f"{epochs_of(training.epochs)} of {samples:,} samples"

@@ -19,7 +19,7 @@ from report.analysis.replicates import (
 )
 from report.labels import known
 from report.loading.runs import Run
-from report.text import MANY_RUNS, in_one_line
+from report.text import MANY_RUNS, epochs_of, in_one_line
 
 MOST_NOTES = 30  # under a table of many runs
 FEW_NAMES = 3
@@ -360,9 +360,9 @@ def _when(run: Run) -> str:
 
 def _settings(job: JobRecord) -> list[str]:
     training = job.workload.training
-    length = (
-        "" if training.max_steps is None else f"{training.max_steps} steps"
-    ) or f"{training.epochs:g} epochs"
+    length = ("" if training.max_steps is None else f"{training.max_steps} steps") or epochs_of(
+        training.epochs
+    )
     parts = [
         ("workload.task.name", job.workload.task.name),
         ("workload.training.precision", training.precision),
@@ -379,7 +379,8 @@ def _settings(job: JobRecord) -> list[str]:
 def _length(job: JobRecord) -> str:
     """Tokens per sample; where they are not those asked for, both."""
     asked, trained = job.workload.training.max_seq_length, trained_length(job)
-    return f"length {trained}" + (
+    most = "" if job.workload.training.pad_to_max_length else "up to "
+    return f"length {most}{trained}" + (
         "" if trained == asked else f" ({asked} asked for: the tokenizer takes no more)"
     )
 

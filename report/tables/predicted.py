@@ -58,6 +58,7 @@ from report.tables.gain_rows import gain_rows
 from report.tables.gains import gain_columns, pair_labels
 from report.tables.rows import GainRow, PredictedRow, extended
 from report.tables.table import Table, TablePart, make_table, part_of
+from report.text import epochs_of
 
 WHOLE = Measure("predicted", "end to end, predicted", PREDICTED_RUNTIME.read)
 LEGEND = (
@@ -109,7 +110,7 @@ def predicted_tables(parts: Sequence[TablePart[PredictedRow]]) -> list[Table[Pre
     header = PREDICTED_RUNTIME.header
     epochs_column: list[Column[PredictedRow]] = []
     if len(epochs) == 1:
-        header = f"Runtime(s), {epochs.pop():g} epochs, predicted"
+        header = f"Runtime(s), {epochs_of(epochs.pop())}, predicted"
     else:
         epochs_column.append(number_column("Epochs", lambda row: row.epochs))
     runtime, *others = figure_columns(PREDICTED)

@@ -23,6 +23,7 @@ from harness.schema.workload import Task
 
 FORMATS = {".csv": "CSV", ".json": "JSON lines", ".jsonl": "JSON lines", ".parquet": "Parquet"}
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+GZIP = b"\x1f\x8b"  # what a file that gzip compressed begins with
 # What `pandas.read_csv` takes for a missing value by default, and with it the original scripts.
 MISSING_WORDS = frozenset(
     {
@@ -130,6 +131,10 @@ def read(file: Path) -> LocatedSamples:
                 "is a pointer of Git LFS and not the file itself",
                 place=str(file),
                 fix="`git lfs pull` there, or copy it again",
+            )
+        if begin.startswith(GZIP):
+            raise BenchError(
+                "is compressed by gzip", place=str(file), fix="the file as `gunzip` unpacks it"
             )
         if not begin.removeprefix(BYTE_ORDER_MARK).strip():
             raise BenchError("the file is empty", place=str(file), fix="a file with samples")

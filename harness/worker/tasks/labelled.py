@@ -47,7 +47,9 @@ class Columns(Strict):
         given = [self.label_column, self.text_column, self.text_pair_column]
         named = [name for name in given if name is not None]
         if len(set(named)) < len(named):
-            raise ValueError("one column cannot be two of the text, its pair and the label")
+            raise ValueError(
+                "one column is named twice: the text, its pair and the label are in a column each"
+            )
         return self
 
 
@@ -189,7 +191,7 @@ def _check_same_columns(train: LocatedSamples, other: LocatedSamples) -> None:
     ]
     if said:
         raise BenchError(
-            f"{' and '.join(said)}, other than {train.name}",
+            f"{' and '.join(said)}, unlike {train.name}",
             place=other.head,
             fix="the same columns in both files",
         )

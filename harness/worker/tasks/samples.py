@@ -112,8 +112,9 @@ def _samples(
     for row, place in rows:
         for name in columns:
             if row.get(name) is None:
+                there = "" if name in row else f"; there are: {', '.join(map(repr, row))}"
                 raise BenchError(
-                    f"{name!r} is missing", place=place, fix=f"samples such as {example}"
+                    f"{name!r} is missing{there}", place=place, fix=f"samples such as {example}"
                 )
     if not rows:
         raise BenchError("there are no samples", place=where, fix=f"samples such as {example}")

@@ -12,9 +12,9 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import accumulate
 from typing import Any, cast
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from harness.errors import BenchError
+from harness.errors import BenchError, is_text
 from harness.results.mfu import shape_of
 from harness.schema.record import ModelShape
 from harness.schema.workload import Strict, Task
@@ -28,17 +28,28 @@ from harness.worker.tasks.store import key_of
 
 VERSION = 2  # part of the cache key: raise it when what is made of a sentence changes
 HUB_DATASET = ("eriktks/conll2003", "conll2003")
-COLUMNS = ("tokens", "ner_tags")
-EXAMPLE = '{"tokens": ["Lork", "won"], "ner_tags": ["B-ORG", "O"]}'
 IGNORED = -100  # torch's cross entropy leaves such labels out
 
 
 class Options(Strict):
-    """Which tokens of a word carry its tag."""
+    """Where words and tags are, and which tokens of a word carry its tag."""
 
     tag_every_piece: bool = Field(
         False, description="all tokens of a word count, not only its first"
     )
+    text_column: str = Field("tokens", min_length=1, description="column of the words")
+    label_column: str = Field("ner_tags", min_length=1, description="column of their tags")
+
+    @model_validator(mode="after")
+    def _are_two_columns(self) -> Options:
+        if self.text_column == self.label_column:
+            raise ValueError(f"words and tags cannot both be in the column {self.text_column!r}")
+        return self
+
+    @property
+    def columns(self) -> tuple[str, str]:
+        """The columns of words and of tags."""
+        return self.text_column, self.label_column
 
 
 class TokenClassification(TaskKind):
@@ -58,7 +69,10 @@ class TokenClassification(TaskKind):
 
     @classmethod
     def look_at_files(cls, task: Task) -> str:
-        return told_of_files(task, COLUMNS, _tagged, EXAMPLE)
+        columns = Options.model_validate(task.options).columns
+        return told_of_files(
+            task, columns, lambda row, place: _tagged(row, columns, place), _example(columns)
+        )
 
     def load(self) -> TaskData:
         training, task = self.spec.workload.training, self.task
@@ -77,7 +91,8 @@ class TokenClassification(TaskKind):
             )
         length = tokenizer.length_of(self.spec, tokens, tokens.num_special_tokens_to_add())
         limits = {"train": task.train_samples, "validation": task.eval_samples}
-        every_piece = cast(Options, self.options).tag_every_piece
+        options = cast(Options, self.options)
+        every_piece, columns = options.tag_every_piece, options.columns
 
         def encode(split: str) -> Any:
             found = samples.read(split, limits[split])
@@ -96,6 +111,8 @@ class TokenClassification(TaskKind):
             pad=training.pad_to_max_length,
             every_piece=every_piece,
             limits=limits,
+            # Not where they have their usual names, so that the cache of before stays.
+            **({} if columns == Options().columns else {"columns": columns}),
         )
         return TaskData(
             train=splits["train"],
@@ -109,17 +126,17 @@ class TokenClassification(TaskKind):
         )
 
     def _samples(self) -> Samples[Tagged]:
-        task = self.task
+        task, columns = self.task, cast(Options, self.options).columns
         return open_samples(
             task,
             hub=HUB_DATASET,
-            columns=COLUMNS,
-            sample=_tagged,
+            columns=columns,
+            sample=lambda row, place: _tagged(row, columns, place),
             synthetic=lambda split, limit: list(
                 entity_corpus.sentences(split, limit, task.data_seed)
             ),
             identity=key_of(kind=self.name, version=entity_corpus.VERSION, seed=task.data_seed),
-            example=EXAMPLE,
+            example=_example(columns),
         )
 
     def model_config(self, data: TaskData) -> dict[str, Any]:
@@ -144,13 +161,32 @@ class TokenClassification(TaskKind):
         return shape_of(config, data.labels, every_token=True)
 
 
-def _tagged(row: Mapping[str, Any], place: str) -> Tagged:
+def _example(columns: tuple[str, str]) -> str:
+    """A line of a file as it should be."""
+    return '{"%s": ["Lork", "won"], "%s": ["B-ORG", "O"]}' % columns  # noqa: UP031
+
+
+def _tagged(row: Mapping[str, Any], columns: tuple[str, str], place: str) -> Tagged:
     """A sentence of a file or of the hub. Raises BenchError for one that cannot be used."""
-    words, tags = row["tokens"], row["ner_tags"]
-    if not isinstance(words, list) or not all(isinstance(w, str) and w.strip() for w in words):
+    words, tags = (row[column] for column in columns)
+    if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
         raise BenchError(
-            "'tokens' is no list of words", place=place, fix='a list such as ["Lork", "won"]'
+            f"{columns[0]!r} is no list of words", place=place, fix='a list such as ["Lork", "won"]'
         )
+    for number, word in enumerate(words, 1):
+        if not word.strip():
+            raise BenchError(
+                f"word {number} in {columns[0]!r} is empty",
+                place=place,
+                fix="leave it out, and its tag",
+            )
+        if not is_text(word):
+            raise BenchError(
+                f"word {number} in {columns[0]!r} holds half of a surrogate pair, which is no "
+                "character",
+                place=place,
+                fix="text that can be written in UTF-8",
+            )
     if not isinstance(tags, list) or len(tags) != len(words):
         count = len(tags) if isinstance(tags, list) else 0
         raise BenchError(

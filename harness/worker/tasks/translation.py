@@ -10,7 +10,7 @@ from typing import Any, cast
 
 from pydantic import Field
 
-from harness.errors import BenchError
+from harness.errors import BenchError, is_text
 from harness.planning.hub import hub_cache
 from harness.planning.positions import usable_positions
 from harness.schema.workload import Model, Strict, Task
@@ -281,7 +281,8 @@ def _pair(value: Any, codes: tuple[str, str], place: str) -> Pair:
     for code in codes:
         text = there.get(code)
         if not isinstance(text, str):
-            languages = ", ".join(map(repr, there)) or "no language"
+            texts_of = [name for name, value in there.items() if isinstance(value, str)]
+            languages = ", ".join(map(repr, texts_of)) or "no language"
             raise BenchError(
                 f"{COLUMN!r} has no text in {code!r}, only {languages}",
                 place=place,
@@ -289,6 +290,12 @@ def _pair(value: Any, codes: tuple[str, str], place: str) -> Pair:
             )
         if not text.strip():
             raise BenchError(f"the text in {code!r} is empty", place=place, fix="leave it out")
+        if not is_text(text):
+            raise BenchError(
+                f"the text in {code!r} holds half of a surrogate pair, which is no character",
+                place=place,
+                fix="text that can be written in UTF-8",
+            )
         texts.append(text)
     return texts[0], texts[1]
 

@@ -95,9 +95,14 @@ def test_what_says_what_happens_anyway_is_taken(tmp_path: Path) -> None:
     words = (
         "--report_to none --save_strategy no --eval_strategy no --disable_tqdm True --do_predict "
         "False --use_fast_tokenizer --ignore_mismatched_sizes --tf32 0 --push_to_hub=false "
-        "--fp16_backend auto --overwrite_cache no --fp16 False --ignore_pad_token_for_loss"
+        "--fp16_backend auto --overwrite_cache no --fp16 False --ignore_pad_token_for_loss "
+        "--max_steps -1 --warmup_steps 0"
     )
     assert _job(tmp_path, *words.split()) == _job(tmp_path)
+    tags = ("--task", "token-classification")
+    assert _job(tmp_path, *tags, "--task_name", "ner") == _job(tmp_path, *tags)
+    warm = _job(tmp_path, "--warmup_steps", "0", "--warmup_ratio", "0.1").workload.training
+    assert warm == Training(warmup_ratio=0.1)
 
 
 @pytest.mark.parametrize(
@@ -108,7 +113,7 @@ def test_what_says_what_happens_anyway_is_taken(tmp_path: Path) -> None:
             "--ignore_mismatched_sizes False",
             "harness: --ignore-mismatched-sizes False: is not taken: a head of another size is "
             "always drawn from the seed, and a note says so\n"
-            "  fix: leave it out; taken is --ignore-mismatched-sizes true\n",
+            "  fix: leave it out; --ignore-mismatched-sizes true is taken\n",
         ),
         (
             "--report_to wandb tensorboard",
@@ -122,7 +127,7 @@ def test_what_says_what_happens_anyway_is_taken(tmp_path: Path) -> None:
         (
             "--text_column_name text",
             "harness: --text-column-name: glue has no such setting\n"
-            "  fix: leave it out, or --task text-classification\n",
+            "  fix: leave it out, or --task text-classification or token-classification\n",
         ),
         (
             "--label_all_tokens",
@@ -133,6 +138,17 @@ def test_what_says_what_happens_anyway_is_taken(tmp_path: Path) -> None:
             "--max_source_length 64",
             "harness: --max-source-length: glue has no such setting\n"
             "  fix: leave it out, or --max-seq-length",
+        ),
+        (
+            "--task translation --max_source_length 64 --max_seq_length 32",
+            "harness: --max-source-length and --max-seq-length: two names of one setting\n"
+            "  fix: leave one out\n",
+        ),
+        ("--max_steps -2", "harness: --max-steps: -2 does not fit\n  fix: greater than 0"),
+        (
+            "--task token-classification --task_name pos",
+            "harness: --task-name pos: tells GLUE's tasks apart, and token-classification is no "
+            "task of GLUE\n",
         ),
         (
             "--lr_scheduler_type polynomial",
@@ -313,3 +329,8 @@ def test_the_cache_of_the_hub_is_that_of_the_option(
     monkeypatch.setenv("HF_DATASETS_CACHE", "/elsewhere")
     hub.use_cache(tmp_path)
     assert (hub.hub_cache(), hub.datasets_cache()) == (tmp_path, tmp_path)
+
+
+def test_the_help_names_every_kind_of_task() -> None:
+    told = _actions()["--task"].help or ""
+    assert [kind for kind in tasks.TASKS if kind not in told] == []

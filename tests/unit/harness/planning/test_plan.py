@@ -424,3 +424,8 @@ def test_a_configuration_that_is_none_is_one_sentence(
         == 2
     )
     assert "config.json: cannot be read" in capsys.readouterr().err
+
+
+def test_batches_that_are_padded_to_their_longest_sample_have_no_one_length() -> None:
+    assert "length 128" in outlined("training.pad_to_max_length=true")
+    assert "length up to 128" in outlined("training.pad_to_max_length=false")

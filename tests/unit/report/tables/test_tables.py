@@ -328,6 +328,8 @@ def test_a_length_that_the_tokenizer_cut_is_told_with_the_one_asked_for() -> Non
     sources = Sources(data="synthetic", weights="pretrained", max_seq_length=16)
     text = render([make_run([make_job(sources=sources, training=Training(max_seq_length=256))])])
     assert ", length 16 (256 asked for: the tokenizer takes no more), " in text
+    by_batch = Training(max_seq_length=256, pad_to_max_length=False)
+    assert ", length up to 256, " in render([make_run([make_job(training=by_batch)])])
     assert ", length 256, " in render([make_run([make_job(training=Training(max_seq_length=256))])])
 
 

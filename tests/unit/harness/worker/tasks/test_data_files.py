@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 import os
@@ -41,6 +42,10 @@ BAD: dict[str, tuple[str | bytes, str | bytes, str, str, str, str]] = {
     "a label is missing in CSV": (
         'sentence,label\n"good\nfilm",pos\nbad film,\n', GOOD, "csv",
         "train.csv:4", "the label in 'label' is missing", "a label there, or remove the sample",
+    ),
+    "a compressed file": (
+        gzip.compress(GOOD.encode()), GOOD, "csv",
+        "train.csv", "is compressed by gzip", "the file as `gunzip` unpacks it",
     ),
     "a short line of CSV": (
         "sentence,label\ngood film,pos\nbad film\n", GOOD, "csv",
@@ -151,12 +156,12 @@ BAD: dict[str, tuple[str | bytes, str | bytes, str, str, str, str]] = {
     "columns of another name": (
         GOOD, "text,label\ngood film,pos\n", "csv",
         "validation.csv:1",
-        "has no column 'sentence' and has a further column 'text', other than train.csv",
+        "has no column 'sentence' and has a further column 'text', unlike train.csv",
         "the same columns in both files",
     ),
     "a column more": (
         GOOD, "sentence,label,idx\ngood film,pos,1\n", "csv",
-        "validation.csv:1", "has a further column 'idx', other than train.csv",
+        "validation.csv:1", "has a further column 'idx', unlike train.csv",
         "the same columns in both files",
     ),
     "a field more than columns": (
@@ -230,7 +235,7 @@ BAD: dict[str, tuple[str | bytes, str | bytes, str, str, str, str]] = {
     "a number for a text in JSON lines": (
         '{"idx": 7, "sentence": "film", "label": 0}\n', LINES, "json",
         "validation.json",
-        "has no column 'idx', other than train.json", "the same columns in both files",
+        "has no column 'idx', unlike train.json", "the same columns in both files",
     ),
     "a list for a text in JSON lines": (
         LINES + '{"sentence": ["film"], "label": 0}\n', LINES, "json",
@@ -462,8 +467,8 @@ def test_columns_are_found_by_the_original_rule_or_named(
     ("options", "message"),
     [
         ({"text_pair_column": "b"}, "`text_pair_column` goes with `text_column`"),
-        ({"text_column": "label"}, "one column cannot be two of the text"),
-        ({"text_column": "a", "text_pair_column": "a"}, "one column cannot be two of the text"),
+        ({"text_column": "label"}, "one column is named twice"),
+        ({"text_column": "a", "text_pair_column": "a"}, "one column is named twice"),
     ],
 )
 def test_columns_that_contradict_each_other(options: dict[str, str], message: str) -> None:
@@ -478,7 +483,7 @@ def test_columns_that_contradict_each_other(options: dict[str, str], message: st
         ("--label-column-name lab", "train.csv:1", "no column 'lab' of labels"),
         ("--text-column-name a --text-column-name b --text-column-name c",
          "--text-column-name c", "is given 3 times"),
-        ("--text-column-name label", "--text-column-name", "one column cannot be two of the text"),
+        ("--text-column-name label", "--text-column-name", "one column is named twice"),
     ],
 )  # fmt: skip
 def test_a_column_that_is_named_and_not_there(

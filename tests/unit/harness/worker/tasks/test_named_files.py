@@ -53,12 +53,50 @@ def test_samples_of_named_files_are_those_of_a_folder_of_them(kind: str, tmp_pat
     assert folder.train["labels"] == data.train["labels"]
 
 
+def test_words_and_tags_are_in_the_columns_that_are_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    usual = _spec(
+        _parser().parse_args(spelled(_words(tmp_path, "token-classification"))), "cpu", tmp_path
+    )
+    expected = tasks.get("token-classification")(usual).load()
+    renamed = [{"words": row["tokens"], "pos: ner": row["ner_tags"]} for row in TAGGED]
+    words = _words(tmp_path, "token-classification")
+    for name, rows in (("train", renamed), ("validation", renamed[:1])):
+        _lines(tmp_path / f"{name}.json", rows)
+    named = [*words, "--text_column_name", "words", "--label_column_name", "pos: ner"]
+    spec = _spec(_parser().parse_args(spelled(named)), "cpu", tmp_path)
+    data = tasks.get("token-classification")(spec).load()
+    assert data.train["labels"] == expected.train["labels"]
+    assert data.train["input_ids"] == expected.train["input_ids"]
+    assert main(words) == 2
+    told = capsys.readouterr().err
+    where = f"harness: {tmp_path}/train.json:1: "
+    assert told.startswith(f"{where}'tokens' is missing; there are: 'words', 'pos: ner'\n")
+    assert main([*named, "--text_column_name", "w"]) == 2
+    assert "--text-column-name w: is given 2 times\n  fix: one column" in capsys.readouterr().err
+    same = [*words, "--text_column_name", "ner_tags"]
+    assert main(same) == 2
+    told = capsys.readouterr().err
+    assert told.startswith("harness: --text-column-name: words and tags cannot both be in")
+
+
 @pytest.mark.parametrize(
     ("kind", "row", "message"),
     [
         ("token-classification", {"tokens": ["a"]}, "'ner_tags' is missing"),
         ("token-classification", {"tokens": ["a"], "ner_tags": ["B-X"]}, "the tag 'B-X' is none"),
         ("token-classification", {"tokens": ["a"], "ner_tags": []}, "1 words have 0 tags"),
+        (
+            "token-classification",
+            {"tokens": ["a", "b\ud800"], "ner_tags": ["O", "O"]},
+            "word 2 in 'tokens' holds half of a surrogate pair",
+        ),
+        (
+            "translation",
+            {"translation": {"en": "a", "ro": "b\ud800"}},
+            "the text in 'ro' holds half of a surrogate pair",
+        ),
         ("translation", {"translation": {"en": "a"}}, "'translation' has no text in 'ro', only"),
         ("translation", {"translation": {"en": "a", "ro": " "}}, "the text in 'ro' is empty"),
     ],

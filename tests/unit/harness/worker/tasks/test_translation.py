@@ -292,7 +292,11 @@ def test_a_folder_of_pairs(tmp_path: Path, ending: str, subfolder: str) -> None:
     ("line", "said", "fix"),
     [
         ('{"translation": {"en": "a"}}', "has no text in 'ro', only 'en'", "both languages"),
-        ('{"translation": {"en": "a", "ro": 7}}', "has no text in 'ro'", "both languages"),
+        (
+            '{"translation": {"en": "a", "ro": 7}}',
+            "has no text in 'ro', only 'en'",
+            "both languages",
+        ),
         ('{"translation": {"en": "a", "ro": " "}}', "the text in 'ro' is empty", "leave it out"),
         ('{"translation": "a"}', "has no text in 'en', only no language", "both languages"),
         ('{"text": "a"}', "'translation' is missing", 'samples such as {"translation"'),
@@ -350,7 +354,7 @@ def test_a_folder_of_tagged_sentences(tmp_path: Path) -> None:
         ({"tokens": ["a"], "ner_tags": ["B-CITY"]}, "the tag 'B-CITY' is none"),
         ({"tokens": ["a", "b"], "ner_tags": [0]}, "2 words have 1 tags"),
         ({"tokens": [], "ner_tags": []}, "the sentence has no word"),
-        ({"tokens": ["a", ""], "ner_tags": [0, 0]}, "'tokens' is no list of words"),
+        ({"tokens": ["a", ""], "ner_tags": [0, 0]}, "word 2 in 'tokens' is empty"),
         ({"tokens": "a", "ner_tags": [0]}, "'tokens' is no list of words"),
         ({"tokens": ["a"]}, "'ner_tags' is missing"),
     ],
