@@ -177,12 +177,11 @@ class _Replicate:
 
         On the few cores of the turns all set-ups would wait for each other.
         """
-        wanted = [len(arm.spec.cores or ()) for arm in self.arms]
-        own = pinning.spread(wanted, available)
-        by_arm = dict(zip([arm.name for arm in self.arms], own, strict=True))
-        for arm in sorted(self.arms, key=lambda arm: arm.spec.position):
+        in_order = sorted(self.arms, key=lambda arm: arm.spec.position)
+        cores = pinning.spread([len(arm.spec.cores or ()) for arm in in_order], available)
+        for arm, own in zip(in_order, cores, strict=True):
             self.monitor.until(lambda: sum(a.setting_up for a in self.arms) < at_once)
-            arm.begin(by_arm[arm.name])
+            arm.begin(own)
         self.monitor.until(lambda: not any(arm.setting_up for arm in self.arms))
 
     def _take_turns(self) -> None:

@@ -5,7 +5,6 @@ many steps it may do next.
 from __future__ import annotations
 
 import gc
-import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -223,9 +222,9 @@ class Gate:
         """What is done against noise from here on, as it went."""
         levers: dict[str, Any] = {"cores": None}
         if self._spec.cores:  # until now it may have been on others (process.pin)
-            process.place_threads(sorted(self._spec.cores))
-            levers["main_thread_on"] = min(os.sched_getaffinity(0))
-            levers["cores"] = sorted(self._spec.cores)
+            cores = sorted(self._spec.cores)
+            process.place_threads(cores)
+            levers |= {"cores": cores, "main_thread_on": cores[0]}
         if self._spec.freeze_collector:
             gc.collect()
             gc.freeze()

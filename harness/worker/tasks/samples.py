@@ -65,22 +65,11 @@ def open_samples(
     if task.source == "folder":
         assert task.folder is not None
         files = _files(expanded(task.folder), hub[1])
-
-        def read(split: str, limit: int | None) -> list[S]:
-            rows = (row for file in files[split] for row in _rows(file))
-            return _samples(
-                list(islice(rows, limit)), columns, sample, str(files[split][0]), example
-            )
-
-        return Samples("folder", _digest(files), read)
+        return Samples("folder", _digest(files), _reader(files, columns, sample, example))
     if task.source == "files":
         data_files.refuse_changed(task)
-
-        def read_file(split: str, limit: int | None) -> list[S]:
-            file = data_files.files_of(task)[split]
-            return _samples(list(islice(_rows(file), limit)), columns, sample, str(file), example)
-
-        return Samples("files", data_files.digest_of(task), read_file)
+        read = _reader(_named_files(task), columns, sample, example)
+        return Samples("files", data_files.digest_of(task), read)
     if task.source == "hub":
         named = (task.dataset, task.dataset_config) if task.dataset is not None else hub
         return _hub(task.name, named, columns, sample, example)
@@ -95,11 +84,28 @@ def told_of_files(
     Raises:
         BenchError: A file or a sample in it cannot be used.
     """
-    counts = {
-        split: len(_samples(list(_rows(file)), columns, sample, str(file), example))
-        for split, file in data_files.files_of(task).items()
-    }
-    return ", ".join(f"{count} {split} samples" for split, count in counts.items())
+    files = _named_files(task)
+    read = _reader(files, columns, sample, example)
+    return ", ".join(f"{len(read(split, None))} {split} samples" for split in files)
+
+
+def _named_files(task: Task) -> dict[str, list[Path]]:
+    return {split: [file] for split, file in data_files.files_of(task).items()}
+
+
+def _reader(
+    files: Mapping[str, Sequence[Path]],
+    columns: Sequence[str],
+    sample: Callable[[Row, str], S],
+    example: str,
+) -> Callable[[str, int | None], list[S]]:
+    """Samples.read of a split's files, one after the other."""
+
+    def read(split: str, limit: int | None) -> list[S]:
+        rows = (row for file in files[split] for row in _rows(file))
+        return _samples(list(islice(rows, limit)), columns, sample, str(files[split][0]), example)
+
+    return read
 
 
 def _samples(
