@@ -79,6 +79,7 @@ LEVERS = (
     Lever("cores of their own", same_cores=False),
     Lever("cores of their own without lead-in", same_cores=False, lead_in=0),
     Lever("one core", cores=1),
+    Lever("four cores", cores=4),
     Lever("not pinned", cores=0, alike=False),
     Lever("real-time", realtime=True),
     Lever("awake", awake=True),

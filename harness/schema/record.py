@@ -184,6 +184,11 @@ class Engagement(Part):
         description="forward and backward graphs of Inductor's that ran in the first step",
     )
     inductor_kernels: Count | None = Field(None, description="kernels that Inductor generated")
+    graphs_not_in_cache: Count | None = Field(
+        None,
+        description="graphs that Inductor compiled in this process, because its cache on disk did "
+        "not hold them",
+    )
     recompiled_at_steps: list[int] = Field(
         default_factory=list,
         description="steps after the first (1-based) in which torch.compile compiled again",

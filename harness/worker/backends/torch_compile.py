@@ -184,6 +184,9 @@ class TorchCompile(Backend):
             graph_break_reasons=[str(reason).splitlines()[0] for reason in breaks],
             compiled_runs=dict(self._ran),
             inductor_kernels=torch._inductor.metrics.generated_kernel_count,
+            # A graph that is not cached for another reason (a bypass) was compiled here too.
+            graphs_not_in_cache=counters["inductor"]["fxgraph_cache_miss"]
+            + counters["inductor"]["fxgraph_cache_bypass"],
             recompiled_at_steps=[step for step in self._recompiled if step > 1],
             recompile_reasons=[reason.splitlines()[0] for reason in why if reason],
             phases_s={name: float(spent[name]) for name in PHASES if name in spent},
