@@ -11,7 +11,7 @@ from harness.schema.verdict import Finding, FindingState, Verdict, VerdictCode
 from report.html.links import replicates_id, run_id
 from report.loading.runs import Run
 from report.regressions.check import Rules, check
-from report.regressions.nights import AGAIN, Night, are_kin, histories, nights_among
+from report.regressions.nights import AGAIN, Night, histories, histories_among, nights_among
 from report.regressions.text import ORDER
 from report.tables.gain_rows import gain_rows
 from report.tables.gains import pair_label_of
@@ -90,14 +90,8 @@ class SuiteHistory:
 
 
 def courses_among(runs: Sequence[Run], rules: Rules) -> list[SuiteHistory]:
-    """A course for every suite and host with two nights or more, the latest first."""
-    groups: list[list[Run]] = []
-    for run in nights_among(runs):
-        kin = next((group for group in groups if are_kin(group[0], run)), None)
-        if kin is None:
-            groups.append([run])
-        else:
-            kin.append(run)
+    """A course for every history (`are_kin`) with two nights or more, the latest first."""
+    groups = histories_among(nights_among(runs))
     courses = [_course(group, runs, rules) for group in groups if len(group) > 1]
     return sorted(courses, key=lambda course: course.last, reverse=True)
 

@@ -38,7 +38,7 @@ from report.loading.runs import (
 )
 from report.plots.style import slug
 from report.regressions.acknowledged import FILE as ACKNOWLEDGED
-from report.regressions.nights import are_kin, nights_among
+from report.regressions.nights import histories_among, nights_among
 from report.regressions.thresholds import DEFAULT_FILE
 from report.tables.footnotes import machine
 from report.tables.registry import build
@@ -87,6 +87,7 @@ class HistoryEntry:
         suite: The suite's name.
         host: The machine, in words.
         host_id: What tells it from others of its kind.
+        workloads: The names of its workloads, which tell it from others of the suite on the host.
         nights: How many nights there are.
         last: When the last one was made.
         summary: The verdict on the last night.
@@ -102,6 +103,7 @@ class HistoryEntry:
     last: str
     summary: str
     worst: str
+    workloads: str = ""
 
 
 @dataclass
@@ -150,9 +152,10 @@ def make_site(results: Sequence[Path], out: Path, options: SiteOptions) -> Site:
     found = list(_descriptions(folders, site))
     groups = _groups(found)
     made_by = _digest_of_code(options)
+    addresses = [f"{HISTORIES}/{name}.html" for name in _history_names(groups)]
     history_of = {
-        member.page: f"{HISTORIES}/{_history_name(group)}.html"
-        for group in groups
+        member.page: address
+        for group, address in zip(groups, addresses, strict=True)
         for member in group
     }
     neighbours = neighbours_of(folders)
@@ -162,8 +165,8 @@ def make_site(results: Sequence[Path], out: Path, options: SiteOptions) -> Site:
             history = history_of.get(each.page, "")
             digest = _digest([made_by, history, *_contents(run)])
             _bring_run(site, before, each, run, digest, history, out, options)
-        for group in groups:
-            _bring_history(site, before, group, neighbours, made_by, out, options)
+        for group, address in zip(groups, addresses, strict=True):
+            _bring_history(site, before, group, address, neighbours, made_by, out, options)
     finally:
         # What was made until an interruption need not be made again.
         _write_state(out, site, before)
@@ -183,6 +186,7 @@ def index_page(site: Site) -> str:
     histories = sorted(site.histories.values(), key=lambda entry: entry.last, reverse=True)
     histories.sort(key=lambda entry: WORST_FIRST.index(entry.worst))
     counted = Counter((entry.suite, entry.host) for entry in histories)
+    on_a_host = Counter((entry.suite, entry.host, entry.host_id) for entry in histories)
     days = sorted(entry.created_at[:10] for entry in runs if entry.created_at)
     made = template("index.html.jinja").render(
         policy=policy(script, style),
@@ -191,6 +195,7 @@ def index_page(site: Site) -> str:
         runs=runs,
         histories=histories,
         ambiguous={key for key, count in counted.items() if count > 1},
+        several={key for key, count in on_a_host.items() if count > 1},
         dates=" to ".join(dict.fromkeys([*days[:1], *days[-1:]])),
         problems=site.problems,
         meaning=meaning,
@@ -267,23 +272,34 @@ def _descriptions(folders: Iterable[Folder], site: Site) -> Iterator[_Found]:
 
 
 def _groups(found: Sequence[_Found]) -> list[list[_Found]]:
-    """The runs of each suite on each host that has two nights or more, second runs included."""
-    groups: list[list[_Found]] = []
-    for each in found:
-        kin = next((group for group in groups if are_kin(group[0].run, each.run)), None)
-        if kin is None:
-            groups.append([each])
-        else:
-            kin.append(each)
-    return [group for group in groups if len(nights_among([each.run for each in group])) > 1]
+    """The runs of each history (`are_kin`) with two nights or more, second runs included."""
+    of_run = {id(each.run): each for each in found}
+    groups = histories_among([each.run for each in found])
+    return [[of_run[id(run)] for run in group] for group in groups if len(nights_among(group)) > 1]
 
 
-def _history_name(group: Sequence[_Found]) -> str:
-    """The suite, and a digest of the host that tells it from others."""
-    first = min(group, key=lambda each: each.run.info.created_at).run.info
-    cards = sorted(str(gpu.get("uuid")) for gpu in first.host.gpus)
-    host = hashlib.sha256(json.dumps([cards, first.host.name_sha256]).encode()).hexdigest()[:8]
-    return slug(first.suite, host)
+def _history_names(groups: Sequence[Sequence[_Found]]) -> list[str]:
+    """The suite, and a digest of the host that tells it from others. Where a suite has several
+    histories on a host, all but the oldest have a workload in their name.
+    """
+    names = [""] * len(groups)
+    firsts = [min((each.run.info for each in group), key=_age) for group in groups]
+    for place in sorted(range(len(groups)), key=lambda place: _age(firsts[place])):
+        first = firsts[place]
+        cards = sorted(str(gpu.get("uuid")) for gpu in first.host.gpus)
+        host = hashlib.sha256(json.dumps([cards, first.host.name_sha256]).encode()).hexdigest()[:8]
+        name = slug(first.suite, host)
+        workload = first.pairs[0].workload if first.pairs else ""
+        names[place] = slug(first.suite, workload, host) if name in names else name
+    return names
+
+
+def _age(info: RunInfo) -> tuple[str, str]:
+    return info.created_at, info.run
+
+
+def _workloads(runs: Iterable[Run]) -> str:
+    return ", ".join(dict.fromkeys(pair.workload for run in runs for pair in run.info.pairs))
 
 
 def _bring_run(
@@ -333,6 +349,7 @@ def _bring_history(
     site: Site,
     before: Site,
     group: Sequence[_Found],
+    key: str,
     neighbours: Mapping[Path | None, Any],
     made_by: str,
     out: Path,
@@ -341,7 +358,6 @@ def _bring_history(
     members = [each for each in group if each.page in site.runs]
     if len(nights_among([each.run for each in members])) < 2:
         return  # of those that can be read
-    key = f"{HISTORIES}/{_history_name(group)}.html"
     places = dict.fromkeys(each.folder.resolve().parent for each in members)
     rules = [DEFAULT_FILE, *(place / ACKNOWLEDGED for place in places)]
     digest = _digest(
@@ -370,6 +386,7 @@ def _bring_history(
         suite=courses[0].suite,
         host=machine(courses[0].tonight).removeprefix("on ").strip(),
         host_id=_host_id(courses[0].tonight),
+        workloads=_workloads(each.run for each in members),
         nights=courses[0].nights,
         last=courses[0].last,
         summary=courses[0].summary,

@@ -112,7 +112,7 @@ def histories(
 
 
 def dropped(tonight: Run, earlier: Sequence[Run]) -> list[Pair]:
-    """Pairs that the last night of tonight's suite on tonight's host had and tonight's run does not
+    """Pairs that the last night of tonight's history (`are_kin`) had and tonight's run does not
     declare.
     """
     kin = last_kin(tonight, earlier)
@@ -121,16 +121,39 @@ def dropped(tonight: Run, earlier: Sequence[Run]) -> list[Pair]:
 
 
 def last_kin(tonight: Run, earlier: Sequence[Run]) -> Run | None:
-    """The last of the nights before of tonight's suite on tonight's host. `earlier`: oldest
-    first.
-    """
+    """The last of the nights before that are kin of tonight's. `earlier`: oldest first."""
     return next((run for run in reversed(earlier) if are_kin(run, tonight)), None)
 
 
 def are_kin(run: Run, other: Run) -> bool:
-    """Whether both are of one suite, on one host."""
+    """Whether both are of one suite, on one host, and have a workload in common.
+
+    A suite may be run for one model now and for another then: neither misses what the other
+    measured. A run that declares no pair at all is kin of every other run of its suite.
+    """
     suites = [suite_now(each.info.suite) for each in (run, other)]
-    return suites[0] == suites[1] and same_host(run.info.host, other.info.host)
+    if suites[0] != suites[1] or not same_host(run.info.host, other.info.host):
+        return False
+    one, two = ({pair.workload for pair in each.info.pairs} for each in (run, other))
+    return not one or not two or not one.isdisjoint(two)
+
+
+def histories_among(runs: Sequence[Run]) -> list[list[Run]]:
+    """The runs of each history in the order given: runs that are kin, and kin of kin.
+
+    A night of two workloads joins the nights of each. One that declares no pair joins the first
+    history that it can.
+    """
+    place = {id(run): number for number, run in enumerate(runs)}
+    groups: list[list[Run]] = []
+    for run in sorted(runs, key=lambda run: not run.info.pairs):
+        kin = [group for group in groups if any(are_kin(run, other) for other in group)]
+        if not run.info.pairs:  # so it is kin of all of them
+            kin = sorted(kin, key=lambda group: min(place[id(other)] for other in group))[:1]
+        groups = [group for group in groups if not any(group is each for each in kin)]
+        groups.append([*(other for group in kin for other in group), run])
+    ordered = [sorted(group, key=lambda run: place[id(run)]) for group in groups]
+    return sorted(ordered, key=lambda group: place[id(group[0])])
 
 
 def _night(

@@ -246,18 +246,20 @@ def _within(row: HeadlineRow) -> str:
 
 
 def _would_take(rows: Sequence[HeadlineRow]) -> list[str]:
-    """What two or three replicates would have to become: the same words once."""
-    said: dict[str, list[HeadlineRow]] = {}
+    """What more replicates would make of the intervals of two or three: the same words once."""
+    said: dict[tuple[str, str], list[HeadlineRow]] = {}
     few = [row for row in rows if row.n in range(2, USEFUL) and row.outcome.ok]
     for row in few:
         needed, target = row.needed_replicates, row.needed_for_pp
         many = needed is None or needed > _MANY
         number = f"more than {_MANY:,}" if many else f"about {needed}"
-        to = "tell the gain from 0" if target is None else f"bound the gain to ±{target:g} pp"
-        said.setdefault(f"{number} replicates would {to}", []).append(row)
+        then = "no longer contain 0" if target is None else f"be no wider than ±{target:g} pp"
+        said.setdefault((number, then), []).append(row)
     return [
-        text if len(of) == len(rows) else f"{text} {_and(_WHEN[row.measure] for row in of)}"
-        for text, of in said.items()
+        f"with {number} replicates in all, the interval{'s' * (len(of) > 1)} "
+        + (f"{_and(_WHEN[row.measure] for row in of)} " if len(of) < len(rows) else "")
+        + f"would {then}"
+        for (number, then), of in said.items()
     ]
 
 

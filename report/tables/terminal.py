@@ -11,12 +11,13 @@ import unicodedata
 from dataclasses import dataclass
 from typing import Any
 
-from report.analysis.metrics import ESSENTIAL
+from report.analysis.metrics import ESSENTIAL, MAJOR
 from report.tables.columns import Column
 from report.tables.table import Document, RunBlock, Table, blocks
 
 WITHOUT_A_TERMINAL = 120  # columns
-SHORT = 16  # cells: text that fits in so many is not wrapped
+SHORT = 16  # cells: text that fits in so many is not wrapped, longer text not in fewer
+TIGHT = 10  # cells that longer text may be wrapped in before a column of MAJOR is left out
 _BETWEEN = 2  # cells between columns
 _BEFORE_BRACKET = r" (?=\()"
 _HEADING = "\ue000"  # for private use: no name that is shown has it by itself
@@ -27,8 +28,9 @@ def terminal(document: Document, width: int | None = None) -> str:
     it is one.
 
     Columns that are least important (metrics.DETAIL, then NORMAL, then MAJOR) are left out
-    from the right until the rest can stand side by side; a line under the table names them. Where
-    even those cannot, each row is an entry of a list.
+    from the right until the rest can stand side by side; a line under the table names them. Before
+    one of MAJOR is left out, long texts are wrapped in fewer cells. Where even those that are left
+    cannot stand side by side, each row is an entry of a list.
     """
     from rich.console import Console
     from rich.text import Text
@@ -81,7 +83,7 @@ def fitting(table: Table[Any], width: int) -> list[int]:
     """The indices of the columns that are shown in `width` cells, wrapped if need be; those of
     ESSENTIAL always.
     """
-    return _fitting(_Grid.of(table), width)
+    return _fitting(_Grid.of(table), width)[0]
 
 
 @dataclass(frozen=True)
@@ -107,7 +109,8 @@ class _Grid:
         return self.columns[self.places.index(place)]
 
 
-def _fitting(grid: _Grid, width: int) -> list[int]:
+def _fitting(grid: _Grid, width: int) -> tuple[list[int], int]:
+    """The columns that are shown, and in how many cells their texts may be wrapped."""
     shown = [*grid.places]
     droppable = sorted(
         (place for place in shown if grid.column(place).importance < ESSENTIAL),
@@ -115,25 +118,27 @@ def _fitting(grid: _Grid, width: int) -> list[int]:
     )
     for place in droppable:
         if _needed(grid, shown) <= width:
-            break
+            return shown, SHORT
+        if grid.column(place).importance >= MAJOR and _needed(grid, shown, TIGHT) <= width:
+            return shown, TIGHT
         shown.remove(place)
-    return shown
+    return shown, SHORT if _needed(grid, shown) <= width else TIGHT
 
 
-def _needed(grid: _Grid, shown: list[int]) -> int:
-    return sum(_least_width(grid, place) + _BETWEEN for place in shown)
+def _needed(grid: _Grid, shown: list[int], short: int = SHORT) -> int:
+    return sum(_least_width(grid, place, short) + _BETWEEN for place in shown) - _BETWEEN
 
 
-def _widths(grid: _Grid, shown: list[int], width: int) -> dict[int, int]:
+def _widths(grid: _Grid, shown: list[int], width: int, short: int) -> dict[int, int]:
     """The widths of the columns shown, what is left over given to those that would wrap most; empty
     where they cannot stand side by side.
     """
     from rich.cells import cell_len
 
-    left = width - _needed(grid, shown)
+    left = width - _needed(grid, shown, short)
     if left < 0:
         return {}
-    widths = {place: _least_width(grid, place) for place in shown}
+    widths = {place: _least_width(grid, place, short) for place in shown}
     wanted = {
         place: max(map(cell_len, (plain(grid.column(place).title), *grid.texts(place))))
         for place in shown
@@ -157,8 +162,8 @@ def _print_rows(console: object, table: Table[Any], width: int) -> list[int]:
 
     assert isinstance(console, Console)
     grid = _Grid.of(table)
-    shown = _fitting(grid, width)
-    widths = _widths(grid, shown, width)
+    shown, short = _fitting(grid, width)
+    widths = _widths(grid, shown, width, short)
     if not widths:
         _print_list(console, grid)
         return []
@@ -252,7 +257,7 @@ def _print_sentences(console: object, sentences: tuple[str, ...], *, alone: bool
         _bullet(console, sentence)
 
 
-def _least_width(grid: _Grid, place: int) -> int:
+def _least_width(grid: _Grid, place: int, short: int) -> int:
     """The cells that a column needs at least: all of numbers and short texts, of others the longest
     part that a word may be broken into.
     """
@@ -265,7 +270,7 @@ def _least_width(grid: _Grid, place: int) -> int:
         whole = max(pieces, default=0)
     elif whole > SHORT:
         parts = (cell_len(part) for text in texts for word in text.split() for part in _parts(word))
-        whole = max(SHORT, *parts)
+        whole = max(short, *parts)
     return max(whole, *map(cell_len, plain(column.title).split()))  # a title may be wrapped
 
 

@@ -11,7 +11,7 @@ from urllib.parse import unquote
 
 import pytest
 from folders import ROOT
-from history_support import noisy, write_history, write_night
+from history_support import HOST, noisy, write_history, write_night
 from hostile import HOSTILE, hostile_run
 from report_factory import four_pairs, make_job, make_run, write_run
 
@@ -98,6 +98,27 @@ def test_only_what_changed_is_made_anew(results: Path, tmp_path: Path) -> None:
     assert len(kept) == 13
     (out / "runs" / "night-003.html").unlink()
     assert site_of(results, out).made == 1, "a page that is gone"
+
+
+def test_histories_of_different_models_have_pages_of_their_own(tmp_path: Path) -> None:
+    results, out = tmp_path / "results", tmp_path / "site"
+    for night, model in enumerate(("base", "large", "base", "large")):
+        name = f"night-{night}"
+        jobs = [make_job(arm, model=model) for arm in ("pytorch", "onnxruntime")]
+        created_at = f"2026-01-0{night + 1}T00:00:00+00:00"
+        run = make_run(jobs, run=name, suite="models", created_at=created_at, host=HOST)
+        write_run(results / name, run)
+    site = site_of(results, out)
+    found = {entry.workloads: entry for entry in site.histories.values()}
+    assert {of: entry.nights for of, entry in found.items()} == {"base-sst2": 2, "large-sst2": 2}
+    assert "large-sst2" in found["large-sst2"].page
+    assert "large-sst2" not in found["base-sst2"].page  # the older one keeps its address
+    for night, of in enumerate(("base-sst2", "large-sst2") * 2):
+        page = (out / "runs" / f"night-{night}.html").read_text()
+        assert f"../{found[of].page}" in page
+    said = " ".join(Links((out / "index.html").read_text()).texts)
+    assert "missing" not in said
+    assert {"base-sst2", "large-sst2"} <= set(said.split())
 
 
 def test_a_kept_page_is_the_one_that_would_be_made(results: Path, tmp_path: Path) -> None:

@@ -9,22 +9,24 @@ from pathlib import Path
 import numpy as np
 import pytest
 from folders import PUBLISHED
-from history_support import HOST, noisy, points, write_history, write_night
+from history_support import HOST, noisy, points, verdict_of, write_history, write_night
 from hypothesis import given
 from hypothesis import strategies as st
 from property_support import examples
+from report_factory import make_job, make_run
 from report_process import report
 
 from harness.schema.record import Sources, State
 from harness.schema.verdict import FindingState
 from harness.schema.workload import Task
+from report.html.history import courses_among
 from report.loading.runs import load_runs
 from report.plots.style import to_svg
 from report.regressions.acknowledged import load_acknowledged
 from report.regressions.change_points import change_points
 from report.regressions.check import Rules, check
 from report.regressions.history_text import BARS, as_markdown, as_text, sparkline
-from report.regressions.nights import dropped, nights_among
+from report.regressions.nights import dropped, histories_among, nights_among
 from report.regressions.plot import draw, drawing_of, history_figure, write
 from report.regressions.thresholds import CheckConfig, Comparable, Thresholds
 from report.regressions.time_series import Course, as_json, courses_of
@@ -287,3 +289,53 @@ def test_nights_of_a_renamed_suite_are_kin_of_those_before(tmp_path: Path) -> No
     before, renamed, other = nights_among(runs)
     assert [pair.workload for pair in dropped(renamed, [before])] == ["tiny-sst2"]
     assert dropped(other, [before]) == []
+
+
+def model_night(results: Path, night: int, *models: str) -> None:
+    """A night of one suite whose workloads are these models."""
+    jobs = [
+        make_job(arm, model=model, device="Abacus GPU")
+        for model in models
+        for arm in ("pytorch", "onnxruntime")
+    ]
+    write_night(results, night, suite="models", pairs=make_run(jobs).info.pairs)
+    file = results / f"night-{night:03d}" / "jobs.jsonl"
+    file.write_text("".join(job.model_dump_json() + "\n" for job in jobs))
+
+
+def test_runs_of_different_models_of_a_suite_are_histories_of_their_own(tmp_path: Path) -> None:
+    for night, models in enumerate((("base",), ("large",), ("base",), ("large",))):
+        model_night(tmp_path, night, *models)
+    runs, _ = load_runs([tmp_path])
+    nights = nights_among(runs)
+    names = [[run.info.run for run in group] for group in histories_among(nights)]
+    assert names == [["night-000", "night-002"], ["night-001", "night-003"]]
+    assert dropped(nights[-1], nights[:-1]) == []
+    findings = verdict_of(tmp_path).findings
+    assert [(each.workload, each.state) for each in findings] == [
+        ("large-sst2", "not enough nights")
+    ]
+    found = [(each.nights, each.tonight.info.run) for each in courses_among(runs, Rules())]
+    assert found == [(2, "night-003"), (2, "night-002")]
+    assert {each.summary for each in courses_among(runs, Rules())} == {"1 with not enough nights"}
+
+
+def test_a_night_of_both_models_joins_their_histories_and_misses_what_it_drops(
+    tmp_path: Path,
+) -> None:
+    for night, models in enumerate((("base",), ("large",), ("base", "large"), ("base",))):
+        model_night(tmp_path, night, *models)
+    runs, _ = load_runs([tmp_path])
+    nights = nights_among(runs)
+    assert [len(group) for group in histories_among(nights)] == [4]
+    assert [len(group) for group in histories_among(nights[:2])] == [1, 1]
+    states = {each.workload: each.state for each in verdict_of(tmp_path).findings}
+    assert states == {"base-sst2": "not enough nights", "large-sst2": "missing"}
+
+
+def test_a_night_without_pairs_joins_one_history_and_no_two(tmp_path: Path) -> None:
+    for night, models in enumerate((("base",), ("large",), (), ("base",))):
+        model_night(tmp_path, night, *models)
+    runs, _ = load_runs([tmp_path])
+    names = [[run.info.run for run in group] for group in histories_among(nights_among(runs))]
+    assert names == [["night-000", "night-002", "night-003"], ["night-001"]]

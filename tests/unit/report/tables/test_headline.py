@@ -102,7 +102,8 @@ def test_few_replicates_say_how_many_it_would_take() -> None:
     assert needed is not None
     assert needed > 4
     assert row["needed_replicates"] == needed
-    assert f"about {needed} replicates would tell the gain from 0 end to end" in sentence(run)
+    told = f"; with about {needed} replicates in all, the interval end to end would no longer "
+    assert f"{told}contain 0" in sentence(run)
 
 
 def test_the_number_it_would_take_is_the_least_whose_interval_excludes_zero() -> None:
@@ -136,9 +137,13 @@ def test_a_distinguished_gain_of_few_replicates_is_bounded_as_well_as_is_feasibl
         minutes=1.0,
     )
     times = [(math.exp(d), 1.0) for d in (0.30, 0.31, 0.32)]
-    assert "about 10 replicates would bound the gain to ±1 pp" in sentence(make_run(jobs_of(times)))
+    narrow = (
+        "; with about 10 replicates in all, the interval end to end would be no wider than ±1 pp"
+    )
+    assert narrow in sentence(make_run(jobs_of(times)))
     asked = make_run(jobs_of(times), stopping=[stopping])
-    assert "about 32 replicates would bound the gain to ±0.5 pp" in sentence(asked)
+    assert "with about 32 replicates in all, the interval" in sentence(asked)
+    assert "would be no wider than ±0.5 pp" in sentence(asked)
 
 
 def test_one_replicate_says_what_an_interval_takes() -> None:

@@ -8,12 +8,15 @@ import math
 from typing import Any
 
 import pytest
+from folders import ROOT
 from report_factory import make_interleaved_job, make_job, make_parity_run, make_run
 
 from harness.schema.record import JobRecord, Pair, Sources, Timing
 from report.analysis.metrics import PREDICTED_RUNTIME, whole_steps
+from report.loading.runs import load_run
 from report.tables.registry import build
 from report.tables.render import render
+from report.tables.terminal import fitting, terminal
 
 PAIR = Pair(workload="tiny-sst2", baseline="pytorch", candidate="onnxruntime")
 SOURCES = Sources(data="synthetic", weights="random", train_samples=1000)
@@ -118,3 +121,32 @@ def test_a_pair_without_a_result_has_its_reason_instead_of_a_gain() -> None:
     assert "not proven engaged" in gain["state"]
     (baseline,) = [row for row in table(made, "predicted") if row["arm"] == "pytorch"]
     assert baseline["state"] == "ok"
+
+
+def test_a_terminal_of_80_columns_keeps_the_number_of_replicates() -> None:
+    """Texts are wrapped in fewer cells before n goes, also where replicates are left out."""
+    run = load_run(ROOT / "results" / "glue-sst2-today-roberta-base-20261130-030525")
+    for view in ("predicted", "steady"):
+        document = build([run], view)
+        text = terminal(document, 80)
+        assert max(map(len, text.splitlines())) <= 80
+        heading, _, left_out = text.partition(
+            "left out: Train" if view == "predicted" else "too wide"
+        )
+        titles = [
+            document.tables[0].columns[each].title for each in fitting(document.tables[0], 80)
+        ]
+        assert titles[-2:] == ["n", "State"]
+        assert "  3 of 4  ok; left" in heading
+        assert "Cold set-up(s)" in left_out.split("(--format")[0]
+
+
+def test_long_texts_are_not_narrower_than_they_must_be() -> None:
+    run = load_run(ROOT / "results" / "glue-sst2-today-roberta-base-20261130-030525")
+    (table,) = build([run], "predicted").tables
+    assert len(fitting(table, 300)) == len(table.columns)
+    assert "compiled anew in 1 of 4 replicates" in terminal(build([run], "predicted"), 300)
+    # So narrow that n cannot stay: the columns that are left are those that matter most.
+    titles = {table.columns[each].title for each in fitting(table, 60)}
+    assert "n" not in titles
+    assert {"Model", "Arm", "State"} <= titles
