@@ -20,6 +20,7 @@ from urllib.parse import quote
 from report.analysis.gains import Measure
 from report.analysis.replicates import is_result
 from report.html.answers import MEASURES, NO_PARITY_RUNS, PLOT_WIDTH, Forest, forest_of
+from report.html.compact import compact
 from report.html.glance import questions
 from report.html.history import SuiteHistory, courses_among
 from report.html.jobs import job_list
@@ -42,8 +43,9 @@ if TYPE_CHECKING:
 
     from report.plots import Picture
 
-# what may stand in a data address as it is: a drawing is mostly numbers and blanks
-_PLAIN = " /:;,.=()-_!*@$+?"
+# What may stand in a data address as it is, and in an attribute between double quotes: a drawing
+# is mostly numbers and blanks. Double quotes, tags, & and % are not among it.
+_PLAIN = " /:;,.=()-_!*@$+?'{}"
 FACETS = {"run": "Run", "model": "Model", "device": "Device"}
 TALL = 15  # rows of provenance up to which they are all shown; more scroll in their place
 LONG = 40  # characters from which a cell's text may break into lines
@@ -111,7 +113,7 @@ class Image:
     """A picture with its address and its natural size in pixels; None where it is not known."""
 
     picture: Picture
-    address: str
+    address: Markup
     width: int | None
     height: int | None
 
@@ -313,11 +315,13 @@ def _hash(text: str) -> str:
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 
-def _data_uri(svg: str) -> str:
+def _data_uri(svg: str) -> Markup:
+    from markupsafe import Markup
+
     # As an image a drawing cannot run a script or load anything, whatever its text says; its own
-    # styles still apply. Encoded by the character: in base64 it would be a third longer, so it is
-    # an eighth.
-    return "data:image/svg+xml," + quote(svg.replace("\n", " "), safe=_PLAIN)
+    # styles still apply. Encoded by the character: in base64 it would be a third longer.
+    address = "data:image/svg+xml," + quote(compact(svg).replace("\n", " "), safe=_PLAIN)
+    return Markup(address)  # nothing in it could end the attribute or begin an entity
 
 
 def text_of(name: str) -> str:

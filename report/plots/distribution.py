@@ -104,7 +104,7 @@ def _of_workload(
         "Share of steps in the steady state that took no longer than this; markers at 10, 50 and "
         "90%. "
     )
-    caption += "Bold: all replicates of an arm together, faint: each replicate."
+    caption += "Bold: the replicates of an arm that count, together; faint: each of them."
     caption += f" Up to {beyond:.1%} of an arm's steps are beyond the right edge." if beyond else ""
     caption += missing(arms, drawn)
     return Drawing(
