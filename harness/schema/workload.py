@@ -19,6 +19,7 @@ from pydantic import (
 
 from harness.schema.base import Replaceable
 from harness.schema.glue import GlueTask
+from harness.schema.input_errors import Unfit
 from harness.schema.redaction import HOST_PATH
 
 Scalar = bool | int | float | str | None
@@ -357,9 +358,15 @@ class Training(Strict):
     def _no_setting_is_ignored(self) -> Training:
         given = [name for name in _OF_ADAM if getattr(self, name) is not None]
         if given and not self.optim.startswith("adamw"):
-            raise ValueError(f"`{given[0]}` goes with an `optim` of AdamW, and {self.optim} is not")
+            raise Unfit(
+                f"`{given[0]}` goes with an `optim` of AdamW, and {self.optim} is not",
+                "leave it out, or `optim: adamw_torch`",
+            )
         if self.warmup_steps is not None and self.warmup_ratio:
-            raise ValueError("`warmup_steps` and `warmup_ratio` say the same: give one of them")
+            raise Unfit(
+                "`warmup_steps` and `warmup_ratio` say the same: give one of them",
+                "leave one of them out",
+            )
         return self
 
     @model_serializer(mode="wrap")

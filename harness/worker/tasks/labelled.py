@@ -18,6 +18,7 @@ from typing import Any
 from pydantic import Field, model_validator
 
 from harness.errors import BenchError, is_text
+from harness.schema.input_errors import Unfit
 from harness.schema.workload import Strict
 from harness.worker.tasks.data_files import MISSING_WORDS, LocatedSamples
 from harness.worker.tasks.sources import Split
@@ -43,12 +44,13 @@ class Columns(Strict):
     @model_validator(mode="after")
     def _are_different(self) -> Columns:
         if self.text_pair_column is not None and self.text_column is None:
-            raise ValueError("`text_pair_column` goes with `text_column`")
+            raise Unfit("`text_pair_column` goes with `text_column`", "`text_column` too")
         given = [self.label_column, self.text_column, self.text_pair_column]
         named = [name for name in given if name is not None]
         if len(set(named)) < len(named):
-            raise ValueError(
-                "one column is named twice: the text, its pair and the label are in a column each"
+            raise Unfit(
+                "one column is named twice: the text, its pair and the label are in a column each",
+                "another column for each",
             )
         return self
 

@@ -64,7 +64,7 @@ def open_samples(
     """
     if task.source == "folder":
         assert task.folder is not None
-        files = _files(expanded(task.folder), hub[1])
+        files = split_files(expanded(task.folder), hub[1])
         return Samples("folder", _digest(files), _reader(files, columns, sample, example))
     if task.source == "files":
         data_files.refuse_changed(task)
@@ -127,8 +127,12 @@ def _samples(
     return [sample(row, place) for row, place in rows]
 
 
-def _files(folder: Path, subset: str) -> dict[str, list[Path]]:
-    """The files of each split, in the folder itself or in one of it that has the subset's name."""
+def split_files(folder: Path, subset: str) -> dict[str, list[Path]]:
+    """The files of each split, in the folder itself or in one of it that has the subset's name.
+
+    Raises:
+        BenchError: A split has none.
+    """
     found: dict[str, list[Path]] = {}
     for split in SPLITS:
         patterns = [pattern.format(split) for pattern in FILES]

@@ -70,17 +70,28 @@ def _synthetic(task: Task, names: Mapping[str, str]) -> Raw:
     return Raw("synthetic", identity, read)
 
 
-def _folder(
-    folder: Path, columns: tuple[str, ...], names: Mapping[str, str], labels: range | None
-) -> Raw:
+def parquet_files(folder: Path, names: Mapping[str, str]) -> dict[str, list[Path]]:
+    """The files of each split in a folder. `names`: how the hub calls each split.
+
+    Raises:
+        BenchError: A split has none.
+    """
     files = {split: sorted(folder.glob(f"{name}-*.parquet")) for split, name in names.items()}
     for split, found in files.items():
         if not found:
             raise BenchError(
                 f"no {names[split]}-*.parquet in {folder}",
-                fix="the folder needs the hub's Parquet layout: "
-                "SUBSET/train-00000-of-00001.parquet, …",
+                place=str(folder),
+                fix=f"the hub's Parquet layout: {folder.name}/{names[split]}-00000-of-00001.parquet"
+                " in the folder that is named",
             )
+    return files
+
+
+def _folder(
+    folder: Path, columns: tuple[str, ...], names: Mapping[str, str], labels: range | None
+) -> Raw:
+    files = parquet_files(folder, names)
     digest = hashlib.sha256()
     for file in [file for split in sorted(files) for file in files[split]]:
         content = file.read_bytes()

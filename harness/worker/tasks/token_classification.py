@@ -15,14 +15,16 @@ from typing import Any, cast
 from pydantic import Field, model_validator
 
 from harness.errors import BenchError, is_text
+from harness.planning.hub import expanded
 from harness.results.mfu import shape_of
+from harness.schema.input_errors import Unfit
 from harness.schema.record import ModelShape
 from harness.schema.workload import Strict, Task
 from harness.worker.model import tokenizer
 from harness.worker.tasks import entity_corpus
 from harness.worker.tasks.base import TaskData, TaskKind
 from harness.worker.tasks.entity_corpus import TAGS, Tagged
-from harness.worker.tasks.samples import Samples, open_samples, told_of_files
+from harness.worker.tasks.samples import Samples, open_samples, split_files, told_of_files
 from harness.worker.tasks.splits import load_splits
 from harness.worker.tasks.store import key_of
 
@@ -43,7 +45,10 @@ class Options(Strict):
     @model_validator(mode="after")
     def _are_two_columns(self) -> Options:
         if self.text_column == self.label_column:
-            raise ValueError(f"words and tags cannot both be in the column {self.text_column!r}")
+            raise Unfit(
+                f"words and tags cannot both be in the column {self.text_column!r}",
+                "another column for each: `text_column` and `label_column`",
+            )
         return self
 
     @property
@@ -66,6 +71,11 @@ class TokenClassification(TaskKind):
         if task.dataset is not None:
             return task.dataset, task.dataset_config or "default"
         return HUB_DATASET
+
+    @classmethod
+    def look_at_folder(cls, task: Task) -> None:
+        assert task.folder is not None
+        split_files(expanded(task.folder), cls.hub_dataset(task)[1])
 
     @classmethod
     def look_at_files(cls, task: Task) -> str:

@@ -296,6 +296,8 @@ def test_a_bad_file_is_one_error_with_its_line_and_nothing_is_written(
     _write(tmp_path, train, validation, suffix)
     monkeypatch.chdir(tmp_path)
     assert main(_command(f"train.{suffix}", f"validation.{suffix}")) == 2
+    if place.endswith(f".{suffix}"):  # the file as a whole: the flag that names it
+        place = f"--{place.removesuffix(f'.{suffix}')}-file {place}"
     assert capsys.readouterr().err == f"harness: {place}: {message}\n  fix: {fix}\n"
     assert not (tmp_path / "out").exists()
 
@@ -321,7 +323,7 @@ def test_what_is_no_file(
     monkeypatch.chdir(tmp_path)
     assert main(_command("good.csv", "odd.csv")) == 2
     told = capsys.readouterr().err
-    assert told.startswith(f"harness: odd.csv: {said}\n  fix: ")
+    assert told.startswith(f"harness: --validation-file odd.csv: {said}\n  fix: ")
     assert fix in told
     assert not (tmp_path / "out").exists()
 
@@ -334,7 +336,7 @@ def test_files_of_two_formats(
     monkeypatch.chdir(tmp_path)
     assert main(_command("train.csv", "validation.json")) == 2
     assert capsys.readouterr().err == (
-        "harness: validation.json: is JSON lines, and train.csv is CSV\n"
+        "harness: --validation-file validation.json: is JSON lines, and train.csv is CSV\n"
         "  fix: both files in one format\n"
     )
 
@@ -483,7 +485,7 @@ def test_columns_that_contradict_each_other(options: dict[str, str], message: st
         ("--label-column-name lab", "train.csv:1", "no column 'lab' of labels"),
         ("--text-column-name a --text-column-name b --text-column-name c",
          "--text-column-name c", "is given 3 times"),
-        ("--text-column-name label", "--text-column-name", "one column is named twice"),
+        ("--text-column-name label", "--text-column-name label", "one column is named twice"),
     ],
 )  # fmt: skip
 def test_a_column_that_is_named_and_not_there(

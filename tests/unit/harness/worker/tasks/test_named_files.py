@@ -78,7 +78,7 @@ def test_words_and_tags_are_in_the_columns_that_are_named(
     same = [*words, "--text_column_name", "ner_tags"]
     assert main(same) == 2
     told = capsys.readouterr().err
-    assert told.startswith("harness: --text-column-name: words and tags cannot both be in")
+    assert told.startswith("harness: --text-column-name ner_tags: words and tags cannot both be in")
 
 
 @pytest.mark.parametrize(
