@@ -249,7 +249,7 @@ class Task(Strict):
     @model_validator(mode="after")
     def _folder_goes_with_folder(self) -> Task:
         if (self.source == "folder") != (self.folder is not None):
-            raise ValueError("`folder` and `source: folder` go together")
+            raise Unfit("`folder` and `source: folder` go together", "both, or neither")
         return self
 
     @model_validator(mode="after")
@@ -258,14 +258,17 @@ class Task(Strict):
         given = {name for name in of_files if getattr(self, name) is not None}
         if self.source == "files" and given != of_files:
             missing = sorted(of_files - given)
-            raise ValueError(f"`source: files` needs `{'` and `'.join(missing)}`")
+            raise Unfit(
+                f"`source: files` needs `{'` and `'.join(missing)}`",
+                "both files: a model trains on one and is judged on the other",
+            )
         if self.source != "files" and (given or self.files_sha256 is not None):
             what = sorted(given)[0] if given else "files_sha256"
-            raise ValueError(f"`{what}` goes with `source: files`")
+            raise Unfit(f"`{what}` goes with `source: files`", "`source: files`, or leave it out")
         if self.dataset is not None and self.source != "hub":
-            raise ValueError("`dataset` goes with `source: hub`")
+            raise Unfit("`dataset` goes with `source: hub`", "`source: hub`, or leave it out")
         if self.dataset_config is not None and self.dataset is None:
-            raise ValueError("`dataset_config` goes with `dataset`")
+            raise Unfit("`dataset_config` goes with `dataset`", "`dataset`, or leave it out")
         return self
 
 

@@ -177,12 +177,22 @@ def _split(
 ) -> Split:
     for name in (*columns, "label"):
         if name not in present:
-            raise BenchError(f"no column {name!r}; there are: {', '.join(present)}", place=place)
+            raise BenchError(
+                f"no column {name!r}; there are: {', '.join(present)}",
+                place=place,
+                fix=f"the columns {', '.join((*columns, 'label'))}, as on the hub; data with other "
+                "columns is of the kind text-classification, which reads your own files",
+            )
     split = Split(tuple(column(name) for name in columns), column("label"))
     if not split.labels:
-        raise BenchError("there are no samples", place=place)
-    if any(value is None for values in (*split.texts, split.labels) for value in values):
-        raise BenchError("a text or label is missing (null)", place=place)
+        raise BenchError("there are no samples", place=place, fix="files with samples")
+    for name, values in zip((*columns, "label"), (*split.texts, split.labels), strict=True):
+        if None in values:
+            raise BenchError(
+                f"a text or label is missing (null) in {name!r}",
+                place=f"{place}, row {values.index(None) + 1}",
+                fix="a value there, or remove the sample",
+            )
     if any(label == -1 for label in split.labels):
         raise BenchError(
             "a label is -1: this split is not labelled",
@@ -203,7 +213,12 @@ def _split(
         allowed = (
             "a number from 0 to 5" if labels is None else f"one of {', '.join(map(str, labels))}"
         )
-        raise BenchError(f"a label is {wrong!r}, not {allowed}", place=place)
+        raise BenchError(
+            f"a label is {wrong!r}, not {allowed}",
+            place=f"{place}, row {split.labels.index(wrong) + 1}",
+            fix="correct it or remove the sample; data with other labels is of the kind "
+            "text-classification, which reads your own files",
+        )
     return split
 
 

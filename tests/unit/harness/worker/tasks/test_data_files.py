@@ -347,6 +347,38 @@ def _read(folder: Path, train: str | bytes, validation: str | bytes, suffix: str
     return labelled(tables, Columns())
 
 
+@pytest.mark.parametrize(
+    ("labels", "told"),
+    [
+        (
+            ["1", "2", "abc", "1"],
+            "labels in 'label' are numbers, such as '1' (train.csv:2), and text, such as 'abc' "
+            "(train.csv:4): every one of them is taken for a class",
+        ),
+        (
+            ["good", "0.5", "0.25"],
+            "labels in 'label' are numbers, such as '0.5' (train.csv:3), and text, such as 'good' "
+            "(train.csv:2): every one of them is taken for a class",
+        ),
+        (["1", "2", "1"], ""),
+        (["good", "bad", "1st"], ""),
+        (["true", "False"], ""),
+        (["0.5", "0.25", "1e3"], ""),
+    ],
+)
+def test_labels_that_mix_numbers_and_text_are_told(
+    labels: list[str], told: str, tmp_path: Path
+) -> None:
+    content = "sentence,label\n" + "".join(f"a film,{label}\n" for label in labels)
+    found = _read(tmp_path, content, content, "csv")
+    assert found.mixed == told
+    assert found.told.endswith(f"validation samples; {told}" if told else "validation samples")
+    typed = [json.dumps({"sentence": "a film", "label": label}) for label in labels]
+    assert (
+        _read(tmp_path, "\n".join(typed), "\n".join(typed), "json").mixed == ""
+    )  # text, in quotes
+
+
 TRICKY = {
     "csv": (
         "\ufeffsentence,label,note\r\n"
