@@ -89,6 +89,18 @@ def told_of_files(
     return ", ".join(f"{len(read(split, None))} {split} samples" for split in files)
 
 
+def read_named(
+    task: Task, split: str, columns: Sequence[str], sample: Callable[[Row, str], S], example: str
+) -> list[S]:
+    """All samples of one of the files of `source: files`; the arguments are those of
+    `open_samples`.
+
+    Raises:
+        BenchError: The file or a sample in it cannot be used.
+    """
+    return _reader(_named_files(task), columns, sample, example)(split, None)
+
+
 def _named_files(task: Task) -> dict[str, list[Path]]:
     return {split: [file] for split, file in data_files.files_of(task).items()}
 
