@@ -6,12 +6,12 @@ them, in rounds, drawn order.
 
 The processes stay the same, so levers are compared on one replicate: turn lengths, lead-in steps,
 which cores the jobs may use (the same few, cores of their own, all of them), real-time priority,
-cores that never halt. A round gives each arm a turn, in the rows of a Williams design. For each
-lever: the half-width that 60 s of measuring would give (batch means of four neighbouring rounds;
-mean over all pairs of arms), sd of a pair's log ratio, how often a turn was slow (over 1.5 times
-its arm's median per step), what the first step of a turn takes more than those after it, how long
-it takes to hand over from one arm to the next, and what the kernel's counters say of slow and of
-other turns.
+cores that never halt, other cores that are busy. A round gives each arm a turn, in the rows of a
+Williams design. For each lever: the half-width that 60 s of measuring would give (batch means of
+four neighbouring rounds; mean over all pairs of arms), sd of a pair's log ratio, how often a turn
+was slow (over 1.5 times its arm's median per step), what the first step of a turn takes more than
+those after it, how long it takes to hand over from one arm to the next, how far neighbouring turns
+and the ends of a turn correlate, and what the kernel's counters say of slow and of other turns.
 """
 
 from __future__ import annotations
@@ -65,6 +65,7 @@ class Lever:
     same_cores: bool = True
     realtime: bool = False
     awake: bool = False
+    neighbours_busy: bool = False  # all cores that the jobs do not use
     alike: bool = True  # all main threads on the first core, all other threads on the rest
 
 
@@ -83,6 +84,7 @@ LEVERS = (
     Lever("not pinned", cores=0, alike=False),
     Lever("real-time", realtime=True),
     Lever("awake", awake=True),
+    Lever("neighbours busy", neighbours_busy=True),
 )
 
 
@@ -101,7 +103,8 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=4)
     parser.add_argument("--levers", help="comma-separated names; default: all")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cuda")
-    parser.add_argument("--json", type=Path)
+    parser.add_argument("--json", type=Path, help="file that takes the figures")
+    parser.add_argument("--turns", type=Path, help="file that takes every turn, as JSON")
     return parser.parse_args()
 
 
@@ -239,6 +242,7 @@ def summarise(names: list[str], rounds: list[list[dict[str, Any]]]) -> dict[str,
             pair["half_width_pp_at_60_s"] for pair in pairs.values()
         ),
         "sd_of_a_pair": statistics.fmean(pair["sd"] for pair in pairs.values()),
+        "correlation": memory(rounds),
         "pairs": pairs,
         "arms": {},
     }
@@ -257,6 +261,33 @@ def summarise(names: list[str], rounds: list[list[dict[str, Any]]]) -> dict[str,
             "other": counters(other),
         }
     return found
+
+
+def memory(rounds: list[list[dict[str, Any]]]) -> dict[str, float | None]:
+    """How long the host stays fast or slow: correlation of the log seconds per step of neighbouring
+    turns (of two arms, each about its mean), and of a turn's first and last step.
+    """
+    by_arm = list(zip(*rounds, strict=True))
+    neighbours: list[tuple[int, float]] = []
+    first: list[float] = []
+    last: list[float] = []
+    for turns in by_arm:
+        steps = [[*turn["lead_in_s"], *turn["timed_s"]] for turn in turns]
+        logs = [math.log(statistics.fmean(turn["timed_s"])) for turn in turns]
+        middle = statistics.fmean(logs)
+        neighbours += [
+            (turn["begin_ns"], log - middle) for turn, log in zip(turns, logs, strict=True)
+        ]
+        if len(steps[0]) > 1:
+            ends = [(math.log(each[0]), math.log(each[-1])) for each in steps]
+            means = [statistics.fmean(column) for column in zip(*ends, strict=True)]
+            first += [one - means[0] for one, _ in ends]
+            last += [other - means[1] for _, other in ends]
+    in_time = [log for _, log in sorted(neighbours)]
+    return {
+        "of_neighbouring_turns": statistics.correlation(in_time[:-1], in_time[1:]),
+        "of_first_and_last_step": statistics.correlation(first, last) if first else None,
+    }
 
 
 def switch(turns: list[dict[str, Any]]) -> dict[str, float] | None:
@@ -304,6 +335,7 @@ def main() -> None:
             log = Path(folder) / f"{job.arm.name}.log"
             ready = sources.apply(job)
             arms.append(ResidentJob(ready, stack.enter_context(RunningJob(ready, log)), log))
+        available = os.sched_getaffinity(0)
         shared = pinning.assign(Interleaved(), options.device, len(jobs))
         stack.enter_context(pinning.keep_off({core for cores in shared for core in cores or ()}))
         pairs = list(itertools.combinations(names, 2))
@@ -319,8 +351,13 @@ def main() -> None:
                     refusals[f"{lever.name}: {refused}"] += 1
                     continue
                 share = options.seconds / len(chosen) / options.rounds
-                cores = pinning.assign(Interleaved(cores=lever.cores), options.device, 1)[0]
-                with kept_awake(cores if lever.awake and cores else ()):
+                cores = set(
+                    pinning.assign(Interleaved(cores=lever.cores), options.device, 1)[0] or ()
+                )
+                busy = cores if lever.awake else set()
+                if lever.neighbours_busy:
+                    busy |= available - cores
+                with kept_awake(busy):
                     measured[lever.name] += take_turns(lever, arms, monitor, share, draw)
         for arm in arms:
             arm.finish()
@@ -333,7 +370,9 @@ def main() -> None:
     for name, found in result.items():
         print(
             f"{name:>35}: ±{found['half_width_pp_at_60_s']:5.2f} pp after {PRECISION_AT_S:g} s, "
-            f"sd of a pair {found['sd_of_a_pair']:.3f}, hand-over {found['hand_over_ms']:.1f} ms, "
+            f"sd of a pair {found['sd_of_a_pair']:.3f}, neighbouring turns correlate by "
+            f"{found['correlation']['of_neighbouring_turns']:.2f}, "
+            f"hand-over {found['hand_over_ms']:.1f} ms, "
             f"{found['rounds']} rounds in {found['seconds']:.1f} s, steps of "
             + " ".join(f"{arm['mean_step_ms']:.2f}" for arm in found["arms"].values())
             + " ms"
@@ -348,6 +387,8 @@ def main() -> None:
         }
         answer = {"settings": settings, "levers": result, "refused": dict(refusals)}
         options.json.write_text(json.dumps(answer, indent=1) + "\n")
+    if options.turns:
+        options.turns.write_text(json.dumps(measured) + "\n")
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from harness.schema.compiled import alike
 from harness.schema.measurement import Adaptive
 from harness.schema.record import JobRecord, Pair, State, Stopping, wall_share_s
 from harness.schema.stats import half_width_pp, needed_replicates, turn_interval, usable
@@ -55,13 +56,17 @@ def times(
 ) -> list[list[tuple[float, float]]]:
     """Seconds of (baseline, candidate) in every replicate that ended ok in both arms, by replicate:
     of each round of turns, or of the whole replicate.
+
+    A replicate in which an arm compiled anew is left out where the arm did not in others
+    (harness.schema.compiled).
     """
     latest = {
         (record.arm.name, record.replicate): record
         for record in records
         if not record.parity_run and record.workload.name == pair.workload
     }
-    found: list[list[tuple[float, float]]] = []
+    found: dict[int, list[tuple[float, float]]] = {}
+    jobs: list[tuple[JobRecord, JobRecord]] = []
     for replicate in sorted({replicate for _, replicate in latest}):
         baseline = latest.get((pair.baseline, replicate))
         candidate = latest.get((pair.candidate, replicate))
@@ -74,8 +79,9 @@ def times(
             both = [*baseline.turns.seconds_beside(candidate.turns)]
         usable_times = [(a, b) for a, b in both if usable(a) and usable(b)]
         if usable_times and len(usable_times) == len(both):
-            found.append(usable_times)
-    return found
+            found[replicate] = usable_times
+            jobs.append((baseline, candidate))
+    return [found[baseline.replicate] for baseline, _ in alike(jobs)]
 
 
 def _judge(

@@ -698,7 +698,10 @@ class Stopping(Part):
     baseline: str
     candidate: str
     state: Literal["precision reached", "precision not reached"]
-    replicates: int = Field(description="replicates that both arms ended well")
+    replicates: int = Field(
+        description="replicates that both arms ended well, without those that compiled anew "
+        "beside others (harness.schema.compiled)"
+    )
     half_width_pp: Quantity | None = Field(
         None, description="of the 95% interval of the throughput gain"
     )

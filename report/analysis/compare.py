@@ -16,7 +16,7 @@ from report.analysis.metrics import SETUP
 from report.analysis.outcome import HAS_RESULT, Outcome, no_result
 from report.analysis.provenance_diff import Differences, differences
 from report.analysis.published import printed_gains
-from report.analysis.replicates import arms_of, count_verdicts, is_result, verdict
+from report.analysis.replicates import arms_of, count_verdicts, counting, verdict
 from report.labels import known
 from report.loading.runs import Run
 from report.text import epochs_of
@@ -220,7 +220,7 @@ def _time_items(run: Run) -> list[Item]:
     items = []
     for (workload, arm), replicates in arms_of(run).replicates.items():
         jobs = list(replicates.values())
-        counted = [job for job in jobs if is_result(job)]
+        counted = counting(jobs)
         for label, read, by_work, by_batch in TIMES:
             logs = [math.log(seconds) for job in counted if usable(seconds := read(job))]
             if (

@@ -6,10 +6,11 @@ A gain counts only if the pair was not refused, both arms finished the same work
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
+from harness.schema.compiled import set_apart
 from harness.schema.record import JobRecord, Pair, TurnTimes
 from harness.schema.stats import in_full, turn_interval
 from report.analysis.break_even import BreakEven, break_even
@@ -18,6 +19,7 @@ from report.analysis.metrics import RUNTIME, SETUP, STEADY_STEP
 from report.analysis.outcome import HAS_RESULT, GainStatus, Outcome, no_result
 from report.analysis.parity import Parity, ParityOutcome, check_parity
 from report.analysis.replicates import (
+    COMPILED_ANEW,
     Arms,
     JobStatus,
     Replicates,
@@ -126,13 +128,12 @@ def _gains_of(run: Run, arms: Arms) -> list[Gain]:
         jobs = [*baseline.values(), *candidate.values()]
         reasons = refused.get((pair.workload, pair.baseline, pair.candidate), [])
         parity = None if _published(jobs) else check_parity(run, pair, arms)
-        both = [*matched(baseline, candidate)]
         for measure in MEASURES:
             if (measure is STEADY_STATE and _published(jobs)) or (
                 measure is END_TO_END and is_interleaved(run, jobs)
             ):
                 continue
-            gain = _gain(pair, measure, baseline, candidate, both, parity)
+            gain = _gain(pair, measure, baseline, candidate, parity)
             if reasons:
                 gain = _without_gain(gain, GainStatus.REFUSED, "; ".join(reasons))
             elif gain.ratio and parity and parity.outcome is ParityOutcome.FAILED:
@@ -147,14 +148,43 @@ def _gains_of(run: Run, arms: Arms) -> list[Gain]:
     return gains
 
 
-def matched(baseline: Replicates, candidate: Replicates) -> Iterator[tuple[JobRecord, JobRecord]]:
-    """Replicate k of the baseline with replicate k of the candidate, where both are results and did
-    the same work.
+def matched(
+    baseline: Replicates, candidate: Replicates, *times: Callable[[JobRecord], float | None]
+) -> list[tuple[JobRecord, JobRecord]]:
+    """The replicates of a pair that count: replicate k of the baseline with replicate k of the
+    candidate, where both are results, did the same work and have all of `times`.
+
+    A replicate in which one of them compiled anew does not count beside others in which that arm
+    did not (harness.schema.compiled).
     """
+    both = _comparable(baseline, candidate, times)
+    return [jobs for jobs, cause in zip(both, set_apart(both), strict=True) if not cause]
+
+
+def compiled_apart(
+    baseline: Replicates, candidate: Replicates, *times: Callable[[JobRecord], float | None]
+) -> list[JobRecord]:
+    """The jobs that compiled anew and because of which `matched` leaves their replicates out."""
+    both = _comparable(baseline, candidate, times)
+    return [job for cause in set_apart(both) for job in cause]
+
+
+def _comparable(
+    baseline: Replicates,
+    candidate: Replicates,
+    times: Sequence[Callable[[JobRecord], float | None]],
+) -> list[tuple[JobRecord, JobRecord]]:
+    found = []
     for replicate in sorted(baseline.keys() & candidate.keys()):
         one, other = baseline[replicate], candidate[replicate]
-        if is_result(one) and is_result(other) and not _mismatch(one, other):
-            yield one, other
+        if (
+            is_result(one)
+            and is_result(other)
+            and all(usable(time(job)) for time in times for job in (one, other))
+            and not _mismatch(one, other)
+        ):
+            found.append((one, other))
+    return found
 
 
 @dataclass(frozen=True)
@@ -173,8 +203,7 @@ def replicate_gains(
     """What the mean and the interval of a pair's gain are of, a value for each replicate."""
     return [
         ReplicateGain(one.replicate, one, other, turn_interval([_times(measure, one, other)]).mean)
-        for one, other in matched(baseline, candidate)
-        if usable(measure.time(one)) and usable(measure.time(other))
+        for one, other in matched(baseline, candidate, measure.time)
     ]
 
 
@@ -198,17 +227,10 @@ def _gain(
     measure: Measure,
     baseline: Replicates,
     candidate: Replicates,
-    both: Sequence[tuple[JobRecord, JobRecord]],
     parity: Parity | None,
 ) -> Gain:
-    """The gain by the replicates of `both` (matched) that have the time; the reason why replicates
-    do not count.
-    """
-    jobs = [
-        (one, other)
-        for one, other in both
-        if usable(measure.time(one)) and usable(measure.time(other))
-    ]
+    """The gain by the replicates that count; the reason why replicates do not count."""
+    jobs = matched(baseline, candidate, measure.time)
     replicates = baseline.keys() | candidate.keys()
     why = (
         ""
@@ -334,12 +356,16 @@ def _why_left_out(pair: Pair, measure: Measure, baseline: Replicates, candidate:
     replicates = sorted(baseline.keys() | candidate.keys())
     if not replicates:
         return "no job recorded"
+    cold = {
+        (job.arm.name, job.replicate) for job in compiled_apart(baseline, candidate, measure.time)
+    }
     said = []
     for name, arm in ((pair.baseline, baseline), (pair.candidate, candidate)):
         if not arm:
             said.append(f"{name}: no job recorded")
         elif counted := count_verdicts(
-            _judge(measure, arm.get(replicate)) for replicate in replicates
+            COMPILED_ANEW if (name, replicate) in cold else _judge(measure, arm.get(replicate))
+            for replicate in replicates
         ):
             said.append(f"{name}: {counted}")
     both_ok = {

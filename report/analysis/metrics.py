@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from enum import Enum, StrEnum
 from typing import Any, Generic, TypeVar
 
+from harness.schema.compiled import compiled_anew
 from harness.schema.record import EngineTimes, GpuTelemetry, JobRecord
 from report.analysis.statistics import latency_gain, throughput_gain
 
@@ -161,6 +162,17 @@ def mean(values: list[float]) -> float:
     return math.fsum(values) / len(values)
 
 
+def _warm_setup_s(job: JobRecord) -> float | None:
+    """Seconds of set-up of a job that found what earlier ones compiled; None if it compiled
+    anew.
+    """
+    return None if compiled_anew(job) else job.timing.setup_s
+
+
+def _cold_setup_s(job: JobRecord) -> float | None:
+    return job.timing.setup_s if compiled_anew(job) else None
+
+
 # Jobs that took turns on the device waited for one another, so they have no time end to end.
 RUNTIME = JobMetric(
     key="runtime_s",
@@ -198,6 +210,16 @@ SETUP = JobMetric(
     interval=True,
     series="setup-time",
     label="set-up time",
+)
+COLD_SETUP = JobMetric(
+    key="compiling_setup_s",
+    meaning="seconds from the call of train() to the end of the first step, mean over the "
+    "replicates that do not count because the arm compiled its kernels anew in them",
+    unit=Unit.SECOND,
+    read=_cold_setup_s,
+    header="Cold set-up(s)",
+    optional=True,
+    better=Better.LOWER,
 )
 STEADY_STEP = JobMetric(
     key="steady_step_s",
@@ -481,16 +503,6 @@ def whole_steps(job: JobRecord) -> int | None:
     return math.ceil(training.epochs * max(batches // training.gradient_accumulation_steps, 1))
 
 
-def _warm_setup_s(job: JobRecord) -> float | None:
-    """Seconds of set-up of a job that found what earlier ones compiled.
-
-    None for the first replicate of an arm that keeps compiled kernels from job to job: it compiles
-    them. (The parity run's are others, for without dropout it has another graph.)
-    """
-    compiles = job.replicate == 0 and job.arm.options.get("compile_cache")
-    return None if compiles else job.timing.setup_s
-
-
 def _predicted_runtime_s(job: JobRecord) -> float | None:
     steps, setup_s, step_s = whole_steps(job), _warm_setup_s(job), job.timing.steady_step_s
     if steps is None or setup_s is None or step_s is None:
@@ -518,8 +530,8 @@ PREDICTED_RUNTIME = JobMetric(
 )
 WARM_SETUP = JobMetric(
     key="warm_setup_s",
-    meaning="seconds from the call of train() to the end of the first step, mean, without the "
-    "first replicate of an arm that keeps compiled kernels from job to job",
+    meaning="seconds from the call of train() to the end of the first step, mean, without "
+    "replicates of an arm that keeps compiled kernels from job to job in which it compiled anew",
     unit=Unit.SECOND,
     read=_warm_setup_s,
     header="Warm set-up(s)",
@@ -560,6 +572,7 @@ GPU: tuple[JobMetric, ...] = (
 )
 HOST: tuple[JobMetric, ...] = (JOB_CPU_SHARE, HOST_CPU_SHARE, PROCESS_MEMORY_PEAK, JOB_MEMORY_PEAK)
 PREDICTED: tuple[JobMetric, ...] = (PREDICTED_RUNTIME, PREDICTED_SAMPLES_PER_S)
+WARM_ONLY: tuple[JobMetric, ...] = (*PREDICTED, WARM_SETUP)  # a job that compiled anew has none
 JOB_METRICS: tuple[JobMetric, ...] = (*END_TO_END, *STEADY_STATE, *GPU, *HOST)
 INFERENCE_METRICS: tuple[Metric[EngineTimes], ...] = (
     INFERENCE_LATENCY,

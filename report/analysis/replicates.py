@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from harness.schema.compiled import alike
 from harness.schema.record import JobRecord, Pair, State, Telemetry
 from report.loading.runs import Run, once_per_run
 
@@ -16,6 +17,7 @@ NEEDS_NO_PROOF = frozenset(
 # The share of a steady window that samples must cover before what they say is taken for all of it:
 # what disturbs the rest alone can hide in a tenth at most.
 WELL_COVERED = 0.9
+COMPILED_ANEW = "compiled anew"  # why a replicate does not count beside others of its arm
 
 Replicates = Mapping[int, JobRecord]  # replicate number -> its latest attempt
 
@@ -171,6 +173,13 @@ def verdict(job: JobRecord) -> JobStatus:
 def is_result(job: JobRecord) -> bool:
     """Whether this job is a result, so that its replicate may count."""
     return verdict(job) is JobStatus.OK
+
+
+def counting(replicates: Iterable[JobRecord]) -> list[JobRecord]:
+    """The replicates of one arm that figures of its speed are of: the results, without those in
+    which it compiled anew beside others in which it did not (harness.schema.compiled).
+    """
+    return [job for (job,) in alike([(job,) for job in replicates if is_result(job)])]
 
 
 def well_covered(telemetry: Telemetry) -> bool:

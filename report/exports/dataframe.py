@@ -7,9 +7,10 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness.schema.compiled import compiled_anew
 from report.analysis.metrics import JOB_METRICS
 from report.analysis.outcome import HAS_RESULT, no_result
-from report.analysis.replicates import arms_of, is_result, verdict
+from report.analysis.replicates import arms_of, counting, is_result, verdict
 from report.labels import known
 from report.loading.runs import Run, load_runs
 from report.tables.arm_rows import attention, backend_label, identity
@@ -51,8 +52,10 @@ def frame(runs: Run | Path | str | Iterable[Run | Path | str]) -> pd.DataFrame:
 
 def job_rows(run: Run) -> list[JobRow]:
     """One row per job in the order recorded, parity runs and earlier attempts included."""
-    latest = {
-        id(job) for replicates in arms_of(run).replicates.values() for job in replicates.values()
+    counted = {
+        id(job)
+        for replicates in arms_of(run).replicates.values()
+        for job in counting(replicates.values())
     }
     return [
         JobRow(
@@ -66,7 +69,8 @@ def job_rows(run: Run) -> list[JobRow]:
             replicate=known(job, "replicate", job.replicate + 1),
             attempt=job.attempt,
             parity_run=job.parity_run,
-            counts=id(job) in latest and is_result(job),
+            counts=id(job) in counted,
+            compiled_anew=compiled_anew(job),
             reason=job.reason,
             started_at=job.started_at,
             figures={metric: metric.read(job) for metric in JOB_METRICS},

@@ -13,7 +13,7 @@ from typing import Any
 from harness.schema.record import ENGINES, JobRecord
 from report.analysis.inference import comparisons_of, inference_subject
 from report.analysis.metrics import INFERENCE_LATENCY, JOB_METRICS, Unit, exported
-from report.analysis.replicates import arms_of, is_result
+from report.analysis.replicates import arms_of, counting
 from report.analysis.statistics import usable
 from report.exports.points import json_bytes, nothing_to_export, reject_clash
 from report.loading.runs import Run
@@ -32,9 +32,7 @@ def files(runs: Sequence[Run]) -> dict[str, bytes]:
     seen: dict[str, str] = {}
     for run in runs:
         for (workload, arm), replicates in arms_of(run).replicates.items():
-            jobs = [
-                job for job in replicates.values() if is_result(job) and job.source == "measured"
-            ]
+            jobs = [job for job in counting(replicates.values()) if job.source == "measured"]
             for metric in TIMES:
                 timed = [_run(job, value) for job in jobs if usable(value := metric.read(job))]
                 if timed:

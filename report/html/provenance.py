@@ -84,7 +84,7 @@ def compare_arms(run: Run) -> list[ProvenanceComparison]:
 
 
 def _both(baseline: Replicates, candidate: Replicates) -> tuple[list[JobRecord], list[JobRecord]]:
-    pairs = list(matched(baseline, candidate))
+    pairs = matched(baseline, candidate)
     if pairs:
         return [one for one, _ in pairs], [other for _, other in pairs]
     return list(baseline.values()), list(candidate.values())

@@ -67,7 +67,7 @@ def costs_of(gain: Gain, arms: Arms) -> tuple[Cost, Cost]:
     cross at it.
     """
     sides: tuple[list[Cost], list[Cost]] = ([], [])
-    for jobs in matched(*arms.of_pair(gain.pair)):
+    for jobs in matched(*arms.of_pair(gain.pair), STEADY_STEP.read):
         times = [(SETUP.read(job), STEADY_STEP.read(job)) for job in jobs]
         costs = [Cost(setup, step) for setup, step in times if usable(setup) and usable(step)]
         if len(costs) == 2:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from harness.schema.record import JobRecord
-from report.analysis.replicates import arms_of, is_result
+from report.analysis.replicates import arms_of, counting, is_result
 from report.loading.runs import Run
 from report.loading.series import Files
 
@@ -31,15 +31,18 @@ class Drawing:
     problems: tuple[str, ...] = ()
 
 
-def by_workload(run: Run) -> dict[str, dict[str, list[JobRecord]]]:
+def by_workload(run: Run, *, speed: bool = True) -> dict[str, dict[str, list[JobRecord]]]:
     """The replicates that count by workload and arm, in the tables' order, arms without one
     included.
+
+    `speed`: whether the plot is of how fast they were, for which those in which an arm compiled
+    anew do not count beside others.
     """
     groups: dict[str, dict[str, list[JobRecord]]] = {}
     for (workload, arm), replicates in arms_of(run).replicates.items():
-        counted = [
-            job for job in replicates.values() if is_result(job) and job.source == "measured"
-        ]
+        jobs = replicates.values()
+        results = counting(jobs) if speed else [job for job in jobs if is_result(job)]
+        counted = [job for job in results if job.source == "measured"]
         groups.setdefault(workload, {})[arm] = counted
     return groups
 

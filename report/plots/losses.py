@@ -33,7 +33,7 @@ def draw(runs: Sequence[Run], looks: Mapping[str, Look]) -> list[Drawing]:
     drawings = []
     for run in runs:
         arms = arms_of(run)
-        for workload, jobs in by_workload(run).items():
+        for workload, jobs in by_workload(run, speed=False).items():
             if any(jobs.values()):
                 drawings.append(_of_workload(run, arms, workload, jobs, looks))
     return drawings or [Drawing((), "Losses", "Left out: no replicate counts.")]

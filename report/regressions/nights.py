@@ -138,11 +138,7 @@ def _night(
 ) -> Night:
     baseline, candidate = arms_of(run).of_pair(pair)
     read = MEASURES[measure].time
-    both = [
-        (one, other)
-        for one, other in matched(baseline, candidate)
-        if usable(read(one)) and usable(read(other))
-    ]
+    both = matched(baseline, candidate, read)
     some = both[0] if both else _any_of(list(baseline.values()), list(candidate.values()))
     setting = setting_of(run, some, rules, whole_jobs=measure == "end_to_end") if some else None
     why = (

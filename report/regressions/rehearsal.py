@@ -20,7 +20,6 @@ from numpy.typing import NDArray
 from harness.errors import BenchError
 from report.analysis.gains import matched
 from report.analysis.replicates import arms_of
-from report.analysis.statistics import usable
 from report.loading.runs import Run
 from report.regressions.change_points import change_points
 from report.regressions.check import Rules
@@ -122,12 +121,9 @@ def without_alarm(nights: Sequence[Night], thresholds: Thresholds) -> list[Night
 def _replicates(night: Night) -> Values:
     """Logarithms of both arms' times, a row per replicate that counts."""
     read = MEASURES[night.measure].time
-    times = [
-        (read(one), read(other)) for one, other in matched(*arms_of(night.run).of_pair(night.pair))
-    ]
-    return np.log([(one, other) for one, other in times if usable(one) and usable(other)]).reshape(
-        -1, 2
-    )
+    counted = matched(*arms_of(night.run).of_pair(night.pair), read)
+    times = [[read(job) or 0.0 for job in jobs] for jobs in counted]
+    return np.log(times).reshape(-1, 2)
 
 
 def _centred(parts: Sequence[Values]) -> Values:

@@ -5,10 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from harness.schema.compiled import compiled_anew, set_apart
 from harness.schema.record import JobRecord
-from report.analysis.metrics import NO_FIGURE, Figure, JobMetric, finite
+from report.analysis.metrics import NO_FIGURE, WARM_ONLY, Figure, JobMetric, finite
 from report.analysis.outcome import HAS_RESULT, no_result
-from report.analysis.replicates import JobStatus, arms_of, count_verdicts, is_result, verdict
+from report.analysis.replicates import (
+    COMPILED_ANEW,
+    JobStatus,
+    arms_of,
+    count_verdicts,
+    is_result,
+    verdict,
+)
 from report.analysis.statistics import Estimate, mean_above_zero, mean_of, usable
 from report.labels import BACKEND_LABELS, known
 from report.loading.runs import Run
@@ -16,7 +24,11 @@ from report.tables.rows import ArmRow, Figures
 
 
 def arm_rows(
-    run: Run, metrics: Sequence[JobMetric], needs: Sequence[JobMetric] = ()
+    run: Run,
+    metrics: Sequence[JobMetric],
+    needs: Sequence[JobMetric] = (),
+    *,
+    speed: bool = True,
 ) -> list[ArmRow]:
     """One row per arm of every workload, those without a result included.
 
@@ -24,23 +36,29 @@ def arm_rows(
         run: The run.
         metrics: The figures of the rows.
         needs: Metrics without which a replicate does not count, so that no row is ok without them.
+        speed: Whether the figures are of how fast the replicates were, for which those in which an
+            arm compiled anew do not count beside others (harness.schema.compiled).
 
     Returns:
         The rows in the order of tables; every figure is its mean over the replicates that count and
         have it.
     """
-    return [row for row, _ in counted_rows(run, metrics, needs)]
+    return [row for row, _ in counted_rows(run, metrics, needs, speed=speed)]
 
 
 def counted_rows(
-    run: Run, metrics: Sequence[JobMetric], needs: Sequence[JobMetric] = ()
+    run: Run,
+    metrics: Sequence[JobMetric],
+    needs: Sequence[JobMetric] = (),
+    *,
+    speed: bool = True,
 ) -> list[tuple[ArmRow, list[JobRecord]]]:
     """The rows of `arm_rows`, each with the jobs of the replicates that count."""
     rows = []
     arms = arms_of(run)
     for (workload, arm), replicates in arms.replicates.items():
         jobs = list(replicates.values())
-        verdicts = [_verdict_with(needs, job) for job in jobs]
+        verdicts = _verdicts(needs, jobs, speed=speed)
         counted = [job for job, said in zip(jobs, verdicts, strict=True) if said == JobStatus.OK]
         failures = count_verdicts(verdicts)
         row = ArmRow(
@@ -61,12 +79,27 @@ def counted_rows(
     return rows
 
 
+def _verdicts(needs: Sequence[JobMetric], jobs: Sequence[JobRecord], *, speed: bool) -> list[str]:
+    """Of each job `ok`, or why it does not count, as a phrase."""
+    said = [_verdict_with(needs, job) for job in jobs]
+    places = [place for place, each in enumerate(said) if each == JobStatus.OK] if speed else []
+    causes = set_apart([(jobs[place],) for place in places])
+    for place, cause in zip(places, causes, strict=True):
+        if cause:
+            said[place] = COMPILED_ANEW
+    return said
+
+
 def _verdict_with(needs: Sequence[JobMetric], job: JobRecord) -> str:
     """`ok`, or why this job is no result or lacks a figure that is needed, as a phrase."""
     if not is_result(job):
         return verdict(job)
-    missing = [metric.label for metric in needs if not usable(metric.read(job))]
-    return f"no {' and no '.join(missing)}" if missing else JobStatus.OK
+    missing = [metric for metric in needs if not usable(metric.read(job))]
+    if not missing:
+        return JobStatus.OK
+    if compiled_anew(job) and all(metric in WARM_ONLY for metric in missing):
+        return COMPILED_ANEW
+    return f"no {' and no '.join(metric.label for metric in missing)}"
 
 
 def figure_means(metrics: Sequence[JobMetric], counted: Sequence[JobRecord]) -> Figures:

@@ -10,13 +10,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TypeVar
 
+from harness.schema.record import JobRecord
 from report.analysis import metrics
-from report.analysis.metrics import DETAIL, ESSENTIAL, NORMAL
-from report.analysis.replicates import only_interleaved
+from report.analysis.metrics import DETAIL, ESSENTIAL, NORMAL, Figure
+from report.analysis.replicates import arms_of, is_result, only_interleaved
 from report.analysis.utilization import is_measured, is_on_gpu
 from report.loading.runs import Run
 from report.tables import utilization
-from report.tables.arm_rows import arm_rows
+from report.tables.arm_rows import arm_rows, counted_rows, figure_means
 from report.tables.columns import (
     ATTENTION,
     BATCH,
@@ -102,21 +103,45 @@ def runtime_tables(parts: Sequence[TablePart[ArmRow]]) -> list[Table[ArmRow]]:
 def steady(run: Run) -> TablePart[ArmRow]:
     """Set-up and steady state of every measured arm; publications have neither."""
     needs = (metrics.STEADY_STEP, metrics.STEADY_SAMPLES_PER_S)
-    rows = [row for row in arm_rows(run, metrics.STEADY_STATE, needs) if row.source == "measured"]
+    found = [
+        (row, _cold_setup(run, row, counted))
+        for row, counted in counted_rows(run, metrics.STEADY_STATE, needs)
+        if row.source == "measured"
+    ]
+    rows = [row for row, _ in found]
+    if any(cold.value is not None for _, cold in found):
+        rows = [
+            replace(row, figures={metrics.COLD_SETUP: cold, **row.figures}) for row, cold in found
+        ]
     usual = any(metrics.STEADY_STEP.read(job) is not None for job in run.jobs)
     notes = [*source_notes(run), *disturbance_notes(run), *telemetry_notes(run), *cache_notes(run)]
     return part_of(run, rows, notes, usual=usual)
+
+
+def _cold_setup(run: Run, row: ArmRow, counted: Sequence[JobRecord]) -> Figure:
+    """The set-up of the results that do not count because they compiled anew."""
+    numbers = {job.replicate for job in counted}
+    cold = [
+        job
+        for number, job in arms_of(run).replicates[row.workload, row.arm].items()
+        if numbers and number not in numbers and is_result(job)
+    ]
+    return figure_means((metrics.COLD_SETUP,), cold)[metrics.COLD_SETUP]
 
 
 def steady_tables(parts: Sequence[TablePart[ArmRow]]) -> list[Table[ArmRow]]:
     """The table of `steady`."""
     rows = rows_of(parts)
     facts, shared = arm_facts(rows)
+    cold = any(row.figure(metrics.COLD_SETUP).value is not None for row in rows)
+    setup, *others = figure_columns(metrics.STEADY_STATE)
     columns: list[Column[ArmRow]] = [
         *run_column(rows),
         MODEL,
         *facts,
-        *figure_columns(metrics.STEADY_STATE),
+        figure_column(metrics.COLD_SETUP),
+        replace(setup, title=metrics.WARM_SETUP.header) if cold else setup,
+        *others,
         count_column(),
         *workload_column(rows),
         TELLING_STATE,

@@ -27,7 +27,7 @@ from report.analysis.gains import END_TO_END, STEADY_STATE
 from report.analysis.metrics import ESSENTIAL, NO_FIGURE, PREDICTED_RUNTIME, RUNTIME, JobMetric
 from report.analysis.outcome import no_result
 from report.analysis.published import check_gains, check_samples
-from report.analysis.replicates import arms_of, is_result
+from report.analysis.replicates import arms_of, counting, is_result
 from report.analysis.statistics import mean_of, usable
 from report.labels import known
 from report.loading.runs import Run
@@ -179,9 +179,7 @@ def _measured_sides(run: Run) -> list[_Side]:
         if row.a_a:
             continue
         both = of_pair[row.workload, row.baseline, row.candidate]
-        baseline, candidate = (
-            [job for job in side.values() if is_result(job)] or [*side.values()] for side in both
-        )
+        baseline, candidate = (counting(side.values()) or [*side.values()] for side in both)
         if not baseline or not candidate:
             continue
         metric = _RUNTIMES.get(row.measure.key)

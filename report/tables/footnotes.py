@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
 
 from harness.schema.clocks import CLOCKS_APART, clocks_apart
+from harness.schema.compiled import keeps_compiled, set_apart
 from harness.schema.record import JobRecord, State, trained_length
 from report.analysis.published import check_samples
 from report.analysis.replicates import (
@@ -31,6 +32,12 @@ TOLD_PACKAGES = (
     "onnxruntime-training-cpu",
 )
 
+_KEPT = "compiled kernels were kept from job to job"
+_SET_APART = (
+    "a replicate that compiled them anew (cold set-up) does not count beside those that loaded "
+    "them (warm set-up): the two differ in kind, and steps can be slower after compiling; set-ups "
+    "and the break-even are warm where no column says cold"
+)
 MOST_REASONS = 3  # told one by one of attempts that were run again
 
 
@@ -264,14 +271,31 @@ def compile_notes(run: Run) -> list[str]:
 
 
 def cache_notes(run: Run) -> list[str]:
-    """Wherever set-ups are: of which arms some were cold and some warm."""
+    """Wherever set-ups are: of which arms some were cold and some warm, and which count."""
+    apart = _arms_with_cold(run)
     arms = dict.fromkeys(
         arm
         for (_, arm), replicates in arms_of(run).replicates.items()
-        if any(job.arm.options.get("compile_cache") for job in replicates.values())
+        if arm not in apart and any(keeps_compiled(job) for job in replicates.values())
     )
-    kept = "compiled kernels were kept from job to job, so some set-ups are cold, some warm"
-    return [f"{', '.join(arms)}: {kept}"] if arms else []
+    kept = f"{_KEPT}, so some set-ups are cold, some warm"
+    return [*cold_notes(run), *([f"{', '.join(arms)}: {kept}"] if arms else [])]
+
+
+def cold_notes(run: Run) -> list[str]:
+    """Of which arms replicates do not count because they compiled anew, and why."""
+    arms = _arms_with_cold(run)
+    return [f"{', '.join(arms)}: {_KEPT}; {_SET_APART}"] if arms else []
+
+
+def _arms_with_cold(run: Run) -> list[str]:
+    return list(
+        dict.fromkeys(
+            arm
+            for (_, arm), replicates in arms_of(run).replicates.items()
+            if any(set_apart([(job,) for job in replicates.values() if is_result(job)]))
+        )
+    )
 
 
 def rerun_notes(run: Run) -> list[str]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from report.analysis import metrics
-from report.analysis.gains import END_TO_END
+from report.analysis.gains import END_TO_END, compiled_apart
 from report.analysis.metrics import DETAIL, NORMAL, JobMetric
 from report.analysis.replicates import arms_of, is_result
 from report.loading.runs import Run
@@ -35,19 +35,18 @@ def full_rows(run: Run) -> list[FullRow]:
     window.
     """
     arms = arms_of(run)
-    sides = {
-        (pair.workload, pair.baseline, pair.candidate): [
-            [job for job in replicates.values() if is_result(job)]
-            for replicates in arms.of_pair(pair)
-        ]
-        for pair in run.info.pairs
-    }
+    pairs = {(pair.workload, pair.baseline, pair.candidate): pair for pair in run.info.pairs}
     rows = []
     for row in gain_rows(run):
         figures = metrics.END_TO_END if row.measure is END_TO_END else _STEADY
-        of_pair = sides[row.workload, row.baseline, row.candidate]
+        of_pair = arms.of_pair(pairs[row.workload, row.baseline, row.candidate])
+        cold = {job.replicate for job in compiled_apart(*of_pair, row.measure.time)}
+        counted = [
+            [job for number, job in side.items() if is_result(job) and number not in cold]
+            for side in of_pair
+        ]
         means = {
-            side: figure_means(figures, jobs) for side, jobs in zip(SIDES, of_pair, strict=True)
+            side: figure_means(figures, jobs) for side, jobs in zip(SIDES, counted, strict=True)
         }
         rows.append(extended(row, FullRow, sides=means))
     return rows

@@ -99,7 +99,7 @@ def metric_rows(run: Run) -> list[MetricRow]:
     replicates = arms_of(run).replicates
     rows: list[MetricRow] = []
     arms: dict[str, list[ArmRow]] = {}
-    for row in arm_rows(run, ()):
+    for row in arm_rows(run, (), speed=False):
         arms.setdefault(row.workload, []).append(row)
     for workload, of_workload in arms.items():
         counted = {

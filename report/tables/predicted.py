@@ -63,8 +63,8 @@ from report.text import epochs_of
 WHOLE = Measure("predicted", "end to end, predicted", PREDICTED_RUNTIME.read)
 LEGEND = (
     "predicted: set-up + (steps - 1) x steady step, for all epochs that the suite asks for; cold "
-    "set-up: of the arm's parity run, with all that is compiled or cached on first use; the first "
-    "replicate of an arm that keeps compiled kernels compiles them and predicts nothing",
+    "set-up: of the arm's parity run, with all that is compiled or cached on first use; a "
+    "replicate that compiled anew what its arm keeps from job to job predicts nothing",
 )
 SIDE_BY_SIDE = "the set-ups of jobs that took turns were made side by side"
 
@@ -146,7 +146,7 @@ def predicted_gains(run: Run) -> TablePart[GainRow]:
         shown.add(key)
         times = [
             (baseline_s, candidate_s)
-            for baseline, candidate in matched(*arms.of_pair(pair))
+            for baseline, candidate in matched(*arms.of_pair(pair), PREDICTED_RUNTIME.read)
             if usable(baseline_s := PREDICTED_RUNTIME.read(baseline))
             and usable(candidate_s := PREDICTED_RUNTIME.read(candidate))
         ]

@@ -18,6 +18,7 @@ from report.analysis.claims import Placed
 from report.analysis.gains import Measure
 from report.analysis.headline import GainVerdict
 from report.analysis.metrics import (
+    COLD_SETUP,
     CYCLES_THROUGHPUT_GAIN,
     INFERENCE_METRICS,
     JOB_METRICS,
@@ -656,7 +657,18 @@ class JobRow(Row):
         bool, Meaning("whether it is a parity run, which trains without dropout and is not timed")
     ]
     counts: Annotated[
-        bool, Meaning("whether tables count it: a result, the latest attempt, and no parity run")
+        bool,
+        Meaning(
+            "whether tables of its arm's speed count it: a result, the latest attempt, no parity "
+            "run, and not compiled anew where other replicates of the arm were not"
+        ),
+    ]
+    compiled_anew: Annotated[
+        bool,
+        Meaning(
+            "whether its arm keeps compiled kernels from job to job and it compiled them, so that "
+            "its set-up was cold"
+        ),
     ]
     reason: Annotated[str, Meaning("what the job said of its end; empty if it ended well")]
     started_at: Annotated[str | None, Meaning("when it began (UTC, ISO 8601)")]
@@ -715,7 +727,7 @@ def describe_key(key: str) -> Key:
 @cache
 def _keys() -> dict[str, Key]:
     found: dict[str, Key] = {}
-    for metric in (*JOB_METRICS, *PREDICTED, WARM_SETUP):
+    for metric in (*JOB_METRICS, COLD_SETUP, *PREDICTED, WARM_SETUP):
         found |= dict(_keys_of_metric(metric))
     for engine, label in ENGINE_LABELS.items():
         for of_engine in INFERENCE_METRICS:

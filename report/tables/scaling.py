@@ -24,7 +24,7 @@ from report.analysis.metrics import (
     STEADY_SAMPLES_PER_S,
     Figure,
 )
-from report.analysis.replicates import Replicates, arms_of, is_result
+from report.analysis.replicates import Replicates, arms_of, counting
 from report.analysis.statistics import Estimate, usable, welch_interval
 from report.loading.runs import Run
 from report.tables.arm_rows import arm_rows
@@ -154,5 +154,5 @@ def _transformed(speed_up: Estimate | None, factor: float) -> Figure:
 
 
 def _log_rates(replicates: Replicates) -> list[float]:
-    counted = [job for job in replicates.values() if is_result(job)]
+    counted = counting(replicates.values())
     return [math.log(rate) for job in counted if usable(rate := STEADY_SAMPLES_PER_S.read(job))]

@@ -13,6 +13,7 @@ from report.analysis.utilization import cards_of, clock_limits
 from report.loading.runs import Run
 from report.tables.arm_rows import arm_rows, counted_rows
 from report.tables.footnotes import (
+    cold_notes,
     disturbance_notes,
     grouped,
     name_arms,
@@ -60,6 +61,7 @@ def gpu_notes(run: Run) -> list[str]:
         *grouped(run, how_measured),
         *disturbance_notes(run),
         *telemetry_notes(run),
+        *cold_notes(run),
         *_clock_limits(run),
         *_contaminations(run),
         *grouped(run, _unread),

@@ -66,12 +66,29 @@ def test_a_compiled_job_is_proven(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert proof["graph_breaks"] == 0
     assert proof["compiled_runs"] == {"forward": 1, "backward": 1}
     assert proof["inductor_kernels"] > 10
+    assert proof["graphs_not_in_cache"] == 2  # forward and backward
     assert proof["recompiled_at_steps"] == []
     assert 0 < proof["phases_s"]["inductor_compile"] < result["timing"]["setup_s"]
     assert result["fingerprint"]["training_arguments"]["torch_compile"] is True
     assert result["fingerprint"]["training_arguments"]["tf32"] is False
     assert len(result["losses"]) == 4
     assert list(tmp_path.glob("inductor-*/**/*.so"))  # it was compiled here, not found somewhere
+
+
+@needs_compiler
+def test_a_job_that_finds_its_graphs_in_the_cache_says_so(tmp_path: Path) -> None:
+    job = worker.spec(
+        tmp_path,
+        "torch-compile",
+        do_eval=False,
+        training={"max_steps": 2},
+        model={"config": {"num_hidden_layers": 1}},
+        arm={"options": {"compile_cache": True}},
+        threads=2,
+    )
+    proofs = [worker.run(tmp_path, job, timeout_s=500).result["engagement"] for _ in range(2)]
+    assert [proof["engaged"] for proof in proofs] == [True, True]
+    assert [proof["graphs_not_in_cache"] for proof in proofs] == [2, 0]
 
 
 def test_a_job_that_compiled_nothing_is_a_fallback(tmp_path: Path) -> None:

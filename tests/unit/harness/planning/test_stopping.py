@@ -15,7 +15,7 @@ from runner_support import BASELINE, CANDIDATE, ended, make_job
 from harness.planning.stopping import decide, times
 from harness.runner.display import stopped
 from harness.schema.measurement import Adaptive
-from harness.schema.record import JobRecord, Pair, State, Timing, TurnTimes
+from harness.schema.record import Engagement, JobRecord, Pair, State, Timing, TurnTimes
 from harness.schema.stats import half_width_pp, log_ratios, mean_interval, needed_replicates
 
 PAIR = Pair(workload="tiny", baseline=BASELINE, candidate=CANDIDATE)
@@ -221,3 +221,46 @@ def test_a_precise_answer_costs_fewer_replicates_than_a_noisy_one() -> None:
         spent.append(next(n for n in range(2, 41, 2) if decide(target, [PAIR], found, n).stop))
     assert spent == sorted(spent)
     assert (spent[0], spent[-1]) == (4, 40)
+
+
+def compiled_records(log_ratios: Sequence[float], graphs: Sequence[int | None]) -> list[JobRecord]:
+    """The records of `records`, the candidate of each replicate having compiled so many graphs of
+    those that its arm keeps.
+    """
+    found = []
+    for record in records(log_ratios):
+        if record.arm.name == CANDIDATE:
+            engagement = Engagement(engaged=True, graphs_not_in_cache=graphs[record.replicate])
+            arm = record.arm.replace(options={"compile_cache": True})
+            record = record.replace(arm=arm, engagement=engagement)
+        found.append(record)
+    return found
+
+
+def test_a_replicate_that_compiled_anew_is_not_waited_to_agree_with_the_others() -> None:
+    values = [0.10, 0.301, 0.300, 0.2995, 0.3005]
+    found = compiled_records(values, [2, 0, 0, 0, 0])
+    target = Adaptive(half_width_pp=0.5, min_replicates=4, max_replicates=40)
+    assert not decide(target, [PAIR], found, 4).stop  # three count
+    decision = decide(target, [PAIR], found, 5)
+    (pair,) = decision.pairs
+    assert (decision.stop, pair.state, pair.replicates) == (True, "precision reached", 4)
+    estimate = mean_interval(values[1:])
+    assert pair.half_width_pp == pytest.approx(half_width_pp(estimate))
+    ratios = [math.log(a / b) for ((a, b),) in times(PAIR, found, "steady_state")]
+    assert ratios == pytest.approx(values[1:])
+
+
+def test_replicates_that_are_all_cold_are_looked_at_like_any_others() -> None:
+    values = [0.30, 0.301, 0.299]
+    for graphs in ([2, 2, 2], [0, 0, 0]):
+        assert len(times(PAIR, compiled_records(values, graphs), "steady_state")) == 3
+    first = compiled_records(values[:1], [2])
+    assert len(times(PAIR, first, "steady_state")) == 1
+
+
+def test_of_old_records_the_first_replicate_in_turns_is_the_cold_one() -> None:
+    alone = compiled_records([0.1, 0.3, 0.3], [None] * 3)
+    assert len(times(PAIR, alone, "steady_state")) == 3
+    in_turns = [record.replace(group=[BASELINE, CANDIDATE]) for record in alone]
+    assert len(times(PAIR, in_turns, "steady_state")) == 2
