@@ -166,7 +166,13 @@ def _data(task: Task, hub: Hub) -> str | _Wish:
                 place=f"tasks.{task.name}.folder",
                 fix="the path of a folder with its data",
             )
-        tasks.get(task.kind).look_at_folder(task)
+        try:
+            tasks.get(task.kind).look_at_folder(task)
+        except BenchError as error:
+            where = "" if error.place in error.message else f"{error.place}: "
+            raise BenchError(
+                where + error.message, place=f"tasks.{task.name}.folder", fix=error.fix
+            ) from error
         return "folder"
     dataset = tasks.get(task.kind).hub_dataset(task)
     if task.source == "synthetic" or (task.source == "auto" and dataset is None):

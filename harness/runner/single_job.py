@@ -139,14 +139,15 @@ def _by_flags(error: BenchError, arguments: argparse.Namespace) -> BenchError:
     """An error about a setting of a suite in the words of this command: the flag that gives the
     setting, as it was typed, in place of the setting.
     """
-    place, told = error.place, ""
-    data = arguments.data
+    place, told, where = error.place, "", ""
     for flag in ("train-file", "validation-file"):
         if place and place == str(_value(arguments, flag)):
             told = flag
-    if data and place and Path(place).is_relative_to(Path(data)):
-        place, told = f"--data {place}", ""
-    elif place.startswith("tasks."):
+    for flag in ("model-name-or-path", "config-name", "tokenizer-name"):
+        folder = _value(arguments, flag)
+        if folder and "/" in place and _is_inside(place, folder):
+            told, where = flag, f"{place}: "
+    if place.startswith("tasks."):
         last = place.rsplit(".", 1)[-1]
         told = {"folder": "data", "source": "data"}.get(last) or FLAGS.get(last, "")
         if told and _value(arguments, told) is None:
@@ -163,9 +164,29 @@ def _by_flags(error: BenchError, arguments: argparse.Namespace) -> BenchError:
     if of_length and _value(arguments, "max-source-length") is not None:
         place = place.replace("--max-seq-length", "--max-source-length")
         fix = fix.replace("--max-seq-length", "--max-source-length")
-    if told == "data" and data is not None:
+    if told == "data" and fix.startswith("the path of"):
         fix = f"auto, hub, synthetic or {fix}"
-    return BenchError(message, place=_typed(arguments, told) if told else place, fix=fix)
+    place = _typed(arguments, told) if told else place
+    return BenchError(where + message, place=place, fix=fix)
+
+
+def _is_inside(file: str, folder: str) -> bool:
+    """Whether a path lies in a folder, or is it; of the hub's names nothing does."""
+    whole = [os.path.abspath(os.path.expanduser(path)) for path in (file, folder)]  # noqa: PTH100, PTH111
+    return os.path.commonpath(whole) == whole[1]
+
+
+def _reason_by_flags(reason: str, arguments: argparse.Namespace) -> str:
+    """Why a job did not end ok, in the words of this command where a setting is to blame."""
+    found = re.fullmatch(
+        r"(in phase \w+: )?((?:models|tasks|arms)\.\S+|workload \S+): (.*?)(?:\n  fix: (.*))?",
+        reason,
+        re.DOTALL,
+    )
+    if found is None:
+        return reason
+    phase, place, message, fix = (part or "" for part in found.groups())
+    return f"{phase}{_by_flags(BenchError(message, place=place, fix=fix), arguments)}"
 
 
 def in_flags(text: str) -> str:
@@ -226,14 +247,14 @@ def _train(arguments: argparse.Namespace, device: Literal["cpu", "cuda"], cache_
     if device == "cpu" and (arguments.fp16 or arguments.bf16):
         raise BenchError(
             "half precision training needs a GPU",
-            place="--fp16/--bf16",
+            place="--fp16" if arguments.fp16 else "--bf16",
             fix="leave it out on the CPU",
         )
     spec = _spec(arguments, device, cache_dir)
     for need in needs.unmet([spec], own_packages()):
         place = FLAGS.get(need.setting)
         raise BenchError(need.message, place=_typed(arguments, place or "task"), fix=need.fix)
-    return _run(spec, output)
+    return _run(spec, output, arguments)
 
 
 def _spec(
@@ -512,7 +533,7 @@ def _validated(model: type[M], **values: Any) -> M:
         raise BenchError(message, place=place, fix=allowed or "another value") from None
 
 
-def _run(spec: JobSpec, output: Path) -> int:
+def _run(spec: JobSpec, output: Path, arguments: argparse.Namespace) -> int:
     from harness.results.run_folder import read_records
     from harness.runner import runner
 
@@ -561,7 +582,8 @@ def _run(spec: JobSpec, output: Path) -> int:
         print(f"{'note':>{WIDTH}} = {remark}")
     if record.state is not State.OK:
         print(
-            f"{'reason':>{WIDTH}} = {record.reason}\n{'log':>{WIDTH}} = "
+            f"{'reason':>{WIDTH}} = {_reason_by_flags(record.reason, arguments)}\n"
+            f"{'log':>{WIDTH}} = "
             f"{outcome.folder / (record.log or '')}"
         )
         return 1

@@ -12,7 +12,7 @@ from train_support import QUICK, train
 
 from harness.cli import _parser, main
 from harness.commands import train as train_command
-from harness.runner.single_job import TRAINING, _spec
+from harness.runner.single_job import TRAINING, _reason_by_flags, _spec
 from harness.schema.workload import Training
 
 
@@ -97,14 +97,23 @@ def test_bad_options_are_one_error_and_nothing_is_written(
         ("--data=", "--data: is empty", "auto, hub, synthetic or a folder"),
         (
             "--data empty",
-            "--data empty/sst2: no train-*.parquet in empty/sst2",
+            "--data empty: no train-*.parquet in empty/sst2",
             "sst2/train-00000-of-00001.parquet in the folder that is named",
         ),
         (
             "t5-tiny --task translation --data empty",
-            "--data empty: no file of the split 'train' is there",
+            "--data empty: empty: no file of the split 'train' is there",
             "train.json with a JSON object on each line",
         ),
+        ("--data .", "--data .: no train-*.parquet in sst2", "sst2/train-00000-of-00001.parquet"),
+        (
+            "./broken",
+            "--model-name-or-path ./broken: {here}/broken/config.json: is no object of JSON",
+            "a whole config.json",
+        ),
+        ("--cache-dir broken/config.json", "--cache-dir broken/config.json: is a file", "a folder"),
+        ("--fp16", "--fp16: half precision training needs a GPU", "leave it out on the CPU"),
+        ("--bf16", "--bf16: half precision training needs a GPU", "leave it out on the CPU"),
         ("--backend nope", "--backend nope: no backend is called 'nope'", "pytorch, onnxruntime"),
         (
             "--optim adamw_ort_fused",
@@ -201,14 +210,36 @@ def test_an_error_names_the_flag_as_it_was_typed_and_the_fix(
     """Each of these once named a setting of suites that nobody had typed, or failed in the job."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "empty").mkdir()
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "config.json").write_text("[]")
     model, *more = given.split() if not given.startswith("--") else ("bert-tiny", *given.split())
     words = f"train --model-name-or-path {model} --device cpu --do-train --output-dir out"
     assert main([*words.split(), *more]) == 2
     first, second = capsys.readouterr().err.splitlines()
-    assert first.startswith(f"harness: {message}")
+    assert first.startswith(f"harness: {message.replace('{here}', str(tmp_path))}")
     assert second.startswith("  fix: ")
     assert fix in second
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("reason", "told"),
+    [
+        (
+            "in phase data: models.m.path: is cut short\n  fix: copy it again",
+            "in phase data: --model-name-or-path bert-tiny: is cut short\n  fix: copy it again",
+        ),
+        (
+            "in phase model: arms.pytorch.attention: there is no sdpa\n  fix: attention: eager",
+            "in phase model: --attention sdpa: there is no sdpa\n  fix: --attention eager",
+        ),
+        ("in phase train: RuntimeError: odd", "in phase train: RuntimeError: odd"),
+        ("killed by SIGKILL", "killed by SIGKILL"),
+    ],
+)
+def test_the_reason_of_a_job_names_the_flag(reason: str, told: str) -> None:
+    words = "train --model-name-or-path bert-tiny --attention sdpa --output-dir out --do-train"
+    assert _reason_by_flags(reason, _parser().parse_args(words.split())) == told
 
 
 def test_a_folder_with_a_model_that_cannot_translate_is_refused_before_its_job(
