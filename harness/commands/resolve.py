@@ -12,7 +12,8 @@ from harness.config import Suite, load_suite
 from harness.config.selection import only_pairs
 from harness.errors import BenchError
 from harness.paths import CHECKOUT, cache_root
-from harness.planning.plan import Plan, check_lengths, make_plan
+from harness.planning.plan import Plan, make_plan
+from harness.runner.fitting import check_models
 from harness.runner.preflight import fix_of_lost
 from harness.schema.terms import suite_now
 from harness.setup.stacks import interpreters
@@ -112,7 +113,7 @@ def load_plan(request: SuiteRequest, *, must_answer: bool = True) -> tuple[Suite
         suite = only_pairs(suite, request.pairs)
     stacks = interpreters(suite, request.stacks, must_exist=must_answer)
     planned = make_plan(suite, device=device, cache_dir=cache_root(), stacks=stacks)
-    check_lengths(planned)
+    check_models(planned)
     return suite, planned, file
 
 

@@ -286,5 +286,11 @@ def run(arguments: argparse.Namespace) -> int:
             )
         asked = "cpu"
     if arguments.cache_dir is not None:
+        if arguments.cache_dir.exists() and not arguments.cache_dir.is_dir():
+            raise BenchError(
+                "is a file, not a folder",
+                place=f"--cache-dir {arguments.cache_dir}",
+                fix="a folder, which need not be there yet",
+            )
         use_cache(arguments.cache_dir.absolute())
     return train_by_hand(arguments, find_device(asked), cache_root())

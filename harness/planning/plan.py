@@ -16,7 +16,7 @@ from harness.schema.job import JobSpec, digest
 from harness.schema.measurement import Measurement
 from harness.schema.record import Pair
 from harness.schema.suite import Suite
-from harness.schema.workload import Arm, Workload
+from harness.schema.workload import Arm, Model, Workload
 
 Device = Literal["cpu", "cuda"]
 
@@ -94,6 +94,24 @@ def make_plan(
     )
 
 
+def known_config(model: Model) -> dict[str, Any]:
+    """What is known of a model's transformers configuration without asking the hub: of its folder,
+    the cache or the built-in shape, with the suite's own `config` for it; empty: nothing.
+
+    Raises:
+        BenchError: A config.json is there and is no configuration.
+    """
+    from harness.planning.hub import local_config
+    from harness.schema.shapes import SHAPES
+
+    written = (
+        local_config(model.config_path or model.path, model.revision)
+        if model.path is not None and model.weights != "random"
+        else None
+    )
+    return {**(written or SHAPES.get(model.architecture or "", {})), **model.config}
+
+
 def check_lengths(plan: Plan) -> None:
     """Refuse samples that are longer than their model has positions, as far as that is known
     without the hub.
@@ -101,21 +119,13 @@ def check_lengths(plan: Plan) -> None:
     Raises:
         BenchError: Some workload asks for such a length.
     """
-    from harness.planning.hub import local_config
     from harness.planning.positions import usable_positions
-    from harness.schema.shapes import SHAPES
 
     limits: dict[str, int | None] = {}
     for job in plan.jobs:
         model, asked = job.workload.model, job.workload.training.max_seq_length
         if model.name not in limits:
-            written = (
-                local_config(model.config_path or model.path, model.revision)
-                if model.path is not None and model.weights != "random"
-                else None
-            )
-            shape = written or SHAPES.get(model.architecture or "", {})
-            limits[model.name] = usable_positions({**shape, **model.config})
+            limits[model.name] = usable_positions(known_config(model))
         most = limits[model.name]
         if most is not None and asked > most:
             raise BenchError(

@@ -164,8 +164,15 @@ def _data(task: Task, hub: Hub) -> str | _Wish:
             raise BenchError(
                 f"the folder {task.folder} is not there",
                 place=f"tasks.{task.name}.folder",
-                fix="the path of a folder in the hub's Parquet layout",
+                fix="the path of a folder with its data",
             )
+        try:
+            tasks.get(task.kind).look_at_folder(task)
+        except BenchError as error:
+            where = "" if error.place in error.message else f"{error.place}: "
+            raise BenchError(
+                where + error.message, place=f"tasks.{task.name}.folder", fix=error.fix
+            ) from error
         return "folder"
     dataset = tasks.get(task.kind).hub_dataset(task)
     if task.source == "synthetic" or (task.source == "auto" and dataset is None):

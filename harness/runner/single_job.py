@@ -8,6 +8,7 @@ import argparse
 import contextlib
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -15,7 +16,10 @@ from pydantic import ValidationError
 
 from harness.errors import BenchError
 from harness.files import write_text
-from harness.planning.plan import Plan, check_lengths
+from harness.planning.plan import Plan
+from harness.results.provenance import own_packages
+from harness.runner import needs
+from harness.runner.fitting import check_models
 from harness.schema.glue import GLUE_TASKS
 from harness.schema.input_errors import InputError, explain
 from harness.schema.job import JobSpec, digest
@@ -88,6 +92,23 @@ OF_KINDS = {
     "label_smoothing_factor": "label-smoothing-factor",
     "predict_with_generate": "predict-with-generate",
 }
+# The flag of every setting that has one, to tell errors in the words of this command.
+FLAGS = {**TRAINING, **TASK, **MODEL, **OF_KINDS, "attention": "attention", "backend": "backend"}
+FLAGS |= {"text_column": "text-column-name", "text_pair_column": "text-column-name"}
+FLAGS |= {"path": "model-name-or-path"}
+# What fixes say of a suite where a flag of this command has other words for it.
+OTHER_WORDS = (
+    (" (in `harness train`: --train-file and --validation-file)", ""),
+    ("`source: files` with ", ""),
+    ("`source: hub` with ", ""),
+    ("`source: folder` with a copy", "--data FOLDER with a copy"),
+    ("`source: synthetic`", "--data synthetic"),
+    ("use --data synthetic or `folder`", "use --data synthetic or --data FOLDER"),
+    ("`weights: random` with a built-in `architecture`", "a built-in shape"),
+    ("`kind: ", "`task: "),
+    ("max_seq_length: ", "--max-seq-length "),
+    ("attention: eager", "--attention eager"),
+)
 TEXT_COLUMNS = ("text_column", "text_pair_column")  # --text-column-name, once or twice
 FILES = ("train_file", "validation_file")
 
@@ -104,7 +125,98 @@ def train(arguments: argparse.Namespace, device: Literal["cpu", "cuda"], cache_d
     """Run the job; print its metrics; leave model, metrics, log and record in --output-dir.
 
     0 if the job ended ok and, where it was asked for, inference did so too and both engines agree.
+
+    Raises:
+        BenchError: What is asked for cannot be; it names the flag that asks for it.
     """
+    try:
+        return _train(arguments, device, cache_dir)
+    except BenchError as error:
+        raise _by_flags(error, arguments) from error
+
+
+def _by_flags(error: BenchError, arguments: argparse.Namespace) -> BenchError:
+    """An error about a setting of a suite in the words of this command: the flag that gives the
+    setting, as it was typed, in place of the setting.
+    """
+    place, told, where = error.place, "", ""
+    for flag in ("train-file", "validation-file"):
+        if place and place == str(_value(arguments, flag)):
+            told = flag
+    for flag in ("model-name-or-path", "config-name", "tokenizer-name"):
+        folder = _value(arguments, flag)
+        if folder and "/" in place and _is_inside(place, folder):
+            told, where = flag, f"{place}: "
+    if place.startswith("tasks."):
+        last = place.rsplit(".", 1)[-1]
+        told = {"folder": "data", "source": "data"}.get(last) or FLAGS.get(last, "")
+        if told and _value(arguments, told) is None:
+            told = "task-option" if last in OF_KINDS and arguments.task_option else told
+    elif place.startswith("models."):
+        told = MODEL.get(place.rsplit(".", 1)[-1], "model-name-or-path")
+    elif place.startswith("arms."):
+        told = FLAGS.get(place.rsplit(".", 1)[-1], "backend")
+    elif place.startswith("workload "):
+        source = _value(arguments, "max-source-length") is not None
+        told = "max-source-length" if source else "max-seq-length"
+    fix, message = in_flags(error.fix), in_flags(error.message)
+    of_length = place.startswith("workload ") or place == "--max-seq-length"
+    if of_length and _value(arguments, "max-source-length") is not None:
+        place = place.replace("--max-seq-length", "--max-source-length")
+        fix = fix.replace("--max-seq-length", "--max-source-length")
+    if told == "data" and fix.startswith("the path of"):
+        fix = f"auto, hub, synthetic or {fix}"
+    place = _typed(arguments, told) if told else place
+    return BenchError(where + message, place=place, fix=fix)
+
+
+def _is_inside(file: str, folder: str) -> bool:
+    """Whether a path lies in a folder, or is it; of the hub's names nothing does."""
+    whole = [os.path.abspath(os.path.expanduser(path)) for path in (file, folder)]  # noqa: PTH100, PTH111
+    return os.path.commonpath(whole) == whole[1]
+
+
+def _reason_by_flags(reason: str, arguments: argparse.Namespace) -> str:
+    """Why a job did not end ok, in the words of this command where a setting is to blame."""
+    found = re.fullmatch(
+        r"(in phase \w+: )?((?:models|tasks|arms)\.\S+|workload \S+): (.*?)(?:\n  fix: (.*))?",
+        reason,
+        re.DOTALL,
+    )
+    if found is None:
+        return reason
+    phase, place, message, fix = (part or "" for part in found.groups())
+    return f"{phase}{_by_flags(BenchError(message, place=place, fix=fix), arguments)}"
+
+
+def in_flags(text: str) -> str:
+    """A text about settings in backticks, such as `optim: sgd`, with flags in their place."""
+    for words, other in OTHER_WORDS:
+        text = text.replace(words, other)
+    settings = {**FLAGS, "task": "task"}
+
+    def flag(found: re.Match[str]) -> str:
+        name, value = found.groups()
+        if name not in settings:
+            return found.group()
+        return f"--{settings[name]} {value}" if value else f"--{settings[name]}"
+
+    return re.sub(r"`(\w+)(?:: ([^`{}]*))?`", flag, text)
+
+
+def _value(arguments: argparse.Namespace, flag: str) -> Any:
+    """What a flag was given; None: it was not."""
+    return getattr(arguments, flag.replace("-", "_"))
+
+
+def _typed(arguments: argparse.Namespace, flag: str) -> str:
+    """A flag with its value, as it was typed."""
+    value = _value(arguments, flag)
+    values = value if isinstance(value, list) else [] if value is None else [value]
+    return " ".join([f"--{flag}", *map(str, values)])
+
+
+def _train(arguments: argparse.Namespace, device: Literal["cpu", "cuda"], cache_dir: Path) -> int:
     if not (arguments.do_train or arguments.do_eval or arguments.inference_with_ort):
         raise BenchError(
             "nothing to do",
@@ -135,11 +247,14 @@ def train(arguments: argparse.Namespace, device: Literal["cpu", "cuda"], cache_d
     if device == "cpu" and (arguments.fp16 or arguments.bf16):
         raise BenchError(
             "half precision training needs a GPU",
-            place="--fp16/--bf16",
+            place="--fp16" if arguments.fp16 else "--bf16",
             fix="leave it out on the CPU",
         )
     spec = _spec(arguments, device, cache_dir)
-    return _run(spec, output)
+    for need in needs.unmet([spec], own_packages()):
+        place = FLAGS.get(need.setting)
+        raise BenchError(need.message, place=_typed(arguments, place or "task"), fix=need.fix)
+    return _run(spec, output, arguments)
 
 
 def _spec(
@@ -190,6 +305,8 @@ def _task(arguments: argparse.Namespace) -> Task:
     from harness.config.load import check_task, key_and_value, sealed
 
     data, own = arguments.data, _own_data(arguments)
+    if data == "":
+        raise BenchError("is empty", place="--data", fix="auto, hub, synthetic or a folder")
     kind = _kind(arguments, own)
     subset = (arguments.task_name or "sst2").lower() if kind == "glue" else None
     called = arguments.train_file.stem if own == "files" else arguments.dataset_name or ""
@@ -216,10 +333,12 @@ def _task(arguments: argparse.Namespace) -> Task:
     except InputError as error:
         _, _, setting, *rest = error.path  # tasks, its name, …
         place = _option(setting, *rest)
-        to_blame = [name for name in by_flag if setting == "options" and name in (rest or by_flag)]
+        # A validator of several settings has no place; its message names them.
+        named = rest or [name for name in by_flag if f"`{name}`" in error.message] or by_flag
+        to_blame = [name for name in by_flag if setting == "options" and name in named]
         if to_blame:
             flags = dict.fromkeys(OF_KINDS.get(name, "text-column-name") for name in to_blame)
-            place = " ".join(f"--{flag}" for flag in flags)
+            place = " ".join(f"--{flag}" if rest else _typed(arguments, flag) for flag in flags)
         raise BenchError(error.message, place=place, fix=error.allowed) from None
     return sealed(task)
 
@@ -390,7 +509,11 @@ def _slug(name: str) -> str:
 def _arm(arguments: argparse.Namespace) -> Arm:
     from harness.worker import backends
 
-    backends.get(arguments.backend)  # an unknown one is refused before anything is written
+    try:  # an unknown one is refused before anything is written
+        backends.get(arguments.backend)
+    except BenchError as error:
+        place = error.place or f"--backend {arguments.backend}"
+        raise BenchError(error.message, place=place, fix=error.fix) from error
     return _validated(
         Arm, name=arguments.backend, backend=arguments.backend, attention=arguments.attention
     )
@@ -402,12 +525,15 @@ def _validated(model: type[M], **values: Any) -> M:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         message, allowed = explain(first, model)
-        raise BenchError(
-            message, place=_option(*first["loc"][:2]) if first["loc"] else "", fix=allowed
-        ) from None
+        if first["loc"]:
+            place = _option(*first["loc"][:2])
+        else:  # a validator of several settings; its message names them
+            told = (FLAGS.get(name) for name in re.findall(r"`(\w+)`", message))
+            place = " ".join(dict.fromkeys(f"--{flag}" for flag in told if flag))
+        raise BenchError(message, place=place, fix=allowed or "another value") from None
 
 
-def _run(spec: JobSpec, output: Path) -> int:
+def _run(spec: JobSpec, output: Path, arguments: argparse.Namespace) -> int:
     from harness.results.run_folder import read_records
     from harness.runner import runner
 
@@ -427,7 +553,7 @@ def _run(spec: JobSpec, output: Path) -> int:
         config=config,
         config_sha256=digest(config),
     )
-    check_lengths(plan)
+    check_models(plan)
     try:
         options = runner.RunOptions(fresh=True, results_option="--output-dir")
         outcome = runner.run(plan, output / "runs", options)
@@ -456,7 +582,8 @@ def _run(spec: JobSpec, output: Path) -> int:
         print(f"{'note':>{WIDTH}} = {remark}")
     if record.state is not State.OK:
         print(
-            f"{'reason':>{WIDTH}} = {record.reason}\n{'log':>{WIDTH}} = "
+            f"{'reason':>{WIDTH}} = {_reason_by_flags(record.reason, arguments)}\n"
+            f"{'log':>{WIDTH}} = "
             f"{outcome.folder / (record.log or '')}"
         )
         return 1

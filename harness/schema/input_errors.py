@@ -26,6 +26,14 @@ PLAIN = {
 Path = tuple[str | int, ...]
 
 
+class Unfit(ValueError):
+    """Values that do not go together, of a model's validator; `allowed` says what does."""
+
+    def __init__(self, message: str, allowed: str) -> None:
+        super().__init__(message)
+        self.allowed = allowed
+
+
 class InputError(Exception):
     """Something wrong at a place in the file. `path` is the chain of keys and indices that leads
     there.
@@ -93,14 +101,16 @@ def explain(error: Any, root: type[BaseModel]) -> tuple[str, str]:
     if kind == "literal_error":
         return f"{shown} is not a choice", str(context.get("expected", ""))
     if kind in ("value_error", "assertion_error"):
-        return str(context.get("error", error["msg"])), ""
+        cause = context.get("error", error["msg"])
+        return str(cause), cause.allowed if isinstance(cause, Unfit) else ""
     if kind in ("too_short", "list_type", "dict_type", "model_type", "model_attributes_type"):
         return f"{shown} does not fit", error["msg"].replace(
             "Input should be a valid", "a"
         ).replace("dictionary", "mapping")
-    return f"{shown} does not fit", error["msg"].removeprefix("Input should be ").removeprefix(
-        "Value error, "
-    )
+    allowed = error["msg"]
+    for begin in ("Input should be ", "Value error, ", "String should have "):
+        allowed = allowed.removeprefix(begin)
+    return f"{shown} does not fit", allowed
 
 
 def cut(text: str, most: int = 200) -> str:

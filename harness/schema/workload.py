@@ -19,6 +19,7 @@ from pydantic import (
 
 from harness.schema.base import Replaceable
 from harness.schema.glue import GlueTask
+from harness.schema.input_errors import Unfit
 from harness.schema.redaction import HOST_PATH
 
 Scalar = bool | int | float | str | None
@@ -248,7 +249,7 @@ class Task(Strict):
     @model_validator(mode="after")
     def _folder_goes_with_folder(self) -> Task:
         if (self.source == "folder") != (self.folder is not None):
-            raise ValueError("`folder` and `source: folder` go together")
+            raise Unfit("`folder` and `source: folder` go together", "both, or neither")
         return self
 
     @model_validator(mode="after")
@@ -257,14 +258,17 @@ class Task(Strict):
         given = {name for name in of_files if getattr(self, name) is not None}
         if self.source == "files" and given != of_files:
             missing = sorted(of_files - given)
-            raise ValueError(f"`source: files` needs `{'` and `'.join(missing)}`")
+            raise Unfit(
+                f"`source: files` needs `{'` and `'.join(missing)}`",
+                "both files: a model trains on one and is judged on the other",
+            )
         if self.source != "files" and (given or self.files_sha256 is not None):
             what = sorted(given)[0] if given else "files_sha256"
-            raise ValueError(f"`{what}` goes with `source: files`")
+            raise Unfit(f"`{what}` goes with `source: files`", "`source: files`, or leave it out")
         if self.dataset is not None and self.source != "hub":
-            raise ValueError("`dataset` goes with `source: hub`")
+            raise Unfit("`dataset` goes with `source: hub`", "`source: hub`, or leave it out")
         if self.dataset_config is not None and self.dataset is None:
-            raise ValueError("`dataset_config` goes with `dataset`")
+            raise Unfit("`dataset_config` goes with `dataset`", "`dataset`, or leave it out")
         return self
 
 
@@ -357,9 +361,15 @@ class Training(Strict):
     def _no_setting_is_ignored(self) -> Training:
         given = [name for name in _OF_ADAM if getattr(self, name) is not None]
         if given and not self.optim.startswith("adamw"):
-            raise ValueError(f"`{given[0]}` goes with an `optim` of AdamW, and {self.optim} is not")
+            raise Unfit(
+                f"`{given[0]}` goes with an `optim` of AdamW, and {self.optim} is not",
+                "leave it out, or `optim: adamw_torch`",
+            )
         if self.warmup_steps is not None and self.warmup_ratio:
-            raise ValueError("`warmup_steps` and `warmup_ratio` say the same: give one of them")
+            raise Unfit(
+                "`warmup_steps` and `warmup_ratio` say the same: give one of them",
+                "leave one of them out",
+            )
         return self
 
     @model_serializer(mode="wrap")

@@ -22,12 +22,15 @@ from harness.errors import BenchError
 from harness.paths import CHECKOUT
 from harness.setup import uv as uv_tool
 from harness.setup.stack import REQUIREMENTS, Variant, chosen_variant, driver_answers
-from harness.setup.stacks import NEEDED
+from harness.setup.stacks import NEEDED, OF_SOME_TASKS
 from harness.setup.steps import Steps, clean_environment
 
 VENV = CHECKOUT / ".venv-latest"
 PYTHON = VENV / "bin" / "python"
 STAMP = VENV / "setup-stamp"
+WANTED = [*NEEDED, *OF_SOME_TASKS]
+# The base's pip, which knows what is there: uv would install PyTorch once more.
+PIP = [str(PYTHON), "-m", "pip", "install"]
 ABOUT = (
     "import importlib.metadata as m, json, sys; print(json.dumps({'version': "
     "sys.version_info[:2], 'path': sys.path, "
@@ -61,7 +64,7 @@ def set_up(base: str | None, variant: Variant) -> None:
 def key(base: str | None, variant: Variant) -> str:
     """Hash of all that decides what set-up makes."""
     digest = hashlib.sha256(
-        json.dumps([sys.version, str(CHECKOUT), variant, base, NEEDED]).encode()
+        json.dumps([sys.version, str(CHECKOUT), variant, base, WANTED]).encode()
     )
     for file in sorted(REQUIREMENTS.glob("latest-*.txt")):
         digest.update(file.read_bytes())
@@ -133,18 +136,27 @@ def over(base: str, steps: Steps) -> None:
             "".join(f"{path}\n" for path in seen)
         )
     with steps.step("packages"):
-        missing = [name for name in NEEDED if name not in _about(str(PYTHON), steps)["packages"]]
+        there = _about(str(PYTHON), steps)["packages"]
+        missing = [name for name in NEEDED if name not in there]
         if "torch" in missing or "transformers" in missing:
             raise BenchError(
                 "it has no PyTorch or no transformers",
                 place=f"BASE={base}",
                 fix="make setup-latest",
             )
-        if (
-            missing
-        ):  # with the base's pip, which knows what is there: uv would install PyTorch once more
-            steps.run([str(PYTHON), "-m", "pip", "install", *missing])
-        steps.note(f"added {', '.join(missing) or 'none'}")
+        if missing:
+            steps.run([*PIP, *missing])
+        without = []
+        for name in OF_SOME_TASKS:
+            if name not in there:
+                try:
+                    steps.run([*PIP, name])
+                except BenchError:  # most suites do without it; one that needs it says so
+                    without.append(name)
+                else:
+                    missing.append(name)
+        lacks = f"; without {', '.join(without)}, which translation needs" if without else ""
+        steps.note(f"added {', '.join(missing) or 'none'}{lacks}")
 
 
 def _about(program: str, steps: Steps) -> dict[str, Any]:

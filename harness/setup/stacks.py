@@ -19,11 +19,14 @@ if TYPE_CHECKING:
     from harness.schema.suite import Suite
 
 OWN = "ort"
+LATEST = "latest"
 # What harness/worker imports in every stack, as packages are called.
 NEEDED = (
     "accelerate datasets filelock numpy pyarrow pydantic scikit-learn scipy tokenizers torch "
     "transformers"
 ).split()
+# What some kinds of task import besides; a run that needs it is refused where it is missing.
+OF_SOME_TASKS = ("sacrebleu",)
 
 
 def interpreters(
@@ -64,7 +67,7 @@ def how_to_make(stack: str, interpreter: str = "") -> str:
     """What to type when a stack is not there, or lacks packages."""
     if stack == OWN:
         return "make setup"
-    if stack != "latest":
+    if stack != LATEST:
         return f"an interpreter that has {', '.join(NEEDED)}"
     if interpreter and Path(interpreter).absolute().is_relative_to(CHECKOUT):
         return "make setup-latest"

@@ -80,6 +80,30 @@ def test_both_stacks_train_the_same_job(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 @needs_latest
+@pytest.mark.parametrize("shape", ["t5-tiny", "bart-tiny"])
+def test_both_stacks_translate_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shape: str
+) -> None:
+    """Losses with label smoothing, and what is generated and scored after training."""
+    job = worker.spec_of_kind(
+        tmp_path,
+        "translation",
+        shape,
+        parity_run=True,
+        task={"options": {"max_target_length": 32, "label_smoothing_factor": 0.1}},
+        training={"batch_size": 8, "pad_to_max_length": False, "learning_rate": 5e-3},
+    )
+    new = in_latest(tmp_path / "new", job, monkeypatch).result
+    old = worker.run(tmp_path / "old", job).result
+    assert int(new["packages"]["transformers"].split(".")[0]) >= 5
+    assert new["fingerprint"] == old["fingerprint"]
+    assert new["sources"] == old["sources"]
+    assert new["losses"] == pytest.approx(old["losses"], abs=1e-3)
+    assert {"loss", "bleu", "gen_len"} <= new["metrics"].keys()
+    assert new["metrics"] == pytest.approx(old["metrics"], abs=1e-2)
+
+
+@needs_latest
 def test_latest_can_lie_over_an_interpreter_that_has_pytorch(tmp_path: Path) -> None:
     for name in ("harness", "requirements"):
         shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))

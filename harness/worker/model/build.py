@@ -126,6 +126,7 @@ def build(
                     f"vocab_size {config.vocab_size} is smaller than the tokenizer's "
                     f"{len(tokenizer)} tokens",
                     place=f"{place}.config",
+                    fix=f"vocab_size: {len(tokenizer)} or more",
                 )
         config.pad_token_id = tokenizer.pad_token_id  # GPT-2 has none of its own
         _check_length(spec, config.to_dict())

@@ -8,10 +8,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+from harness.errors import BenchError
 from harness.results.mfu import shape_of
 from harness.schema.job import JobSpec
 from harness.schema.record import ModelShape, Sources
-from harness.schema.workload import NoOptions, Strict, Task
+from harness.schema.workload import Model, NoOptions, Strict, Task
+from harness.worker.model import heads
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,8 @@ class TaskKind:
     """One kind of task: its data, the model's head, how batches are made and judged. Lives as long
     as the job.
 
-    torch and transformers may be imported in every method but `hub_dataset` and `look_at_files`.
+    torch and transformers may be imported in every method but the class methods, which the parent
+    process calls.
     The defaults suit sequence classification.
     """
 
@@ -80,6 +83,45 @@ class TaskKind:
             BenchError: They cannot be used.
         """
         raise NotImplementedError
+
+    @classmethod
+    def look_at_folder(cls, task: Task) -> None:
+        """Refuse a folder of `source: folder` that has no files of the task; asked in the parent
+        before any job starts.
+
+        Raises:
+            BenchError: Which are missing.
+        """
+
+    @classmethod
+    def packages(cls, task: Task) -> Mapping[str, str]:
+        """Packages that a job needs in the stack of its arm besides those of every job, each with
+        what to do where it cannot be had.
+        """
+        return {}
+
+    @classmethod
+    def check_model(cls, task: Task, model: Model, config: Mapping[str, Any]) -> None:
+        """Refuse a model that cannot be trained on the task; asked in the parent before any job
+        starts.
+
+        Args:
+            task: The task.
+            model: The model.
+            config: What is known of its transformers configuration without asking the hub.
+
+        Raises:
+            BenchError: It is of a type that has no such head in transformers.
+        """
+        kind = config.get("model_type")
+        if isinstance(kind, str) and not heads.may_have(cls.auto_class, kind):
+            raise BenchError(
+                f"{cls.name} needs a model with {cls.auto_class}, and {model.name} is of the type "
+                f"{kind}, which has none",
+                place=f"models.{model.name}",
+                fix="another kind of task, or a model that has it, such as the built-in "
+                + " or ".join(heads.built_in_with(cls.auto_class)[:5]),
+            )
 
     def load(self) -> TaskData:
         """The data, tokenised. Raises BenchError for sources that cannot be used."""

@@ -6,13 +6,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from harness.planning.hub import expanded
 from harness.schema.glue import GLUE, HUB_DATASET, MISMATCHED
 from harness.schema.job import JobSpec
 from harness.schema.workload import Task
 from harness.worker.model import tokenizer
 from harness.worker.tasks.base import TaskData, TaskKind
 from harness.worker.tasks.metrics import chance_levels, glue_metrics, main_metrics
-from harness.worker.tasks.sources import Raw, Split, open_raw
+from harness.worker.tasks.sources import Raw, Split, open_raw, parquet_files
 from harness.worker.tasks.splits import load_splits
 
 VERSION = 1  # part of the cache key
@@ -28,6 +29,11 @@ class Glue(TaskKind):
     @classmethod
     def hub_dataset(cls, task: Task) -> tuple[str, str]:
         return HUB_DATASET, task.data_name
+
+    @classmethod
+    def look_at_folder(cls, task: Task) -> None:
+        assert task.folder is not None
+        parquet_files(expanded(task.folder) / task.data_name, GLUE[task.data_name].splits)
 
     def load(self) -> TaskData:
         return load(self.spec)

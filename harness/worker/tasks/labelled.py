@@ -13,11 +13,13 @@ import difflib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from pydantic import Field, model_validator
 
 from harness.errors import BenchError, is_text
+from harness.schema.input_errors import Unfit
 from harness.schema.workload import Strict
 from harness.worker.tasks.data_files import MISSING_WORDS, LocatedSamples
 from harness.worker.tasks.sources import Split
@@ -43,12 +45,13 @@ class Columns(Strict):
     @model_validator(mode="after")
     def _are_different(self) -> Columns:
         if self.text_pair_column is not None and self.text_column is None:
-            raise ValueError("`text_pair_column` goes with `text_column`")
+            raise Unfit("`text_pair_column` goes with `text_column`", "`text_column` too")
         given = [self.label_column, self.text_column, self.text_pair_column]
         named = [name for name in given if name is not None]
         if len(set(named)) < len(named):
-            raise ValueError(
-                "one column is named twice: the text, its pair and the label are in a column each"
+            raise Unfit(
+                "one column is named twice: the text, its pair and the label are in a column each",
+                "another column for each",
             )
         return self
 
@@ -63,6 +66,8 @@ class Labelled:
         texts: The columns of text.
         label: The column of the label.
         how: How the columns of text were found.
+        mixed: What to say of labels of CSV that are numbers in some lines and text in others, all
+            of which are classes; empty: they are not.
     """
 
     splits: Mapping[str, Split]
@@ -70,6 +75,7 @@ class Labelled:
     texts: tuple[str, ...]
     label: str
     how: str
+    mixed: str = ""
 
     @property
     def told(self) -> str:
@@ -81,7 +87,8 @@ class Labelled:
             names = _listed([str(name) for name in self.classes])
             label = f"{len(self.classes)} classes in {self.label!r}: {names}"
         sizes = ", ".join(f"{len(s.labels)} {name} samples" for name, s in self.splits.items())
-        return f"text in {columns} ({self.how}); {label}; {sizes}"
+        mixed = f"; {self.mixed}" if self.mixed else ""
+        return f"text in {columns} ({self.how}); {label}; {sizes}{mixed}"
 
 
 def labelled(tables: Mapping[str, LocatedSamples], options: Columns) -> Labelled:
@@ -108,6 +115,7 @@ def labelled(tables: Mapping[str, LocatedSamples], options: Columns) -> Labelled
     for split, table in tables.items():
         _check_kind(table, label, values[split], train, values["train"])
     classes: tuple[Any, ...] | None = None
+    mixed = ""
     if _is_regression(values["train"]):
         labels = {name: [float(value) for value in found] for name, found in values.items()}
         for split, table in tables.items():
@@ -122,11 +130,12 @@ def labelled(tables: Mapping[str, LocatedSamples], options: Columns) -> Labelled
             )
     else:
         classes, labels = _classes(tables, label, values)
+        mixed = "" if train.typed else _mixed(train, label, values["train"], classes)
     splits = {
         split: Split(tuple(list(table.columns[name]) for name in texts), labels[split])
         for split, table in tables.items()
     }
-    return Labelled(splits, classes, texts, label, how)
+    return Labelled(splits, classes, texts, label, how, mixed)
 
 
 def _label_column(table: LocatedSamples, options: Columns) -> str:
@@ -366,6 +375,32 @@ def _classes(
             "correct it, remove the sample, or add such samples to the training file",
         )
     return classes, {name: [index[value] for value in found] for name, found in values.items()}
+
+
+def _mixed(
+    train: LocatedSamples, column: str, values: Sequence[Any], classes: Sequence[Any]
+) -> str:
+    """That some labels of CSV are numbers and others text, with the first of each; empty: all are
+    of one kind. One text among numbers makes a class of every number.
+    """
+    import pandas as pd
+
+    if not all(isinstance(name, str) for name in classes):
+        return ""
+    numbers = pd.to_numeric(pd.Series(list(classes), dtype=object), errors="coerce").notna()
+    kinds = dict(zip(classes, numbers, strict=True))
+    if len(set(numbers)) == 1:
+        return ""
+
+    def first(number: bool) -> str:
+        at = next(index for index, value in enumerate(values) if kinds[value] == number)
+        # The name alone, for notes are published, and a path may be private.
+        return f"{values[at]!r} ({Path(train.name).name}:{train.number(at)})"
+
+    return (
+        f"labels in {column!r} are numbers, such as {first(True)}, and text, such as "
+        f"{first(False)}: every one of them is taken for a class"
+    )
 
 
 def _refuse(table: LocatedSamples, wrong: Sequence[tuple[int, str]], fix: str) -> None:

@@ -64,7 +64,7 @@ def open_samples(
     """
     if task.source == "folder":
         assert task.folder is not None
-        files = _files(expanded(task.folder), hub[1])
+        files = split_files(expanded(task.folder), hub[1])
         return Samples("folder", _digest(files), _reader(files, columns, sample, example))
     if task.source == "files":
         data_files.refuse_changed(task)
@@ -87,6 +87,18 @@ def told_of_files(
     files = _named_files(task)
     read = _reader(files, columns, sample, example)
     return ", ".join(f"{len(read(split, None))} {split} samples" for split in files)
+
+
+def read_named(
+    task: Task, split: str, columns: Sequence[str], sample: Callable[[Row, str], S], example: str
+) -> list[S]:
+    """All samples of one of the files of `source: files`; the arguments are those of
+    `open_samples`.
+
+    Raises:
+        BenchError: The file or a sample in it cannot be used.
+    """
+    return _reader(_named_files(task), columns, sample, example)(split, None)
 
 
 def _named_files(task: Task) -> dict[str, list[Path]]:
@@ -127,8 +139,12 @@ def _samples(
     return [sample(row, place) for row, place in rows]
 
 
-def _files(folder: Path, subset: str) -> dict[str, list[Path]]:
-    """The files of each split, in the folder itself or in one of it that has the subset's name."""
+def split_files(folder: Path, subset: str) -> dict[str, list[Path]]:
+    """The files of each split, in the folder itself or in one of it that has the subset's name.
+
+    Raises:
+        BenchError: A split has none.
+    """
     found: dict[str, list[Path]] = {}
     for split in SPLITS:
         patterns = [pattern.format(split) for pattern in FILES]

@@ -70,17 +70,28 @@ def _synthetic(task: Task, names: Mapping[str, str]) -> Raw:
     return Raw("synthetic", identity, read)
 
 
-def _folder(
-    folder: Path, columns: tuple[str, ...], names: Mapping[str, str], labels: range | None
-) -> Raw:
+def parquet_files(folder: Path, names: Mapping[str, str]) -> dict[str, list[Path]]:
+    """The files of each split in a folder. `names`: how the hub calls each split.
+
+    Raises:
+        BenchError: A split has none.
+    """
     files = {split: sorted(folder.glob(f"{name}-*.parquet")) for split, name in names.items()}
     for split, found in files.items():
         if not found:
             raise BenchError(
                 f"no {names[split]}-*.parquet in {folder}",
-                fix="the folder needs the hub's Parquet layout: "
-                "SUBSET/train-00000-of-00001.parquet, …",
+                place=str(folder),
+                fix=f"the hub's Parquet layout: {folder.name}/{names[split]}-00000-of-00001.parquet"
+                " in the folder that is named",
             )
+    return files
+
+
+def _folder(
+    folder: Path, columns: tuple[str, ...], names: Mapping[str, str], labels: range | None
+) -> Raw:
+    files = parquet_files(folder, names)
     digest = hashlib.sha256()
     for file in [file for split in sorted(files) for file in files[split]]:
         content = file.read_bytes()
@@ -166,12 +177,22 @@ def _split(
 ) -> Split:
     for name in (*columns, "label"):
         if name not in present:
-            raise BenchError(f"no column {name!r}; there are: {', '.join(present)}", place=place)
+            raise BenchError(
+                f"no column {name!r}; there are: {', '.join(present)}",
+                place=place,
+                fix=f"the columns {', '.join((*columns, 'label'))}, as on the hub; data with other "
+                "columns is of the kind text-classification, which reads your own files",
+            )
     split = Split(tuple(column(name) for name in columns), column("label"))
     if not split.labels:
-        raise BenchError("there are no samples", place=place)
-    if any(value is None for values in (*split.texts, split.labels) for value in values):
-        raise BenchError("a text or label is missing (null)", place=place)
+        raise BenchError("there are no samples", place=place, fix="files with samples")
+    for name, values in zip((*columns, "label"), (*split.texts, split.labels), strict=True):
+        if None in values:
+            raise BenchError(
+                f"a text or label is missing (null) in {name!r}",
+                place=f"{place}, row {values.index(None) + 1}",
+                fix="a value there, or remove the sample",
+            )
     if any(label == -1 for label in split.labels):
         raise BenchError(
             "a label is -1: this split is not labelled",
@@ -192,7 +213,12 @@ def _split(
         allowed = (
             "a number from 0 to 5" if labels is None else f"one of {', '.join(map(str, labels))}"
         )
-        raise BenchError(f"a label is {wrong!r}, not {allowed}", place=place)
+        raise BenchError(
+            f"a label is {wrong!r}, not {allowed}",
+            place=f"{place}, row {split.labels.index(wrong) + 1}",
+            fix="correct it or remove the sample; data with other labels is of the kind "
+            "text-classification, which reads your own files",
+        )
     return split
 
 

@@ -176,7 +176,11 @@ def _hub_tables(task: Task) -> Mapping[str, LocatedSamples]:
         columns = {column: list(data[split][column]) for column in data[split].column_names}
         tables[split] = LocatedSamples(f"{name} {split}", columns, "row", lambda index: index + 1)
         if not len(tables[split]):
-            raise BenchError(f"{name} has no samples in {split!r}", place=name)
+            raise BenchError(
+                f"{name} has no samples in {split!r}",
+                place=f"tasks.{task.name}.dataset",
+                fix="another data set or configuration, or its samples as files of your own",
+            )
     return tables
 
 

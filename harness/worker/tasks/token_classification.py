@@ -1,5 +1,7 @@
-"""Token classification: a tag for every word, of CoNLL-2003's named entities; whole entities are
-judged.
+"""Token classification: a tag for every word; whole entities are judged.
+
+The tags are those of CoNLL-2003's named entities; of own files (`source: files`) they are those of
+the training file, sorted, as the original script takes them (`get_label_list` of run_ner.py).
 
 Batches are padded to their longest sentence where `pad_to_max_length` is off, as transformers'
 run_ner.py does by default.
@@ -8,6 +10,7 @@ run_ner.py does by default.
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from itertools import accumulate
 from typing import Any, cast
@@ -15,14 +18,22 @@ from typing import Any, cast
 from pydantic import Field, model_validator
 
 from harness.errors import BenchError, is_text
+from harness.planning.hub import expanded
 from harness.results.mfu import shape_of
+from harness.schema.input_errors import Unfit
 from harness.schema.record import ModelShape
 from harness.schema.workload import Strict, Task
 from harness.worker.model import tokenizer
 from harness.worker.tasks import entity_corpus
 from harness.worker.tasks.base import TaskData, TaskKind
 from harness.worker.tasks.entity_corpus import TAGS, Tagged
-from harness.worker.tasks.samples import Samples, open_samples, told_of_files
+from harness.worker.tasks.samples import (
+    Samples,
+    open_samples,
+    read_named,
+    split_files,
+    told_of_files,
+)
 from harness.worker.tasks.splits import load_splits
 from harness.worker.tasks.store import key_of
 
@@ -43,7 +54,10 @@ class Options(Strict):
     @model_validator(mode="after")
     def _are_two_columns(self) -> Options:
         if self.text_column == self.label_column:
-            raise ValueError(f"words and tags cannot both be in the column {self.text_column!r}")
+            raise Unfit(
+                f"words and tags cannot both be in the column {self.text_column!r}",
+                "another column for each: `text_column` and `label_column`",
+            )
         return self
 
     @property
@@ -68,15 +82,23 @@ class TokenClassification(TaskKind):
         return HUB_DATASET
 
     @classmethod
+    def look_at_folder(cls, task: Task) -> None:
+        assert task.folder is not None
+        split_files(expanded(task.folder), cls.hub_dataset(task)[1])
+
+    @classmethod
     def look_at_files(cls, task: Task) -> str:
         columns = Options.model_validate(task.options).columns
-        return told_of_files(
-            task, columns, lambda row, place: _tagged(row, columns, place), _example(columns)
+        tags = _own_tags(task, columns)
+        told = told_of_files(
+            task, columns, lambda row, place: _tagged(row, columns, place, tags), _example(columns)
         )
+        return f"{told}; {len(tags)} tags in {columns[1]!r}: {', '.join(tags)}"
 
     def load(self) -> TaskData:
         training, task = self.spec.workload.training, self.task
         samples = self._samples()
+        tags = self.tags
         tokens, tokenizer_key = tokenizer.load(
             self.spec,
             samples.identity,
@@ -96,7 +118,9 @@ class TokenClassification(TaskKind):
 
         def encode(split: str) -> Any:
             found = samples.read(split, limits[split])
-            return _encode(found, tokens, length, pad=training.pad_to_max_length, every=every_piece)
+            return _encode(
+                found, tokens, length, tags, pad=training.pad_to_max_length, every=every_piece
+            )
 
         splits, sources = load_splits(
             self.spec,
@@ -113,25 +137,29 @@ class TokenClassification(TaskKind):
             limits=limits,
             # Not where they have their usual names, so that the cache of before stays.
             **({} if columns == Options().columns else {"columns": columns}),
+            **({"tags": tags} if task.source == "files" else {}),
         )
         return TaskData(
             train=splits["train"],
             validation=splits["validation"],
             tokenizer=tokens,
-            labels=len(TAGS),
+            labels=len(tags),
             sources=sources,
-            metrics=judge,
-            main_metrics=("f1",),
-            chance=_no_entities(splits["validation"]["labels"]),
+            metrics=lambda prediction: judge(prediction, tags),
+            # Tags of other things than entities, such as parts of speech, have no F1.
+            main_metrics=("f1",) if any(map(_is_of_entity, tags)) else ("accuracy",),
+            chance=_one_tag(splits["validation"]["labels"], tags),
         )
 
     def _samples(self) -> Samples[Tagged]:
         task, columns = self.task, cast(Options, self.options).columns
+        own = _own_tags(task, columns) if task.source == "files" else None
+        self.tags = TAGS if own is None else own
         return open_samples(
             task,
             hub=HUB_DATASET,
             columns=columns,
-            sample=lambda row, place: _tagged(row, columns, place),
+            sample=lambda row, place: _tagged(row, columns, place, own),
             synthetic=lambda split, limit: list(
                 entity_corpus.sentences(split, limit, task.data_seed)
             ),
@@ -142,8 +170,8 @@ class TokenClassification(TaskKind):
     def model_config(self, data: TaskData) -> dict[str, Any]:
         """With the tags' names, so that a saved model says them."""
         return {
-            "id2label": dict(enumerate(TAGS)),
-            "label2id": {tag: index for index, tag in enumerate(TAGS)},
+            "id2label": dict(enumerate(self.tags)),
+            "label2id": {tag: index for index, tag in enumerate(self.tags)},
         }
 
     def collator(self, data: TaskData) -> Callable[[Any], Any]:
@@ -166,8 +194,46 @@ def _example(columns: tuple[str, str]) -> str:
     return '{"%s": ["Lork", "won"], "%s": ["B-ORG", "O"]}' % columns  # noqa: UP031
 
 
-def _tagged(row: Mapping[str, Any], columns: tuple[str, str], place: str) -> Tagged:
-    """A sentence of a file or of the hub. Raises BenchError for one that cannot be used."""
+def _own_tags(task: Task, columns: tuple[str, str]) -> list[str]:
+    """The tags of the training file of `source: files`, sorted.
+
+    Raises:
+        BenchError: The file or a sentence in it cannot be used.
+    """
+    found = read_named(
+        task,
+        "train",
+        columns,
+        lambda row, place: _tagged(row, columns, place, ()),
+        _example(columns),
+    )
+    tags = sorted({tag for _, sentence in found for tag in sentence})
+    if len(tags) < 2:
+        raise BenchError(
+            f"all tags in {columns[1]!r} are {tags[0]!r}",
+            place=str(task.train_file),
+            fix="training sentences with two tags or more",
+        )
+    return tags
+
+
+def _tagged(
+    row: Mapping[str, Any],
+    columns: tuple[str, str],
+    place: str,
+    own: Sequence[str] | None = None,
+) -> Tagged:
+    """A sentence of a file or of the hub.
+
+    Args:
+        row: Its columns.
+        columns: Those of the words and of the tags.
+        place: Where it stands.
+        own: The tags that there may be; none: all names; None: CoNLL-2003's.
+
+    Raises:
+        BenchError: It cannot be used.
+    """
     words, tags = (row[column] for column in columns)
     if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
         raise BenchError(
@@ -194,13 +260,27 @@ def _tagged(row: Mapping[str, Any], columns: tuple[str, str], place: str) -> Tag
         )
     if not words:
         raise BenchError("the sentence has no word", place=place, fix="leave it out")
-    return words, [_tag(tag, place) for tag in tags]
+    return words, [_tag(tag, place, own) for tag in tags]
 
 
-def _tag(tag: Any, place: str) -> str:
-    """A tag by its name or by its number on the hub."""
+def _tag(tag: Any, place: str, own: Sequence[str] | None) -> str:
+    """A tag by its name or by its number in CoNLL-2003 on the hub; `own` as of `_tagged`."""
     if isinstance(tag, int) and not isinstance(tag, bool) and 0 <= tag < len(TAGS):
-        return TAGS[tag]
+        tag = TAGS[tag]
+    if own is not None:
+        if not isinstance(tag, str) or not tag.strip() or not is_text(tag):
+            raise BenchError(
+                f"the tag {tag!r} is no name of a tag",
+                place=place,
+                fix="text, such as 'B-PER', or the number of one of CoNLL-2003's tags, from 0 to 8",
+            )
+        if own and tag not in own:
+            raise BenchError(
+                f"the tag {tag!r} is in no training sentence; those there are {', '.join(own)}",
+                place=place,
+                fix="correct it, remove the sentence, or add such sentences to the training file",
+            )
+        return tag
     if tag not in TAGS:
         raise BenchError(
             f"the tag {tag!r} is none of CoNLL-2003's",
@@ -214,6 +294,7 @@ def _encode(
     found: Sequence[tuple[list[str], list[str]]],
     tokens: Any,
     length: int,
+    tags_of_all: Sequence[str],
     *,
     pad: bool,
     every: bool,
@@ -226,6 +307,7 @@ def _encode(
     """
     from datasets import Dataset
 
+    index = {tag: at for at, tag in enumerate(tags_of_all)}
     texts = [" ".join(words) for words, _ in found]
     encoded = tokens(
         texts,
@@ -242,7 +324,7 @@ def _encode(
             word = (
                 bisect_right(begins, end - 1) - 1 if end > begin else -1
             )  # an empty span: a special token
-            row.append(TAGS.index(tags[word]) if word >= 0 and (every or word != last) else IGNORED)
+            row.append(index[tags[word]] if word >= 0 and (every or word != last) else IGNORED)
             last = word
         labels.append(row)
     return Dataset.from_dict({**encoded, "labels": labels})
@@ -288,15 +370,24 @@ def entity_metrics(
     }
 
 
-def _no_entities(labels: Sequence[Sequence[int]]) -> dict[str, float]:
-    """Metrics of a model that takes every word for outside."""
-    truth = [[TAGS[label] for label in row if label != IGNORED] for row in labels]
-    return entity_metrics(truth, [["O"] * len(row) for row in truth])
+def _is_of_entity(tag: str) -> bool:
+    """Whether a BIO tag says that a word belongs to an entity."""
+    return tag.startswith(("B-", "I-")) and len(tag) > 2
 
 
-def judge(prediction: Any) -> dict[str, float]:
+def _one_tag(labels: Sequence[Sequence[int]], tags: Sequence[str]) -> dict[str, float]:
+    """Metrics of a model that gives every word one tag: outside of entities, or the most frequent
+    one where no tag is called so.
+    """
+    truth = [[tags[label] for label in row if label != IGNORED] for row in labels]
+    counted = Counter(tag for row in truth for tag in row)
+    one = "O" if "O" in tags or not counted else counted.most_common(1)[0][0]
+    return entity_metrics(truth, [[one] * len(row) for row in truth])
+
+
+def judge(prediction: Any, tags: Sequence[str] = TAGS) -> dict[str, float]:
     """Metrics of a transformers.EvalPrediction: logits of shape (sentences, tokens, tags), labels
-    with -100.
+    with -100. `tags`: their names, by index.
     """
     import numpy as np
 
@@ -308,7 +399,7 @@ def judge(prediction: Any) -> dict[str, float]:
     guess, truth = np.asarray(logits).argmax(axis=-1), np.asarray(prediction.label_ids)
     kept = truth != IGNORED
     rows = [
-        ([TAGS[i] for i in real[keep]], [TAGS[i] for i in found[keep]])
+        ([tags[i] for i in real[keep]], [tags[i] for i in found[keep]])
         for real, found, keep in zip(truth, guess, kept, strict=True)
     ]
     return entity_metrics([real for real, _ in rows], [found for _, found in rows])

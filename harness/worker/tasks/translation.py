@@ -8,16 +8,17 @@ from collections.abc import Callable, Mapping, Sequence
 from importlib.util import find_spec
 from typing import Any, cast
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from harness.errors import BenchError, is_text
-from harness.planning.hub import hub_cache
+from harness.planning.hub import expanded, hub_cache
 from harness.planning.positions import usable_positions
+from harness.schema.input_errors import Unfit
 from harness.schema.workload import Model, Strict, Task
 from harness.worker.model import build, tokenizer
 from harness.worker.tasks import translation_corpus
 from harness.worker.tasks.base import TaskData, TaskKind
-from harness.worker.tasks.samples import Samples, open_samples, told_of_files
+from harness.worker.tasks.samples import Samples, open_samples, split_files, told_of_files
 from harness.worker.tasks.splits import load_splits
 from harness.worker.tasks.store import key_of
 
@@ -65,6 +66,16 @@ class TranslationOptions(Strict):
         True, description="generate the validation set's translations and score them by sacreBLEU"
     )
 
+    @model_validator(mode="after")
+    def _are_two_languages(self) -> TranslationOptions:
+        source, target = _codes(self)
+        if source == target:
+            raise Unfit(
+                f"`source_lang` and `target_lang` are both {source!r}, so nothing is translated",
+                "two languages, such as `source_lang: en` and `target_lang: ro`",
+            )
+        return self
+
 
 class Translation(TaskKind):
     """Sentences and their translations; a sample is a pair."""
@@ -90,11 +101,28 @@ class Translation(TaskKind):
         return HUB_DATASET, f"{other}-en"
 
     @classmethod
+    def look_at_folder(cls, task: Task) -> None:
+        assert task.folder is not None
+        split_files(expanded(task.folder), cls.hub_dataset(task)[1])
+
+    @classmethod
     def look_at_files(cls, task: Task) -> str:
         codes = _codes(TranslationOptions.model_validate(task.options))
         return told_of_files(
             task, (COLUMN,), lambda row, place: _pair(row[COLUMN], codes, place), _example(codes)
         )
+
+    @classmethod
+    def packages(cls, task: Task) -> Mapping[str, str]:
+        generates = TranslationOptions.model_validate(task.options).predict_with_generate
+        return {"sacrebleu": "predict_with_generate: false"} if generates else {}
+
+    @classmethod
+    def check_model(cls, task: Task, model: Model, config: Mapping[str, Any]) -> None:
+        super().check_model(task, model, config)
+        options = TranslationOptions.model_validate(task.options)
+        _prefix(options, task, config.get("model_type"))
+        _check_positions(options, task, model, config)
 
     @property
     def _options(self) -> TranslationOptions:
@@ -173,25 +201,10 @@ class Translation(TaskKind):
         )
 
     def _prefix(self) -> str:
-        """What stands before every sentence.
-
-        Raises:
-            BenchError: The model is a T5, whose prefix names languages that have no name here.
-        """
-        options = self._options
-        if options.source_prefix is not None:
-            return options.source_prefix
-        if _model_type(self.spec.workload.model) != "t5":
-            return ""
-        codes = _codes(options)
-        for code in codes:
-            if code not in LANGUAGES:
-                raise BenchError(
-                    f"what T5 calls the language {code!r} is not known here",
-                    place=f"tasks.{self.task.name}.options",
-                    fix="give `source_prefix`, such as `translate English to Romanian: `",
-                )
-        return f"translate {LANGUAGES[codes[0]]} to {LANGUAGES[codes[1]]}: "
+        """What stands before every sentence. Raises BenchError as the function `_prefix` does."""
+        if self._options.source_prefix is not None:
+            return self._options.source_prefix
+        return _prefix(self._options, self.task, _model_type(self.spec.workload.model))
 
     def model_config(self, data: TaskData) -> dict[str, Any]:
         """No cache in training, where it would only be further outputs; generating has its own
@@ -214,17 +227,11 @@ class Translation(TaskKind):
         Raises:
             BenchError: A translation may be longer than the model has positions.
         """
-        asked, most = self._options.max_target_length, usable_positions(model.config.to_dict())
-        if most is not None and asked > most:
-            raise BenchError(
-                f"max_target_length {asked} is more than the {most} positions of "
-                f"{self.spec.workload.model.name}",
-                place=f"tasks.{self.task.name}.options.max_target_length",
-                fix=f"{most} or less, or another model",
-            )
+        workload = self.spec.workload
+        _check_positions(self._options, self.task, workload.model, model.config.to_dict())
         model.generation_config.use_cache = True
         # Trainers pad what was generated to this length; left at 20, batches would differ in it.
-        model.generation_config.max_length = asked
+        model.generation_config.max_length = self._options.max_target_length
         self._model = model
 
     def collator(self, data: TaskData) -> Callable[[Any], Any]:
@@ -242,6 +249,19 @@ class Translation(TaskKind):
         return collator
 
 
+def _check_positions(
+    options: TranslationOptions, task: Task, model: Model, config: Mapping[str, Any]
+) -> None:
+    """Raises BenchError where a translation may be longer than the model has positions."""
+    asked, most = options.max_target_length, usable_positions(config)
+    if most is not None and asked > most:
+        raise BenchError(
+            f"max_target_length {asked} is more than the {most} positions of {model.name}",
+            place=f"tasks.{task.name}.options.max_target_length",
+            fix=f"{most} or less, or another model",
+        )
+
+
 def _codes(options: TranslationOptions) -> tuple[str, str]:
     """The languages that are translated from and into."""
     return _code(options.source_lang), _code(options.target_lang)
@@ -255,6 +275,27 @@ def _example(codes: tuple[str, str]) -> str:
 def _code(language: str) -> str:
     """The language of a code such as mBART's `ro_RO`."""
     return language.split("_")[0]
+
+
+def _prefix(options: TranslationOptions, task: Task, model_type: Any) -> str:
+    """What stands before every sentence of a model of this type.
+
+    Raises:
+        BenchError: The model is a T5, whose prefix names languages that have no name here.
+    """
+    if options.source_prefix is not None:
+        return options.source_prefix
+    if model_type != "t5":
+        return ""
+    codes = _codes(options)
+    for key, code in zip(("source_lang", "target_lang"), codes, strict=True):
+        if code not in LANGUAGES:
+            raise BenchError(
+                f"what T5 calls the language {code!r} is not known here",
+                place=f"tasks.{task.name}.options.{key}",
+                fix="give `source_prefix`, such as `translate English to Romanian: `",
+            )
+    return f"translate {LANGUAGES[codes[0]]} to {LANGUAGES[codes[1]]}: "
 
 
 def _model_type(model: Model) -> Any:
@@ -377,5 +418,6 @@ def _check_sacrebleu() -> None:
         raise BenchError(
             "the package sacrebleu is not installed in this stack",
             place="predict_with_generate",
-            fix="`make setup`, or `options: {predict_with_generate: false}`",
+            fix="`make setup` (in the stack latest: `make setup-latest`), or `options: "
+            "{predict_with_generate: false}`",
         )

@@ -157,11 +157,13 @@ def test_what_says_what_happens_anyway_is_taken(tmp_path: Path) -> None:
         ("--warmup_ratio 2", "harness: --warmup-ratio: 2.0 does not fit\n  fix: less than 1"),
         (
             "--warmup_ratio 0.1 --warmup_steps 5",
-            "harness: `warmup_steps` and `warmup_ratio` say the same: give one of them\n",
+            "harness: --warmup-steps --warmup-ratio: --warmup-steps and --warmup-ratio say the "
+            "same: give one of them\n  fix: leave one of them out\n",
         ),
         (
             "--optim sgd --adam_beta1 0.8",
-            "harness: `adam_beta1` goes with an `optim` of AdamW, and sgd is not\n",
+            "harness: --adam-beta1 --optim: --adam-beta1 goes with an --optim of AdamW, and sgd is "
+            "not\n  fix: leave it out, or --optim adamw_torch\n",
         ),
         ("--use_cpu --device cuda", "harness: --use-cpu --device cuda: the CPU and the card are"),
         (
@@ -235,11 +237,10 @@ def test_a_data_set_of_the_hub_without_a_network_is_one_error(tmp_path: Path) ->
     done = train(tmp_path / "out", "bert-tiny", "--dataset_name org/set --do_train", **environment)
     assert done.returncode == 2, done.stderr
     assert done.stderr == (
-        "harness: tasks.org-set.dataset: whether the hub has the data set org/set is not known "
+        "harness: --dataset-name org/set: whether the hub has the data set org/set is not known "
         "(connection refused)\n"
         "  fix: try again later, or with a network; HF_HUB_OFFLINE=1 takes only what the cache "
-        "has; or `source: files` with `train_file` and `validation_file` (in `harness train`: "
-        "--train-file and --validation-file)\n"
+        "has; or --train-file and --validation-file\n"
     )
     assert not (tmp_path / "out").exists()
 

@@ -12,7 +12,7 @@ from train_support import QUICK, train
 
 from harness.cli import _parser, main
 from harness.commands import train as train_command
-from harness.runner.single_job import TRAINING, _spec
+from harness.runner.single_job import TRAINING, _reason_by_flags, _spec
 from harness.schema.workload import Training
 
 
@@ -88,6 +88,172 @@ def test_bad_options_are_one_error_and_nothing_is_written(
     assert second.startswith("  fix: ")
     assert fix in second
     assert not output.exists()
+
+
+@pytest.mark.parametrize(
+    ("given", "message", "fix"),
+    [
+        ("--data nope", "--data nope: the folder nope is not there", "auto, hub, synthetic or the"),
+        ("--data=", "--data: is empty", "auto, hub, synthetic or a folder"),
+        (
+            "--data empty",
+            "--data empty: no train-*.parquet in empty/sst2",
+            "sst2/train-00000-of-00001.parquet in the folder that is named",
+        ),
+        (
+            "t5-tiny --task translation --data empty",
+            "--data empty: empty: no file of the split 'train' is there",
+            "train.json with a JSON object on each line",
+        ),
+        ("--data .", "--data .: no train-*.parquet in sst2", "sst2/train-00000-of-00001.parquet"),
+        (
+            "./broken",
+            "--model-name-or-path ./broken: {here}/broken/config.json: is no object of JSON",
+            "a whole config.json",
+        ),
+        ("--cache-dir broken/config.json", "--cache-dir broken/config.json: is a file", "a folder"),
+        ("--fp16", "--fp16: half precision training needs a GPU", "leave it out on the CPU"),
+        ("--bf16", "--bf16: half precision training needs a GPU", "leave it out on the CPU"),
+        ("--backend nope", "--backend nope: no backend is called 'nope'", "pytorch, onnxruntime"),
+        (
+            "--optim adamw_ort_fused",
+            "--optim adamw_ort_fused: pytorch does not know the optimizer adamw_ort_fused",
+            "--optim adamw_torch_fused, or --backend onnxruntime",
+        ),
+        (
+            "--backend onnxruntime --optim adamw_ort_fused",
+            "--optim adamw_ort_fused: adamw_ort_fused runs on GPUs alone",
+            "--optim adamw_torch on a CPU",
+        ),
+        (
+            "bert-base --tokenizer-name /nope",
+            "--tokenizer-name /nope: the folder /nope is not there",
+            "the path of a folder that is",
+        ),
+        (
+            "bert-base --config-name /nope",
+            "--config-name /nope: the folder /nope is not there",
+            "the path of a folder with a model",
+        ),
+        (
+            "t5-tiny --attention sdpa",
+            "--attention sdpa: transformers has no sdpa attention for models of the type t5",
+            "--attention eager",
+        ),
+        (
+            "--max-seq-length 1024",
+            "--max-seq-length 1024: max_seq_length 1024 is more than the 512 positions",
+            "--max-seq-length 512 or less",
+        ),
+        (
+            "bart-tiny --task translation --max_source_length 2000",
+            "--max-source-length 2000: max_seq_length 2000 is more than the 1024 positions",
+            "--max-source-length 1024 or less",
+        ),
+        (
+            "bart-tiny --task translation --max_source_length 1",
+            "--max-source-length: 1 does not fit",
+            "greater than 1",
+        ),
+        (
+            "bart-tiny --task translation --max-target-length 2000",
+            "--max-target-length 2000: max_target_length 2000 is more than the 1024 positions",
+            "1024 or less, or another model",
+        ),
+        (
+            "t5-tiny --task translation --source_lang ro --target_lang ro --num_beams 2",
+            "--source-lang ro --target-lang ro: --source-lang and --target-lang are both 'ro'",
+            "two languages, such as --source-lang en and --target-lang ro",
+        ),
+        (
+            "t5-tiny --task translation --target-lang en_GB",
+            "--target-lang en_GB: --source-lang and --target-lang are both 'en'",
+            "two languages",
+        ),
+        (
+            "t5-tiny --task translation --task-option target_lang=en",
+            "--task-option: --source-lang and --target-lang are both 'en'",
+            "two languages",
+        ),
+        (
+            "t5-tiny --task translation --source-lang xx",
+            "--source-lang xx: what T5 calls the language 'xx' is not known here",
+            "give --source-prefix",
+        ),
+        (
+            "--task translation",
+            "--model-name-or-path bert-tiny: translation needs a model with AutoModelForSeq2SeqLM, "
+            "and bert-tiny is of the type bert, which has none",
+            "such as the built-in t5-small or t5-base or t5-large or bart-base or bart-large",
+        ),
+        (
+            "bart-tiny --task token-classification",
+            "--model-name-or-path bart-tiny: token-classification needs a model with "
+            "AutoModelForTokenClassification",
+            "another kind of task, or a model that has it",
+        ),
+        (
+            "albert-tiny --task causal-lm",
+            "--model-name-or-path albert-tiny: causal-lm needs a model with AutoModelForCausalLM",
+            "another kind of task, or a model that has it",
+        ),
+    ],
+)
+def test_an_error_names_the_flag_as_it_was_typed_and_the_fix(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    given: str,
+    message: str,
+    fix: str,
+) -> None:
+    """Each of these once named a setting of suites that nobody had typed, or failed in the job."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "config.json").write_text("[]")
+    model, *more = given.split() if not given.startswith("--") else ("bert-tiny", *given.split())
+    words = f"train --model-name-or-path {model} --device cpu --do-train --output-dir out"
+    assert main([*words.split(), *more]) == 2
+    first, second = capsys.readouterr().err.splitlines()
+    assert first.startswith(f"harness: {message.replace('{here}', str(tmp_path))}")
+    assert second.startswith("  fix: ")
+    assert fix in second
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("reason", "told"),
+    [
+        (
+            "in phase data: models.m.path: is cut short\n  fix: copy it again",
+            "in phase data: --model-name-or-path bert-tiny: is cut short\n  fix: copy it again",
+        ),
+        (
+            "in phase model: arms.pytorch.attention: there is no sdpa\n  fix: attention: eager",
+            "in phase model: --attention sdpa: there is no sdpa\n  fix: --attention eager",
+        ),
+        ("in phase train: RuntimeError: odd", "in phase train: RuntimeError: odd"),
+        ("killed by SIGKILL", "killed by SIGKILL"),
+    ],
+)
+def test_the_reason_of_a_job_names_the_flag(reason: str, told: str) -> None:
+    words = "train --model-name-or-path bert-tiny --attention sdpa --output-dir out --do-train"
+    assert _reason_by_flags(reason, _parser().parse_args(words.split())) == told
+
+
+def test_a_folder_with_a_model_that_cannot_translate_is_refused_before_its_job(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "config.json").write_text('{"model_type": "roberta"}')
+    words = "train --model-name-or-path mine --device cpu --do-train --output-dir out"
+    assert main([*words.split(), "--task", "translation"]) == 2
+    told = capsys.readouterr().err
+    assert told.startswith("harness: --model-name-or-path mine: translation needs a model with")
+    assert "of the type roberta" in told
+    assert not (tmp_path / "out").exists()
 
 
 def test_the_models_declare_what_is_not_given(tmp_path: Path) -> None:

@@ -65,3 +65,20 @@ def test_lora_needs_peft_in_the_stack_of_the_arm() -> None:
     latest = _job(training=adapted, arm={"stack": "latest"})
     assert _messages(latest) == ["lora_rank needs the package peft in the stack latest"]
     assert _messages(latest, ("latest/peft",)) == []
+
+
+def test_translations_are_scored_by_a_package_in_the_stack_of_the_arm() -> None:
+    task: dict[str, Any] = {"name": "wmt", "kind": "translation", "source": "synthetic"}
+    job = _job(task=task)
+    (need,) = unmet([job], ("torch", "latest/sacrebleu"))
+    assert (need.message, need.fix, need.setting) == (
+        "translation (wmt) needs the package sacrebleu in the stack ort",
+        "make setup; or `options: {predict_with_generate: false}`",
+        "options",
+    )
+    assert unmet([job], ("sacrebleu",)) == []
+    (need,) = unmet([_job(task=task, arm={"stack": "latest"})], ("sacrebleu",))
+    assert "in the stack latest" in need.message
+    assert need.fix.startswith("make setup-latest")
+    silent = {**task, "options": {"predict_with_generate": False}}
+    assert unmet([_job(task=silent)], ()) == []

@@ -19,7 +19,8 @@ from harness.planning.comparability import excused_by_stack, undeclared
 from harness.planning.plan import make_plan
 from harness.schema.record import Fingerprint
 from harness.setup import stacks
-from harness.setup.stacks import NEEDED, check_packages, interpreters
+from harness.setup.stack import REQUIREMENTS
+from harness.setup.stacks import NEEDED, OF_SOME_TASKS, check_packages, interpreters
 from harness.worker import compat
 
 SMOKE = ROOT / "configs" / "today-smoke.yaml"
@@ -199,3 +200,8 @@ def test_what_only_the_stack_excuses_is_said() -> None:
         "adam_epsilon is 1e-08 in pytorch and 1e-06 in onnxruntime"
     ]
     assert excused_by_stack(old, old, ["stack"]) == []
+
+
+def test_the_pins_hold_what_workers_and_some_tasks_need() -> None:
+    named = (REQUIREMENTS / "latest.in").read_text().split()
+    assert {*NEEDED, *OF_SOME_TASKS} - {"torch"} <= set(named)

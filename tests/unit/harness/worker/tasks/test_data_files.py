@@ -296,6 +296,8 @@ def test_a_bad_file_is_one_error_with_its_line_and_nothing_is_written(
     _write(tmp_path, train, validation, suffix)
     monkeypatch.chdir(tmp_path)
     assert main(_command(f"train.{suffix}", f"validation.{suffix}")) == 2
+    if place.endswith(f".{suffix}"):  # the file as a whole: the flag that names it
+        place = f"--{place.removesuffix(f'.{suffix}')}-file {place}"
     assert capsys.readouterr().err == f"harness: {place}: {message}\n  fix: {fix}\n"
     assert not (tmp_path / "out").exists()
 
@@ -321,7 +323,7 @@ def test_what_is_no_file(
     monkeypatch.chdir(tmp_path)
     assert main(_command("good.csv", "odd.csv")) == 2
     told = capsys.readouterr().err
-    assert told.startswith(f"harness: odd.csv: {said}\n  fix: ")
+    assert told.startswith(f"harness: --validation-file odd.csv: {said}\n  fix: ")
     assert fix in told
     assert not (tmp_path / "out").exists()
 
@@ -334,7 +336,7 @@ def test_files_of_two_formats(
     monkeypatch.chdir(tmp_path)
     assert main(_command("train.csv", "validation.json")) == 2
     assert capsys.readouterr().err == (
-        "harness: validation.json: is JSON lines, and train.csv is CSV\n"
+        "harness: --validation-file validation.json: is JSON lines, and train.csv is CSV\n"
         "  fix: both files in one format\n"
     )
 
@@ -343,6 +345,38 @@ def _read(folder: Path, train: str | bytes, validation: str | bytes, suffix: str
     files = _write(folder, train, validation, suffix)
     tables = dict(zip(("train", "validation"), map(data_files.read, files), strict=True))
     return labelled(tables, Columns())
+
+
+@pytest.mark.parametrize(
+    ("labels", "told"),
+    [
+        (
+            ["1", "2", "abc", "1"],
+            "labels in 'label' are numbers, such as '1' (train.csv:2), and text, such as 'abc' "
+            "(train.csv:4): every one of them is taken for a class",
+        ),
+        (
+            ["good", "0.5", "0.25"],
+            "labels in 'label' are numbers, such as '0.5' (train.csv:3), and text, such as 'good' "
+            "(train.csv:2): every one of them is taken for a class",
+        ),
+        (["1", "2", "1"], ""),
+        (["good", "bad", "1st"], ""),
+        (["true", "False"], ""),
+        (["0.5", "0.25", "1e3"], ""),
+    ],
+)
+def test_labels_that_mix_numbers_and_text_are_told(
+    labels: list[str], told: str, tmp_path: Path
+) -> None:
+    content = "sentence,label\n" + "".join(f"a film,{label}\n" for label in labels)
+    found = _read(tmp_path, content, content, "csv")
+    assert found.mixed == told
+    assert found.told.endswith(f"validation samples; {told}" if told else "validation samples")
+    typed = [json.dumps({"sentence": "a film", "label": label}) for label in labels]
+    assert (
+        _read(tmp_path, "\n".join(typed), "\n".join(typed), "json").mixed == ""
+    )  # text, in quotes
 
 
 TRICKY = {
@@ -483,7 +517,7 @@ def test_columns_that_contradict_each_other(options: dict[str, str], message: st
         ("--label-column-name lab", "train.csv:1", "no column 'lab' of labels"),
         ("--text-column-name a --text-column-name b --text-column-name c",
          "--text-column-name c", "is given 3 times"),
-        ("--text-column-name label", "--text-column-name", "one column is named twice"),
+        ("--text-column-name label", "--text-column-name label", "one column is named twice"),
     ],
 )  # fmt: skip
 def test_a_column_that_is_named_and_not_there(

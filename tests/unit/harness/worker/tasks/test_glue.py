@@ -162,6 +162,21 @@ def test_a_label_that_cannot_be_is_refused(
     with pytest.raises(BenchError) as caught:
         glue.load(_spec(tmp_path, subset, source="folder", folder=str(folder.parent)))
     assert caught.value.message == message
+    assert caught.value.place == f"{folder} (train), row 1"
+    assert "correct it or remove the sample" in caught.value.fix
+
+
+def test_what_is_missing_is_told_with_its_row(mirror: Path, tmp_path: Path) -> None:
+    import shutil
+
+    folder = tmp_path / "holes" / "cola"
+    shutil.copytree(mirror / "cola", folder)
+    table = pa.table({"sentence": ["one", "two"], "label": [1, None]})
+    pq.write_table(table, folder / "train-00000-of-00001.parquet")
+    with pytest.raises(BenchError, match="is missing \\(null\\) in 'label'") as caught:
+        glue.load(_spec(tmp_path, "cola", source="folder", folder=str(folder.parent)))
+    assert caught.value.place == f"{folder} (train), row 2"
+    assert caught.value.fix == "a value there, or remove the sample"
 
 
 def test_mnli_needs_both_validation_sets(mirror: Path, tmp_path: Path) -> None:

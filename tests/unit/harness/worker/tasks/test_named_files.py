@@ -6,17 +6,20 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from harness.cli import _parser, main
 from harness.commands.train import spelled
 from harness.runner.single_job import _spec
 from harness.worker import tasks
+from harness.worker.tasks.entity_corpus import TAGS
 
 TAGGED = [
     {"tokens": ["Torvin", "won", "in", "Lork"], "ner_tags": ["B-PER", "O", "O", "B-LOC"]},
     {"tokens": ["rain"], "ner_tags": [0]},
 ]
+OWN_TAGS = ["B-LOC", "B-PER", "O"]
 PAIRS = [{"translation": {"en": f"good day {i}", "ro": f"buna ziua {i}"}} for i in range(3)]
 SAMPLES = {
     "token-classification": ("bert-tiny", TAGGED),
@@ -50,7 +53,74 @@ def test_samples_of_named_files_are_those_of_a_folder_of_them(kind: str, tmp_pat
     spec = _spec(_parser().parse_args(spelled(by_folder)), "cpu", tmp_path / "cache")
     folder = tasks.get(kind)(spec).load()
     assert folder.sources.data == "folder"
-    assert folder.train["labels"] == data.train["labels"]
+    assert folder.train["input_ids"] == data.train["input_ids"]
+    if kind == "token-classification":  # a folder is CoNLL-2003's, files have tags of their own
+        assert [
+            [TAGS.index(OWN_TAGS[i]) if i >= 0 else i for i in row] for row in data.train["labels"]
+        ] == folder.train["labels"]
+    else:
+        assert folder.train["labels"] == data.train["labels"]
+
+
+def test_tags_are_those_of_the_training_file_as_in_the_original_script(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from transformers import EvalPrediction
+
+    rows = [
+        {"tokens": ["Zest", "cures", "colds"], "ner_tags": ["B-drug", "O", "B-ILL"]},
+        {"tokens": ["rain"], "ner_tags": ["O"]},
+    ]
+    expected = _get_label_list([row["ner_tags"] for row in rows])
+    assert expected == ["B-ILL", "B-drug", "O"]
+    words = _words(tmp_path, "token-classification", rows[:1])
+    _lines(tmp_path / "train.json", rows)
+    spec = _spec(_parser().parse_args(spelled(words)), "cpu", tmp_path / "cache")
+    task = tasks.get("token-classification")(spec)
+    data = task.load()
+    assert (data.labels, data.main_metrics) == (3, ("f1",))
+    assert task.model_config(data)["id2label"] == dict(enumerate(expected))
+    found = [[label for label in row if label >= 0] for row in data.train["labels"]]
+    assert found == [[1, 2, 0], [2]]
+    assert data.metrics is not None
+    truth = np.asarray([[-100, 1, 2, 0]])
+    logits = np.eye(3)[[[0, 1, 2, 2]]]  # the drug is found and the illness is not
+    scores = data.metrics(EvalPrediction(predictions=logits, label_ids=truth))
+    assert scores["precision"] == 1.0
+    assert scores["recall"] == 0.5
+    assert tasks.get("token-classification").look_at_files(spec.workload.task) == (
+        "2 train samples, 1 validation samples; 3 tags in 'ner_tags': B-ILL, B-drug, O"
+    )
+
+
+def _get_label_list(labels: list[list[str]]) -> list[str]:
+    """As in run_ner.py of transformers' examples."""
+    unique: set[str] = set()
+    for label in labels:
+        unique = unique | set(label)
+    return sorted(unique)
+
+
+def test_tags_of_no_entities_are_judged_by_accuracy(tmp_path: Path) -> None:
+    rows = [{"tokens": ["rain", "fell", "hail"], "ner_tags": ["NN", "VB", "NN"]}]
+    words = _words(tmp_path, "token-classification", rows)
+    _lines(tmp_path / "train.json", rows)
+    spec = _spec(_parser().parse_args(spelled(words)), "cpu", tmp_path / "cache")
+    data = tasks.get("token-classification")(spec).load()
+    assert data.main_metrics == ("accuracy",)
+    assert data.chance["accuracy"] == pytest.approx(2 / 3)
+
+
+def test_one_tag_alone_is_nothing_to_learn(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [{"tokens": ["rain"], "ner_tags": ["O"]}]
+    words = _words(tmp_path, "token-classification", rows)
+    _lines(tmp_path / "train.json", rows)
+    assert main(words) == 2
+    told = capsys.readouterr().err
+    assert told.startswith(f"harness: --train-file {tmp_path}/train.json: all tags in 'ner_tags'")
+    assert "fix: training sentences with two tags or more" in told
 
 
 def test_words_and_tags_are_in_the_columns_that_are_named(
@@ -78,14 +148,21 @@ def test_words_and_tags_are_in_the_columns_that_are_named(
     same = [*words, "--text_column_name", "ner_tags"]
     assert main(same) == 2
     told = capsys.readouterr().err
-    assert told.startswith("harness: --text-column-name: words and tags cannot both be in")
+    assert told.startswith("harness: --text-column-name ner_tags: words and tags cannot both be in")
 
 
 @pytest.mark.parametrize(
     ("kind", "row", "message"),
     [
         ("token-classification", {"tokens": ["a"]}, "'ner_tags' is missing"),
-        ("token-classification", {"tokens": ["a"], "ner_tags": ["B-X"]}, "the tag 'B-X' is none"),
+        (
+            "token-classification",
+            {"tokens": ["a"], "ner_tags": ["B-X"]},
+            "the tag 'B-X' is in no training "
+            "sentence; those there are B-LOC, B-PER, O\n  fix: correct it, remove the sentence",
+        ),
+        ("token-classification", {"tokens": ["a"], "ner_tags": [9]}, "the tag 9 is no name of a"),
+        ("token-classification", {"tokens": ["a"], "ner_tags": [" "]}, "the tag ' ' is no name"),
         ("token-classification", {"tokens": ["a"], "ner_tags": []}, "1 words have 0 tags"),
         (
             "token-classification",
