@@ -83,6 +83,24 @@ def test_onnx_runtime_is_proven_engaged(onnxruntime: Ended) -> None:
     assert proof["phases_s"]["endtoend"] < onnxruntime.result["timing"]["setup_s"]
 
 
+def test_onnx_runtime_trains_where_padding_is_to_be_computed(
+    folder: Path, tokenised: dict[Path, int], onnxruntime: Ended
+) -> None:
+    """On a CPU padding is computed in any case, so the switch must change nothing."""
+    job = worker.spec(
+        folder,
+        "onnxruntime",
+        parity_run=True,
+        training={"max_steps": STEPS, "warmup_ratio": 0.1},
+        arm={"options": {"embedding_sparse_optimizer": False}},
+    )
+    padded = worker.run(folder / "padded", job)
+    assert padded.result["engagement"]["engaged"]
+    assert padded.losses == onnxruntime.losses
+    counts = padded.result["engagement"]["node_counts"]
+    assert counts == onnxruntime.result["engagement"]["node_counts"]
+
+
 def test_pytorch_has_nothing_to_prove(pytorch: Ended) -> None:
     assert pytorch.result["engagement"] is None
 

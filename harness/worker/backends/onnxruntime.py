@@ -29,7 +29,7 @@ NEWEST_NATIVE_CAPABILITY = (
 
 
 class Options(Strict):
-    """ORTModule's switches; all of them are off by default, as in ONNX Runtime."""
+    """ORTModule's switches; each is by default what it is in ONNX Runtime."""
 
     triton: bool = Field(
         False, description="ORTMODULE_USE_TRITON: fuse element-wise operators with Triton"
@@ -44,6 +44,12 @@ class Options(Strict):
     )
     export_cache: bool = Field(
         False, description="ORTMODULE_CACHE_DIR: keep exported graphs, per configuration"
+    )
+    embedding_sparse_optimizer: bool = Field(
+        True,
+        description="ORTMODULE_ENABLE_EMBEDDING_SPARSE_OPTIMIZER: on a GPU, leave padding out of "
+        "the layers after the embeddings, except attention itself; false: compute it, as PyTorch "
+        "does",
     )
 
 
@@ -101,6 +107,8 @@ class OnnxRuntime(Backend):
         variables |= {name: "1" for name, on in switches.items() if on}
         if options.memory_opt_level:
             variables["ORTMODULE_MEMORY_OPT_LEVEL"] = str(options.memory_opt_level)
+        if not options.embedding_sparse_optimizer:
+            variables["ORTMODULE_ENABLE_EMBEDDING_SPARSE_OPTIMIZER"] = "0"
         if options.export_cache:
             variables["ORTMODULE_CACHE_DIR"] = str(
                 self.spec.cache_dir / "ortmodule" / self._configuration()
@@ -139,7 +147,12 @@ class OnnxRuntime(Backend):
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def prepare(self) -> None:
-        """Bound the threads of ORTModule's sessions: it offers no setting for them.
+        """Correct what ORTModule offers no working setting for."""
+        _let_padding_be_computed()
+        self._bound_threads()
+
+    def _bound_threads(self) -> None:
+        """Bound the threads of ORTModule's sessions.
 
         Left to itself, ONNX Runtime starts a thread for every core of the host and binds each to
         one: a pinned job would run where it must not.
@@ -271,6 +284,24 @@ class OnnxRuntime(Backend):
                 return True
             seen = seen.__cause__ or seen.__context__
         return False
+
+
+def _let_padding_be_computed() -> None:
+    """Make ORTMODULE_ENABLE_EMBEDDING_SPARSE_OPTIMIZER=0 work.
+
+    While it exports a model, ORTModule 1.19.2 takes that switch for the one of labels as well and
+    then iterates over the observers of labels, which are None instead of an empty list where they
+    are off: the export would end with a TypeError. The models of this harness's tasks compute
+    their loss without the module that they would observe, so nothing else changes.
+    """
+    from onnxruntime.training.ortmodule._graph_transition_manager import GraphTransitionManager
+
+    original = GraphTransitionManager._add_check_label_sparsity_hook
+
+    def observers(*arguments: Any) -> list[Any]:
+        return original(*arguments) or []
+
+    GraphTransitionManager._add_check_label_sparsity_hook = staticmethod(observers)
 
 
 def kernel_origin(capability: tuple[int, ...]) -> Literal["native", "ptx"]:

@@ -14,6 +14,7 @@ from folders import ROOT
 from pydantic import ValidationError
 
 from harness.errors import BenchError
+from harness.schema.variables import is_decisive
 from harness.worker import backends, tasks
 
 
@@ -71,6 +72,14 @@ def test_switches_become_variables(tmp_path: Path) -> None:
     )
     assert found["ORTMODULE_USE_TRITON"] == found["ORTMODULE_USE_FLASH_ATTENTION"] == "1"
     assert found["ORTMODULE_MEMORY_OPT_LEVEL"] == "1"
+
+
+def test_padding_is_computed_only_where_that_is_asked_for(tmp_path: Path) -> None:
+    name = "ORTMODULE_ENABLE_EMBEDDING_SPARSE_OPTIMIZER"
+    off = {"options": {"embedding_sparse_optimizer": False}}
+    assert _environment(tmp_path, arm=off)[name] == "0"
+    assert name not in _environment(tmp_path, arm={"options": {"triton": True}})
+    assert is_decisive(name)  # it stands in the record
 
 
 def test_every_configuration_has_an_export_cache_of_its_own(tmp_path: Path) -> None:
