@@ -650,6 +650,16 @@ def trained_length(job: JobRecord) -> int:
     return job.sources.max_seq_length or job.workload.training.max_seq_length
 
 
+def leaves_padding_out(job: JobRecord) -> bool:
+    """Whether the job left padding out of the layers after the embeddings, attention excepted.
+
+    ONNX Runtime does so on a GPU where less than 90% of the tokens of the first batch are real, if
+    its embedding sparsity optimizer is on. Its optimized graph then has FlattenAndUnpad nodes.
+    """
+    proof = job.engagement
+    return proof is not None and proof.node_counts.get("FlattenAndUnpad", 0) > 0
+
+
 class Pair(Part):
     """Two arms on one workload."""
 

@@ -31,6 +31,7 @@ from report.tables.columns import (
 from report.tables.footnotes import source_notes
 from report.tables.gain_rows import gain_rows
 from report.tables.gains import OPTIONAL_BATCH, device_or_published, pair_labels
+from report.tables.padding_footnotes import padding_notes
 from report.tables.rows import AnswerRow, GainRow, extended
 from report.tables.table import Table, TablePart, make_table, part_of
 
@@ -59,7 +60,7 @@ def answer(run: Run) -> TablePart[AnswerRow]:
     return part_of(
         run,
         rows,
-        [*source_notes(run), *_reasons(of_pair.values())],
+        [*source_notes(run), *padding_notes(run), *_reasons(of_pair.values())],
         by_name=backends_are_shared(run),
     )
 

@@ -16,6 +16,7 @@ from report.tables.arm_rows import figure_means
 from report.tables.columns import Column, format_number
 from report.tables.footnotes import grouped
 from report.tables.gain_rows import gain_rows
+from report.tables.padding_footnotes import mfu_notes
 from report.tables.rows import SIDES, FullRow, extended
 
 _STEADY = (*metrics.STEADY_STATE, *metrics.GPU, *metrics.HOST)
@@ -54,7 +55,7 @@ def full_rows(run: Run) -> list[FullRow]:
 
 def machine_notes(run: Run) -> list[str]:
     """What must be said of the machine's figures."""
-    return grouped(run, utilization.how_measured)
+    return [*grouped(run, utilization.how_measured), *mfu_notes(run)]
 
 
 def _both(metric: JobMetric, row: FullRow) -> str:

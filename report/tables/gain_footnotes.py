@@ -25,19 +25,21 @@ from report.tables.footnotes import (
     source_notes,
     telemetry_notes,
 )
+from report.tables.padding_footnotes import padding_notes
 from report.tables.rows import GainRow
 from report.tables.switching_footnotes import switching_notes
 from report.text import MANY_RUNS
 
 
 def gain_notes(run: Run) -> list[str]:
-    """Under the gains: sources, declared differences, parity, noise floor, precision, reruns,
-    published gains.
+    """Under the gains: sources, declared differences, padding, parity, noise floor, precision,
+    reruns, published gains.
     """
     gains = gains_of(run)
     return [
         *source_notes(run),
         *_differences(run),
+        *padding_notes(run),
         *_parity(run, gains),
         *_interleaved(run, gains),
         *_noise(run, gains),

@@ -21,6 +21,7 @@ from report.analysis.headline import (
     replicates_to_tell,
 )
 from report.analysis.metrics import GPU_UTILIZATION, NO_FIGURE, Figure
+from report.analysis.padding import skipping_side
 from report.analysis.parity import ParityOutcome
 from report.analysis.replicates import arms_of, only_interleaved
 from report.loading.runs import Run
@@ -57,10 +58,13 @@ def headline(run: Run) -> TablePart[HeadlineRow]:
     named = bool(workload_column(rows))
     asked = [said.target_pp for said in run.info.stopping]  # of suites with adaptive stopping
     targets = asked[:1] or TARGETS_PP
+    pairs = {(pair.workload, pair.baseline, pair.candidate): pair for pair in run.info.pairs}
     found = []
     for of_pair in _by_pair(rows):
         used = _utilization(of_pair)
-        facts = _facts(run, of_pair[0], named=named)
+        first = of_pair[0]
+        skipping = skipping_side(run, pairs[first.workload, first.baseline, first.candidate])
+        facts = _facts(run, first, named=named)
         found += [
             extended(
                 row,
@@ -69,6 +73,7 @@ def headline(run: Run) -> TablePart[HeadlineRow]:
                 **_needed(row, targets),
                 facts=facts,
                 gpu_utilization=used,
+                leaves_padding_out=skipping,
                 sentence="",
             )
             for row in of_pair
@@ -212,6 +217,8 @@ def _sentence(
     measured = [row for row in rows if row.outcome.ok and row.source != "published"]
     if measured:
         said += [f"GPU utilization {used}"] if (used := measured[0].gpu_utilization) else []
+        if side := measured[0].leaves_padding_out:
+            said.append(f"{candidate if side == 'candidate' else baseline} leaves padding out")
         if not identical:
             passed = measured[0].parity is ParityOutcome.PASSED
             said.append("parity passed" if passed else "parity not checked")

@@ -56,6 +56,7 @@ from report.tables.columns import (
 from report.tables.footnotes import source_notes
 from report.tables.gain_rows import gain_rows
 from report.tables.gains import gain_columns, pair_labels
+from report.tables.padding_footnotes import padding_notes
 from report.tables.rows import GainRow, PredictedRow, extended
 from report.tables.table import Table, TablePart, make_table, part_of
 from report.text import epochs_of
@@ -170,7 +171,7 @@ def predicted_gains(run: Run) -> TablePart[GainRow]:
     return part_of(
         run,
         rows,
-        _notes(run) if rows else source_notes(run),
+        [*_notes(run), *padding_notes(run)] if rows else source_notes(run),
         by_name=backends_are_shared(run),
         usual=any(row.outcome.ok for row in rows) and only_interleaved(run),
     )

@@ -534,6 +534,13 @@ class HeadlineRow(GainRow):
     gpu_utilization: Annotated[
         str, Meaning("NVML's GPU utilization of the candidate against the baseline's, in words")
     ]
+    leaves_padding_out: Annotated[
+        str,
+        Meaning(
+            "baseline or candidate: which of them leaves out padding that the other computes "
+            "(empty: neither)"
+        ),
+    ]
     sentence: Annotated[str, Meaning("what all measures of the pair come to, in words")]
 
 

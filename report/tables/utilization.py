@@ -20,6 +20,7 @@ from report.tables.footnotes import (
     source_notes,
     telemetry_notes,
 )
+from report.tables.padding_footnotes import mfu_notes
 from report.tables.rows import ArmRow, UtilizationRow, extended
 from report.text import in_one_line
 
@@ -59,6 +60,7 @@ def gpu_notes(run: Run) -> list[str]:
     return [
         *source_notes(run),
         *grouped(run, how_measured),
+        *mfu_notes(run),
         *disturbance_notes(run),
         *telemetry_notes(run),
         *cold_notes(run),
