@@ -276,6 +276,20 @@ def test_steps_of_the_published_experiment() -> None:
     assert steps_of(job) == 3 * 8419  # 67,349 samples in batches of 8
 
 
+def test_the_backend_and_the_padding_it_leaves_out_can_be_told_apart_at_batch_128() -> None:
+    suite = load_suite(CONFIGS / "glue-sst2-b128.yaml")
+    jobs = make_plan(suite, device="cuda", cache_dir=CACHE).jobs
+    of = {job.arm.name: job.arm for job in jobs}
+    assert of["onnxruntime"].options == {}
+    assert of["onnxruntime-padded"].options == {"embedding_sparse_optimizer": False}
+    assert of["onnxruntime-padded"].attention == of["pytorch"].attention == "eager"
+    pairs = {(pair.baseline, pair.candidate): pair.differs for pair in suite.pairs}
+    assert pairs["pytorch", "onnxruntime-padded"] == []
+    assert pairs["onnxruntime-padded", "onnxruntime"] == ["options"]
+    inherited = load_suite(CONFIGS / "glue-sst2.yaml")
+    assert pairs.keys() > {(pair.baseline, pair.candidate) for pair in inherited.pairs}
+
+
 def test_estimate_prefers_earlier_runs(tmp_path: Path) -> None:
     jobs = make_plan(load_suite(GOOD, ["training.max_steps=5"]), device="cpu", cache_dir=CACHE).jobs
     _, from_runs, count = estimate_s(jobs, tmp_path, "good")
