@@ -159,7 +159,7 @@ def efficiency(record: JobRecord) -> Efficiency:
 
     Needs the worker's `shape`, a fixed sequence length (pad_to_max_length), a known card and a
     steady state. Adapters leave out the gradients of most weights, so their FLOPs are not those of
-    the formula.
+    the formula. Padding counts, also where a backend leaves it out (record.leaves_padding_out).
     """
     training = record.workload.training
     flops = None
