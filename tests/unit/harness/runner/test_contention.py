@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 from folders import ROOT
 from report_factory import make_job
-from runner_support import BUSY, busy_on
+from runner_support import BUSY, busy_on, wait_until
 
 from harness.interleaved.pinning import kept_awake
 from harness.results.run_folder import read_records
@@ -207,18 +207,19 @@ def test_what_keeps_a_core_awake_is_idle_time_and_not_load() -> None:
             told, not_told = ProcessTree([job.pid], spinners.pids), ProcessTree([job.pid])
             before = looked_at(told), looked_at(not_told)
             spun_s = cpu_s(spinners.pids[0])
-            time.sleep(1.5)
+            # A second where nothing else wants the core; more where something does.
+            wait_until(lambda: cpu_s(spinners.pids[0]) > spun_s + 1, 60)
             spinners.end()
             spun_s = cpu_s(spinners.pids[0]) - spun_s
             after = looked_at(told), looked_at(not_told)
         gone = looked_at(told)
-    assert spun_s > 0.3
+    assert spun_s > 0.9
     for place in (0, 1):  # on the job's core, on the host
         without, with_it = (
             last[place] - first[place] for first, last in zip(before, after, strict=True)
         )
-        assert with_it - without == pytest.approx(spun_s, abs=0.1)
-        assert gone[place] - after[0][place] < 0.3  # and does not come back when it is gone
+        assert with_it - without == pytest.approx(spun_s, abs=0.5)
+        assert gone[place] - after[0][place] < spun_s  # and does not come back when it is gone
 
 
 def cpu_s(pid: int) -> float:
