@@ -24,11 +24,10 @@ import math
 import os
 import random
 import statistics
-import subprocess
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -122,29 +121,6 @@ def threads_below(pid: int) -> Iterator[int]:
     with contextlib.suppress(psutil.Error):
         for one in processes_below(pid):
             yield from (thread.id for thread in one.threads())
-
-
-@contextlib.contextmanager
-def kept_awake(cores: Collection[int]) -> Iterator[None]:
-    """Let none of these cores go idle: on each a process spins that yields to everything else
-    (SCHED_IDLE, sched(7)).
-
-    A step on a GPU is a chain of short waits; a core that halts in each of them wakes up late.
-    """
-    spin = "import os, sys\nos.sched_setaffinity(0, {int(sys.argv[1])})\n"
-    spin += (
-        "os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))\nwhile os.getppid() > 1: pass"
-    )
-    spinners = [
-        subprocess.Popen([sys.executable, "-I", "-S", "-c", spin, str(core)])
-        for core in sorted(cores)
-    ]
-    try:
-        yield
-    finally:
-        for spinner in spinners:
-            spinner.kill()
-            spinner.wait()
 
 
 def pull(lever: Lever, arms: list[ResidentJob], device: str) -> str:
@@ -357,7 +333,10 @@ def main() -> None:
                 busy = cores if lever.awake else set()
                 if lever.neighbours_busy:
                     busy |= available - cores
-                with kept_awake(busy):
+                with pinning.kept_awake(busy) as spinners:
+                    if refused := spinners.begin():
+                        refusals[f"{lever.name}: {refused}"] += 1
+                        continue
                     measured[lever.name] += take_turns(lever, arms, monitor, share, draw)
         for arm in arms:
             arm.finish()

@@ -100,17 +100,21 @@ def run_replicate(
         # The runner, its sampler and the jobs' watchdogs wake up often: not on the cores that are
         # measured.
         at_once = set_ups_at_once(len(available), psutil.virtual_memory().available)
-        stack.enter_context(pinning.keep_off({c for spec in specs for c in spec.cores or ()}))
+        cores = {core for spec in specs for core in spec.cores or ()}
+        stack.enter_context(pinning.keep_off(cores))
+        # Started here, where they are still idle, so that the sampler knows them from its start.
+        spinners = stack.enter_context(pinning.kept_awake(cores if settings.keep_awake else ()))
         in_order = sorted(zip(specs, logs, strict=True), key=lambda both: both[0].position)
         arms = {
             spec.arm.name: ResidentJob(spec, stack.enter_context(start(spec, log)), log)
             for spec, log in in_order
         }
         if observers.on_started is not None:
-            observers.on_started(tuple(arms[spec.arm.name].running.pid for spec in specs))
+            roots = tuple(arms[spec.arm.name].running.pid for spec in specs)
+            observers.on_started(roots, spinners.pids)
         monitor = stack.enter_context(Monitor(list(arms.values()), pairs, timeout_s, observers))
         resident = [arms[spec.arm.name] for spec in specs]
-        return _Replicate(resident, pairs, settings, monitor).run(at_once, available)
+        return _Replicate(resident, pairs, settings, monitor, spinners).run(at_once, available)
 
 
 def set_ups_at_once(cores: int, free_bytes: int) -> int:
@@ -127,8 +131,10 @@ class _Replicate:
         pairs: Sequence[tuple[str, str]],
         settings: Interleaved,
         monitor: Monitor,
+        spinners: pinning.Spinners,
     ) -> None:
         self.arms, self.settings, self.monitor = arms, settings, monitor
+        self.spinners, self._awake = spinners, False
         index = {arm.name: place for place, arm in enumerate(arms)}
         first = arms[0].spec
         parts = (first.workload.name, *index, first.replicate, first.seed)
@@ -146,7 +152,10 @@ class _Replicate:
         problem = note = ""
         try:
             self._set_up(at_once, available)
+            # Only now: jobs set themselves up on these cores too.
+            self._awake = self.settings.keep_awake and not self.spinners.begin()
             self._take_turns()
+            self.spinners.end()  # now, for what the jobs have left to do is not measured
             if early := [arm for arm in self.arms if arm.trained and not arm.left]:
                 note = self._ended_early(early)
                 problem = note if self.schedule.counted_rounds < LEAST_ROUNDS else ""
@@ -158,6 +167,8 @@ class _Replicate:
             self.monitor.drain()
             if self._out_of_memory():
                 problem = f"the jobs do not fit together: {problem}"
+        finally:
+            self.spinners.end()
         left = [f"{arm.name} left the group: it {arm.left}" for arm in self.arms if arm.left]
         failed = [f"{arm.name} {arm.trouble}" for arm in self.arms if arm.trouble and not arm.left]
         if len(self.arms) == 2:  # a failure after the last turn is one of the pair
@@ -233,6 +244,10 @@ class _Replicate:
         told = sorted(set.intersection(*(set(host) for *_, host in mine))) if mine else []
         if arm.spec.cores:
             done["same_cores"] = all(arm.spec.cores == other.spec.cores for other in self.arms)
+        if self.settings.keep_awake:
+            done["kept_awake"] = self._awake and not self.spinners.refused
+            if self.spinners.refused:
+                done["awake_refused"] = self.spinners.refused
         switch_s, switch_error_s = cost_of_switching([turn for _, _, turn, *_ in mine])
         return TurnTimes(
             lead_in_steps=self.settings.lead_in_steps,

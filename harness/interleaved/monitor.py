@@ -36,13 +36,14 @@ class Observers:
             whenever `wake_fd` is readable; if it is not empty, all jobs are stopped as
             `interrupted`.
         on_event: Sees every event of all jobs.
-        on_started: Gets the pids above the jobs' process trees, for a sampler.
+        on_started: Gets, for a sampler, the pids above the jobs' process trees, and those of the
+            processes that keep the jobs' cores awake.
         wake_fd: A file descriptor that wakes up who waits; None: nobody is woken.
     """
 
     stop_reason: Callable[[], str]
     on_event: Callable[[JobSpec, Event], None]
-    on_started: Callable[[tuple[int, ...]], None] | None = None
+    on_started: Callable[[tuple[int, ...], tuple[int, ...]], None] | None = None
     wake_fd: int | None = None
 
 

@@ -92,6 +92,8 @@ def _interleaved(settings: Interleaved) -> str:
         parts.append("garbage collector frozen")
     if settings.realtime:
         parts.append("real-time priority")
+    if settings.keep_awake:
+        parts.append("the jobs' cores kept awake")
     return "; ".join(parts)
 
 

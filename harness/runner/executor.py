@@ -105,9 +105,11 @@ class Executor:
         samplings: list[Sampling] = []
         with ExitStack() as stack:
 
-            def sample(pids: tuple[int, ...]) -> None:
+            def sample(pids: tuple[int, ...], spinners: tuple[int, ...]) -> None:
                 if interval:
-                    sampling = Sampling.start(jobs[0], pids, interval_s=interval, log=logs[0])
+                    sampling = Sampling.start(
+                        jobs[0], pids, spinners=spinners, interval_s=interval, log=logs[0]
+                    )
                     samplings.append(stack.enter_context(sampling))
 
             outcome = run_replicate(

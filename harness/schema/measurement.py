@@ -81,6 +81,20 @@ class Interleaved(Strict):
     realtime: bool = Field(
         False, description="SCHED_FIFO for all jobs after the warm-up, where the host allows it"
     )
+    keep_awake: bool = Field(
+        False,
+        description="a process spins on each of the jobs' cores during the turns, and yields to "
+        "everything else: a core that halts in each wait for the GPU wakes up late; needs `cores`",
+    )
+
+    @model_validator(mode="after")
+    def _awake_are_the_cores_of_the_jobs(self) -> Interleaved:
+        if self.keep_awake and not self.cores:
+            raise ValueError(
+                "`keep_awake: true` needs `cores` of 1 or more: jobs that are not pinned have no "
+                "cores of their own to be kept awake"
+            )
+        return self
 
 
 class ParitySettings(Strict):

@@ -268,7 +268,9 @@ class TurnTimes(Part):
     )
     switch_standard_error_s: Quantity | None = None
     levers: dict[str, Any] = Field(
-        default_factory=dict, description="what was done against noise: cores, …"
+        default_factory=dict,
+        description="what was done against noise: cores, …; kept_awake (with `keep_awake` alone: "
+        "whether their cores never went idle during the turns; if not, awake_refused may say why)",
     )
 
     def seconds_beside(self, other: TurnTimes) -> list[tuple[float, float]]:
@@ -354,7 +356,7 @@ class Telemetry(Part):
     missed_ticks: Count | None = Field(None, description="over the whole job")
     cores: Count | None = Field(None, description="logical CPUs that shares refer to")
     host_cpu_share_mean: Quantity | None = Field(
-        None, description="0 to 1, all processes, of all cores"
+        None, description="0 to 1, all processes but those that keep cores awake, of all cores"
     )
     job_cpu_share_mean: Quantity | None = Field(
         None, description="0 to 1, the job's process tree, of all cores"
@@ -363,7 +365,8 @@ class Telemetry(Part):
         None, description="logical CPUs that the job's processes may use"
     )
     job_cores_busy_mean: Quantity | None = Field(
-        None, description="0 to 1, all processes, of the job's cores"
+        None,
+        description="0 to 1, all processes but those that keep cores awake, of the job's cores",
     )
     others_cpu_share_mean: Quantity | None = Field(
         None,

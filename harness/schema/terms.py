@@ -26,6 +26,8 @@ PROTOCOL: Path = ("measurement", "protocol")
 PROTOCOLS = {"epochs": "sequential", "blocks": "interleaved"}
 # Of suites in configs/: the name before and the name now.
 SUITES = {"glue-sst2-blocks": "glue-sst2-interleaved"}
+# Of suites: settings that came later, and their values that change nothing.
+ADDED: dict[Path, Any] = {("measurement", "interleaved", "keep_awake"): False}
 # Of records and of the specifications of jobs.
 PARTNER, GROUP = "partner", "group"  # one other arm; since there are groups, all arms
 FIELDS = {"launch": "replicate", "twin": "parity_run", "blocks": "turns"}
@@ -82,8 +84,14 @@ def in_suite(data: dict[str, Any]) -> Iterator[OldName]:
 
 
 def suite_in_old_names(config: dict[str, Any]) -> dict[str, Any]:
-    """A resolved suite as it was written before the names changed, for its hash."""
+    """A resolved suite as it was written before the names changed, for its hash; without settings
+    that there were not, where they change nothing.
+    """
     config = _copied(config)
+    for added, nothing in ADDED.items():
+        parent = _inside(config, added[:-1])
+        if parent is not None and parent.get(added[-1]) == nothing:
+            parent.pop(added[-1], None)
     if "suite" in config:
         config["suite"] = _suite_before(config["suite"])
     for was, now in SETTINGS.items():

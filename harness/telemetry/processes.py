@@ -34,12 +34,36 @@ def cpu_seconds(stat: Path = Path("/proc/stat")) -> dict[int, tuple[float, float
     return found
 
 
+class _Spinner:
+    """A process that keeps one CPU awake, and what was last seen of it."""
+
+    def __init__(self, pid: int) -> None:
+        self._process: psutil.Process | None = None
+        self._cpu, self._seconds = -1, 0.0
+        with contextlib.suppress(psutil.Error):
+            self._process = psutil.Process(pid)
+
+    def look(self) -> tuple[int, float]:
+        """The CPU that it is pinned to, -1 before it is, and the CPU seconds that it has used."""
+        with contextlib.suppress(psutil.Error, OSError):
+            if self._process is not None and self._process.is_running():  # and is no other one
+                times = self._process.cpu_times()
+                self._seconds = times.user + times.system
+                pinned = self._process.cpu_affinity() or []
+                if self._cpu < 0 and len(pinned) == 1:
+                    self._cpu = pinned[0]
+        return self._cpu, self._seconds
+
+
 class ProcessTree:
     """All processes below `roots`, roots included; a process is found at the first `tree()` after
     its start.
+
+    `spinners` are processes that only keep cores awake and yield to everything else: their CPU time
+    counts as idle, on the host and on the job's cores.
     """
 
-    def __init__(self, roots: Sequence[int]) -> None:
+    def __init__(self, roots: Sequence[int], spinners: Sequence[int] = ()) -> None:
         self.cores = psutil.cpu_count() or 1
         self._roots = list(roots)
         self._processes: list[psutil.Process] = []
@@ -51,6 +75,7 @@ class ProcessTree:
         self._cpus: dict[int, tuple[float, float]] = {}
         self._busy_s = self._total_s = 0.0
         self._stopped = False
+        self._spinners = [_Spinner(pid) for pid in spinners]
 
     def tree(self) -> list[int]:
         found: dict[int, psutil.Process] = {}
@@ -70,6 +95,8 @@ class ProcessTree:
         return sorted(found)
 
     def job(self) -> tuple[float, int]:
+        # At every tick: those that end take what they used with them.
+        self._spun_s()
         resident, self._stopped = 0, False
         for process in self._processes:
             try:
@@ -87,7 +114,11 @@ class ProcessTree:
         return self._stopped
 
     def job_cores(self) -> tuple[int, float, float] | None:
-        before, self._cpus = self._cpus, cpu_seconds()
+        before, spun_s = self._cpus, self._spun_s()
+        self._cpus = {
+            cpu: (busy_s - spun_s.get(cpu, 0.0), total_s)
+            for cpu, (busy_s, total_s) in cpu_seconds().items()
+        }
         mine = self._allowed() & self._cpus.keys()
         for cpu in mine & before.keys():
             self._busy_s += max(0.0, self._cpus[cpu][0] - before[cpu][0])
@@ -108,7 +139,16 @@ class ProcessTree:
         times = psutil.cpu_times()
         # guest time is part of user time, and waiting for a disk is no work
         total = sum(times) - getattr(times, "guest", 0.0) - getattr(times, "guest_nice", 0.0)
-        return total - times.idle - getattr(times, "iowait", 0.0), total
+        busy = total - times.idle - getattr(times, "iowait", 0.0)
+        return busy - sum(self._spun_s().values()), total
+
+    def _spun_s(self) -> dict[int, float]:
+        """Seconds so far that CPUs were kept awake, by CPU."""
+        found: dict[int, float] = {}
+        for spinner in self._spinners:
+            cpu, seconds = spinner.look()
+            found[cpu] = found.get(cpu, 0.0) + seconds
+        return found
 
     def hidden(self, pids: Iterable[int]) -> list[int]:
         return [pid for pid in pids if not psutil.pid_exists(pid)]

@@ -108,7 +108,9 @@ class GpuSource(Protocol):
 
 
 class HostSource(Protocol):
-    """The host and the job's process tree. CPU times are cumulative seconds over all cores."""
+    """The host and the job's process tree. CPU times are cumulative seconds over all cores; what
+    processes use that only keep cores awake is in none of them.
+    """
 
     cores: int
 

@@ -1,8 +1,9 @@
 """The sampler: a process of its own that reads cards and CPU on an absolute schedule. Stdlib,
 pynvml and psutil only.
 
-Usage: python -m harness.telemetry.sampler --roots PID,PID [--gpus CUDA_VISIBLE_DEVICES] [--interval
-S] Without --gpus every card; with `--gpus ''` none. Ends when stdin closes or its parent dies.
+Usage: python -m harness.telemetry.sampler --roots PID,PID [--gpus CUDA_VISIBLE_DEVICES]
+[--spinners PID,PID] [--interval S] Without --gpus every card; with `--gpus ''` none. What spinners
+use counts as idle. Ends when stdin closes or its parent dies.
 
 stdout, JSON lines (times are CLOCK_MONOTONIC nanoseconds; a field that could not be read is
 absent):
@@ -212,6 +213,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--gpus", default=None, help="as CUDA_VISIBLE_DEVICES; empty for none; default: all"
     )
+    parser.add_argument(
+        "--spinners",
+        default="",
+        help="process ids, by comma: they only keep cores awake, their CPU time counts as idle",
+    )
     parser.add_argument("--interval", type=float, default=INTERVAL_S, help="seconds")
     parser.add_argument(
         "--parent", type=int, default=None, help="end at once unless this is the parent's pid"
@@ -226,11 +232,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from harness.telemetry.nvml import NvmlSource
     from harness.telemetry.processes import ProcessTree
 
-    roots = [int(pid) for pid in options.roots.split(",") if pid]
+    roots, spinners = (
+        [int(pid) for pid in pids.split(",") if pid] for pids in (options.roots, options.spinners)
+    )
     source = NvmlSource(options.gpus)
     Sampler(
         source,
-        ProcessTree(roots),
+        ProcessTree(roots, spinners),
         StdinClock(),
         to_stream(sys.stdout),
         interval_s=options.interval,

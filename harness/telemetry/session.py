@@ -38,13 +38,15 @@ class Sampling:
         roots: Sequence[int],
         *,
         gpus: str | None = None,
+        spinners: Sequence[int] = (),
         interval_s: float = INTERVAL_S,
         python: str = "",
         log: Path | None = None,
     ) -> None:
         """Sample the processes `roots` with all below them, and the cards that
-        CUDA_VISIBLE_DEVICES=`gpus` shows (None: all; empty: none). `interval_s`: seconds between
-        ticks. `log`: the job's log, to which tracebacks are added.
+        CUDA_VISIBLE_DEVICES=`gpus` shows (None: all; empty: none). `spinners`: processes that only
+        keep cores awake, whose CPU time counts as idle. `interval_s`: seconds between ticks. `log`:
+        the job's log, to which tracebacks are added.
         """
         self.problem = ""
         self._log = log
@@ -62,6 +64,7 @@ class Sampling:
         ]
         command += ["--roots", ",".join(map(str, roots)), "--interval", str(interval_s)]
         command += [] if gpus is None else ["--gpus", gpus]
+        command += ["--spinners", ",".join(map(str, spinners))] if spinners else []
         try:
             self._process = subprocess.Popen(
                 command,
@@ -88,13 +91,15 @@ class Sampling:
         job: JobSpec,
         roots: Sequence[int],
         *,
+        spinners: Sequence[int] = (),
         interval_s: float = INTERVAL_S,
         log: Path | None = None,
     ) -> Sampling:
         """For a job: the cards it sees, none if it trains on the CPU."""
         from harness.launcher.environment import cards_of
 
-        return cls(roots, gpus=cards_of(job, os.environ), interval_s=interval_s, log=log)
+        gpus = cards_of(job, os.environ)
+        return cls(roots, gpus=gpus, spinners=spinners, interval_s=interval_s, log=log)
 
     @property
     def pid(self) -> int | None:

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from interleaved_support import SCRIPTED, Replicate, group_of
 from runner_support import processes_of
@@ -15,6 +16,7 @@ from runner_support import processes_of
 from harness.errors import BenchError
 from harness.interleaved import GroupOutcome, Observers, group, run_replicate
 from harness.interleaved.group import cost_of_switching
+from harness.interleaved.pinning import assign
 from harness.interleaved.turns import LEAST_ROUNDS, MeasuredTurn
 from harness.launcher.channel import Event
 from harness.launcher.outcome import judge
@@ -189,7 +191,7 @@ def test_a_wake_up_is_heard_at_once(replicate: Replicate) -> None:
     wake, write_end = os.pipe()
     times: list[float] = []
 
-    def started(pids: tuple[int, ...]) -> None:
+    def started(pids: tuple[int, ...], spinners: tuple[int, ...]) -> None:
         os.write(write_end, b"x")
 
     def reason() -> str:
@@ -261,6 +263,44 @@ def test_cores_are_assigned_unless_the_specs_have_their_own(replicate: Replicate
     assert outcome.turns[0].levers["same_cores"]
     kept = replicate.run(group_of(replicate.folder, ("base", "cand"), **own), settings)
     assert [spec.cores for spec in kept.jobs] == [[0], [0]]
+
+
+def test_cores_are_kept_awake_during_the_turns(replicate: Replicate) -> None:
+    settings = Interleaved(seconds=1, steps=2, cores=1, keep_awake=True)
+    cores = assign(settings, "cpu", 1)[0]
+    spinning: list[bool] = []
+
+    def watch(arm: str, event: Event) -> None:
+        for pid in replicate.spinners or ():
+            if event["event"] == "turn":
+                process = psutil.Process(pid)
+                spinning.append(process.status() == psutil.STATUS_RUNNING)
+                assert process.cpu_affinity() == cores
+
+    replicate.watch = watch
+    outcome = run_group(replicate, {}, {}, settings=settings)
+    assert (outcome.problem, outcome.note) == ("", "")
+    assert [spec.cores for spec in outcome.jobs] == [cores] * 2
+    assert replicate.spinners is not None
+    assert len(replicate.spinners) == 1
+    assert spinning
+    assert all(spinning)
+    for times in outcome.turns:
+        assert times.levers["kept_awake"] is True
+        assert "awake_refused" not in times.levers
+    assert not psutil.pid_exists(replicate.spinners[0])
+
+
+def test_cores_that_cannot_be_kept_awake_do_not_end_the_replicate(replicate: Replicate) -> None:
+    pair = group_of(replicate.folder, ("base", "cand"), cores=[100_000])
+    outcome = replicate.run(pair, Interleaved(seconds=1, steps=2, keep_awake=True))
+    assert outcome.problem == ""
+    assert states(replicate, outcome) == [State.OK, State.OK]
+    for times in outcome.turns:
+        assert len(times.steps) > LEAST_ROUNDS
+        assert times.levers["kept_awake"] is False
+        assert times.levers["awake_refused"] == "Invalid argument"
+    assert processes_of(replicate.folder) == []
 
 
 def run_group(

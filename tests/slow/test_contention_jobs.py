@@ -108,6 +108,62 @@ def test_a_stopped_worker_and_a_busy_core_contaminate_real_jobs(tmp_path: Path) 
     )
 
 
+class Listening(LineDisplay):
+    """Notes what keeps the cores awake has used when each job is ready, and at the end of turns."""
+
+    def __init__(self, log: Any) -> None:
+        super().__init__(log)
+        self.spun_s: dict[str, list[float]] = {"ready": [], "turn": []}
+
+    def job_event(self, event: dict[str, Any]) -> None:
+        super().job_event(event)
+        if event["event"] in self.spun_s:
+            spinners = [
+                process.cpu_times()
+                for process in psutil.Process().children()
+                if os.sched_getscheduler(process.pid) == os.SCHED_IDLE
+            ]
+            self.spun_s[event["event"]].append(sum(spun.user + spun.system for spun in spinners))
+
+
+def test_what_keeps_a_core_awake_is_no_load_on_real_jobs(tmp_path: Path) -> None:
+    """Jobs that sleep half of the time, as jobs that wait for a card do: their core is busy all of
+    it, and half of that is the spinner's.
+    """
+    changes = ["models.bert-tiny.weights=random", "workloads=[{model: bert-tiny, task: sst2}]"]
+    changes += ["tasks.sst2.train_samples=8000", "training.max_steps=4000"]
+    changes += ["arms.pytorch-a.injected_delay_ms=60", "arms.pytorch-b.injected_delay_ms=60"]
+    changes += ["measurement={protocol: interleaved, replicates: 1, parity: null, threads: 1}"]
+    changes += ["measurement.interleaved={seconds: 8, steps: 4, cores: 1, keep_awake: true}"]
+    changes += ["measurement.contention=note"]  # other tests run on the same cores
+    plan = make_plan(
+        load_suite(ROOT / "configs/aa-smoke.yaml", changes),
+        device="cpu",
+        cache_dir=tmp_path / "cache",
+    )
+    with (tmp_path / "shown").open("w") as log:
+        display = Listening(log)
+        outcome = run(plan, tmp_path / "results", display=display)
+    records = read_records(outcome.folder)[0]
+    assert [record.state for record in records] == [State.OK] * 2
+    assert (outcome.exit_code, outcome.complete) == (0, True)
+    # It did nothing beside the set-ups, and in the turns it had what nothing else wanted.
+    assert max(display.spun_s["ready"]) < 0.3
+    turns_s = display.spun_s["turn"]
+    assert turns_s == sorted(turns_s)
+    assert turns_s[-1] > max(display.spun_s["ready"])
+    for record in records:
+        assert record.turns is not None
+        assert record.turns.levers["kept_awake"] is True
+        telemetry = record.telemetry
+        assert telemetry is not None
+        assert telemetry.window_s is not None
+        assert telemetry.job_cores == 1
+        assert telemetry.job_cores_busy_mean is not None
+        # Were it load, the core would be busy all the time, and this sum be more than 1.
+        assert telemetry.job_cores_busy_mean + turns_s[-1] / telemetry.window_s < 1.15
+
+
 def _without_telemetry(record: JobRecord, folder: Path) -> tuple[JobRecord, list[int], list[float]]:
     table = pq.read_table(folder / str(record.series))
     without = record.model_copy(update={"telemetry": None})

@@ -57,6 +57,7 @@ class Replicate:
         self.jobs: list[RunningJob] = []
         self.events: list[tuple[str, Event]] = []
         self.pids: tuple[int, ...] | None = None
+        self.spinners: tuple[int, ...] | None = None
         self.reason = ""
         self.watch: Callable[[str, Event], None] = lambda arm, event: None
 
@@ -70,8 +71,8 @@ class Replicate:
         self.events.append((spec.arm.name, event))
         self.watch(spec.arm.name, event)
 
-    def _started(self, pids: tuple[int, ...]) -> None:
-        self.pids = pids
+    def _started(self, pids: tuple[int, ...], spinners: tuple[int, ...]) -> None:
+        self.pids, self.spinners = pids, spinners
 
     def run(
         self,

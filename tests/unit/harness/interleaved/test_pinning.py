@@ -5,9 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+import psutil
 import pytest
+from folders import ROOT
+from runner_support import busy_on, processes_of, wait_until
 
 from harness.interleaved import pinning
 from harness.schema.measurement import Interleaved
@@ -118,3 +122,123 @@ def test_the_runner_and_what_it_starts_keep_off() -> None:
     assert os.sched_getaffinity(0) == before
     with pinning.keep_off(before):  # nowhere to go
         assert os.sched_getaffinity(0) == before
+
+
+NO_SUCH_CPU = 100_000
+
+
+def used_s(pid: int) -> float:
+    times = psutil.Process(pid).cpu_times()
+    return times.user + times.system
+
+
+def test_a_core_is_kept_awake_from_begin_to_end() -> None:
+    core = max(os.sched_getaffinity(0))
+    with pinning.kept_awake([core]) as spinners:
+        (pid,) = spinners.pids
+        wait_until(lambda: os.sched_getscheduler(pid) == os.SCHED_IDLE)
+        assert os.sched_getaffinity(pid) == {core}
+        wait_until(lambda: psutil.Process(pid).status() == psutil.STATUS_SLEEPING)
+        waiting_s = used_s(pid)
+        time.sleep(0.3)
+        assert used_s(pid) == waiting_s
+        assert spinners.begin() == ""
+        # As long as that only where others want the core.
+        wait_until(lambda: used_s(pid) > waiting_s + 0.1)
+        spinners.end()
+        assert spinners.refused == ""
+        wait_until(lambda: psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
+        assert used_s(pid) > waiting_s + 0.1
+    assert not psutil.pid_exists(pid)
+    assert spinners.pids == ()
+
+
+def test_whoever_wants_a_core_that_is_kept_awake_has_it() -> None:
+    """In another session too, where a kernel with autogroup divides the core by sessions."""
+    core = max(os.sched_getaffinity(0))
+    with pinning.kept_awake([core]) as spinners:
+        assert spinners.begin() == ""
+        with busy_on(core) as busy:
+            time.sleep(0.3)
+            before = used_s(busy.pid), used_s(spinners.pids[0])
+            time.sleep(1.5)
+            wanted, spun = (
+                used_s(pid) - first
+                for pid, first in zip((busy.pid, *spinners.pids), before, strict=True)
+            )
+    assert wanted > 0.2
+    assert spun < 0.1 * wanted
+
+
+@pytest.mark.parametrize("begin", [True, False])
+def test_nothing_spins_on_when_the_runner_is_killed(tmp_path: Path, begin: bool) -> None:
+    script = "import sys, time\nfrom harness.interleaved import pinning\n"
+    script += "with pinning.kept_awake([int(sys.argv[1])]) as spinners:\n"
+    script += (
+        "    print(repr(spinners.begin()), flush=True)\n" if begin else "    print(flush=True)\n"
+    )
+    script += "    time.sleep(120)\n"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "BENCH_TEST_FOLDER": str(tmp_path)}
+    core = max(os.sched_getaffinity(0))
+    with subprocess.Popen(
+        [sys.executable, "-c", script, str(core)], env=environment, stdout=subprocess.PIPE
+    ) as runner:
+        try:
+            assert runner.stdout is not None
+            assert runner.stdout.readline() == (b"''\n" if begin else b"\n")
+            assert len(processes_of(tmp_path)) == 2
+        finally:
+            runner.kill()
+    wait_until(lambda: processes_of(tmp_path) == [], 10)
+
+
+def test_a_core_that_cannot_be_kept_awake_is_said_and_no_other_is() -> None:
+    core = max(os.sched_getaffinity(0))
+    with pinning.kept_awake([core, NO_SUCH_CPU]) as spinners:
+        assert spinners.begin() == spinners.refused == "Invalid argument"
+        wait_until(
+            lambda: {psutil.Process(pid).status() for pid in spinners.pids}
+            == {psutil.STATUS_ZOMBIE}
+        )
+        spinners.end()
+        assert spinners.refused == "Invalid argument"
+
+
+def test_a_spinner_that_is_killed_is_said() -> None:
+    with pinning.kept_awake([max(os.sched_getaffinity(0))]) as spinners:
+        assert spinners.begin() == ""
+        psutil.Process(spinners.pids[0]).kill()
+        wait_until(lambda: psutil.Process(spinners.pids[0]).status() == psutil.STATUS_ZOMBIE)
+        spinners.end()
+        assert spinners.refused == "a process that keeps a core awake ended too early"
+    with pinning.kept_awake(()) as none:
+        assert (none.begin(), none.pids) == ("", ())
+        none.end()
+        assert none.refused == ""
+
+
+@pytest.mark.parametrize(
+    ("groups", "files", "limited"),
+    [
+        ("0::/a/b", {"a/b/cpu.max": "max 100000", "a/cpu.max": "200000 100000"}, True),
+        ("0::/a/b", {"a/b/cpu.max": "max 100000"}, False),
+        ("0::/", {"cpu.max": "150000 100000"}, True),  # of a container
+        ("4:cpu,cpuacct:/d\n0::/", {"cpu,cpuacct/d/cpu.cfs_quota_us": "50000"}, True),
+        ("4:cpu,cpuacct:/d\n0::/", {"cpu,cpuacct/d/cpu.cfs_quota_us": "-1"}, False),
+        ("4:cpu,cpuacct:/of/the/host", {"cpu,cpuacct/cpu.cfs_quota_us": "50000"}, True),
+        ("5:cpuset:/d", {"cpuset/d/cpu.cfs_quota_us": "50000"}, False),
+        ("nonsense", {}, False),
+    ],
+)
+def test_a_cpu_quota_is_seen_at_every_level(
+    tmp_path: Path, groups: str, files: dict[str, str], limited: bool
+) -> None:
+    (tmp_path / "self").mkdir()
+    (tmp_path / "self/cgroup").write_text(groups + "\n")
+    for name, text in files.items():
+        file = tmp_path / "fs/cgroup" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text + "\n")
+    assert ("has a CPU quota" in pinning.cpu_quota(tmp_path, tmp_path)) is limited
+    (tmp_path / "self/cgroup").unlink()
+    assert pinning.cpu_quota(tmp_path, tmp_path) == ""

@@ -233,6 +233,8 @@ def test_a_plan_in_words_describes_turns() -> None:
         "the same 2 cores; garbage collector frozen\n" in text
     )
     assert "8 jobs on cuda: interleaved\n" in text
+    awake = outlined("measurement={protocol: interleaved, interleaved: {keep_awake: true}}")
+    assert "garbage collector frozen; the jobs' cores kept awake\n" in awake
     assert "pytorch and onnxruntime in turns: replicates 1 to 3" in text
     other = outlined(
         "measurement.protocol=interleaved",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -14,8 +15,9 @@ import pyarrow.parquet as pq
 import pytest
 from folders import ROOT
 from report_factory import make_job
-from runner_support import BUSY, busy_on
+from runner_support import BUSY, busy_on, wait_until
 
+from harness.interleaved.pinning import kept_awake
 from harness.results.run_folder import read_records
 from harness.runner.contention import HEAVY_PAUSES, observe
 from harness.schema.record import (
@@ -193,3 +195,41 @@ def test_the_jobs_cores_are_those_it_may_use_and_not_the_hosts() -> None:
     assert 1 < total < 4
     assert busy / total > 0.9
     assert 0.2 < (busy - (job_after - job_before)) / total < 0.95
+
+
+def test_what_keeps_a_core_awake_is_idle_time_and_not_load() -> None:
+    """Of the job's cores, of all cores, and after its end too."""
+    cpu = max(os.sched_getaffinity(0))
+    with busy_on(cpu) as job:
+        job.send_signal(signal.SIGSTOP)  # so that it is idle, but for what keeps it awake
+        with kept_awake([cpu]) as spinners:
+            assert spinners.begin() == ""
+            told, not_told = ProcessTree([job.pid], spinners.pids), ProcessTree([job.pid])
+            before = looked_at(told), looked_at(not_told)
+            spun_s = cpu_s(spinners.pids[0])
+            # A second where nothing else wants the core; more where something does.
+            wait_until(lambda: cpu_s(spinners.pids[0]) > spun_s + 1, 60)
+            spinners.end()
+            spun_s = cpu_s(spinners.pids[0]) - spun_s
+            after = looked_at(told), looked_at(not_told)
+        gone = looked_at(told)
+    assert spun_s > 0.9
+    for place in (0, 1):  # on the job's core, on the host
+        without, with_it = (
+            last[place] - first[place] for first, last in zip(before, after, strict=True)
+        )
+        assert with_it - without == pytest.approx(spun_s, abs=0.5)
+        assert gone[place] - after[0][place] < spun_s  # and does not come back when it is gone
+
+
+def cpu_s(pid: int) -> float:
+    times = psutil.Process(pid).cpu_times()
+    return times.user + times.system
+
+
+def looked_at(tree: ProcessTree) -> tuple[float, float]:
+    """Busy seconds of the job's cores and of the host."""
+    tree.tree()
+    cores = tree.job_cores()
+    assert cores is not None
+    return cores[1], tree.host()[0]

@@ -82,6 +82,15 @@ def test_taking_turns_makes_another_job_and_running_alone_the_first_again() -> N
     assert turns.with_cores([4]).alone() == alone
 
 
+def test_keeping_cores_awake_is_no_matter_of_the_job() -> None:
+    """So that jobs planned before there was the setting have the ids that they had."""
+    awake = TURNS.replace(keep_awake=True)
+    assert job().in_turns(["a", "b"], awake) == job().in_turns(["a", "b"], TURNS)
+    assert not Interleaved().keep_awake
+    with pytest.raises(ValidationError, match="`keep_awake: true` needs `cores` of 1 or more"):
+        awake.replace(cores=0)
+
+
 def test_sources_that_a_run_decided_on_leave_the_id_and_are_validated() -> None:
     planned = job()
     ready = planned.with_sources(data="synthetic", weights="random")

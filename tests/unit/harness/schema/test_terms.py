@@ -154,6 +154,21 @@ def test_ids_and_hashes_are_those_of_before() -> None:
     assert [job.id for job in plan.jobs][:3] == SMOKE_IDS
 
 
+def test_a_setting_that_came_later_is_in_the_hash_where_it_changes_something() -> None:
+    off, on = (
+        make_plan(
+            load_suite(SMOKE, [f"measurement.interleaved.keep_awake={value}"]),
+            device="cpu",
+            cache_dir=Path("c"),
+        )
+        for value in ("false", "true")
+    )
+    assert off.config_sha256 == SMOKE_SHA256
+    assert on.config_sha256 != SMOKE_SHA256
+    assert on.config["measurement"]["interleaved"]["keep_awake"] is True
+    assert off.config["measurement"]["interleaved"]["keep_awake"] is False
+
+
 def test_a_recorded_line_is_read_by_its_old_names_and_written_by_the_new_ones() -> None:
     lines = (IN_TURNS / "jobs.jsonl").read_bytes().splitlines()
     for line in lines:
