@@ -648,6 +648,18 @@ def wall_share_s(job: JobRecord) -> float | None:
     return None if wall_s is None else wall_s / max(1, len(job.group))
 
 
+def protocol_of(job: JobRecord) -> str:
+    """How the job was measured, as far as its times depend on it: the protocol, and what was done
+    to its cores. Jobs of which this differs are not measured alike.
+    """
+    if not job.group:
+        return "sequential"
+    levers = job.turns.levers if job.turns is not None else {}
+    awake = ["cores kept awake"] if levers.get("kept_awake") else []
+    realtime = ["real-time priority"] if levers.get("scheduler") == "SCHED_FIFO" else []
+    return ", ".join(["interleaved", *awake, *realtime])
+
+
 def trained_length(job: JobRecord) -> int:
     """The most tokens that a sample really had: a tokenizer may take fewer than were asked for."""
     return job.sources.max_seq_length or job.workload.training.max_seq_length

@@ -10,7 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from harness.errors import BenchError
-from harness.schema.record import Host, JobRecord, Pair, trained_length
+from harness.schema.record import Host, JobRecord, Pair, protocol_of, trained_length
 from harness.schema.workload import Arm
 from report.analysis.gains import Gain, gains_of
 from report.analysis.replicates import Arms, arms_of
@@ -129,7 +129,7 @@ def _settings(job: JobRecord) -> Settings:
         training.precision,
         training.batch_size,
         trained_length(job),
-        "interleaved" if job.group else "sequential",
+        protocol_of(job),
     )
 
 

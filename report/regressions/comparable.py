@@ -7,7 +7,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from harness.schema.record import JobRecord, MeasurementInfo, trained_length
+from harness.schema.record import JobRecord, MeasurementInfo, protocol_of, trained_length
 from report.analysis.provenance_diff import flatten
 from report.loading.runs import Run
 from report.regressions.thresholds import Comparable
@@ -109,7 +109,7 @@ def _work(run: Run, jobs: tuple[JobRecord, JobRecord], left_out: frozenset[str])
         "task": one.workload.task.model_dump(include=_OF_TASK),
         "data": one.sources.data,
         "training": _training(one, left_out),
-        "protocol": "interleaved" if one.group else "sequential",
+        "protocol": protocol_of(one),
         "threads": measuring.threads,
         "warm-up steps": measuring.warmup_steps,
     }

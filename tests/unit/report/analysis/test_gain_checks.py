@@ -295,6 +295,26 @@ def test_another_protocol_is_no_floor() -> None:
     assert {row.get("A/A", "") for row in rows_of(run)} == {""}
 
 
+@pytest.mark.parametrize("lever", [{"kept_awake": True}, {"scheduler": "SCHED_FIFO"}])
+def test_arms_whose_cores_were_treated_otherwise_are_no_floor(lever: dict[str, Any]) -> None:
+    def jobs(names: tuple[str, str], backends: tuple[str, str], **levers: Any) -> list[JobRecord]:
+        made = []
+        for arm, other, backend in zip(names, names[::-1], backends, strict=True):
+            for replicate, noise in enumerate((0.0, 0.001, -0.001)):
+                step_s = [0.5 + noise * (arm == names[1])] * 8
+                job = make_interleaved_job(arm, other, replicate, step_s, backend=backend)
+                assert job.turns is not None
+                turns = job.turns.model_copy(update={"levers": levers})
+                made.append(job.model_copy(update={"turns": turns}))
+        return made
+
+    pair = jobs(("pytorch", "onnxruntime"), ("pytorch", "onnxruntime"))
+    alike = make_run([*pair, *jobs(("a", "b"), ("pytorch", "pytorch"))], [PAIR, A_A])
+    assert {row["A/A"] for row in rows_of(alike)} == {"", "±0.50 pp"}
+    otherwise = make_run([*pair, *jobs(("a", "b"), ("pytorch", "pytorch"), **lever)], [PAIR, A_A])
+    assert {row.get("A/A", "") for row in rows_of(otherwise)} == {""}
+
+
 def test_arms_that_differ_are_no_floor() -> None:
     unlike = [
         job.model_copy(
