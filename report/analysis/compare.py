@@ -258,7 +258,12 @@ def _item(
         kind=(of.model.name, of.task.name, time, *(job.arm.backend for job in jobs))
         if of
         else (workload, what, time),
-        traits=(*traits, *(known(job, "arm.attention", job.arm.attention) for job in jobs)),
+        traits=(
+            *traits,
+            *(known(job, "arm.attention", job.arm.attention) for job in jobs),
+            # PyTorch of another version is another candidate, even with the same backend.
+            *(known(job, "arm.stack", job.arm.stack) for job in jobs),
+        ),
         workload=workload,
         model=of.model.name if of else workload,
         what=what,

@@ -17,7 +17,7 @@ import scipy.stats
 from folders import ROOT
 from report_factory import four_pairs, make_interleaved_job, make_job, make_run, write_run
 
-from harness.schema.record import Host, JobRecord, Sources, State
+from harness.schema.record import Host, JobRecord, Pair, Sources, State
 from harness.schema.stats import Estimate, mean_interval, turn_interval
 from harness.schema.workload import Training
 from report.analysis.compare import Compared, Comparison, compare, joint_change
@@ -227,6 +227,32 @@ def test_workloads_that_are_known_to_differ_are_not_matched_by_kind() -> None:
         ("other", "onnxruntime over pytorch")
     }
     assert "Only in one of them:" in markdown(found)
+
+
+def test_arms_of_different_stacks_are_not_matched_by_kind() -> None:
+    def run(baseline: str, candidates: dict[str, str], name: str) -> Run:
+        arms = {baseline: "ort", **candidates}
+        jobs = [
+            make_job(arm, k, backend="pytorch", attention="eager" if arm == baseline else "sdpa")
+            for k in range(2)
+            for arm in arms
+        ]
+        jobs = [
+            job.model_copy(update={"arm": job.arm.model_copy(update={"stack": arms[job.arm.name]})})
+            for job in jobs
+        ]
+        pairs = [
+            Pair(workload="tiny-sst2", baseline=baseline, candidate=candidate)
+            for candidate in candidates
+        ]
+        return make_run(jobs, pairs, run=name)
+
+    today = run("pytorch-eager", {"pytorch-sdpa": "ort", "latest-sdpa": "latest"}, "today")
+    found = compare(today, run("pytorch", {"sdpa": "ort"}, "bench"))
+    assert [(one.a.what, one.b.what) for one in found.gains if one.b.time == "steady state"] == [
+        ("pytorch-sdpa over pytorch-eager", "sdpa over pytorch")
+    ]
+    assert {item.what for item in found.only_a} >= {"latest-sdpa over pytorch-eager", "latest-sdpa"}
 
 
 def test_a_gain_without_a_result_says_why() -> None:
