@@ -218,7 +218,7 @@ def summarise(names: list[str], rounds: list[list[dict[str, Any]]]) -> dict[str,
             pair["half_width_pp_at_60_s"] for pair in pairs.values()
         ),
         "sd_of_a_pair": statistics.fmean(pair["sd"] for pair in pairs.values()),
-        "correlation": memory(rounds),
+        "correlation": correlations(rounds),
         "pairs": pairs,
         "arms": {},
     }
@@ -239,7 +239,7 @@ def summarise(names: list[str], rounds: list[list[dict[str, Any]]]) -> dict[str,
     return found
 
 
-def memory(rounds: list[list[dict[str, Any]]]) -> dict[str, float | None]:
+def correlations(rounds: list[list[dict[str, Any]]]) -> dict[str, float | None]:
     """How long the host stays fast or slow: correlation of the log seconds per step of neighbouring
     turns (of two arms, each about its mean), and of a turn's first and last step.
     """

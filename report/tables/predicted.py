@@ -28,7 +28,6 @@ from report.analysis.statistics import (
     log_ratios,
     mean_interval,
     throughput_gain,
-    usable,
 )
 from report.loading.runs import Run
 from report.tables.arm_rows import backends_are_shared, counted_rows, with_interval
@@ -146,10 +145,8 @@ def predicted_gains(run: Run) -> TablePart[GainRow]:
             continue
         shown.add(key)
         times = [
-            (baseline_s, candidate_s)
+            (PREDICTED_RUNTIME.read(baseline) or 0.0, PREDICTED_RUNTIME.read(candidate) or 0.0)
             for baseline, candidate in matched(*arms.of_pair(pair), PREDICTED_RUNTIME.read)
-            if usable(baseline_s := PREDICTED_RUNTIME.read(baseline))
-            and usable(candidate_s := PREDICTED_RUNTIME.read(candidate))
         ]
         outcome = row.outcome
         if outcome.ok and not times:

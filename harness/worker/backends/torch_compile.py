@@ -184,7 +184,7 @@ class TorchCompile(Backend):
             graph_break_reasons=[str(reason).splitlines()[0] for reason in breaks],
             compiled_runs=dict(self._ran),
             inductor_kernels=torch._inductor.metrics.generated_kernel_count,
-            # A graph that is not cached for another reason (a bypass) was compiled here too.
+            # A graph that bypasses the cache was compiled here too.
             graphs_not_in_cache=counters["inductor"]["fxgraph_cache_miss"]
             + counters["inductor"]["fxgraph_cache_bypass"],
             recompiled_at_steps=[step for step in self._recompiled if step > 1],

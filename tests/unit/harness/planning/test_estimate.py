@@ -15,6 +15,7 @@ from harness.planning.estimate import (
     LENGTHS,
     NOMINAL_START_S,
     STAND_IN_SAMPLES,
+    TARGET_LENGTH,
     UNKNOWN_LENGTH,
     UNKNOWN_SAMPLES,
     estimate_s,
@@ -134,3 +135,7 @@ def test_sizes_and_names_are_those_of_the_stand_ins() -> None:
     own = {"source": "hub", "dataset": "org/own"}
     unknown = _job("token-classification", "bert-tiny", task=every | own, training=training)
     assert steps_of(unknown) == UNKNOWN_SAMPLES / 8
+
+
+def test_the_target_length_is_the_tasks_own_default() -> None:
+    assert tasks.get("translation").Options().max_target_length == TARGET_LENGTH
