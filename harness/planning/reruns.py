@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from harness.schema.clocks import clocks_apart
 from harness.schema.job import JobSpec
 from harness.schema.record import JobRecord, Pair, State
+from harness.schema.replicates import ONE_GROUP, ReplicateNames
 
 
 def quads(jobs: Sequence[JobSpec]) -> list[list[JobSpec]]:
@@ -41,9 +42,13 @@ def of_attempt(
     }
 
 
-def disturbance(records: Iterable[JobRecord], pairs: Iterable[Pair]) -> str:
+def disturbance(
+    records: Iterable[JobRecord],
+    pairs: Iterable[Pair],
+    names: ReplicateNames = ONE_GROUP,
+) -> str:
     """Why these records of one attempt are no fair comparison, as one phrase; empty if nothing
-    speaks against it.
+    speaks against it. `names`: what the workload's replicates are called.
 
     Disturbed: a contaminated job, or median SM clocks of two paired arms of a replicate more than
     harness.schema.clocks.CLOCKS_APART apart.
@@ -51,7 +56,7 @@ def disturbance(records: Iterable[JobRecord], pairs: Iterable[Pair]) -> str:
     found = list(records)
     for record in found:
         if record.state is State.CONTAMINATED:
-            return f"{record.arm.name} in replicate {record.replicate + 1}: {record.reason}"
+            return f"{record.arm.name} in {names.name(record.replicate)}: {record.reason}"
     by_arm = {
         (record.arm.name, record.replicate): record for record in found if record.state is State.OK
     }
@@ -64,7 +69,7 @@ def disturbance(records: Iterable[JobRecord], pairs: Iterable[Pair]) -> str:
             if (
                 baseline is not None
                 and candidate is not None
-                and (reason := _clocks(baseline, candidate))
+                and (reason := _clocks(baseline, candidate, names))
             ):
                 return reason
     return ""
@@ -101,7 +106,7 @@ def _slower(records: Sequence[JobRecord], pairs: Iterable[Pair]) -> set[tuple[st
                 by_arm.get((pair.baseline, replicate)),
                 by_arm.get((pair.candidate, replicate)),
             )
-            if baseline is not None and candidate is not None and _clocks(baseline, candidate):
+            if baseline is not None and candidate is not None and clocks_apart(baseline, candidate):
                 found.add((pair.baseline, pair.candidate, _clock(baseline) < _clock(candidate)))
     return found
 
@@ -113,13 +118,13 @@ def _clock(record: JobRecord) -> float:
     return sum(clocks) / len(clocks) if clocks else 0.0
 
 
-def _clocks(baseline: JobRecord, candidate: JobRecord) -> str:
+def _clocks(baseline: JobRecord, candidate: JobRecord, names: ReplicateNames) -> str:
     """Why the SM clocks of two jobs do not allow to compare them; empty if they do."""
     found = clocks_apart(baseline, candidate)
     if found is None:
         return ""
     return (
-        f"in replicate {baseline.replicate + 1} the median SM clock of GPU {found.gpu} was "
+        f"in {names.name(baseline.replicate)} the median SM clock of GPU {found.gpu} was "
         f"{found.one_mhz:g} MHz under {baseline.arm.name} and {found.other_mhz:g} MHz under "
         f"{candidate.arm.name}"
     )

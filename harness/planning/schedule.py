@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from harness.planning import comparability, reruns, stopping
 from harness.schema.job import JobSpec
 from harness.schema.record import JobRecord, Pair, Refusal, State
+from harness.schema.replicates import ONE_GROUP, ReplicateNames
 
 if TYPE_CHECKING:
     from harness.planning.plan import Plan
@@ -24,10 +25,13 @@ GOOD = (State.OK, State.CONTAMINATED)
 
 @dataclass(frozen=True)
 class Work:
-    """To be run now: one job, or the jobs of one replicate of an interleaved group."""
+    """To be run now: one job, or the jobs of one replicate of an interleaved group. `names`: what
+    their replicates are called.
+    """
 
     jobs: tuple[JobSpec, ...]
     attempt: int = 1
+    names: ReplicateNames = ONE_GROUP
 
 
 @dataclass(frozen=True)
@@ -76,6 +80,7 @@ class Schedule:
             if retry_failed
             else set()
         )
+        self._names: dict[str, ReplicateNames] = {}  # of the workloads that take turns
 
     def __iter__(self) -> Iterator[Item]:
         for workload in dict.fromkeys(job.workload.name for job in self.plan.jobs):
@@ -201,7 +206,7 @@ class Schedule:
                 while not self._ended([job], attempt):
                     yield self._work([job], attempt)
             found = reruns.of_attempt(quad, self.records, attempt).values()
-            reason = reruns.disturbance(found, pairs)
+            reason = reruns.disturbance(found, pairs, self._names_of(quad))
             again = attempt <= self.plan.measurement.max_reruns
             if again and attempt > 1:
                 earlier = reruns.of_attempt(quad, self.records, attempt - 1).values()
@@ -224,9 +229,10 @@ class Schedule:
         groups, note = self._groups(pairs)
         if note:
             yield Note(note)
-        for number, group in enumerate(groups):
-            # Room for a group of each pair, should this one not fit on the device.
-            first = number * (len(pairs) + 1) * most
+        # Room for a group of each pair, should this one not fit on the device.
+        firsts = [number * (len(pairs) + 1) * most for number in range(len(groups))]
+        self._names[pairs[0].workload] = ReplicateNames.of_numbers(most, firsts)
+        for first, group in zip(firsts, groups, strict=True):
             yield from self._group(group, jobs, first)
 
     def _groups(self, pairs: Sequence[Pair]) -> tuple[list[list[Pair]], str]:
@@ -295,13 +301,15 @@ class Schedule:
             records = self._latest(replicates[index])
             unfit = [record for record in records if record.state is State.OUT_OF_MEMORY]
             if unfit:
-                yield self._does_not_fit(arms, unfit[0], index)
+                yield self._does_not_fit(arms, unfit[0])
                 if len(arms) == 2:
                     rest = [job for together in replicates[index:] for job in together]
                     yield from self._sequential(_abba([job.alone() for job in rest]), pairs)
                     return
-                for number, pair in enumerate(pairs, start=1):
-                    yield from self._group([pair], jobs, first + number * len(replicates), index)
+                firsts = [first + n * len(replicates) for n in range(1, len(pairs) + 1)]
+                self._also_groups_from(firsts, jobs)
+                for pair, first_of_pair in zip(pairs, firsts, strict=True):
+                    yield from self._group([pair], jobs, first_of_pair, index)
                 return
             if measurement.adaptive is not None:
                 of_workload = [r for r in self.records if r.workload.name == pairs[0].workload]
@@ -331,15 +339,29 @@ class Schedule:
             for number, replicate in enumerate(sorted({job.replicate for job in jobs}), first)
         ]
 
-    def _does_not_fit(self, arms: Sequence[str], unfit: JobRecord, index: int) -> Note:
+    def _also_groups_from(self, firsts: Iterable[int], jobs: Sequence[JobSpec]) -> None:
+        """Replicates of further groups begin at these numbers too."""
+        names = self._names_of(jobs)
+        known = [place * (names.planned or 0) for place in names.groups]
+        self._names[jobs[0].workload.name] = ReplicateNames.of_numbers(
+            names.planned, [*known, *firsts]
+        )
+
+    def _names_of(self, jobs: Sequence[JobSpec]) -> ReplicateNames:
+        """What the replicates of the workload of these jobs are called."""
+        return self._names.get(jobs[0].workload.name, ONE_GROUP)
+
+    def _does_not_fit(self, arms: Sequence[str], unfit: JobRecord) -> Note:
+        names = self._names.get(unfit.workload.name, ONE_GROUP)
         instead = "measured sequentially" if len(arms) == 2 else "each pair takes turns by itself"
         return Note(
             f"{unfit.workload.name}: {' and '.join(arms)} do not fit on the device together "
-            f"({unfit.arm.name} ran out of memory in replicate {index + 1}): {instead} instead"
+            f"({unfit.arm.name} ran out of memory in {names.name(unfit.replicate)}): {instead} "
+            "instead"
         )
 
     def _replicate(self, pairs: Sequence[Pair], jobs: Sequence[JobSpec]) -> Iterator[Item]:
-        attempt = reruns.attempt_of(jobs, self.records)
+        attempt, names = reruns.attempt_of(jobs, self.records), self._names_of(jobs)
         while True:
             while not self._ended(jobs, attempt):
                 yield self._work(jobs, attempt)
@@ -354,13 +376,11 @@ class Schedule:
             )
             if crashed and lost:
                 again = crashes <= CRASH_RETRIES
-                reason = (
-                    f"{crashed[0].arm.name} in replicate {crashed[0].replicate + 1}: "
-                    f"{crashed[0].reason}"
-                )
+                where = names.name(crashed[0].replicate)
+                reason = f"{crashed[0].arm.name} in {where}: {crashed[0].reason}"
             else:
                 again = attempt - crashes <= self.plan.measurement.max_reruns
-                reason = reruns.disturbance(found.values(), pairs)
+                reason = reruns.disturbance(found.values(), pairs, names)
             if reason:
                 yield self._rerun_note(jobs, attempt, reason, again=again)
             if not reason or not again:
@@ -399,24 +419,23 @@ class Schedule:
 
     def _work(self, jobs: Sequence[JobSpec], attempt: int) -> Work:
         self.retry.difference_update(job.id for job in jobs)
-        return Work(tuple(jobs), attempt)
+        return Work(tuple(jobs), attempt, self._names_of(jobs))
 
     def _rerun_note(
         self, jobs: Sequence[JobSpec], attempt: int, reason: str, *, again: bool
     ) -> Note:
-        replicates = sorted({job.replicate + 1 for job in jobs})
-        what = (
-            f"{jobs[0].workload.name}, replicate{'s' if len(replicates) > 1 else ''} "
-            f"{' and '.join(map(str, replicates))}"
+        names, first = self._names_of(jobs), jobs[0]
+        which = (
+            names.named_with_arms(first.replicate, first.group)
+            if first.group
+            else names.named(job.replicate for job in jobs)
         )
-        if jobs[0].group:
-            what += f" of {' and '.join(jobs[0].group)}"
         done = (
             f"run again, attempt {attempt + 1}"
             if again
             else f"left as it is after {attempt} attempt(s)"
         )
-        return Note(f"{what}: {done}: {reason}")
+        return Note(f"{first.workload.name}, {which}: {done}: {reason}")
 
 
 def _without(

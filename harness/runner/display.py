@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TextIO
 from harness.errors import is_no_space
 from harness.schema.job import JobSpec
 from harness.schema.record import JobRecord, State, Stopping, wall_share_s
+from harness.schema.replicates import ONE_GROUP, ReplicateNames
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -21,14 +22,16 @@ if TYPE_CHECKING:
 
 
 class Display(Protocol):
-    """What the runner tells. Called from the runner's thread only."""
+    """What the runner tells. Called from the runner's thread only. `names`: what the replicates of
+    a job's workload are called.
+    """
 
     def run_started(
         self, run: str, jobs: Sequence[JobSpec], finished: Iterable[JobRecord], resumed: bool
     ) -> None: ...
-    def job_started(self, job: JobSpec, number: int) -> None: ...
+    def job_started(self, job: JobSpec, number: int, names: ReplicateNames) -> None: ...
     def job_event(self, event: dict[str, Any]) -> None: ...
-    def job_finished(self, record: JobRecord) -> None: ...
+    def job_finished(self, record: JobRecord, names: ReplicateNames) -> None: ...
     def jobs_dropped(self, jobs: Iterable[JobSpec]) -> None: ...
     def message(self, text: str) -> None: ...
     def close(self) -> None: ...
@@ -91,16 +94,16 @@ def listed(names: Sequence[str]) -> str:
     return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
 
 
-def title(job: JobSpec | JobRecord) -> str:
+def title(job: JobSpec | JobRecord, names: ReplicateNames = ONE_GROUP) -> str:
     """What a job is called in lines and panels; of a record also which attempt it was, if not the
-    first.
+    first. `names`: what the replicates of its workload are called.
     """
     others = [name for name in job.group if name != job.arm.name]
     arm = job.arm.name + (f" beside {listed(others)}" if others else "")
     if job.parity_run:
         return f"{job.workload.name} · {arm} · parity run"
     attempt = f" · attempt {job.attempt}" if isinstance(job, JobRecord) and job.attempt > 1 else ""
-    return f"{job.workload.name} · {arm} · replicate {job.replicate + 1}{attempt}"
+    return f"{job.workload.name} · {arm} · {names.name(job.replicate)}{attempt}"
 
 
 def ending(record: JobRecord) -> str:
@@ -150,20 +153,20 @@ class LineDisplay:
         done = f", resumed with {len(records)} finished" if resumed else ""
         self.message(f"run {run}: {len(jobs)} jobs{done}")
 
-    def job_started(self, job: JobSpec, number: int) -> None:
+    def job_started(self, job: JobSpec, number: int, names: ReplicateNames = ONE_GROUP) -> None:
         self._number = number
         left = self._left.seconds(job)
         self.message(
-            f"[{number}/{self._total}] {title(job)}"
+            f"[{number}/{self._total}] {title(job, names)}"
             + (f" (about {duration(left)} left)" if left else "")
         )
 
     def job_event(self, event: dict[str, Any]) -> None:
         pass
 
-    def job_finished(self, record: JobRecord) -> None:
+    def job_finished(self, record: JobRecord, names: ReplicateNames = ONE_GROUP) -> None:
         self._left.ended(record)
-        self.message(f"[{self._number}/{self._total}] {title(record)}: {ending(record)}")
+        self.message(f"[{self._number}/{self._total}] {title(record, names)}: {ending(record)}")
 
     def jobs_dropped(self, jobs: Iterable[JobSpec]) -> None:
         self._left.dropped(jobs)
@@ -193,6 +196,7 @@ class LiveDisplay:
         self._number = 0
         self._left = TimeLeft((), ())
         self._job: JobSpec | None = None
+        self._names = ONE_GROUP
         self._began = 0.0
         self._phase = "start"
         self._progress: dict[str, Any] = {}
@@ -212,14 +216,14 @@ class LiveDisplay:
         )
         self._live.start()
 
-    def job_started(self, job: JobSpec, number: int) -> None:
+    def job_started(self, job: JobSpec, number: int, names: ReplicateNames = ONE_GROUP) -> None:
         self._number, self._began, self._phase, self._progress = (
             number,
             time.monotonic(),
             "start",
             {},
         )
-        self._job = job
+        self._job, self._names = job, names
 
     def job_event(self, event: dict[str, Any]) -> None:
         if event["event"] == "phase":
@@ -227,13 +231,13 @@ class LiveDisplay:
         elif event["event"] == "progress":
             self._progress = event
 
-    def job_finished(self, record: JobRecord) -> None:
+    def job_finished(self, record: JobRecord, names: ReplicateNames = ONE_GROUP) -> None:
         from rich.text import Text
 
         self._left.ended(record)
         self._job = None
         self._live.refresh()  # or the ended job's panel is drawn once more below its line
-        line = Text(f"{self._number}/{self._total} {title(record)}: ")
+        line = Text(f"{self._number}/{self._total} {title(record, names)}: ")
         self._console.print(
             line.append(ending(record), "green" if record.state is State.OK else "red")
         )
@@ -270,7 +274,7 @@ class LiveDisplay:
         )
         where = f"{self._phase} {step}/{total}" if total else self._phase
         bar.add_task(
-            f"{self._number}/{self._total} {title(job)} · {where}",
+            f"{self._number}/{self._total} {title(job, self._names)} · {where}",
             total=total or None,
             completed=step,
         )

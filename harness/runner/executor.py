@@ -19,6 +19,7 @@ from harness.runner.signals import Stop
 from harness.schema.job import JobSpec
 from harness.schema.measurement import Interleaved
 from harness.schema.record import JobRecord, State
+from harness.schema.replicates import ONE_GROUP, ReplicateNames
 from harness.telemetry.session import Sampling
 from harness.worker import backends
 
@@ -46,10 +47,17 @@ class Executor:
     stop: Stop
     command: Sequence[str] | None = None
 
-    def run(self, jobs: Sequence[JobSpec], attempt: int) -> tuple[list[JobRecord], str]:
+    def run(
+        self, jobs: Sequence[JobSpec], attempt: int, names: ReplicateNames = ONE_GROUP
+    ) -> tuple[list[JobRecord], str]:
         """Execute one job, or those of a group that share the device.
 
         Nothing is written but logs and series.
+
+        Args:
+            jobs: What runs together.
+            attempt: The number of the attempt, from 1.
+            names: What the replicates of the workload are called.
 
         Returns:
             The records, and what a reader should know besides: one sentence or nothing.
@@ -59,7 +67,7 @@ class Executor:
         """
         if len(jobs) == 1:
             return self._run_one(jobs[0], attempt), ""
-        return self._run_group(jobs, attempt)
+        return self._run_group(jobs, attempt, names)
 
     def _start(self, job: JobSpec, log: Path) -> RunningJob:
         options = LaunchOptions(
@@ -96,11 +104,13 @@ class Executor:
         ended = replace(ended, attempt=attempt, started_at=started_at)
         return self.builder.build(self._sampled(ended, name, sampling))
 
-    def _run_group(self, jobs: Sequence[JobSpec], attempt: int) -> tuple[list[JobRecord], str]:
+    def _run_group(
+        self, jobs: Sequence[JobSpec], attempt: int, names: ReplicateNames
+    ) -> tuple[list[JobRecord], str]:
         from harness.interleaved import Observers, run_replicate
 
-        names = [self.folder.attempt_name(job.id, attempt) for job in jobs]
-        logs = [self._log(name) for name in names]
+        files = [self.folder.attempt_name(job.id, attempt) for job in jobs]
+        logs = [self._log(name) for name in files]
         started_at, interval = now_utc(), self.plan.telemetry_interval_s
         samplings: list[Sampling] = []
         with ExitStack() as stack:
@@ -128,7 +138,7 @@ class Executor:
             )
         executions = []
         for job, seen, turns, name in zip(
-            outcome.jobs, outcome.seen, outcome.turns, names, strict=True
+            outcome.jobs, outcome.seen, outcome.turns, files, strict=True
         ):
             ended = replace(
                 self._ended(job, seen, name),
@@ -139,8 +149,7 @@ class Executor:
             executions.append(self._sampled(ended, name, samplings[0] if samplings else None))
         executions = settled(executions, outcome.problem, stopped=bool(self.stop.reason))
         first = jobs[0]
-        where = f"{first.workload.name}, replicate {first.replicate + 1} of "
-        where += " and ".join(first.group)
+        where = f"{first.workload.name}, {names.named_with_arms(first.replicate, first.group)}"
         note = f"{where}: {outcome.note}" if outcome.note else ""
         return self.builder.build(*executions), note
 

@@ -235,10 +235,10 @@ class _Execution:
         """Do what the schedule asks for until nothing is left or the run is to stop."""
         for item in Schedule(self.plan, self.folder.records, retry_failed=retry_failed):
             match item:
-                case Work(jobs, attempt):
+                case Work():
                     if self.stop.reason:
                         return
-                    self._run(jobs, attempt)
+                    self._run(item)
                 case Note(text):
                     self._note(text)
                 case Refused(refusal, dropped):
@@ -247,14 +247,15 @@ class _Execution:
                     self._look(decision, dropped)
         self.complete = True
 
-    def _run(self, jobs: Sequence[JobSpec], attempt: int) -> None:
+    def _run(self, work: Work) -> None:
         """Execute jobs that run together, and record them.
 
         Raises:
             BenchError: A job cannot be started, or the disk is full; what was measured is recorded.
         """
-        self.display.job_started(jobs[0], min(job.position for job in jobs) + 1)
-        records, note = self.executor.run([self.resolved.apply(job) for job in jobs], attempt)
+        jobs, names = [self.resolved.apply(job) for job in work.jobs], work.names
+        self.display.job_started(jobs[0], min(job.position for job in jobs) + 1, names)
+        records, note = self.executor.run(jobs, work.attempt, names)
         lost = self.folder.full is not None  # their series
         if self.folder.is_full():
             ends = (State.OK, State.CRASHED) if lost else (State.CRASHED,)
@@ -264,7 +265,7 @@ class _Execution:
             ]
         self._keep(records)
         for record in records:
-            self.display.job_finished(record)
+            self.display.job_finished(record, names)
             for remark in record.sources.remarks:
                 if remark not in self._remarks:
                     self._remarks.add(remark)

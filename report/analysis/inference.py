@@ -12,9 +12,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from harness.schema.record import InferencePoint, JobRecord
+from harness.schema.replicates import ONE_GROUP, ReplicateNames
 from report.analysis.gains import transformed
 from report.analysis.outcome import HAS_RESULT, GainStatus, Outcome, no_result
-from report.analysis.replicates import JobStatus, Replicates, arms_of, count_verdicts, verdict
+from report.analysis.replicates import (
+    JobStatus,
+    Replicates,
+    arms_of,
+    count_verdicts,
+    names_of,
+    verdict,
+)
 from report.analysis.statistics import (
     Estimate,
     latency_gain,
@@ -80,11 +88,14 @@ def comparisons_of(run: Run) -> list[EngineComparison]:
             if job.inference
             for p in job.inference.points
         )
-        found += [_compare(workload, arm, replicates, size) for size in (sizes or (None,))]
+        names = names_of(run).get(workload, ONE_GROUP)
+        found += [_compare(workload, arm, replicates, size, names) for size in (sizes or (None,))]
     return found
 
 
-def _compare(workload: str, arm: str, replicates: Replicates, size: int | None) -> EngineComparison:
+def _compare(
+    workload: str, arm: str, replicates: Replicates, size: int | None, names: ReplicateNames
+) -> EngineComparison:
     jobs = list(replicates.values())
     judged = [_judge(job, size) for job in jobs]
     counted = [
@@ -93,7 +104,7 @@ def _compare(workload: str, arm: str, replicates: Replicates, size: int | None) 
         if said == JobStatus.OK and (point := _point(job, size))
     ]
     differing = [
-        f"{job.inference.disagreement or 'not compared'} in replicate {replicate + 1}"
+        f"{job.inference.disagreement or 'not compared'} in {names.name(replicate)}"
         for (replicate, job), said in zip(replicates.items(), judged, strict=True)
         if said == JobStatus.OK and job.inference and not job.inference.agree
     ]

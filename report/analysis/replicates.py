@@ -9,6 +9,7 @@ from enum import StrEnum
 
 from harness.schema.compiled import alike
 from harness.schema.record import JobRecord, Pair, State, Telemetry
+from harness.schema.replicates import ReplicateNames, planned_replicates
 from report.loading.runs import Run, once_per_run
 
 NEEDS_NO_PROOF = frozenset(
@@ -132,6 +133,20 @@ def arms_of(run: Run) -> Arms:
     return Arms(
         {key: dict(sorted(attempts.get(key, {}).items())) for key in keys}, superseded, parity_runs
     )
+
+
+@once_per_run
+def names_of(run: Run) -> Mapping[str, ReplicateNames]:
+    """What the replicates of each workload of a run are called; of all that has a job."""
+    numbers: dict[str, set[int]] = {}
+    for job in run.jobs:
+        found = numbers.setdefault(job.workload.name, set())
+        if not job.parity_run:
+            found.add(job.replicate)
+    planned = planned_replicates(run.info.config)
+    return {
+        workload: ReplicateNames.of_numbers(planned, found) for workload, found in numbers.items()
+    }
 
 
 def _order(job: JobRecord) -> tuple[str, int]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from harness.schema.compiled import compiled_anew
 from report.analysis.metrics import JOB_METRICS
 from report.analysis.outcome import HAS_RESULT, no_result
-from report.analysis.replicates import arms_of, counting, is_result, verdict
+from report.analysis.replicates import arms_of, counting, is_result, names_of, verdict
 from report.labels import known
 from report.loading.runs import Run, load_runs
 from report.tables.arm_rows import attention, backend_label, identity
@@ -57,6 +57,7 @@ def job_rows(run: Run) -> list[JobRow]:
         for replicates in arms_of(run).replicates.values()
         for job in counting(replicates.values())
     }
+    names = names_of(run)
     return [
         JobRow(
             run=run.info.run,
@@ -66,7 +67,8 @@ def job_rows(run: Run) -> list[JobRow]:
             attention=attention([job]),
             device=job.device,
             source=job.source,
-            replicate=known(job, "replicate", job.replicate + 1),
+            replicate=known(job, "replicate", names[job.workload.name].number(job.replicate)),
+            group=None if job.parity_run else names[job.workload.name].group(job.replicate),
             attempt=job.attempt,
             parity_run=job.parity_run,
             counts=id(job) in counted,

@@ -11,9 +11,10 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from harness.schema.record import ENGINES, JobRecord
+from harness.schema.replicates import ONE_GROUP, ReplicateNames
 from report.analysis.inference import comparisons_of, inference_subject
 from report.analysis.metrics import INFERENCE_LATENCY, JOB_METRICS, Unit, exported
-from report.analysis.replicates import arms_of, counting
+from report.analysis.replicates import arms_of, counting, names_of
 from report.analysis.statistics import usable
 from report.exports.points import json_bytes, nothing_to_export, reject_clash
 from report.loading.runs import Run
@@ -33,8 +34,11 @@ def files(runs: Sequence[Run]) -> dict[str, bytes]:
     for run in runs:
         for (workload, arm), replicates in arms_of(run).replicates.items():
             jobs = [job for job in counting(replicates.values()) if job.source == "measured"]
+            names = names_of(run).get(workload, ONE_GROUP)
             for metric in TIMES:
-                timed = [_run(job, value) for job in jobs if usable(value := metric.read(job))]
+                timed = [
+                    _run(job, value, names) for job in jobs if usable(value := metric.read(job))
+                ]
                 if timed:
                     name = f"{workload}/{arm}/{metric.series}"
                     reject_clash(seen, name, run.info.run)
@@ -68,15 +72,19 @@ def _inference(run: Run) -> Iterator[dict[str, Any]]:
             }
             # The peak of memory in the record is the training's.
             timed = [
-                _run(one, getattr(point, engine).mean_s, peak=False) for one, point in found.counted
+                _run(one, getattr(point, engine).mean_s, names_of(run)[found.workload], peak=False)
+                for one, point in found.counted
             ]
             yield {"metadata": _clean(about), "runs": timed}
 
 
-def _run(job: JobRecord, value: float, *, peak: bool = True) -> dict[str, Any]:
+def _run(
+    job: JobRecord, value: float, names: ReplicateNames, *, peak: bool = True
+) -> dict[str, Any]:
     metadata = {
         "date": job.started_at,
-        "replicate": job.replicate,
+        "replicate": names.number(job.replicate),
+        "group": names.group(job.replicate),
         "mem_max_rss": job.memory.peak_rss_bytes
         if peak
         else None,  # bytes, by pyperf's registry of metadata

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from harness.schema.record import JobRecord
 from report.analysis.metrics import RUNTIME, STEADY_STEP, finite
-from report.analysis.replicates import JobStatus, verdict
+from report.analysis.replicates import JobStatus, names_of, verdict
 from report.html.links import jobs_id
 from report.loading.runs import Run
 from report.tables.columns import format_number
@@ -23,6 +23,8 @@ MAX_JOBS = 2000  # rows: some 600 bytes each
 class JobLine:
     """One record. `log`: relative to the page's folder, percent-encoded; empty where there is
     none. `of`: the id that numbers of its arm link to; `id`: the same where the job is its first.
+    `replicate`: its number in the record, by which lines are sorted; `name`: what it is called,
+    empty for a parity run.
     """
 
     id: str
@@ -33,6 +35,7 @@ class JobLine:
     arm: str
     device: str
     replicate: int
+    name: str
     kind: str
     started: str
     runtime_s: float | None
@@ -87,6 +90,7 @@ def _job(run: Run, job: JobRecord, beside: Path | None) -> JobLine:
         arm=job.arm.name,
         device=job.device.removeprefix("NVIDIA "),
         replicate=job.replicate,
+        name="" if job.parity_run else names_of(run)[job.workload.name].short(job.replicate),
         kind=_kind(job),
         started=(job.started_at or "")[:19].replace("T", " "),
         runtime_s=finite(RUNTIME.read(job)),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from report.analysis.gains import END_TO_END, STEADY_STATE, Measure, ReplicateGain, replicate_gains
 from report.analysis.metrics import RUNTIME, STEADY_STEP
-from report.analysis.replicates import arms_of
+from report.analysis.replicates import arms_of, names_of
 from report.analysis.statistics import throughput_gain
 from report.html.links import jobs_id, replicates_id
 from report.loading.runs import Run
@@ -34,7 +34,8 @@ class Timed:
 @dataclass(frozen=True)
 class ReplicateLine:
     """One replicate of one pair. `of`: the id that the pair's numbers link to; `id`: the same where
-    the replicate is the pair's first. `times`: by the key of the measure. `jobs`: ids of the jobs
+    the replicate is the pair's first. `replicate`: its number in the record, by which they are
+    sorted; `name`: what it is called. `times`: by the key of the measure. `jobs`: ids of the jobs
     of baseline and candidate.
     """
 
@@ -44,6 +45,7 @@ class ReplicateLine:
     workload: str
     pair: str
     replicate: int
+    name: str
     times: Mapping[str, Timed]
     commit: str
     jobs: tuple[str, str]
@@ -68,7 +70,7 @@ def _of_run(run: Run, label: PairLabel) -> list[ReplicateLine]:
     rows: dict[tuple[str, str, str], GainRow] = {}
     for row in gain_rows(run):
         rows.setdefault((row.workload, row.baseline, row.candidate), row)
-    arms = arms_of(run)
+    arms, names = arms_of(run), names_of(run)
     lines = []
     for pair in run.info.pairs:
         first = rows.get((pair.workload, pair.baseline, pair.candidate))
@@ -89,6 +91,7 @@ def _of_run(run: Run, label: PairLabel) -> list[ReplicateLine]:
                     workload=pair.workload,
                     pair=label(first),
                     replicate=number,
+                    name=names[pair.workload].short(number),
                     times=times,
                     commit=str(run.info.git.get("commit") or ""),
                     jobs=(

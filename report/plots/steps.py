@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from harness.schema.record import JobRecord, State
+from harness.schema.replicates import ONE_GROUP, ReplicateNames
+from report.analysis.replicates import names_of
 from report.loading.runs import Run
 from report.loading.series import Files
 from report.plots.drawing import Drawing, left_out
@@ -83,7 +85,7 @@ def _of_workload(
             + (f", steady from {_steps(cuts)}" if cuts else "")
         )
     alt = f"Step times of every job. {listed(said)}."
-    figure = steps_figure(workload, arms, series, looks)
+    figure = steps_figure(workload, arms, series, looks, names_of(run)[workload])
     heading(figure, title, [run])
     return Drawing((run.info.run, workload), title, caption, alt, figure, files.take())
 
@@ -94,15 +96,16 @@ def steps_figure(
     arms: Mapping[str, Sequence[JobRecord]],
     series: Series,
     looks: Mapping[str, Look] | None = None,
+    names: ReplicateNames = ONE_GROUP,
 ) -> Figure:
     """One panel per arm, all on the same scales: step times, a running median, and the recorded cut
-    of every job.
+    of every job. `names`: what the workload's replicates are called.
     """
     looks = looks or {arm: look(number, arm) for number, arm in enumerate(arms)}
     figure = new_figure(0.75 + 1.6 * len(arms))
     panels = figure.subplots(len(arms), 1, sharex=True, sharey=True, squeeze=False)[:, 0]
     for axes, (arm, jobs) in zip(panels, arms.items(), strict=True):
-        _draw_arm(axes, looks[arm].label, jobs, series, looks[arm].colour)
+        _draw_arm(axes, looks[arm].label, jobs, series, looks[arm].colour, names)
     _scale(
         panels[0],
         [series[job.series] for jobs in arms.values() for job in jobs if job.series in series],
@@ -126,7 +129,14 @@ def _grouped(run: Run) -> dict[str, dict[str, list[JobRecord]]]:
     return groups
 
 
-def _draw_arm(axes: Axes, arm: str, jobs: Sequence[JobRecord], series: Series, colour: str) -> None:
+def _draw_arm(
+    axes: Axes,
+    arm: str,
+    jobs: Sequence[JobRecord],
+    series: Series,
+    colour: str,
+    names: ReplicateNames,
+) -> None:
     import numpy as np
     import pandas as pd
 
@@ -136,7 +146,7 @@ def _draw_arm(axes: Axes, arm: str, jobs: Sequence[JobRecord], series: Series, c
         milliseconds = 1e3 * np.asarray(series[job.series][FIRST_SHOWN - 1 :])
         steps = np.arange(FIRST_SHOWN, FIRST_SHOWN + len(milliseconds))
         smooth = pd.Series(milliseconds).rolling(RUNNING_MEDIAN, center=True).median()
-        job_name = _name(job)
+        job_name = _name(job, names)
         unsettled = job.timing.settled is False
         shade, dashes = (UNSETTLED, (0, (4, 1.5))) if unsettled else (colour, "-")
         axes.plot(
@@ -218,9 +228,9 @@ def _scale(axes: Axes, drawn: Sequence[Sequence[float]]) -> None:
         axes.xaxis.set_major_formatter(ScalarFormatter())
 
 
-def _name(job: JobRecord) -> str:
+def _name(job: JobRecord, names: ReplicateNames) -> str:
     attempt = f", attempt {job.attempt}" if job.attempt > 1 else ""
-    return f"replicate {job.replicate}{attempt}"
+    return f"{names.name(job.replicate)}{attempt}"
 
 
 def _cuts(jobs: Sequence[JobRecord]) -> list[int]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from harness.schema.record import JobRecord
+from report.analysis.replicates import names_of
 from report.loading.runs import Run
 from report.loading.series import Files
 from report.plots.drawing import Drawing, by_workload, left_out
@@ -151,9 +152,8 @@ def _figure(
     figure.align_ylabels(grid[:, 0])
     figure.supxlabel("seconds since the job was started", fontsize=8)
     heading(figure, title, [run])
-    replicates = sorted({each.job.replicate for each in chunk})
-    which = "replicate" if len(replicates) == 1 else "replicates"
-    caption = f"One job of each arm ({which} {', '.join(map(str, replicates))}). "
+    names = names_of(run)[chunk[0].job.workload.name]
+    caption = f"One job of each arm ({names.named(each.job.replicate for each in chunk)}). "
     caption += "Shaded: the steady window. "
     if GPU[0] in quantities:
         caption += (

@@ -43,6 +43,7 @@ from report.tables.footnotes import (
     disturbance_notes,
     merge_notes,
     runtime_notes,
+    several_groups_notes,
     source_notes,
     telemetry_notes,
 )
@@ -114,7 +115,13 @@ def steady(run: Run) -> TablePart[ArmRow]:
             replace(row, figures={metrics.COLD_SETUP: cold, **row.figures}) for row, cold in found
         ]
     usual = any(metrics.STEADY_STEP.read(job) is not None for job in run.jobs)
-    notes = [*source_notes(run), *disturbance_notes(run), *telemetry_notes(run), *cache_notes(run)]
+    notes = [
+        *source_notes(run),
+        *several_groups_notes(run),
+        *disturbance_notes(run),
+        *telemetry_notes(run),
+        *cache_notes(run),
+    ]
     return part_of(run, rows, notes, usual=usual)
 
 

@@ -14,6 +14,7 @@ from report.analysis.replicates import (
     JobStatus,
     arms_of,
     is_result,
+    names_of,
     unobserved,
     verdict,
     well_covered,
@@ -296,6 +297,27 @@ def _arms_with_cold(run: Run) -> list[str]:
             if any(set_apart([(job,) for job in replicates.values() if is_result(job)]))
         )
     )
+
+
+def several_groups_notes(run: Run) -> list[str]:
+    """Wherever replicates are counted: which arms have replicates of several groups, and so more of
+    them than others.
+    """
+    names = names_of(run)
+    by_groups: dict[tuple[str, tuple[int, ...]], list[str]] = {}
+    for (workload, arm), replicates in arms_of(run).replicates.items():
+        of_groups = {
+            names[workload].group(number) for number, job in replicates.items() if job.group
+        }
+        numbers = tuple(sorted(number for number in of_groups if number is not None))
+        if len(numbers) > 1:
+            by_groups.setdefault((workload, numbers), []).append(arm)
+    return [
+        f"{workload}: {' and '.join(arms)} took turns in groups {' and '.join(map(str, numbers))}, "
+        "and n counts the replicates of "
+        + ("both groups" if len(numbers) == 2 else "all these groups")
+        for (workload, numbers), arms in by_groups.items()
+    ]
 
 
 def rerun_notes(run: Run) -> list[str]:

@@ -14,7 +14,7 @@ from report.analysis.noise_floor import floor_for, floors_of, is_a_a
 from report.analysis.outcome import PrecisionTarget
 from report.analysis.parity import ParityOutcome
 from report.analysis.published import check_gains
-from report.analysis.replicates import arms_of
+from report.analysis.replicates import arms_of, names_of
 from report.analysis.statistics import Estimate, throughput_gain
 from report.loading.runs import Run
 from report.tables.footnotes import (
@@ -22,6 +22,7 @@ from report.tables.footnotes import (
     disturbance_notes,
     failure_notes,
     rerun_notes,
+    several_groups_notes,
     source_notes,
     telemetry_notes,
 )
@@ -127,11 +128,18 @@ def _name(gain: Gain) -> str:
 def _interleaved(run: Run, gains: list[Gain]) -> list[str]:
     if not any(job.group for job in run.jobs):
         return []
+    names = names_of(run)
+    together = (
+        "the jobs of each group of arms"
+        if any(of_workload.several for of_workload in names.values())
+        else "the jobs of all arms"
+    )
     said = [
-        "interleaved protocol: the jobs of all arms took turns on the device; set-ups, and so the "
+        f"interleaved protocol: {together} took turns on the device; set-ups, and so the "
         "break-even, are of jobs "
         "side by side",
-        *switching_notes(gains, arms_of(run)),
+        *several_groups_notes(run),
+        *switching_notes(gains, arms_of(run), names),
         *failure_notes(run),  # they stand under the runtimes, which such a run has none of
     ]
     if any(gain.ratio and gain.ratio.n == 1 and gain.ratio.low is not None for gain in gains):

@@ -52,7 +52,7 @@ from report.tables.columns import (
     text,
     workload_column,
 )
-from report.tables.footnotes import source_notes
+from report.tables.footnotes import several_groups_notes, source_notes
 from report.tables.gain_rows import gain_rows
 from report.tables.gains import gain_columns, pair_labels
 from report.tables.padding_footnotes import padding_notes
@@ -96,7 +96,8 @@ def predicted(run: Run) -> TablePart[PredictedRow]:
 
 
 def _notes(run: Run) -> list[str]:
-    return [*source_notes(run), *([SIDE_BY_SIDE] if only_interleaved(run) else [])]
+    side_by_side = [SIDE_BY_SIDE] if only_interleaved(run) else []
+    return [*source_notes(run), *several_groups_notes(run), *side_by_side]
 
 
 def predicted_tables(parts: Sequence[TablePart[PredictedRow]]) -> list[Table[PredictedRow]]:

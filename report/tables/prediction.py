@@ -12,8 +12,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from harness.schema.record import JobRecord
+from harness.schema.replicates import ReplicateNames
 from report.analysis.metrics import ESSENTIAL, RUNTIME, SETUP
-from report.analysis.replicates import arms_of, is_result
+from report.analysis.replicates import arms_of, is_result, names_of
 from report.analysis.statistics import usable
 from report.loading.runs import Run
 from report.loading.series import Files
@@ -115,7 +116,7 @@ def prediction(run: Run) -> TablePart[PredictionRow]:
             found = _of_job(run, job, files)
             if found is None:
                 continue
-            shown = _row(row, job, found)
+            shown = _row(row, job, found, names_of(run)[row.workload])
             rows.append(shown)
             if abs(found.difference) > WORTH_A_NOTE:
                 notes.append(_note(shown, found))
@@ -136,7 +137,7 @@ def prediction_tables(parts: Sequence[TablePart[PredictionRow]]) -> list[Table[P
         ARM if by_name else BACKEND,
         *facts,
         *workload_column(rows),
-        Column("Replicate", text(lambda row: row.replicate), right=True, importance=ESSENTIAL),
+        Column("Replicate", _replicate, right=True, importance=ESSENTIAL),
         Column("Steps", text(lambda row: row.steps), right=True),
         number_column(SETUP.header, lambda row: row.setup_s),
         number_column(f"First {FIRST_STEPS}(ms)", lambda row: row.first_step_s, 1e3),
@@ -171,11 +172,12 @@ def _warmup_steps(run: Run) -> int:
     return DEFAULT_WARMUP_STEPS if found is None else found
 
 
-def _row(row: ArmRow, job: JobRecord, found: Prediction) -> PredictionRow:
+def _row(row: ArmRow, job: JobRecord, found: Prediction, names: ReplicateNames) -> PredictionRow:
     return extended(
         row,
         PredictionRow,
-        replicate=job.replicate + 1,
+        replicate=names.number(job.replicate),
+        group=names.group(job.replicate),
         steps=found.steps,
         setup_s=SETUP.read(job),
         first_step_s=found.first_step_s,
@@ -184,6 +186,10 @@ def _row(row: ArmRow, job: JobRecord, found: Prediction) -> PredictionRow:
         runtime_s=found.runtime_s,
         prediction_difference=found.difference,
     )
+
+
+def _replicate(row: PredictionRow) -> str:
+    return f"{row.replicate}" + (f" of group {row.group}" if row.group is not None else "")
 
 
 def _note(row: PredictionRow, found: Prediction) -> str:
@@ -195,7 +201,7 @@ def _note(row: PredictionRow, found: Prediction) -> str:
     compared = found.later_step_s / found.first_step_s - 1
     changed = "less" if compared < 0 else "more"
     return (
-        f"{row.model}, {row.arm}, replicate {row.replicate}: predicted {abs(difference):.1%} "
+        f"{row.model}, {row.arm}, replicate {_replicate(row)}: predicted {abs(difference):.1%} "
         f"too {which}, "
         f"for the steps after the first {FIRST_STEPS} took {abs(compared):.1%} {changed} time each"
     )

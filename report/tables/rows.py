@@ -62,7 +62,16 @@ class Meaning:
 ArmName = Annotated[str, Meaning("name of the arm within the run")]
 BackendLabel = Annotated[str, Meaning("label of the arm's backend")]
 Attention = Annotated[str | None, Meaning("the arm's attention implementation")]
-REPLICATE_NUMBER = Meaning("number of the replicate, from 1, where a row is of one job")
+REPLICATE_NUMBER = Meaning(
+    "number of the replicate within its group of arms, from 1, where a row is of one job"
+)
+GroupNumber = Annotated[
+    int | None,
+    Meaning(
+        "number of the group of arms that took turns, from 1, where a row is of one job and the "
+        "arms of its workload took turns in several groups"
+    ),
+]
 Device = Annotated[str, Meaning("cpu, or the GPU's name")]
 Source = Annotated[str, Meaning("measured, or published (taken from a publication)")]
 ReplicateCount = Annotated[
@@ -265,6 +274,7 @@ class PredictionRow(ArmRow):
     """One job, and what its first steps foretell of its training time."""
 
     replicate: Annotated[int, REPLICATE_NUMBER]
+    group: GroupNumber
     steps: Annotated[int, Meaning("optimizer steps of the job", Unit.STEP)]
     setup_s: Annotated[float | None, SETUP]
     first_step_s: Annotated[
@@ -659,6 +669,7 @@ class JobRow(Row):
     device: Device
     source: Source
     replicate: Annotated[int | None, REPLICATE_NUMBER]
+    group: GroupNumber
     attempt: Annotated[int, Meaning("number of the attempt at the replicate, from 1")]
     parity_run: Annotated[
         bool, Meaning("whether it is a parity run, which trains without dropout and is not timed")

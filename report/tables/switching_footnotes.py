@@ -5,11 +5,12 @@ the figures.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from itertools import pairwise
 from statistics import fmean
 
 from harness.schema.record import JobRecord, TurnTimes
+from harness.schema.replicates import ReplicateNames, group_name
 from harness.schema.stats import mean_interval
 from report.analysis.gains import Gain
 from report.analysis.replicates import Arms, is_result
@@ -18,22 +19,30 @@ STANDARD_ERRORS = 1.96  # of a 95% interval: each replicate's standard error is 
 LEAST_TURNS = 8  # that follow a turn of the same arm, over all replicates; fewer say little
 
 
-def switching_notes(gains: Iterable[Gain], arms: Arms) -> list[str]:
+def switching_notes(
+    gains: Iterable[Gain], arms: Arms, names_of: Mapping[str, ReplicateNames]
+) -> list[str]:
     """What the first step of a turn took more than those after it, for every arm of each group that
     took turns.
 
     And what of that is left in timed steps (`left_s`), whether there is a lead-in or not.
+    `names_of`: what the replicates of each workload are called.
     """
-    groups: dict[tuple[str, ...], dict[str, list[JobRecord]]] = {}
+    # By workload, number of the group, and its arms; of each arm its jobs by their replicates.
+    groups: dict[tuple[str, int, tuple[str, ...]], dict[str, dict[int, JobRecord]]] = {}
     for gain in gains:
-        sides = [
-            [job for job in side.values() if is_result(job)] for side in arms.of_pair(gain.pair)
-        ]
-        for side in filter(None, sides):
-            group = (gain.pair.workload, *sorted(side[0].group))
-            groups.setdefault(group, {})[side[0].arm.name] = side
+        workload = gain.pair.workload
+        for side in arms.of_pair(gain.pair):
+            for replicate, job in side.items():
+                if is_result(job) and job.group:
+                    number = names_of[workload].group(replicate) or 0
+                    of_group = groups.setdefault((workload, number, tuple(sorted(job.group))), {})
+                    of_group.setdefault(job.arm.name, {})[replicate] = job
     said = []
-    for (workload, *names), by_arm in groups.items():
+    order = list(dict.fromkeys(workload for workload, *_ in groups))
+    in_order = sorted(groups.items(), key=lambda each: (order.index(each[0][0]), each[0][1]))
+    for (workload, number, names), jobs_of in in_order:
+        by_arm = {arm: [*jobs.values()] for arm, jobs in jobs_of.items()}
         costs, left = (
             [f"{arm} {cost}" for arm, jobs in by_arm.items() if (cost := cost_of(jobs))]
             for cost_of in (_cost_ms, _left_ms)
@@ -58,7 +67,9 @@ def switching_notes(gains: Iterable[Gain], arms: Arms) -> list[str]:
             text for text, whose in ((first, costs), (timed, left)) if len(whose) == len(names)
         ]
         if found:
-            said.append(f"switching between the jobs, {workload}: {'; '.join(found)}")
+            arms_in_order = next(iter(by_arm.values()))[0].group
+            where = f"{workload}, {group_name(number, arms_in_order)}" if number else workload
+            said.append(f"switching between the jobs, {where}: {'; '.join(found)}")
     return said
 
 

@@ -17,6 +17,7 @@ from report.tables.footnotes import (
     disturbance_notes,
     grouped,
     name_arms,
+    several_groups_notes,
     source_notes,
     telemetry_notes,
 )
@@ -59,6 +60,7 @@ def gpu_notes(run: Run) -> list[str]:
     """
     return [
         *source_notes(run),
+        *several_groups_notes(run),
         *grouped(run, how_measured),
         *mfu_notes(run),
         *disturbance_notes(run),

@@ -38,9 +38,9 @@ class Disturbing(LineDisplay):
         self.cpu, self.number, self.stopped = cpu, 0, False
         self.busy: Any = None
 
-    def job_started(self, job: Any, number: int) -> None:
+    def job_started(self, job: Any, number: int, *names: Any) -> None:
         self.number = number
-        super().job_started(job, number)
+        super().job_started(job, number, *names)
         if number == 2:
             self.busy = busy_on(self.cpu)
             self.busy.__enter__()
@@ -58,8 +58,8 @@ class Disturbing(LineDisplay):
                     process.send_signal(signal.SIGSTOP)
                     threading.Timer(2.0, process.send_signal, [signal.SIGCONT]).start()
 
-    def job_finished(self, record: JobRecord) -> None:
-        super().job_finished(record)
+    def job_finished(self, record: JobRecord, *names: Any) -> None:
+        super().job_finished(record, *names)
         if self.busy is not None:
             self.busy.__exit__(None, None, None)
             self.busy = None

@@ -32,6 +32,7 @@ from harness.schema.record import (
     Telemetry,
     Timing,
 )
+from harness.schema.replicates import ReplicateNames
 
 GOOD = BAD_CONFIGS / "good.yaml"
 Outcome = Callable[[JobSpec, int], JobRecord]
@@ -425,6 +426,15 @@ def works(items: Sequence[Item]) -> list[tuple[str, int]]:
     ]
 
 
+def called(items: Sequence[Item]) -> list[str]:
+    """What the replicates of everything that was run together are called."""
+    return [
+        item.names.name(item.jobs[0].replicate)
+        for item in items
+        if isinstance(item, Work) and len(item.jobs) > 1
+    ]
+
+
 def test_an_arm_that_crashed_costs_a_group_no_second_attempt() -> None:
     records: list[JobRecord] = []
     crash = {("third", 1, 1): State.CRASHED}
@@ -470,6 +480,11 @@ def test_an_arm_that_runs_out_of_memory_splits_the_group_into_its_pairs() -> Non
         "tiny-sst2: pytorch and onnxruntime and third do not fit on the device together (third ran "
         "out of memory in replicate 2): each pair takes turns by itself instead"
     ]
+    assert called(items) == [
+        *("replicate 1", "replicate 2"),
+        *("replicate 2 of group 2", "replicate 3 of group 2"),
+        *("replicate 2 of group 3", "replicate 3 of group 3"),
+    ]
     assert {r.seed for r in records if r.replicate == 7} == {42 + 7}
     resumed = records[:9]
     play(suite_plan(*GROUP), resumed, group_failing(unfit))
@@ -504,8 +519,13 @@ def test_a_group_too_large_by_its_parity_runs_is_split_beforehand() -> None:
         telemetry = Telemetry(interval_s=0.1, gpus=[card]) if job.parity_run else None
         return well(job, attempt).replace(telemetry=telemetry)
 
-    items, done = play(suite_plan(*GROUP), [], outcome)
+    records: list[JobRecord] = []
+    items, done = play(suite_plan(*GROUP), records, outcome)
     assert done
+    assert called(items) == [f"replicate {n} of group {g}" for g in (1, 2) for n in (1, 2, 3)]
+    # A report names them alike, from the numbers in the records.
+    names = ReplicateNames.of_numbers(3, {r.replicate for r in records if not r.parity_run})
+    assert [i.names for i in items if isinstance(i, Work) and len(i.jobs) > 1] == [names] * 6
     assert works(items) == [
         *((f"{BASELINE} {CANDIDATE}", n) for n in (0, 1, 2)),
         *((f"{BASELINE} third", n) for n in (9, 10, 11)),
@@ -513,6 +533,16 @@ def test_a_group_too_large_by_its_parity_runs_is_split_beforehand() -> None:
     assert notes(items) == [
         "tiny-sst2: by their parity runs the arms need 11.0 GiB together, and the device has 10.0 "
         "GiB: they take turns in 2 groups (pytorch, onnxruntime; pytorch, third)"
+    ]
+
+    def dies(job: JobSpec, attempt: int) -> JobRecord:
+        if (job.arm.name, job.replicate, attempt) == ("third", 10, 1):
+            return ended(job, State.CRASHED, "as told", attempt)
+        return outcome(job, attempt)
+
+    assert notes(play(suite_plan(*GROUP), [], dies)[0])[1:] == [
+        "tiny-sst2, replicate 2 of group 2 (pytorch, third): run again, attempt 2: third in "
+        "replicate 2 of group 2: as told"
     ]
 
 

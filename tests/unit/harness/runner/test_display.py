@@ -8,6 +8,7 @@ from runner_support import make_job, record_of
 from harness.launcher.outcome import Seen
 from harness.runner.display import LineDisplay, LiveDisplay, TimeLeft, duration, make_display, title
 from harness.schema.record import JobRecord, State, Timing, WorkerResult
+from harness.schema.replicates import ReplicateNames
 
 
 class Terminal(io.StringIO):
@@ -101,6 +102,26 @@ def test_parity_runs_attempts_and_partners_are_named() -> None:
         title(ended(1, 1.0).model_copy(update={"attempt": 3}))
         == "tiny · onnxruntime · replicate 1 · attempt 3"
     )
+    names = ReplicateNames.of_numbers(5, [0, 53])
+    assert (
+        title(job.replace(replicate=53, group=["pytorch", "onnxruntime"]), names)
+        == "tiny · onnxruntime beside pytorch · replicate 4 of group 2"
+    )
+
+
+def test_lines_name_the_replicate_within_its_group() -> None:
+    """The number in the record has room for groups in it, and is nobody's."""
+    stream = io.StringIO()
+    display = LineDisplay(stream)
+    names = ReplicateNames.of_numbers(5, [0, 50])
+    job = make_job(1).replace(replicate=53)
+    display.job_started(job, 2, names)
+    seen = Seen(exit_code=0, wall_s=1.0, result=WorkerResult(timing=Timing()))
+    display.job_finished(record_of(job, seen, State.OK, ""), names)
+    assert stream.getvalue().splitlines() == [
+        "[2/0] tiny · onnxruntime · replicate 4 of group 2",
+        "[2/0] tiny · onnxruntime · replicate 4 of group 2: ok, 1.0 s",
+    ]
 
 
 def test_time_left_knows_of_dropped_jobs_parity_runs_and_jobs_that_run_together() -> None:

@@ -81,7 +81,7 @@ def test_step_times_are_drawn_in_milliseconds_against_their_step_without_set_up(
     (line,) = of(figure.axes[0], " steps")
     assert line.get_xdata()[0] == 2
     assert line.get_ydata() == pytest.approx(1e3 * durations[1:])
-    (smooth,) = of(figure.axes[0], "replicate 0")
+    (smooth,) = of(figure.axes[0], "replicate 1")
     assert smooth.get_ydata()[5] == pytest.approx(np.median(1e3 * durations[1:12]))
 
 
@@ -92,17 +92,17 @@ def test_arms_differ_in_colour_and_unsettled_jobs_are_marked():
     }
     series = {one.series: [0.04] * 100 for of_arm in jobs.values() for one in of_arm}
     first, second = steps_figure("tiny-sst2", jobs, series).axes
-    assert legend(first)[-1] == "replicate 3: never settled"
+    assert legend(first)[-1] == "replicate 4: never settled"
     assert not any("settled" in entry for entry in legend(second))
-    assert legend(second)[-1] == "replicate 0: timeout"
+    assert legend(second)[-1] == "replicate 1: timeout"
     assert (
-        of(first, "replicate 0")[0].get_color()
+        of(first, "replicate 1")[0].get_color()
         == COLOURS[0]
-        != of(second, "replicate 0")[0].get_color()
+        != of(second, "replicate 1")[0].get_color()
     )
-    assert of(first, "replicate 3")[0].get_color() != COLOURS[0]
+    assert of(first, "replicate 4")[0].get_color() != COLOURS[0]
     assert (
-        of(first, "replicate 3")[0].get_linestyle() != of(first, "replicate 0")[0].get_linestyle()
+        of(first, "replicate 3")[0].get_linestyle() != of(first, "replicate 1")[0].get_linestyle()
     )
 
 
