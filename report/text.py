@@ -4,6 +4,37 @@ from __future__ import annotations
 
 MAX_REASON = 300  # characters: a reason is a sentence, not a traceback
 MANY_RUNS = 30  # more runs are summed up: nobody reads a line for each
+# The rule for an interval that says nothing, wherever a person reads it; exports for other programs
+# have its ends. Break-evens are told otherwise: they are steps, and 1 and ∞ are telling ends.
+MOST_APART = 10.0  # times, of the value and an end of its interval
+OPEN = "open"  # in the place of the ends of such an interval
+OPEN_NOTE = (
+    f"{OPEN}: these replicates leave the value undetermined by more than a factor of {MOST_APART:g}"
+)
+
+
+def is_open(value: float | None, low: float | None, high: float | None) -> bool:
+    """Whether an interval leaves its value, which is above 0, undetermined by more than MOST_APART
+    times.
+
+    Args:
+        value: The value, as a time, a rate or a ratio.
+        low: The lower end of its interval; None where there is none or it overflowed.
+        high: The upper end; likewise. One end without the other is open.
+    """
+    if value is None or value <= 0 or (low is None and high is None):
+        return False
+    if low is None or high is None:
+        return True
+    return high > MOST_APART * value or low < value / MOST_APART
+
+
+def is_open_gain(value: float | None, low: float | None, high: float | None) -> bool:
+    """Whether the interval of a throughput gain is open: that of the ratio, which is the gain
+    plus 1.
+    """
+    one, least, most = (None if each is None else each + 1 for each in (value, low, high))
+    return is_open(one, least, most)
 
 
 def in_one_line(reason: str) -> str:

@@ -11,7 +11,7 @@ from harness.schema.verdict import Cause, Change, Finding, Series
 from report.alerts.escape import lines, one_line
 from report.alerts.events import CALM, STILL, Event, EventKind, leading, left_of
 from report.alerts.plot import PlottedCourse, bars, course_of
-from report.text import signed_percent
+from report.text import OPEN_NOTE, is_open_gain, signed_percent
 
 MOST_NAME, MOST_TITLE, MOST_CHANGED = 60, 220, 25
 SERIES = {
@@ -177,7 +177,9 @@ def _reason(finding: Finding) -> str:
 
 def _gain(finding: Finding) -> str:
     interval = ""
-    if finding.gain_low is not None and finding.gain_high is not None:
+    if is_open_gain(finding.gain, finding.gain_low, finding.gain_high):
+        interval = f" (95% interval {OPEN_NOTE})"
+    elif finding.gain_low is not None and finding.gain_high is not None:
         interval = (
             f" (95% interval {signed_percent(finding.gain_low)} to "
             f"{signed_percent(finding.gain_high)})"

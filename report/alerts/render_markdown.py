@@ -7,7 +7,7 @@ from report.alerts.escape import fenced, markdown
 from report.alerts.events import EventKind
 from report.alerts.message import Message, pair_name
 from report.alerts.plot import mermaid
-from report.text import signed_percent
+from report.text import OPEN, is_open_gain, signed_percent
 
 # Of findings and of events; an event has the sign of the state that it is named after.
 SIGNS: dict[str, str] = {
@@ -83,7 +83,9 @@ def overview_markdown(verdict: Verdict) -> str:
     rows = []
     for finding in verdict.findings[:MOST_ROWS]:
         gain = "" if finding.gain is None else signed_percent(finding.gain)
-        if finding.gain_low is not None and finding.gain_high is not None:
+        if is_open_gain(finding.gain, finding.gain_low, finding.gain_high):
+            gain += f" ({OPEN})"
+        elif finding.gain_low is not None and finding.gain_high is not None:
             gain += f" ({signed_percent(finding.gain_low)} to {signed_percent(finding.gain_high)})"
         cells = (
             f"{SIGNS[finding.state]} {finding.state}",

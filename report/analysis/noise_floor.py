@@ -17,6 +17,7 @@ from report.analysis.replicates import Arms, arms_of
 from report.analysis.statistics import throughput_gain
 from report.loading.aa_runs import declared_a_a, same_host
 from report.loading.runs import JOBS_FILE, RUN_FILE, Run, load_run, once_per_run
+from report.text import OPEN, is_open_gain
 
 Settings = tuple[object, ...]
 
@@ -37,14 +38,22 @@ class Floor:
     high: float
 
     @property
+    def is_open(self) -> bool:
+        """Whether the replicates leave what the arms differ by undetermined."""
+        middle = math.sqrt(max(0.0, 1 + self.low) * (1 + self.high)) - 1
+        return self.low <= -1 or is_open_gain(middle, self.low, self.high)
+
+    @property
     def half_width_pp(self) -> float:
         """Half the interval, in percentage points."""
         return (self.high - self.low) / 2 * 100
 
     def __str__(self) -> str:
         """ "±0.45 pp"; with its middle where the interval excludes 0, for then something tells the
-        arms apart.
+        arms apart; "open" where it is (report.text.is_open).
         """
+        if self.is_open:
+            return OPEN
         off = "" if self.low <= 0 <= self.high else f"{(self.high + self.low) / 2 * 100:+.2f} "
         return f"{off}±{self.half_width_pp:.2f} pp"
 

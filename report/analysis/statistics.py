@@ -17,6 +17,7 @@ from harness.schema.stats import (
     t_quantile,
     usable,
 )
+from report.text import OPEN, is_open_gain
 
 __all__ = [
     "CONFIDENCE",
@@ -107,8 +108,8 @@ def _variance(values: Sequence[float]) -> float:
 
 def format_gain(ratio: Estimate) -> str:
     """The throughput gain of a log ratio with its interval: "18.0% (17.1% to 18.9%)"."""
-    value, low, high = (
-        None if d is None else f"{throughput_gain(d) * 100:z.2f}%"
-        for d in (ratio.mean, ratio.low, ratio.high)
-    )
+    gains = [None if d is None else throughput_gain(d) for d in (ratio.mean, ratio.low, ratio.high)]
+    value, low, high = (None if gain is None else f"{gain * 100:z.2f}%" for gain in gains)
+    if is_open_gain(*gains):
+        return f"{value} ({OPEN})"
     return f"{value} ({low} to {high})" if low and high else f"{value}"

@@ -14,14 +14,14 @@ from report.analysis.metrics import Figure
 from report.analysis.replicates import only_interleaved
 from report.html.links import pair_id, replicates_id, run_id
 from report.loading.runs import Run
-from report.tables.columns import count, device, percent, state
+from report.tables.columns import count, device, has_open_gain, percent, state
 from report.tables.footnotes import source_notes, where_and_when
 from report.tables.gain_axis import GainAxis, gain_axis, mark_label
 from report.tables.gain_rows import gain_rows
 from report.tables.gains import PairLabel, pair_label_of
 from report.tables.predicted import WHOLE, predicted_gains
 from report.tables.rows import GainRow
-from report.text import signed_percent
+from report.text import OPEN, signed_percent
 
 # Of the forest plot, in its own units, and at either end: half of a mark's label fits.
 PLOT_WIDTH, PLOT_MARGIN = 300.0, 18.0
@@ -291,7 +291,9 @@ def gain_in_words(gain: Figure) -> str:
 
 
 def interval_in_words(gain: Figure) -> str:
-    """Its interval: "+10.6 to +52.3%"; empty without one."""
+    """Its interval: "+10.6 to +52.3%", or "open"; empty without one."""
+    if has_open_gain(gain):
+        return OPEN
     if gain.low is None or gain.high is None:
         return ""
     low, high = (signed_percent(end, _digits(gain)) for end in (gain.low, gain.high))

@@ -21,10 +21,11 @@ from report.html.answers import (
 )
 from report.html.history import SuiteHistory, slower_since
 from report.loading.runs import Run
+from report.tables.columns import has_open_gain
 from report.tables.gains import PairLabel, pair_label_of
 from report.tables.predicted import WHOLE
 from report.tables.rows import GainRow
-from report.text import in_one_line
+from report.text import OPEN, OPEN_NOTE, in_one_line
 
 MOST_SAID = 4  # sentences of an answer
 WHEN = {
@@ -150,9 +151,16 @@ def _how_sure(rows: Sequence[GainRow]) -> list[str]:
             100 * (row.throughput_gain.high - row.throughput_gain.low) / 2
             for row in measured
             if row.measure is measure
+            and not has_open_gain(row.throughput_gain)
             and row.throughput_gain.high is not None
             and row.throughput_gain.low is not None
         ]
+        opened = sum(
+            row.measure is measure and has_open_gain(row.throughput_gain) for row in measured
+        )
+        if opened:
+            of = f"{opened} of {opened + len(widths)} " if widths else ""
+            said.append(f"{of}{OPEN} {WHEN[measure]}")
         if widths:
             low, high = min(widths), max(widths)
             span = f"±{low:.1f}" + (f" to ±{high:.1f}" if high - low >= 0.05 else "")
@@ -166,6 +174,8 @@ def _how_sure(rows: Sequence[GainRow]) -> list[str]:
     if compared:
         clear = f"The 95% interval excludes 0 in {len(told)} of {len(compared)} gains."
         found = [f"{clear} Intervals {over}"]
+    if any(has_open_gain(row.throughput_gain) for row in measured):
+        found.append(f"{OPEN_NOTE.capitalize()}.")
     if counts[0] < USEFUL:
         found.append(
             f"Fewer than {USEFUL} replicates make wide intervals; more of them would narrow these."

@@ -10,10 +10,12 @@ import re
 from functools import cache
 
 from report.analysis.metrics import INFERENCE_METRICS, JOB_METRICS, PREDICTED, AnyMetric
+from report.text import OPEN_NOTE
 
 TERMS: dict[str, str] = {
     "95% interval": "The true value lies in it with 95% confidence: Student's t interval over "
-    "replicates, of the logarithm of the ratio of times.",
+    "replicates, of the logarithm of the ratio of times. "
+    f"{OPEN_NOTE.capitalize()}.",
     "A/A": "The noise floor: the 95% interval of the gain of two identical arms on the same host.",
     "Arm": "What trains a workload: a backend with its options, in a named stack.",
     "As published": "The gain as the publication printed it.",

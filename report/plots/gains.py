@@ -27,10 +27,12 @@ from report.plots.style import (
     style,
     wrapped,
 )
+from report.tables.columns import has_open_gain
 from report.tables.gain_axis import GainAxis, gain_axis, mark_label
 from report.tables.gain_rows import gain_rows
 from report.tables.gains import PairLabel, pair_label_of
 from report.tables.rows import GainRow
+from report.text import OPEN, OPEN_NOTE
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -275,6 +277,8 @@ def _legend(axes: Axes, rows: Sequence[GainRow]) -> None:
 def _numbers(row: GainRow) -> str:
     value, low, high = _gain(row)
     count = "n not published" if row.n is None else f"n = {row.n}"
+    if has_open_gain(row.throughput_gain):
+        return minus(f"{value:+z.1f} ({OPEN}), {count}")
     if low is not None and high is not None and (row.a_a or low <= 0 <= high):
         # The middle of an interval that does not tell the gain from 0 is no finding.
         return minus(f"{low:+z.1f} to {high:+z.1f}, {count}")
@@ -331,6 +335,8 @@ def _caption(rows: Sequence[GainRow], limits: tuple[float, float]) -> str:
     ends = [end for row in rows for end in _gain(row)[1:]]
     if any(end is not None and not limits[0] <= end <= limits[1] for end in ends):
         said += " An arrow: the interval goes on beyond the axis."
+    if any(has_open_gain(row.throughput_gain) for row in rows):
+        said += f" {OPEN_NOTE.capitalize()}."
     return said
 
 

@@ -24,8 +24,9 @@ from report.plots.style import (
     wrapped,
 )
 from report.tables.arm_rows import arm_rows
-from report.tables.columns import decimals
+from report.tables.columns import decimals, has_open_ratio
 from report.tables.rows import ArmRow
+from report.text import OPEN, OPEN_NOTE
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -84,6 +85,8 @@ def _figure(
         if len(panels) > 1
         else "The scale begins at 0."
     )
+    if any(has_open_ratio(row.figure(RATE)) for row in everything):
+        caption += f" {OPEN_NOTE.capitalize()}."
     said = [f"{row.workload}, {looks[row.arm].label}: {_numbers(row)}" for row in everything]
     alt = f"Bars of steady training samples per second. {listed(said)}."
     return Drawing((run.info.run, part), title, caption, alt, figure)
@@ -91,9 +94,11 @@ def _figure(
 
 def _panel(axes: Axes, workload: str, rows: Sequence[ArmRow], looks: Mapping[str, Look]) -> None:
     figures = [row.figure(RATE) for row in rows]
-    most = max([end or 0.0 for figure in figures for end in (figure.value, figure.high)])
+    # An open interval is told in words: its line would leave nothing of the bars.
+    highs = [None if has_open_ratio(figure) else figure.high for figure in figures]
+    most = max(end or 0.0 for end in [*(figure.value for figure in figures), *highs])
     for place, (row, figure) in enumerate(zip(rows, figures, strict=True)):
-        value, low, high = figure.value, figure.low, figure.high
+        value, low, high = figure.value, figure.low, highs[place]
         look = looks[row.arm]
         if value is not None:
             axes.barh(
@@ -139,5 +144,7 @@ def _numbers(row: ArmRow) -> str:
     if value is None:
         return wrapped(str(row.outcome), 44)
     digits = decimals(value)
+    if has_open_ratio(figure):
+        return f"{value:.{digits}f} ({OPEN}), n = {row.n}"
     half = f" ± {(high - low) / 2:.{digits}f}" if low is not None and high is not None else ""
     return f"{value:.{digits}f}{half}, n = {row.n}"

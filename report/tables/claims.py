@@ -34,6 +34,7 @@ from report.loading.runs import Run
 from report.tables.columns import (
     Column,
     format_number,
+    has_open_gain,
     percent,
     text,
     with_ends,
@@ -121,7 +122,13 @@ def claim_tables(parts: Sequence[TablePart[_Side]]) -> list[Table[ClaimRow]]:
         ),
         Column("Batch", text(lambda row: row.batch_size), right=True),
         Column("Pair", _pair, optional=True),
-        Column("Our gain", _ours, right=True, importance=ESSENTIAL),
+        Column(
+            "Our gain",
+            _ours,
+            right=True,
+            importance=ESSENTIAL,
+            is_open=lambda row: has_open_gain(row.throughput_gain),
+        ),
         Column("n", text(lambda row: row.n or None), right=True),
         Column(
             "Time",

@@ -12,7 +12,7 @@ from typing import Generic, TypeVar
 from report.analysis.metrics import DETAIL, ESSENTIAL, MAJOR, NORMAL, Figure, JobMetric
 from report.analysis.outcome import GainStatus, PrecisionTarget
 from report.tables.rows import AnyRow, ArmRow, GainRow, InferenceRow, TrainedRow, UtilizationRow
-from report.text import format_percent
+from report.text import OPEN, format_percent, is_open, is_open_gain
 
 R = TypeVar("R", contravariant=True)
 Shown = TypeVar("Shown", bound=AnyRow, contravariant=True)
@@ -33,6 +33,8 @@ class Column(Generic[R]):
             then NORMAL and then MAJOR ones, ESSENTIAL ones never.
         sort: The number that rows are sorted by on the page, so that rounding makes no two rows
             equal; None: by the number that is displayed.
+        is_open: Whether a cell says that an interval is open (report.text.OPEN), which a note under
+            the table then explains; None: no cell has an interval.
     """
 
     title: str
@@ -41,6 +43,7 @@ class Column(Generic[R]):
     optional: bool = False
     importance: int = NORMAL
     sort: Callable[[R], float | None] | None = None
+    is_open: Callable[[R], bool] | None = None
 
 
 @dataclass(frozen=True)
@@ -192,8 +195,14 @@ def interval_columns(metrics: Sequence[JobMetric]) -> list[Column[FiguresRow]]:
 
 
 def _interval_column(metric: JobMetric) -> Column[FiguresRow]:
+    def opened(row: FiguresRow) -> bool:
+        figure = row.figure(metric)
+        return is_open(figure.value, figure.low, figure.high)
+
     def show(row: FiguresRow) -> str:
         figure = row.figure(metric)
+        if opened(row):
+            return OPEN
         if figure.value is None or figure.low is None or figure.high is None:
             return ""
         digits = decimals(figure.value * metric.factor)
@@ -207,6 +216,7 @@ def _interval_column(metric: JobMetric) -> Column[FiguresRow]:
         optional=True,
         importance=MAJOR,
         sort=lambda row: row.figure(metric).low,
+        is_open=opened,
     )
 
 
@@ -234,13 +244,29 @@ def percent(*fractions: float | None) -> str:
     return " / ".join(map(format_percent, known)) if len(known) == len(fractions) else ""
 
 
-def with_ends(figure: Figure, printed: float | None = None) -> str:
-    """A fraction with its interval: "1.99% (1.02 to 2.99)"; empty without a value.
+def has_open_gain(gain: Figure) -> bool:
+    """Whether the interval of a throughput gain is open (report.text.is_open_gain)."""
+    return is_open_gain(gain.value, gain.low, gain.high)
+
+
+def has_open_ratio(ratio: Figure) -> bool:
+    """Whether the interval of a ratio is open (report.text.is_open)."""
+    return is_open(ratio.value, ratio.low, ratio.high)
+
+
+def with_ends(
+    figure: Figure,
+    printed: float | None = None,
+    opened: Callable[[Figure], bool] = has_open_gain,
+) -> str:
+    """A fraction with its interval: "1.99% (1.02 to 2.99)", "1.99% (open)"; empty without a value.
 
     `printed`: the value as it was published, which stands in the place of one that is computed from
-    published times.
+    published times. `opened`: whether the interval is open, by default of a throughput gain.
     """
     said = percent(figure.value if printed is None else printed)
+    if said and opened(figure):
+        return f"{said} ({OPEN})"
     if not said or figure.low is None or figure.high is None:
         return said
     low, high = (format_percent(end).removesuffix("%") for end in (figure.low, figure.high))
@@ -252,16 +278,18 @@ def fraction_column(
     rows: Sequence[Row],
     read: Callable[[Row], Figure],
     printed: Callable[[Row], float | None] = lambda row: None,
+    opened: Callable[[Figure], bool] = has_open_gain,
 ) -> Column[Row]:
     """The column of a fraction with its interval, as percentages; the title says so where any of
-    `rows` has an interval. `printed`: as of `with_ends`.
+    `rows` has an interval. `printed`, `opened`: as of `with_ends`.
     """
     return Column(
         f"{title} (95%)" if any(read(row).high is not None for row in rows) else title,
-        lambda row: with_ends(read(row), printed(row)),
+        lambda row: with_ends(read(row), printed(row), opened),
         right=True,
         importance=ESSENTIAL,
         sort=lambda row: read(row).value,
+        is_open=lambda row: opened(read(row)),
     )
 
 

@@ -12,11 +12,12 @@ from report.analysis.compare import Compared, Comparison, Item
 from report.analysis.metrics import DETAIL, ESSENTIAL, NORMAL, Figure
 from report.analysis.provenance_diff import Difference
 from report.analysis.statistics import Estimate, throughput_gain
-from report.tables.columns import Column, decimals
+from report.tables.columns import Column, decimals, has_open_gain
 from report.tables.footnotes import run_headline
 from report.tables.render import FORMATS as TABLE_FORMATS
 from report.tables.rows import Value, flat
 from report.tables.table import Document, Table, make_table
+from report.text import OPEN
 
 JSON_VERSION = 1
 FEW = 3  # gains that the verdict names
@@ -315,6 +316,7 @@ def _fraction_column(
         figure = read(row)
         low, high = _percent(figure.low, sign), _percent(figure.high, sign)
         within = f" ({low.removesuffix('%')} to {high.removesuffix('%')})" if low and high else ""
+        within = f" ({OPEN})" if has_open_gain(figure) else within
         published = printed(row)
         return f"{_percent(figure.value if published is None else published, sign)}{within}"
 
@@ -325,6 +327,7 @@ def _fraction_column(
         right=True,
         # In a narrow terminal the change stays, and what is now stays longer than what was.
         importance={"A": DETAIL, "B": NORMAL}.get(title, ESSENTIAL),
+        is_open=lambda row: has_open_gain(read(row)),
     )
 
 

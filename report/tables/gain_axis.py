@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from report.analysis.statistics import throughput_gain
+from report.tables.columns import has_open_gain
 from report.tables.rows import GainRow
 from report.text import signed_percent
 
@@ -55,16 +56,17 @@ class GainAxis:
 def gain_axis(rows: Iterable[GainRow]) -> GainAxis:
     """The axis for all gains of `rows`, zero, and their noise floors; of an interval no more than
     half as much again on either side, for that of two replicates can be so wide that nothing else
-    would be seen.
+    would be seen, and of an open one (report.text.is_open) nothing.
     """
     gains = [row for row in rows if row.log_ratio.value is not None]
+    # An open interval goes on beyond every axis on which something else can be seen.
+    determined = [row for row in gains if not has_open_gain(row.throughput_gain)]
     points = [0.0, *(row.log_ratio.value for row in gains if row.log_ratio.value is not None)]
     ends = [
         end
         for row in gains
         for end in (
-            row.log_ratio.low,
-            row.log_ratio.high,
+            *((row.log_ratio.low, row.log_ratio.high) if row in determined else ()),
             _log(row.noise_floor_throughput_gain_low),
             _log(row.noise_floor_throughput_gain_high),
         )
@@ -72,7 +74,7 @@ def gain_axis(rows: Iterable[GainRow]) -> GainAxis:
     ]
     widths = sorted(
         row.log_ratio.high - row.log_ratio.value
-        for row in gains
+        for row in determined
         if row.log_ratio.value is not None and row.log_ratio.high is not None
     )
     low, high = min(points), max(points)

@@ -29,7 +29,7 @@ from report.tables.footnotes import (
 from report.tables.padding_footnotes import padding_notes
 from report.tables.rows import GainRow
 from report.tables.switching_footnotes import switching_notes
-from report.text import MANY_RUNS
+from report.text import MANY_RUNS, OPEN_NOTE
 
 
 def gain_notes(run: Run) -> list[str]:
@@ -184,7 +184,8 @@ def _noise(run: Run, gains: list[Gain]) -> list[str]:
     )
     return [
         "A/A: half the 95% interval of the throughput gain of identical arms on this "
-        f"host{where}{middle}"
+        f"host{where}{middle}",
+        *([OPEN_NOTE] if any(floor and floor.is_open for floor in used) else []),
     ]
 
 

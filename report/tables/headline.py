@@ -26,13 +26,13 @@ from report.analysis.parity import ParityOutcome
 from report.analysis.replicates import arms_of, only_interleaved
 from report.loading.runs import Run
 from report.tables.arm_rows import backends_are_shared
-from report.tables.columns import count, device, pair_attention, workload_column
+from report.tables.columns import count, device, has_open_gain, pair_attention, workload_column
 from report.tables.full import full_rows
 from report.tables.gains import PairLabel, pair_labels
 from report.tables.predicted import WHOLE, predicted_gains
 from report.tables.rows import SIDES, FullRow, GainRow, HeadlineRow, extended
 from report.tables.table import Table, TablePart, part_of
-from report.text import format_percent, in_one_line
+from report.text import OPEN, OPEN_NOTE, format_percent, in_one_line
 
 G = TypeVar("G", bound=GainRow)
 _WHEN = {  # in the order of a sentence
@@ -109,6 +109,7 @@ def headline_tables(parts: Sequence[TablePart[HeadlineRow]]) -> list[Table[Headl
         sentences.append(f"{of_pair[0].run}: {sentence}" if len(runs) > 1 else sentence)
     title = tally(rows) + (f" (all: {', '.join(shared)})" if shared else "")
     notes = [_ONE_REPLICATE] if any(_of_one(row) for row in rows) else []
+    notes += [OPEN_NOTE] if any(has_open_gain(row.throughput_gain) for row in rows) else []
     return [Table("headline", title, (), tuple(rows), (), tuple(notes), tuple(sentences))]
 
 
@@ -224,6 +225,8 @@ def _sentence(
             said.append("parity passed" if passed else "parity not checked")
     if alone and any(_of_one(row) for row in rows):
         said.append(_ONE_REPLICATE)
+    if alone and any(has_open_gain(row.throughput_gain) for row in rows):
+        said.append(OPEN_NOTE)
     return "; ".join(said) + "."
 
 
@@ -243,7 +246,9 @@ def _within(row: HeadlineRow) -> str:
     """The text "37.0 to 47.4%, n = 4"."""
     gain = row.throughput_gain
     said = []
-    if gain.low is not None and gain.high is not None:
+    if has_open_gain(gain):
+        said.append(OPEN)
+    elif gain.low is not None and gain.high is not None:
         slower = row.verdict is GainVerdict.SLOWER
         ends = (-gain.high, -gain.low) if slower else (gain.low, gain.high)
         said.append(" to ".join(_percent(end, gain) for end in ends) + "%")
@@ -255,7 +260,12 @@ def _within(row: HeadlineRow) -> str:
 def _would_take(rows: Sequence[HeadlineRow]) -> list[str]:
     """What more replicates would make of the intervals of two or three: the same words once."""
     said: dict[tuple[str, str], list[HeadlineRow]] = {}
-    few = [row for row in rows if row.n in range(2, USEFUL) and row.outcome.ok]
+    # What an open interval foretells is as undetermined as the value.
+    few = [
+        row
+        for row in rows
+        if row.n in range(2, USEFUL) and row.outcome.ok and not has_open_gain(row.throughput_gain)
+    ]
     for row in few:
         needed, target = row.needed_replicates, row.needed_for_pp
         many = needed is None or needed > _MANY

@@ -41,6 +41,7 @@ from report.tables.columns import (
     figure_column,
     format_number,
     fraction_column,
+    has_open_ratio,
     run_column,
     split_facts,
     text,
@@ -86,7 +87,9 @@ def scaling_tables(parts: Sequence[TablePart[ScalingRow]]) -> list[Table[Scaling
         *([_NODES] if any(row.nodes != 1 for row in rows) else []),
         replace(throughput, importance=ESSENTIAL),
         Column("Speed-up", lambda row: format_number(row.speed_up.value, digits=3), right=True),
-        fraction_column("Efficiency", rows, lambda row: row.scaling_efficiency),
+        fraction_column(
+            "Efficiency", rows, lambda row: row.scaling_efficiency, opened=has_open_ratio
+        ),
         replace(figure_column(ENERGY_PER_SAMPLE), optional=True),
         count_column(),
         STATE,

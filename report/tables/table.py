@@ -14,6 +14,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from report.loading.runs import Run
 from report.tables.columns import RUN, Column
 from report.tables.rows import Value
+from report.text import OPEN_NOTE
 
 R = TypeVar("R")
 
@@ -152,9 +153,13 @@ def make_table(
     rows: Sequence[R],
     notes: Iterable[str],
 ) -> Table[R]:
-    """A table of `rows` in `columns`, without the optional columns that have nothing to say."""
+    """A table of `rows` in `columns`, without the optional columns that have nothing to say; a note
+    explains intervals that are open.
+    """
     kept = tuple(
         column for column in columns if not column.optional or any(column.show(row) for row in rows)
     )
     cells = tuple(tuple(column.show(row) for column in kept) for row in rows)
-    return Table(name, title, kept, tuple(rows), cells, tuple(dict.fromkeys(notes)))
+    of_open = [column.is_open for column in kept if column.is_open is not None]
+    explained = [OPEN_NOTE] if any(opened(row) for opened in of_open for row in rows) else []
+    return Table(name, title, kept, tuple(rows), cells, tuple(dict.fromkeys([*notes, *explained])))

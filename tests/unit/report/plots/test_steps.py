@@ -102,7 +102,7 @@ def test_arms_differ_in_colour_and_unsettled_jobs_are_marked():
     )
     assert of(first, "replicate 4")[0].get_color() != COLOURS[0]
     assert (
-        of(first, "replicate 3")[0].get_linestyle() != of(first, "replicate 1")[0].get_linestyle()
+        of(first, "replicate 4")[0].get_linestyle() != of(first, "replicate 1")[0].get_linestyle()
     )
 
 
