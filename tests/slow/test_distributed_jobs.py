@@ -19,6 +19,9 @@ from harness.launcher.outcome import Seen, judge
 from harness.launcher.process import RunningJob, run_to_end
 from harness.schema.job import JobSpec
 from harness.schema.record import State
+from report.analysis.gains import gains_of
+from report.analysis.parity import ParityOutcome
+from report.loading.runs import load_run
 
 
 def run(
@@ -150,3 +153,36 @@ def test_no_rank_is_left_after_a_stop_or_the_time_limit(how: str, tmp_path: Path
     assert judge(seen, log)[0] is (State.TIMEOUT if how == "timeout" else State.INTERRUPTED)
     for pid in (*pids, agent):
         wait_until(lambda pid=pid: not Path(f"/proc/{pid}").exists(), 5)
+
+
+def test_the_scaling_suite_proves_parity_by_one_and_by_two_processes(tmp_path: Path) -> None:
+    """The suite for GPUs, with a tiny model on the CPU."""
+    changes = ["models.roberta-base.architecture=roberta-tiny"]
+    changes += ["training.precision=fp32", "training.batch_size=8", "training.max_steps=20"]
+    changes += ["tasks.sst2.train_samples=400", "measurement.warmup_steps=5"]
+    changes += ["measurement.replicates=1", "measurement.threads=1"]
+    changes += ["measurement.contention=note"]  # other tests run on the same cores
+    command = [sys.executable, "-m", "harness.cli", "run", "scaling-gpu", "--device", "cpu"]
+    command += ["--results", str(tmp_path)]
+    for change in changes:
+        command += ["--set", change]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=400)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (folder,) = [path for path in tmp_path.iterdir() if path.is_dir()]
+    run = load_run(folder)
+    parity_runs = [job for job in run.jobs if job.parity_run]
+    assert [
+        (job.arm.name, job.workload.launch.processes, len(job.losses or ())) for job in parity_runs
+    ] == [(arm, processes, 10) for processes in (1, 2) for arm in ("pytorch", "onnxruntime")]
+    begin = [job.parity_run for job in run.jobs[:3]]
+    assert begin == [True, True, False], "what is compiled at first use is so before measuring"
+    gains = gains_of(run)
+    assert {gain.pair.workload for gain in gains} == {
+        "roberta-base-sst2-processes1",
+        "roberta-base-sst2-processes2",
+    }
+    for gain in gains:
+        assert gain.parity is not None
+        assert gain.parity.outcome is ParityOutcome.PASSED, gain.parity.reason
+        assert gain.parity.difference is not None
+        assert gain.parity.difference < 1e-4
