@@ -59,7 +59,17 @@ class Looked:
     dropped: tuple[JobSpec, ...] = ()
 
 
-Item = Work | Note | Refused | Looked
+@dataclass(frozen=True)
+class Replanned:
+    """Jobs of a group that does not fit on the device: `dropped` will not run, `added` run in their
+    place.
+    """
+
+    dropped: tuple[JobSpec, ...]
+    added: tuple[JobSpec, ...]
+
+
+Item = Work | Note | Refused | Looked | Replanned
 
 
 class Schedule:
@@ -232,6 +242,15 @@ class Schedule:
         # Room for a group of each pair, should this one not fit on the device.
         firsts = [number * (len(pairs) + 1) * most for number in range(len(groups))]
         self._names[pairs[0].workload] = ReplicateNames.of_numbers(most, firsts)
+        if len(groups) > 1:
+            yield _replanned(
+                jobs,
+                [
+                    together
+                    for first, group in zip(firsts, groups, strict=True)
+                    for together in self._of_group(_arms(group), jobs, first)
+                ],
+            )
         for first, group in zip(firsts, groups, strict=True):
             yield from self._group(group, jobs, first)
 
@@ -302,12 +321,23 @@ class Schedule:
             unfit = [record for record in records if record.state is State.OUT_OF_MEMORY]
             if unfit:
                 yield self._does_not_fit(arms, unfit[0])
+                later = [job for together in replicates[index + 1 :] for job in together]
                 if len(arms) == 2:
                     rest = [job for together in replicates[index:] for job in together]
-                    yield from self._sequential(_abba([job.alone() for job in rest]), pairs)
+                    alone = _abba([job.alone() for job in rest])
+                    yield _replanned(later, [alone])
+                    yield from self._sequential(alone, pairs)
                     return
                 firsts = [first + n * len(replicates) for n in range(1, len(pairs) + 1)]
                 self._also_groups_from(firsts, jobs)
+                yield _replanned(
+                    later,
+                    [
+                        together
+                        for pair, first_of_pair in zip(pairs, firsts, strict=True)
+                        for together in self._of_group(_arms([pair]), jobs, first_of_pair)[index:]
+                    ],
+                )
                 for pair, first_of_pair in zip(pairs, firsts, strict=True):
                     yield from self._group([pair], jobs, first_of_pair, index)
                 return
@@ -446,6 +476,14 @@ def _without(
     dropped = {job.id for item in refused for job in item.dropped}
     left = [pair for pair in pairs if (pair.baseline, pair.candidate) not in gone]
     return left, [job for job in jobs if job.id not in dropped]
+
+
+def _replanned(planned: Sequence[JobSpec], instead: Iterable[Iterable[JobSpec]]) -> Replanned:
+    """What is dropped of the planned jobs, and what of the others is new."""
+    added = {job.id: job for together in instead for job in together}
+    dropped = [job for job in planned if job.id not in added]
+    kept = {job.id for job in planned} & added.keys()
+    return Replanned(tuple(dropped), tuple(job for key, job in added.items() if key not in kept))
 
 
 def _needs(pair: Pair, job: JobSpec) -> bool:

@@ -33,6 +33,7 @@ class Display(Protocol):
     def job_event(self, event: dict[str, Any]) -> None: ...
     def job_finished(self, record: JobRecord, names: ReplicateNames) -> None: ...
     def jobs_dropped(self, jobs: Iterable[JobSpec]) -> None: ...
+    def jobs_replanned(self, dropped: Sequence[JobSpec], added: Sequence[JobSpec]) -> None: ...
     def message(self, text: str) -> None: ...
     def close(self) -> None: ...
 
@@ -51,11 +52,13 @@ class TimeLeft:
     def __init__(self, jobs: Sequence[JobSpec], finished: Iterable[JobRecord]) -> None:
         self._waiting = {job.id: (job.workload.name, job.arm.name, job.parity_run) for job in jobs}
         self._walls: dict[tuple[str, str, bool], list[float]] = {}
+        self._ended: set[str] = set()
         for record in finished:
             self.ended(record)
 
     def ended(self, record: JobRecord) -> None:
         self._waiting.pop(record.id, None)
+        self._ended.add(record.id)
         wall_s = wall_share_s(record)
         if wall_s is not None:
             key = (record.workload.name, record.arm.name, record.parity_run)
@@ -68,6 +71,12 @@ class TimeLeft:
         """These jobs will not run."""
         for job in jobs:
             self._waiting.pop(job.id, None)
+
+    def added(self, jobs: Iterable[JobSpec]) -> None:
+        """These jobs will run too, but for those that have ended before the run was resumed."""
+        for job in jobs:
+            if job.id not in self._ended:
+                self._waiting[job.id] = (job.workload.name, job.arm.name, job.parity_run)
 
     def seconds(self, running: JobSpec | None = None, ran_s: float = 0.0) -> float | None:
         """None as long as no job has ended."""
@@ -171,6 +180,11 @@ class LineDisplay:
     def jobs_dropped(self, jobs: Iterable[JobSpec]) -> None:
         self._left.dropped(jobs)
 
+    def jobs_replanned(self, dropped: Sequence[JobSpec], added: Sequence[JobSpec]) -> None:
+        self._total += len(added) - len(dropped)
+        self._left.dropped(dropped)
+        self._left.added(added)
+
     def message(self, text: str) -> None:
         try:
             print(text, file=self._stream, flush=True)
@@ -244,6 +258,11 @@ class LiveDisplay:
 
     def jobs_dropped(self, jobs: Iterable[JobSpec]) -> None:
         self._left.dropped(jobs)
+
+    def jobs_replanned(self, dropped: Sequence[JobSpec], added: Sequence[JobSpec]) -> None:
+        self._total += len(added) - len(dropped)
+        self._left.dropped(dropped)
+        self._left.added(added)
 
     def message(self, text: str) -> None:
         self._console.print(text, markup=False)

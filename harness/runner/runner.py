@@ -20,7 +20,7 @@ from harness.errors import INTERRUPTED, BenchError, is_no_space, of_the_system
 from harness.launcher.environment import visible_cards
 from harness.launcher.srun import allocation
 from harness.planning.hub import Hub
-from harness.planning.schedule import Looked, Note, Refused, Schedule, Work
+from harness.planning.schedule import Looked, Note, Refused, Replanned, Schedule, Work
 from harness.planning.stopping import Decision
 from harness.results.open_run import now_utc, open_run
 from harness.results.provenance import collect, prefixes
@@ -201,6 +201,7 @@ class _Execution:
         self.plan, self.info, self.stop, self.executor = plan, info, stop, executor
         self.folder, self.display = executor.folder, executor.display
         self.resolved, self.complete = Resolved(), False
+        self._order = [job.id for job in plan.jobs]  # in which they run
         self._remarks: set[str] = set()  # which the record has, and tables say from there
 
     def begin(self, git: Mapping[str, Any], *, resumed: bool) -> None:
@@ -245,6 +246,8 @@ class _Execution:
                     self._refuse(refusal, dropped)
                 case Looked(decision, dropped):
                     self._look(decision, dropped)
+                case Replanned():
+                    self._replan(item)
         self.complete = True
 
     def _run(self, work: Work) -> None:
@@ -254,7 +257,8 @@ class _Execution:
             BenchError: A job cannot be started, or the disk is full; what was measured is recorded.
         """
         jobs, names = [self.resolved.apply(job) for job in work.jobs], work.names
-        self.display.job_started(jobs[0], min(job.position for job in jobs) + 1, names)
+        number = min(self._order.index(job.id) for job in jobs) + 1
+        self.display.job_started(jobs[0], number, names)
         records, note = self.executor.run(jobs, work.attempt, names)
         lost = self.folder.full is not None  # their series
         if self.folder.is_full():
@@ -314,6 +318,15 @@ class _Execution:
             "what the pair does not declare:"
             + "".join(f"\n  {reason}" for reason in refusal.reasons)
         )
+
+    def _replan(self, item: Replanned) -> None:
+        """Count the added jobs in the place of the first one dropped, or at the end."""
+        dropped = {job.id for job in item.dropped}
+        places = [place for place, job_id in enumerate(self._order) if job_id in dropped]
+        at = min(places, default=len(self._order))
+        self._order[at:at] = [job.id for job in item.added]
+        self._order = [job_id for job_id in self._order if job_id not in dropped]
+        self.display.jobs_replanned(item.dropped, item.added)
 
     def _look(self, decision: Decision, dropped: Sequence[JobSpec]) -> None:
         looked = {_names(pair) for pair in decision.pairs}

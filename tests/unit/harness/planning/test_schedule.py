@@ -21,7 +21,7 @@ from runner_support import BASELINE, CANDIDATE, ended, make_job, make_plan, meas
 from harness.config import load_suite
 from harness.planning.plan import Plan
 from harness.planning.plan import make_plan as plan_of
-from harness.planning.schedule import Item, Looked, Note, Refused, Schedule, Work
+from harness.planning.schedule import Item, Looked, Note, Refused, Replanned, Schedule, Work
 from harness.schema.job import JobSpec
 from harness.schema.measurement import Adaptive
 from harness.schema.record import (
@@ -435,6 +435,18 @@ def called(items: Sequence[Item]) -> list[str]:
     ]
 
 
+def assert_counted(plan: Plan, items: Sequence[Item]) -> None:
+    """Exactly those jobs ran that were planned and not dropped, or added in their place."""
+    expected = {job.id for job in plan.jobs}
+    for item in items:
+        if isinstance(item, Replanned):
+            dropped, added = ({job.id for job in jobs} for jobs in (item.dropped, item.added))
+            assert dropped <= expected
+            assert not added & expected
+            expected = (expected - dropped) | added
+    assert {job.id for item in items if isinstance(item, Work) for job in item.jobs} == expected
+
+
 def test_an_arm_that_crashed_costs_a_group_no_second_attempt() -> None:
     records: list[JobRecord] = []
     crash = {("third", 1, 1): State.CRASHED}
@@ -468,6 +480,7 @@ def test_an_arm_that_runs_out_of_memory_splits_the_group_into_its_pairs() -> Non
     unfit = {("third", 1, 1): State.OUT_OF_MEMORY}
     items, done = play(suite_plan(*GROUP), records, group_failing(unfit))
     assert done
+    assert_counted(suite_plan(*GROUP), items)
     assert works(items) == [
         (f"{BASELINE} {CANDIDATE} third", 0),
         (f"{BASELINE} {CANDIDATE} third", 1),
@@ -501,6 +514,7 @@ def test_two_arms_of_a_pair_and_its_mirror_are_measured_sequentially_at_once() -
     unfit = {(CANDIDATE, 0, 1): State.OUT_OF_MEMORY}
     items, done = play(suite_plan(*INTERLEAVED, mirrored), records, group_failing(unfit))
     assert done
+    assert_counted(suite_plan(*INTERLEAVED, mirrored), items)
     assert works(items) == [(f"{BASELINE} {CANDIDATE}", 0)]
     alone = [r for r in records if not r.group and not r.parity_run]
     assert {(r.arm.name, r.replicate) for r in alone} == {
@@ -522,6 +536,7 @@ def test_a_group_too_large_by_its_parity_runs_is_split_beforehand() -> None:
     records: list[JobRecord] = []
     items, done = play(suite_plan(*GROUP), records, outcome)
     assert done
+    assert_counted(suite_plan(*GROUP), items)
     assert called(items) == [f"replicate {n} of group {g}" for g in (1, 2) for n in (1, 2, 3)]
     # A report names them alike, from the numbers in the records.
     names = ReplicateNames.of_numbers(3, {r.replicate for r in records if not r.parity_run})

@@ -140,3 +140,18 @@ def test_time_left_knows_of_dropped_jobs_parity_runs_and_jobs_that_run_together(
     assert TimeLeft(jobs[2:], [parity_run, ended(0, 50.0)]).seconds() == pytest.approx(50 + 26), (
         "other arm: mean of all"
     )
+
+
+def test_jobs_in_the_place_of_others_count_and_are_waited_for() -> None:
+    stream = io.StringIO()
+    display = LineDisplay(stream)
+    jobs = [make_job(position) for position in range(4)]
+    before = ended(9, 10.0)  # of a resumed run
+    display.run_started("smoke-1", jobs, [ended(0, 10.0), before], resumed=True)
+    display.jobs_replanned(jobs[2:], [make_job(position) for position in range(7, 11)])
+    display.job_started(jobs[1], 2)
+    display.close()
+    # Job 1, and 7, 8 and 10 of those added: 9 had ended.
+    assert stream.getvalue().splitlines()[-1] == (
+        "[2/6] tiny · onnxruntime · replicate 1 (about 40 s left)"
+    )
