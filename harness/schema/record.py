@@ -710,6 +710,9 @@ class Claim(Part):
     out_of_scope: list[FreeText] = Field(
         default_factory=list, description="what it was made with and this project does not measure"
     )
+    default_batch_size: int | None = Field(
+        None, description="of the script that was run, where the batch size was not published"
+    )
     measured_by: list[str] = Field(
         default_factory=list, description="suites that measure the same, in order of preference"
     )
