@@ -39,7 +39,8 @@ MEMORY_SEEN_TOGETHER_ON_CARD = (
     "memory of the card: all arms of the group were on it, and are only seen together"
 )
 MEMORY_SEEN_TOGETHER_ON_CPU = (
-    "memory: the arms of the group ran at the same time, and are only seen together"
+    "memory of a job's processes together: the arms of the group ran at the same time, and are "
+    "only seen together"
 )
 
 
