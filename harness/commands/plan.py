@@ -45,7 +45,7 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"\nthis device cannot run it: {reason}")
         return 0
     seconds, from_runs, count = estimate_s(
-        planned.jobs, request.results, suite.suite, planned.measurement.interleaved.seconds
+        planned.jobs, request.results, suite.suite, planned.measurement.interleaved
     )
     basis = (
         f"{from_runs} of {count} jobs from earlier runs"

@@ -24,7 +24,7 @@ from harness.launcher.outcome import Seen, judge
 from harness.launcher.process import RunningJob
 from harness.schema.job import JobSpec
 from harness.schema.measurement import Interleaved
-from harness.schema.record import State, TurnTimes
+from harness.schema.record import AloneTurn, State, TurnTimes
 
 LEAST_SET_UPS = 2  # at once, however small the host: jobs of a pair have always warmed up together
 CORES_OF_A_SET_UP = 2  # that it keeps busy: imports and tokenization are mostly serial
@@ -66,6 +66,7 @@ def run_replicate(
     start: Callable[[JobSpec, Path], RunningJob],
     timeout_s: float,
     observers: Observers,
+    alone_s: float = 0.0,
 ) -> GroupOutcome:
     """Run all jobs of a replicate to their end; no process of any is left when this returns or
     raises.
@@ -87,6 +88,7 @@ def run_replicate(
             host has cores and memory for.
         timeout_s: Seconds that the replicate as a whole may take.
         observers: Who watches.
+        alone_s: Seconds of the turn that each job has to itself after the last round; 0: none.
 
     Raises:
         BenchError: A job cannot be started at all.
@@ -114,7 +116,8 @@ def run_replicate(
             observers.on_started(roots, spinners.pids)
         monitor = stack.enter_context(Monitor(list(arms.values()), pairs, timeout_s, observers))
         resident = [arms[spec.arm.name] for spec in specs]
-        return _Replicate(resident, pairs, settings, monitor, spinners).run(at_once, available)
+        replicate = _Replicate(resident, pairs, settings, monitor, spinners)
+        return replicate.run(at_once, available, alone_s)
 
 
 def set_ups_at_once(cores: int, free_bytes: int) -> int:
@@ -145,20 +148,25 @@ class _Replicate:
             [(index[baseline], index[candidate]) for baseline, candidate in pairs],
         )
         self.rounds: list[tuple[Round, dict[int, Measured]]] = []
+        self.alone: dict[int, AloneTurn] = {}
         self._without: set[int] = set()  # arms that the schedule knows to be gone
 
-    def run(self, at_once: int, available: Collection[int]) -> GroupOutcome:
-        """Set up so many jobs at once on the available CPUs, and let all take turns."""
+    def run(self, at_once: int, available: Collection[int], alone_s: float) -> GroupOutcome:
+        """Set up so many jobs at once on the available CPUs, let all take turns, and then each have
+        the device to itself for so many seconds.
+        """
         problem = note = ""
         try:
             self._set_up(at_once, available)
             # Only now: jobs set themselves up on these cores too.
             self._awake = self.settings.keep_awake and not self.spinners.begin()
             self._take_turns()
-            self.spinners.end()  # now, for what the jobs have left to do is not measured
             if early := [arm for arm in self.arms if arm.trained and not arm.left]:
                 note = self._ended_early(early)
                 problem = note if self.schedule.counted_rounds < LEAST_ROUNDS else ""
+            elif alone_s:
+                self._stay_alone(alone_s)
+            self.spinners.end()  # now, for what the jobs have left to do is not measured
             for arm in self.arms:
                 arm.finish()
             self.monitor.until(lambda: all(arm.running.done for arm in self.arms), together=False)
@@ -215,6 +223,23 @@ class _Replicate:
                 self.schedule.add({index: turn for index, (turn, *_) in measured.items()})
                 self.rounds.append((round_, measured))
 
+    def _stay_alone(self, seconds: float) -> None:
+        """A turn of so many seconds for each arm, in which telemetry sees nothing but this arm."""
+        for index, arm in enumerate(self.arms):
+            mine = [measured[index][0] for _, measured in self.rounds if index in measured]
+            if not arm.waiting or not mine:
+                continue
+            step_s = fmean(fmean(turn.timed_s) for turn in mine)
+            arm.go(0, math.ceil(seconds / step_s), counts=False)
+            self.monitor.until(partial(_turn_is_over, arm))
+            if arm.turn is not None:
+                self.alone[index] = AloneTurn(
+                    steps=len(arm.turn.timed_s),
+                    step_s=fmean(arm.turn.timed_s),
+                    begin_ns=arm.begin_ns,
+                    end_ns=arm.end_ns,
+                )
+
     def _tell_who_left(self) -> None:
         for index, arm in enumerate(self.arms):
             if arm.left and index not in self._without:
@@ -260,6 +285,7 @@ class _Replicate:
             pilot=sum(round_.pilot for round_, *_ in mine),
             switch_s=switch_s,
             switch_standard_error_s=switch_error_s,
+            alone=self.alone.get(index),
             levers=done,
         )
 

@@ -59,7 +59,7 @@ class ResidentJob:
         self.levers: dict[str, Any] | None = None  # of its `ready`
         self.trained = False  # training is over, by `finish` or by itself
         self.turn: MeasuredTurn | None = None  # of the turn under way or just over
-        self.begin_ns = 0
+        self.begin_ns = self.end_ns = 0  # of that turn
         self.host: dict[str, float] = {}
         self._turn: tuple[int, int] | None = None  # lead-in and timed steps of the turn under way
 
@@ -118,11 +118,8 @@ class ResidentJob:
                     raise ValueError(
                         f"a turn of {len(lead_in_s)} + {len(timed_s)} steps was not asked for"
                     )
-                self.turn, self.begin_ns, self._turn = (
-                    MeasuredTurn(lead_in_s, timed_s),
-                    event["begin_ns"],
-                    None,
-                )
+                self.turn, self._turn = MeasuredTurn(lead_in_s, timed_s), None
+                self.begin_ns, self.end_ns = event["begin_ns"], event["end_ns"]
                 self.host = {
                     str(name): float(value) for name, value in dict(event.get("host") or {}).items()
                 }

@@ -28,7 +28,7 @@ and runner to worker, which reads them only before it sets itself up and while p
 
 begin     cores [..] or null: the job may set itself up, on these CPUs or on those of its turns
 go        lead_in, steps, counts: a turn of `lead_in` untimed and `steps` timed steps; counts: false
-          in the pilot
+          in the pilot, and in the turn that a job has to itself at the end
 finish    end the training here
 """
 
@@ -94,9 +94,10 @@ def turn_seconds(event: dict[str, Any]) -> tuple[list[float], list[float]]:
     if (
         not isinstance(event.get("step"), int)
         or not isinstance(event.get("begin_ns"), int)
+        or not isinstance(event.get("end_ns"), int)
         or not columns[1]
     ):
-        raise ValueError("turn needs step, begin_ns and at least one timed step")
+        raise ValueError("turn needs step, begin_ns, end_ns and at least one timed step")
     return columns  # type: ignore[return-value]
 
 

@@ -20,6 +20,7 @@ from statistics import NormalDist, fmean, median
 
 from harness.schema.glue import GLUE, TRAIN
 from harness.schema.job import JobSpec
+from harness.schema.measurement import ALONE_REPLICATES, Interleaved
 from harness.schema.terms import SUITES
 from harness.schema.workload import Task, Workload
 
@@ -139,14 +140,18 @@ def expected_longest(
 
 
 def estimate_s(
-    jobs: Iterable[JobSpec], results: Path, suite: str, turn_seconds: float = 0.0
+    jobs: Iterable[JobSpec],
+    results: Path,
+    suite: str,
+    interleaved: Interleaved | None = None,
 ) -> tuple[float, int, int]:
     """(seconds for all jobs, how many of them were estimated from earlier runs, how many there
     are).
 
-    `turn_seconds`: measured time of a replicate of an interleaved group, of which each of its jobs
-    counts its share.
+    `interleaved`: how the jobs of a group take turns. Each counts its share of a replicate's
+    measured time, and the turn that it has to itself.
     """
+    interleaved = interleaved or Interleaved()
     known = _earlier_walls(results, suite)
     total, from_runs, count = 0.0, 0, 0
     for job in jobs:
@@ -160,9 +165,10 @@ def estimate_s(
             )
         )
         if earlier is None:
-            earlier = (
-                NOMINAL_START_S + turn_seconds / len(job.group) if job.group else _guess_s(job)
-            )
+            turns_s = interleaved.seconds / max(1, len(job.group))
+            if job.replicate < ALONE_REPLICATES:
+                turns_s += interleaved.alone_on(job.device)
+            earlier = NOMINAL_START_S + turns_s if job.group else _guess_s(job)
         else:
             from_runs += 1
         total += earlier

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from harness.planning.estimate import steps_of
 from harness.planning.plan import Plan
 from harness.schema.job import JobSpec
-from harness.schema.measurement import Interleaved, Measurement
+from harness.schema.measurement import ALONE_REPLICATES, Interleaved, Measurement
 from harness.schema.workload import Training
 
 MOST_SHOWN = 24  # jobs of a workload, listed in order
@@ -39,7 +39,7 @@ def outline(plan: Plan) -> str:
             f"replicates or {target.budget_minutes:g} min of a workload"
         )
     if measurement.protocol == "interleaved":
-        lines.append(_interleaved(measurement.interleaved))
+        lines.append(_interleaved(measurement.interleaved, plan.jobs[0].device))
     if replicates and (reruns := _reruns(measurement, plan.jobs[0].device)):
         lines.append(reruns)
     for workload in dict.fromkeys(job.workload.name for job in plan.jobs):
@@ -71,7 +71,7 @@ def _times(most: int) -> str:
     return "once" if most == 1 else f"up to {most} times"
 
 
-def _interleaved(settings: Interleaved) -> str:
+def _interleaved(settings: Interleaved, device: str) -> str:
     steps = (
         "as many steps as the noise asks for"
         if settings.steps == "auto"
@@ -82,6 +82,11 @@ def _interleaved(settings: Interleaved) -> str:
     if settings.lead_in_steps:
         parts.append(f"each turn begins with {lead_in}")
     parts.append(f"{settings.seconds:g} s a replicate")
+    if alone_s := settings.alone_on(device):
+        parts.append(
+            f"at the end of {ALONE_REPLICATES} replicates each arm alone for {alone_s:g} s, to "
+            "read its use of the device"
+        )
     if settings.cores:
         parts.append(
             f"all jobs share the same {cores}"

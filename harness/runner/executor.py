@@ -14,11 +14,11 @@ from harness.launcher.process import LaunchOptions, RunningJob, run_to_end
 from harness.results.open_run import now_utc
 from harness.results.run_folder import RunFolder
 from harness.runner.display import Display
-from harness.runner.record_builder import Execution, RecordBuilder, settled
+from harness.runner.record_builder import Execution, RecordBuilder, alone_timing, settled
 from harness.runner.signals import Stop
 from harness.schema.job import JobSpec
-from harness.schema.measurement import Interleaved
-from harness.schema.record import JobRecord, State
+from harness.schema.measurement import ALONE_REPLICATES, Interleaved
+from harness.schema.record import JobRecord, State, TurnTimes
 from harness.schema.replicates import ONE_GROUP, ReplicateNames
 from harness.telemetry.session import Sampling
 from harness.worker import backends
@@ -127,6 +127,7 @@ class Executor:
                 logs,
                 pairs=self._pairs(jobs),
                 settings=self._with_known_length(jobs[0]),
+                alone_s=self._alone_s(jobs[0]),
                 start=self._start,
                 timeout_s=self.plan.timeout_s,
                 observers=Observers(
@@ -167,20 +168,30 @@ class Executor:
         its pilot.
         """
         settings = self.plan.measurement.interleaved
-        for record in self.folder.latest().values():
-            same = (record.workload.name, record.arm.name, record.group) == (
-                job.workload.name,
-                job.arm.name,
-                job.group,
-            )
-            if (
-                settings.steps == "auto"
-                and same
-                and record.state is State.OK
-                and record.turns is not None
-            ):
-                settings = settings.replace(steps=record.turns.steps[-1])
+        if settings.steps == "auto":
+            for turns in self._earlier_turns(job).values():
+                settings = settings.replace(steps=turns.steps[-1])
         return settings
+
+    def _alone_s(self, job: JobSpec) -> float:
+        """Seconds of the turn that each arm has to itself; 0 where nothing is read in it, or
+        where enough replicates of this group have had it.
+        """
+        had = [turns for turns in self._earlier_turns(job).values() if turns.alone is not None]
+        if not self.plan.telemetry_interval_s or len(had) >= ALONE_REPLICATES:
+            return 0.0
+        return self.plan.measurement.interleaved.alone_on(job.device)
+
+    def _earlier_turns(self, job: JobSpec) -> dict[int, TurnTimes]:
+        """What this arm did in the replicates of this group that ended well, by replicate."""
+        return {
+            record.replicate: record.turns
+            for record in self.folder.latest().values()
+            if record.state is State.OK
+            and record.turns is not None
+            and (record.workload.name, record.arm.name, record.group)
+            == (job.workload.name, job.arm.name, job.group)
+        }
 
     def _ended(self, job: JobSpec, seen: Seen, name: str) -> Execution:
         """How a job ended, with its series written under this name."""
@@ -208,4 +219,10 @@ class Executor:
             f"series/{name}.telemetry.parquet",
             until_ns=result.inference.begin_ns if result.inference else None,
         )
-        return replace(execution, telemetry=telemetry)
+        turn = execution.turns.alone if execution.turns is not None else None
+        alone = alone_timing(turn, result.timing) if turn is not None else None
+        return replace(
+            execution,
+            telemetry=telemetry,
+            alone=sampling.look_at(alone) if alone is not None else None,
+        )

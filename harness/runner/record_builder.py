@@ -14,12 +14,15 @@ from harness.results.host import device_name
 from harness.results.mfu import efficiency
 from harness.runner.contention import observe
 from harness.schema.job import JobSpec
+from harness.schema.measurement import SETTLES_S
 from harness.schema.record import (
+    AloneTurn,
     GpuTelemetry,
     Host,
     JobRecord,
     State,
     Telemetry,
+    Timing,
     TurnTimes,
     WorkerResult,
 )
@@ -31,6 +34,13 @@ SEEN_TOGETHER_ON_CARD = (
 )
 SEEN_TOGETHER_ON_CPU = (
     "CPU time and memory: the arms of the group ran at the same time, and are only seen together"
+)
+MEMORY_SEEN_TOGETHER_ON_CARD = (
+    "memory of the card: all arms of the group were on it, and are only seen together"
+)
+MEMORY_SEEN_TOGETHER_ON_CPU = (
+    "memory of a job's processes together: the arms of the group ran at the same time, and are "
+    "only seen together"
 )
 
 
@@ -49,6 +59,7 @@ class Execution:
         log: File with all that its processes printed.
         turns: Of a job that took turns, what it did in them.
         telemetry: What the sampler saw; None: none was running.
+        alone: What it saw in the turn that a job of a group had to itself; None: it had none.
     """
 
     job: JobSpec
@@ -61,6 +72,7 @@ class Execution:
     log: str | None = None
     turns: TurnTimes | None = None
     telemetry: Telemetry | None = None
+    alone: Telemetry | None = None
 
     @property
     def result(self) -> WorkerResult:
@@ -104,7 +116,7 @@ class RecordBuilder:
         job, seen, result = execution.job, execution.seen, execution.result
         telemetry, code = execution.telemetry, seen.exit_code
         if telemetry is not None and together:
-            telemetry = of_its_own(telemetry, job.device)
+            telemetry = of_its_own(telemetry, job.device, execution.alone)
         if telemetry is not None and job.workload.launch.nodes > 1:
             telemetry = of_first_node(telemetry, job.workload.launch.nodes)
         fields = {
@@ -202,48 +214,59 @@ def of_first_node(telemetry: Telemetry, nodes: int) -> Telemetry:
     return telemetry.replace(joules_per_sample=None, unreadable=[*telemetry.unreadable, why])
 
 
-def of_its_own(telemetry: Telemetry, device: str) -> Telemetry:
-    """A job's telemetry where another job was resident: without what cannot be told apart.
+def of_its_own(telemetry: Telemetry, device: str, alone: Telemetry | None = None) -> Telemetry:
+    """A job's telemetry where other jobs were resident: without what cannot be told apart.
 
-    The series keeps it. Missing here are, of the card, utilization, memory, power and energy, and
-    of the job's process tree the CPU time and memory, which are those of all jobs of the group.
+    The series keeps it. Of the card, memory is missing, and of the job's process tree too: they are
+    those of all jobs of the group. CPU time, utilization, power and energy are those of the turn
+    that the job had to itself, and missing if it had none.
 
     Args:
         telemetry: What the sampler saw.
         device: On which the jobs trained, `cpu` or `cuda`.
+        alone: What it saw in the job's turn to itself; None: it had none.
     """
-    together = SEEN_TOGETHER_ON_CPU if device == "cpu" else SEEN_TOGETHER_ON_CARD
-    return Telemetry(
-        interval_s=telemetry.interval_s,
-        window_s=telemetry.window_s,
-        samples=telemetry.samples,
-        missed_ticks=telemetry.missed_ticks,
-        cores=telemetry.cores,
-        host_cpu_share_mean=telemetry.host_cpu_share_mean,
-        job_cores=telemetry.job_cores,
-        job_cores_busy_mean=telemetry.job_cores_busy_mean,
-        others_cpu_share_mean=telemetry.others_cpu_share_mean,
-        stopped_s=telemetry.stopped_s,
-        covered_share=telemetry.covered_share,
-        gpus=[_card_of_its_own(gpu) for gpu in telemetry.gpus],
+    if alone is None:
+        together = SEEN_TOGETHER_ON_CPU if device == "cpu" else SEEN_TOGETHER_ON_CARD
+    else:
+        together = MEMORY_SEEN_TOGETHER_ON_CPU if device == "cpu" else MEMORY_SEEN_TOGETHER_ON_CARD
+    cards = {gpu.index: gpu for gpu in alone.gpus} if alone is not None else {}
+    return telemetry.replace(
+        job_cpu_share_mean=alone.job_cpu_share_mean if alone is not None else None,
+        job_rss_peak_bytes=None,
+        joules_per_sample=alone.joules_per_sample if alone is not None else None,
+        alone_s=alone.window_s if alone is not None else None,
+        gpus=[_card_of_its_own(gpu, cards.get(gpu.index)) for gpu in telemetry.gpus],
         unreadable=[*telemetry.unreadable, together],
-        series=telemetry.series,
     )
 
 
-def _card_of_its_own(gpu: GpuTelemetry) -> GpuTelemetry:
-    return GpuTelemetry(
-        index=gpu.index,
-        uuid=gpu.uuid,
-        name=gpu.name,
-        memory_total_bytes=gpu.memory_total_bytes,
-        power_limit_w=gpu.power_limit_w,
-        samples=gpu.samples,
-        sm_clock_median_mhz=gpu.sm_clock_median_mhz,
-        sm_clock_p10_mhz=gpu.sm_clock_p10_mhz,
-        memory_clock_median_mhz=gpu.memory_clock_median_mhz,
-        temperature_max_c=gpu.temperature_max_c,
-        clock_limits=gpu.clock_limits,
-        foreign_processes=gpu.foreign_processes,
-        unreadable=gpu.unreadable,
+def _card_of_its_own(gpu: GpuTelemetry, alone: GpuTelemetry | None) -> GpuTelemetry:
+    return gpu.replace(
+        utilization_mean=alone.utilization_mean if alone is not None else None,
+        utilization_p10=alone.utilization_p10 if alone is not None else None,
+        memory_utilization_mean=alone.memory_utilization_mean if alone is not None else None,
+        memory_peak_bytes=None,
+        power_mean_w=alone.power_mean_w if alone is not None else None,
+        energy_j=alone.energy_j if alone is not None else None,
+        energy_source=alone.energy_source if alone is not None else None,
+    )
+
+
+def alone_timing(turn: AloneTurn, timing: Timing) -> Timing | None:
+    """The turn that a job had to itself as a steady window of its own, without what settles in its
+    first second; None if nothing is left of it.
+
+    Args:
+        turn: The turn.
+        timing: Of the job, which says how many samples a step has.
+    """
+    begin_ns = turn.begin_ns + round(1e9 * SETTLES_S)
+    if turn.end_ns <= begin_ns:
+        return None
+    rate, step_s = timing.steady_samples_per_s, timing.steady_step_s
+    return Timing(
+        steady_begin_ns=begin_ns,
+        steady_end_ns=turn.end_ns,
+        steady_samples_per_s=rate * step_s / turn.step_s if rate and step_s else None,
     )

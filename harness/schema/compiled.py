@@ -2,9 +2,10 @@
 
 An arm with `options: {compile_cache: true}` compiles in one job, usually its first, and loads the
 graphs in the others. Set-ups are then cold or warm. Steps in the steady state may differ too: with
-PyTorch 2.11 on an H200 they took 4 to 5% longer after compiling than after loading, both held
-against an eager arm of the same replicate (the runs glue-sst2-today-*-20261130-*). Replicates of
-both kinds are not exchangeable, and an interval over them means little.
+PyTorch 2.11 on an H200 they took 4 to 5% longer after compiling than after loading in three runs,
+both held against an eager arm of the same replicate, and as long in two others (the runs
+glue-sst2-today-*-20261130-*). Replicates of both kinds are not exchangeable, and an interval over
+them means little.
 """
 
 from __future__ import annotations

@@ -4,11 +4,17 @@ stop.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
 from harness.schema.workload import MOST_REPLICATES, MOST_SECONDS, Inference, Strict
+
+ALONE_S = 2.0  # of a turn that an arm has to itself
+# Of a group, that end with such turns: the first alone may be a cold one, which does not count.
+ALONE_REPLICATES = 2
+# NVML's utilization and power look back up to a second: the first one still shows the arm before.
+SETTLES_S = 1.0
 
 
 class Adaptive(Strict):
@@ -86,6 +92,28 @@ class Interleaved(Strict):
         description="a process spins on each of the jobs' cores during the turns, and yields to "
         "everything else: a core that halts in each wait for the GPU wakes up late; needs `cores`",
     )
+
+    alone_seconds: Annotated[float, Field(ge=0, le=MOST_SECONDS)] | Literal["auto"] = Field(
+        "auto",
+        description="a last turn of each arm in two replicates, in which utilization, power and "
+        "energy are read after its first second, for turns are too short for that; not part of "
+        "`seconds`; 0: none; auto: 2 on a GPU, none on a CPU",
+    )
+
+    def alone_on(self, device: str) -> float:
+        """Seconds of the turn that each arm has to itself on `cpu` or `cuda`; 0: it has none."""
+        if self.alone_seconds == "auto":
+            return ALONE_S if device == "cuda" else 0.0
+        return self.alone_seconds
+
+    @model_validator(mode="after")
+    def _something_is_read_alone(self) -> Interleaved:
+        if self.alone_seconds != "auto" and 0 < self.alone_seconds <= SETTLES_S:
+            raise ValueError(
+                f"`alone_seconds: {self.alone_seconds:g}` leaves nothing to be read: the first "
+                f"{SETTLES_S:g} s are left out, so it must be 0 or more than that"
+            )
+        return self
 
     @model_validator(mode="after")
     def _awake_are_the_cores_of_the_jobs(self) -> Interleaved:

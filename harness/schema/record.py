@@ -220,6 +220,17 @@ class Fingerprint(Part):
     training_arguments: dict[str, Any] = Field(default_factory=dict)
 
 
+class AloneTurn(Part):
+    """A job's last turn in a replicate, in which it had the device to itself for so long that
+    telemetry can be read. Its steps count in no gain.
+    """
+
+    steps: Count
+    step_s: Seconds = Field(description="mean seconds of its steps")
+    begin_ns: Count = Field(description="when its first step began (CLOCK_MONOTONIC)")
+    end_ns: Count
+
+
 class TurnTimes(Part):
     """What a job of the interleaved protocol did, one entry per round of turns; entries of equal
     index in the jobs of a replicate are of one round.
@@ -267,6 +278,9 @@ class TurnTimes(Part):
         "and more, the pilot's included; null: there were fewer than two such turns",
     )
     switch_standard_error_s: Quantity | None = None
+    alone: AloneTurn | None = Field(
+        None, description="null: it had no turn to itself, or its training ended before"
+    )
     levers: dict[str, Any] = Field(
         default_factory=dict,
         description="what was done against noise: cores, …; kept_awake (with `keep_awake` alone: "
@@ -384,6 +398,11 @@ class Telemetry(Part):
     )
     joules_per_sample: Quantity | None = Field(
         None, description="all cards' energy per training sample in the window"
+    )
+    alone_s: Seconds | None = Field(
+        None,
+        description="of a job that took turns: seconds of its turn to itself over which CPU time, "
+        "utilization, power and energy were read, instead of over the window; null: it had none",
     )
     gpus: list[GpuTelemetry] = Field(default_factory=list)
     unreadable: list[FreeText] = Field(default_factory=list)
@@ -709,6 +728,9 @@ class Claim(Part):
     versions: FreeText = Field("", description="of packages, as published; empty: not published")
     out_of_scope: list[FreeText] = Field(
         default_factory=list, description="what it was made with and this project does not measure"
+    )
+    default_batch_size: int | None = Field(
+        None, description="of the script that was run, where the batch size was not published"
     )
     measured_by: list[str] = Field(
         default_factory=list, description="suites that measure the same, in order of preference"

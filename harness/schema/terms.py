@@ -27,7 +27,10 @@ PROTOCOLS = {"epochs": "sequential", "blocks": "interleaved"}
 # Of suites in configs/: the name before and the name now.
 SUITES = {"glue-sst2-blocks": "glue-sst2-interleaved"}
 # Of suites: settings that came later, and their values that change nothing.
-ADDED: dict[Path, Any] = {("measurement", "interleaved", "keep_awake"): False}
+ADDED: dict[Path, Any] = {
+    ("measurement", "interleaved", "keep_awake"): False,
+    ("measurement", "interleaved", "alone_seconds"): "auto",
+}
 # Of records and of the specifications of jobs.
 PARTNER, GROUP = "partner", "group"  # one other arm; since there are groups, all arms
 FIELDS = {"launch": "replicate", "twin": "parity_run", "blocks": "turns"}

@@ -181,6 +181,13 @@ class Sampling:
             telemetry = telemetry.replace(unreadable=[*telemetry.unreadable, self.problem])
         return telemetry
 
+    def look_at(self, timing: Timing) -> Telemetry:
+        """Stop, and say what was seen in another steady window; nothing is written."""
+        from harness.telemetry.summary import summarise
+
+        self.stop()
+        return summarise(self.series(), timing)
+
 
 def _environment() -> dict[str, str]:
     """The runner's own, in which `harness` can be imported from wherever this package lies."""

@@ -89,8 +89,11 @@ def floors_of(run: Run) -> list[Floor]:
 
 
 def floor_for(gain: Gain, arms: Arms, floors: list[Floor]) -> Floor | None:
-    """The first floor of the same measure, settings and protocol; one of an arm of the pair goes
-    before others.
+    """The floor of the same measure, settings and protocol that a gain has to stand out from.
+
+    One of an arm of the pair goes before others, and the latest run before earlier ones. A group of
+    identical arms has several pairs: the one with the widest interval is taken, and one whose
+    interval excludes 0 before all others.
     """
     baseline, candidate = arms.of_pair(gain.pair)
     jobs = [*baseline.values(), *candidate.values()]
@@ -101,7 +104,9 @@ def floor_for(gain: Gain, arms: Arms, floors: list[Floor]) -> Floor | None:
     if not fitting:
         return None
     of_pair = [_nameless(job.arm) for job in jobs]
-    return next((floor for floor in fitting if floor.arm in of_pair), fitting[0])
+    first = next((floor for floor in fitting if floor.arm in of_pair), fitting[0])
+    alike = [floor for floor in fitting if (floor.run, floor.arm) == (first.run, first.arm)]
+    return max(alike, key=lambda floor: (not floor.low <= 0 <= floor.high, floor.half_width_pp))
 
 
 def _floors_in(run: Run) -> list[Floor]:

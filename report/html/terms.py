@@ -95,7 +95,7 @@ _PATTERNS: tuple[tuple[str, str], ...] = (
     (r"Gain, .*|Throughput( gain)?\b.*", "T_baseline / T_candidate − 1, from unrounded times"),
     (r".* against", "what the gain is over"),
     (r".*±95%.*", _HALF_WIDTH),
-    (r".*samples\(/s\).*", "samples per second, mean over replicates"),
+    (r".*[Ss]amples\(/s\).*", "samples per second, mean over replicates"),
     (r".*\(ms\) mean/p50/p95", "milliseconds for each batch: mean, median, 95th percentile"),
     (r"Runtime\(s\).*predicted", "seconds end to end, predicted from set-up and steady steps"),
     (r"Cold set-up\(s\)", "set-up in seconds where nothing had been compiled before"),
@@ -104,6 +104,7 @@ _PATTERNS: tuple[tuple[str, str], ...] = (
     (r"Steady step\b.*", "milliseconds for each step after the warm-up"),
     (r"Runtime\b.*", "seconds end to end, as Trainer reports them"),
     (r"Break-even step", TERMS["Break-even"]),
+    (r"Efficiency\b.*", TERMS["Efficiency"]),
     (r"Value\b.*", TERMS["Value"]),
 )
 

@@ -24,6 +24,7 @@ from report.tables.columns import (
     has_open_gain,
     pair_attention,
     qualifications,
+    run_column,
     split_facts,
     state_if_telling,
     with_ends,
@@ -79,13 +80,17 @@ def answer_tables(parts: Sequence[TablePart[AnswerRow]]) -> list[Table[AnswerRow
         if len(candidates) == 1
         else Column("Gain of", label, importance=ESSENTIAL)
     )
-    columns: list[Column[AnswerRow]] = [
+    apart: list[Column[AnswerRow]] = [
         MODEL,
         OPTIONAL_BATCH,
         *facts,
         *workload_column(rows),
         Column("GPU", device_or_published),
         against,
+    ]
+    columns: list[Column[AnswerRow]] = [
+        *_run_column(apart, rows),
+        *apart,
         Column(
             "Gain, end to end",
             _end_to_end,
@@ -112,6 +117,16 @@ def answer_tables(parts: Sequence[TablePart[AnswerRow]]) -> list[Table[AnswerRow
         legend.append(_NO_PARITY)
     title = f"How much faster training is{shared}:"
     return [make_table("answer", title, columns, rows, notes_of(parts, legend))]
+
+
+def _run_column(
+    apart: Sequence[Column[AnswerRow]], rows: Sequence[AnswerRow]
+) -> Sequence[Column[AnswerRow]]:
+    """The column of the run, only where rows of several runs look the same in `apart`."""
+    runs: dict[tuple[str, ...], set[str]] = {}
+    for row in rows:
+        runs.setdefault(tuple(column.show(row) for column in apart), set()).add(row.run)
+    return run_column(rows) if any(len(names) > 1 for names in runs.values()) else []
 
 
 def _merged(measures: Measured) -> AnswerRow:

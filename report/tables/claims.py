@@ -3,7 +3,7 @@
 The published side comes from runs that hold a claim (harness.schema.record.Claim), the measured
 side from all other runs that are named with them. Of several measured pairs that answer a claim one
 stands in the table, and the others under it: one of a whole training, measured or predicted, whose
-arms differ in nothing but the backend, with the narrowest interval.
+arms differ in nothing but the backend, at the batch size of the claim, with the narrowest interval.
 """
 
 from __future__ import annotations
@@ -45,6 +45,7 @@ from report.tables.predicted import WHOLE, predicted_gains
 from report.tables.rows import ClaimRow, GainRow, Row
 from report.tables.table import Table, TablePart, make_table, part_of
 
+_BATCH_SIZE = "workload.training.batch_size"
 NOT_MEASURED, OTHER_WORK = "not measured yet", "other work"
 _MEASURES = (END_TO_END, WHOLE, STEADY_STATE)  # in order of preference
 _RUNTIMES: dict[str, JobMetric] = {END_TO_END.key: RUNTIME, WHOLE.key: PREDICTED_RUNTIME}
@@ -298,11 +299,15 @@ def _rank(published: Published, side: _Side) -> tuple[object, ...]:
     theirs = published.baseline
     low, high = side.gain.throughput_gain.low, side.gain.throughput_gain.high
     precision = theirs.workload.training.precision if theirs is not None else side.precision
+    batch_size = published.claim.default_batch_size
+    if batch_size is None and theirs is not None:
+        batch_size = known(theirs, _BATCH_SIZE, theirs.workload.training.batch_size)
     return (
         side.gain.outcome.ok,
         side.precision == precision,
         side.gain.measure is not STEADY_STATE,
         not side.gain.differs and not side.baseline.arm.options,
+        side.batch_size == batch_size,
         -math.inf if low is None or high is None else low - high,
         -[measure.key for measure in _MEASURES].index(side.gain.measure.key),
         side.baseline.sources.data != "synthetic",
@@ -370,7 +375,9 @@ def _known_differences(published: Published, answer: _Side | None) -> list[str]:
     for name, label, read in _COMPARED:
         here = read(ours)
         if theirs is None or known(theirs, name, here) is None:
-            unknown.append(f"{label} ({here} here)")
+            default = claim.default_batch_size if name == _BATCH_SIZE else None
+            is_default = f", the script's default is {default}" if default is not None else ""
+            unknown.append(f"{label} ({here} here{is_default})")
         elif read(theirs) != here:
             said.append(f"{label}: {read(theirs)} there, {here} here")
     if claim.versions:
@@ -397,7 +404,7 @@ def _length(job: JobRecord) -> str:
 
 _COMPARED = (
     ("workload.training.precision", "precision", lambda job: job.workload.training.precision),
-    ("workload.training.batch_size", "batch size", lambda job: job.workload.training.batch_size),
+    (_BATCH_SIZE, "batch size", lambda job: job.workload.training.batch_size),
     ("workload.training.max_seq_length", "length", _length),
     ("workload.training.epochs", "epochs", lambda job: f"{job.workload.training.epochs:g}"),
     ("sources.train_samples", "samples", lambda job: f"{job.sources.train_samples or 0:,}"),

@@ -89,6 +89,12 @@ def how_measured(job: JobRecord) -> list[str]:
         said.append(
             f"MFU is of the data sheet's {job.efficiency.peak_flops_per_s / 1e12:g} TFLOP/s"
         )
+    if job.telemetry is not None and job.telemetry.alone_s is not None:
+        what = "utilization, power and energy" if job.telemetry.gpus else "the job's shares"
+        said.append(
+            f"arms that took turns: {what} are of a turn that the arm had to itself at the end of "
+            "a replicate, without its first second; one or two replicates had it"
+        )
     cards = cards_of(job)
     if len(cards) > 1:
         how = (

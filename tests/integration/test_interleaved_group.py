@@ -84,6 +84,38 @@ def test_a_whole_replicate(replicate: Replicate) -> None:
     assert replicate.pids == tuple(job.pid for job in replicate.jobs)
 
 
+def test_each_arm_has_a_last_turn_to_itself_that_counts_nowhere(replicate: Replicate) -> None:
+    jobs = group_of(replicate.folder, ("base", "cand"), options=({}, {"step_s": 0.02}))
+    outcome = replicate.run(jobs, SETTINGS, alone_s=1.5)
+    assert (outcome.problem, outcome.note) == ("", "")
+    last = [(arm, event) for arm, event in replicate.named("turn")][-2:]
+    assert [arm for arm, _ in last] == ["base", "cand"]
+    for times, (_, event), steps, step_s in zip(
+        outcome.turns, last, (150, 75), (0.01, 0.02), strict=True
+    ):
+        assert len(times.steps) == 10
+        assert times.alone is not None
+        assert (times.alone.steps, times.alone.step_s) == (steps, pytest.approx(step_s))
+        assert (times.alone.begin_ns, times.alone.end_ns) == (event["begin_ns"], event["end_ns"])
+        assert max(times.begin_ns) < times.alone.begin_ns
+        assert event["lead_in_s"] == []
+
+
+@pytest.mark.parametrize("at", [15, 99])
+def test_training_that_ends_in_the_turn_to_itself_is_a_result(
+    replicate: Replicate, at: int
+) -> None:
+    """With 99 it does not: 14 rounds and the turn to itself are all."""
+    jobs = group_of(replicate.folder, ("base", "cand"), options=({}, {"do": "end early", "at": at}))
+    outcome = replicate.run(jobs, SETTINGS, alone_s=1.5)
+    assert (outcome.problem, outcome.note) == ("", "")
+    assert states(replicate, outcome) == [State.OK, State.OK]
+    baseline, candidate = outcome.turns
+    assert len(baseline.steps) == len(candidate.steps) == 14
+    assert baseline.alone is not None
+    assert (candidate.alone is None) == (at == 15)
+
+
 def test_pilot_pairs_are_marked(replicate: Replicate) -> None:
     outcome = run(replicate, {}, Interleaved(seconds=30, steps="auto", cores=0, lead_in_steps=0))
     times = outcome.turns[0]

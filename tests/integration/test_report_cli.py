@@ -171,6 +171,7 @@ def test_the_report_loads_no_training_stack_and_meets_the_harness_only_in_its_re
         "harness.schema.record",
         "harness.schema.record_io",
         "harness.schema.redaction",
+        "harness.schema.replicates",
         "harness.schema.variables",
         "harness.schema.workload",
         "harness.schema.stats",

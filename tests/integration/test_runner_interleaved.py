@@ -21,7 +21,9 @@ from runner_support import (
 )
 
 from harness.results.run_folder import read_info, read_records
+from harness.runner.record_builder import MEMORY_SEEN_TOGETHER_ON_CPU, SEEN_TOGETHER_ON_CPU
 from harness.runner.runner import RunOptions, RunOutcome, run
+from harness.schema.measurement import Interleaved
 from harness.schema.record import JobRecord, State
 
 
@@ -124,6 +126,46 @@ def test_what_two_resident_jobs_share_is_given_to_neither(tmp_path: Path) -> Non
             "the arms of the group ran at the same time" in text
             for text in record.telemetry.unreadable
         )
+
+
+def test_a_turn_to_itself_shows_the_cpu_time_of_each_job(tmp_path: Path) -> None:
+    turns = Interleaved(seconds=0.3, steps=1, cores=0, alone_seconds=2.2)
+    busy: dict[str, object] = {"busy": True}
+    outcome, records = run_replicates(
+        tmp_path, (busy, {}), telemetry_interval_s=0.05, interleaved=turns
+    )
+    assert (outcome.exit_code, outcome.complete) == (0, True)
+    shares = {}
+    for record in records:
+        assert record.turns is not None
+        assert record.turns.alone is not None
+        telemetry = record.telemetry
+        assert telemetry is not None
+        if record.arm.name == BASELINE:
+            assert telemetry.alone_s == pytest.approx(1.2, abs=0.2)
+            assert telemetry.job_cpu_share_mean is not None
+            assert telemetry.cores is not None
+            shares[BASELINE] = telemetry.job_cpu_share_mean * telemetry.cores
+            assert MEMORY_SEEN_TOGETHER_ON_CPU in telemetry.unreadable
+        else:  # its turn is over at once: nothing is left of it
+            assert telemetry.alone_s is None
+            assert telemetry.job_cpu_share_mean is None
+            assert SEEN_TOGETHER_ON_CPU in telemetry.unreadable
+        assert telemetry.job_rss_peak_bytes is None
+    assert 0.5 < shares[BASELINE] < 1.3  # of one core
+
+
+@pytest.mark.parametrize(("interval_s", "had"), [(0.05, [True, True, False]), (0.0, [False] * 3)])
+def test_two_replicates_end_with_turns_alone_and_none_that_nobody_samples(
+    tmp_path: Path, interval_s: float, had: list[bool]
+) -> None:
+    turns = Interleaved(seconds=0.3, steps=1, cores=0, alone_seconds=1.2)
+    _, records = run_replicates(
+        tmp_path, *[({}, {})] * 3, telemetry_interval_s=interval_s, interleaved=turns
+    )
+    assert [r.turns is not None and r.turns.alone is not None for r in records] == [
+        alone for alone in had for _ in (BASELINE, CANDIDATE)
+    ]
 
 
 def test_too_few_turns_are_no_result(tmp_path: Path) -> None:

@@ -138,6 +138,7 @@ def test_messages_arrive_whole_and_in_order(tmp_path: Path) -> None:
         {"lead_in_s": ["1"]},
         {"step": "9"},
         {"begin_ns": None},
+        {"end_ns": "2"},
     ],
 )
 def test_a_turn_that_makes_no_sense(wrong: dict[str, object]) -> None:

@@ -135,6 +135,7 @@ def test_what_keeps_a_core_awake_is_no_load_on_real_jobs(tmp_path: Path) -> None
     changes += ["arms.pytorch-a.injected_delay_ms=60", "arms.pytorch-b.injected_delay_ms=60"]
     changes += ["measurement={protocol: interleaved, replicates: 1, parity: null, threads: 1}"]
     changes += ["measurement.interleaved={seconds: 8, steps: 4, cores: 1, keep_awake: true}"]
+    changes += ["measurement.interleaved.alone_seconds=2.5"]
     changes += ["measurement.contention=note"]  # other tests run on the same cores
     plan = make_plan(
         load_suite(ROOT / "configs/aa-smoke.yaml", changes),
@@ -149,7 +150,7 @@ def test_what_keeps_a_core_awake_is_no_load_on_real_jobs(tmp_path: Path) -> None
     assert (outcome.exit_code, outcome.complete) == (0, True)
     # It did nothing beside the set-ups, and in the turns it had what nothing else wanted.
     assert max(display.spun_s["ready"]) < 0.3
-    turns_s = display.spun_s["turn"]
+    turns_s = display.spun_s["turn"][:-2]  # those of the rounds
     assert turns_s == sorted(turns_s)
     assert turns_s[-1] > max(display.spun_s["ready"])
     for record in records:
@@ -162,6 +163,11 @@ def test_what_keeps_a_core_awake_is_no_load_on_real_jobs(tmp_path: Path) -> None
         assert telemetry.job_cores_busy_mean is not None
         # Were it load, the core would be busy all the time, and this sum be more than 1.
         assert telemetry.job_cores_busy_mean + turns_s[-1] / telemetry.window_s < 1.15
+        # In the turn that each had to itself it alone used the core, and slept as in the others.
+        assert telemetry.alone_s == pytest.approx(1.5, abs=0.4)
+        assert telemetry.job_cpu_share_mean is not None
+        assert telemetry.cores is not None
+        assert 0.05 < telemetry.job_cpu_share_mean * telemetry.cores < 0.95
 
 
 def _without_telemetry(record: JobRecord, folder: Path) -> tuple[JobRecord, list[int], list[float]]:

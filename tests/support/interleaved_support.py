@@ -80,6 +80,7 @@ class Replicate:
         settings: Interleaved,
         timeout_s: float = 120,
         pairs: Sequence[tuple[str, str]] | None = None,
+        alone_s: float = 0.0,
     ) -> GroupOutcome:
         """Run the jobs; by default the first arm is the baseline of all others."""
         names = [job.arm.name for job in jobs]
@@ -95,6 +96,7 @@ class Replicate:
                 on_event=self._event,
                 on_started=self._started,
             ),
+            alone_s=alone_s,
         )
 
     def logs(self, jobs: int = 2) -> list[Path]:

@@ -1,7 +1,8 @@
 """A job of the interleaved protocol without torch: waits for its turns and then does what its arm's
 option `do` says.
 
-`at`: the turn (1-based) in which it does it; 0: before it is ready.
+`at`: the turn (1-based) in which it does it; 0: before it is ready. `busy`: its turns take as long
+as they say, and keep a core busy.
 """
 
 import json
@@ -79,6 +80,9 @@ def main() -> None:
             misbehave(channel)
         begin = time.monotonic_ns()
         lead_in, steps = message["lead_in"], message["steps"]
+        if OPTIONS.get("busy"):  # for what its steps are said to take
+            while time.monotonic_ns() < begin + 1e9 * STEP_S * (2 * lead_in + steps):
+                pass
         step += lead_in + steps
         channel.send(
             "turn",

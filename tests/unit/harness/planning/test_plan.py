@@ -16,6 +16,7 @@ from harness.config import Suite, load_suite
 from harness.planning.estimate import estimate_s, steps_of
 from harness.planning.outline import outline
 from harness.planning.plan import Device, abba, make_plan
+from harness.schema.measurement import Interleaved
 from harness.schema.workload import Arm
 
 GOOD = BAD_CONFIGS / "good.yaml"
@@ -229,8 +230,9 @@ def test_a_plan_in_words_describes_turns() -> None:
         "measurement={protocol: interleaved, replicates: 3, interleaved: {steps: 5, seconds: 30}}"
     )
     assert (
-        "turns of 5 steps; each turn begins with 1 untimed step; 30 s a replicate; all jobs share "
-        "the same 2 cores; garbage collector frozen\n" in text
+        "turns of 5 steps; each turn begins with 1 untimed step; 30 s a replicate; at the end of 2 "
+        "replicates each arm alone for 2 s, to read its use of the device; all jobs share the same "
+        "2 cores; garbage collector frozen\n" in text
     )
     assert "8 jobs on cuda: interleaved\n" in text
     awake = outlined("measurement={protocol: interleaved, interleaved: {keep_awake: true}}")
@@ -238,7 +240,7 @@ def test_a_plan_in_words_describes_turns() -> None:
     assert "pytorch and onnxruntime in turns: replicates 1 to 3" in text
     other = outlined(
         "measurement.protocol=interleaved",
-        "measurement.interleaved={same_cores: false, cores: 1, lead_in_steps: 0}",
+        "measurement.interleaved={same_cores: false, cores: 1, lead_in_steps: 0, alone_seconds: 0}",
     )
     assert (
         "turns of as many steps as the noise asks for; 45 s a replicate; each job has 1 core of "
@@ -337,7 +339,9 @@ def test_only_what_this_device_can_run_is_estimated(
 def test_a_replicate_in_turns_is_estimated_once_for_both_jobs(tmp_path: Path) -> None:
     overrides = ["measurement={protocol: interleaved, replicates: 3, parity: null}"]
     jobs = make_plan(load_suite(GOOD, overrides), device="cpu", cache_dir=CACHE).jobs
-    assert estimate_s(jobs, tmp_path, "good", 45.0) == (3 * (45 + 2 * 12), 0, 6)
+    assert estimate_s(jobs, tmp_path, "good") == (3 * (45 + 2 * 12), 0, 6)
+    settings = Interleaved(seconds=45, alone_seconds=3)
+    assert estimate_s(jobs, tmp_path, "good", settings) == (3 * (45 + 2 * 12) + 2 * 2 * 3, 0, 6)
     run = tmp_path / "good-20260101-000000"
     run.mkdir()
     lines = [
@@ -352,7 +356,7 @@ def test_a_replicate_in_turns_is_estimated_once_for_both_jobs(tmp_path: Path) ->
         for a, b in (("pytorch", "onnxruntime"), ("onnxruntime", "pytorch"))
     ]
     (run / "jobs.jsonl").write_text("\n".join(json.dumps(line) for line in lines))
-    assert estimate_s(jobs, tmp_path, "good", 45.0) == (180.0, 6, 6)
+    assert estimate_s(jobs, tmp_path, "good", settings) == (180.0, 6, 6)
 
 
 def test_suite_round_trips_through_its_dump() -> None:

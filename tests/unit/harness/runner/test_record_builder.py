@@ -9,16 +9,20 @@ from runner_support import make_job
 
 from harness.launcher.outcome import Seen
 from harness.runner.record_builder import (
+    MEMORY_SEEN_TOGETHER_ON_CARD,
+    MEMORY_SEEN_TOGETHER_ON_CPU,
     SEEN_TOGETHER_ON_CARD,
     SEEN_TOGETHER_ON_CPU,
     Execution,
     RecordBuilder,
+    alone_timing,
     in_run,
     of_its_own,
     settled,
     without_room,
 )
 from harness.schema.record import (
+    AloneTurn,
     Engagement,
     GpuTelemetry,
     Host,
@@ -134,7 +138,7 @@ def test_a_process_that_was_stopped_contaminates_unless_it_is_only_noted() -> No
     assert noted.contention.heavy == refused.reason
 
 
-BLANK_OF_THE_JOB = {"job_cpu_share_mean", "job_rss_peak_bytes", "joules_per_sample"}
+BLANK_OF_THE_JOB = {"job_cpu_share_mean", "job_rss_peak_bytes", "joules_per_sample", "alone_s"}
 BLANK_OF_A_CARD = {
     "utilization_mean",
     "utilization_p10",
@@ -177,6 +181,47 @@ def test_what_two_jobs_on_one_device_share_is_no_ones_own(device: str, note: str
         gpus=[of_card],
         unreadable=["said before", note],
     )
+
+
+@pytest.mark.parametrize(
+    ("device", "note"),
+    [("cuda", MEMORY_SEEN_TOGETHER_ON_CARD), ("cpu", MEMORY_SEEN_TOGETHER_ON_CPU)],
+)
+def test_a_turn_to_itself_tells_all_but_memory(device: str, note: str) -> None:
+    card = filled(GpuTelemetry, energy_source="power", clock_limits={"a": 0.5}, unreadable=["u"])
+    whole = filled(Telemetry, gpus=[card], unreadable=["said before"])
+    seen = {name: getattr(card, name) for name in BLANK_OF_A_CARD}
+    of_alone = {
+        name: "counter" if name == "energy_source" else 7 * value for name, value in seen.items()
+    }
+    alone = Telemetry(
+        window_s=1.5,
+        job_cpu_share_mean=0.25,
+        joules_per_sample=0.125,
+        gpus=[card.replace(**of_alone, samples=3)],
+    )
+    own = of_its_own(whole, device, alone)
+    assert own == whole.replace(
+        job_cpu_share_mean=0.25,
+        job_rss_peak_bytes=None,
+        joules_per_sample=0.125,
+        alone_s=1.5,
+        gpus=[card.replace(**{**of_alone, "memory_peak_bytes": None})],
+        unreadable=["said before", note],
+    )
+
+
+def test_the_first_second_of_a_turn_to_itself_is_left_out() -> None:
+    timing = Timing(steady_step_s=0.5, steady_samples_per_s=16.0)  # 8 samples a step
+    turn = AloneTurn(steps=6, step_s=0.4, begin_ns=10**10, end_ns=10**10 + 2_400_000_000)
+    window = alone_timing(turn, timing)
+    assert window is not None
+    assert (window.steady_begin_ns, window.steady_end_ns) == (11 * 10**9, 12_400_000_000)
+    assert window.steady_samples_per_s == pytest.approx(20.0)
+    assert alone_timing(turn.replace(end_ns=11 * 10**9), timing) is None
+    unknown = alone_timing(turn, Timing())
+    assert unknown is not None
+    assert unknown.steady_samples_per_s is None
 
 
 def test_only_jobs_that_ran_together_lose_what_they_share() -> None:

@@ -91,6 +91,16 @@ def test_keeping_cores_awake_is_no_matter_of_the_job() -> None:
         awake.replace(cores=0)
 
 
+def test_a_turn_to_itself_is_for_a_device_whose_use_is_read_in_it() -> None:
+    assert (Interleaved().alone_on("cuda"), Interleaved().alone_on("cpu")) == (2.0, 0.0)
+    assert Interleaved(alone_seconds=3).alone_on("cpu") == 3.0
+    assert Interleaved(alone_seconds=0).alone_on("cuda") == 0.0
+    with pytest.raises(ValidationError, match="`alone_seconds: 0.5` leaves nothing to be read"):
+        Interleaved(alone_seconds=0.5)
+    with pytest.raises(ValidationError, match="alone_seconds"):
+        Interleaved(alone_seconds=-1)
+
+
 def test_sources_that_a_run_decided_on_leave_the_id_and_are_validated() -> None:
     planned = job()
     ready = planned.with_sources(data="synthetic", weights="random")

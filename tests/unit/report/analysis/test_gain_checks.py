@@ -244,6 +244,25 @@ def test_identical_arms_that_differ_say_so() -> None:
     assert floor.endswith(" pp")
 
 
+def test_of_a_group_of_identical_arms_the_pair_with_the_widest_interval_is_the_floor() -> None:
+    """And one that excludes 0 before all others: something tells its arms apart."""
+    others = {
+        "c": [0.495, 0.505, 0.500],  # as noisy as no other, and as long in the mean
+        "d": [0.490, 0.4901, 0.4899],  # shorter
+    }
+    jobs = [*four_pairs(), *a_a_jobs(NOISE)]
+    jobs += [
+        make_job(arm, k, backend="pytorch", step_s=step_s, runtime_s=None)
+        for arm, steps in others.items()
+        for k, step_s in enumerate(steps)
+    ]
+    to_c, to_d = (A_A.replace(candidate=arm) for arm in ("c", "d"))
+    (widest,) = {row["A/A"] for row in rows_of(make_run(jobs, [PAIR, A_A, to_c]))} - {""}
+    assert 2 < float(widest.removeprefix("±").removesuffix(" pp")) < 4
+    (off,) = {row["A/A"] for row in rows_of(make_run(jobs, [PAIR, to_c, A_A, to_d]))} - {""}
+    assert off.startswith("+2.1")
+
+
 def results(tmp_path: Path, host: Host = HERE, **fields: Any) -> Path:
     folder = tmp_path / "results"
     arms = {name: {"name": name, "backend": "pytorch"} for name in ("a", "b")}

@@ -80,3 +80,12 @@ def test_what_measured_only_the_steady_state_has_no_gain_end_to_end() -> None:
 def test_nobody_sees_the_view_unasked() -> None:
     assert VIEWS["answer"].asked_only
     assert "answer" not in {table.name for table in build([make_run(four_pairs())]).tables}
+
+
+def test_rows_of_two_runs_that_look_the_same_stand_under_their_runs() -> None:
+    first = make_run(four_pairs(), run="first")
+    table = answer(first, make_run(four_pairs(), run="second"))
+    assert [cells(table, row)["Run"] for row in (0, 1)] == ["first", "second"]
+    elsewhere = [job.model_copy(update={"device": "NVIDIA A100"}) for job in four_pairs()]
+    told_apart = answer(first, make_run(elsewhere, run="second"))
+    assert "Run" not in cells(told_apart)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import subprocess
 from pathlib import Path
@@ -119,7 +120,7 @@ def test_a_measured_training_is_placed_with_what_differs() -> None:
     assert row.throughput_gain.low > 0.0308
     (note,) = (note for note in table.notes if note.startswith("sst2 roberta-base: "))
     assert "one NVIDIA A100 there, NVIDIA H200 here" in note
-    assert "batch size (32 here)" in note
+    assert "batch size (32 here, the script's default is 8)" in note
     assert "attention (eager here)" in note
     assert "random weights" not in note
     flat = json.loads(json.dumps(row.flat()))
@@ -167,6 +168,38 @@ def test_of_several_answers_the_one_with_the_narrowest_interval_stands_in_the_ta
     (also,) = (note for note in _table(*published, narrow, other).notes if "also: " in note)
     assert also.startswith("sst2 roberta-base, also: ")
     assert also.endswith(" on A100, batch 32, end to end, n = 4 (other)")
+
+
+@pytest.mark.parametrize(("claimed", "default"), [(None, 8), (8, None)])
+def test_an_answer_at_the_batch_size_of_the_claim_goes_before_a_narrower_interval(
+    claimed: int | None, default: int | None
+) -> None:
+    (published,) = _published("")
+    assert published.info.claim is not None
+    claim = published.info.claim.model_copy(update={"default_batch_size": default})
+    jobs = published.jobs
+    if claimed is not None:
+        jobs = [_with_batch_size(job, claimed) for job in jobs]
+    info = published.info.model_copy(update={"claim": claim})
+    published = dataclasses.replace(published, info=info, jobs=jobs)
+    narrow = make_run(_jobs(), run="at-32")
+    wide = make_run([_with_batch_size(job, 8) for job in _spread(0.5, 1.0, 1.7)], run="at-8")
+    table = _table(published, narrow, wide)
+    assert table.rows[0].run == "at-8"
+    assert any("also: " in note and "(at-32)" in note for note in table.notes)
+    said = "batch size (8 here, the script's default is 8)"
+    assert any(said in note for note in table.notes) == (default is not None)
+
+
+def _with_batch_size(job: JobRecord, size: int) -> JobRecord:
+    """The job at this batch size, which is then known of a published one."""
+    training = job.workload.training.model_copy(update={"batch_size": size})
+    return job.model_copy(
+        update={
+            "workload": job.workload.model_copy(update={"training": training}),
+            "unpublished": [name for name in job.unpublished if "batch_size" not in name],
+        }
+    )
 
 
 def test_one_replicate_has_no_interval_to_be_placed_by() -> None:

@@ -28,6 +28,10 @@ from report.tables.render import FORMATS, render
 
 GIB = 2**30
 CARD = "NVIDIA H100 80GB HBM3"
+ALONE = (
+    "are of a turn that the arm had to itself at the end of a replicate, without its first second; "
+    "one or two replicates had it"
+)
 
 
 def gpu_job(
@@ -381,3 +385,25 @@ def test_tables_are_narrow_and_the_same_bytes_twice(view: str | None) -> None:
     assert len({line for line in lines if "---" not in line}) == len(
         [line for line in lines if "---" not in line]
     )
+
+
+def test_what_an_arm_of_a_group_did_alone_is_shown_and_said() -> None:
+    jobs = [gpu_job(arm, group=["pytorch", "onnxruntime"]) for arm in ("pytorch", "onnxruntime")]
+    seen = [
+        job.replace(telemetry=job.telemetry.replace(alone_s=1.25)) for job in jobs if job.telemetry
+    ]
+    (table,) = build([make_run(seen)], "gpu").tables
+    cells = dict(zip([c.title for c in table.columns], table.cells[0], strict=True))
+    assert (cells["Util(%)"], cells["Power(W)"], cells["J/sample"]) == ("90.0", "500", "2.500")
+    assert [note for note in table.notes if ALONE in note] == [
+        f"arms that took turns: utilization, power and energy {ALONE}"
+    ]
+    (apart,) = build([make_run(jobs)], "gpu").tables
+    assert not any(ALONE in note for note in apart.notes)
+
+
+def test_on_a_cpu_the_shares_of_the_job_are_of_its_turn_alone() -> None:
+    telemetry = Telemetry(interval_s=0.1, window_s=9.0, cores=2, job_cpu_share_mean=0.5, alone_s=1)
+    run = make_run([make_job(telemetry=telemetry, group=["pytorch", "onnxruntime"])])
+    (table,) = build([run], "gpu").tables
+    assert f"arms that took turns: the job's shares {ALONE}" in table.notes
