@@ -93,7 +93,7 @@ def how_measured(job: JobRecord) -> list[str]:
         what = "utilization, power and energy" if job.telemetry.gpus else "the job's shares"
         said.append(
             f"arms that took turns: {what} are of a turn that the arm had to itself at the end of "
-            "a replicate, without its first second; one or two replicates had it"
+            "a replicate, without its first second; one or two replicates of a group had it"
         )
     cards = cards_of(job)
     if len(cards) > 1:

@@ -30,7 +30,7 @@ GIB = 2**30
 CARD = "NVIDIA H100 80GB HBM3"
 ALONE = (
     "are of a turn that the arm had to itself at the end of a replicate, without its first second; "
-    "one or two replicates had it"
+    "one or two replicates of a group had it"
 )
 
 
