@@ -30,7 +30,7 @@ from report.tables.columns import (
     with_ends,
     workload_column,
 )
-from report.tables.footnotes import source_notes
+from report.tables.footnotes import several_groups_notes, source_notes
 from report.tables.gain_rows import gain_rows
 from report.tables.gains import OPTIONAL_BATCH, device_or_published, pair_labels
 from report.tables.padding_footnotes import padding_notes
@@ -62,7 +62,12 @@ def answer(run: Run) -> TablePart[AnswerRow]:
     return part_of(
         run,
         rows,
-        [*source_notes(run), *padding_notes(run), *_reasons(of_pair.values())],
+        [
+            *source_notes(run),
+            *several_groups_notes(run),
+            *padding_notes(run),
+            *_reasons(of_pair.values()),
+        ],
         by_name=backends_are_shared(run),
     )
 

@@ -314,8 +314,9 @@ def several_groups_notes(run: Run) -> list[str]:
             by_groups.setdefault((workload, numbers), []).append(arm)
     return [
         f"{workload}: {' and '.join(arms)} took turns in groups {' and '.join(map(str, numbers))}, "
-        "and n counts the replicates of "
+        "and their replicates of "
         + ("both groups" if len(numbers) == 2 else "all these groups")
+        + " count"
         for (workload, numbers), arms in by_groups.items()
     ]
 

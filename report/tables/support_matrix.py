@@ -34,7 +34,7 @@ from report.tables.columns import (
     with_ends,
     workload_column,
 )
-from report.tables.footnotes import merge_notes, source_notes
+from report.tables.footnotes import merge_notes, several_groups_notes, source_notes
 from report.tables.rows import ArmRow, SupportRow, extended
 from report.tables.table import Table, TablePart, make_table, part_of
 from report.text import in_one_line
@@ -62,7 +62,9 @@ def matrix(run: Run) -> TablePart[SupportRow]:
         len({job.workload.model.name for job in run.jobs if job.source == "measured"})
         >= SEVERAL_MODELS
     )
-    return part_of(run, rows, source_notes(run) if rows else [], usual=usual)
+    return part_of(
+        run, rows, [*source_notes(run), *several_groups_notes(run)] if rows else [], usual=usual
+    )
 
 
 def matrix_tables(parts: Sequence[TablePart[SupportRow]]) -> list[Table[SupportRow]]:

@@ -66,11 +66,11 @@ def test_the_cost_of_switching_is_told_of_each_group_by_its_name(run: Run) -> No
     assert "interleaved protocol: the jobs of each group of arms took turns on the device" in text
 
 
-@pytest.mark.parametrize("view", ["gains", "steady", "predicted", "gpu"])
+@pytest.mark.parametrize("view", ["gains", "steady", "predicted", "gpu", "answer", "matrix"])
 def test_replicates_of_two_groups_are_said_where_they_are_counted(run: Run, view: str) -> None:
     note = (
-        "- tiny-sst2: pytorch and onnxruntime took turns in groups 1 and 2, and n counts the "
-        "replicates of both groups"
+        "- tiny-sst2: pytorch and onnxruntime took turns in groups 1 and 2, and their "
+        "replicates of both groups count"
     )
     assert note in render([run], view=view).splitlines()
     alone = make_run([job for job in run.jobs if job.replicate < 50], run.info.pairs)
