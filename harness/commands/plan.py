@@ -44,9 +44,8 @@ def run(arguments: argparse.Namespace) -> int:
     if reason := what_the_device_cannot(planned):
         print(f"\nthis device cannot run it: {reason}")
         return 0
-    seconds, from_runs, count = estimate_s(
-        planned.jobs, request.results, suite.suite, planned.measurement.interleaved
-    )
+    turns = planned.measurement.interleaved
+    seconds, from_runs, count = estimate_s(planned.jobs, request.results, suite.suite, turns)
     basis = (
         f"{from_runs} of {count} jobs from earlier runs"
         if from_runs
@@ -56,7 +55,10 @@ def run(arguments: argparse.Namespace) -> int:
     if (adaptive := planned.measurement.adaptive) is not None:
         at_most = "at most "
         workloads = len({job.workload.name for job in planned.jobs})
-        seconds = min(seconds, 60 * adaptive.budget_minutes * workloads)
+        # A replicate that has begun within the budget ends after it.
+        last = [job for job in planned.jobs if job.replicate == 0 and not job.parity_run]
+        last_s, *_ = estimate_s(last, request.results, suite.suite, turns)
+        seconds = min(seconds, 60 * adaptive.budget_minutes * workloads + last_s)
     print(f"\nestimated time: {at_most}{_duration(seconds)} ({basis})")
     return 0
 

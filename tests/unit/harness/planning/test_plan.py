@@ -336,6 +336,17 @@ def test_only_what_this_device_can_run_is_estimated(
     assert ("estimated time: " in told) == (precision == "fp32")
 
 
+def test_the_replicate_that_ends_after_the_budget_is_in_the_estimate(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    changes = ["measurement={protocol: interleaved, parity: null, interleaved: {seconds: 45}}"]
+    changes += ["measurement.adaptive={max_replicates: 10, budget_minutes: 2}"]
+    arguments = [argument for change in changes for argument in ("--set", change)]
+    assert cli.main(["plan", str(GOOD), "--device", "cpu", *arguments]) == 0
+    # The budget of 120 s, and 45 s of turns of two jobs that take 12 s to start.
+    assert "estimated time: at most 3 min 09 s (" in capsys.readouterr().out
+
+
 def test_a_replicate_in_turns_is_estimated_once_for_both_jobs(tmp_path: Path) -> None:
     overrides = ["measurement={protocol: interleaved, replicates: 3, parity: null}"]
     jobs = make_plan(load_suite(GOOD, overrides), device="cpu", cache_dir=CACHE).jobs
