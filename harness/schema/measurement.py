@@ -34,7 +34,7 @@ class Adaptive(Strict):
         40,
         ge=2,
         le=MOST_REPLICATES,
-        description="even: replicates are made and judged two at a time",
+        description="even under the sequential protocol: replicates are judged two at a time",
     )
     budget_minutes: float = Field(
         240, gt=0, le=MOST_SECONDS / 60, description="wall time of a workload's jobs together"
@@ -46,11 +46,6 @@ class Adaptive(Strict):
             raise ValueError(
                 f"min_replicates ({self.min_replicates}) is more than max_replicates "
                 f"({self.max_replicates})"
-            )
-        if self.max_replicates % 2:
-            raise ValueError(
-                f"max_replicates ({self.max_replicates}) must be even: replicates are made and "
-                "judged two at a time"
             )
         return self
 
@@ -204,6 +199,16 @@ class Measurement(Strict):
             raise ValueError(
                 "`adaptive: {measure: end_to_end}` goes with `protocol: sequential`: jobs that "
                 "take turns wait for each other, so they have no time end to end"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _replicates_come_in_twos_in_sequence(self) -> Measurement:
+        adaptive = self.adaptive
+        if adaptive is not None and adaptive.max_replicates % 2 and not self.is_interleaved:
+            raise ValueError(
+                f"`adaptive: {{max_replicates: {adaptive.max_replicates}}}` must be even under "
+                "`protocol: sequential`: replicates are made and judged two at a time"
             )
         return self
 

@@ -110,7 +110,10 @@ def test_a_setting_is_compared_as_the_workload_has_it() -> None:
             "measurement.adaptive={min_replicates: 12, max_replicates: 10}",
             "min_replicates (12) is more than max_replicates (10)",
         ),
-        ("measurement.adaptive={max_replicates: 9}", "max_replicates (9) must be even"),
+        (
+            "measurement.adaptive={max_replicates: 9}",
+            "`adaptive: {max_replicates: 9}` must be even under `protocol: sequential`",
+        ),
         (
             "measurement={protocol: interleaved, adaptive: {measure: end_to_end}}",
             "jobs that take turns wait for each other, so they have no time end to end",
@@ -122,3 +125,9 @@ def test_bounds_of_adaptive_stopping_must_fit(override: str, expected: str) -> N
     with pytest.raises(BenchError) as refused:
         load_suite(GOOD, [override])
     assert expected in str(refused.value)
+
+
+def test_an_odd_number_of_replicates_is_for_jobs_that_take_turns() -> None:
+    suite = load_suite(GOOD, ["measurement={protocol: interleaved, adaptive: {max_replicates: 9}}"])
+    assert suite.measurement.adaptive is not None
+    assert suite.measurement.adaptive.max_replicates == 9
