@@ -8,9 +8,7 @@ MANY_RUNS = 30  # more runs are summed up: nobody reads a line for each
 # have its ends. Break-evens are told otherwise: they are steps, and 1 and ∞ are telling ends.
 MOST_APART = 10.0  # times, of the value and an end of its interval
 OPEN = "open"  # in the place of the ends of such an interval
-OPEN_NOTE = (
-    f"{OPEN}: these replicates leave the value undetermined by more than a factor of {MOST_APART:g}"
-)
+OPEN_NOTE = f"{OPEN}: an end of the interval is more than a factor of {MOST_APART:g} from the value"
 
 
 def is_open(value: float | None, low: float | None, high: float | None) -> bool:

@@ -4,9 +4,9 @@ stop.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from harness.schema.workload import MOST_REPLICATES, MOST_SECONDS, Inference, Strict
 
@@ -15,6 +15,7 @@ ALONE_S = 2.0  # of a turn that an arm has to itself
 ALONE_REPLICATES = 2
 # NVML's utilization and power look back up to a second: the first one still shows the arm before.
 SETTLES_S = 1.0
+LONGEST_ALONE_S = 60.0
 
 
 class Adaptive(Strict):
@@ -88,7 +89,7 @@ class Interleaved(Strict):
         "everything else: a core that halts in each wait for the GPU wakes up late; needs `cores`",
     )
 
-    alone_seconds: Annotated[float, Field(ge=0, le=MOST_SECONDS)] | Literal["auto"] = Field(
+    alone_seconds: float | Literal["auto"] = Field(
         "auto",
         description="a last turn of each arm in two replicates, in which utilization, power and "
         "energy are read after its first second, for turns are too short for that; not part of "
@@ -101,14 +102,19 @@ class Interleaved(Strict):
             return ALONE_S if device == "cuda" else 0.0
         return self.alone_seconds
 
-    @model_validator(mode="after")
-    def _something_is_read_alone(self) -> Interleaved:
-        if self.alone_seconds != "auto" and 0 < self.alone_seconds <= SETTLES_S:
+    @field_validator("alone_seconds", mode="before")
+    @classmethod
+    def _something_is_read_alone(cls, value: Any) -> Any:
+        """Before the types are looked at, so that there is one message instead of one for each."""
+        if value == "auto":
+            return value
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not is_number or not (value == 0 or SETTLES_S < value <= LONGEST_ALONE_S):
             raise ValueError(
-                f"`alone_seconds: {self.alone_seconds:g}` leaves nothing to be read: the first "
-                f"{SETTLES_S:g} s are left out, so it must be 0 or more than that"
+                f"must be auto, 0, or seconds above {SETTLES_S:g} and up to {LONGEST_ALONE_S:g}: "
+                f"nothing is read in the first {SETTLES_S:g} s"
             )
-        return self
+        return value
 
     @model_validator(mode="after")
     def _awake_are_the_cores_of_the_jobs(self) -> Interleaved:

@@ -166,6 +166,13 @@ def _compared(a: Item, b: Item) -> Compared:
             if item.estimate is not None and item.estimate.low is None
         ]
         return Compared(a, b, change, None, f"no interval in {' and '.join(without)}")
+    # The interval of one replicate in turns holds what varies within it. Between two runs there is
+    # also what varies from replicate to replicate, of which it knows nothing.
+    if single := [
+        run for run, item in (("A", a), ("B", b)) if item.estimate and item.estimate.n == 1
+    ]:
+        why = f"one replicate in {' and '.join(single)} does not say how replicates vary"
+        return Compared(a, b, change, None, why)
     return Compared(a, b, change, change.low > ROUNDING or change.high < -ROUNDING)
 
 

@@ -48,7 +48,8 @@ TERMS: dict[str, str] = {
     "Kind": "Whether the job is a parity run, took turns with other jobs, or was run again.",
     "Log": "What the job printed.",
     "CPU, host(%)": "CPU time of all processes over that of all cores in the steady window.",
-    "CPU, job(%)": "CPU time of the job's processes over that of all cores in the steady window.",
+    "CPU, job(%)": "CPU time of the job's processes over that of all cores in the steady window, "
+    "or in the turn that a job of a group had to itself.",
     "MFU(%)": "Model FLOPs utilization: the model's FLOPs over the card's dense peak.",
     "Max Δlogit": "The largest difference between the logits of both engines.",
     "Metric": "A metric of the validation set.",

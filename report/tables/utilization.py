@@ -37,7 +37,8 @@ LEGEND = (
     "card's dense peak",
 )
 HOST_LEGEND = (
-    "means over the replicates that count (n); shares are of all cores in the steady window",
+    "means over the replicates that count (n); shares are of all cores, in the steady window "
+    "unless a note says otherwise",
 )
 
 

@@ -95,10 +95,12 @@ def test_a_turn_to_itself_is_for_a_device_whose_use_is_read_in_it() -> None:
     assert (Interleaved().alone_on("cuda"), Interleaved().alone_on("cpu")) == (2.0, 0.0)
     assert Interleaved(alone_seconds=3).alone_on("cpu") == 3.0
     assert Interleaved(alone_seconds=0).alone_on("cuda") == 0.0
-    with pytest.raises(ValidationError, match="`alone_seconds: 0.5` leaves nothing to be read"):
-        Interleaved(alone_seconds=0.5)
-    with pytest.raises(ValidationError, match="alone_seconds"):
-        Interleaved(alone_seconds=-1)
+    for wrong in (0.5, 1, -1, "abc", 1e9, True, None, float("nan")):
+        with pytest.raises(ValidationError) as refused:
+            Interleaved(alone_seconds=wrong)
+        (error,) = refused.value.errors()
+        assert error["loc"] == ("alone_seconds",)
+        assert "must be auto, 0, or seconds above 1 and up to 60" in error["msg"]
 
 
 def test_sources_that_a_run_decided_on_leave_the_id_and_are_validated() -> None:
