@@ -230,26 +230,30 @@ def of_its_own(telemetry: Telemetry, device: str, alone: Telemetry | None = None
         together = SEEN_TOGETHER_ON_CPU if device == "cpu" else SEEN_TOGETHER_ON_CARD
     else:
         together = MEMORY_SEEN_TOGETHER_ON_CPU if device == "cpu" else MEMORY_SEEN_TOGETHER_ON_CARD
-    cards = {gpu.index: gpu for gpu in alone.gpus} if alone is not None else {}
+    seen = alone or Telemetry()
+    cards = {gpu.index: gpu for gpu in seen.gpus}
     return telemetry.replace(
-        job_cpu_share_mean=alone.job_cpu_share_mean if alone is not None else None,
+        job_cpu_share_mean=seen.job_cpu_share_mean,
         job_rss_peak_bytes=None,
-        joules_per_sample=alone.joules_per_sample if alone is not None else None,
-        alone_s=alone.window_s if alone is not None else None,
-        gpus=[_card_of_its_own(gpu, cards.get(gpu.index)) for gpu in telemetry.gpus],
+        joules_per_sample=seen.joules_per_sample,
+        alone_s=seen.window_s,
+        gpus=[
+            _card_of_its_own(gpu, cards.get(gpu.index) or GpuTelemetry(index=gpu.index))
+            for gpu in telemetry.gpus
+        ],
         unreadable=[*telemetry.unreadable, together],
     )
 
 
-def _card_of_its_own(gpu: GpuTelemetry, alone: GpuTelemetry | None) -> GpuTelemetry:
+def _card_of_its_own(gpu: GpuTelemetry, alone: GpuTelemetry) -> GpuTelemetry:
     return gpu.replace(
-        utilization_mean=alone.utilization_mean if alone is not None else None,
-        utilization_p10=alone.utilization_p10 if alone is not None else None,
-        memory_utilization_mean=alone.memory_utilization_mean if alone is not None else None,
+        utilization_mean=alone.utilization_mean,
+        utilization_p10=alone.utilization_p10,
+        memory_utilization_mean=alone.memory_utilization_mean,
         memory_peak_bytes=None,
-        power_mean_w=alone.power_mean_w if alone is not None else None,
-        energy_j=alone.energy_j if alone is not None else None,
-        energy_source=alone.energy_source if alone is not None else None,
+        power_mean_w=alone.power_mean_w,
+        energy_j=alone.energy_j,
+        energy_source=alone.energy_source,
     )
 
 

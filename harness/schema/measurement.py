@@ -91,9 +91,10 @@ class Interleaved(Strict):
 
     alone_seconds: float | Literal["auto"] = Field(
         "auto",
-        description="a last turn of each arm in two replicates, in which utilization, power and "
-        "energy are read after its first second, for turns are too short for that; not part of "
-        "`seconds`; 0: none; auto: 2 on a GPU, none on a CPU",
+        description="length of the turn that each arm has to itself at the end of two replicates; "
+        "utilization, power and energy are read in it, without its first second, because other "
+        "turns are too short to read them; not part of `seconds`; 0: no such turn; auto: 2 on a "
+        "GPU, 0 on a CPU",
     )
 
     def alone_on(self, device: str) -> float:

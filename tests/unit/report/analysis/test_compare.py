@@ -263,25 +263,38 @@ def test_a_gain_without_a_result_says_why() -> None:
     assert "none in B: onnxruntime: out of memory in 4 of 4 replicates" in gain(found).why
 
 
-def test_runs_by_turns_have_no_times_end_to_end() -> None:
-    def run(name: str, candidate_s: float) -> Run:
-        draw = random.Random(name)
-        jobs = []
-        for replicate in range(4):
-            noise = [math.exp(draw.gauss(0, 0.01)) for _ in range(20)]
-            jobs.append(
-                make_interleaved_job("pytorch", "onnxruntime", replicate, [0.5 * x for x in noise])
+def in_turns(name: str, candidate_s: float, replicates: int = 4) -> Run:
+    """A run of a pair that took turns; the candidate's step takes so many seconds, the baseline's
+    half a second, each by 1% of noise.
+    """
+    draw = random.Random(name)
+    jobs = []
+    for replicate in range(replicates):
+        noise = [math.exp(draw.gauss(0, 0.01)) for _ in range(20)]
+        jobs.append(
+            make_interleaved_job("pytorch", "onnxruntime", replicate, [0.5 * x for x in noise])
+        )
+        jobs.append(
+            make_interleaved_job(
+                "onnxruntime", "pytorch", replicate, [candidate_s * x * x for x in noise]
             )
-            jobs.append(
-                make_interleaved_job(
-                    "onnxruntime", "pytorch", replicate, [candidate_s * x * x for x in noise]
-                )
-            )
-        return make_run(jobs, run=name)
+        )
+    return make_run(jobs, run=name)
 
-    found = compare(run("a", 0.4), run("b", 0.5))
+
+def test_runs_by_turns_have_no_times_end_to_end() -> None:
+    found = compare(in_turns("a", 0.4), in_turns("b", 0.5))
     assert [(one.b.time, one.moved) for one in found.gains] == [("steady state", True)]
     assert {one.b.time for one in found.times} == {"set-up", "steady step"}
+
+
+def test_the_interval_within_one_replicate_says_nothing_of_a_move() -> None:
+    """It is there, for the replicate's rounds have one, but not of what replicates differ by."""
+    (one,) = compare(in_turns("a", 0.4, replicates=1), in_turns("b", 0.5)).gains
+    assert one.a.estimate is not None
+    assert one.a.estimate.low is not None
+    assert one.moved is None
+    assert one.why == "one replicate in A does not say how replicates vary"
 
 
 def test_what_changed_between_runs() -> None:
