@@ -111,12 +111,20 @@ def run_replicate(
             spec.arm.name: ResidentJob(spec, stack.enter_context(start(spec, log)), log)
             for spec, log in in_order
         }
-        if observers.on_started is not None:
-            roots = tuple(arms[spec.arm.name].running.pid for spec in specs)
-            observers.on_started(roots, spinners.pids)
-        monitor = stack.enter_context(Monitor(list(arms.values()), pairs, timeout_s, observers))
         resident = [arms[spec.arm.name] for spec in specs]
-        replicate = _Replicate(resident, pairs, settings, monitor, spinners)
+
+        def tell_pids() -> None:
+            if observers.on_started is not None:
+                observers.on_started(tuple(arm.running.pid for arm in resident), spinners.pids)
+
+        def start_again(again: Sequence[ResidentJob]) -> None:
+            for arm in again:
+                arm.begin_again(stack.enter_context(start(arm.spec, arm.log)))
+            tell_pids()
+
+        tell_pids()
+        monitor = stack.enter_context(Monitor(list(arms.values()), pairs, timeout_s, observers))
+        replicate = _Replicate(resident, pairs, settings, monitor, spinners, start_again)
         return replicate.run(at_once, available, alone_s)
 
 
@@ -135,9 +143,11 @@ class _Replicate:
         settings: Interleaved,
         monitor: Monitor,
         spinners: pinning.Spinners,
+        start_again: Callable[[Sequence[ResidentJob]], None],
     ) -> None:
         self.arms, self.settings, self.monitor = arms, settings, monitor
         self.spinners, self._awake = spinners, False
+        self._start_again = start_again
         index = {arm.name: place for place, arm in enumerate(arms)}
         first = arms[0].spec
         parts = (first.workload.name, *index, first.replicate, first.seed)
@@ -157,7 +167,8 @@ class _Replicate:
         """
         problem = note = ""
         try:
-            self._set_up(at_once, available)
+            self._set_up(self.arms, at_once, available)
+            self._set_up_again(at_once, available)
             # Only now: jobs set themselves up on these cores too.
             self._awake = self.settings.keep_awake and not self.spinners.begin()
             self._take_turns()
@@ -185,23 +196,42 @@ class _Replicate:
             note = "; ".join(filter(None, [note, *left, *failed]))
         return GroupOutcome(
             jobs=tuple(arm.spec for arm in self.arms),
-            seen=tuple(arm.running.seen for arm in self.arms),
+            seen=tuple(arm.seen for arm in self.arms),
             turns=tuple(self._turn_times(index) for index in range(len(self.arms))),
             problem=problem,
             note=note,
         )
 
-    def _set_up(self, at_once: int, available: Collection[int]) -> None:
-        """Let the jobs warm up, so many at once, until each is parked or gone.
+    def _set_up(
+        self, arms: Sequence[ResidentJob], at_once: int, available: Collection[int]
+    ) -> None:
+        """Let these jobs warm up, so many at once, until each is parked or gone.
 
         On the few cores of the turns all set-ups would wait for each other.
         """
-        in_order = sorted(self.arms, key=lambda arm: arm.spec.position)
+        in_order = sorted(arms, key=lambda arm: arm.spec.position)
         cores = pinning.spread([len(arm.spec.cores or ()) for arm in in_order], available)
         for arm, own in zip(in_order, cores, strict=True):
             self.monitor.until(lambda: sum(a.setting_up for a in self.arms) < at_once)
             arm.begin(own)
         self.monitor.until(lambda: not any(arm.setting_up for arm in self.arms))
+
+    def _set_up_again(self, at_once: int, available: Collection[int]) -> None:
+        """Begin jobs again that compiled what they find on disk now.
+
+        Their replicate would otherwise differ from all later ones in its set-up, and compiled
+        PyTorch also in its steps (harness.schema.compiled).
+        """
+        again = [arm for arm in self.arms if arm.compiled and arm.waiting and not arm.left]
+        if not again:
+            return
+        for arm in again:
+            arm.running.stop("interrupted", "stopped to begin again with what it had compiled")
+        self.monitor.until(lambda: all(arm.running.done for arm in again), together=False)
+        self._start_again(again)
+        for arm in again:
+            self.monitor.watch(arm)
+        self._set_up(again, at_once, available)
 
     def _take_turns(self) -> None:
         """Rounds until it is enough, or until training ends by itself."""
@@ -286,6 +316,7 @@ class _Replicate:
             switch_s=switch_s,
             switch_standard_error_s=switch_error_s,
             alone=self.alone.get(index),
+            compiling_setup_s=arm.compiling_setup_s,
             levers=done,
         )
 

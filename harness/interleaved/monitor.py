@@ -8,13 +8,13 @@ import contextlib
 import selectors
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NoReturn
 
 from harness.interleaved.turns import MeasuredTurn
 from harness.launcher.channel import Event, turn_seconds
-from harness.launcher.outcome import signal_name
+from harness.launcher.outcome import Seen, signal_name
 from harness.launcher.process import RunningJob
 from harness.schema.job import JobSpec
 
@@ -37,7 +37,8 @@ class Observers:
             `interrupted`.
         on_event: Sees every event of all jobs.
         on_started: Gets, for a sampler, the pids above the jobs' process trees, and those of the
-            processes that keep the jobs' cores awake.
+            processes that keep the jobs' cores awake. Called again with the new pids when a job
+            begins again.
         wake_fd: A file descriptor that wakes up who waits; None: nobody is woken.
     """
 
@@ -57,6 +58,10 @@ class ResidentJob:
         self._connected = False  # and has been told so, if it may
         self.left = ""  # why it left the group, as the end of a sentence about it
         self.levers: dict[str, Any] | None = None  # of its `ready`
+        self.compiled = False  # by its `ready`: would be set up faster if it began again
+        self.setup_s: float | None = None  # of its `ready`
+        self.compiling_setup_s: float | None = None  # of the process before this one
+        self._earlier_s = 0.0  # seconds that the process before this one took
         self.trained = False  # training is over, by `finish` or by itself
         self.turn: MeasuredTurn | None = None  # of the turn under way or just over
         self.begin_ns = self.end_ns = 0  # of that turn
@@ -85,6 +90,20 @@ class ResidentJob:
         if self._connected:
             self._send("begin", cores=cores)
 
+    def begin_again(self, running: RunningJob) -> None:
+        """Go on with a new process in place of the one that has ended."""
+        self.compiling_setup_s, self._earlier_s = self.setup_s, self.running.seen.wall_s or 0.0
+        self.running, self.begun, self._connected = running, False, False
+        self.levers, self.compiled, self.setup_s = None, False, None
+
+    @property
+    def seen(self) -> Seen:
+        """What became of it, with the seconds of both of its processes where it had two."""
+        seen = self.running.seen
+        if seen.wall_s is None:
+            return seen
+        return replace(seen, wall_s=seen.wall_s + self._earlier_s)
+
     def go(self, lead_in: int, steps: int, counts: bool) -> None:
         """Start a turn."""
         self.turn, self._turn = None, (lead_in, steps)
@@ -112,6 +131,7 @@ class ResidentJob:
                     self._send("begin", cores=self._set_up_on)
             case "ready" if self.levers is None:
                 self.levers = dict(event.get("levers") or {})
+                self.compiled, self.setup_s = bool(event.get("compiled")), event.get("setup_s")
             case "turn":
                 lead_in_s, timed_s = turn_seconds(event)
                 if (len(lead_in_s), len(timed_s)) != self._turn:
@@ -177,7 +197,7 @@ class Monitor:
         self._observers = observers
         self._selector = selectors.DefaultSelector()
         for arm in arms:
-            self._selector.register(arm.running.fileno(), selectors.EVENT_READ, arm)
+            self.watch(arm)
         if observers.wake_fd is not None:
             self._selector.register(observers.wake_fd, selectors.EVENT_READ, None)
 
@@ -186,6 +206,10 @@ class Monitor:
 
     def __exit__(self, *_: object) -> None:
         self._selector.close()
+
+    def watch(self, arm: ResidentJob) -> None:
+        """Hear its process, which has just been started."""
+        self._selector.register(arm.running.fileno(), selectors.EVENT_READ, arm)
 
     def until(self, condition: Callable[[], bool], *, together: bool = True) -> None:
         """Pump all jobs until the condition holds.

@@ -117,6 +117,8 @@ class Executor:
 
             def sample(pids: tuple[int, ...], spinners: tuple[int, ...]) -> None:
                 if interval:
+                    if samplings:  # jobs have begun again: their processes are others now
+                        samplings.pop().stop()
                     sampling = Sampling.start(
                         jobs[0], pids, spinners=spinners, interval_s=interval, log=logs[0]
                     )

@@ -199,6 +199,11 @@ class Engagement(Part):
         description="machine code for this card in ONNX Runtime's wheel, or compiled by the "
         "driver from its PTX",
     )
+    kernels_compiled: bool | None = Field(
+        None,
+        description="whether the driver compiled kernels from PTX while this job ran, because its "
+        "cache on disk did not hold them; null: not from PTX, or a run before this was told",
+    )
 
 
 class Fingerprint(Part):
@@ -280,6 +285,11 @@ class TurnTimes(Part):
     switch_standard_error_s: Quantity | None = None
     alone: AloneTurn | None = Field(
         None, description="null: it had no turn to itself, or its training ended before"
+    )
+    compiling_setup_s: Seconds | None = Field(
+        None,
+        description="set-up of a process that was ended after it, because it compiled what the "
+        "process of this record found on disk; null: there was none",
     )
     levers: dict[str, Any] = Field(
         default_factory=dict,

@@ -266,7 +266,7 @@ class Job:
         if not self.spec.group:
             return StepClock(self.channel, losses, self._prove, cuda=cuda, ranks=self._ranks)
         assert self._inbox is not None
-        gate = Gate(self.spec, self.channel, self._inbox, self._delay)
+        gate = Gate(self.spec, self.channel, self._inbox, self._delay, self.backend.compiled)
         return TurnClock(self.channel, losses, self._prove, cuda=cuda, gate=gate)
 
     def train(self, loaded: Loaded, built: Built, prepared: Prepared) -> Trained:

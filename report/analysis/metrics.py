@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from enum import Enum, StrEnum
 from typing import Any, Generic, TypeVar
 
-from harness.schema.compiled import compiled_anew
+from harness.schema.compiled import cold_setup
 from harness.schema.record import EngineTimes, GpuTelemetry, JobRecord
 from report.analysis.statistics import latency_gain, throughput_gain
 
@@ -166,11 +166,16 @@ def _warm_setup_s(job: JobRecord) -> float | None:
     """Seconds of set-up of a job that found what earlier ones compiled; None if it compiled
     anew.
     """
-    return None if compiled_anew(job) else job.timing.setup_s
+    return None if cold_setup(job) else job.timing.setup_s
 
 
 def _cold_setup_s(job: JobRecord) -> float | None:
-    return job.timing.setup_s if compiled_anew(job) else None
+    """Seconds of the set-up in which what later jobs find was compiled: of the job itself, or of
+    the process that it began again from; None if nothing was compiled.
+    """
+    if job.turns is not None and job.turns.compiling_setup_s is not None:
+        return job.turns.compiling_setup_s
+    return job.timing.setup_s if cold_setup(job) else None
 
 
 # Jobs that took turns on the device waited for one another, so they have no time end to end.
@@ -213,8 +218,9 @@ SETUP = JobMetric(
 )
 COLD_SETUP = JobMetric(
     key="compiling_setup_s",
-    meaning="seconds from the call of train() to the end of the first step, mean over the "
-    "replicates that do not count because the arm compiled its kernels anew in them",
+    meaning="seconds from the call of train() to the end of the first step, mean over the jobs "
+    "that compiled what later ones find on disk: those of replicates that do not count because of "
+    "it, and those that were ended after it, to begin again",
     unit=Unit.SECOND,
     read=_cold_setup_s,
     header="Cold set-up(s)",
@@ -531,7 +537,7 @@ PREDICTED_RUNTIME = JobMetric(
 WARM_SETUP = JobMetric(
     key="warm_setup_s",
     meaning="seconds from the call of train() to the end of the first step, mean, without "
-    "replicates of an arm that keeps compiled kernels from job to job in which it compiled anew",
+    "replicates in which the arm compiled what its other jobs find on disk",
     unit=Unit.SECOND,
     read=_warm_setup_s,
     header="Warm set-up(s)",

@@ -126,14 +126,20 @@ def steady(run: Run) -> TablePart[ArmRow]:
 
 
 def _cold_setup(run: Run, row: ArmRow, counted: Sequence[JobRecord]) -> Figure:
-    """The set-up of the results that do not count because they compiled anew."""
+    """The set-up in which the arm compiled: of the results that do not count because of it, and
+    of jobs that began again after it.
+    """
     numbers = {job.replicate for job in counted}
     cold = [
         job
         for number, job in arms_of(run).replicates[row.workload, row.arm].items()
-        if numbers and number not in numbers and is_result(job)
+        if numbers and is_result(job) and (number not in numbers or _began_again(job))
     ]
     return figure_means((metrics.COLD_SETUP,), cold)[metrics.COLD_SETUP]
+
+
+def _began_again(job: JobRecord) -> bool:
+    return job.turns is not None and job.turns.compiling_setup_s is not None
 
 
 def steady_tables(parts: Sequence[TablePart[ArmRow]]) -> list[Table[ArmRow]]:

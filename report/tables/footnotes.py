@@ -39,6 +39,10 @@ _SET_APART = (
     "them (warm set-up): the two differ in kind, and steps can be slower after compiling; set-ups "
     "and the break-even are warm where no column says cold"
 )
+_BEGAN_AGAIN = (
+    "a job that compiled what later ones find on disk (cold set-up) began again before its turns, "
+    "so every set-up that counts is warm"
+)
 MOST_REASONS = 3  # told one by one of attempts that were run again
 
 
@@ -273,20 +277,38 @@ def compile_notes(run: Run) -> list[str]:
 
 def cache_notes(run: Run) -> list[str]:
     """Wherever set-ups are: of which arms some were cold and some warm, and which count."""
-    apart = _arms_with_cold(run)
+    began_again = _arms_that_began_again(run)
+    told = {*began_again, *_arms_with_cold(run)}
     arms = dict.fromkeys(
         arm
         for (_, arm), replicates in arms_of(run).replicates.items()
-        if arm not in apart and any(keeps_compiled(job) for job in replicates.values())
+        if arm not in told and any(keeps_compiled(job) for job in replicates.values())
     )
     kept = f"{_KEPT}, so some set-ups are cold, some warm"
-    return [*cold_notes(run), *([f"{', '.join(arms)}: {kept}"] if arms else [])]
+    return [
+        *cold_notes(run),
+        *([f"{', '.join(began_again)}: {_BEGAN_AGAIN}"] if began_again else []),
+        *([f"{', '.join(arms)}: {kept}"] if arms else []),
+    ]
 
 
 def cold_notes(run: Run) -> list[str]:
     """Of which arms replicates do not count because they compiled anew, and why."""
     arms = _arms_with_cold(run)
     return [f"{', '.join(arms)}: {_KEPT}; {_SET_APART}"] if arms else []
+
+
+def _arms_that_began_again(run: Run) -> list[str]:
+    return list(
+        dict.fromkeys(
+            arm
+            for (_, arm), replicates in arms_of(run).replicates.items()
+            if any(
+                job.turns is not None and job.turns.compiling_setup_s is not None
+                for job in replicates.values()
+            )
+        )
+    )
 
 
 def _arms_with_cold(run: Run) -> list[str]:

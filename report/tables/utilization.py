@@ -69,7 +69,7 @@ def gpu_notes(run: Run) -> list[str]:
         *cold_notes(run),
         *_clock_limits(run),
         *_contaminations(run),
-        *grouped(run, _unread),
+        *_unread(run),
     ]
 
 
@@ -90,7 +90,7 @@ def how_measured(job: JobRecord) -> list[str]:
         said.append(
             f"MFU is of the data sheet's {job.efficiency.peak_flops_per_s / 1e12:g} TFLOP/s"
         )
-    if job.telemetry is not None and job.telemetry.alone_s is not None:
+    if job.telemetry is not None and _had_turn_alone(job):
         what = "utilization, power and energy" if job.telemetry.gpus else "the job's shares"
         said.append(
             f"arms that took turns: {what} are of a turn that the arm had to itself at the end of "
@@ -145,11 +145,28 @@ def _contaminations(run: Run) -> list[str]:
     )
 
 
-def _unread(job: JobRecord) -> list[str]:
-    if job.telemetry is None:
-        return []
-    lines = [
-        *job.telemetry.unreadable,
-        *(line for gpu in job.telemetry.gpus for line in gpu.unreadable),
-    ]
-    return [f"not read: {in_one_line(line)}" for line in dict.fromkeys(lines)]
+def _unread(run: Run) -> list[str]:
+    """What could not be read in the replicates that the figures come from: of an arm that took
+    turns those in which it had one to itself, if there are any.
+    """
+    alone = {
+        key
+        for key, replicates in arms_of(run).replicates.items()
+        if any(_had_turn_alone(job) for job in replicates.values())
+    }
+
+    def say(job: JobRecord) -> list[str]:
+        seen_together = not _had_turn_alone(job) and (job.workload.name, job.arm.name) in alone
+        if job.telemetry is None or seen_together:
+            return []
+        lines = [
+            *job.telemetry.unreadable,
+            *(line for gpu in job.telemetry.gpus for line in gpu.unreadable),
+        ]
+        return [f"not read: {in_one_line(line)}" for line in dict.fromkeys(lines)]
+
+    return grouped(run, say)
+
+
+def _had_turn_alone(job: JobRecord) -> bool:
+    return job.telemetry is not None and job.telemetry.alone_s is not None

@@ -414,3 +414,54 @@ def test_set_ups_wait_for_one_another(
     for late, at_least in (("c", 1), ("d", 2)):
         before = order[: order.index((late, "phase"))]
         assert len([arm for arm, event in before if event == "ready"]) >= at_least
+
+
+def test_a_job_that_compiled_begins_again_before_the_turns(replicate: Replicate) -> None:
+    started: list[tuple[int, ...]] = []
+    replicate.on_started = started.append
+    outcome = run(replicate, {"compiles": 1})
+    assert (outcome.problem, outcome.note) == ("", "")
+    assert states(replicate, outcome) == [State.OK, State.OK]
+    base, first, second = replicate.jobs
+    assert started == [(base.pid, first.pid), (base.pid, second.pid)]
+    assert [turns.compiling_setup_s for turns in outcome.turns] == [None, 9.0]
+    assert {arm for arm, _ in replicate.named("turn")} == {"base", "cand"}
+    # The time of both processes was spent on this job.
+    assert first.seen.wall_s is not None
+    assert second.seen.wall_s is not None
+    assert outcome.seen[1].wall_s == first.seen.wall_s + second.seen.wall_s
+
+
+def test_a_job_that_compiles_every_time_begins_again_once(replicate: Replicate) -> None:
+    outcome = run(replicate, {"compiles": 5})
+    assert states(replicate, outcome) == [State.OK, State.OK]
+    assert len(replicate.jobs) == 3
+
+
+def test_all_jobs_that_compiled_begin_again_together(replicate: Replicate) -> None:
+    options = ({"compiles": 1}, {}, {"compiles": 1})
+    jobs = group_of(replicate.folder, ("a", "b", "c"), options=options)
+    outcome = replicate.run(jobs, SETTINGS, 60)
+    assert states(replicate, outcome) == [State.OK] * 3
+    assert [turns.compiling_setup_s for turns in outcome.turns] == [9.0, None, 9.0]
+    ready = [arm for arm, _ in replicate.named("ready")]
+    assert sorted(ready[:3]) == ["a", "b", "c"]
+    assert sorted(ready[3:]) == ["a", "c"]
+    assert processes_of(replicate.folder) == []
+
+
+def test_a_job_that_dies_when_it_begins_again_ends_the_pair(replicate: Replicate) -> None:
+    outcome = run(replicate, {"compiles": 1, "do": "die", "at": 0, "begins": 2})
+    assert outcome.problem == "cand was killed by SIGKILL"
+    assert states(replicate, outcome) == [State.INTERRUPTED, State.CRASHED]
+
+
+def test_told_to_stop_while_a_job_begins_again(replicate: Replicate) -> None:
+    def watch(arm: str, event: Event) -> None:
+        if event["event"] == "ready" and len(replicate.jobs) == 3:
+            replicate.reason = "Ctrl-C"
+
+    replicate.watch = watch
+    outcome = run(replicate, {"compiles": 1})
+    assert outcome.problem == "Ctrl-C"
+    assert states(replicate, outcome) == [State.INTERRUPTED, State.INTERRUPTED]

@@ -14,6 +14,10 @@ from pathlib import Path
 import pytest
 import worker_helpers as worker
 from folders import ROOT, SUPPORT
+from interleaved_support import Replicate, group_of
+from runner_support import processes_of
+
+from harness.schema.measurement import Interleaved
 
 needs_compiler = pytest.mark.skipif(
     shutil.which("g++") is None, reason="Inductor needs g++ on a CPU"
@@ -76,20 +80,27 @@ def test_a_compiled_job_is_proven(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 @needs_compiler
-def test_a_job_that_finds_its_graphs_in_the_cache_says_so(tmp_path: Path) -> None:
-    job = worker.spec(
+def test_a_job_of_a_group_that_compiled_takes_its_turns_with_what_it_finds(tmp_path: Path) -> None:
+    replicate = Replicate(tmp_path)
+    jobs = group_of(
         tmp_path,
-        "torch-compile",
-        parity_run=True,  # without dropout there is less to compile
-        do_eval=False,
-        training={"max_steps": 2},
+        ("pytorch", "torch-compile"),
+        options=({}, {"compile_cache": True}),
+        training={"batch_size": 8, "max_seq_length": 16, "max_steps": 2000, "dropout": 0.0},
         model={"config": {"num_hidden_layers": 1}},
-        arm={"options": {"compile_cache": True}},
-        threads=2,
     )
-    proofs = [worker.run(tmp_path, job, timeout_s=500).result["engagement"] for _ in range(2)]
-    assert [proof["engaged"] for proof in proofs] == [True, True]
-    assert [proof["graphs_not_in_cache"] for proof in proofs] == [2, 0]
+    outcome = replicate.run(jobs, Interleaved(seconds=1, steps=1, cores=0), 500)
+    assert outcome.problem == outcome.note == ""
+    result, turns = outcome.seen[1].result, outcome.turns[1]
+    assert result is not None
+    assert result.engagement is not None
+    assert (result.engagement.engaged, result.engagement.graphs_not_in_cache) == (True, 0)
+    assert result.timing.setup_s is not None
+    assert turns.compiling_setup_s is not None
+    assert turns.compiling_setup_s > result.timing.setup_s
+    assert outcome.turns[0].compiling_setup_s is None
+    assert len(turns.steps) == len(outcome.turns[0].steps) >= 8
+    assert processes_of(tmp_path) == []
 
 
 def test_a_job_that_compiled_nothing_is_a_fallback(tmp_path: Path) -> None:

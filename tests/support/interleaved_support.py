@@ -60,6 +60,7 @@ class Replicate:
         self.spinners: tuple[int, ...] | None = None
         self.reason = ""
         self.watch: Callable[[str, Event], None] = lambda arm, event: None
+        self.on_started: Callable[[tuple[int, ...]], None] = lambda pids: None
 
     def _start(self, spec: JobSpec, log: Path) -> RunningJob:
         mark = {**os.environ, "BENCH_TEST_FOLDER": str(self.folder)}
@@ -73,6 +74,7 @@ class Replicate:
 
     def _started(self, pids: tuple[int, ...], spinners: tuple[int, ...]) -> None:
         self.pids, self.spinners = pids, spinners
+        self.on_started(pids)
 
     def run(
         self,

@@ -2,7 +2,8 @@
 option `do` says.
 
 `at`: the turn (1-based) in which it does it; 0: before it is ready. `busy`: its turns take as long
-as they say, and keep a core busy.
+as they say, and keep a core busy. `compiles`: the first so many processes of the arm say that they
+compiled. `begins`: the process (1-based) that does `do`; without it every process does.
 """
 
 import json
@@ -54,6 +55,15 @@ def misbehave(channel: Channel) -> None:
             raise SystemExit(f"no such behaviour: {unknown}")
 
 
+def processes_of_the_arm() -> int:
+    """How many processes of this arm have got this far in the test, this one included."""
+    with (Path(os.environ["BENCH_TEST_FOLDER"]) / f"{SPEC['arm']['name']}.processes").open(
+        "a"
+    ) as f:
+        f.write("x")
+        return f.tell()
+
+
 def end(channel: Channel) -> None:
     channel.send("series", first_step=1, duration_s=[STEP_S], loss=[0.7])
     channel.send("result", timing={"clock": "perf_counter", "steps": 1})
@@ -70,9 +80,13 @@ def main() -> None:
     assert next(messages)["event"] == "begin"
     channel.send("phase", name="train")
     at, step = int(OPTIONS.get("at", -1)), 10
-    if at == 0:
+    process = processes_of_the_arm()
+    if at == 0 and OPTIONS.get("begins", process) == process:
         misbehave(channel)
-    channel.send("ready", step=step, levers={"collector": "frozen"})
+    compiled = process <= OPTIONS.get("compiles", 0)
+    setup_s = 9.0 if compiled else 1.0
+    levers = {"collector": "frozen"}
+    channel.send("ready", step=step, levers=levers, setup_s=setup_s, compiled=compiled)
     for turn, message in enumerate(messages, 1):
         if message["event"] == "finish":
             break

@@ -81,6 +81,12 @@ class Backend:
         """
         return None
 
+    def compiled(self) -> bool:
+        """Whether this process has compiled what later jobs of the arm find on disk: then it is set
+        up slower than they are.
+        """
+        return False
+
     def is_fallback(self, error: BaseException) -> bool:
         """Whether an error raised before the first proof means that the backend could not take the
         model.

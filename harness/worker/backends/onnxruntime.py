@@ -4,7 +4,9 @@ engagement proven.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import os
 import traceback
 from collections import Counter
 from importlib.metadata import PackageNotFoundError, version
@@ -94,6 +96,8 @@ class OnnxRuntime(Backend):
     def __init__(self, spec: JobSpec) -> None:
         super().__init__(spec)
         self._first_agent: Any = None  # what runs the training graph, as the first proof saw it
+        # Bytes of the driver's cache before the model; None where it compiles nothing.
+        self.kernels_before: int | None = None
 
     def environment(self) -> dict[str, str]:
         options = cast(Options, self.options)
@@ -150,6 +154,8 @@ class OnnxRuntime(Backend):
         """Correct what ORTModule offers no working setting for."""
         _let_padding_be_computed()
         self._bound_threads()
+        if self._kernels() == "ptx":
+            self.kernels_before = cached_kernel_bytes()
 
     def _bound_threads(self) -> None:
         """Bound the threads of ORTModule's sessions.
@@ -256,7 +262,14 @@ class OnnxRuntime(Backend):
             node_counts=dict(sorted(nodes.items())),
             phases_s=_phases(manager.time_tracker),
             kernels=self._kernels(),
+            kernels_compiled=None if self.kernels_before is None else self.compiled(),
         )
+
+    def compiled(self) -> bool:
+        # Another job of the host that compiles meanwhile looks like this one: it costs a second
+        # set-up, no figure.
+        before = self.kernels_before
+        return before is not None and cached_kernel_bytes() != before
 
     def _kernels(self) -> Literal["native", "ptx"] | None:
         """Whether the kernels run on this card as they are, or compiled from PTX by the driver
@@ -309,6 +322,18 @@ def kernel_origin(capability: tuple[int, ...]) -> Literal["native", "ptx"]:
     from.
     """
     return "native" if capability <= NEWEST_NATIVE_CAPABILITY else "ptx"
+
+
+def cached_kernel_bytes() -> int:
+    """Bytes of what the CUDA driver has compiled from PTX and keeps for later processes of the host
+    (CUDA C++ Programming Guide, "Just-in-Time Compilation").
+    """
+    folder = Path(os.environ.get("CUDA_CACHE_PATH") or Path("~/.nv/ComputeCache").expanduser())
+    sizes = []
+    for file in folder.rglob("*"):
+        with contextlib.suppress(OSError):  # the driver replaces files at any time
+            sizes.append(file.stat().st_size if file.is_file() else 0)
+    return sum(sizes)
 
 
 def _after(step: int, reasons: list[str]) -> list[str]:

@@ -192,6 +192,13 @@ class TorchCompile(Backend):
             phases_s={name: float(spent[name]) for name in PHASES if name in spent},
         )
 
+    def compiled(self) -> bool:
+        from torch._dynamo.utils import counters
+
+        # Not the graphs that bypass the cache, which every job compiles.
+        kept = cast(Options, self.options).compile_cache
+        return bool(kept and counters["inductor"]["fxgraph_cache_miss"])
+
     def is_fallback(self, error: BaseException) -> bool:
         """What Dynamo, AOTAutograd or Inductor raise: graph capture, code generation, a missing C++
         compiler.

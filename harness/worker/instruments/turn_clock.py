@@ -126,8 +126,11 @@ class Gate:
         channel: Channel,
         inbox: process.Inbox,
         delay: InjectedDelay | None = None,
+        compiled: Callable[[], bool] = lambda: False,
     ) -> None:
+        """`compiled`: whether the job has compiled what it would find on disk if it began again."""
         self._spec, self._channel, self._inbox, self._delay = spec, channel, inbox, delay
+        self._compiled = compiled
         self._cuda = spec.device == "cuda"
         self._next = spec.warmup_steps  # the border to stop at
         self._settled = False
@@ -150,7 +153,13 @@ class Gate:
             self._end_turn(clock)
         else:
             self._settle()
-            self._channel.send("ready", step=clock.steps, levers=self._pull_levers())
+            self._channel.send(
+                "ready",
+                step=clock.steps,
+                levers=self._pull_levers(),
+                setup_s=clock.setup_s,
+                compiled=self._compiled(),
+            )
         if last:
             return False
         self._order = self._inbox.get()

@@ -402,6 +402,24 @@ def test_what_an_arm_of_a_group_did_alone_is_shown_and_said() -> None:
     assert not any(ALONE in note for note in apart.notes)
 
 
+def test_what_other_replicates_could_not_read_is_not_said_of_a_turn_alone() -> None:
+    together = "utilization, memory, power and energy: seen together"
+    memory = "memory of the card: seen together"
+
+    def job(replicate: int, alone_s: float | None) -> JobRecord:
+        made = gpu_job(replicate=replicate)
+        assert made.telemetry is not None
+        unreadable = [memory if alone_s else together]
+        return made.replace(
+            telemetry=made.telemetry.replace(alone_s=alone_s, unreadable=unreadable)
+        )
+
+    said = notes(make_run([job(0, 1.25), job(1, None)]))
+    assert f"not read: {memory}" in said
+    assert f"not read: {together}" not in said
+    assert f"not read: {together}" in notes(make_run([job(0, None), job(1, None)]))
+
+
 def test_on_a_cpu_the_shares_of_the_job_are_of_its_turn_alone() -> None:
     telemetry = Telemetry(interval_s=0.1, window_s=9.0, cores=2, job_cpu_share_mean=0.5, alone_s=1)
     run = make_run([make_job(telemetry=telemetry, group=["pytorch", "onnxruntime"])])

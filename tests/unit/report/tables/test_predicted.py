@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from folders import ROOT
-from report_factory import make_interleaved_job, make_job, make_parity_run, make_run
+from report_factory import PROVEN, make_interleaved_job, make_job, make_parity_run, make_run
 
 from harness.schema.record import JobRecord, Pair, Sources, Timing
 from report.analysis.metrics import PREDICTED_RUNTIME, whole_steps
@@ -101,6 +101,46 @@ def test_the_replicate_that_compiles_what_the_others_find_predicts_nothing() -> 
     assert float(candidate["whole_runtime_s"]) == pytest.approx(4.0 + (steps - 1) * 0.4)
     (gain,) = table(made, "predicted-gains")
     assert gain["n"] == "2"
+
+
+def test_a_set_up_in_which_the_driver_compiled_kernels_predicts_nothing() -> None:
+    made = [
+        job.replace(
+            engagement=PROVEN.replace(kernels="ptx", kernels_compiled=job.replicate == 0),
+            timing=job.timing.replace(setup_s=30.0 if job.replicate == 0 else 4.0),
+        )
+        if job.arm.name == "onnxruntime"
+        else job
+        for job in jobs((0.5, 0.4), (0.5, 0.4), (0.5, 0.4))
+    ]
+    baseline, candidate = table(made, "predicted")
+    assert (float(baseline["warm_setup_s"]), float(candidate["warm_setup_s"])) == (2.0, 4.0)
+    assert (baseline["n"], candidate["n"]) == ("3", "2")
+    (gain,) = table(made, "predicted-gains")
+    assert gain["n"] == "2"
+    (steady,) = table(made, "gains")  # its steps are like the others'
+    assert steady["n"] == "3"
+
+
+def test_a_job_that_began_again_counts_and_tells_both_set_ups() -> None:
+    made = [
+        job.replace(timing=job.timing.replace(steady_samples_per_s=20.0))
+        for job in jobs((0.5, 0.4), (0.5, 0.4))
+    ]
+    turns = made[1].turns
+    assert turns is not None
+    made[1] = made[1].replace(turns=turns.replace(compiling_setup_s=30.0))
+    (gain,) = table(made, "predicted-gains")
+    assert gain["n"] == "2"
+    text = render([make_run(made, [PAIR])], view="steady")
+    header, _, *rows = [line for line in text.splitlines() if line.startswith("|")]
+    names, *cells = [[cell.strip() for cell in line.split("|")] for line in (header, *rows)]
+    cold, warm = names.index("Cold set-up(s)"), names.index("Warm set-up(s)")
+    assert [(row[cold], row[warm]) for row in cells] == [("", "2.000"), ("30.00", "2.000")]
+    assert (
+        "- onnxruntime: a job that compiled what later ones find on disk (cold set-up) began again "
+        "before its turns, so every set-up that counts is warm"
+    ) in text
 
 
 def test_runs_in_turns_show_it_unasked_and_whole_trainings_only_on_request() -> None:
