@@ -15,10 +15,8 @@ from typing import Any, NoReturn
 from harness.interleaved.turns import MeasuredTurn
 from harness.launcher.channel import Event, turn_seconds
 from harness.launcher.outcome import Seen, signal_name
-from harness.launcher.process import RunningJob
+from harness.launcher.process import LOOK_EVERY_S, RunningJob
 from harness.schema.job import JobSpec
-
-LOOK_EVERY_S = 1.0  # for limits that have no file descriptor
 
 
 class BrokenError(Exception):

@@ -32,6 +32,7 @@ from harness.schema.record import State, WorkerResult
 
 STOP_GRACE_S = 5.0  # from SIGTERM to SIGKILL
 EXIT_GRACE_S = 60.0  # from a worker's last word (bye, failure) to the end of its process
+LOOK_EVERY_S = 1.0  # for limits that have no file descriptor
 GIVE_UP_S = 20.0  # after SIGKILL; what is then still there hangs in the kernel
 
 
@@ -374,18 +375,36 @@ def run_to_end(
     on_event: Callable[[Event], None],
     stop_reason: Callable[[], str],
 ) -> Seen:
-    """Pump a job until it is gone; it is killed after `timeout_s` or as soon as `stop_reason()` is
-    not empty.
+    """`run_all_to_end` of one job."""
+    run_all_to_end([running], timeout_s, on_event=on_event, stop_reason=stop_reason)
+    return running.seen
+
+
+def run_all_to_end(
+    jobs: Sequence[RunningJob],
+    timeout_s: float,
+    *,
+    on_event: Callable[[Event], None],
+    stop_reason: Callable[[], str],
+) -> None:
+    """Pump jobs until all are gone; they are killed after `timeout_s` or as soon as `stop_reason()`
+    is not empty.
     """
     deadline = time.monotonic() + timeout_s
-    while not running.done:
-        left = deadline - time.monotonic()
-        for event in running.pump(left if left > 0 else 1.0):
-            on_event(event)
-        if running.done or running.seen.stopped is not None:
-            continue
-        if reason := stop_reason():
-            running.stop("interrupted", reason)
-        elif time.monotonic() >= deadline:
-            running.stop("timeout", f"killed after the time limit of {timeout_s:g} s")
-    return running.seen
+    with selectors.DefaultSelector() as selector:
+        for job in jobs:
+            selector.register(job.fileno(), selectors.EVENT_READ)
+        while any(not job.done for job in jobs):
+            selector.select(min(LOOK_EVERY_S, max(0.05, deadline - time.monotonic())))
+            for job in jobs:
+                if job.done:
+                    continue
+                for event in job.pump(0):
+                    on_event(event)
+                if job.done:  # or its end would be readable for ever
+                    selector.unregister(job.fileno())
+                elif job.seen.stopped is None:
+                    if reason := stop_reason():
+                        job.stop("interrupted", reason)
+                    elif time.monotonic() >= deadline:
+                        job.stop("timeout", f"killed after the time limit of {timeout_s:g} s")

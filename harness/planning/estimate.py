@@ -242,8 +242,11 @@ def _earlier_walls(results: Path, suite: str) -> dict[tuple[str, str, bool, int 
                     _together(group) or record["timing"]["steps"],
                 )
                 if record["state"] == "ok" and record["timing"]["wall_s"]:
+                    share_s = record.get("share_s")
                     found.setdefault(key, []).append(
                         record["timing"]["wall_s"] / max(1, len(group))
+                        if share_s is None
+                        else share_s
                     )
             except (ValueError, KeyError, TypeError, AttributeError):
                 continue  # the report names damaged lines; an estimate does without them

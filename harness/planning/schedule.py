@@ -20,13 +20,16 @@ CRASH_RETRIES = 1  # of an interleaved replicate: what kills it twice will kill 
 # A parity run trains without dropout, whose masks took 4% more memory on an H200
 # (results/glue-sst2-full-20261129-233635).
 MORE_THAN_PARITY = 1.1
+# Of the card, beside what PyTorch's allocator reserves: on an H200 0.73 GiB with PyTorch and 1.18
+# GiB with ONNX Runtime, in each of the parity runs of results/glue-sst2-20261130-124407.
+BYTES_OF_A_PROCESS = 1.2 * 2**30
 GOOD = (State.OK, State.CONTAMINATED)
 
 
 @dataclass(frozen=True)
 class Work:
-    """To be run now: one job, or the jobs of one replicate of an interleaved group. `names`: what
-    their replicates are called.
+    """To be run now: one job, the jobs of one replicate of an interleaved group, or parity runs
+    that run side by side. `names`: what their replicates are called.
     """
 
     jobs: tuple[JobSpec, ...]
@@ -100,9 +103,7 @@ class Schedule:
             )
 
     def _workload(self, jobs: Sequence[JobSpec], pairs: Sequence[Pair]) -> Iterator[Item]:
-        for parity_run in (job for job in jobs if job.parity_run):
-            while not self._ended([parity_run], 1):
-                yield self._work([parity_run], 1)
+        yield from self._parity_runs([job for job in jobs if job.parity_run])
         jobs = [job for job in jobs if not job.parity_run]
         refused = [item for pair in pairs if (item := self._refused(pair, pairs, jobs))]
         yield from refused
@@ -110,6 +111,22 @@ class Schedule:
         yield from (Note(text) for pair in left for text in self._of_the_stacks(pair))
         yield from self._sequential([job for job in jobs if not job.group], left)
         yield from self._interleaved([job for job in jobs if job.group], left)
+
+    def _parity_runs(self, jobs: Sequence[JobSpec]) -> Iterator[Item]:
+        """The parity runs of a workload: the first alone, by which it is known how many of the
+        others the device has room for side by side. Nothing in them is measured against another.
+        """
+        while left := [job for job in jobs if not self._ended([job], 1)]:
+            at_once = 1 if left[0] is jobs[0] else self._room_beside(jobs[0])
+            yield self._work(left[:at_once], 1)
+
+    def _room_beside(self, parity_run: JobSpec) -> int:
+        """How many jobs that need as much memory as this one the device holds; 1 if that is not
+        known.
+        """
+        record = next((each for each in self.records if each.id == parity_run.id), None)
+        need, total = memory_of(record) if record is not None else (None, None)
+        return max(1, int(total // (MORE_THAN_PARITY * need))) if need and total else 1
 
     def _refused(
         self, pair: Pair, pairs: Sequence[Pair], jobs: Sequence[JobSpec]
@@ -296,13 +313,11 @@ class Schedule:
                 ),
                 None,
             )
-            cards = run.telemetry.gpus if run is not None and run.telemetry is not None else []
-            peaks = [card.memory_peak_bytes for card in cards]
-            total = [card.memory_total_bytes for card in cards]
-            if len(cards) != 1 or peaks[0] is None or total[0] is None:
+            need, total = memory_of(run) if run is not None else (None, None)
+            if need is None:
                 return {}, None
-            needs[arm] = MORE_THAN_PARITY * peaks[0]
-            totals.append(total[0])
+            needs[arm] = MORE_THAN_PARITY * need
+            totals += [total] if total is not None else []
         return needs, min(totals, default=None)
 
     def _group(
@@ -466,6 +481,22 @@ class Schedule:
             else f"left as it is after {attempt} attempt(s)"
         )
         return Note(f"{first.workload.name}, {which}: {done}: {reason}")
+
+
+def memory_of(record: JobRecord) -> tuple[float | None, int | None]:
+    """Bytes of the card that a job on one card needed, and how many the card has; None where it is
+    not known.
+
+    Of a job beside others nothing was read from the card; there it is what PyTorch's allocator
+    reserved, which ONNX Runtime uses too, and what a process needs besides.
+    """
+    cards = record.telemetry.gpus if record.telemetry is not None else []
+    if len(cards) == 1:
+        return cards[0].memory_peak_bytes, cards[0].memory_total_bytes
+    reserved = record.memory.torch_peak_reserved_bytes
+    if record.share_s is None or reserved is None:
+        return None, None
+    return reserved + BYTES_OF_A_PROCESS, None
 
 
 def _without(

@@ -29,7 +29,9 @@ class Display(Protocol):
     def run_started(
         self, run: str, jobs: Sequence[JobSpec], finished: Iterable[JobRecord], resumed: bool
     ) -> None: ...
-    def job_started(self, job: JobSpec, number: int, names: ReplicateNames) -> None: ...
+    def job_started(
+        self, job: JobSpec, number: int, names: ReplicateNames, beside: Sequence[str] = ()
+    ) -> None: ...
     def job_event(self, event: dict[str, Any]) -> None: ...
     def job_finished(self, record: JobRecord, names: ReplicateNames) -> None: ...
     def jobs_dropped(self, jobs: Iterable[JobSpec]) -> None: ...
@@ -103,11 +105,18 @@ def listed(names: Sequence[str]) -> str:
     return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
 
 
-def title(job: JobSpec | JobRecord, names: ReplicateNames = ONE_GROUP) -> str:
+def title(
+    job: JobSpec | JobRecord, names: ReplicateNames = ONE_GROUP, beside: Sequence[str] = ()
+) -> str:
     """What a job is called in lines and panels; of a record also which attempt it was, if not the
-    first. `names`: what the replicates of its workload are called.
+    first.
+
+    Args:
+        job: The job.
+        names: What the replicates of its workload are called.
+        beside: The arms whose jobs run at the same time, where they are no group.
     """
-    others = [name for name in job.group if name != job.arm.name]
+    others = [name for name in job.group or beside if name != job.arm.name]
     arm = job.arm.name + (f" beside {listed(others)}" if others else "")
     if job.parity_run:
         return f"{job.workload.name} · {arm} · parity run"
@@ -162,11 +171,17 @@ class LineDisplay:
         done = f", resumed with {len(records)} finished" if resumed else ""
         self.message(f"run {run}: {len(jobs)} jobs{done}")
 
-    def job_started(self, job: JobSpec, number: int, names: ReplicateNames = ONE_GROUP) -> None:
+    def job_started(
+        self,
+        job: JobSpec,
+        number: int,
+        names: ReplicateNames = ONE_GROUP,
+        beside: Sequence[str] = (),
+    ) -> None:
         self._number = number
         left = self._left.seconds(job)
         self.message(
-            f"[{number}/{self._total}] {title(job, names)}"
+            f"[{number}/{self._total}] {title(job, names, beside)}"
             + (f" (about {duration(left)} left)" if left else "")
         )
 
@@ -211,6 +226,7 @@ class LiveDisplay:
         self._left = TimeLeft((), ())
         self._job: JobSpec | None = None
         self._names = ONE_GROUP
+        self._beside: Sequence[str] = ()
         self._began = 0.0
         self._phase = "start"
         self._progress: dict[str, Any] = {}
@@ -230,7 +246,14 @@ class LiveDisplay:
         )
         self._live.start()
 
-    def job_started(self, job: JobSpec, number: int, names: ReplicateNames = ONE_GROUP) -> None:
+    def job_started(
+        self,
+        job: JobSpec,
+        number: int,
+        names: ReplicateNames = ONE_GROUP,
+        beside: Sequence[str] = (),
+    ) -> None:
+        self._beside = beside
         self._number, self._began, self._phase, self._progress = (
             number,
             time.monotonic(),
@@ -293,7 +316,7 @@ class LiveDisplay:
         )
         where = f"{self._phase} {step}/{total}" if total else self._phase
         bar.add_task(
-            f"{self._number}/{self._total} {title(job, self._names)} · {where}",
+            f"{self._number}/{self._total} {title(job, self._names, self._beside)} · {where}",
             total=total or None,
             completed=step,
         )

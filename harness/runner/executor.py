@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import time
 from collections.abc import Sequence
 from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import psutil
+
 from harness.launcher import srun
 from harness.launcher.outcome import Seen, judge
-from harness.launcher.process import LaunchOptions, RunningJob, run_to_end
+from harness.launcher.process import LaunchOptions, RunningJob, run_all_to_end, run_to_end
 from harness.results.open_run import now_utc
 from harness.results.run_folder import RunFolder
 from harness.runner.display import Display
@@ -50,7 +54,8 @@ class Executor:
     def run(
         self, jobs: Sequence[JobSpec], attempt: int, names: ReplicateNames = ONE_GROUP
     ) -> tuple[list[JobRecord], str]:
-        """Execute one job, or those of a group that share the device.
+        """Execute one job, or jobs that share the device: those of a group in turns, parity runs
+        side by side.
 
         Nothing is written but logs and series.
 
@@ -67,7 +72,9 @@ class Executor:
         """
         if len(jobs) == 1:
             return self._run_one(jobs[0], attempt), ""
-        return self._run_group(jobs, attempt, names)
+        if jobs[0].group:
+            return self._run_group(jobs, attempt, names)
+        return self._run_side_by_side(jobs, attempt), ""
 
     def _start(self, job: JobSpec, log: Path) -> RunningJob:
         options = LaunchOptions(
@@ -103,6 +110,47 @@ class Executor:
         ended = self._ended(job, seen, name)
         ended = replace(ended, attempt=attempt, started_at=started_at)
         return self.builder.build(self._sampled(ended, name, sampling))
+
+    def _run_side_by_side(self, jobs: Sequence[JobSpec], attempt: int) -> list[JobRecord]:
+        """Execute jobs of which nothing is measured: as many at once as the host has room for, and
+        one that runs out of memory beside the others once more alone.
+        """
+        from harness.interleaved.group import set_ups_at_once
+
+        at_once = set_ups_at_once(len(os.sched_getaffinity(0)), psutil.virtual_memory().available)
+        records: list[JobRecord] = []
+        for first in range(0, len(jobs), at_once):
+            for ended in self._run_at_once(jobs[first : first + at_once], attempt):
+                if ended.state is State.OUT_OF_MEMORY:
+                    records += self._run_one(ended.job, attempt)
+                else:
+                    records += self.builder.build(ended)
+        return records
+
+    def _run_at_once(self, jobs: Sequence[JobSpec], attempt: int) -> list[Execution]:
+        names = [self.folder.attempt_name(job.id, attempt) for job in jobs]
+        started_at, begin = now_utc(), time.monotonic()
+        with ExitStack() as stack:
+            running = [
+                stack.enter_context(self._start(job, self._log(name)))
+                for job, name in zip(jobs, names, strict=True)
+            ]
+            run_all_to_end(
+                running,
+                self.plan.timeout_s,
+                on_event=self.display.job_event,
+                stop_reason=self._stop_reason,
+            )
+        share_s = (time.monotonic() - begin) / len(jobs)
+        return [
+            replace(
+                self._ended(job, each.seen, name),
+                attempt=attempt,
+                started_at=started_at,
+                share_s=share_s,
+            )
+            for job, each, name in zip(jobs, running, names, strict=True)
+        ]
 
     def _run_group(
         self, jobs: Sequence[JobSpec], attempt: int, names: ReplicateNames

@@ -68,6 +68,7 @@ class Execution:
     reason: str = ""
     attempt: int = 1
     started_at: str | None = None
+    share_s: float | None = None
     series: str | None = None
     log: str | None = None
     turns: TurnTimes | None = None
@@ -141,6 +142,7 @@ class RecordBuilder:
             state=execution.state,
             reason=execution.reason,
             started_at=execution.started_at,
+            share_s=execution.share_s,
             exit_code=code,
             signal=-code if code is not None and code < 0 else None,
             series=execution.series,

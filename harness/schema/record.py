@@ -651,6 +651,11 @@ class JobRecord(WorkerResult):
     state: State
     reason: FreeText = Field("", description="one sentence, when the state is not ok")
     started_at: str | None = Field(None, description="UTC, ISO 8601")
+    share_s: Seconds | None = Field(
+        None,
+        description="of jobs that ran side by side, the time of all divided by their number; null: "
+        "the job ran alone, or took turns",
+    )
     exit_code: ExitCode | None = None
     signal: ExitCode | None = None
     series: str | None = Field(
@@ -672,7 +677,11 @@ class JobRecord(WorkerResult):
 
 
 def wall_share_s(job: JobRecord) -> float | None:
-    """Wall seconds that a run spent on the job: those that took turns took the time of one."""
+    """Wall seconds that a run spent on the job: those that took turns, or ran side by side, took
+    the time of one.
+    """
+    if job.share_s is not None:
+        return job.share_s
     wall_s = job.timing.wall_s
     return None if wall_s is None else wall_s / max(1, len(job.group))
 

@@ -28,6 +28,7 @@ from harness.schema.record import (
     Fingerprint,
     GpuTelemetry,
     JobRecord,
+    Memory,
     State,
     Telemetry,
     Timing,
@@ -417,22 +418,21 @@ def group_failing(states: dict[tuple[str, int, int], State]) -> Outcome:
     return outcome
 
 
+def groups(items: Sequence[Item]) -> list[Work]:
+    return [item for item in items if isinstance(item, Work) and item.jobs[0].group]
+
+
 def works(items: Sequence[Item]) -> list[tuple[str, int]]:
-    """The arms and the replicate of everything that was run together."""
+    """The arms and the replicate of every group that was run."""
     return [
         (" ".join(job.arm.name for job in item.jobs), item.jobs[0].replicate)
-        for item in items
-        if isinstance(item, Work) and len(item.jobs) > 1
+        for item in groups(items)
     ]
 
 
 def called(items: Sequence[Item]) -> list[str]:
-    """What the replicates of everything that was run together are called."""
-    return [
-        item.names.name(item.jobs[0].replicate)
-        for item in items
-        if isinstance(item, Work) and len(item.jobs) > 1
-    ]
+    """What the replicates of every group that was run are called."""
+    return [item.names.name(item.jobs[0].replicate) for item in groups(items)]
 
 
 def assert_counted(plan: Plan, items: Sequence[Item]) -> None:
@@ -540,7 +540,7 @@ def test_a_group_too_large_by_its_parity_runs_is_split_beforehand() -> None:
     assert called(items) == [f"replicate {n} of group {g}" for g in (1, 2) for n in (1, 2, 3)]
     # A report names them alike, from the numbers in the records.
     names = ReplicateNames.of_numbers(3, {r.replicate for r in records if not r.parity_run})
-    assert [i.names for i in items if isinstance(i, Work) and len(i.jobs) > 1] == [names] * 6
+    assert [item.names for item in groups(items)] == [names] * 6
     assert works(items) == [
         *((f"{BASELINE} {CANDIDATE}", n) for n in (0, 1, 2)),
         *((f"{BASELINE} third", n) for n in (9, 10, 11)),
@@ -559,6 +559,73 @@ def test_a_group_too_large_by_its_parity_runs_is_split_beforehand() -> None:
         "tiny-sst2, replicate 2 of group 2 (pytorch, third): run again, attempt 2: third in "
         "replicate 2 of group 2: as told"
     ]
+
+
+def seen_on_a_card(peak_gib: float, total_gib: float = 10) -> Outcome:
+    """Every job needs so much of the card; of parity runs beside others the card tells nothing."""
+
+    def outcome(job: JobSpec, attempt: int) -> JobRecord:
+        made = well(job, attempt)
+        if job.arm.name != BASELINE:
+            memory = Memory(torch_peak_reserved_bytes=int((peak_gib - 1.2) * 2**30))
+            return made.replace(memory=memory, share_s=20.0)
+        card = GpuTelemetry(
+            index=0,
+            memory_peak_bytes=int(peak_gib * 2**30),
+            memory_total_bytes=int(total_gib * 2**30),
+        )
+        return made.replace(telemetry=Telemetry(interval_s=0.1, gpus=[card]))
+
+    return outcome
+
+
+def parity_works(items: Sequence[Item]) -> list[str]:
+    return [
+        " ".join(job.arm.name for job in item.jobs)
+        for item in items
+        if isinstance(item, Work) and item.jobs[0].parity_run
+    ]
+
+
+@pytest.mark.parametrize(
+    ("peak_gib", "expected"),
+    [
+        (2.0, [BASELINE, f"{CANDIDATE} third"]),
+        (5.0, [BASELINE, CANDIDATE, "third"]),  # 1.1 · 5 GiB: one at a time
+        (12.0, [BASELINE, CANDIDATE, "third"]),
+    ],
+)
+def test_parity_runs_after_the_first_run_side_by_side_where_the_card_has_room(
+    peak_gib: float, expected: list[str]
+) -> None:
+    items, done = play(suite_plan(*GROUP), [], seen_on_a_card(peak_gib))
+    assert done
+    assert parity_works(items) == expected
+
+
+def test_parity_runs_run_one_after_the_other_where_no_card_tells_its_memory() -> None:
+    items, _ = play(suite_plan(*GROUP), [])
+    assert parity_works(items) == [BASELINE, CANDIDATE, "third"]
+
+
+def test_a_resumed_run_has_the_parity_runs_that_are_missing() -> None:
+    records: list[JobRecord] = []
+    play(suite_plan(*GROUP), records, seen_on_a_card(2.0), kill_after=1)
+    assert [record.arm.name for record in records] == [BASELINE]
+    items, done = play(suite_plan(*GROUP), records, seen_on_a_card(2.0))
+    assert done
+    assert parity_works(items) == [f"{CANDIDATE} third"]
+
+
+def test_what_parity_runs_reserved_side_by_side_decides_on_groups_too() -> None:
+    """1.1 · 3 · 3 GiB are 9.9 of 10, and with 3.1 GiB each 10.2."""
+    fits, _ = play(suite_plan(*GROUP), [], seen_on_a_card(3.0))
+    assert {arms for arms, _ in works(fits)} == {f"{BASELINE} {CANDIDATE} third"}
+    split, _ = play(suite_plan(*GROUP), [], seen_on_a_card(3.1))
+    assert {arms for arms, _ in works(split)} == {
+        f"{BASELINE} {CANDIDATE}",
+        f"{BASELINE} third",
+    }
 
 
 def test_adaptive_stopping_looks_at_a_group_after_every_replicate() -> None:

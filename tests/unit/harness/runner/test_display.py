@@ -109,6 +109,15 @@ def test_parity_runs_attempts_and_partners_are_named() -> None:
     )
 
 
+def test_jobs_side_by_side_are_announced_together() -> None:
+    stream = io.StringIO()
+    job = make_job(1).replace(parity_run=True)
+    LineDisplay(stream).job_started(job, 2, beside=["onnxruntime", "pytorch-sdpa", "torch-compile"])
+    assert stream.getvalue().splitlines() == [
+        "[2/0] tiny · onnxruntime beside pytorch-sdpa and torch-compile · parity run"
+    ]
+
+
 def test_lines_name_the_replicate_within_its_group() -> None:
     """The number in the record has room for groups in it, and is nobody's."""
     stream = io.StringIO()
