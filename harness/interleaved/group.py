@@ -67,6 +67,7 @@ def run_replicate(
     timeout_s: float,
     observers: Observers,
     alone_s: float = 0.0,
+    begin_again: bool = True,
 ) -> GroupOutcome:
     """Run all jobs of a replicate to their end; no process of any is left when this returns or
     raises.
@@ -89,6 +90,7 @@ def run_replicate(
         timeout_s: Seconds that the replicate as a whole may take.
         observers: Who watches.
         alone_s: Seconds of the turn that each job has to itself after the last round; 0: none.
+        begin_again: Whether a job that compiled begins again before its turns.
 
     Raises:
         BenchError: A job cannot be started at all.
@@ -125,7 +127,7 @@ def run_replicate(
         tell_pids()
         monitor = stack.enter_context(Monitor(list(arms.values()), pairs, timeout_s, observers))
         replicate = _Replicate(resident, pairs, settings, monitor, spinners, start_again)
-        return replicate.run(at_once, available, alone_s)
+        return replicate.run(at_once, available, alone_s, begin_again=begin_again)
 
 
 def set_ups_at_once(cores: int, free_bytes: int) -> int:
@@ -161,14 +163,17 @@ class _Replicate:
         self.alone: dict[int, AloneTurn] = {}
         self._without: set[int] = set()  # arms that the schedule knows to be gone
 
-    def run(self, at_once: int, available: Collection[int], alone_s: float) -> GroupOutcome:
+    def run(
+        self, at_once: int, available: Collection[int], alone_s: float, *, begin_again: bool
+    ) -> GroupOutcome:
         """Set up so many jobs at once on the available CPUs, let all take turns, and then each have
         the device to itself for so many seconds.
         """
         problem = note = ""
         try:
             self._set_up(self.arms, at_once, available)
-            self._set_up_again(at_once, available)
+            if begin_again:
+                self._set_up_again(at_once, available)
             # Only now: jobs set themselves up on these cores too.
             self._awake = self.settings.keep_awake and not self.spinners.begin()
             self._take_turns()

@@ -178,6 +178,9 @@ class Executor:
                 pairs=self._pairs(jobs),
                 settings=self._with_known_length(jobs[0]),
                 alone_s=self._alone_s(jobs[0]),
+                # What was compiled for an earlier replicate is there. An arm that compiles all the
+                # same does so every time, and would not be faster.
+                begin_again=not any(self._earlier_turns(job) for job in jobs),
                 start=self._start,
                 timeout_s=self.plan.timeout_s,
                 observers=Observers(

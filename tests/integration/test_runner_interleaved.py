@@ -204,3 +204,14 @@ def test_killed_in_a_turn_and_resumed(tmp_path: Path, monkeypatch: pytest.Monkey
         (replicate, 1, State.OK) for replicate in (0, 0, 1, 1, 2, 2)
     ]
     assert read_info(jobs.parent).status == "complete"
+
+
+def test_a_job_that_compiles_every_time_begins_again_in_the_first_replicate_alone(
+    tmp_path: Path,
+) -> None:
+    compiles = {"compiles": 99}
+    outcome, records = run_replicates(tmp_path, ({}, compiles), ({}, compiles), ({}, compiles))
+    assert outcome.complete
+    again = [r.turns.compiling_setup_s for r in records if r.arm.name == CANDIDATE and r.turns]
+    assert again == [9.0, None, None]
+    assert len((tmp_path / f"{CANDIDATE}.processes").read_text()) == 4

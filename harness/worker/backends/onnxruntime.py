@@ -4,7 +4,6 @@ engagement proven.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import os
 import traceback
@@ -96,8 +95,9 @@ class OnnxRuntime(Backend):
     def __init__(self, spec: JobSpec) -> None:
         super().__init__(spec)
         self._first_agent: Any = None  # what runs the training graph, as the first proof saw it
-        # Bytes of the driver's cache before the model; None where it compiles nothing.
-        self.kernels_before: int | None = None
+        # In the driver's cache before the model; None where the driver compiles nothing.
+        self.kernels_before: frozenset[Path] | None = None
+        self._compiled_at_first: bool | None = None  # until the first proof
 
     def environment(self) -> dict[str, str]:
         options = cast(Options, self.options)
@@ -155,7 +155,7 @@ class OnnxRuntime(Backend):
         _let_padding_be_computed()
         self._bound_threads()
         if self._kernels() == "ptx":
-            self.kernels_before = cached_kernel_bytes()
+            self.kernels_before = cached_kernels()
 
     def _bound_threads(self) -> None:
         """Bound the threads of ORTModule's sessions.
@@ -240,6 +240,9 @@ class OnnxRuntime(Backend):
                 f"the training session runs on {', '.join(providers[:1]) or 'nothing'}, not on "
                 f"{expected}"
             )
+        if self._compiled_at_first is None and self.kernels_before is not None:
+            # Later other jobs of the host may compile.
+            self._compiled_at_first = self.compiled()
         graph = manager._onnx_models.optimized_model
         nodes = (
             Counter(node.op_type for node in graph.graph.node)
@@ -262,14 +265,12 @@ class OnnxRuntime(Backend):
             node_counts=dict(sorted(nodes.items())),
             phases_s=_phases(manager.time_tracker),
             kernels=self._kernels(),
-            kernels_compiled=None if self.kernels_before is None else self.compiled(),
+            kernels_compiled=self._compiled_at_first,
         )
 
     def compiled(self) -> bool:
-        # Another job of the host that compiles meanwhile looks like this one: it costs a second
-        # set-up, no figure.
-        before = self.kernels_before
-        return before is not None and cached_kernel_bytes() != before
+        # Kernels that another job of the host compiles meanwhile look like this one's.
+        return self.kernels_before is not None and not cached_kernels() <= self.kernels_before
 
     def _kernels(self) -> Literal["native", "ptx"] | None:
         """Whether the kernels run on this card as they are, or compiled from PTX by the driver
@@ -324,16 +325,19 @@ def kernel_origin(capability: tuple[int, ...]) -> Literal["native", "ptx"]:
     return "native" if capability <= NEWEST_NATIVE_CAPABILITY else "ptx"
 
 
-def cached_kernel_bytes() -> int:
-    """Bytes of what the CUDA driver has compiled from PTX and keeps for later processes of the host
-    (CUDA C++ Programming Guide, "Just-in-Time Compilation").
+def cached_kernels() -> frozenset[Path]:
+    """The files of what the CUDA driver has compiled from PTX and keeps for later processes of the
+    host (CUDA C++ Programming Guide, "Just-in-Time Compilation").
+
+    Their list is none of them, for the driver may rewrite it when it only reads a kernel.
     """
     folder = Path(os.environ.get("CUDA_CACHE_PATH") or Path("~/.nv/ComputeCache").expanduser())
-    sizes = []
-    for file in folder.rglob("*"):
-        with contextlib.suppress(OSError):  # the driver replaces files at any time
-            sizes.append(file.stat().st_size if file.is_file() else 0)
-    return sum(sizes)
+    return frozenset(
+        Path(parent, name)
+        for parent, _, names in os.walk(folder)
+        for name in names
+        if name != "index"
+    )
 
 
 def _after(step: int, reasons: list[str]) -> list[str]:
