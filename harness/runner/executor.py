@@ -113,7 +113,8 @@ class Executor:
 
     def _run_side_by_side(self, jobs: Sequence[JobSpec], attempt: int) -> list[JobRecord]:
         """Execute jobs of which nothing is measured: as many at once as the host has room for, and
-        one that runs out of memory beside the others once more alone.
+        one that fails once more alone, for it may have lacked memory, or a card that only lets one
+        process in.
         """
         from harness.interleaved.group import set_ups_at_once
 
@@ -121,10 +122,10 @@ class Executor:
         records: list[JobRecord] = []
         for first in range(0, len(jobs), at_once):
             for ended in self._run_at_once(jobs[first : first + at_once], attempt):
-                if ended.state is State.OUT_OF_MEMORY:
-                    records += self._run_one(ended.job, attempt)
-                else:
+                if ended.state in (State.OK, State.INTERRUPTED):
                     records += self.builder.build(ended)
+                else:
+                    records += self._run_one(ended.job, attempt)
         return records
 
     def _run_at_once(self, jobs: Sequence[JobSpec], attempt: int) -> list[Execution]:

@@ -51,18 +51,23 @@ def test_they_run_at_the_same_time_and_share_it(tmp_path: Path) -> None:
     assert all((tmp_path / "results" / r.run / str(r.log)).exists() for r in records)
 
 
-def test_one_that_fails_leaves_the_others_alone(tmp_path: Path) -> None:
-    killed = {"do": "signal", "number": 9}
-    _, records = run_parity_runs(tmp_path, {}, killed, {"seconds": 1})
-    assert [r.state for r in records] == [State.OK, State.CRASHED, State.OK]
-
-
-def test_one_that_runs_out_of_memory_runs_again_alone(tmp_path: Path) -> None:
-    unfit = {"do": "failure", "state": "out_of_memory", "times": 1}
-    _, records = run_parity_runs(tmp_path, {}, unfit, {})
+@pytest.mark.parametrize(
+    "behaviour", [{"do": "failure", "state": "out_of_memory"}, {"do": "signal", "number": 9}]
+)
+def test_one_that_fails_beside_others_runs_once_more_alone(
+    tmp_path: Path, behaviour: dict[str, Any]
+) -> None:
+    _, records = run_parity_runs(tmp_path, {}, {**behaviour, "times": 1}, {})
     assert [(r.id, r.state) for r in records] == [(f"job{n}", State.OK) for n in range(3)]
     assert [record.share_s is None for record in records] == [True, True, False]
     assert sorted(executions(tmp_path)) == ["job0", "job1", "job1", "job2"]
+
+
+def test_one_that_always_fails_leaves_the_others_alone(tmp_path: Path) -> None:
+    killed = {"do": "signal", "number": 9}
+    _, records = run_parity_runs(tmp_path, {}, killed, {"seconds": 1})
+    assert [r.state for r in records] == [State.OK, State.CRASHED, State.OK]
+    assert executions(tmp_path).count("job1") == 2
 
 
 def test_all_end_at_the_time_limit(tmp_path: Path) -> None:
