@@ -67,7 +67,7 @@ def run_replicate(
     timeout_s: float,
     observers: Observers,
     alone_s: float = 0.0,
-    begin_again: bool = True,
+    may_begin_again: Collection[str] | None = None,
 ) -> GroupOutcome:
     """Run all jobs of a replicate to their end; no process of any is left when this returns or
     raises.
@@ -90,7 +90,8 @@ def run_replicate(
         timeout_s: Seconds that the replicate as a whole may take.
         observers: Who watches.
         alone_s: Seconds of the turn that each job has to itself after the last round; 0: none.
-        begin_again: Whether a job that compiled begins again before its turns.
+        may_begin_again: Names of the arms whose jobs begin again before their turns if they
+            compiled; None: of all.
 
     Raises:
         BenchError: A job cannot be started at all.
@@ -127,7 +128,8 @@ def run_replicate(
         tell_pids()
         monitor = stack.enter_context(Monitor(list(arms.values()), pairs, timeout_s, observers))
         replicate = _Replicate(resident, pairs, settings, monitor, spinners, start_again)
-        return replicate.run(at_once, available, alone_s, begin_again=begin_again)
+        allowed = list(arms) if may_begin_again is None else may_begin_again
+        return replicate.run(at_once, available, alone_s, allowed)
 
 
 def set_ups_at_once(cores: int, free_bytes: int) -> int:
@@ -164,7 +166,11 @@ class _Replicate:
         self._without: set[int] = set()  # arms that the schedule knows to be gone
 
     def run(
-        self, at_once: int, available: Collection[int], alone_s: float, *, begin_again: bool
+        self,
+        at_once: int,
+        available: Collection[int],
+        alone_s: float,
+        may_begin_again: Collection[str],
     ) -> GroupOutcome:
         """Set up so many jobs at once on the available CPUs, let all take turns, and then each have
         the device to itself for so many seconds.
@@ -172,8 +178,7 @@ class _Replicate:
         problem = note = ""
         try:
             self._set_up(self.arms, at_once, available)
-            if begin_again:
-                self._set_up_again(at_once, available)
+            self._set_up_again(may_begin_again, at_once, available)
             # Only now: jobs set themselves up on these cores too.
             self._awake = self.settings.keep_awake and not self.spinners.begin()
             self._take_turns()
@@ -221,18 +226,26 @@ class _Replicate:
             arm.begin(own)
         self.monitor.until(lambda: not any(arm.setting_up for arm in self.arms))
 
-    def _set_up_again(self, at_once: int, available: Collection[int]) -> None:
-        """Begin jobs again that compiled what they find on disk now.
+    def _set_up_again(
+        self, names: Collection[str], at_once: int, available: Collection[int]
+    ) -> None:
+        """Begin those jobs again that compiled what they find on disk now.
 
         Their replicate would otherwise differ from all later ones in its set-up, and compiled
         PyTorch also in its steps (harness.schema.compiled).
         """
-        again = [arm for arm in self.arms if arm.compiled and arm.waiting and not arm.left]
+        compiled = [arm for arm in self.arms if arm.compiled and arm.waiting and not arm.left]
+        again = [arm for arm in compiled if arm.name in names]
         if not again:
             return
         for arm in again:
             arm.running.stop("interrupted", "stopped to begin again with what it had compiled")
-        self.monitor.until(lambda: all(arm.running.done for arm in again), together=False)
+        try:
+            self.monitor.until(lambda: all(arm.running.done for arm in again), together=False)
+        except BrokenError as error:
+            for arm in again:
+                arm.running.seen.stop_reason = str(error)
+            raise
         self._start_again(again)
         for arm in again:
             self.monitor.watch(arm)
@@ -265,13 +278,23 @@ class _Replicate:
             if not arm.waiting or not mine:
                 continue
             step_s = fmean(fmean(turn.timed_s) for turn in mine)
-            arm.go(0, math.ceil(seconds / step_s), counts=False)
-            self.monitor.until(partial(_turn_is_over, arm))
-            if arm.turn is not None:
+            timed_s: list[float] = []
+            begin_ns = 0
+            # Alone its steps can take less than they did beside the others, so that the turn ends
+            # early; then it goes on.
+            while sum(timed_s) < seconds and arm.waiting:
+                arm.go(0, math.ceil((seconds - sum(timed_s)) / step_s), counts=False)
+                self.monitor.until(partial(_turn_is_over, arm))
+                if arm.turn is None:
+                    break
+                begin_ns = begin_ns or arm.begin_ns
+                timed_s += arm.turn.timed_s
+                step_s = fmean(timed_s)
+            if timed_s:
                 self.alone[index] = AloneTurn(
-                    steps=len(arm.turn.timed_s),
-                    step_s=fmean(arm.turn.timed_s),
-                    begin_ns=arm.begin_ns,
+                    steps=len(timed_s),
+                    step_s=fmean(timed_s),
+                    begin_ns=begin_ns,
                     end_ns=arm.end_ns,
                 )
 

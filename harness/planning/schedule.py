@@ -124,8 +124,7 @@ class Schedule:
         """How many jobs that need as much memory as this one the device holds; 1 if that is not
         known.
         """
-        record = next((each for each in self.records if each.id == parity_run.id), None)
-        need, total = memory_of(record) if record is not None else (None, None)
+        need, total = memory_of(self._latest_of(parity_run.id))
         return max(1, int(total // (MORE_THAN_PARITY * need))) if need and total else 1
 
     def _refused(
@@ -303,17 +302,18 @@ class Schedule:
         needs: dict[str, float] = {}
         totals: list[int] = []
         for arm in _arms(pairs):
-            run = next(
-                (
-                    record
-                    for record in self.records
-                    if record.parity_run
-                    and record.workload.name == pairs[0].workload
-                    and record.arm.name == arm
-                ),
-                None,
+            need, total = memory_of(
+                next(
+                    (
+                        record
+                        for record in reversed(self.records)
+                        if record.parity_run
+                        and record.workload.name == pairs[0].workload
+                        and record.arm.name == arm
+                    ),
+                    None,
+                )
             )
-            need, total = memory_of(run) if run is not None else (None, None)
             if need is None:
                 return {}, None
             needs[arm] = MORE_THAN_PARITY * need
@@ -438,6 +438,9 @@ class Schedule:
             reruns.of_attempt(jobs, self.records, reruns.attempt_of(jobs, self.records)).values()
         )
 
+    def _latest_of(self, job_id: str) -> JobRecord | None:
+        return next((each for each in reversed(self.records) if each.id == job_id), None)
+
     def _ended(self, jobs: Sequence[JobSpec], attempt: int) -> bool:
         """Whether these jobs, which run together, need not run (again) in this attempt.
 
@@ -483,13 +486,15 @@ class Schedule:
         return Note(f"{first.workload.name}, {which}: {done}: {reason}")
 
 
-def memory_of(record: JobRecord) -> tuple[float | None, int | None]:
+def memory_of(record: JobRecord | None) -> tuple[float | None, int | None]:
     """Bytes of the card that a job on one card needed, and how many the card has; None where it is
     not known.
 
     Of a job beside others nothing was read from the card; there it is what PyTorch's allocator
     reserved, which ONNX Runtime uses too, and what a process needs besides.
     """
+    if record is None:
+        return None, None
     cards = record.telemetry.gpus if record.telemetry is not None else []
     if len(cards) == 1:
         return cards[0].memory_peak_bytes, cards[0].memory_total_bytes

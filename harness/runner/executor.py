@@ -121,8 +121,10 @@ class Executor:
         at_once = set_ups_at_once(len(os.sched_getaffinity(0)), psutil.virtual_memory().available)
         records: list[JobRecord] = []
         for first in range(0, len(jobs), at_once):
+            if self.stop.reason:  # the others have no record, and run when the run is resumed
+                break
             for ended in self._run_at_once(jobs[first : first + at_once], attempt):
-                if ended.state in (State.OK, State.INTERRUPTED):
+                if ended.state in (State.OK, State.INTERRUPTED) or self.stop.reason:
                     records += self.builder.build(ended)
                 else:
                     records += self._run_one(ended.job, attempt)
@@ -179,9 +181,9 @@ class Executor:
                 pairs=self._pairs(jobs),
                 settings=self._with_known_length(jobs[0]),
                 alone_s=self._alone_s(jobs[0]),
-                # What was compiled for an earlier replicate is there. An arm that compiles all the
-                # same does so every time, and would not be faster.
-                begin_again=not any(self._earlier_turns(job) for job in jobs),
+                # What an arm compiled for an earlier replicate is there. If it compiles all the
+                # same, it does so every time, and would not be faster.
+                may_begin_again=[job.arm.name for job in jobs if not self._earlier_turns(job)],
                 start=self._start,
                 timeout_s=self.plan.timeout_s,
                 observers=Observers(

@@ -38,16 +38,6 @@ def compiled_anew(job: JobRecord) -> bool:
     return job.replicate == 0 if compiled is None else compiled > 0
 
 
-def cold_setup(job: JobRecord) -> bool:
-    """Whether the job's set-up includes compiling what later jobs find on disk: graphs
-    (`compiled_anew`), or kernels that the driver compiled from PTX.
-
-    Steps are the same after compiling kernels, so such a replicate counts in all other figures.
-    """
-    kernels = job.engagement is not None and job.engagement.kernels_compiled
-    return bool(kernels) or compiled_anew(job)
-
-
 def set_apart(replicates: Sequence[Sequence[JobRecord]]) -> list[list[JobRecord]]:
     """For each replicate the jobs because of which it does not count beside the others.
 

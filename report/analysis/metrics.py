@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from enum import Enum, StrEnum
 from typing import Any, Generic, TypeVar
 
-from harness.schema.compiled import cold_setup
+from harness.schema.compiled import compiled_anew
 from harness.schema.record import EngineTimes, GpuTelemetry, JobRecord
 from report.analysis.statistics import latency_gain, throughput_gain
 
@@ -166,7 +166,7 @@ def _warm_setup_s(job: JobRecord) -> float | None:
     """Seconds of set-up of a job that found what earlier ones compiled; None if it compiled
     anew.
     """
-    return None if cold_setup(job) else job.timing.setup_s
+    return None if compiled_anew(job) else job.timing.setup_s
 
 
 def _cold_setup_s(job: JobRecord) -> float | None:
@@ -175,7 +175,7 @@ def _cold_setup_s(job: JobRecord) -> float | None:
     """
     if job.turns is not None and job.turns.compiling_setup_s is not None:
         return job.turns.compiling_setup_s
-    return job.timing.setup_s if cold_setup(job) else None
+    return job.timing.setup_s if compiled_anew(job) else None
 
 
 # Jobs that took turns on the device waited for one another, so they have no time end to end.
@@ -537,7 +537,7 @@ PREDICTED_RUNTIME = JobMetric(
 WARM_SETUP = JobMetric(
     key="warm_setup_s",
     meaning="seconds from the call of train() to the end of the first step, mean, without "
-    "replicates in which the arm compiled what its other jobs find on disk",
+    "replicates of an arm that keeps compiled kernels from job to job in which it compiled anew",
     unit=Unit.SECOND,
     read=_warm_setup_s,
     header="Warm set-up(s)",

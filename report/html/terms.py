@@ -99,6 +99,7 @@ _PATTERNS: tuple[tuple[str, str], ...] = (
     (r".*[Ss]amples\(/s\).*", "samples per second, mean over replicates"),
     (r".*\(ms\) mean/p50/p95", "milliseconds for each batch: mean, median, 95th percentile"),
     (r"Runtime\(s\).*predicted", "seconds end to end, predicted from set-up and steady steps"),
+    (r"First set-up\(s\)", "set-up in seconds of the arm's parity run, its first job"),
     (r"Cold set-up\(s\)", "set-up in seconds where nothing had been compiled before"),
     (r"Warm set-up\(s\)", "set-up in seconds where kernels had been compiled before"),
     (r"GPU util\(%\)", "NVML's GPU utilization in the steady window"),

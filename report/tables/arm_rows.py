@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from harness.schema.compiled import cold_setup, set_apart
+from harness.schema.compiled import compiled_anew, set_apart
 from harness.schema.record import JobRecord
 from report.analysis.metrics import NO_FIGURE, WARM_ONLY, Figure, JobMetric, finite
 from report.analysis.outcome import HAS_RESULT, no_result
@@ -97,7 +97,7 @@ def _verdict_with(needs: Sequence[JobMetric], job: JobRecord) -> str:
     missing = [metric for metric in needs if not usable(metric.read(job))]
     if not missing:
         return JobStatus.OK
-    if cold_setup(job) and all(metric in WARM_ONLY for metric in missing):
+    if compiled_anew(job) and all(metric in WARM_ONLY for metric in missing):
         return COMPILED_ANEW
     return f"no {' and no '.join(metric.label for metric in missing)}"
 

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
 
 from harness.schema.clocks import CLOCKS_APART, clocks_apart
-from harness.schema.compiled import keeps_compiled, set_apart
+from harness.schema.compiled import compiled_anew, set_apart
 from harness.schema.record import JobRecord, State, trained_length
 from report.analysis.published import check_samples
 from report.analysis.replicates import (
@@ -282,14 +282,41 @@ def cache_notes(run: Run) -> list[str]:
     arms = dict.fromkeys(
         arm
         for (_, arm), replicates in arms_of(run).replicates.items()
-        if arm not in told and any(keeps_compiled(job) for job in replicates.values())
+        if arm not in told and _some_are_cold(replicates.values())
     )
     kept = f"{_KEPT}, so some set-ups are cold, some warm"
     return [
         *cold_notes(run),
         *([f"{', '.join(began_again)}: {_BEGAN_AGAIN}"] if began_again else []),
         *([f"{', '.join(arms)}: {kept}"] if arms else []),
+        *kernel_notes(run),
     ]
+
+
+def kernel_notes(run: Run) -> list[str]:
+    """Wherever set-ups are: in how many replicates of which arms the driver compiled kernels."""
+    said = []
+    for arm, replicates in _by_arm(run).items():
+        told = [job.engagement.kernels_compiled for job in replicates if job.engagement is not None]
+        if any(told):
+            said.append(
+                f"{arm}: the driver compiled kernels in {told.count(True)} of {len(told)} "
+                "replicates, as their set-ups show"
+            )
+    return said
+
+
+def _by_arm(run: Run) -> dict[str, list[JobRecord]]:
+    """The results of each arm on all workloads."""
+    found: dict[str, list[JobRecord]] = {}
+    for (_, arm), replicates in arms_of(run).replicates.items():
+        found.setdefault(arm, []).extend(job for job in replicates.values() if is_result(job))
+    return found
+
+
+def _some_are_cold(replicates: Iterable[JobRecord]) -> bool:
+    anew = [compiled_anew(job) for job in replicates]
+    return any(anew) and not all(anew)
 
 
 def cold_notes(run: Run) -> list[str]:
@@ -299,16 +326,11 @@ def cold_notes(run: Run) -> list[str]:
 
 
 def _arms_that_began_again(run: Run) -> list[str]:
-    return list(
-        dict.fromkeys(
-            arm
-            for (_, arm), replicates in arms_of(run).replicates.items()
-            if any(
-                job.turns is not None and job.turns.compiling_setup_s is not None
-                for job in replicates.values()
-            )
-        )
-    )
+    return [
+        arm
+        for arm, replicates in _by_arm(run).items()
+        if any(job.turns is not None and job.turns.compiling_setup_s for job in replicates)
+    ]
 
 
 def _arms_with_cold(run: Run) -> list[str]:
@@ -408,6 +430,8 @@ def headlines(runs: Sequence[Run]) -> list[str]:
 def machine(run: Run) -> str:
     """Its GPUs and host, as "on …"."""
     host = run.info.host
+    if not run.jobs and run.info.claim is not None:
+        return f"on {run.info.claim.devices}"
     gpus = sorted({job.device for job in run.jobs} - {"cpu"})
     if not run.jobs:
         gpus = sorted({str(gpu.get("name", "GPU")) for gpu in host.gpus})

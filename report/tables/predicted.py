@@ -52,7 +52,7 @@ from report.tables.columns import (
     text,
     workload_column,
 )
-from report.tables.footnotes import several_groups_notes, source_notes
+from report.tables.footnotes import kernel_notes, several_groups_notes, source_notes
 from report.tables.gain_rows import gain_rows
 from report.tables.gains import gain_columns, pair_labels
 from report.tables.padding_footnotes import padding_notes
@@ -62,28 +62,29 @@ from report.text import epochs_of
 
 WHOLE = Measure("predicted", "end to end, predicted", PREDICTED_RUNTIME.read)
 LEGEND = (
-    "predicted: set-up + (steps - 1) x steady step, for all epochs that the suite asks for; cold "
-    "set-up: of the arm's parity run, with all that is compiled or cached on first use; a "
+    "predicted: set-up + (steps - 1) x steady step, for all epochs that the suite asks for; first "
+    "set-up: of the arm's parity run, with all that was compiled or cached on first use; a "
     "replicate that compiled anew what its arm keeps from job to job predicts nothing",
 )
 SIDE_BY_SIDE = "the set-ups of jobs that took turns were made side by side"
+FIRST_SIDE_BY_SIDE = "; so were those of the parity runs, but of the first one"
 
 
 def predicted(run: Run) -> TablePart[PredictedRow]:
     """Every measured arm whose number of samples is known."""
     rows = []
-    cold = arms_of(run).parity_runs
+    parity_runs = arms_of(run).parity_runs
     for row, jobs in counted_rows(run, (*PREDICTED, WARM_SETUP), (PREDICTED_RUNTIME,)):
         if not jobs or (steps := whole_steps(jobs[0])) is None:
             continue
-        parity_run = cold.get((row.workload, row.arm))
+        parity_run = parity_runs.get((row.workload, row.arm))
         rows.append(
             extended(
                 row,
                 PredictedRow,
                 epochs=jobs[0].workload.training.epochs,
                 steps=steps,
-                cold_setup_s=SETUP.read(parity_run) if parity_run is not None else None,
+                first_setup_s=SETUP.read(parity_run) if parity_run is not None else None,
             )
         )
     return part_of(
@@ -96,8 +97,14 @@ def predicted(run: Run) -> TablePart[PredictedRow]:
 
 
 def _notes(run: Run) -> list[str]:
-    side_by_side = [SIDE_BY_SIDE] if only_interleaved(run) else []
-    return [*source_notes(run), *several_groups_notes(run), *side_by_side]
+    beside = any(job.share_s is not None for job in arms_of(run).parity_runs.values())
+    side_by_side = SIDE_BY_SIDE + (FIRST_SIDE_BY_SIDE if beside else "")
+    return [
+        *source_notes(run),
+        *several_groups_notes(run),
+        *kernel_notes(run),
+        *([side_by_side] if only_interleaved(run) else []),
+    ]
 
 
 def predicted_tables(parts: Sequence[TablePart[PredictedRow]]) -> list[Table[PredictedRow]]:
@@ -125,7 +132,7 @@ def predicted_tables(parts: Sequence[TablePart[PredictedRow]]) -> list[Table[Pre
         *others,
         *epochs_column,
         Column("Steps", text(lambda row: row.steps), right=True),
-        number_column("Cold set-up(s)", lambda row: row.cold_setup_s),
+        number_column("First set-up(s)", lambda row: row.first_setup_s),
         figure_column(WARM_SETUP),
         count_column(),
         STATE,

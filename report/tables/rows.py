@@ -302,7 +302,7 @@ class PredictedRow(ArmRow):
 
     epochs: Annotated[float, Meaning("epochs that the prediction is of")]
     steps: Annotated[int, Meaning("optimizer steps of these epochs", Unit.STEP)]
-    cold_setup_s: Annotated[
+    first_setup_s: Annotated[
         float | None,
         Meaning(
             "set-up of the arm's parity run, its first job of the run: what is compiled or cached "

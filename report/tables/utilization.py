@@ -29,10 +29,9 @@ LEGEND = (
     "Util: NVML's GPU utilization, the share of the driver's last 1/6 to 1 s in which any kernel "
     "ran, not how busy the "
     "card was; p10: the mean of the replicates' 10th percentiles",
-    "means over the replicates that count (n) of each replicate's steady window; peak memory is of "
-    "the "
-    "whole job: NVML's of "
-    "the whole card, torch's of what its allocator handed out",
+    "means over the replicates that count (n), each of its steady window unless a note says "
+    "otherwise; peak memory is of the whole job: NVML's of the whole card, torch's of what its "
+    "allocator handed out",
     "MFU: model FLOPs utilization, the arithmetic that the model needs by definition over the "
     "card's dense peak",
 )
@@ -94,7 +93,8 @@ def how_measured(job: JobRecord) -> list[str]:
         what = "utilization, power and energy" if job.telemetry.gpus else "the job's shares"
         said.append(
             f"arms that took turns: {what} are of a turn that the arm had to itself at the end of "
-            "a replicate, without its first second; one or two replicates of a group had it"
+            "a replicate, without its first second, and not of n replicates: one or two of a group "
+            "had it"
         )
     cards = cards_of(job)
     if len(cards) > 1:

@@ -101,6 +101,20 @@ def test_each_arm_has_a_last_turn_to_itself_that_counts_nowhere(replicate: Repli
         assert event["lead_in_s"] == []
 
 
+def test_a_turn_to_itself_lasts_as_long_as_asked_for(replicate: Replicate) -> None:
+    """75 steps of 20 ms would make 1.5 s, but alone they take 8 ms each: then 113 more."""
+    options = ({}, {"step_s": 0.02, "alone_step_s": 0.008})
+    jobs = group_of(replicate.folder, ("base", "cand"), options=options)
+    outcome = replicate.run(jobs, SETTINGS, alone_s=1.5)
+    first, second = [event for arm, event in replicate.named("turn") if arm == "cand"][-2:]
+    assert [len(event["timed_s"]) for event in (first, second)] == [75, 113]
+    alone = outcome.turns[1].alone
+    assert alone is not None
+    assert (alone.steps, alone.step_s) == (188, pytest.approx(0.008))
+    assert (alone.begin_ns, alone.end_ns) == (first["begin_ns"], second["end_ns"])
+    assert len(outcome.turns[1].steps) == 10
+
+
 @pytest.mark.parametrize("at", [15, 99])
 def test_training_that_ends_in_the_turn_to_itself_is_a_result(
     replicate: Replicate, at: int
@@ -454,6 +468,26 @@ def test_a_job_that_dies_when_it_begins_again_ends_the_pair(replicate: Replicate
     outcome = run(replicate, {"compiles": 1, "do": "die", "at": 0, "begins": 2})
     assert outcome.problem == "cand was killed by SIGKILL"
     assert states(replicate, outcome) == [State.INTERRUPTED, State.CRASHED]
+
+
+def test_only_the_arms_that_may_begin_again_do(replicate: Replicate) -> None:
+    options = ({}, {"compiles": 1}, {"compiles": 1})
+    jobs = group_of(replicate.folder, ("a", "b", "c"), options=options)
+    outcome = replicate.run(jobs, SETTINGS, 60, may_begin_again=["c"])
+    assert states(replicate, outcome) == [State.OK] * 3
+    assert [turns.compiling_setup_s for turns in outcome.turns] == [None, None, 9.0]
+
+
+def test_told_to_stop_while_the_job_that_compiled_is_ended(replicate: Replicate) -> None:
+    def watch(arm: str, event: Event) -> None:
+        if event["event"] == "ready" and arm == "cand":
+            replicate.reason = "Ctrl-C"
+
+    replicate.watch = watch
+    outcome = run(replicate, {"compiles": 1})
+    said = [judge(seen, log) for seen, log in zip(outcome.seen, replicate.logs(), strict=True)]
+    assert [state for state, _ in said] == [State.INTERRUPTED] * 2
+    assert all(reason.startswith("Ctrl-C") for _, reason in said)
 
 
 def test_told_to_stop_while_a_job_begins_again(replicate: Replicate) -> None:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
-from runner_support import WORKER, executions, make_job, plan_of, processes_of, quiet
+from runner_support import WORKER, executions, make_job, plan_of, processes_of, quiet, wait_until
 
+from harness.interleaved import group
 from harness.planning.schedule import Schedule
 from harness.results.run_folder import read_records
 from harness.runner.runner import RunOptions, RunOutcome, run
@@ -68,6 +73,27 @@ def test_one_that_always_fails_leaves_the_others_alone(tmp_path: Path) -> None:
     _, records = run_parity_runs(tmp_path, {}, killed, {"seconds": 1})
     assert [r.state for r in records] == [State.OK, State.CRASHED, State.OK]
     assert executions(tmp_path).count("job1") == 2
+
+
+def test_after_a_stop_none_is_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a host with room for two at once: those that wait for it have no record, and run later."""
+    monkeypatch.setattr(group, "CORES_OF_A_SET_UP", 1000)
+    jobs: list[dict[str, Any]] = [{}, {"do": "exit", "code": 3}, {"do": "hang"}, {}, {}]
+
+    def stop() -> None:
+        wait_until((tmp_path / "hanging").exists)
+        time.sleep(1)  # in which the other one has ended
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=stop).start()
+    outcome, records = run_parity_runs(tmp_path, *jobs)
+    assert outcome.interrupted
+    assert [(r.id, r.state) for r in records] == [
+        ("job0", State.OK),
+        ("job1", State.CRASHED),
+        ("job2", State.INTERRUPTED),
+    ]
+    assert sorted(executions(tmp_path)) == ["job0", "job1", "job2"]
 
 
 def test_all_end_at_the_time_limit(tmp_path: Path) -> None:

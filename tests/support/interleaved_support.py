@@ -83,6 +83,7 @@ class Replicate:
         timeout_s: float = 120,
         pairs: Sequence[tuple[str, str]] | None = None,
         alone_s: float = 0.0,
+        may_begin_again: Sequence[str] | None = None,
     ) -> GroupOutcome:
         """Run the jobs; by default the first arm is the baseline of all others."""
         names = [job.arm.name for job in jobs]
@@ -99,6 +100,7 @@ class Replicate:
                 on_started=self._started,
             ),
             alone_s=alone_s,
+            may_begin_again=may_begin_again,
         )
 
     def logs(self, jobs: int = 2) -> list[Path]:

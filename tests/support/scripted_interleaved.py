@@ -3,7 +3,8 @@ option `do` says.
 
 `at`: the turn (1-based) in which it does it; 0: before it is ready. `busy`: its turns take as long
 as they say, and keep a core busy. `compiles`: the first so many processes of the arm say that they
-compiled. `begins`: the process (1-based) that does `do`; without it every process does.
+compiled. `alone_step_s`: of its steps in turns that do not count. `begins`: the
+process (1-based) that does `do`; without it every process does.
 """
 
 import json
@@ -98,11 +99,12 @@ def main() -> None:
             while time.monotonic_ns() < begin + 1e9 * STEP_S * (2 * lead_in + steps):
                 pass
         step += lead_in + steps
+        step_s = STEP_S if message["counts"] else float(OPTIONS.get("alone_step_s", STEP_S))
         channel.send(
             "turn",
             step=step,
-            lead_in_s=[2 * STEP_S] * lead_in,
-            timed_s=[STEP_S] * steps,
+            lead_in_s=[2 * step_s] * lead_in,
+            timed_s=[step_s] * steps,
             begin_ns=begin,
             end_ns=time.monotonic_ns(),
         )

@@ -617,6 +617,23 @@ def test_a_resumed_run_has_the_parity_runs_that_are_missing() -> None:
     assert parity_works(items) == [f"{CANDIDATE} third"]
 
 
+def test_the_latest_record_of_a_parity_run_tells_its_memory() -> None:
+    """Those of an interrupted run tell less than the job needs, or nothing."""
+    records: list[JobRecord] = []
+
+    def interrupted(job: JobSpec, attempt: int) -> JobRecord:
+        early = seen_on_a_card(0.5 if job.arm.name == BASELINE else 1.2)(job, attempt)
+        memory = Memory() if job.arm.name != BASELINE else early.memory
+        return early.replace(state=State.INTERRUPTED, memory=memory)
+
+    play(suite_plan(*GROUP), records, interrupted, kill_after=1)
+    records += [interrupted(job, 1) for job in suite_plan(*GROUP).jobs if job.parity_run][1:]
+    items, done = play(suite_plan(*GROUP), records, seen_on_a_card(5.0))
+    assert done
+    assert parity_works(items) == [BASELINE, CANDIDATE, "third"]
+    assert [text for text in notes(items) if "16.5 GiB together" in text]
+
+
 def test_what_parity_runs_reserved_side_by_side_decides_on_groups_too() -> None:
     """1.1 · 3 · 3 GiB are 9.9 of 10, and with 3.1 GiB each 10.2."""
     fits, _ = play(suite_plan(*GROUP), [], seen_on_a_card(3.0))

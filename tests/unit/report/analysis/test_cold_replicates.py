@@ -169,6 +169,13 @@ def test_a_gain_is_of_the_replicates_that_loaded_their_kernels() -> None:
     assert (n, left_out) == (2, "compiled: compiled anew in 1 of 3 replicates")
 
 
+@pytest.mark.parametrize("graphs", [(0, 0, 0), (2, 1, 2)])
+def test_set_ups_of_one_kind_are_not_said_to_differ(graphs: tuple[int, ...]) -> None:
+    text = render([make_run(jobs(*graphs), [PAIR])], view="steady")
+    assert "Set-up(s)" in text
+    assert " cold" not in text
+
+
 @pytest.mark.parametrize("graphs", [(2,), (None,), (2, 1, 2), (0, 0, 0)])
 def test_replicates_of_one_kind_all_count(graphs: tuple[int | None, ...]) -> None:
     made = jobs(*graphs)

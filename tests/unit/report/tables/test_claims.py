@@ -17,6 +17,7 @@ from harness.schema.workload import Model, Training
 from report.loading.runs import Run, load_run, load_runs
 from report.tables.claims import LEGEND, NOT_MEASURED, OTHER_WORK
 from report.tables.registry import build
+from report.tables.render import render
 from report.tables.table import Table
 
 FOLDERS = ("", "conll2003", "wmt16-en-ro", "llama2-lora", "guide")
@@ -91,6 +92,12 @@ def test_without_any_run_every_claim_says_that_it_was_not_measured_and_by_what_i
     for config in ("optimizers", "llama-lora"):
         assert (ROOT / "configs" / f"{config}.yaml").exists()
         assert any(f"configs/{config}.yaml measures" in note for note in table.notes)
+
+
+def test_a_published_run_without_jobs_says_what_it_ran_on() -> None:
+    text = render(_published("guide"))
+    assert "run published-guide, on one node of eight NVIDIA A100" in text
+    assert "on CPU" not in text
 
 
 def test_the_check_of_published_figures_stands_under_the_table() -> None:

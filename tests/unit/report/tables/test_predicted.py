@@ -74,14 +74,14 @@ def test_each_replicate_predicts_one_time_and_the_interval_is_over_them() -> Non
     assert float(gain["throughput_gain_low"]) < float(gain["throughput_gain"])
 
 
-def test_cold_set_up_is_that_of_the_parity_run_and_warm_that_of_the_replicates() -> None:
+def test_first_set_up_is_that_of_the_parity_run_and_warm_that_of_the_replicates() -> None:
     made = jobs((0.5, 0.4))
     made.append(make_parity_run("onnxruntime", [0.7], timing=Timing(setup_s=95.0)))
     baseline, candidate = table(made, "predicted")
-    assert (baseline["cold_setup_s"], candidate["cold_setup_s"]) == ("", "95.0")
+    assert (baseline["first_setup_s"], candidate["first_setup_s"]) == ("", "95.0")
     assert float(candidate["warm_setup_s"]) == 2.0
     text = render([make_run(made, [PAIR])], view="predicted")
-    assert "| Cold set-up(s) | Warm set-up(s) |" in text
+    assert "| First set-up(s) | Warm set-up(s) |" in text
     assert "epochs, predicted |" in text
 
 
@@ -103,23 +103,32 @@ def test_the_replicate_that_compiles_what_the_others_find_predicts_nothing() -> 
     assert gain["n"] == "2"
 
 
-def test_a_set_up_in_which_the_driver_compiled_kernels_predicts_nothing() -> None:
-    made = [
-        job.replace(
-            engagement=PROVEN.replace(kernels="ptx", kernels_compiled=job.replicate == 0),
-            timing=job.timing.replace(setup_s=30.0 if job.replicate == 0 else 4.0),
+def test_kernels_that_the_driver_compiled_in_a_replicate_are_said() -> None:
+    def made(*compiled: bool) -> list[JobRecord]:
+        return [
+            job.replace(
+                engagement=PROVEN.replace(kernels="ptx", kernels_compiled=compiled[job.replicate])
+            )
+            if job.arm.name == "onnxruntime"
+            else job
+            for job in jobs((0.5, 0.4), (0.5, 0.4))
+        ]
+
+    said = "- onnxruntime: the driver compiled kernels in 1 of 2 replicates, as their set-ups show"
+    for view in ("predicted", "steady"):
+        assert said in render([make_run(made(True, False), [PAIR])], view=view)
+        assert "the driver compiled" not in render(
+            [make_run(made(False, False), [PAIR])], view=view
         )
-        if job.arm.name == "onnxruntime"
-        else job
-        for job in jobs((0.5, 0.4), (0.5, 0.4), (0.5, 0.4))
-    ]
-    baseline, candidate = table(made, "predicted")
-    assert (float(baseline["warm_setup_s"]), float(candidate["warm_setup_s"])) == (2.0, 4.0)
-    assert (baseline["n"], candidate["n"]) == ("3", "2")
-    (gain,) = table(made, "predicted-gains")
-    assert gain["n"] == "2"
-    (steady,) = table(made, "gains")  # its steps are like the others'
-    assert steady["n"] == "3"
+
+
+def test_parity_runs_side_by_side_are_said_under_first_set_ups() -> None:
+    made = jobs((0.5, 0.4))
+    parity_run = make_parity_run("onnxruntime", [0.7], timing=Timing(setup_s=95.0))
+    so_were = "; so were those of the parity runs, but of the first one"
+    assert so_were not in render([make_run([*made, parity_run], [PAIR])], view="predicted")
+    beside = parity_run.replace(share_s=50.0)
+    assert so_were in render([make_run([*made, beside], [PAIR])], view="predicted")
 
 
 def test_a_job_that_began_again_counts_and_tells_both_set_ups() -> None:
@@ -178,7 +187,8 @@ def test_a_terminal_of_80_columns_keeps_the_number_of_replicates() -> None:
         ]
         assert titles[-2:] == ["n", "State"]
         assert "  3 of 4  ok; left" in heading
-        assert "Cold set-up(s)" in left_out.split("(--format")[0]
+        set_up = "First set-up(s)" if view == "predicted" else "Cold set-up(s)"
+        assert set_up in left_out.split("(--format")[0]
 
 
 def test_long_texts_are_not_narrower_than_they_must_be() -> None:
