@@ -31,6 +31,10 @@ if TYPE_CHECKING:
     from harness.planning.plan import Plan
 
 
+# Of jobs side by side: neither memory nor a card that lets one process in would change these.
+ENDED_BESIDE_OTHERS = (State.OK, State.INTERRUPTED, State.TIMEOUT)
+
+
 @dataclass(frozen=True)
 class Executor:
     """Executes jobs of one run.
@@ -113,7 +117,7 @@ class Executor:
 
     def _run_side_by_side(self, jobs: Sequence[JobSpec], attempt: int) -> list[JobRecord]:
         """Execute jobs of which nothing is measured: as many at once as the host has room for, and
-        one that fails once more alone, for it may have lacked memory, or a card that only lets one
+        one that fails once more alone, for it may have lacked memory, or the card may let only one
         process in.
         """
         from harness.interleaved.group import set_ups_at_once
@@ -124,7 +128,7 @@ class Executor:
             if self.stop.reason:  # the others have no record, and run when the run is resumed
                 break
             for ended in self._run_at_once(jobs[first : first + at_once], attempt):
-                if ended.state in (State.OK, State.INTERRUPTED) or self.stop.reason:
+                if ended.state in ENDED_BESIDE_OTHERS or self.stop.reason:
                     records += self.builder.build(ended)
                 else:
                     records += self._run_one(ended.job, attempt)

@@ -99,3 +99,4 @@ def test_after_a_stop_none_is_started(tmp_path: Path, monkeypatch: pytest.Monkey
 def test_all_end_at_the_time_limit(tmp_path: Path) -> None:
     _, records = run_parity_runs(tmp_path, {}, {"do": "hang"}, {"do": "hang"}, timeout_s=3)
     assert [r.state for r in records] == [State.OK, State.TIMEOUT, State.TIMEOUT]
+    assert sorted(executions(tmp_path)) == ["job0", "job1", "job2"]

@@ -97,10 +97,15 @@ def test_breaks_and_late_compilations_are_told_under_the_tables(tmp_path: Path) 
 
 def test_set_ups_from_kept_kernels_are_told_wherever_set_ups_are() -> None:
     def told(view: str, **options: Any) -> bool:
-        job = make_job("torch-compile")
-        compiled = job.model_copy(update={"arm": job.arm.model_copy(update={"options": options})})
+        made = []
+        for replicate in range(2):  # the first of which compiled
+            job = make_job("torch-compile", replicate)
+            made += [
+                make_job(replicate=replicate),
+                job.replace(arm=job.arm.replace(options=options)),
+            ]
         pair = Pair(workload="tiny-sst2", baseline="pytorch", candidate="torch-compile")
-        text = render([make_run([make_job(), compiled], [pair])], view=view)
+        text = render([make_run(made, [pair])], view=view)
         return (
             "- torch-compile: compiled kernels were kept from job to job, so some set-ups are "
             "cold, some warm" in text
