@@ -124,7 +124,7 @@ class Schedule:
         """How many jobs that need as much memory as this one the device holds; 1 if that is not
         known.
         """
-        need, total = memory_of(self._latest_of(parity_run.id))
+        need, total = memory_of(self._parity_run(parity_run.workload.name, parity_run.arm.name))
         return max(1, int(total // (MORE_THAN_PARITY * need))) if need and total else 1
 
     def _refused(
@@ -302,18 +302,7 @@ class Schedule:
         needs: dict[str, float] = {}
         totals: list[int] = []
         for arm in _arms(pairs):
-            need, total = memory_of(
-                next(
-                    (
-                        record
-                        for record in reversed(self.records)
-                        if record.parity_run
-                        and record.workload.name == pairs[0].workload
-                        and record.arm.name == arm
-                    ),
-                    None,
-                )
-            )
+            need, total = memory_of(self._parity_run(pairs[0].workload, arm))
             if need is None:
                 return {}, None
             needs[arm] = MORE_THAN_PARITY * need
@@ -438,8 +427,14 @@ class Schedule:
             reruns.of_attempt(jobs, self.records, reruns.attempt_of(jobs, self.records)).values()
         )
 
-    def _latest_of(self, job_id: str) -> JobRecord | None:
-        return next((each for each in reversed(self.records) if each.id == job_id), None)
+    def _parity_run(self, workload: str, arm: str) -> JobRecord | None:
+        """The latest record of this arm's parity run."""
+        found = (
+            record
+            for record in reversed(self.records)
+            if record.parity_run and (record.workload.name, record.arm.name) == (workload, arm)
+        )
+        return next(found, None)
 
     def _ended(self, jobs: Sequence[JobSpec], attempt: int) -> bool:
         """Whether these jobs, which run together, need not run (again) in this attempt.

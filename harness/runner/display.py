@@ -29,9 +29,7 @@ class Display(Protocol):
     def run_started(
         self, run: str, jobs: Sequence[JobSpec], finished: Iterable[JobRecord], resumed: bool
     ) -> None: ...
-    def job_started(
-        self, job: JobSpec, number: int, names: ReplicateNames, beside: Sequence[str] = ()
-    ) -> None: ...
+    def jobs_started(self, jobs: Sequence[JobSpec], number: int, names: ReplicateNames) -> None: ...
     def job_event(self, event: dict[str, Any]) -> None: ...
     def job_finished(self, record: JobRecord, names: ReplicateNames) -> None: ...
     def jobs_dropped(self, jobs: Iterable[JobSpec]) -> None: ...
@@ -124,6 +122,10 @@ def title(
     return f"{job.workload.name} · {arm} · {names.name(job.replicate)}{attempt}"
 
 
+def _arms(jobs: Sequence[JobSpec]) -> list[str]:
+    return [job.arm.name for job in jobs]
+
+
 def ending(record: JobRecord) -> str:
     """One line on how a job ended: state, seconds, steady samples/s; the reason if it is no
     result.
@@ -171,17 +173,13 @@ class LineDisplay:
         done = f", resumed with {len(records)} finished" if resumed else ""
         self.message(f"run {run}: {len(jobs)} jobs{done}")
 
-    def job_started(
-        self,
-        job: JobSpec,
-        number: int,
-        names: ReplicateNames = ONE_GROUP,
-        beside: Sequence[str] = (),
+    def jobs_started(
+        self, jobs: Sequence[JobSpec], number: int, names: ReplicateNames = ONE_GROUP
     ) -> None:
         self._number = number
-        left = self._left.seconds(job)
+        left = self._left.seconds(jobs[0])
         self.message(
-            f"[{number}/{self._total}] {title(job, names, beside)}"
+            f"[{number}/{self._total}] {title(jobs[0], names, _arms(jobs))}"
             + (f" (about {duration(left)} left)" if left else "")
         )
 
@@ -246,21 +244,17 @@ class LiveDisplay:
         )
         self._live.start()
 
-    def job_started(
-        self,
-        job: JobSpec,
-        number: int,
-        names: ReplicateNames = ONE_GROUP,
-        beside: Sequence[str] = (),
+    def jobs_started(
+        self, jobs: Sequence[JobSpec], number: int, names: ReplicateNames = ONE_GROUP
     ) -> None:
-        self._beside = beside
+        self._beside = _arms(jobs)
         self._number, self._began, self._phase, self._progress = (
             number,
             time.monotonic(),
             "start",
             {},
         )
-        self._job, self._names = job, names
+        self._job, self._names = jobs[0], names
 
     def job_event(self, event: dict[str, Any]) -> None:
         if event["event"] == "phase":

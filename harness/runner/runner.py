@@ -258,7 +258,7 @@ class _Execution:
         """
         jobs, names = [self.resolved.apply(job) for job in work.jobs], work.names
         number = min(self._order.index(job.id) for job in jobs) + 1
-        self.display.job_started(jobs[0], number, names, [job.arm.name for job in jobs])
+        self.display.jobs_started(jobs, number, names)
         records, note = self.executor.run(jobs, work.attempt, names)
         lost = self.folder.full is not None  # their series
         if self.folder.is_full():

@@ -38,9 +38,9 @@ class Disturbing(LineDisplay):
         self.cpu, self.number, self.stopped = cpu, 0, False
         self.busy: Any = None
 
-    def job_started(self, job: Any, number: int, *names: Any) -> None:
+    def jobs_started(self, jobs: Any, number: int, *names: Any) -> None:
         self.number = number
-        super().job_started(job, number, *names)
+        super().jobs_started(jobs, number, *names)
         if number == 2:
             self.busy = busy_on(self.cpu)
             self.busy.__enter__()

@@ -29,7 +29,7 @@ def test_a_pipe_gets_one_line_per_event() -> None:
     assert isinstance(display, LineDisplay)
     jobs = [make_job(position) for position in range(4)]
     display.run_started("smoke-1", jobs, [ended(0, 100.0)], resumed=True)
-    display.job_started(jobs[1], 2)
+    display.jobs_started([jobs[1]], 2)
     display.job_event({"event": "progress", "step": 1, "total_steps": 2})
     display.job_finished(ended(1, 20.0, State.DIVERGED, "in phase train: loss is NaN"))
     display.close()
@@ -50,7 +50,7 @@ def test_a_terminal_gets_a_live_panel(monkeypatch: pytest.MonkeyPatch) -> None:
     assert isinstance(display, LiveDisplay)
     jobs = [make_job(position) for position in range(4)]
     display.run_started("smoke-1", jobs, [ended(0, 100.0)], resumed=False)
-    display.job_started(jobs[1], 2)
+    display.jobs_started([jobs[1]], 2)
     display.job_event({"event": "phase", "name": "train"})
     display.job_event(
         {"event": "progress", "step": 30, "total_steps": 120, "samples_per_s": 55.55, "loss": None}
@@ -112,9 +112,10 @@ def test_parity_runs_attempts_and_partners_are_named() -> None:
 def test_jobs_side_by_side_are_announced_together() -> None:
     stream = io.StringIO()
     job = make_job(1).replace(parity_run=True)
-    LineDisplay(stream).job_started(job, 2, beside=["onnxruntime", "pytorch-sdpa", "torch-compile"])
+    others = [job.replace(arm=job.arm.replace(name=name)) for name in ("sdpa", "torch-compile")]
+    LineDisplay(stream).jobs_started([job, *others], 2)
     assert stream.getvalue().splitlines() == [
-        "[2/0] tiny · onnxruntime beside pytorch-sdpa and torch-compile · parity run"
+        "[2/0] tiny · onnxruntime beside sdpa and torch-compile · parity run"
     ]
 
 
@@ -124,7 +125,7 @@ def test_lines_name_the_replicate_within_its_group() -> None:
     display = LineDisplay(stream)
     names = ReplicateNames.of_numbers(5, [0, 50])
     job = make_job(1).replace(replicate=53)
-    display.job_started(job, 2, names)
+    display.jobs_started([job], 2, names)
     seen = Seen(exit_code=0, wall_s=1.0, result=WorkerResult(timing=Timing()))
     display.job_finished(record_of(job, seen, State.OK, ""), names)
     assert stream.getvalue().splitlines() == [
@@ -158,7 +159,7 @@ def test_jobs_in_the_place_of_others_count_and_are_waited_for() -> None:
     before = ended(9, 10.0)  # of a resumed run
     display.run_started("smoke-1", jobs, [ended(0, 10.0), before], resumed=True)
     display.jobs_replanned(jobs[2:], [make_job(position) for position in range(7, 11)])
-    display.job_started(jobs[1], 2)
+    display.jobs_started([jobs[1]], 2)
     display.close()
     # Job 1, and 7, 8 and 10 of those added: 9 had ended.
     assert stream.getvalue().splitlines()[-1] == (
