@@ -161,8 +161,10 @@ def test_what_keeps_a_core_awake_is_no_load_on_real_jobs(tmp_path: Path) -> None
         assert telemetry.window_s is not None
         assert telemetry.job_cores == 1
         assert telemetry.job_cores_busy_mean is not None
-        # Were it load, the core would be busy all the time, and this sum be more than 1.
-        assert telemetry.job_cores_busy_mean + turns_s[-1] / telemetry.window_s < 1.15
+        # Were it load, the core would be busy all the time, and this sum be 1 and the spinner's
+        # share, which is about a half, and more where other tests slow the jobs down. As it spins
+        # in rounds outside of the window too, the sum can be a little more than 1.
+        assert telemetry.job_cores_busy_mean + turns_s[-1] / telemetry.window_s < 1.4
         # In the turn that each had to itself it alone used the core, and slept as in the others.
         # It lasts 2.5 s without the first, of steps as long as in turns that other tests disturbed.
         assert telemetry.alone_s is not None
