@@ -23,3 +23,10 @@ def cache_root() -> Path:
     except RuntimeError as error:  # a user id without a name, as containers have
         fix = "set HOME or XDG_CACHE_HOME to a folder that can be written"
         raise BenchError("this user has no home folder for the cache", fix=fix) from error
+
+
+def cuda_cache() -> Path:
+    """The folder in which the CUDA driver keeps what it has compiled from PTX (CUDA C++ Programming
+    Guide, "Just-in-Time Compilation").
+    """
+    return Path(os.environ.get("CUDA_CACHE_PATH") or Path("~/.nv/ComputeCache").expanduser())

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from harness.planning.plan import Plan
 
 
-# Of jobs side by side: neither memory nor a card that lets one process in would change these.
+# States of a job beside others that do not come of the others, so that it does not run once more.
 ENDED_BESIDE_OTHERS = (State.OK, State.INTERRUPTED, State.TIMEOUT)
 
 

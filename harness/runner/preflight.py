@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from harness.errors import BenchError, is_text, of_the_system
+from harness.paths import cuda_cache
 from harness.planning.hub import named_cache
 from harness.telemetry.readings import (
     THROTTLING,
@@ -125,9 +126,10 @@ def places(
             Place("the hub's cache", at, name, "warning", "nothing can be downloaded from the hub")
         )
     if device == "cuda":
-        at = Path(os.environ.get("CUDA_CACHE_PATH") or Path("~/.nv/ComputeCache").expanduser())
         without = "every job compiles its CUDA kernels anew, which can take minutes"
-        found.append(Place("CUDA's cache", at, "CUDA_CACHE_PATH (or HOME)", "warning", without))
+        found.append(
+            Place("CUDA's cache", cuda_cache(), "CUDA_CACHE_PATH (or HOME)", "warning", without)
+        )
     return found
 
 

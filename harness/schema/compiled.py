@@ -38,6 +38,11 @@ def compiled_anew(job: JobRecord) -> bool:
     return job.replicate == 0 if compiled is None else compiled > 0
 
 
+def began_again(job: JobRecord) -> bool:
+    """Whether a process compiled what the process of this record found, and was ended after it."""
+    return job.turns is not None and job.turns.compiling_setup_s is not None
+
+
 def set_apart(replicates: Sequence[Sequence[JobRecord]]) -> list[list[JobRecord]]:
     """For each replicate the jobs because of which it does not count beside the others.
 

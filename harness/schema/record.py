@@ -201,8 +201,9 @@ class Engagement(Part):
     )
     kernels_compiled: bool | None = Field(
         None,
-        description="whether the driver compiled kernels from PTX while this job ran, because its "
-        "cache on disk did not hold them; null: not from PTX, or a run before this was told",
+        description="whether the driver compiled kernels from PTX until the end of the first step, "
+        "because its cache on disk did not hold them; null: not from PTX, or a run before this was "
+        "told",
     )
 
 

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TypeVar
 
+from harness.schema.compiled import began_again
 from harness.schema.record import JobRecord
 from report.analysis import metrics
 from report.analysis.metrics import DETAIL, ESSENTIAL, NORMAL, Figure
@@ -133,13 +134,9 @@ def _cold_setup(run: Run, row: ArmRow, counted: Sequence[JobRecord]) -> Figure:
     cold = [
         job
         for number, job in arms_of(run).replicates[row.workload, row.arm].items()
-        if numbers and is_result(job) and (number not in numbers or _began_again(job))
+        if numbers and is_result(job) and (number not in numbers or began_again(job))
     ]
     return figure_means((metrics.COLD_SETUP,), cold)[metrics.COLD_SETUP]
-
-
-def _began_again(job: JobRecord) -> bool:
-    return job.turns is not None and job.turns.compiling_setup_s is not None
 
 
 def steady_tables(parts: Sequence[TablePart[ArmRow]]) -> list[Table[ArmRow]]:

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
 
 from harness.schema.clocks import CLOCKS_APART, clocks_apart
-from harness.schema.compiled import compiled_anew, set_apart
+from harness.schema.compiled import began_again, compiled_anew, set_apart
 from harness.schema.record import JobRecord, State, trained_length
 from report.analysis.published import check_samples
 from report.analysis.replicates import (
@@ -277,8 +277,8 @@ def compile_notes(run: Run) -> list[str]:
 
 def cache_notes(run: Run) -> list[str]:
     """Wherever set-ups are: of which arms some were cold and some warm, and which count."""
-    began_again = _arms_that_began_again(run)
-    told = {*began_again, *_arms_with_cold(run)}
+    again = [arm for arm, jobs in _by_arm(run).items() if any(map(began_again, jobs))]
+    told = {*again, *_arms_with_cold(run)}
     arms = dict.fromkeys(
         arm
         for (_, arm), replicates in arms_of(run).replicates.items()
@@ -287,7 +287,7 @@ def cache_notes(run: Run) -> list[str]:
     kept = f"{_KEPT}, so some set-ups are cold, some warm"
     return [
         *cold_notes(run),
-        *([f"{', '.join(began_again)}: {_BEGAN_AGAIN}"] if began_again else []),
+        *([f"{', '.join(again)}: {_BEGAN_AGAIN}"] if again else []),
         *([f"{', '.join(arms)}: {kept}"] if arms else []),
         *kernel_notes(run),
     ]
@@ -323,14 +323,6 @@ def cold_notes(run: Run) -> list[str]:
     """Of which arms replicates do not count because they compiled anew, and why."""
     arms = _arms_with_cold(run)
     return [f"{', '.join(arms)}: {_KEPT}; {_SET_APART}"] if arms else []
-
-
-def _arms_that_began_again(run: Run) -> list[str]:
-    return [
-        arm
-        for arm, replicates in _by_arm(run).items()
-        if any(job.turns is not None and job.turns.compiling_setup_s for job in replicates)
-    ]
 
 
 def _arms_with_cold(run: Run) -> list[str]:

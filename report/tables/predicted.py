@@ -67,7 +67,7 @@ LEGEND = (
     "replicate that compiled anew what its arm keeps from job to job predicts nothing",
 )
 SIDE_BY_SIDE = "the set-ups of jobs that took turns were made side by side"
-FIRST_SIDE_BY_SIDE = "; so were those of the parity runs, but of the first one"
+FIRST_SIDE_BY_SIDE = "; so were those of all parity runs but the first"
 
 
 def predicted(run: Run) -> TablePart[PredictedRow]:

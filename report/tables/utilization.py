@@ -93,8 +93,8 @@ def how_measured(job: JobRecord) -> list[str]:
         what = "utilization, power and energy" if job.telemetry.gpus else "the job's shares"
         said.append(
             f"arms that took turns: {what} are of a turn that the arm had to itself at the end of "
-            "a replicate, without its first second, and not of n replicates: one or two of a group "
-            "had it"
+            "a replicate, without its first second; only one or two replicates of a group had such "
+            "a turn, whatever n is"
         )
     cards = cards_of(job)
     if len(cards) > 1:

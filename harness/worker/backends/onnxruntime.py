@@ -14,6 +14,7 @@ from typing import Any, Literal, cast
 
 from pydantic import Field
 
+from harness.paths import cuda_cache
 from harness.planning.hub import cached_file, folder_of
 from harness.schema.job import JobSpec
 from harness.schema.record import Engagement
@@ -326,15 +327,15 @@ def kernel_origin(capability: tuple[int, ...]) -> Literal["native", "ptx"]:
 
 
 def cached_kernels() -> frozenset[Path]:
-    """The files of what the CUDA driver has compiled from PTX and keeps for later processes of the
-    host (CUDA C++ Programming Guide, "Just-in-Time Compilation").
+    """The files of the kernels that the CUDA driver has compiled and keeps for later processes of
+    the host.
 
-    Their list is none of them, for the driver may rewrite it when it only reads a kernel.
+    The file `index` lists them and is left out: the driver may rewrite it when it only reads a
+    kernel.
     """
-    folder = Path(os.environ.get("CUDA_CACHE_PATH") or Path("~/.nv/ComputeCache").expanduser())
     return frozenset(
         Path(parent, name)
-        for parent, _, names in os.walk(folder)
+        for parent, _, names in os.walk(cuda_cache())
         for name in names
         if name != "index"
     )

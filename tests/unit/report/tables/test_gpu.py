@@ -29,8 +29,8 @@ from report.tables.render import FORMATS, render
 GIB = 2**30
 CARD = "NVIDIA H100 80GB HBM3"
 ALONE = (
-    "are of a turn that the arm had to itself at the end of a replicate, without its first second, "
-    "and not of n replicates: one or two of a group had it"
+    "are of a turn that the arm had to itself at the end of a replicate, without its first second; "
+    "only one or two replicates of a group had such a turn, whatever n is"
 )
 
 

@@ -125,7 +125,7 @@ def test_kernels_that_the_driver_compiled_in_a_replicate_are_said() -> None:
 def test_parity_runs_side_by_side_are_said_under_first_set_ups() -> None:
     made = jobs((0.5, 0.4))
     parity_run = make_parity_run("onnxruntime", [0.7], timing=Timing(setup_s=95.0))
-    so_were = "; so were those of the parity runs, but of the first one"
+    so_were = "; so were those of all parity runs but the first"
     assert so_were not in render([make_run([*made, parity_run], [PAIR])], view="predicted")
     beside = parity_run.replace(share_s=50.0)
     assert so_were in render([make_run([*made, beside], [PAIR])], view="predicted")
