@@ -24,6 +24,9 @@ OUT_OF_MEMORY_TEXTS = (
 )
 
 
+LONGEST_SENTENCE = 400  # characters of a message; a job's log has all of it
+
+
 class NotEngagedError(Exception):
     """The backend was asked for proof that it runs the training, and had none."""
 
@@ -73,9 +76,15 @@ def _is_out_of_memory(error: BaseException) -> bool:
 
 def sentence(error: BaseException | None) -> str:
     """The error in one line: of a message that quotes a whole traceback, what comes before it and
-    its last error.
+    its last error; of a long one its beginning and, as the cause often stands there, its end. A
+    message that quotes a compiler ends with the compiler's first error.
     """
     head, _, quoted = str(error).partition("Traceback (most recent call last):")
     errors = re.findall(r"^[A-Za-z_][\w.]*: .*", quoted, re.MULTILINE)
     text = " ".join(f"{head} {errors[-1] if errors else ''}".split())
-    return f"{type(error).__name__}: {text[:400]}" if text else type(error).__name__
+    if len(text) > LONGEST_SENTENCE:
+        compiler = re.search(r"^\S+[:(]\d+\)?: (?:fatal )?error: .*", head, re.MULTILINE)
+        half = LONGEST_SENTENCE // 2
+        end = " ".join(compiler.group().split())[:half] if compiler else text[-half:].lstrip()
+        text = f"{text[:half].rstrip()} … {end}"
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__

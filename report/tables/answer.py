@@ -30,7 +30,7 @@ from report.tables.columns import (
     with_ends,
     workload_column,
 )
-from report.tables.footnotes import several_groups_notes, source_notes
+from report.tables.footnotes import WITHIN_ONE, several_groups_notes, source_notes
 from report.tables.gain_rows import gain_rows
 from report.tables.gains import OPTIONAL_BATCH, device_or_published, pair_labels
 from report.tables.padding_footnotes import padding_notes
@@ -42,10 +42,6 @@ _LEGEND = (
     "brackets the 95% interval"
 )
 _ONE_REPLICATE = "one replicate of whole trainings gives no interval"
-_WITHIN_ONE = (
-    "the interval of one replicate in turns holds what varies within it, not from replicate to "
-    "replicate"
-)
 _NO_PARITY = "parity not checked: the suite asked for no parity runs"
 
 
@@ -117,7 +113,7 @@ def answer_tables(parts: Sequence[TablePart[AnswerRow]]) -> list[Table[AnswerRow
     if any(_lacks_interval(row) for row in rows):
         legend.append(_ONE_REPLICATE)
     if any(_has_interval_of_one(row) for row in rows):
-        legend.append(_WITHIN_ONE)
+        legend.append(WITHIN_ONE)
     if any(row.parity is None and _is_compared(row) for row in rows):
         legend.append(_NO_PARITY)
     title = f"How much faster training is{shared}:"

@@ -296,6 +296,7 @@ def _rank(published: Published, side: _Side) -> tuple[object, ...]:
     """The greater, the better it answers a claim."""
     assert side.gain is not None
     assert side.baseline is not None
+    assert side.candidate is not None
     theirs = published.baseline
     low, high = side.gain.throughput_gain.low, side.gain.throughput_gain.high
     precision = theirs.workload.training.precision if theirs is not None else side.precision
@@ -306,7 +307,8 @@ def _rank(published: Published, side: _Side) -> tuple[object, ...]:
         side.gain.outcome.ok,
         side.precision == precision,
         side.gain.measure is not STEADY_STATE,
-        not side.gain.differs and not side.baseline.arm.options,
+        not side.gain.differs,
+        not side.baseline.arm.options and not side.candidate.arm.options,  # as users have them
         side.batch_size == batch_size,
         -math.inf if low is None or high is None else low - high,
         -[measure.key for measure in _MEASURES].index(side.gain.measure.key),

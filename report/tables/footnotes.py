@@ -43,6 +43,10 @@ _BEGAN_AGAIN = (
     "a job that compiled what later ones find on disk (cold set-up) began again before its turns, "
     "so every set-up that counts is warm"
 )
+WITHIN_ONE = (
+    "an interval from one replicate (n = 1) holds what varies within it, not from replicate to "
+    "replicate"
+)
 MOST_REASONS = 3  # told one by one of attempts that were run again
 
 

@@ -18,6 +18,7 @@ from report.analysis.replicates import arms_of, names_of
 from report.analysis.statistics import Estimate, throughput_gain
 from report.loading.runs import Run
 from report.tables.footnotes import (
+    WITHIN_ONE,
     cache_notes,
     disturbance_notes,
     failure_notes,
@@ -143,11 +144,7 @@ def _interleaved(run: Run, gains: list[Gain]) -> list[str]:
         *failure_notes(run),  # they stand under the runtimes, which such a run has none of
     ]
     if any(gain.ratio and gain.ratio.n == 1 and gain.ratio.low is not None for gain in gains):
-        said.append(
-            "an interval from one replicate (n = 1) holds what varies within it, not from "
-            "replicate "
-            "to replicate"
-        )
+        said.append(WITHIN_ONE)
     apart = [
         gain
         for gain in gains

@@ -318,7 +318,11 @@ class SupportRow(ArmRow):
 
     host: Annotated[str, Meaning("the GPU's name, or of a run on CPU the processor and its cores")]
     trains: Annotated[
-        str, Meaning("yes if a replicate counts, no if none does, not run if there is none")
+        str,
+        Meaning(
+            "yes if a replicate counts, no if none does, not known if all were stopped by what "
+            "happened elsewhere, not run if there is none"
+        ),
     ]
     proven: Annotated[
         str | None,

@@ -34,7 +34,7 @@ from report.tables.columns import (
     with_ends,
     workload_column,
 )
-from report.tables.footnotes import merge_notes, several_groups_notes, source_notes
+from report.tables.footnotes import WITHIN_ONE, merge_notes, several_groups_notes, source_notes
 from report.tables.rows import ArmRow, SupportRow, extended
 from report.tables.table import Table, TablePart, make_table, part_of
 from report.text import in_one_line
@@ -45,13 +45,18 @@ LONGEST_ERROR = 160
 HOST: Fact[SupportRow] = Fact(Column("Host", lambda row: row.host, importance=ESSENTIAL))
 LEGEND = (
     "trains: a replicate ended well, evaluation included; proven: the backend ran the training "
-    "graph, nothing fell back "
-    "(PyTorch is what others could fall back to, so it has nothing to prove); parity: parity runs "
-    "without dropout lost "
-    "alike in every step",
-    "throughput: gain in the steady state; with n = 1 there is one replicate of each arm and no "
-    "interval: it says that a "
-    "gain could be measured, not how large it is",
+    "graph, nothing fell back (PyTorch is what others could fall back to, so it has nothing to "
+    "prove); parity: the losses of parity runs without dropout were alike in every step"
+)
+GAIN_LEGEND = "throughput: gain in the steady state"
+NO_INTERVAL = (
+    "with n = 1 there is one replicate of each arm and no interval: it says that a gain could be "
+    "measured, not how large it is"
+)
+NOT_KNOWN = "not known"
+NOT_KNOWN_LEGEND = (
+    "trains, not known: all replicates of the arm were stopped before their end by what happened "
+    "elsewhere"
 )
 
 
@@ -92,13 +97,26 @@ def matrix_tables(parts: Sequence[TablePart[SupportRow]]) -> list[Table[SupportR
         count_column(),
         Column("Error", lambda row: row.error, optional=True, importance=ESSENTIAL),
     ]
-    notes = merge_notes([(part.run, part.notes) for part in parts], LEGEND if rows else ())
+    notes = merge_notes([(part.run, part.notes) for part in parts], _legend(rows))
     return [make_table("matrix", f"Support by model and backend{shared}:", columns, rows, notes)]
+
+
+def _legend(rows: Sequence[SupportRow]) -> list[str]:
+    """What the columns mean, of what stands in them."""
+    of_one = [row for row in rows if row.n == 1 and row.throughput_gain.value is not None]
+    notes = [
+        (LEGEND, bool(rows)),
+        (NOT_KNOWN_LEGEND, any(row.trains == NOT_KNOWN for row in rows)),
+        (GAIN_LEGEND, any(row.throughput_gain.value is not None for row in rows)),
+        (NO_INTERVAL, any(row.throughput_gain.low is None for row in of_one)),
+        (WITHIN_ONE, any(row.throughput_gain.low is not None for row in of_one)),
+    ]
+    return [note for note, needed in notes if needed]
 
 
 def matrix_rows(run: Run) -> list[SupportRow]:
     """One row per arm of every workload; publications have none."""
-    replicates = arms_of(run).replicates
+    arms = arms_of(run)
     rows: list[SupportRow] = []
     gains = {
         (g.pair.workload, g.pair.candidate): g
@@ -111,14 +129,17 @@ def matrix_rows(run: Run) -> list[SupportRow]:
         if row.source != "measured":
             continue
         key = row.workload, row.arm
-        jobs = [*replicates[key].values()]
+        jobs = [*arms.replicates[key].values()]
+        stopped = bool(jobs) and all(verdict(job) is JobStatus.INTERRUPTED for job in jobs)
+        if stopped:  # they say nothing of the arm itself, its parity run may
+            jobs = [arms.parity_runs[key]] if key in arms.parity_runs else []
         gain = gains.get(key)  # of several baselines the first that is declared
         rows.append(
             extended(
                 row,
                 SupportRow,
                 host=_host(run, row),
-                trains="yes" if row.n else "no" if jobs else "not run",
+                trains="yes" if row.n else _trains(jobs, stopped=stopped),
                 proven=_proven(jobs),
                 baseline=gain.pair.baseline if gain else None,
                 baseline_backend=backends.get((key[0], gain.pair.baseline)) if gain else None,
@@ -128,6 +149,16 @@ def matrix_rows(run: Run) -> list[SupportRow]:
             )
         )
     return rows
+
+
+def _trains(jobs: Sequence[JobRecord], *, stopped: bool) -> str:
+    """What jobs without a replicate that counts say. Of `stopped` replicates these are the parity
+    run, and one that ended well does not tell whether the evaluation works.
+    """
+    if not stopped:
+        return "no" if jobs else "not run"
+    failed = [job for job in jobs if verdict(job) not in (JobStatus.OK, JobStatus.INTERRUPTED)]
+    return "no" if failed else NOT_KNOWN
 
 
 def _host(run: Run, row: ArmRow) -> str:
@@ -153,7 +184,8 @@ def _error(row: ArmRow, jobs: Sequence[JobRecord], gain: Gain | None) -> str:
     for job in jobs:
         if (why := verdict(job)) is not JobStatus.OK:
             reasons = job.engagement.reasons if job.engagement and not job.reason else []
-            return _short(": ".join(filter(None, [why, job.reason or "; ".join(reasons)])))
+            which = "parity run" if job.parity_run else ""
+            return _short(": ".join(filter(None, [which, why, job.reason or "; ".join(reasons)])))
     if not jobs:
         return str(row.outcome)
     if gain is None:

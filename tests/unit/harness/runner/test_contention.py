@@ -54,8 +54,7 @@ def test_quiet_committed_replicates_are_undisturbed(runs: str, replicates: int) 
 
 
 def test_committed_replicates_beside_other_work_are_disturbed() -> None:
-    (folder,) = RESULTS.glob("matrix-cpu-*")
-    found = judged_anew(folder)
+    found = judged_anew(RESULTS / "matrix-cpu-20261123-055801")
     told = [each for each in found if each.noted == ["others"]]
     assert len(told) > len(found) / 2
     assert "other processes used" in told[0].heavy

@@ -177,6 +177,22 @@ def test_of_several_answers_the_one_with_the_narrowest_interval_stands_in_the_ta
     assert also.endswith(" on A100, batch 32, end to end, n = 4 (other)")
 
 
+@pytest.mark.parametrize("arm", ["pytorch", "onnxruntime"])
+def test_arms_with_options_answer_a_claim_after_those_without(arm: str) -> None:
+    """`onnxruntime-padded` computes the padding, which nobody who follows the publication does."""
+    plain = make_run(_spread(0.5, 1.0, 1.7), run="plain")
+    jobs = [
+        job.model_copy(update={"arm": job.arm.model_copy(update={"options": {"switch": "off"}})})
+        if job.arm.name == arm
+        else job
+        for job in _jobs()
+    ]
+    narrow = make_run(jobs, run="narrow")
+    table = _table(*_published(""), plain, narrow)
+    assert table.rows[0].run == "plain"
+    assert not any("(narrow)" in note for note in table.notes)
+
+
 @pytest.mark.parametrize(("claimed", "default"), [(None, 8), (8, None)])
 def test_an_answer_at_the_batch_size_of_the_claim_goes_before_a_narrower_interval(
     claimed: int | None, default: int | None

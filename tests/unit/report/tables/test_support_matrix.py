@@ -10,7 +10,14 @@ from typing import Any
 
 import pytest
 from folders import ROOT
-from report_factory import GATED, make_job, make_parity_run, make_run, write_run
+from report_factory import (
+    GATED,
+    make_interleaved_job,
+    make_job,
+    make_parity_run,
+    make_run,
+    write_run,
+)
 
 from harness.commands.resolve import find_suite
 from harness.config import load_suite
@@ -80,6 +87,46 @@ def test_a_failure_is_a_row_with_its_message() -> None:
     assert len(found["error"]) <= LONGEST_ERROR + 1
     assert "\n" not in found["error"]
     assert row(run_of(failed), "bad", "PyTorch")["trains"] == "yes"
+
+
+STOPPED = "stopped because pytorch ended as crashed (RuntimeError: overflow), in phase train"
+
+
+def stopped(parity: State, why: str = "") -> Run:
+    """A model whose replicates of ONNX Runtime were all stopped by what happened elsewhere."""
+    jobs = both("odd", replicates=2, state=State.INTERRUPTED, reason=STOPPED, step_s=None)
+    jobs[1] = make_parity_run("onnxruntime", [0.7, 0.6, 0.5], model="odd", state=parity, reason=why)
+    return run_of(jobs)
+
+
+def test_an_arm_stopped_by_others_trains_as_its_parity_run_says() -> None:
+    run = stopped(State.FALLBACK, "in phase train: RuntimeError: no such kernel")
+    found = row(run, "odd", "ONNX Runtime")
+    assert (found["trains"], found["n"]) == ("no", 0)
+    assert found["error"] == ("parity run: fallback: in phase train: RuntimeError: no such kernel")
+
+
+def test_of_an_arm_stopped_by_others_it_is_not_known_whether_it_trains() -> None:
+    run = stopped(State.OK)
+    found = row(run, "odd", "ONNX Runtime")
+    assert (found["trains"], found["proven"], found["n"]) == ("not known", "yes", 0)
+    assert "- trains, not known: all replicates" in render([run], view="matrix")
+    without = run_of([job for job in run.jobs if not job.parity_run])
+    found = row(without, "odd", "ONNX Runtime")
+    assert (found["trains"], found["proven"]) == ("not known", None)
+
+
+def test_the_legend_speaks_of_what_the_table_shows() -> None:
+    without = render([run_of(both("one"))], view="matrix")
+    assert "no interval" in without
+    assert "not known" not in without
+    turns = [
+        make_interleaved_job(arm, other, 0, [step_s, 1.1 * step_s] * 4, model="one")
+        for arm, other, step_s in (("pytorch", "onnxruntime", 0.5), ("onnxruntime", "pytorch", 0.4))
+    ]
+    within = render([run_of(both("one")[:2], turns)], view="matrix")
+    assert "holds what varies within it" in within
+    assert "no interval" not in within
 
 
 def test_a_backend_without_proof_has_not_trained() -> None:
