@@ -45,7 +45,7 @@ def judged_anew(folder: Path) -> list[Contention]:
     return found
 
 
-@pytest.mark.parametrize(("runs", "replicates"), [("smoke-*", 16), ("aa-smoke-*", 64)])
+@pytest.mark.parametrize(("runs", "replicates"), [("smoke-*", 32), ("aa-smoke-*", 64)])
 def test_quiet_committed_replicates_are_undisturbed(runs: str, replicates: int) -> None:
     found = [each for folder in sorted(RESULTS.glob(runs)) for each in judged_anew(folder)]
     assert len(found) == replicates
