@@ -58,6 +58,22 @@ _SAID = {
 }
 
 
+def beginning_and_end(text: str, longest: int) -> str:
+    """`text`, or of a longer one its beginning and its end, cut between words where there are any:
+    `longest` characters at most.
+    """
+    if len(text) <= longest:
+        return text
+    between = " … "
+    half = (longest - len(between)) // 2
+    begin, end = text[:half], text[-half:]
+    if not text[half].isspace() and " " in begin:
+        begin = begin.rpartition(" ")[0]
+    if not text[-half - 1].isspace() and " " in end:
+        end = end.partition(" ")[2]
+    return begin.rstrip() + between + end.lstrip()
+
+
 class BenchError(Exception):
     """Bad input or an unusable host: printed as one message, without a traceback; the command exits
     with 2.

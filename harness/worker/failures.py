@@ -7,7 +7,7 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator
 
-from harness.errors import BenchError
+from harness.errors import BenchError, beginning_and_end
 from harness.schema.record import State
 from harness.worker.instruments.loss_recorder import DivergedError
 
@@ -25,6 +25,18 @@ OUT_OF_MEMORY_TEXTS = (
 
 
 LONGEST_SENTENCE = 400  # characters of a message; a job's log has all of it
+# With these words begins what PyTorch appends to a message whatever the error is.
+_ADVICE = re.compile(
+    r"\s*(?:Set TORCH_LOGS=|You can suppress this exception|"
+    r"If reserved but unallocated memory is large).*",
+    re.DOTALL,
+)
+# What a compiler or a linker says in a line of its own, as "kernel.cpp:7:1: error: expected ';'".
+_COMPILER = re.compile(
+    r"^.*[:(]\d+\)?: (?:fatal )?error: .*|^\S*\bld(?:\.\w+)?: cannot .*|"
+    r"^.*: undefined reference .*",
+    re.MULTILINE,
+)
 
 
 class NotEngagedError(Exception):
@@ -77,14 +89,16 @@ def _is_out_of_memory(error: BaseException) -> bool:
 def sentence(error: BaseException | None) -> str:
     """The error in one line: of a message that quotes a whole traceback, what comes before it and
     its last error; of a long one its beginning and, as the cause often stands there, its end. A
-    message that quotes a compiler ends with the compiler's first error.
+    message that quotes a compiler or a linker ends with what that says first.
     """
     head, _, quoted = str(error).partition("Traceback (most recent call last):")
+    head = _ADVICE.sub("", head)
     errors = re.findall(r"^[A-Za-z_][\w.]*: .*", quoted, re.MULTILINE)
     text = " ".join(f"{head} {errors[-1] if errors else ''}".split())
-    if len(text) > LONGEST_SENTENCE:
-        compiler = re.search(r"^\S+[:(]\d+\)?: (?:fatal )?error: .*", head, re.MULTILINE)
-        half = LONGEST_SENTENCE // 2
-        end = " ".join(compiler.group().split())[:half] if compiler else text[-half:].lstrip()
-        text = f"{text[:half].rstrip()} … {end}"
+    half = LONGEST_SENTENCE // 2
+    if len(text) > LONGEST_SENTENCE and not errors and (said := _COMPILER.search(head, half)):
+        cause = beginning_and_end(" ".join(said.group().split()), half)
+        text = f"{text[: half - 3].rstrip()} … {cause}"
+    else:
+        text = beginning_and_end(text, LONGEST_SENTENCE)
     return f"{type(error).__name__}: {text}" if text else type(error).__name__

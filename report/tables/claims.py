@@ -308,7 +308,10 @@ def _rank(published: Published, side: _Side) -> tuple[object, ...]:
         side.precision == precision,
         side.gain.measure is not STEADY_STATE,
         not side.gain.differs,
-        not side.baseline.arm.options and not side.candidate.arm.options,  # as users have them
+        # as users have them
+        not any(
+            job.arm.options or job.arm.injected_delay_ms for job in (side.baseline, side.candidate)
+        ),
         side.batch_size == batch_size,
         -math.inf if low is None or high is None else low - high,
         -[measure.key for measure in _MEASURES].index(side.gain.measure.key),

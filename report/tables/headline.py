@@ -27,6 +27,7 @@ from report.analysis.replicates import arms_of, only_interleaved
 from report.loading.runs import Run
 from report.tables.arm_rows import backends_are_shared
 from report.tables.columns import count, device, has_open_gain, pair_attention, workload_column
+from report.tables.footnotes import WITHIN_ONE
 from report.tables.full import full_rows
 from report.tables.gains import PairLabel, pair_labels
 from report.tables.predicted import WHOLE, predicted_gains
@@ -108,7 +109,7 @@ def headline_tables(parts: Sequence[TablePart[HeadlineRow]]) -> list[Table[Headl
         sentence = _sentence(of_pair, label, facts, alone=False)
         sentences.append(f"{of_pair[0].run}: {sentence}" if len(runs) > 1 else sentence)
     title = tally(rows) + (f" (all: {', '.join(shared)})" if shared else "")
-    notes = [_ONE_REPLICATE] if any(_of_one(row) for row in rows) else []
+    notes = _notes_of_one(rows)
     notes += [OPEN_NOTE] if any(has_open_gain(row.throughput_gain) for row in rows) else []
     return [Table("headline", title, (), tuple(rows), (), tuple(notes), tuple(sentences))]
 
@@ -223,8 +224,8 @@ def _sentence(
         if not identical:
             passed = measured[0].parity is ParityOutcome.PASSED
             said.append("parity passed" if passed else "parity not checked")
-    if alone and any(_of_one(row) for row in rows):
-        said.append(_ONE_REPLICATE)
+    if alone:
+        said += _notes_of_one(rows)
     if alone and any(has_open_gain(row.throughput_gain) for row in rows):
         said.append(OPEN_NOTE)
     return "; ".join(said) + "."
@@ -280,8 +281,14 @@ def _would_take(rows: Sequence[HeadlineRow]) -> list[str]:
     ]
 
 
-def _of_one(row: HeadlineRow) -> bool:
-    return row.n == 1 and row.outcome.ok and row.source != "published"
+def _notes_of_one(rows: Iterable[HeadlineRow]) -> list[str]:
+    """What one replicate says, with and without an interval of what varies within it."""
+    of_one = [row for row in rows if row.n == 1 and row.outcome.ok and row.source != "published"]
+    notes = [
+        (_ONE_REPLICATE, any(row.throughput_gain.low is None for row in of_one)),
+        (WITHIN_ONE, any(row.throughput_gain.low is not None for row in of_one)),
+    ]
+    return [note for note, needed in notes if needed]
 
 
 def _excludes_zero(ratio: Figure) -> bool:

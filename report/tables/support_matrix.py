@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from harness.errors import beginning_and_end
 from harness.schema.record import JobRecord
 from report.analysis.gains import STEADY_STATE, Gain, gains_of
 from report.analysis.metrics import ESSENTIAL, NO_FIGURE, THROUGHPUT_GAIN, Figure
@@ -37,7 +38,6 @@ from report.tables.columns import (
 from report.tables.footnotes import WITHIN_ONE, merge_notes, several_groups_notes, source_notes
 from report.tables.rows import ArmRow, SupportRow, extended
 from report.tables.table import Table, TablePart, make_table, part_of
-from report.text import in_one_line
 
 SEVERAL_MODELS = 4  # a run of as many is a matrix although nobody asked
 # characters: the table says what went wrong, the jobs' own records say it whole
@@ -55,8 +55,8 @@ NO_INTERVAL = (
 )
 NOT_KNOWN = "not known"
 NOT_KNOWN_LEGEND = (
-    "trains, not known: all replicates of the arm were stopped before their end by what happened "
-    "elsewhere"
+    "trains, not known: all replicates of the arm were stopped before their end, by no fault of "
+    "its own"
 )
 
 
@@ -103,13 +103,14 @@ def matrix_tables(parts: Sequence[TablePart[SupportRow]]) -> list[Table[SupportR
 
 def _legend(rows: Sequence[SupportRow]) -> list[str]:
     """What the columns mean, of what stands in them."""
-    of_one = [row for row in rows if row.n == 1 and row.throughput_gain.value is not None]
+    gained = [row for row in rows if row.throughput_gain.value is not None]
+    without = [row for row in gained if row.throughput_gain.low is None]
     notes = [
         (LEGEND, bool(rows)),
         (NOT_KNOWN_LEGEND, any(row.trains == NOT_KNOWN for row in rows)),
-        (GAIN_LEGEND, any(row.throughput_gain.value is not None for row in rows)),
-        (NO_INTERVAL, any(row.throughput_gain.low is None for row in of_one)),
-        (WITHIN_ONE, any(row.throughput_gain.low is not None for row in of_one)),
+        (GAIN_LEGEND, bool(gained)),
+        (NO_INTERVAL, bool(without)),
+        (WITHIN_ONE, any(row.n == 1 and row not in without for row in gained)),
     ]
     return [note for note, needed in notes if needed]
 
@@ -130,35 +131,38 @@ def matrix_rows(run: Run) -> list[SupportRow]:
             continue
         key = row.workload, row.arm
         jobs = [*arms.replicates[key].values()]
-        stopped = bool(jobs) and all(verdict(job) is JobStatus.INTERRUPTED for job in jobs)
-        if stopped:  # they say nothing of the arm itself, its parity run may
-            jobs = [arms.parity_runs[key]] if key in arms.parity_runs else []
+        parity_run = arms.parity_runs.get(key)
         gain = gains.get(key)  # of several baselines the first that is declared
         rows.append(
             extended(
                 row,
                 SupportRow,
                 host=_host(run, row),
-                trains="yes" if row.n else _trains(jobs, stopped=stopped),
-                proven=_proven(jobs),
+                trains="yes" if row.n else _trains(jobs, parity_run),
+                proven=_proven(jobs, parity_run),
                 baseline=gain.pair.baseline if gain else None,
                 baseline_backend=backends.get((key[0], gain.pair.baseline)) if gain else None,
                 parity=gain.parity.outcome if gain and gain.parity else None,
                 throughput_gain=Figure.of(*gain.throughput) if gain else NO_FIGURE,
-                error=_error(row, jobs, gain),
+                error=_error(row, jobs, parity_run, gain),
             )
         )
     return rows
 
 
-def _trains(jobs: Sequence[JobRecord], *, stopped: bool) -> str:
-    """What jobs without a replicate that counts say. Of `stopped` replicates these are the parity
-    run, and one that ended well does not tell whether the evaluation works.
-    """
-    if not stopped:
-        return "no" if jobs else "not run"
-    failed = [job for job in jobs if verdict(job) not in (JobStatus.OK, JobStatus.INTERRUPTED)]
-    return "no" if failed else NOT_KNOWN
+def _trains(jobs: Sequence[JobRecord], parity_run: JobRecord | None) -> str:
+    """Whether an arm of which no replicate counts trains all the same."""
+    if not jobs:
+        return "not run"
+    if any(verdict(job) is JobStatus.CONTAMINATED for job in jobs):
+        return "yes"  # to its end, beside others
+    failed = any(verdict(job) is not JobStatus.INTERRUPTED for job in jobs)
+    return "no" if failed or _failed(parity_run) else NOT_KNOWN
+
+
+def _failed(job: JobRecord | None) -> bool:
+    """Whether a job ended badly by itself."""
+    return job is not None and verdict(job) not in (JobStatus.OK, JobStatus.INTERRUPTED)
 
 
 def _host(run: Run, row: ArmRow) -> str:
@@ -169,19 +173,33 @@ def _host(run: Run, row: ArmRow) -> str:
     return f"{host.cpu or 'CPU'}, {host.cores} cores" if host.cores else host.cpu or "CPU"
 
 
-def _proven(jobs: Sequence[JobRecord]) -> str | None:
-    """Of all replicates that got as far as a proof; None where there is nothing to prove."""
+def _proven(jobs: Sequence[JobRecord], parity_run: JobRecord | None) -> str | None:
+    """Of all replicates that got as far as a proof, or of the parity run if all were stopped; None
+    where there is nothing to prove or nothing is known.
+    """
     if not jobs or jobs[0].arm.backend in NEEDS_NO_PROOF:
         return None
+    if all(verdict(job) is JobStatus.INTERRUPTED for job in jobs):
+        jobs = [parity_run] if parity_run is not None else []
     proofs = [job.engagement for job in jobs if job.engagement is not None]
-    return "yes" if proofs and all(proof.engaged for proof in proofs) else "no"
+    if not proofs:
+        return "no" if any(_failed(job) for job in jobs) else None
+    return "yes" if all(proof.engaged for proof in proofs) else "no"
 
 
-def _error(row: ArmRow, jobs: Sequence[JobRecord], gain: Gain | None) -> str:
+def _error(
+    row: ArmRow, jobs: Sequence[JobRecord], parity_run: JobRecord | None, gain: Gain | None
+) -> str:
     """Why there is no result, or no gain although both arms have one; of several replicates what
-    the first met.
+    the first met by itself, then what the parity run met, then why one was stopped.
     """
-    for job in jobs:
+    stopped = [job for job in jobs if verdict(job) is JobStatus.INTERRUPTED]
+    whole = len(stopped) == len(jobs)
+    for job in [
+        *(job for job in jobs if job not in stopped),
+        *([parity_run] if parity_run is not None and whole and _failed(parity_run) else []),
+        *stopped,
+    ]:
         if (why := verdict(job)) is not JobStatus.OK:
             reasons = job.engagement.reasons if job.engagement and not job.reason else []
             which = "parity run" if job.parity_run else ""
@@ -198,8 +216,8 @@ def _error(row: ArmRow, jobs: Sequence[JobRecord], gain: Gain | None) -> str:
 
 
 def _short(said: str) -> str:
-    line = in_one_line(said)
-    return line if len(line) <= LONGEST_ERROR else line[:LONGEST_ERROR].rstrip() + "…"
+    """Beginning and end, where the cause of a long message often stands."""
+    return beginning_and_end(" ".join(said.split()), LONGEST_ERROR)
 
 
 def _gain(row: SupportRow) -> str:

@@ -178,11 +178,14 @@ def test_of_several_answers_the_one_with_the_narrowest_interval_stands_in_the_ta
 
 
 @pytest.mark.parametrize("arm", ["pytorch", "onnxruntime"])
-def test_arms_with_options_answer_a_claim_after_those_without(arm: str) -> None:
+@pytest.mark.parametrize("changes", [{"options": {"switch": "off"}}, {"injected_delay_ms": 5.0}])
+def test_changed_arms_answer_a_claim_after_those_as_users_have_them(
+    arm: str, changes: dict[str, Any]
+) -> None:
     """`onnxruntime-padded` computes the padding, which nobody who follows the publication does."""
     plain = make_run(_spread(0.5, 1.0, 1.7), run="plain")
     jobs = [
-        job.model_copy(update={"arm": job.arm.model_copy(update={"options": {"switch": "off"}})})
+        job.model_copy(update={"arm": job.arm.model_copy(update=changes)})
         if job.arm.name == arm
         else job
         for job in _jobs()

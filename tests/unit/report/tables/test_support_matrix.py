@@ -12,6 +12,7 @@ import pytest
 from folders import ROOT
 from report_factory import (
     GATED,
+    PROVEN,
     make_interleaved_job,
     make_job,
     make_parity_run,
@@ -80,11 +81,13 @@ def test_what_works_says_so_and_makes_nothing_of_one_replicate() -> None:
 
 
 def test_a_failure_is_a_row_with_its_message() -> None:
-    failed = both("bad", state=State.CRASHED, reason=f"{WHY}\n  " + "long " * 100, step_s=None)
+    long = f"{WHY}\n  " + "long " * 100 + "and why"
+    failed = both("bad", state=State.CRASHED, reason=long, step_s=None)
     found = row(run_of(both("one"), failed), "bad", "ONNX Runtime")
     assert (found["trains"], found["n"], found["throughput_gain"]) == ("no", 0, None)
-    assert found["error"].startswith(f"crashed: {WHY} long")
-    assert len(found["error"]) <= LONGEST_ERROR + 1
+    assert found["error"].startswith(f"crashed: {WHY[:60]}")
+    assert found["error"].endswith(" long and why")
+    assert len(found["error"]) <= LONGEST_ERROR
     assert "\n" not in found["error"]
     assert row(run_of(failed), "bad", "PyTorch")["trains"] == "yes"
 
@@ -111,9 +114,28 @@ def test_of_an_arm_stopped_by_others_it_is_not_known_whether_it_trains() -> None
     found = row(run, "odd", "ONNX Runtime")
     assert (found["trains"], found["proven"], found["n"]) == ("not known", "yes", 0)
     assert "- trains, not known: all replicates" in render([run], view="matrix")
+    assert found["error"] == f"interrupted: {STOPPED}"
     without = run_of([job for job in run.jobs if not job.parity_run])
     found = row(without, "odd", "ONNX Runtime")
     assert (found["trains"], found["proven"]) == ("not known", None)
+
+
+def test_its_own_failure_is_told_before_that_of_others() -> None:
+    jobs = both("odd", replicates=2, state=State.INTERRUPTED, reason=STOPPED, step_s=None)
+    jobs[-1] = make_job(
+        "onnxruntime", 1, model="odd", step_s=None, state=State.CRASHED, reason=f"{WHY} 8"
+    )
+    found = row(run_of(jobs), "odd", "ONNX Runtime")
+    assert (found["trains"], found["proven"]) == ("no", "no")
+    assert found["error"] == f"crashed: {WHY} 8"
+
+
+def test_a_job_that_was_disturbed_trained() -> None:
+    why = "other processes used 69.3% of the host"
+    jobs = both("busy", state=State.CONTAMINATED, reason=why, engagement=PROVEN)
+    found = row(run_of(jobs), "busy", "ONNX Runtime")
+    assert (found["trains"], found["proven"], found["n"]) == ("yes", "yes", 0)
+    assert found["error"] == f"contaminated: {why}"
 
 
 def test_the_legend_speaks_of_what_the_table_shows() -> None:
@@ -127,6 +149,12 @@ def test_the_legend_speaks_of_what_the_table_shows() -> None:
     within = render([run_of(both("one")[:2], turns)], view="matrix")
     assert "holds what varies within it" in within
     assert "no interval" not in within
+    uneven = both("one", replicates=2)
+    crashed = make_job("pytorch", 1, model="one", state=State.CRASHED, step_s=None)
+    uneven[-2] = crashed  # one pair is left, although one arm has two replicates
+    text = render([run_of(uneven)], view="matrix")
+    assert "25.00% (n = 1)" in text
+    assert "no interval" in text
 
 
 def test_a_backend_without_proof_has_not_trained() -> None:
