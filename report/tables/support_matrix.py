@@ -41,7 +41,7 @@ from report.tables.table import Table, TablePart, make_table, part_of
 
 SEVERAL_MODELS = 4  # a run of as many is a matrix although nobody asked
 # characters: the table says what went wrong, the jobs' own records say it whole
-LONGEST_ERROR = 160
+LONGEST_ERROR = 220
 HOST: Fact[SupportRow] = Fact(Column("Host", lambda row: row.host, importance=ESSENTIAL))
 LEGEND = (
     "trains: a replicate ended well, evaluation included; proven: the backend ran the training "
