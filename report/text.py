@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from harness.errors import beginning_and_end
+
 MAX_REASON = 300  # characters: a reason is a sentence, not a traceback
 MANY_RUNS = 30  # more runs are summed up: nobody reads a line for each
 # The rule for an interval that says nothing, wherever a person reads it; exports for other programs
@@ -35,10 +37,9 @@ def is_open_gain(value: float | None, low: float | None, high: float | None) -> 
     return is_open(one, least, most)
 
 
-def in_one_line(reason: str) -> str:
-    """A reason of any length as one line of MAX_REASON characters at most."""
-    one_line = " ".join(reason.split())
-    return one_line if len(one_line) <= MAX_REASON else one_line[:MAX_REASON] + "…"
+def in_one_line(reason: str, longest: int = MAX_REASON) -> str:
+    """A reason as one line of `longest` characters at most: its beginning and its end."""
+    return beginning_and_end(" ".join(reason.split()), longest)
 
 
 def epochs_of(number: float) -> str:

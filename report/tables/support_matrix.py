@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from harness.errors import beginning_and_end
 from harness.schema.record import JobRecord
 from report.analysis.gains import STEADY_STATE, Gain, gains_of
 from report.analysis.metrics import ESSENTIAL, NO_FIGURE, THROUGHPUT_GAIN, Figure
@@ -38,6 +37,7 @@ from report.tables.columns import (
 from report.tables.footnotes import WITHIN_ONE, merge_notes, several_groups_notes, source_notes
 from report.tables.rows import ArmRow, SupportRow, extended
 from report.tables.table import Table, TablePart, make_table, part_of
+from report.text import in_one_line
 
 SEVERAL_MODELS = 4  # a run of as many is a matrix although nobody asked
 # characters: the table says what went wrong, the jobs' own records say it whole
@@ -203,21 +203,17 @@ def _error(
         if (why := verdict(job)) is not JobStatus.OK:
             reasons = job.engagement.reasons if job.engagement and not job.reason else []
             which = "parity run" if job.parity_run else ""
-            return _short(": ".join(filter(None, [which, why, job.reason or "; ".join(reasons)])))
+            said = [which, why, job.reason or "; ".join(reasons)]
+            return in_one_line(": ".join(filter(None, said)), LONGEST_ERROR)
     if not jobs:
         return str(row.outcome)
     if gain is None:
         return ""
     if not gain.outcome.ok:
-        return _short(str(gain.outcome))
+        return in_one_line(str(gain.outcome), LONGEST_ERROR)
     if gain.parity and gain.parity.outcome is ParityOutcome.NOT_CHECKED:
-        return _short(f"parity not checked: {gain.parity.reason}")
+        return in_one_line(f"parity not checked: {gain.parity.reason}", LONGEST_ERROR)
     return ""
-
-
-def _short(said: str) -> str:
-    """Beginning and end, where the cause of a long message often stands."""
-    return beginning_and_end(" ".join(said.split()), LONGEST_ERROR)
 
 
 def _gain(row: SupportRow) -> str:
