@@ -95,7 +95,7 @@ def sentence(error: BaseException | None) -> str:
     head = _ADVICE.sub("", head)
     errors = re.findall(r"^[A-Za-z_][\w.]*: .*", quoted, re.MULTILINE)
     text = " ".join(f"{head} {errors[-1] if errors else ''}".split())
-    half = LONGEST_SENTENCE // 2
+    half = LONGEST_SENTENCE // 2  # what a compiler says in the first half is told anyway
     if len(text) > LONGEST_SENTENCE and not errors and (said := _COMPILER.search(head, half)):
         cause = beginning_and_end(" ".join(said.group().split()), half)
         text = f"{text[: half - 3].rstrip()} … {cause}"

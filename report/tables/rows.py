@@ -320,8 +320,8 @@ class SupportRow(ArmRow):
     trains: Annotated[
         str,
         Meaning(
-            "yes if a replicate counts, no if none does, not known if all were stopped by what "
-            "happened elsewhere, not run if there is none"
+            "yes if a replicate trained to its end, no if none did, not known if all were stopped "
+            "by no fault of their own, not run if there is none"
         ),
     ]
     proven: Annotated[

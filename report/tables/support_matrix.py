@@ -6,7 +6,7 @@ A job that failed is a result here: its message stands in its row.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from harness.schema.record import JobRecord
@@ -131,38 +131,38 @@ def matrix_rows(run: Run) -> list[SupportRow]:
             continue
         key = row.workload, row.arm
         jobs = [*arms.replicates[key].values()]
-        parity_run = arms.parity_runs.get(key)
+        own = _unstopped(jobs) or _unstopped(filter(None, [arms.parity_runs.get(key)]))
         gain = gains.get(key)  # of several baselines the first that is declared
         rows.append(
             extended(
                 row,
                 SupportRow,
                 host=_host(run, row),
-                trains="yes" if row.n else _trains(jobs, parity_run),
-                proven=_proven(jobs, parity_run),
+                trains="yes" if row.n else _trains(jobs, own),
+                proven=_proven(jobs, own),
                 baseline=gain.pair.baseline if gain else None,
                 baseline_backend=backends.get((key[0], gain.pair.baseline)) if gain else None,
                 parity=gain.parity.outcome if gain and gain.parity else None,
                 throughput_gain=Figure.of(*gain.throughput) if gain else NO_FIGURE,
-                error=_error(row, jobs, parity_run, gain),
+                error=_error(row, jobs, own, gain),
             )
         )
     return rows
 
 
-def _trains(jobs: Sequence[JobRecord], parity_run: JobRecord | None) -> str:
+def _unstopped(jobs: Iterable[JobRecord]) -> list[JobRecord]:
+    """The jobs that speak of the arm itself, because nothing else stopped them."""
+    return [job for job in jobs if verdict(job) is not JobStatus.INTERRUPTED]
+
+
+def _trains(jobs: Sequence[JobRecord], own: Sequence[JobRecord]) -> str:
     """Whether an arm of which no replicate counts trains all the same."""
     if not jobs:
         return "not run"
-    if any(verdict(job) is JobStatus.CONTAMINATED for job in jobs):
+    verdicts = {verdict(job) for job in own}
+    if JobStatus.CONTAMINATED in verdicts:
         return "yes"  # to its end, beside others
-    failed = any(verdict(job) is not JobStatus.INTERRUPTED for job in jobs)
-    return "no" if failed or _failed(parity_run) else NOT_KNOWN
-
-
-def _failed(job: JobRecord | None) -> bool:
-    """Whether a job ended badly by itself."""
-    return job is not None and verdict(job) not in (JobStatus.OK, JobStatus.INTERRUPTED)
+    return "no" if verdicts - {JobStatus.OK} else NOT_KNOWN
 
 
 def _host(run: Run, row: ArmRow) -> str:
@@ -173,33 +173,23 @@ def _host(run: Run, row: ArmRow) -> str:
     return f"{host.cpu or 'CPU'}, {host.cores} cores" if host.cores else host.cpu or "CPU"
 
 
-def _proven(jobs: Sequence[JobRecord], parity_run: JobRecord | None) -> str | None:
-    """Of all replicates that got as far as a proof, or of the parity run if all were stopped; None
-    where there is nothing to prove or nothing is known.
+def _proven(jobs: Sequence[JobRecord], own: Sequence[JobRecord]) -> str | None:
+    """Of all that got as far as a proof; None where there is nothing to prove or nothing is
+    known.
     """
-    if not jobs or jobs[0].arm.backend in NEEDS_NO_PROOF:
+    if not jobs or not own or jobs[0].arm.backend in NEEDS_NO_PROOF:
         return None
-    if all(verdict(job) is JobStatus.INTERRUPTED for job in jobs):
-        jobs = [parity_run] if parity_run is not None else []
-    proofs = [job.engagement for job in jobs if job.engagement is not None]
-    if not proofs:
-        return "no" if any(_failed(job) for job in jobs) else None
-    return "yes" if all(proof.engaged for proof in proofs) else "no"
+    proofs = [job.engagement for job in own if job.engagement is not None]
+    return "yes" if proofs and all(proof.engaged for proof in proofs) else "no"
 
 
 def _error(
-    row: ArmRow, jobs: Sequence[JobRecord], parity_run: JobRecord | None, gain: Gain | None
+    row: ArmRow, jobs: Sequence[JobRecord], own: Sequence[JobRecord], gain: Gain | None
 ) -> str:
-    """Why there is no result, or no gain although both arms have one; of several replicates what
-    the first met by itself, then what the parity run met, then why one was stopped.
+    """Why there is no result, or no gain although both arms have one: what the first of `own` met,
+    else why a replicate was stopped.
     """
-    stopped = [job for job in jobs if verdict(job) is JobStatus.INTERRUPTED]
-    whole = len(stopped) == len(jobs)
-    for job in [
-        *(job for job in jobs if job not in stopped),
-        *([parity_run] if parity_run is not None and whole and _failed(parity_run) else []),
-        *stopped,
-    ]:
+    for job in [*own, *jobs]:
         if (why := verdict(job)) is not JobStatus.OK:
             reasons = job.engagement.reasons if job.engagement and not job.reason else []
             which = "parity run" if job.parity_run else ""
